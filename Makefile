@@ -1,0 +1,90 @@
+# The one interface to this repository; the continuous integration calls nothing else.
+# `make` alone lists the targets.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+# The targets share one target directory and one engine: one thing at a time. Cargo is parallel by itself.
+.NOTPARALLEL:
+MAKEFLAGS += --no-print-directory
+
+# One profile for build, tests and demo, so that nothing is compiled twice; packages get the release profile.
+PROFILE := ci
+export CARGO_INCREMENTAL := 0
+export CARGO_TERM_COLOR ?= auto
+
+CARGO_FLAGS := --locked --profile $(PROFILE)
+# cargo-nextest where it is installed (time limits and groups of .config/nextest.toml), else cargo's own runner.
+NEXTEST := $(shell cargo nextest --version >/dev/null 2>&1 && echo yes)
+# The same set as in .config/nextest.toml.
+DOCKER_TESTS := (binary(/docker|^tidy$$/) - binary(tidy)) + test(/docker/)
+# Rustdoc links a program per example: only when there are any.
+DOCTESTS = $(shell grep -rlE --include='*.rs' '^\s*//[/!] ```(rust|no_run|should_panic|compile_fail|$$)' crates/*/src)
+
+.PHONY: help doctor setup all check lint fmt fmt-check test doctest proto images demo up down release clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | \
+		while IFS=$$'\t' read -r name text; do printf '  %-10s %s\n' "$$name" "$$text"; done
+
+doctor: ## tell what this machine lacks; changes nothing
+	@scripts/doctor.sh
+
+setup: ## install what this machine lacks (apt; CLOUDAI_NO_INSTALL=1 only tells), start an engine
+	@scripts/doctor.sh --install
+	@scripts/engine.sh start
+
+all: ## build the binary: target/ci/cloudai
+	cargo build $(CARGO_FLAGS) -p cloudai
+
+check: fmt-check lint doctest ## everything that needs no container engine: format, lints, tests
+ifeq ($(NEXTEST),yes)
+	cargo nextest run --locked --workspace --cargo-profile $(PROFILE) -E 'not ($(DOCKER_TESTS))'
+else
+	cargo test $(CARGO_FLAGS) --workspace --lib --bins --tests -- --skip docker
+endif
+
+# The runner comes last, so that its summary is the last thing printed.
+test: setup images fmt-check lint doctest ## everything, containers included; installs what the tests need
+ifeq ($(NEXTEST),yes)
+	@echo 'tests run by cargo-nextest'
+	cargo nextest run --locked --workspace --cargo-profile $(PROFILE)
+else
+	@echo 'tests run by cargo test (cargo-nextest is not installed)'
+	cargo test $(CARGO_FLAGS) --workspace --lib --bins --tests
+endif
+
+doctest:
+ifneq ($(DOCTESTS),)
+	cargo test $(CARGO_FLAGS) --workspace --doc
+endif
+
+lint: ## clippy on everything, warnings are errors
+	cargo clippy $(CARGO_FLAGS) --workspace --all-targets -- -D warnings
+
+fmt: ## format the code
+	cargo fmt --all
+
+fmt-check:
+	cargo fmt --all -- --check
+
+proto: ## generate crates/proto/src/gen from proto/ again
+	UPDATE_GENERATED=1 cargo test $(CARGO_FLAGS) -p cloudai-proto --test generated_is_current
+
+images: ## make the sample images; no registry needed
+	@scripts/images.sh
+
+demo: ## a cluster of three workers runs two tasks before your eyes, then everything is stopped
+	@scripts/demo.sh
+
+up: ## leave a cluster running on 127.0.0.1:8080 (WORKERS=1)
+	@scripts/up.sh
+
+down: ## stop what `make up` started (ENGINE=1: also an engine started from here)
+	@scripts/down.sh
+
+release: ## build the optimised binary: target/release/cloudai (takes long)
+	cargo build --locked --release -p cloudai
+
+clean: ## remove the build; data of clusters (.run/) stays
+	cargo clean

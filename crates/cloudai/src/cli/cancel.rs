@@ -1,0 +1,76 @@
+//! `cloudai task cancel`, and the question before several things are ended at once.
+
+use super::Context;
+use crate::exit::{Exit, Failure};
+use crate::id;
+use crate::render::{self, Screen};
+use cloudai_master::http::dto::{List, Task};
+use std::io::{BufRead, IsTerminal};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Which: ids, 4 or more characters of them, or `last`
+    #[arg(value_name = "ID", required = true)]
+    ids: Vec<String>,
+    /// Do not ask before several tasks are cancelled
+    #[arg(long)]
+    yes: bool,
+    /// Only tell what would be cancelled
+    #[arg(long)]
+    dry_run: bool,
+}
+
+impl Args {
+    /// The cancellation of one task.
+    pub(super) fn of(id: String) -> Self {
+        Self { ids: vec![id], yes: false, dry_run: false }
+    }
+}
+
+pub(super) async fn run(args: &Args, cx: &Context) -> Result<Exit, Failure> {
+    let mut ids = Vec::new();
+    for typed in &args.ids {
+        let id = id::resolve(&cx.client, typed).await?;
+        if !ids.contains(&id) {
+            ids.push(id);
+        }
+    }
+    if args.dry_run {
+        cx.screen.note("would cancel:");
+        ids.iter().try_for_each(|id| cx.screen.line(&id::short(id)))?;
+        return Ok(Exit::Ok);
+    }
+    if ids.len() > 1 && !args.yes {
+        let names: Vec<_> = ids.iter().map(|id| id::short(id)).collect();
+        confirm(&format!("cancel {} tasks", ids.len()), &names, &cx.screen)?;
+    }
+    let mut tasks = Vec::new();
+    for id in &ids {
+        let (_, task): (_, Task) = cx.client.post(&["api", "v1", "tasks", id, "cancel"], None, None).await?;
+        tasks.push(task);
+    }
+    if let [task] = tasks.as_slice() {
+        cx.screen.one(task, &task.id, || render::task::outcome(task, &cx.screen))?;
+    } else {
+        let list = List { items: tasks, next_cursor: None };
+        let lines =
+            || list.items.iter().map(|task| render::task::outcome(task, &cx.screen)).collect::<Vec<_>>().join("\n");
+        cx.screen.list(&list, |task| task.id.clone(), lines)?;
+    }
+    Ok(Exit::Ok)
+}
+
+/// Asks for a `yes` on the terminal; without a terminal `--yes` is needed.
+pub(super) fn confirm(what: &str, names: &[String], screen: &Screen) -> Result<(), Failure> {
+    let shown = names.iter().take(5).map(String::as_str).collect::<Vec<_>>().join(", ");
+    let rest = if names.len() > 5 { ", ..." } else { "" };
+    if !std::io::stdin().is_terminal() {
+        return Err(Failure::usage(format!("to {what} needs a yes"))
+            .why(format!("{shown}{rest}; nobody can be asked without a terminal"))
+            .next("add --yes"));
+    }
+    screen.note(&format!("{what}: {shown}{rest}? Type yes:"));
+    let mut answer = String::new();
+    std::io::stdin().lock().read_line(&mut answer)?;
+    if answer.trim() == "yes" { Ok(()) } else { Err(Failure::error("nothing was done").why("the answer was not yes")) }
+}

@@ -1,0 +1,319 @@
+//! From the flags of a submission and its task file to the document that is posted.
+//!
+//! The rules of the fields are the core's (`TaskSpec::from_value`); here stand only their flags.
+
+use crate::config::{cores, duration, gigabytes, key_value, with_unit};
+use crate::exit::Failure;
+use cloudai_core::spec::{MAX_SPEC_BYTES, TaskSpec, Value};
+use std::io::Read;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The flags of a task's fields; each overrides the field in `--file`, maps are merged.
+#[derive(Debug, Default, clap::Args)]
+#[command(next_help_heading = "The task")]
+pub(super) struct Fields {
+    /// A task file: TOML, YAML or JSON by its ending; - is stdin
+    #[arg(long, short = 'f', value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// A name for people
+    #[arg(long)]
+    name: Option<String>,
+    /// Cores, as 2 or 0.5 [default: 1]
+    #[arg(long, value_name = "N", visible_alias = "cpu-cores", value_parser = cores, allow_negative_numbers = true)]
+    cpus: Option<f64>,
+    /// Memory, as 512m or 4g; a plain number is GB [default: 0.5]
+    #[arg(long, value_name = "SIZE", alias = "memory", value_parser = gigabytes, allow_negative_numbers = true)]
+    mem: Option<f64>,
+    /// Disk, as 10g; a plain number is GB [default: 1]
+    #[arg(long, value_name = "SIZE", visible_alias = "storage", value_parser = gigabytes, allow_negative_numbers = true)]
+    disk: Option<f64>,
+    /// GPUs: whole devices, or a fraction of one [default: 0]
+    #[arg(long, value_name = "N", visible_alias = "gpu-cores", value_parser = cores, allow_negative_numbers = true)]
+    gpus: Option<f64>,
+    /// Only GPUs of this model
+    #[arg(long, value_name = "MODEL")]
+    gpu_model: Option<String>,
+    /// A variable of the container; K alone takes its value from here; may be repeated
+    #[arg(long, short = 'e', value_name = "K=V")]
+    env: Vec<String>,
+    /// A file of such lines
+    #[arg(long, value_name = "FILE")]
+    env_file: Vec<PathBuf>,
+    /// Where the program starts
+    #[arg(long, value_name = "PATH")]
+    workdir: Option<String>,
+    /// Who it runs as: name, uid or uid:gid
+    #[arg(long)]
+    user: Option<String>,
+    /// Replaces the image's entrypoint, one word each time; '' takes it away
+    #[arg(long, value_name = "WORD", allow_hyphen_values = true)]
+    entrypoint: Vec<String>,
+    /// A free word to find it by; may be repeated
+    #[arg(long = "label", value_name = "K=V", value_parser = key_value)]
+    labels: Vec<(String, String)>,
+    /// -100 (last) to 100 (first) [default: 0]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    priority: Option<i64>,
+    /// How long it may run, as 90s or 1h30m [default: without end]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    timeout: Option<Duration>,
+    /// How long its image may take to come [default: 1h]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pull_timeout: Option<Duration>,
+    /// Time between SIGTERM and SIGKILL, up to 60s [default: 10s]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    kill_after: Option<Duration>,
+    /// The only worker that may run it
+    #[arg(long, value_name = "ID")]
+    pub(super) worker: Option<String>,
+    /// Accept it although no worker could run it yet
+    #[arg(long)]
+    allow_pending: bool,
+    /// A second submission with this key answers with the first one's task
+    #[arg(long, value_name = "KEY")]
+    idempotency_key: Option<String>,
+    /// none or bridge [default: none]
+    #[arg(long, value_name = "KIND")]
+    network: Option<String>,
+    /// When the image is pulled: missing, always or never [default: missing]
+    #[arg(long, value_name = "WHEN")]
+    pull: Option<String>,
+    /// Size of /dev/shm, as 64m
+    #[arg(long, value_name = "SIZE", value_parser = with_unit)]
+    shm_size: Option<String>,
+    /// A file system in memory, as /cache=64m; may be repeated
+    #[arg(long, value_name = "PATH=SIZE", value_parser = mount)]
+    tmpfs: Vec<(String, String)>,
+    /// The image's files can not be changed
+    #[arg(long)]
+    read_only: bool,
+}
+
+fn mount(text: &str) -> Result<(String, String), String> {
+    let (path, size) = key_value(text).map_err(|_| format!("{text:?} has no size: expected /path=64m"))?;
+    with_unit(&size).map(|size| (path, size))
+}
+
+impl Fields {
+    /// The document of a task: the file's fields, then those of the flags; checked.
+    /// # Errors
+    /// A file that can not be read, or every wrong field at once.
+    pub(super) fn document(&self, image: Option<&str>, command: &[String]) -> Result<Value, Failure> {
+        let mut document = match &self.file {
+            Some(path) => Document(read(path)?),
+            None => Document(Value::Map(Vec::new())),
+        };
+        self.fill(&mut document, image, command)?;
+        let Document(value) = document;
+        TaskSpec::from_value(&value).map_err(|error| {
+            let failure = Failure { code: "invalid".into(), ..Failure::usage("the task is not valid") };
+            let failure = error.0.iter().fold(failure, |failure, field| failure.why(field.to_string()));
+            failure.next("cloudai task submit --help")
+        })?;
+        Ok(value)
+    }
+
+    fn fill(&self, document: &mut Document, image: Option<&str>, command: &[String]) -> Result<(), Failure> {
+        let text = |value: &Option<String>| value.clone().map(Value::Text);
+        document.set("image", image.map(|image| Value::Text(image.into())));
+        document.set("name", text(&self.name));
+        document.set("cpu_cores", self.cpus.map(Value::Float));
+        document.set("memory_gb", self.mem.map(Value::Float));
+        document.set("storage_gb", self.disk.map(Value::Float));
+        document.set("gpu_cores", self.gpus.map(Value::Float));
+        document.set("gpu_model", text(&self.gpu_model));
+        document.set("workdir", text(&self.workdir));
+        document.set("user", text(&self.user));
+        document.set("priority", self.priority.map(Value::Int));
+        document.set("timeout_s", self.timeout.map(seconds));
+        document.set("pull_timeout_s", self.pull_timeout.map(seconds));
+        document.set("kill_after_s", self.kill_after.map(seconds));
+        document.set("worker_id", text(&self.worker));
+        document.set("allow_pending", self.allow_pending.then_some(Value::Bool(true)));
+        document.set("idempotency_key", text(&self.idempotency_key));
+        document.set("network", text(&self.network));
+        document.set("pull_policy", text(&self.pull));
+        document.set("shm_size", text(&self.shm_size));
+        document.set("read_only_root", self.read_only.then_some(Value::Bool(true)));
+        if !self.entrypoint.is_empty() {
+            let none = self.entrypoint == [""];
+            document.set("entrypoint", Some(words(if none { &[] } else { &self.entrypoint })));
+        }
+        if !command.is_empty() {
+            document.set("command", Some(words(command)));
+            // They belong to the command that was replaced.
+            document.remove("args");
+        }
+        document.merge("env", self.environment()?);
+        document.merge("labels", self.labels.clone());
+        document.merge("tmpfs", self.tmpfs.clone());
+        Ok(())
+    }
+
+    /// The variables of all `--env-file`, then those of `--env`.
+    fn environment(&self) -> Result<Vec<(String, String)>, Failure> {
+        let mut pairs = Vec::new();
+        for path in &self.env_file {
+            let text = std::fs::read_to_string(path).map_err(|error| unreadable(path, &error))?;
+            let lines = text.lines().map(str::trim_start);
+            for line in lines.filter(|line| !line.is_empty() && !line.starts_with('#')) {
+                pairs.push(variable(line)?);
+            }
+        }
+        for given in &self.env {
+            pairs.push(variable(given)?);
+        }
+        Ok(pairs)
+    }
+}
+
+/// `K=V`, or `K` with the value of this process.
+fn variable(given: &str) -> Result<(String, String), Failure> {
+    if let Some((name, value)) = given.split_once('=') {
+        return Ok((name.into(), value.into()));
+    }
+    match std::env::var(given) {
+        Ok(value) => Ok((given.into(), value)),
+        Err(_) => Err(Failure::usage(format!("the variable {given:?} has no value"))
+            .why("without = its value is taken from here, where it is not set")
+            .next(format!("--env {given}=VALUE"))),
+    }
+}
+
+fn seconds(time: Duration) -> Value {
+    match i64::try_from(time.as_secs()) {
+        Ok(whole) if time.subsec_nanos() == 0 => Value::Int(whole),
+        _ => Value::Float(time.as_secs_f64()),
+    }
+}
+
+fn words(words: &[String]) -> Value {
+    Value::List(words.iter().cloned().map(Value::Text).collect())
+}
+
+/// A document whose fields are set one by one; one that is no map is left to its error.
+struct Document(Value);
+
+impl Document {
+    fn remove(&mut self, name: &str) {
+        if let Value::Map(entries) = &mut self.0 {
+            entries.retain(|(key, _)| key != name);
+        }
+    }
+
+    fn set(&mut self, name: &str, value: Option<Value>) {
+        let Some(value) = value else { return };
+        self.remove(name);
+        if let Value::Map(entries) = &mut self.0 {
+            entries.push((name.into(), value));
+        }
+    }
+
+    /// Adds pairs to the map of that name, over those of the same key.
+    fn merge(&mut self, name: &str, pairs: Vec<(String, String)>) {
+        let Value::Map(entries) = &mut self.0 else { return };
+        if pairs.is_empty() {
+            return;
+        }
+        let at = entries.iter().position(|(key, value)| key == name && matches!(value, Value::Map(_)));
+        let mut map = match at.map(|at| entries.remove(at).1) {
+            Some(Value::Map(map)) => map,
+            _ => Vec::new(),
+        };
+        for (key, value) in pairs {
+            map.retain(|(known, _)| *known != key);
+            map.push((key, Value::Text(value)));
+        }
+        self.set(name, Some(Value::Map(map)));
+    }
+}
+
+/// Much more than any valid task file.
+const LONGEST: u64 = 4 * MAX_SPEC_BYTES as u64;
+
+fn read(path: &PathBuf) -> Result<Value, Failure> {
+    let stdin = path.as_os_str() == "-";
+    let mut text = String::new();
+    let got = if stdin {
+        std::io::stdin().lock().take(LONGEST + 1).read_to_string(&mut text)
+    } else {
+        std::fs::File::open(path).and_then(|file| file.take(LONGEST + 1).read_to_string(&mut text))
+    };
+    got.map_err(|error| unreadable(path, &error))?;
+    if text.len() as u64 > LONGEST {
+        return Err(Failure::usage(format!("{} is too long for a task file", path.display())));
+    }
+    let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default().to_ascii_lowercase();
+    let parsed = match ending.as_str() {
+        "json" => serde_json::from_str(&text).map_err(|error| error.to_string()),
+        "toml" => toml::from_str(&text).map_err(|error| error.to_string()),
+        "yaml" | "yml" => serde_yaml_ng::from_str(&text).map_err(|error| error.to_string()),
+        _ => guess(&text),
+    };
+    parsed.map_err(|problem| {
+        let name = if stdin { "stdin".into() } else { path.display().to_string() };
+        Failure::usage(format!("{name} was not understood")).why(problem.trim_end())
+    })
+}
+
+/// A text without an ending: JSON begins with a brace, TOML does not parse as anything else.
+fn guess(text: &str) -> Result<Value, String> {
+    if text.trim_start().starts_with('{') {
+        return serde_json::from_str(text).map_err(|error| error.to_string());
+    }
+    match toml::from_str(text) {
+        Ok(value) => Ok(value),
+        Err(_) => serde_yaml_ng::from_str(text).map_err(|error| error.to_string()),
+    }
+}
+
+fn unreadable(path: &std::path::Path, error: &std::io::Error) -> Failure {
+    Failure::usage(format!("{} can not be read", path.display())).why(error.to_string())
+}
+
+/// The document as JSON.
+pub(super) fn to_json(value: &Value) -> serde_json::Value {
+    match value {
+        Value::Null => serde_json::Value::Null,
+        Value::Bool(value) => (*value).into(),
+        Value::Int(value) => (*value).into(),
+        Value::Float(value) => (*value).into(),
+        Value::Text(text) => text.as_str().into(),
+        Value::List(items) => items.iter().map(to_json).collect(),
+        Value::Map(entries) => entries.iter().map(|(key, value)| (key.clone(), to_json(value))).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_without_an_ending_is_read_as_what_it_is() {
+        let expected = Value::Map(vec![("image".into(), Value::Text("a".into()))]);
+        for text in ["{\"image\": \"a\"}", "image = \"a\"\n", "image: a\n", "# x\nimage: a"] {
+            assert_eq!(guess(text), Ok(expected.clone()), "{text}");
+        }
+        assert!(guess("a: [").is_err());
+    }
+
+    #[test]
+    fn flags_win_over_the_file_and_maps_are_merged() {
+        let file = "image: a\nargs: [x]\nenv: {A: 1, B: 2}\npriority: 5\n";
+        let mut document = Document(guess(file).unwrap());
+        let fields = Fields { env: vec!["B=3".into(), "C=".into()], priority: Some(-1), ..Fields::default() };
+        fields.fill(&mut document, Some("b"), &["run".into()]).unwrap();
+        let expected = serde_json::json!({
+            "image": "b", "command": ["run"], "priority": -1, "env": {"A": 1, "B": "3", "C": ""}
+        });
+        assert_eq!(to_json(&document.0), expected);
+    }
+
+    #[test]
+    fn the_rules_of_fields_are_the_cores() {
+        let fields = Fields { cpus: Some(-1.0), network: Some("host".into()), ..Fields::default() };
+        let failure = fields.document(Some("A B"), &[]).unwrap_err();
+        assert_eq!((failure.exit.code(), failure.why.len()), (64, 3), "{failure}");
+    }
+}

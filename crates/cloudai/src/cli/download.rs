@@ -1,0 +1,186 @@
+//! `cloudai task download`: files of a task, each checked against its size and SHA-256.
+//!
+//! A name from the master never leads out of the chosen folder, and a file only gets its name
+//! when it is whole.
+
+use super::Context;
+use crate::exit::{Exit, Failure};
+use crate::id::{self, short};
+use crate::render;
+use cloudai_master::http::dto::{File, List};
+use sha2::{Digest, Sha256};
+use std::path::{Component, Path, PathBuf};
+use std::time::Instant;
+use tokio::io::AsyncWriteExt;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Its id, 4 or more characters of it, or `last`
+    #[arg(value_name = "ID")]
+    id: String,
+    /// The folder; made when it is not there [default: the last 8 characters of the id]
+    #[arg(value_name = "DIR")]
+    dir: Option<PathBuf>,
+    /// Only these files or folders
+    #[arg(value_name = "PATH")]
+    paths: Vec<String>,
+}
+
+/// How often a file is begun when its connection is lost.
+const TRIES: u32 = 3;
+
+pub(super) async fn run(args: &Args, cx: &Context) -> Result<Exit, Failure> {
+    let id = id::resolve(&cx.client, &args.id).await?;
+    let list: List<File> = cx.client.get(&["api", "v1", "tasks", &id, "files"], &[]).await?;
+    let files = chosen(list.items, &args.paths)?;
+    let dir = args.dir.clone().unwrap_or_else(|| PathBuf::from(short(&id)));
+    let targets: Vec<PathBuf> = files.iter().map(|file| target(&dir, &file.path)).collect::<Result<_, _>>()?;
+    if files.is_empty() {
+        cx.screen.note(&format!("{} left no files in /out", short(&id)));
+    }
+    for (file, to) in files.iter().zip(&targets) {
+        let began = Instant::now();
+        fetch_again(&id, file, to, &dir, cx).await?;
+        if cx.screen.for_people() {
+            cx.screen.line(&render::task::downloaded(to, file, began.elapsed()))?;
+        }
+    }
+    if !cx.screen.for_people() {
+        let name =
+            |file: &File| target(&dir, &file.path).map_or_else(|_| file.path.clone(), |to| to.display().to_string());
+        cx.screen.list(&List { items: files, next_cursor: None }, name, String::new)?;
+    }
+    Ok(Exit::Ok)
+}
+
+/// The files that were asked for; each path has to name at least one.
+fn chosen(files: Vec<File>, paths: &[String]) -> Result<Vec<File>, Failure> {
+    if paths.is_empty() {
+        return Ok(files);
+    }
+    let wanted: Vec<&str> = paths.iter().map(|path| path.trim_start_matches("./").trim_end_matches('/')).collect();
+    let under = |file: &File, path: &str| {
+        file.path == path || file.path.strip_prefix(path).is_some_and(|rest| rest.starts_with('/'))
+    };
+    if let Some(missing) = wanted.iter().find(|path| !files.iter().any(|file| under(file, path))) {
+        let names: Vec<_> = files.iter().take(10).map(|file| file.path.as_str()).collect();
+        let why =
+            if names.is_empty() { "it left no files".to_owned() } else { format!("there is: {}", names.join(", ")) };
+        return Err(Failure::not_found(format!("no file {missing:?} of the task")).why(why));
+    }
+    Ok(files.into_iter().filter(|file| wanted.iter().any(|path| under(file, path))).collect())
+}
+
+/// Where a file goes: always below `dir`.
+fn target(dir: &Path, path: &str) -> Result<PathBuf, Failure> {
+    let unsafe_name = path.is_empty()
+        || path.split('/').any(|part| part.is_empty() || part == "." || part == "..")
+        || path.contains(['\0', '\\'])
+        || !Path::new(path).components().all(|part| matches!(part, Component::Normal(_)));
+    if unsafe_name {
+        return Err(Failure::error(format!("the master names a file {path:?}"))
+            .why("that would lead out of the chosen folder; nothing was fetched"));
+    }
+    Ok(dir.join(path))
+}
+
+async fn fetch_again(id: &str, file: &File, to: &Path, dir: &Path, cx: &Context) -> Result<(), Failure> {
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        match fetch(id, file, to, dir, cx).await {
+            Err(failure) if failure.exit == Exit::Unreachable && tries < TRIES => {}
+            done => return done,
+        }
+    }
+}
+
+/// Fetches one file under a name of its own, checks it, and gives it its name.
+async fn fetch(id: &str, file: &File, to: &Path, dir: &Path, cx: &Context) -> Result<(), Failure> {
+    make_folders(dir, to)?;
+    let name = to.file_name().unwrap_or_default().to_string_lossy();
+    let part = to.with_file_name(format!(".{name}.{}.part", std::process::id()));
+    let fetched = fetch_to(id, file, &part, cx).await;
+    let done = match fetched {
+        Ok(()) => std::fs::rename(&part, to).map_err(|error| at(to, &error)),
+        Err(failure) => Err(failure),
+    };
+    if done.is_err() {
+        // The failure is what counts; a rest that can not be removed is harmless.
+        let _ = std::fs::remove_file(&part);
+    }
+    done
+}
+
+async fn fetch_to(id: &str, file: &File, part: &Path, cx: &Context) -> Result<(), Failure> {
+    let mut path = vec!["api", "v1", "tasks", id, "files"];
+    path.extend(file.path.split('/'));
+    let mut response = cx.client.stream(&path, &[]).await?;
+    let mut out = tokio::fs::File::create(part).await.map_err(|error| at(part, &error))?;
+    let (mut size, mut hash) = (0u64, Sha256::new());
+    while let Some(chunk) = response.chunk().await.map_err(|error| cx.client.unreachable(&error))? {
+        size += chunk.len() as u64;
+        hash.update(&chunk);
+        out.write_all(&chunk).await.map_err(|error| at(part, &error))?;
+    }
+    out.flush().await.map_err(|error| at(part, &error))?;
+    let sha256 = hex::encode(hash.finalize());
+    if size == file.size && sha256 == file.sha256 {
+        return Ok(());
+    }
+    Err(Failure { code: "checksum".into(), ..Failure::error(format!("{} is not what the task wrote", file.path)) }
+        .why(format!("expected {} bytes with SHA-256 {}", file.size, file.sha256))
+        .why(format!("got {size} bytes with {sha256}; they were thrown away"))
+        .next("the same command again; if it stays so, the master's files are damaged"))
+}
+
+/// Makes the folders of a file; one that is a link could lead anywhere.
+fn make_folders(dir: &Path, to: &Path) -> Result<(), Failure> {
+    let inside = to.parent().and_then(|parent| parent.strip_prefix(dir).ok()).unwrap_or_else(|| Path::new(""));
+    std::fs::create_dir_all(dir).map_err(|error| at(dir, &error))?;
+    let mut folder = dir.to_owned();
+    for part in inside.components() {
+        folder.push(part);
+        match std::fs::symlink_metadata(&folder) {
+            Ok(found) if found.is_symlink() => {
+                return Err(Failure::new(Exit::Conflict, "conflict", format!("{} is a link", folder.display()))
+                    .why("what it leads to is not below the chosen folder")
+                    .next("remove it, or choose another folder"));
+            }
+            Ok(_) => {}
+            Err(_) => std::fs::create_dir(&folder).map_err(|error| at(&folder, &error))?,
+        }
+    }
+    Ok(())
+}
+
+fn at(path: &Path, error: &std::io::Error) -> Failure {
+    Failure::error(format!("{} can not be written", path.display())).why(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_never_leads_out_of_the_folder() {
+        for bad in ["", "/etc/x", "../x", "a/../x", "a//b", "a/", "./x", "a\\b", "a\0b", ".."] {
+            assert!(target(Path::new("d"), bad).is_err(), "{bad:?}");
+        }
+        assert_eq!(target(Path::new("d"), "a/b c.txt").unwrap(), Path::new("d/a/b c.txt"));
+    }
+
+    #[test]
+    fn a_path_takes_a_file_or_a_folder() {
+        let files =
+            || ["a/x", "a/y", "ab"].map(|path| File { path: path.into(), size: 0, sha256: String::new() }).to_vec();
+        let names = |paths: &[&str]| {
+            let paths: Vec<_> = paths.iter().map(ToString::to_string).collect();
+            chosen(files(), &paths).map(|files| files.into_iter().map(|file| file.path).collect::<Vec<_>>())
+        };
+        assert_eq!(names(&["a"]).unwrap(), ["a/x", "a/y"]);
+        assert_eq!(names(&["./ab", "a/y"]).unwrap(), ["a/y", "ab"]);
+        assert_eq!(names(&["b"]).unwrap_err().exit, Exit::NotFound);
+        assert_eq!(names(&[]).unwrap().len(), 3);
+    }
+}

@@ -1,0 +1,199 @@
+//! The one command tree: what can be typed, and which function does it.
+
+mod cancel;
+mod cluster;
+mod config;
+mod document;
+mod download;
+mod follow;
+mod list;
+mod logs;
+mod queue;
+mod reference;
+mod submit;
+mod task;
+mod wait;
+mod worker;
+
+use crate::aliases;
+use crate::client::{Client, parse_addr};
+use crate::config::{MasterFlags, MasterSettings, Process, Resolver, UpFlags, UpSettings, WorkerSettings};
+use crate::exit::{self, Exit, Failure};
+use crate::render::{Format, Screen};
+use crate::serve;
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// Runs container tasks on a cluster of machines
+#[derive(Debug, Parser)]
+#[command(
+    name = "cloudai",
+    version,
+    disable_version_flag = false,
+    before_help = "  cloudai up                                   a master and a worker on this machine\n  \
+                   cloudai task submit python:3.12 -- python -c 'print(1)'\n  \
+                   cloudai task logs last --follow              what it prints, live\n  \
+                   cloudai task list                            what waits and runs"
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What every command takes.
+#[derive(Debug, clap::Args)]
+struct Global {
+    /// The master's HTTP address [env: CLOUDAI_ADDR] [default: http://127.0.0.1:8080]
+    #[arg(long, global = true, value_name = "URL", help_heading = "Everywhere")]
+    addr: Option<String>,
+    /// A configuration file, instead of ./cloudai.toml and the user's
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Everywhere")]
+    config: Option<PathBuf>,
+    /// The form of the data on stdout; messages go to stderr
+    #[arg(short = 'o', long, global = true, value_name = "FORM", help_heading = "Everywhere")]
+    output: Option<Format>,
+    /// The same as --output json
+    #[arg(long, global = true, conflicts_with = "output", help_heading = "Everywhere")]
+    json: bool,
+}
+
+impl Global {
+    fn format(&self) -> Option<Format> {
+        if self.json { Some(Format::Json) } else { self.output }
+    }
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Starts a master: accepts, places and keeps tasks
+    #[command(before_help = "  cloudai master --data-dir ./state            on 127.0.0.1, ports 50051 and 8080\n  \
+                             cloudai master --http :0 --print-addresses   on a free port, told as JSON")]
+    Master(MasterFlags),
+    /// Starts workers, lists and removes them
+    #[command(subcommand)]
+    Worker(worker::Command),
+    /// Starts a master and its workers on this machine, in one process
+    #[command(before_help = "  cloudai up                                   one worker, Docker\n  \
+                             cloudai up --workers 3 --executor fake       three that only act")]
+    Up(UpFlags),
+    /// Submits tasks and follows them; `task IMAGE` is short for `task submit IMAGE`
+    #[command(subcommand)]
+    Task(task::Command),
+    /// Tasks that wait for a place
+    #[command(args_conflicts_with_subcommands = true)]
+    Queue {
+        #[command(subcommand)]
+        verb: Option<queue::Command>,
+    },
+    /// The cluster as a whole
+    #[command(subcommand)]
+    Cluster(cluster::Command),
+    /// Settings and where they come from
+    #[command(subcommand)]
+    Config(config::Command),
+    /// Prints the version
+    Version,
+    #[command(flatten)]
+    Reference(reference::Command),
+}
+
+/// What a command works with.
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) client: Client,
+    pub(crate) screen: Screen,
+}
+
+/// Layout of every help page: what it is, examples, usage, flags.
+const HELP: &str = "{about-with-newline}\n{before-help}{usage-heading} {usage}\n\n{all-args}{after-help}";
+
+/// The command tree with its help pages laid out.
+#[must_use]
+pub(crate) fn tree() -> clap::Command {
+    fn laid_out(command: clap::Command) -> clap::Command {
+        command.help_template(HELP).mut_subcommands(laid_out)
+    }
+    let mut tree = laid_out(Cli::command()).after_help(exit::HELP).arg_required_else_help(true);
+    tree.build();
+    tree
+}
+
+/// Runs a command line to its end; everything that goes wrong has been told when this returns.
+#[must_use]
+pub(crate) fn enter(argv: Vec<OsString>) -> Exit {
+    let tree = tree();
+    let argv = match aliases::normalise(argv, &tree) {
+        Ok(argv) => argv,
+        Err(failure) => return told(&failure, None),
+    };
+    let parsed = tree.try_get_matches_from(argv).and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = match parsed {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are answers, everything else is a mistake; a closed pipe is neither.
+            let _ = error.print();
+            return if error.use_stderr() { Exit::Usage } else { Exit::Ok };
+        }
+    };
+    let format = cli.global.format();
+    let ended = tokio::runtime::Runtime::new().map_err(Failure::from).and_then(|runtime| runtime.block_on(run(cli)));
+    ended.unwrap_or_else(|failure| told(&failure, format))
+}
+
+fn told(failure: &Failure, format: Option<Format>) -> Exit {
+    if failure.code != exit::PIPE_CLOSED {
+        let screen = Screen::of_process(format);
+        match format {
+            Some(Format::Json | Format::Jsonl) => screen.note(&failure.to_json()),
+            Some(Format::Table | Format::Wide | Format::Yaml | Format::Quiet) | None => {
+                screen.note(&failure.to_string());
+            }
+        }
+    }
+    failure.exit
+}
+
+async fn run(cli: Cli) -> Result<Exit, Failure> {
+    let screen = Screen::of_process(cli.global.format());
+    if let Command::Version = cli.command {
+        let version = serde_json::json!({ "version": env!("CARGO_PKG_VERSION") });
+        let plain = env!("CARGO_PKG_VERSION");
+        return screen.one(&version, plain, || format!("cloudai {plain}")).map(|()| Exit::Ok);
+    }
+    let resolver = Resolver::open(&Process, cli.global.config.as_deref())?;
+    let addr = cli.global.addr.as_deref();
+    match cli.command {
+        Command::Master(flags) => {
+            serve::run_master(MasterSettings::resolve(&resolver, &flags)?).await?;
+            Ok(Exit::Ok)
+        }
+        Command::Up(flags) => {
+            serve::run_up(UpSettings::resolve(&resolver, &flags)?).await?;
+            Ok(Exit::Ok)
+        }
+        Command::Worker(worker::Command::Start(flags)) => {
+            serve::run_worker(WorkerSettings::resolve(&resolver, &flags)?).await?;
+            Ok(Exit::Ok)
+        }
+        Command::Config(command) => config::run(&command, &resolver, addr, &screen),
+        command => {
+            let base = resolver.required(&crate::config::ADDR, addr, parse_addr)?;
+            Box::pin(ask(command, &Context { client: Client::new(base)?, screen })).await
+        }
+    }
+}
+
+/// The commands that talk to a master.
+async fn ask(command: Command, cx: &Context) -> Result<Exit, Failure> {
+    match command {
+        Command::Task(command) => task::run(command, cx).await,
+        Command::Worker(command) => worker::run(command, cx).await,
+        Command::Queue { verb } => queue::run(verb, cx).await,
+        Command::Cluster(command) => cluster::run(command, cx).await,
+        Command::Reference(command) => reference::run(command, cx).await,
+        Command::Master(_) | Command::Up(_) | Command::Config(_) | Command::Version => Ok(Exit::Ok),
+    }
+}

@@ -1,0 +1,193 @@
+//! `cloudai task submit`, and the reference's `dispatch`.
+
+use super::document::{Fields, to_json};
+use super::follow::{self, Ended};
+use super::{Context, wait, worker};
+use crate::config::duration;
+use crate::exit::{Exit, Failure};
+use crate::render;
+use crate::render::Format;
+use cloudai_core::spec::Value;
+use cloudai_master::http::dto::{Task, Worker};
+use reqwest::StatusCode;
+use std::time::Duration;
+
+pub(super) const EXAMPLES: &str = "  cloudai task submit python:3.12 -- python -c 'print(1)'\n  \
+     cloudai task submit train:2.1 --cpus 4 --mem 8g --gpus 1 --env EPOCHS=3 --follow\n  \
+     cloudai task submit --file task.yaml --wait --wait-timeout 1h";
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// What to run, as python:3.12 (the reference's old form, WORKER IMAGE, works too)
+    #[arg(value_name = "IMAGE")]
+    words: Vec<String>,
+    #[command(flatten)]
+    fields: Fields,
+    #[command(flatten)]
+    after: After,
+    /// The program and its arguments, instead of the image's
+    #[arg(last = true, value_name = "COMMAND")]
+    command: Vec<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Dispatch {
+    /// The worker
+    #[arg(value_name = "WORKER")]
+    on: String,
+    /// What to run, as python:3.12
+    image: String,
+    #[command(flatten)]
+    fields: Fields,
+    #[command(flatten)]
+    after: After,
+    /// The program and its arguments, instead of the image's
+    #[arg(last = true, value_name = "COMMAND")]
+    command: Vec<String>,
+}
+
+/// What happens after the task is stored.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Afterwards")]
+struct After {
+    /// Return as soon as it is stored; this is the default
+    #[arg(long, conflicts_with_all = ["wait", "follow"])]
+    detach: bool,
+    /// Wait until it ended: exit 0 completed, 3 not
+    #[arg(long)]
+    wait: bool,
+    /// Print its output until it ended: exit 0 completed, 3 not
+    #[arg(long)]
+    follow: bool,
+    /// Wait no longer than this: exit 4, and the task goes on
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    wait_timeout: Option<Duration>,
+    /// Exit with the container's code when it ended with one
+    #[arg(long)]
+    propagate_exit: bool,
+    /// Print the document that would be posted, and stop
+    #[arg(long)]
+    dry_run: bool,
+}
+
+pub(super) async fn run(mut args: Args, cx: &Context) -> Result<Exit, Failure> {
+    let image = match args.words.as_slice() {
+        [] => None,
+        [image] => Some(image.clone()),
+        [on, image] if args.fields.worker.is_none() => {
+            let image = image.clone();
+            old_form(on, &image, cx).await?;
+            args.fields.worker = Some(on.clone());
+            Some(image)
+        }
+        [image, rest @ ..] => {
+            return Err(Failure::usage("more than one image was given")
+                .why("the container's command goes after --")
+                .next(format!("cloudai task submit {image} -- {}", rest.join(" "))));
+        }
+    };
+    let document = args.fields.document(image.as_deref(), &args.command)?;
+    submit(&document, &args.after, cx).await
+}
+
+pub(super) async fn dispatch(mut args: Dispatch, cx: &Context) -> Result<Exit, Failure> {
+    args.fields.worker = Some(args.on);
+    let document = args.fields.document(Some(&args.image), &args.command)?;
+    submit(&document, &args.after, cx).await
+}
+
+/// `task WORKER IMAGE`: only where the first word is a worker; otherwise the second was to be a command.
+async fn old_form(on: &str, image: &str, cx: &Context) -> Result<(), Failure> {
+    match cx.client.get::<Worker>(&["api", "v1", "workers", on], &[]).await {
+        Ok(_) => {
+            cx.screen.note(&format!("note: read as `cloudai dispatch {on} {image}`, because {on} is a worker"));
+            Ok(())
+        }
+        Err(failure) if failure.exit == Exit::NotFound => {
+            let failure = Failure::usage(format!("{on:?} is no registered worker"))
+                .why("two words are read as WORKER IMAGE; a container's command goes after --")
+                .next(format!("cloudai task submit {on} -- {image}"));
+            Err(worker::near(failure, on, cx).await)
+        }
+        Err(failure) => Err(failure),
+    }
+}
+
+async fn submit(document: &Value, after: &After, cx: &Context) -> Result<Exit, Failure> {
+    let body = to_json(document);
+    if after.dry_run {
+        let text = match cx.screen.format {
+            Format::Yaml => serde_yaml_ng::to_string(&body).map_err(|error| Failure::error(error.to_string()))?,
+            Format::Jsonl => body.to_string(),
+            Format::Table | Format::Wide | Format::Json | Format::Quiet => format!("{body:#}"),
+        };
+        return cx.screen.line(&text).map(|()| Exit::Ok);
+    }
+    let task = post(&body, cx).await?;
+    if after.follow {
+        return follow_task(&task, after, cx).await;
+    }
+    if after.wait || after.wait_timeout.is_some() {
+        return wait_for(&task, after, cx).await;
+    }
+    cx.screen.one(&task, &task.id, || render::task::outcome(&task, &cx.screen))?;
+    cx.screen.hint(&format!("Follow it: cloudai task logs {} --follow", crate::id::short(&task.id)));
+    Ok(Exit::Ok)
+}
+
+/// Posts under a key, so that a second try after a lost connection finds the first one's task.
+async fn post(body: &serde_json::Value, cx: &Context) -> Result<Task, Failure> {
+    let given = body.get("idempotency_key").and_then(|key| key.as_str());
+    let key = given.map_or_else(new_key, str::to_owned);
+    let posted = cx.client.post::<Task>(&["api", "v1", "tasks"], Some(body), Some(&key)).await;
+    match posted {
+        Ok((status, task)) => {
+            if given.is_some() && status == StatusCode::OK {
+                cx.screen.note(&format!("note: the key {key:?} was used before; this is its task"));
+            }
+            Ok(task)
+        }
+        Err(failure) => match body.get("worker_id").and_then(|id| id.as_str()) {
+            Some(on) if matches!(failure.exit, Exit::NotFound | Exit::Unsatisfiable) => {
+                Err(worker::near(failure, on, cx).await)
+            }
+            _ => Err(failure),
+        },
+    }
+}
+
+fn new_key() -> String {
+    let now = u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or_default();
+    format!("cli-{}", ulid::Ulid::from_parts(now, rand::random()))
+}
+
+async fn wait_for(task: &Task, after: &After, cx: &Context) -> Result<Exit, Failure> {
+    let deadline = after.wait_timeout.map(|limit| tokio::time::Instant::now() + limit);
+    match wait::until_final(&cx.client, &task.id, deadline).await? {
+        Some(task) => {
+            cx.screen.one(&task, &task.id, || render::task::outcome(&task, &cx.screen))?;
+            Ok(wait::exit_of(&task, after.propagate_exit))
+        }
+        None => {
+            cx.screen.one(task, &task.id, || crate::id::short(&task.id))?;
+            Err(wait::still_going(std::slice::from_ref(&task.id)))
+        }
+    }
+}
+
+async fn follow_task(task: &Task, after: &After, cx: &Context) -> Result<Exit, Failure> {
+    cx.screen.note(&render::task::outcome(task, &cx.screen));
+    let following = follow::Follow::whole(&task.id);
+    let ended = match after.wait_timeout {
+        Some(limit) => match tokio::time::timeout(limit, following.run(cx)).await {
+            Ok(ended) => ended?,
+            Err(_) => return Err(wait::still_going(std::slice::from_ref(&task.id))),
+        },
+        None => following.run(cx).await?,
+    };
+    match ended {
+        Ended::Task(task) => Ok(wait::exit_of(&task, after.propagate_exit)),
+        Ended::Printed => Ok(Exit::Ok),
+        Ended::Detached => Ok(Exit::Interrupted),
+    }
+}

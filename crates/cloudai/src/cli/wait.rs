@@ -1,0 +1,111 @@
+//! `cloudai task wait`, and waiting for one task as other commands need it.
+
+use super::Context;
+use crate::client::Client;
+use crate::config::duration;
+use crate::exit::{Exit, Failure};
+use crate::{id, render};
+use cloudai_core::state::Status;
+use cloudai_master::http::dto::{List, Task};
+use std::time::Duration;
+use tokio::time::Instant;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Which: ids, 4 or more characters of them, or `last`
+    #[arg(value_name = "ID", required = true)]
+    ids: Vec<String>,
+    /// Wait no longer than this, for all of them together: exit 4, and they go on
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    timeout: Option<Duration>,
+    /// With one task: exit with its container's code when it ended with one
+    #[arg(long)]
+    propagate_exit: bool,
+}
+
+/// The longest wait of one request: the master's limit, in seconds.
+const LONGEST: u64 = 60;
+/// The least time between two questions, however early the master answers.
+const PACE: Duration = Duration::from_millis(100);
+/// What an answer may take beyond the wait that was asked for.
+const LATE: Duration = Duration::from_secs(5);
+
+pub(super) async fn run(args: &Args, cx: &Context) -> Result<Exit, Failure> {
+    let mut ids = Vec::new();
+    for typed in &args.ids {
+        ids.push(id::resolve(&cx.client, typed).await?);
+    }
+    let deadline = args.timeout.map(|limit| Instant::now() + limit);
+    let mut ended = Vec::new();
+    let mut going = Vec::new();
+    for id in &ids {
+        match until_final(&cx.client, id, deadline).await? {
+            Some(task) => {
+                if cx.screen.for_people() {
+                    cx.screen.line(&render::task::outcome(&task, &cx.screen))?;
+                }
+                ended.push(task);
+            }
+            None => going.push(id.clone()),
+        }
+    }
+    let all_completed = ended.iter().all(|task| task.status == Status::Completed.word());
+    let single = ids.len() == 1;
+    let exit = match ended.as_slice() {
+        [task] if single => exit_of(task, args.propagate_exit),
+        _ if all_completed => Exit::Ok,
+        _ => Exit::NotCompleted,
+    };
+    if !cx.screen.for_people() {
+        match ended.as_slice() {
+            [task] if single => cx.screen.one(task, &task.id, String::new)?,
+            _ => cx.screen.list(&List { items: ended, next_cursor: None }, |task| task.id.clone(), String::new)?,
+        }
+    }
+    if going.is_empty() { Ok(exit) } else { Err(still_going(&going)) }
+}
+
+/// The failure of a wait that was too short.
+pub(super) fn still_going(ids: &[String]) -> Failure {
+    let shorts: Vec<_> = ids.iter().map(|id| id::short(id)).collect();
+    let names = shorts.join(" ");
+    Failure::new(Exit::TimedOut, "timed_out", format!("{names} did not end in time"))
+        .why("only the wait is over; the cluster goes on with it")
+        .next(format!("cloudai task wait {names}"))
+}
+
+/// How a command ends that waited for a task.
+pub(super) fn exit_of(task: &Task, propagate: bool) -> Exit {
+    match task.exit_code.filter(|_| propagate) {
+        Some(code) => Exit::Container(u8::try_from(code & 0xff).unwrap_or(u8::MAX)),
+        None if task.status == Status::Completed.word() => Exit::Ok,
+        None => Exit::NotCompleted,
+    }
+}
+
+/// Asks until a task ended; none when the deadline came first.
+pub(super) async fn until_final(client: &Client, id: &str, deadline: Option<Instant>) -> Result<Option<Task>, Failure> {
+    loop {
+        let asked = Instant::now();
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(asked));
+        let wait = left.map_or(LONGEST, |left| left.as_secs().min(LONGEST));
+        let (path, query) = (["api", "v1", "tasks", id], [("wait_s", wait.to_string())]);
+        let answer = client.get::<Task>(&path, &query);
+        let task = match left {
+            Some(left) => match tokio::time::timeout(left + LATE, answer).await {
+                Ok(task) => task?,
+                Err(_) => return Ok(None),
+            },
+            None => answer.await?,
+        };
+        if task.status.parse::<Status>().is_ok_and(Status::is_final) {
+            return Ok(Some(task));
+        }
+        if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            return Ok(None);
+        }
+        let pause = PACE.saturating_sub(asked.elapsed());
+        let left = deadline.map_or(pause, |deadline| deadline.saturating_duration_since(Instant::now()));
+        tokio::time::sleep(pause.min(left)).await;
+    }
+}

@@ -1,0 +1,131 @@
+//! `cloudai worker`: everything about workers but running one.
+
+use super::Context;
+use super::cancel::confirm;
+use crate::config::WorkerFlags;
+use crate::exit::{Exit, Failure};
+use crate::render;
+use clap::Subcommand;
+use cloudai_core::text::distance;
+use cloudai_master::http::dto::{JoinToken, List, Worker};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Starts a worker: runs the tasks that its master gives it
+    #[command(before_help = "  CLOUDAI_JOIN_TOKEN=$(cloudai worker token) cloudai worker start --id w1\n  \
+                             cloudai worker start --master gpu-01:50051 --cpus 8 --mem 32g --label zone=a")]
+    Start(Box<WorkerFlags>),
+    /// Prints the token that a worker shows to join
+    #[command(before_help = "  cloudai worker token                         on the master's machine")]
+    Token,
+    /// Lists workers
+    #[command(before_help = "  cloudai worker list -o wide")]
+    List,
+    /// Makes a worker known before it comes
+    #[command(before_help = "  cloudai worker register w4 10.0.0.7:50052")]
+    Register(Register),
+    /// Forgets a worker; refused while it has work, unless forced
+    #[command(before_help = "  cloudai worker remove w4")]
+    Remove(Remove),
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Register {
+    /// Its name
+    id: String,
+    /// Where it can be reached
+    #[arg(value_name = "IP:PORT")]
+    address: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Remove {
+    /// Its name
+    id: String,
+    /// Although it has work: its tasks are queued again
+    #[arg(long)]
+    force: bool,
+    /// Do not ask before --force
+    #[arg(long)]
+    yes: bool,
+}
+
+pub(super) async fn run(command: Command, cx: &Context) -> Result<Exit, Failure> {
+    match command {
+        // Needs no master to talk to: `cli::run` starts it.
+        Command::Start(_) => Ok(Exit::Ok),
+        Command::Token => token(cx).await,
+        Command::List => list(cx, false).await,
+        Command::Register(args) => register(&args, cx).await,
+        Command::Remove(args) => remove(&args, cx).await,
+    }
+}
+
+async fn token(cx: &Context) -> Result<Exit, Failure> {
+    let token: JoinToken = cx.client.get(&["api", "v1", "workers", "token"], &[]).await?;
+    cx.screen.one(&token, &token.join_token, || token.join_token.clone())?;
+    cx.screen.hint("On the worker's machine:");
+    cx.screen.hint(&format!("  CLOUDAI_JOIN_TOKEN={} cloudai worker start --master HOST:50051", token.join_token));
+    Ok(Exit::Ok)
+}
+
+/// The workers; as the reference's box where that is wanted and seen by people.
+pub(super) async fn list(cx: &Context, as_box: bool) -> Result<Exit, Failure> {
+    let list: List<Worker> = cx.client.get(&["api", "v1", "workers"], &[]).await?;
+    let boxed = as_box && cx.screen.terminal && !cx.screen.format_given;
+    if list.items.is_empty() && cx.screen.for_people() && !boxed {
+        cx.screen.note("No workers. `cloudai worker token` says how to add one.");
+        return Ok(Exit::Ok);
+    }
+    cx.screen.list(
+        &list,
+        |worker| worker.id.clone(),
+        || {
+            let now = cx.client.now();
+            if boxed {
+                render::reference::workers(&list.items, now)
+            } else {
+                render::worker::list(&list.items, now, &cx.screen)
+            }
+        },
+    )?;
+    Ok(Exit::Ok)
+}
+
+async fn register(args: &Register, cx: &Context) -> Result<Exit, Failure> {
+    let body = serde_json::json!({ "id": args.id, "address": args.address });
+    let (_, worker): (_, Worker) = cx.client.post(&["api", "v1", "workers"], Some(&body), None).await?;
+    cx.screen.one(&worker, &worker.id, || format!("{}  {}", worker.id, worker.status))?;
+    Ok(Exit::Ok)
+}
+
+/// Registers a worker under the reference's word.
+pub(super) async fn register_as(id: String, address: Option<String>, cx: &Context) -> Result<Exit, Failure> {
+    register(&Register { id, address }, cx).await
+}
+
+/// Removes a worker under the reference's word.
+pub(super) async fn remove_as(id: String, cx: &Context) -> Result<Exit, Failure> {
+    remove(&Remove { id, force: false, yes: false }, cx).await
+}
+
+async fn remove(args: &Remove, cx: &Context) -> Result<Exit, Failure> {
+    if args.force && !args.yes {
+        confirm("remove a worker with its work", std::slice::from_ref(&args.id), &cx.screen)?;
+    }
+    let query = if args.force { vec![("force", "true".to_owned())] } else { Vec::new() };
+    if let Err(failure) = cx.client.delete(&["api", "v1", "workers", &args.id], &query).await {
+        return Err(if failure.exit == Exit::NotFound { near(failure, &args.id, cx).await } else { failure });
+    }
+    cx.screen.note(&format!("{} is removed", args.id));
+    Ok(Exit::Ok)
+}
+
+/// A failure about a worker, with the known names that come close to the one that was typed.
+pub(super) async fn near(failure: Failure, typed: &str, cx: &Context) -> Failure {
+    let Ok(list) = cx.client.get::<List<Worker>>(&["api", "v1", "workers"], &[]).await else { return failure };
+    let close = |id: &str| distance(id, typed) <= 2.max(typed.len() / 4);
+    let names: Vec<_> = list.items.into_iter().map(|worker| worker.id).filter(|id| id != typed && close(id)).collect();
+    let failure = if names.is_empty() { failure } else { failure.why(format!("close: {}", names.join(", "))) };
+    if failure.next.is_empty() { failure.next("cloudai worker list") } else { failure }
+}

@@ -1,0 +1,20 @@
+//! `cloudai`: master, worker and command line in one binary.
+//!
+//! Reading order: `cli` (the command tree and what each command does), `aliases` (the words and
+//! spellings of the reference), `client` (the REST API), `render` (output), `config` (settings and
+//! where they come from), `serve` (starting master and workers), `exit` (codes and failures).
+
+mod aliases;
+mod cli;
+mod client;
+mod config;
+mod exit;
+mod id;
+mod render;
+mod serve;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ExitCode::from(cli::enter(std::env::args_os().collect()).code())
+}

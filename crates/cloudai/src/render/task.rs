@@ -1,0 +1,341 @@
+//! Tasks for people: lists, the card of one, the line of an outcome.
+
+use super::quantity::{self, NOTHING, age, between, cores, gigabytes, moment};
+use super::table::{Cell, Column, Table, printable};
+use super::{Format, Screen};
+use crate::id::short;
+use cloudai_master::http::dto::{Attempt, File, Resources, Task};
+use jiff::Timestamp;
+
+/// The sign and the colour (SGR) of a status.
+fn look(status: &str) -> (&'static str, &'static str) {
+    match status {
+        "queued" => ("o", "90"),
+        "pending" => ("~", "33"),
+        "running" => (">", "36"),
+        "completed" => ("+", "32"),
+        "failed" => ("x", "31"),
+        "cancelled" => ("-", "35"),
+        _ => ("?", "0"),
+    }
+}
+
+/// A status with its sign where signs are shown.
+#[must_use]
+pub(crate) fn status(word: &str, screen: &Screen) -> Cell {
+    let (sign, colour) = look(word);
+    let text = if screen.terminal { format!("{sign} {word}") } else { word.to_owned() };
+    Cell::coloured(text, colour)
+}
+
+fn status_text(word: &str, screen: &Screen) -> String {
+    let (sign, colour) = look(word);
+    match (screen.terminal, screen.colour) {
+        (true, true) => format!("\u{1b}[{colour}m{sign} {word}\u{1b}[0m"),
+        (true, false) => format!("{sign} {word}"),
+        (false, _) => word.to_owned(),
+    }
+}
+
+/// Why a task stands where it stands: its reason, else a phase that says more than its status.
+#[must_use]
+pub(crate) fn reason(task: &Task) -> &str {
+    let phase = task.phase.as_deref().filter(|phase| *phase != task.status);
+    task.reason.as_deref().or(phase).unwrap_or(NOTHING)
+}
+
+/// A task's name, else its image.
+fn title(task: &Task) -> String {
+    printable(task.name.as_deref().unwrap_or(&task.image))
+}
+
+/// What a task asks for: `4c 8G 1gpu`.
+#[must_use]
+pub(crate) fn needs(asked: &Resources) -> String {
+    let gpus = if asked.gpu_cores > 0.0 { format!(" {}gpu", cores(asked.gpu_cores)) } else { String::new() };
+    format!("{}c {}{gpus}", cores(asked.cpu_cores), gigabytes(asked.memory_gb))
+}
+
+/// The table of `task list`.
+#[must_use]
+pub(crate) fn list(tasks: &[Task], now: Timestamp, screen: &Screen) -> String {
+    let mut columns = vec![
+        Column::text("ID", 0),
+        Column::text("STATUS", 0),
+        Column::name("NAME", 1),
+        Column::text("REASON", 0),
+        Column::name("WORKER", 3),
+        Column::number("CPU", 4),
+        Column::number("MEM", 5),
+    ];
+    if screen.wide() {
+        columns.extend([
+            Column::number("GPU", 6),
+            Column::text("USER", 7),
+            Column::number("ATT", 8),
+            Column::number("PRIO", 9),
+            Column::name("IMAGE", 10),
+        ]);
+    }
+    columns.push(Column::number("AGE", 2));
+    let mut table = Table::new(&columns);
+    for task in tasks {
+        let asked = &task.resources;
+        let mut row: Vec<Cell> = vec![
+            Cell::coloured(short(&task.id), "1"),
+            status(&task.status, screen),
+            title(task).into(),
+            reason(task).into(),
+            task.worker_id.as_deref().unwrap_or(NOTHING).into(),
+            cores(asked.cpu_cores).into(),
+            gigabytes(asked.memory_gb).into(),
+        ];
+        if screen.wide() {
+            row.extend::<[Cell; 5]>([
+                cores(asked.gpu_cores).into(),
+                task.user_id.as_str().into(),
+                task.attempt.to_string().into(),
+                task.priority.to_string().into(),
+                task.image.as_str().into(),
+            ]);
+        }
+        row.push(age(&task.created_at, now).into());
+        table.row(row);
+    }
+    let width = if screen.format == Format::Wide { None } else { screen.width };
+    table.render(width, screen.colour)
+}
+
+/// The table of `queue list`, in the order of placement.
+#[must_use]
+pub(crate) fn queue(tasks: &[Task], now: Timestamp, screen: &Screen) -> String {
+    let mut table = Table::new(&[
+        Column::number("PLACE", 0),
+        Column::text("ID", 0),
+        Column::name("NAME", 4),
+        Column::text("USER", 5),
+        Column::text("NEEDS", 2),
+        Column::number("PRIO", 3),
+        Column::text("REASON", 0),
+        Column::number("AGE", 1),
+    ]);
+    for (at, task) in tasks.iter().enumerate() {
+        table.row(vec![
+            (at + 1).to_string().into(),
+            Cell::coloured(short(&task.id), "1"),
+            title(task).into(),
+            task.user_id.as_str().into(),
+            needs(&task.resources).into(),
+            task.priority.to_string().into(),
+            reason(task).into(),
+            age(&task.created_at, now).into(),
+        ]);
+    }
+    table.render(if screen.wide() { None } else { screen.width }, screen.colour)
+}
+
+/// One line that says where a task stands: `1B8WX0TC  failed  exit_code 1  12m04s`.
+#[must_use]
+pub(crate) fn outcome(task: &Task, screen: &Screen) -> String {
+    let mut parts = vec![short(&task.id), status_text(&task.status, screen)];
+    match (reason(task), task.exit_code) {
+        ("exit_code", Some(code)) => parts.push(format!("exit_code {code}")),
+        (NOTHING, Some(code)) => parts.push(format!("exit code {code}")),
+        (NOTHING, None) => {}
+        (reason, Some(code)) => parts.push(format!("{reason} (exit code {code})")),
+        (reason, None) => parts.push(reason.to_owned()),
+    }
+    if let Some(took) = between(task.started_at.as_deref(), task.finished_at.as_deref()) {
+        parts.push(quantity::duration(took));
+    }
+    parts.extend(task.warnings.iter().map(|warning| format!("! {warning}")));
+    if task.status != "completed" && !task.message.is_empty() {
+        parts.push(printable(&task.message));
+    }
+    parts.join("  ")
+}
+
+/// What to do next with a task.
+#[must_use]
+pub(crate) fn next(task: &Task) -> Vec<String> {
+    let id = short(&task.id);
+    let command = |rest: &str| format!("cloudai task {rest}");
+    match task.status.as_str() {
+        "queued" | "pending" | "running" => {
+            vec![command(&format!("logs {id} --follow")), command(&format!("cancel {id}"))]
+        }
+        "completed" => vec![command(&format!("logs {id}")), command(&format!("download {id}"))],
+        _ => vec![command(&format!("logs {id}"))],
+    }
+}
+
+/// The card of `task info`.
+#[must_use]
+pub(crate) fn card(task: &Task, now: Timestamp, screen: &Screen) -> String {
+    let at = task.worker_id.as_deref().map(|worker| format!("  attempt {} on {worker}", task.attempt));
+    let head = format!(
+        "{}  {}  {}{}  {}",
+        title(task),
+        short(&task.id),
+        status_text(&task.status, screen),
+        at.unwrap_or_default(),
+        reason(task)
+    );
+    let mut lines = vec![head.trim_end_matches(NOTHING).trim_end().to_owned()];
+    let mut field = |name: &str, value: String| {
+        if !value.is_empty() {
+            lines.push(format!("  {name:<10}{value}"));
+        }
+    };
+    field("message", printable(&task.message));
+    field("id", task.id.clone());
+    field("image", printable(&task.image));
+    field("command", command(task));
+    field("asks for", asks_for(&task.resources));
+    field("priority", if task.priority == 0 { String::new() } else { task.priority.to_string() });
+    field("labels", task.labels.iter().map(|(k, v)| printable(&format!("{k}={v}"))).collect::<Vec<_>>().join(" "));
+    field("exit code", task.exit_code.map(|code| code.to_string()).unwrap_or_default());
+    field("warnings", task.warnings.join(", "));
+    field("owner", task.user_id.clone());
+    field("created", moment(&task.created_at, now));
+    field("started", task.started_at.as_deref().map(|at| moment(at, now)).unwrap_or_default());
+    field("finished", task.finished_at.as_deref().map(|at| moment(at, now)).unwrap_or_default());
+    let took = between(task.started_at.as_deref(), task.finished_at.as_deref());
+    field("ran for", took.map(quantity::duration).unwrap_or_default());
+    if !task.attempts.is_empty() {
+        lines.push("  attempts".into());
+        lines.extend(task.attempts.iter().map(|attempt| format!("    {}", attempt_line(attempt))));
+    }
+    for (at, next) in next(task).into_iter().enumerate() {
+        lines.push(format!("  {:<10}{next}", if at == 0 { "next" } else { "" }));
+    }
+    lines.join("\n")
+}
+
+fn asks_for(asked: &Resources) -> String {
+    let mut text = format!(
+        "{} cpu, {} memory, {} disk",
+        cores(asked.cpu_cores),
+        quantity::long_gigabytes(asked.memory_gb),
+        quantity::long_gigabytes(asked.storage_gb)
+    );
+    if asked.gpu_cores > 0.0 {
+        text.push_str(&format!(", {} gpu", cores(asked.gpu_cores)));
+    }
+    text
+}
+
+/// `command` and `args` of the spec, as typed after `--`.
+fn command(task: &Task) -> String {
+    let words = |field: &str| {
+        let list = task.spec.as_ref().and_then(|spec| spec.get(field)?.as_array().cloned());
+        list.unwrap_or_default().into_iter().filter_map(|word| word.as_str().map(printable))
+    };
+    let quoted = |word: String| if word.is_empty() || word.contains(' ') { format!("'{word}'") } else { word };
+    words("command").chain(words("args")).map(quoted).collect::<Vec<_>>().join(" ")
+}
+
+fn attempt_line(attempt: &Attempt) -> String {
+    let mut parts = vec![format!("#{}", attempt.attempt), attempt.worker_id.clone(), attempt.status.clone()];
+    parts.extend(attempt.reason.clone());
+    parts.extend(attempt.exit_code.map(|code| format!("exit code {code}")));
+    parts.extend(
+        between(attempt.started_at.as_deref(), attempt.ended_at.as_deref())
+            .map(|took| format!("ran {}", quantity::duration(took))),
+    );
+    parts.push(format!("{} log records", quantity::count(attempt.log_records)));
+    if !attempt.message.is_empty() {
+        parts.push(printable(&attempt.message));
+    }
+    parts.join("  ")
+}
+
+/// One kept file: `out/model.bin  1.2 GiB  sha256 ok  14s`.
+#[must_use]
+pub(crate) fn downloaded(path: &std::path::Path, file: &File, took: std::time::Duration) -> String {
+    let size = cloudai_core::resources::Bytes(file.size);
+    format!("{}  {size}  sha256 ok  {}", printable(&path.display().to_string()), quantity::duration(took))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn task(json: serde_json::Value) -> Task {
+        let mut task = serde_json::json!({
+            "id": "task-01JD0000000000000007K3M9QZD", "name": null, "image": "busybox", "user_id": "local",
+            "job_id": null, "status": "queued", "phase": "waiting_capacity", "reason": null, "message": "",
+            "attempt": 0, "exit_code": null, "oom_killed": false, "warnings": [], "worker_id": null, "priority": 0,
+            "resources": {"cpu_cores": 1.0, "memory_gb": 0.5, "storage_gb": 1.0, "gpu_cores": 0.0},
+            "labels": {}, "created_at": "2026-01-01T00:00:00.000Z", "started_at": null, "finished_at": null,
+            "version": 1, "attempts": []
+        });
+        for (name, value) in json.as_object().unwrap() {
+            task[name] = value.clone();
+        }
+        serde_json::from_value(task).unwrap()
+    }
+
+    fn screen(terminal: bool, format: Format) -> Screen {
+        Screen { format, format_given: true, terminal, messages_terminal: false, width: None, colour: false }
+    }
+
+    fn now() -> Timestamp {
+        "2026-01-01T00:06:12Z".parse().unwrap()
+    }
+
+    #[test]
+    fn a_list_has_the_columns_of_the_guide() {
+        let tasks = [task(serde_json::json!({"name": "fit"}))];
+        let expected = "\
+ID        STATUS  NAME  REASON            WORKER  CPU   MEM    AGE
+7K3M9QZD  queued  fit   waiting_capacity  -         1  512M  6m12s";
+        assert_eq!(list(&tasks, now(), &screen(false, Format::Table)), expected);
+        assert!(list(&tasks, now(), &screen(true, Format::Table)).contains("7K3M9QZD  o queued  fit"));
+        assert!(list(&tasks, now(), &screen(false, Format::Wide)).contains("IMAGE"));
+    }
+
+    #[test]
+    fn an_outcome_says_why_and_how_long() {
+        let ended = |status: &str, reason: Option<&str>, code: Option<i32>| {
+            task(serde_json::json!({"status": status, "phase": null, "reason": reason, "exit_code": code,
+                "message": "it ended", "started_at": "2026-01-01T00:00:00.000Z",
+                "finished_at": "2026-01-01T00:12:04.000Z"}))
+        };
+        let rows = [
+            (ended("completed", None, Some(0)), "7K3M9QZD  completed  exit code 0  12m04s"),
+            (ended("failed", Some("exit_code"), Some(1)), "7K3M9QZD  failed  exit_code 1  12m04s  it ended"),
+            (
+                ended("failed", Some("oom_killed"), Some(137)),
+                "7K3M9QZD  failed  oom_killed (exit code 137)  12m04s  it ended",
+            ),
+            (ended("cancelled", Some("user"), None), "7K3M9QZD  cancelled  user  12m04s  it ended"),
+        ];
+        for (task, line) in rows {
+            assert_eq!(outcome(&task, &screen(false, Format::Table)), line);
+        }
+    }
+
+    #[test]
+    fn a_card_tells_times_attempts_and_the_next_command() {
+        let task = task(serde_json::json!({
+            "status": "running", "phase": "running", "attempt": 2, "worker_id": "w1", "message": "on its way",
+            "started_at": "2026-01-01T00:05:00.000Z", "spec": {"command": ["sh", "-c", "a b"]},
+            "attempts": [{"attempt": 1, "worker_id": "w0", "status": "failed", "reason": "worker_lost",
+                "message": "", "exit_code": null, "accepted": false, "assigned_at": "2026-01-01T00:00:00.000Z",
+                "started_at": null, "ended_at": null, "log_records": 3, "log_bytes": 9}]
+        }));
+        let card = card(&task, now(), &screen(false, Format::Table));
+        for line in [
+            "busybox  7K3M9QZD  running  attempt 2 on w1",
+            "  message   on its way",
+            "  command   sh -c 'a b'",
+            "  asks for  1 cpu, 512 MiB memory, 1 GiB disk",
+            "  started   2026-01-01 00:05:00Z (1m12s ago)",
+            "    #1  w0  failed  worker_lost  3 log records",
+            "  next      cloudai task logs 7K3M9QZD --follow",
+        ] {
+            assert!(card.lines().any(|found| found == line), "{line:?} is not in\n{card}");
+        }
+    }
+}

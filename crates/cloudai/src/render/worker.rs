@@ -1,0 +1,108 @@
+//! Workers and the cluster for people.
+
+use super::Screen;
+use super::quantity::{NOTHING, age, cores, count, duration, gigabytes};
+use super::table::{Cell, Column, Table};
+use cloudai_master::http::dto::{Cluster, Worker};
+use jiff::Timestamp;
+use std::time::Duration;
+
+/// The table of `worker list`.
+#[must_use]
+pub(crate) fn list(workers: &[Worker], now: Timestamp, screen: &Screen) -> String {
+    let mut columns = vec![
+        Column::name("WORKER", 0),
+        Column::text("STATE", 0),
+        Column::number("CPU", 1),
+        Column::number("MEM", 2),
+        Column::number("GPU", 5),
+        Column::number("TASKS", 3),
+        Column::number("SEEN", 4),
+    ];
+    if screen.wide() {
+        columns.extend([
+            Column::number("DISK", 6),
+            Column::text("EXECUTOR", 7),
+            Column::text("ADDRESS", 8),
+            Column::text("VERSION", 9),
+            Column::text("LABELS", 10),
+        ]);
+    }
+    let mut table = Table::new(&columns);
+    for worker in workers {
+        table.row(row(worker, now, screen));
+    }
+    table.render(if screen.wide() { None } else { screen.width }, screen.colour)
+}
+
+fn row(worker: &Worker, now: Timestamp, screen: &Screen) -> Vec<Cell> {
+    let (held, all) = (&worker.allocated, &worker.capacity);
+    let mut row: Vec<Cell> = vec![
+        Cell::coloured(worker.id.as_str(), "1"),
+        state(&worker.status, screen),
+        format!("{}/{}", cores(held.cpu_cores), cores(all.cpu_cores)).into(),
+        format!("{}/{}", gigabytes(held.memory_gb), gigabytes(all.memory_gb)).into(),
+        format!("{}/{}", cores(held.gpu_cores), cores(all.gpu_cores)).into(),
+        worker.tasks.to_string().into(),
+        worker.last_seen.as_deref().map_or_else(|| NOTHING.into(), |seen| age(seen, now)).into(),
+    ];
+    if screen.wide() {
+        let labels: Vec<_> = worker.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        let or_nothing = |text: &str| if text.is_empty() { NOTHING.into() } else { Cell::from(text) };
+        row.extend([
+            format!("{}/{}", gigabytes(held.storage_gb), gigabytes(all.storage_gb)).into(),
+            or_nothing(&worker.executor),
+            or_nothing(worker.address.as_deref().unwrap_or_default()),
+            or_nothing(&worker.version),
+            or_nothing(&labels.join(",")),
+        ]);
+    }
+    row
+}
+
+fn state(word: &str, screen: &Screen) -> Cell {
+    let (sign, colour) = match word {
+        "active" => ("+", "32"),
+        "inactive" => ("!", "31"),
+        _ => ("o", "90"),
+    };
+    Cell::coloured(if screen.terminal { format!("{sign} {word}") } else { word.into() }, colour)
+}
+
+/// The line of `cluster status`; the wide form adds what is rarely asked for.
+#[must_use]
+pub(crate) fn cluster(cluster: &Cluster, screen: &Screen) -> String {
+    let tasks = |word: &str| count(cluster.tasks.get(word).copied().unwrap_or(0));
+    let line = format!(
+        "{}  term {}  workers {}/{}  queue {}  run {}  store {}",
+        cluster.cluster,
+        cluster.term,
+        cluster.workers.active,
+        cluster.workers.total,
+        tasks("queued"),
+        tasks("running"),
+        cluster.store
+    );
+    if !screen.wide() {
+        return line;
+    }
+    let words: Vec<_> = cluster.tasks.iter().map(|(word, number)| format!("{word} {}", count(*number))).collect();
+    let (held, all) = (&cluster.allocated, &cluster.capacity);
+    format!(
+        "{line}\n  strategy  {}\n  version   {}\n  up for    {}\n  life      {}\n  tasks     {}\n  \
+         held      cpu {}/{}  mem {}/{}  disk {}/{}  gpu {}/{}",
+        cluster.strategy,
+        cluster.version,
+        duration(Duration::from_secs(cluster.uptime_s)),
+        cluster.incarnation,
+        words.join(", "),
+        cores(held.cpu_cores),
+        cores(all.cpu_cores),
+        gigabytes(held.memory_gb),
+        gigabytes(all.memory_gb),
+        gigabytes(held.storage_gb),
+        gigabytes(all.storage_gb),
+        cores(held.gpu_cores),
+        cores(all.gpu_cores),
+    )
+}

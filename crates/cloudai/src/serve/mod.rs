@@ -1,0 +1,11 @@
+//! Starts what the settings describe; returns when it was asked to stop.
+
+mod logging;
+mod master;
+mod stop;
+mod up;
+mod worker;
+
+pub(crate) use master::run_master;
+pub(crate) use up::run_up;
+pub(crate) use worker::run_worker;

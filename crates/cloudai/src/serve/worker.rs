@@ -1,0 +1,73 @@
+//! Starts a worker.
+
+use super::{logging, stop};
+use crate::config::{Executor, WorkerSettings};
+use crate::exit::Failure;
+use anyhow::Context;
+use cloudai_core::ids::WorkerId;
+use cloudai_worker::executor::docker::DockerOptions;
+use cloudai_worker::probe::host::{Declared, Host};
+use cloudai_worker::{Config, Engine, Worker};
+use std::path::{Path, PathBuf};
+
+/// Runs a worker until the process is asked to stop.
+/// # Errors
+/// When it can not start, or fails on the way.
+pub(crate) async fn run_worker(settings: WorkerSettings) -> anyhow::Result<()> {
+    logging::start(&settings.log)?;
+    let stop = stop::on_signal()?;
+    let worker = Worker::prepare(config(settings)?).await?;
+    worker.run(stop).await?;
+    Ok(())
+}
+
+fn config(settings: WorkerSettings) -> anyhow::Result<Config> {
+    let [master] = <[String; 1]>::try_from(settings.masters).map_err(|given| {
+        Failure::usage(format!("--master names {} masters", given.len()))
+            .why("several masters for one cluster are still to come")
+            .next("name one")
+    })?;
+    let data_dir = folder(&settings.data_dir, &settings.id);
+    let offer = settings.offer;
+    let declared =
+        Declared { cpu_milli: offer.cpu_milli, memory: offer.memory, storage: offer.storage, gpus: offer.gpus };
+    let capacity = capacity(&data_dir, &declared, settings.executor)?;
+    Ok(Config {
+        id: settings.id,
+        master,
+        join_token: settings.join_token,
+        address: settings.address.map(|address| address.to_string()).unwrap_or_default(),
+        capacity,
+        labels: settings.labels,
+        engine: engine(settings.executor),
+        data_dir,
+    })
+}
+
+/// Each worker has a folder of its own, so that several may share a data directory, also with a
+/// master.
+pub(super) fn folder(data_dir: &Path, id: &WorkerId) -> PathBuf {
+    data_dir.join("workers").join(id.as_str())
+}
+
+/// What the worker offers: as declared, else what the host has less the reserve.
+pub(super) fn capacity(
+    data_dir: &Path,
+    declared: &Declared,
+    executor: Executor,
+) -> anyhow::Result<cloudai_core::resources::Capacity> {
+    std::fs::create_dir_all(data_dir)
+        .with_context(|| format!("the data folder {} can not be made", data_dir.display()))?;
+    let enforced = match executor {
+        Executor::Docker => true,
+        Executor::Fake => false,
+    };
+    Ok(Host::probe(data_dir)?.capacity(declared, enforced)?)
+}
+
+pub(super) fn engine(executor: Executor) -> Engine {
+    match executor {
+        Executor::Docker => Engine::Docker(DockerOptions::from_env()),
+        Executor::Fake => Engine::Fake(std::env::var_os("CLOUDAI_FAKE_JOURNAL").map(PathBuf::from)),
+    }
+}

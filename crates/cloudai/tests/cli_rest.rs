@@ -1,0 +1,323 @@
+//! The real binary against a master that the test acts: what is asked, what is printed, how it exits.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
+
+#[path = "cli_support/server.rs"]
+mod server;
+#[path = "cli_support/streams.rs"]
+mod streams;
+#[path = "cli_support/submitting.rs"]
+mod submitting;
+
+use serde_json::{Value, json};
+use server::{ID, Reply, Server, ended, list, problem, run_in, task, worker};
+
+#[test]
+fn every_problem_has_its_exit_code_and_tells_what_and_next() {
+    let rows = [
+        (422, "unsatisfiable", 2),
+        (404, "not_found", 5),
+        (401, "unauthenticated", 6),
+        (403, "forbidden", 6),
+        (409, "conflict", 7),
+        (400, "invalid", 64),
+        (413, "too_large", 64),
+        (500, "internal", 1),
+        (503, "unavailable", 1),
+    ];
+    for (status, code, exit) in rows {
+        let server = Server::start(move |_, _| problem(status, code, "it did not work"));
+        let ran = server.run("task submit busybox");
+        assert_eq!((ran.code, ran.out.as_str()), (exit, ""), "{code}: {}", ran.err);
+        assert!(
+            ran.err.contains("error: it did not work") && ran.err.contains("next: the next command"),
+            "{}",
+            ran.err
+        );
+        let ran = server.run("task submit busybox -o json");
+        let told: Value = serde_json::from_str(&ran.err).unwrap();
+        assert_eq!((told["code"].as_str(), told["next"].as_str()), (Some(code), Some("the next command")));
+    }
+}
+
+#[test]
+fn without_a_master_the_exit_code_is_8_and_the_help_is_up() {
+    let dir = tempfile::tempdir().unwrap();
+    // A port that was free a moment ago: nothing listens there.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let ran = run_in(dir.path(), &[], &["--addr", &format!(":{port}"), "task", "list"]);
+    assert_eq!(ran.code, 8, "{}", ran.err);
+    assert!(ran.err.contains("no master at http://127.0.0.1:") && ran.err.contains("cloudai up"), "{}", ran.err);
+}
+
+#[test]
+fn mistakes_on_the_command_line_exit_64() {
+    let dir = tempfile::tempdir().unwrap();
+    let rows: [(&[&str], &str); 12] = [
+        (&["frobnicate"], "unrecognized"),
+        (&["task", "list", "--al"], "--all"),
+        (&["task", "lst"], "did you mean list?"),
+        (&["task", "submit", "a", "--cpu", "2"], "--cpus"),
+        (&["task", "submit", "a", "--mem", "4x"], "is no size"),
+        (&["task", "submit", "a", "--timeout", "soon"], "is no time"),
+        (&["task", "submit", "a", "b", "c"], "after --"),
+        (&["task", "submit"], "image: is missing"),
+        (&["task", "info", "7K"], "too short"),
+        (&["task", "info", "a/b"], "is no task id"),
+        (&["--addr", "https://x", "task", "list"], "still to come"),
+        (&[], "Usage"),
+    ];
+    for (words, said) in rows {
+        let ran = run_in(dir.path(), &[], words);
+        assert_eq!(ran.code, 64, "{words:?}: {}", ran.err);
+        assert!(ran.err.contains(said), "{words:?}: {}", ran.err);
+    }
+}
+
+#[test]
+fn help_and_version_are_answers() {
+    let dir = tempfile::tempdir().unwrap();
+    let rows: [(&[&str], &str); 5] = [
+        (&["--help"], "Exit codes: 0 ok"),
+        (&["task", "submit", "--help"], "python -c"),
+        (&["dispatch", "--help"], "worker-1"),
+        (&["--version"], "cloudai "),
+        (&["version"], "cloudai "),
+    ];
+    for (words, said) in rows {
+        let ran = run_in(dir.path(), &[], words);
+        assert_eq!((ran.code, ran.err.as_str()), (0, ""), "{words:?}");
+        assert!(ran.out.contains(said), "{words:?}: {}", ran.out);
+    }
+}
+
+#[test]
+fn a_bad_setting_stops_a_master_before_it_starts() {
+    let dir = tempfile::tempdir().unwrap();
+    type Row = (&'static [(&'static str, &'static str)], &'static [&'static str], &'static str);
+    let rows: [Row; 5] = [
+        (&[("HTTP_PORT", "x")], &["master"], "HTTP_PORT is \"x\""),
+        (&[("MONGO_URI", "mongodb://h")], &["master"], "MongoDB store is still to come"),
+        (&[], &["master", "--store", "mongodb"], "MongoDB store is still to come"),
+        (&[], &["master", "--http", "0.0.0.0:0"], "--i-know-this-is-insecure"),
+        (&[("CLOUDAI_JOIN_TOKEN", "t")], &["worker", "start", "--executor", "oci"], "oci executor is still to come"),
+    ];
+    for (variables, words, said) in rows {
+        let mut all = vec![("HOME", ".")];
+        all.extend(variables);
+        let ran = run_in(dir.path(), &all, words);
+        assert_eq!(ran.code, 64, "{words:?}: {}", ran.err);
+        assert!(ran.err.contains(said), "{words:?}: {}", ran.err);
+    }
+}
+
+#[test]
+fn settings_are_shown_with_their_source() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join(".env"), "GRPC_PORT=:6000\n").unwrap();
+    std::fs::write(dir.path().join("cloudai.toml"), "[master]\nstrategy = \"greedy\"\n").unwrap();
+    let variables = [("HOME", "."), ("CLOUDAI_JOIN_TOKEN", "secret")];
+    let ran = run_in(dir.path(), &variables, &["config", "show", "-o", "json"]);
+    let shown: Value = serde_json::from_str(&ran.out).unwrap();
+    let of = |key: &str| shown["items"].as_array().unwrap().iter().find(|one| one["key"] == key).unwrap().clone();
+    assert_eq!(of("master.grpc")["source"], ".env GRPC_PORT");
+    assert_eq!(of("master.strategy")["source"], "cloudai.toml master.strategy");
+    assert_eq!(of("master.http")["source"], "default");
+    assert!(!ran.out.contains("secret"), "{}", ran.out);
+    let ran = run_in(dir.path(), &variables, &["config", "path"]);
+    assert_eq!(ran.out, "cloudai.toml\n");
+}
+
+#[test]
+fn a_list_is_active_work_unless_all_is_asked_for() {
+    let server = Server::always(200, list(vec![task(json!({"name": "fit"}))]));
+    let ran = server.run("task list");
+    assert_eq!(ran.code, 0);
+    assert!(ran.out.starts_with("ID        STATUS  NAME  REASON            WORKER  CPU   MEM"), "{}", ran.out);
+    assert!(ran.out.contains("\n7K3M9QZD  queued  fit   waiting_capacity  -         1  512M"), "{}", ran.out);
+    assert!(!ran.out.contains('\u{1b}'), "colours went into a pipe");
+    server.run("task list --all --limit 7");
+    server.run("list-tasks failed");
+    server.run("list-tasks");
+    let queries: Vec<_> = server.seen().into_iter().map(|request| request.query).collect();
+    assert_eq!(
+        queries,
+        ["status=queued%2Cpending%2Crunning&limit=50", "limit=7", "status=failed&limit=50", "limit=50"]
+    );
+}
+
+#[test]
+fn a_list_of_many_pages_is_put_together() {
+    let server = Server::start(|request, _| {
+        let mut page = list(vec![task(json!({})); 1000]);
+        if !request.query.contains("cursor=") {
+            page["next_cursor"] = "c1".into();
+        }
+        Reply::Json(200, page)
+    });
+    let ran = server.run("task list --all --limit 1500 -o quiet");
+    assert_eq!(ran.out.lines().count(), 2000);
+    let queries: Vec<_> = server.seen().into_iter().map(|request| request.query).collect();
+    assert_eq!(queries, ["limit=1000", "limit=500&cursor=c1"]);
+}
+
+#[test]
+fn data_is_the_answer_of_the_api_in_every_format() {
+    let answer = list(vec![task(json!({}))]);
+    let server = Server::always(200, answer.clone());
+    let json: Value = serde_json::from_str(&server.run("task list --json").out).unwrap();
+    assert_eq!(json, answer);
+    let line: Value = serde_json::from_str(&server.run("task list -o jsonl").out).unwrap();
+    assert_eq!(line, answer["items"][0]);
+    let yaml: Value = serde_yaml_ng::from_str(&server.run("task list --output yaml").out).unwrap();
+    assert_eq!(yaml, answer);
+    assert_eq!(server.run("task list -o quiet").out, format!("{ID}\n"));
+}
+
+#[test]
+fn a_task_is_found_by_a_part_of_its_id() {
+    let server = Server::start(|request, _| match request.path.as_str() {
+        "/api/v1/tasks/resolve" => Reply::Json(200, list(vec![task(json!({}))])),
+        "/api/v1/tasks" => Reply::Json(200, list(vec![task(json!({}))])),
+        _ => Reply::Json(200, task(json!({}))),
+    });
+    for typed in ["9qzd", "task-01JD", "last", ID, "01JD000000000000007K3M9QZD"] {
+        let ran = server.run(&format!("task info {typed} -o quiet"));
+        assert_eq!((ran.code, ran.out), (0, format!("{ID}\n")), "{typed}: {}", ran.err);
+    }
+    assert_eq!(server.asked("GET /api/v1/tasks/resolve")[0].query, "part=9QZD");
+}
+
+#[test]
+fn a_part_of_several_ids_or_of_none_names_those_that_come_close() {
+    let other = "task-01JD000000000000007K3MA001";
+    let several = Server::always(200, list(vec![task(json!({"name": "fit"})), task(json!({"id": other}))]));
+    let ran = several.run("task info 01JD");
+    assert_eq!(ran.code, 64);
+    assert!(ran.err.contains("\"01JD\" is two tasks") && ran.err.contains("7K3M9QZD fit, 7K3MA001"), "{}", ran.err);
+    let none = Server::start(|request, _| match request.path.as_str() {
+        "/api/v1/tasks/resolve" => Reply::Json(200, list(Vec::new())),
+        _ => Reply::Json(200, list(vec![task(json!({"name": "fit"}))])),
+    });
+    let ran = none.run("task info 9QZX");
+    assert_eq!(ran.code, 5);
+    assert!(ran.err.contains("no task \"9QZX\"") && ran.err.contains("close: 7K3M9QZD fit"), "{}", ran.err);
+}
+
+#[test]
+fn waiting_exits_0_3_or_4_or_with_the_containers_code() {
+    let rows = [
+        (ended("completed", None, Some(0)), "", 0),
+        (ended("failed", Some("exit_code"), Some(7)), "", 3),
+        (ended("failed", Some("exit_code"), Some(7)), "--propagate-exit", 7),
+        (ended("cancelled", Some("user"), None), "--propagate-exit", 3),
+        (task(json!({})), "--timeout 0s", 4),
+    ];
+    for (answer, flags, code) in rows {
+        let server = Server::always(200, answer);
+        let ran = server.run(&format!("task wait {ID} {flags}"));
+        assert_eq!(ran.code, code, "{flags}: {}", ran.err);
+    }
+}
+
+#[test]
+fn waiting_for_several_needs_all_to_complete() {
+    let other = "task-01JD000000000000007K3MA001";
+    let server = Server::start(move |request, _| match request.path.ends_with("A001") {
+        true => Reply::Json(200, ended("completed", None, Some(0))),
+        false => Reply::Json(200, ended("failed", Some("oom_killed"), Some(137))),
+    });
+    let ran = server.run(&format!("task wait {other} {ID}"));
+    assert_eq!((ran.code, ran.out.lines().count()), (3, 2), "{}", ran.err);
+    assert!(ran.out.contains("failed  oom_killed (exit code 137)  41s"), "{}", ran.out);
+    let ran = server.run(&format!("task wait {other} {ID} --json"));
+    let all: Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!(all["items"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn one_cancel_never_asks_and_several_need_a_yes() {
+    let server = Server::always(202, ended("cancelled", Some("user"), None));
+    let ran = server.run(&format!("cancel {ID}"));
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert_eq!(server.seen()[0].line(), format!("POST /api/v1/tasks/{ID}/cancel"));
+    let two = format!("task cancel {ID} task-01JD000000000000007K3MA001");
+    let ran = server.run(&two);
+    assert_eq!((ran.code, server.seen().len()), (64, 1), "{}", ran.err);
+    assert!(ran.err.contains("--yes"));
+    assert_eq!((server.run(&format!("{two} --yes")).code, server.seen().len()), (0, 3));
+}
+
+#[test]
+fn workers_are_listed_registered_and_removed_under_both_words() {
+    let server = Server::start(|request, _| match request.method.as_str() {
+        "POST" => Reply::Json(201, worker("w4")),
+        "DELETE" => Reply::Json(204, Value::Null),
+        _ => Reply::Json(200, list(vec![worker("w1")])),
+    });
+    for words in ["worker list", "workers"] {
+        let ran = server.run(words);
+        assert!(
+            ran.out.contains("WORKER  STATE   CPU    MEM") && ran.out.contains("w1      active  4/4  8G/8G"),
+            "{}",
+            ran.out
+        );
+    }
+    assert_eq!(server.run("worker list -o quiet").out, "w1\n");
+    for words in ["worker register w4 10.0.0.7:1", "register w4 10.0.0.7:1"] {
+        assert_eq!(server.run(words).out, "w4  active\n");
+        let sent = server.asked("POST /api/v1/workers").pop().unwrap().json();
+        assert_eq!(sent, json!({"id": "w4", "address": "10.0.0.7:1"}));
+    }
+    for words in ["worker remove w4", "unregister w4"] {
+        assert_eq!(server.run(words).code, 0);
+    }
+    assert_eq!(server.asked("DELETE /api/v1/workers/w4").len(), 2);
+}
+
+#[test]
+fn an_unknown_worker_is_named_with_those_that_come_close() {
+    let server = Server::start(|request, _| match request.method.as_str() {
+        "DELETE" => problem(404, "not_found", "no worker gpu-1"),
+        _ => Reply::Json(200, list(vec![worker("gpu-01"), worker("cpu-07-far")])),
+    });
+    let ran = server.run("worker remove gpu-1");
+    assert_eq!(ran.code, 5);
+    assert!(ran.err.contains("close: gpu-01\n"), "{}", ran.err);
+}
+
+#[test]
+fn the_token_alone_goes_to_stdout() {
+    let server = Server::always(200, json!({"join_token": "cai1-x-y"}));
+    assert_eq!(server.run("worker token").out, "cai1-x-y\n");
+}
+
+#[test]
+fn the_cluster_is_one_line_under_both_words() {
+    let amounts = json!({"cpu_cores": 4.0, "memory_gb": 8.0, "storage_gb": 100.0, "gpu_cores": 0.0});
+    let server = Server::always(
+        200,
+        json!({
+            "cluster": "prod", "incarnation": 1, "term": 7, "version": "0.1.0", "strategy": "greedy", "store": "ok",
+            "uptime_s": 60, "workers": {"total": 41, "active": 40}, "tasks": {"queued": 1204, "running": 312},
+            "capacity": amounts, "allocated": amounts
+        }),
+    );
+    for words in ["cluster status", "status"] {
+        let ran = server.run(words);
+        assert_eq!(ran.out, "prod  term 7  workers 40/41  queue 1,204  run 312  store ok\n");
+    }
+    assert!(server.run("status -o wide").out.contains("strategy  greedy"));
+}
+
+#[test]
+fn the_queue_keeps_the_order_of_placement() {
+    let other = "task-01JD000000000000007K3MA001";
+    let server = Server::always(200, list(vec![task(json!({"id": other})), task(json!({}))]));
+    for words in ["queue", "queue list"] {
+        let ran = server.run(words);
+        let places: Vec<_> = ran.out.lines().skip(1).map(|line| line.split_whitespace().nth(1).unwrap()).collect();
+        assert_eq!(places, ["7K3MA001", "7K3M9QZD"]);
+        assert!(ran.out.contains("1c 512M"), "{}", ran.out);
+    }
+}

@@ -1,0 +1,136 @@
+//! Submissions: which document is posted, and that it is posted once.
+
+use super::server::{ID, Reply, Server, ended, list, problem, task, worker};
+use serde_json::{Value, json};
+
+fn accepting() -> Server {
+    Server::start(|request, _| match request.method.as_str() {
+        "POST" => Reply::Json(201, task(json!({}))),
+        _ if request.path.starts_with("/api/v1/workers/w1") => Reply::Json(200, worker("w1")),
+        _ if request.path.starts_with("/api/v1/workers/") => problem(404, "not_found", "no such worker"),
+        _ => Reply::Json(200, list(vec![worker("w1")])),
+    })
+}
+
+/// The document that a command line posts.
+fn posted(line: &str) -> Value {
+    let server = accepting();
+    let ran = server.run(line);
+    assert_eq!(
+        (ran.code, ran.out.as_str()),
+        (0, "7K3M9QZD  queued  waiting_capacity  waits for a place\n"),
+        "{line}: {}",
+        ran.err
+    );
+    server.asked("POST /api/v1/tasks")[0].json()
+}
+
+#[test]
+fn every_spelling_of_a_submission_posts_the_same_document() {
+    let expected =
+        json!({"image": "a:1", "name": "n", "cpu_cores": 2.0, "memory_gb": 4.0, "storage_gb": 10.0, "gpu_cores": 1.0});
+    for line in [
+        "task submit a:1 --name n --cpus 2 --mem 4g --disk 10g --gpus 1",
+        "task a:1 -name n -cpu_cores 2 -mem 4 -storage 10 -gpu_cores 1",
+        "task a:1 --name=n --cpu_cores=2.0 --mem=4096m --storage=10 --gpu-cores=1",
+        "task -name n -cpu-cores 2 -mem 4 -storage 10 -gpu_cores 1 a:1",
+    ] {
+        assert_eq!(posted(line), expected, "{line}");
+    }
+}
+
+#[test]
+fn every_field_has_its_flag() {
+    let line = "task submit a --env A=1 --env B= --workdir /w --user 1:2 --entrypoint sh --entrypoint -c --label k=v \
+                --priority -5 --timeout 1h --pull-timeout 90s --kill-after 0 --worker w1 --allow-pending \
+                --idempotency-key k1 --network bridge --pull always --shm-size 64m --tmpfs /c=1g --read-only \
+                --gpus 0.5 --gpu-model a100 -- run --cpus -mem 3";
+    let expected = json!({
+        "image": "a", "env": {"A": "1", "B": ""}, "workdir": "/w", "user": "1:2", "entrypoint": ["sh", "-c"],
+        "labels": {"k": "v"}, "priority": -5, "timeout_s": 3600, "pull_timeout_s": 90, "kill_after_s": 0,
+        "worker_id": "w1", "allow_pending": true, "idempotency_key": "k1", "network": "bridge",
+        "pull_policy": "always", "shm_size": "64m", "tmpfs": {"/c": "1g"}, "read_only_root": true,
+        "gpu_cores": 0.5, "gpu_model": "a100", "command": ["run", "--cpus", "-mem", "3"]
+    });
+    assert_eq!(posted(line), expected);
+}
+
+#[test]
+fn dispatch_and_the_old_two_words_pin_the_worker() {
+    let expected = json!({"image": "a", "cpu_cores": 2.0, "worker_id": "w1"});
+    assert_eq!(posted("dispatch w1 a -cpu_cores 2"), expected);
+    assert_eq!(posted("task w1 a -cpu_cores 2"), expected);
+    let ran = accepting().run("task w1 a");
+    assert!(ran.err.contains("cloudai dispatch w1 a"), "{}", ran.err);
+    let server = accepting();
+    let ran = server.run("task busybox date");
+    assert_eq!((ran.code, server.asked("POST /api/v1/tasks").len()), (64, 0));
+    assert!(ran.err.contains("cloudai task submit busybox -- date"), "{}", ran.err);
+}
+
+#[test]
+fn a_file_of_each_format_is_read_and_flags_win() {
+    let server = accepting();
+    let files = [
+        ("t.json", "{\"image\": \"a\", \"env\": {\"A\": \"1\"}, \"priority\": 3}"),
+        ("t.yaml", "image: a\nenv: {A: \"1\"}\npriority: 3\n"),
+        ("t.toml", "image = \"a\"\npriority = 3\n[env]\nA = \"1\"\n"),
+    ];
+    for (name, text) in files {
+        std::fs::write(server.dir().join(name), text).unwrap();
+        let ran = server.run(&format!("task submit --file {name} --env B=2 --priority 4 --dry-run"));
+        let document: Value = serde_json::from_str(&ran.out).unwrap();
+        assert_eq!(document, json!({"image": "a", "env": {"A": "1", "B": "2"}, "priority": 4}), "{name}");
+    }
+    assert!(server.seen().is_empty(), "a dry run asked the master");
+}
+
+#[test]
+fn every_wrong_field_is_told_before_anything_is_sent() {
+    let server = accepting();
+    std::fs::write(server.dir().join("t.yaml"), "image: a\nmemroy_gb: 1\narray: 1-5\n").unwrap();
+    let ran = server.run("task submit --file t.yaml --cpus 0 --priority 101");
+    assert_eq!((ran.code, server.seen().len()), (64, 0));
+    for said in [
+        "memroy_gb: is no field of a task: did you mean memory_gb?",
+        "array: is not supported by this version yet",
+        "cpu_cores: 0 is out of range",
+        "priority: 101 must be a whole number from -100 to 100",
+    ] {
+        assert!(ran.err.contains(said), "{said}: {}", ran.err);
+    }
+}
+
+#[test]
+fn a_lost_connection_repeats_the_submission_under_one_key() {
+    let server = Server::start(|_, before| match before {
+        0 => Reply::Hang,
+        1 => problem(503, "unavailable", "busy"),
+        _ => Reply::Json(200, task(json!({}))),
+    });
+    let ran = server.run("task submit busybox -o quiet");
+    assert_eq!((ran.code, ran.out), (0, format!("{ID}\n")), "{}", ran.err);
+    let keys: Vec<_> = server.seen().into_iter().map(|request| request.key.unwrap()).collect();
+    assert!(keys.len() == 3 && keys.iter().all(|key| *key == keys[0]), "{keys:?}");
+    let again = Server::always(201, task(json!({})));
+    again.run("task submit busybox");
+    assert_ne!(again.seen()[0].key.as_ref(), Some(&keys[0]), "each invocation has its own key");
+}
+
+#[test]
+fn a_submission_that_waits_ends_as_its_task() {
+    let rows = [
+        (ended("completed", None, Some(0)), "", 0),
+        (ended("failed", Some("exit_code"), Some(9)), "", 3),
+        (ended("failed", Some("exit_code"), Some(9)), "--propagate-exit", 9),
+        (task(json!({})), "--wait-timeout 0", 4),
+    ];
+    for (outcome, flags, code) in rows {
+        let server = Server::start(move |request, _| match request.method.as_str() {
+            "POST" => Reply::Json(201, task(json!({}))),
+            _ => Reply::Json(200, outcome.clone()),
+        });
+        let ran = server.run(&format!("task submit busybox --wait {flags}"));
+        assert_eq!(ran.code, code, "{flags}: {}", ran.err);
+    }
+}

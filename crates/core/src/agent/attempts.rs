@@ -1,0 +1,237 @@
+//! Attempts on a worker: started once, ended once, reported until acknowledged.
+
+use super::{Agent, AgentEffect, JournalEntry, Slot, SlotState, Tombstone};
+use crate::effect::{StartOrder, StopOrder};
+use crate::event::HeldStage;
+use crate::ids::{Attempt, CommandSeq};
+use crate::resources::{Allocation, Free};
+use crate::task::{Cause, Outcome, Step};
+use crate::time::Timestamp;
+use std::sync::Arc;
+use std::time::Duration;
+
+impl Slot {
+    pub(super) fn stage(&self) -> HeldStage {
+        match &self.state {
+            SlotState::Waiting(_) => HeldStage::At(Step::Assigned),
+            SlotState::Launched { stop: true, .. } => HeldStage::Stopping,
+            SlotState::Launched { step, .. } => HeldStage::At(*step),
+            SlotState::Ended { .. } => HeldStage::Ended,
+        }
+    }
+
+    /// What it holds of the worker.
+    fn allocation(&self) -> Option<&Allocation> {
+        match &self.state {
+            SlotState::Launched { order, .. } => Some(&order.allocation),
+            SlotState::Waiting(_) | SlotState::Ended { .. } => None,
+        }
+    }
+}
+
+impl Agent {
+    pub(super) fn start(&mut self, out: &mut Vec<AgentEffect>, now: Timestamp, order: Arc<StartOrder>) {
+        let attempt = order.attempt;
+        let Some(link) = self.link else { return };
+        if self.ran_before(attempt) {
+            // Asked for again: its end did not get through, or is on its way.
+            self.report(out, now, attempt);
+            return;
+        }
+        if self.stopping || !self.lease_is_valid(now) {
+            return; // absent from the next heartbeat: the master sends it again or elsewhere
+        }
+        self.stop_older(out, attempt);
+        out.push(AgentEffect::Journal(JournalEntry::Started(Arc::clone(&order), link.incarnation)));
+        let slot = Slot { incarnation: link.incarnation, state: SlotState::Waiting(order) };
+        self.attempts.insert(attempt, slot);
+        self.launch_waiting(out);
+    }
+
+    fn ran_before(&self, attempt: Attempt) -> bool {
+        let buried = self.tombstones.get(&attempt.task).is_some_and(|grave| grave.number >= attempt.number);
+        let later = Attempt { number: u32::MAX, ..attempt };
+        buried || self.attempts.range(attempt..=later).next().is_some()
+    }
+
+    /// A newer attempt means that the master gave the older ones up.
+    fn stop_older(&mut self, out: &mut Vec<AgentEffect>, attempt: Attempt) {
+        let first = Attempt { number: 0, ..attempt };
+        let older: Vec<_> = self.attempts.range(first..attempt).map(|(older, _)| *older).collect();
+        for older in older {
+            self.halt(out, older, Duration::ZERO, Cause::Stopped);
+        }
+    }
+
+    /// Launches accepted attempts that fit beside what runs; the others wait for it to end.
+    fn launch_waiting(&mut self, out: &mut Vec<AgentEffect>) {
+        let mut free = Free::all(&self.capacity);
+        for allocation in self.attempts.values().filter_map(Slot::allocation) {
+            // More than everything is held only after the worker came back smaller: nothing fits.
+            if free.take(allocation).is_err() {
+                return;
+            }
+        }
+        for slot in self.attempts.values_mut() {
+            if let SlotState::Waiting(order) = &slot.state
+                && free.take(&order.allocation).is_ok()
+            {
+                let order = Arc::clone(order);
+                out.push(AgentEffect::Launch {
+                    order: Arc::clone(&order),
+                    incarnation: slot.incarnation,
+                    resume: false,
+                });
+                slot.state = SlotState::Launched { order, step: Step::Assigned, stop: false, resumed: false };
+            }
+        }
+    }
+
+    /// Ends an attempt that is here. One that never was here is over too: its start is dropped when
+    /// it comes late, and the master hears of its end.
+    pub(super) fn stop(&mut self, out: &mut Vec<AgentEffect>, now: Timestamp, order: &StopOrder) {
+        let attempt = order.attempt;
+        if self.attempts.contains_key(&attempt) {
+            self.halt(out, attempt, order.kill_after, Cause::Stopped);
+            self.report(out, now, attempt);
+        } else if let Some(link) = self.link
+            && !self.ran_before(attempt)
+        {
+            let outcome = Arc::new(Outcome::of(Cause::Stopped, "stopped before it was begun"));
+            out.push(AgentEffect::Journal(JournalEntry::Ended(attempt, Arc::clone(&outcome), link.incarnation)));
+            out.push(AgentEffect::Report { attempt, incarnation: link.incarnation, outcome: Arc::clone(&outcome) });
+            let state = SlotState::Ended { outcome, reported: now };
+            self.attempts.insert(attempt, Slot { incarnation: link.incarnation, state });
+        }
+    }
+
+    /// Asks the executor to end an attempt; one that was not launched ends at once.
+    pub(super) fn halt(&mut self, out: &mut Vec<AgentEffect>, attempt: Attempt, grace: Duration, cause: Cause) {
+        let Some(slot) = self.attempts.get_mut(&attempt) else { return };
+        match &mut slot.state {
+            SlotState::Launched { stop, .. } => {
+                *stop = true;
+                out.push(AgentEffect::Halt { attempt, grace, cause });
+            }
+            SlotState::Waiting(_) => {
+                let outcome = Arc::new(Outcome::of(cause, "stopped before it was begun"));
+                let entry = JournalEntry::Ended(attempt, Arc::clone(&outcome), slot.incarnation);
+                out.push(AgentEffect::Journal(entry));
+                // Due at once: the next tick reports it.
+                slot.state = SlotState::Ended { outcome, reported: Timestamp::ZERO };
+            }
+            SlotState::Ended { .. } => {}
+        }
+    }
+
+    pub(super) fn stepped(&mut self, out: &mut Vec<AgentEffect>, attempt: Attempt, reached: Step) {
+        if let Some(Slot { state: SlotState::Launched { step, stop, .. }, .. }) = self.attempts.get_mut(&attempt)
+            && *step < reached
+        {
+            *step = reached;
+            if !*stop {
+                out.push(AgentEffect::Tell(attempt, reached));
+            }
+        }
+    }
+
+    /// The outcome is on disk before it is told.
+    pub(super) fn ended(
+        &mut self,
+        out: &mut Vec<AgentEffect>,
+        now: Timestamp,
+        attempt: Attempt,
+        outcome: Arc<Outcome>,
+    ) {
+        let Some(slot) = self.attempts.get_mut(&attempt) else { return };
+        if matches!(slot.state, SlotState::Ended { .. }) {
+            return;
+        }
+        let outcome = slot.blame(outcome);
+        let incarnation = slot.incarnation;
+        out.push(AgentEffect::Journal(JournalEntry::Ended(attempt, Arc::clone(&outcome), incarnation)));
+        out.push(AgentEffect::Report { attempt, incarnation, outcome: Arc::clone(&outcome) });
+        slot.state = SlotState::Ended { outcome, reported: now };
+        self.launch_waiting(out);
+    }
+
+    /// The master knows: nothing of the attempt is needed here any more.
+    pub(super) fn acknowledged(&mut self, out: &mut Vec<AgentEffect>, attempt: Attempt, sent: CommandSeq) {
+        let ended = self.attempts.get(&attempt).is_some_and(|slot| matches!(slot.state, SlotState::Ended { .. }));
+        if !ended {
+            return;
+        }
+        self.attempts.remove(&attempt);
+        out.push(AgentEffect::Journal(JournalEntry::Forgotten(attempt)));
+        out.push(AgentEffect::Discard(attempt));
+        if self.link.is_some_and(|link| link.seen < sent) {
+            let grave = self.tombstones.entry(attempt.task).or_insert(Tombstone { number: 0, until: sent });
+            grave.number = grave.number.max(attempt.number);
+            grave.until = grave.until.max(sent);
+        }
+    }
+
+    /// Tells of an end again, if it is one.
+    pub(super) fn report(&mut self, out: &mut Vec<AgentEffect>, now: Timestamp, attempt: Attempt) {
+        if let Some(slot) = self.attempts.get_mut(&attempt)
+            && let SlotState::Ended { outcome, reported } = &mut slot.state
+        {
+            *reported = now;
+            let outcome = Arc::clone(outcome);
+            out.push(AgentEffect::Report { attempt, incarnation: slot.incarnation, outcome });
+        }
+    }
+
+    /// Tells everything that a master of a new session may have missed.
+    pub(super) fn report_all(&mut self, out: &mut Vec<AgentEffect>) {
+        for (attempt, slot) in &self.attempts {
+            if let SlotState::Ended { outcome, .. } = &slot.state {
+                let outcome = Arc::clone(outcome);
+                out.push(AgentEffect::Report { attempt: *attempt, incarnation: slot.incarnation, outcome });
+            }
+        }
+    }
+
+    /// Stops everything, in good order: what ends by it is nobody's failure.
+    pub(super) fn shutdown(&mut self, out: &mut Vec<AgentEffect>) {
+        self.stopping = true;
+        let held: Vec<_> = self.attempts.iter().map(|(attempt, slot)| (*attempt, slot.kill_after())).collect();
+        for (attempt, grace) in held {
+            self.halt(out, attempt, grace, Cause::WorkerStopped);
+        }
+    }
+
+    pub(super) fn tick(&mut self, out: &mut Vec<AgentEffect>, now: Timestamp) {
+        self.enforce_lease(out, now);
+        let again = |slot: &Slot| matches!(&slot.state, SlotState::Ended { reported, .. } if *reported + super::REPORT_AGAIN <= now);
+        let due: Vec<_> = self.attempts.iter().filter(|(_, slot)| again(slot)).map(|(attempt, _)| *attempt).collect();
+        for attempt in due {
+            self.report(out, now, attempt);
+        }
+    }
+}
+
+impl Slot {
+    /// A container that was taken over may have been stopped by an earlier life of this worker: an
+    /// end by SIGTERM or SIGKILL is then the platform's doing, not the program's.
+    fn blame(&self, outcome: Arc<Outcome>) -> Arc<Outcome> {
+        match &self.state {
+            SlotState::Launched { resumed: true, .. }
+                if outcome.cause == Cause::Exited
+                    && matches!(outcome.exit_code, Some(143 | 137))
+                    && !outcome.oom_killed =>
+            {
+                let message = "stopped by a signal while its worker was away".into();
+                Arc::new(Outcome { cause: Cause::Vanished, message, ..Outcome::clone(&outcome) })
+            }
+            SlotState::Launched { .. } | SlotState::Waiting(_) | SlotState::Ended { .. } => outcome,
+        }
+    }
+
+    fn kill_after(&self) -> Duration {
+        match &self.state {
+            SlotState::Launched { order, .. } | SlotState::Waiting(order) => order.spec.limits.kill_after,
+            SlotState::Ended { .. } => Duration::ZERO,
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! The worker's own view of its lease: counted from the sending of the last renewed heartbeat.
+
+use super::{Agent, AgentEffect, SlotState};
+use crate::effect::StartOrder;
+use crate::ids::Session;
+use crate::task::Cause;
+use crate::time::Timestamp;
+
+impl Agent {
+    pub(super) fn renewed(&mut self, session: Session, sent_at: Timestamp) {
+        if self.link.is_some_and(|link| link.session == session) {
+            self.renewed = self.renewed.max(Some(sent_at));
+        }
+    }
+
+    /// Whether something new may be begun: not once running attempts would have to stop.
+    pub(super) fn lease_is_valid(&self, now: Timestamp) -> bool {
+        let grace = crate::spec::DEFAULT_KILL_AFTER;
+        self.renewed.is_some_and(|renewed| now < renewed + self.timing.stop_after(grace))
+    }
+
+    /// When an attempt must begin to stop unless the lease is renewed before. Without a lease since
+    /// the process began there is nothing to count from: the registration brings one.
+    pub(super) fn lease_stop(&self, order: &StartOrder) -> Option<Timestamp> {
+        self.renewed.map(|renewed| renewed + self.timing.stop_after(order.spec.limits.kill_after))
+    }
+
+    pub(super) fn enforce_lease(&mut self, out: &mut Vec<AgentEffect>, now: Timestamp) {
+        let over = |order: &StartOrder| self.lease_stop(order).is_some_and(|stop| stop <= now);
+        let due: Vec<_> = self
+            .attempts
+            .iter()
+            .filter_map(|(attempt, slot)| match &slot.state {
+                SlotState::Launched { order, stop: false, .. } | SlotState::Waiting(order) if over(order) => {
+                    Some((*attempt, self.timing.grace(order.spec.limits.kill_after)))
+                }
+                SlotState::Launched { .. } | SlotState::Waiting(_) | SlotState::Ended { .. } => None,
+            })
+            .collect();
+        for (attempt, grace) in due {
+            self.halt(out, attempt, grace, Cause::LeaseEnded);
+        }
+    }
+}

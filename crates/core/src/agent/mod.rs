@@ -1,0 +1,182 @@
+//! What a worker decides: pure, as the cluster is.
+//!
+//! [`Agent::apply`] takes what the master ordered, what the executor told and the time, and
+//! answers with what to do, in order: journal first, then act, then tell. Its rules:
+//! - a command of another session, an older term or an old sequence number is dropped;
+//! - an attempt that ever ran here is never started again: it is kept until the master has
+//!   acknowledged its end, then remembered (a tombstone) until no delayed start can arrive;
+//! - an end is reported again until it is acknowledged;
+//! - without a renewed lease it starts nothing, and stops what it runs before the master gives up.
+
+mod attempts;
+mod effect;
+mod event;
+mod lease;
+mod restore;
+
+pub use effect::{AgentEffect, JournalEntry};
+pub use event::AgentEvent;
+
+use crate::effect::{Command, StartOrder};
+use crate::event::Held;
+use crate::ids::{Attempt, CommandSeq, Incarnation, Session, TaskId, Term};
+use crate::resources::Capacity;
+use crate::task::{Outcome, Step};
+use crate::time::Timestamp;
+use crate::timing::Timing;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long an unacknowledged report rests before it is sent again.
+const REPORT_AGAIN: Duration = Duration::from_secs(2);
+
+/// The decisions of one worker. Times are of its own boot clock.
+#[derive(Clone, Debug)]
+pub struct Agent {
+    timing: Timing,
+    capacity: Capacity,
+    term: Term,
+    link: Option<Link>,
+    /// When the last acknowledged heartbeat was sent: the lease runs from there.
+    renewed: Option<Timestamp>,
+    attempts: BTreeMap<Attempt, Slot>,
+    /// The highest attempt of each task that is over and acknowledged, until the given command of
+    /// the present session has been seen.
+    tombstones: BTreeMap<TaskId, Tombstone>,
+    stopping: bool,
+}
+
+/// The present registration.
+#[derive(Clone, Copy, Debug)]
+struct Link {
+    session: Session,
+    incarnation: Incarnation,
+    seen: CommandSeq,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Tombstone {
+    number: u32,
+    until: CommandSeq,
+}
+
+/// One attempt that is here.
+#[derive(Clone, Debug)]
+struct Slot {
+    incarnation: Incarnation,
+    state: SlotState,
+}
+
+#[derive(Clone, Debug)]
+enum SlotState {
+    /// Accepted, and waits until an older attempt has left its room.
+    Waiting(Arc<StartOrder>),
+    /// With the executor.
+    Launched { order: Arc<StartOrder>, step: Step, stop: bool, resumed: bool },
+    /// Over; reported until acknowledged.
+    Ended { outcome: Arc<Outcome>, reported: Timestamp },
+}
+
+impl Agent {
+    /// A worker that holds nothing.
+    #[must_use]
+    pub fn new(timing: Timing, capacity: Capacity) -> Self {
+        Self {
+            timing,
+            capacity,
+            term: Term(0),
+            link: None,
+            renewed: None,
+            attempts: BTreeMap::new(),
+            tombstones: BTreeMap::new(),
+            stopping: false,
+        }
+    }
+
+    /// Takes one event in at `now`, which must not run backward; answers what to do, in order.
+    pub fn apply(&mut self, now: Timestamp, event: AgentEvent) -> Vec<AgentEffect> {
+        let mut out = Vec::new();
+        match event {
+            AgentEvent::Registered { session, incarnation, term, timing, sent_at } => {
+                self.registered(&mut out, Link { session, incarnation, seen: CommandSeq(0) }, term, timing, sent_at);
+            }
+            AgentEvent::Disowned => self.link = None,
+            AgentEvent::Command { session, term, seq, command } => {
+                self.command(&mut out, now, session, term, seq, command)
+            }
+            AgentEvent::Step(attempt, step) => self.stepped(&mut out, attempt, step),
+            AgentEvent::Ended(attempt, outcome) => self.ended(&mut out, now, attempt, outcome),
+            AgentEvent::Acknowledged { attempt, sent } => self.acknowledged(&mut out, attempt, sent),
+            AgentEvent::Renewed { session, sent_at } => self.renewed(session, sent_at),
+            AgentEvent::Shutdown => self.shutdown(&mut out),
+            AgentEvent::Tick => self.tick(&mut out, now),
+        }
+        out
+    }
+
+    /// What a heartbeat says: the session, the last command taken in, everything held.
+    #[must_use]
+    pub fn heartbeat(&self) -> Option<(Session, CommandSeq, Vec<Held>)> {
+        self.link.map(|link| (link.session, link.seen, self.held()))
+    }
+
+    /// Everything held, for a registration.
+    #[must_use]
+    pub fn held(&self) -> Vec<Held> {
+        self.attempts.iter().map(|(attempt, slot)| Held { attempt: *attempt, stage: slot.stage() }).collect()
+    }
+
+    /// Whether nothing runs and nothing waits to be acknowledged.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.attempts.is_empty()
+    }
+
+    /// When the next [`AgentEvent::Tick`] is due; always after `now`.
+    #[must_use]
+    pub fn next_deadline(&self, now: Timestamp) -> Option<Timestamp> {
+        let reports = self.attempts.values().filter_map(|slot| match &slot.state {
+            SlotState::Ended { reported, .. } => Some(*reported + REPORT_AGAIN),
+            SlotState::Launched { order, stop: false, .. } => self.lease_stop(order),
+            SlotState::Launched { .. } | SlotState::Waiting(_) => None,
+        });
+        reports.min().map(|at| at.max(now + Duration::from_millis(1)))
+    }
+
+    fn registered(&mut self, out: &mut Vec<AgentEffect>, link: Link, term: Term, timing: Timing, sent_at: Timestamp) {
+        if term < self.term {
+            return;
+        }
+        self.term = term;
+        self.timing = timing;
+        self.link = Some(link);
+        self.renewed = Some(sent_at);
+        // Starts of earlier sessions can not arrive any more.
+        self.tombstones.clear();
+        self.report_all(out);
+    }
+
+    /// A command counts when it is of this session, of no older term, and new.
+    fn command(
+        &mut self,
+        out: &mut Vec<AgentEffect>,
+        now: Timestamp,
+        session: Session,
+        term: Term,
+        seq: CommandSeq,
+        command: Command,
+    ) {
+        let Some(link) = self.link.as_mut() else { return };
+        if session != link.session || term < self.term || seq <= link.seen {
+            return;
+        }
+        self.term = term;
+        link.seen = seq;
+        self.tombstones.retain(|_, tombstone| tombstone.until >= seq);
+        match command {
+            Command::Start(order) => self.start(out, now, order),
+            Command::Stop(order) => self.stop(out, now, &order),
+        }
+    }
+}

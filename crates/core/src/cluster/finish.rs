@@ -1,0 +1,127 @@
+//! The ends of attempts and tasks, and the way back into the queue.
+
+use super::{Cluster, KEY_KEPT, Out};
+use crate::effect::Row;
+use crate::ids::TaskId;
+use crate::retry::{self, Budget};
+use crate::state::{Phase, Reason, Status};
+use crate::task::{AttemptEnd, Finished, LogEnd, Queued, State, TaskRecord};
+use crate::time::Timestamp;
+use crate::verdict::Verdict;
+
+impl Cluster {
+    /// Carries out the verdict on the running attempt of a task.
+    pub(super) fn settle(&mut self, out: &mut Out, id: TaskId, verdict: Verdict, log: LogEnd) {
+        match verdict {
+            Verdict::Final(end) => {
+                self.end_attempt(out, id, &end, true, log);
+                self.finish(out, id, end);
+            }
+            Verdict::Retry(budget, end) => self.retry(out, id, budget, end, log),
+            Verdict::Again(reason) => {
+                let end = interrupted(reason);
+                let queued = waiting(out.now, reason, "its worker was stopped; it waits for another place".into());
+                self.end_attempt(out, id, &end, false, log);
+                self.requeue(out, id, queued);
+            }
+        }
+    }
+
+    fn retry(&mut self, out: &mut Out, id: TaskId, budget: Budget, end: Finished, log: LogEnd) {
+        let Some(task) = self.tasks.get(&id) else { return };
+        let attempt = task.attempt();
+        let mut spent = task.spent;
+        let Some(number) = budget.spend(&mut spent) else {
+            let message = format!("{} (all {} retries are used up)", end.message, retry::RETRIES);
+            return self.settle(out, id, Verdict::Final(Finished { message, ..end }), log);
+        };
+        let until = out.now + retry::delay(number, attempt);
+        self.end_attempt(out, id, &end, false, log);
+        self.backoffs.insert((until, id));
+        let message = format!("{}; retry {number} of {} follows", end.message, retry::RETRIES);
+        let queued = Queued { phase: Phase::Backoff, since: out.now, until: Some(until), reason: end.reason, message };
+        if let Some(task) = self.tasks.get_mut(&id) {
+            std::sync::Arc::make_mut(task).spent = spent;
+        }
+        self.requeue(out, id, queued);
+    }
+
+    /// Closes the record of the running attempt and frees what it held; stores nothing yet.
+    fn end_attempt(&mut self, out: &Out, id: TaskId, end: &Finished, accepted: bool, log: LogEnd) {
+        let Some(task) = self.tasks.get_mut(&id) else { return };
+        let State::Active(active) = &task.state else { return };
+        if let Some(worker) = self.workers.get_mut(&active.worker) {
+            worker.release(id);
+        }
+        let task = std::sync::Arc::make_mut(task);
+        close_attempt(task, out.now, end, accepted, log);
+    }
+
+    fn requeue(&mut self, out: &mut Out, id: TaskId, queued: Queued) {
+        self.change(out, id, |task| {
+            task.started_at = None;
+            task.state = State::Queued(queued);
+        });
+    }
+
+    /// Ends a task for good: stored once more, then no longer live.
+    pub(super) fn finish(&mut self, out: &mut Out, id: TaskId, end: Finished) {
+        let now = out.now;
+        if let Some(State::Queued(Queued { until: Some(until), .. })) = self.tasks.get(&id).map(|task| &task.state) {
+            self.backoffs.remove(&(*until, id));
+        }
+        self.change(out, id, |task| {
+            task.finished_at = Some(now);
+            task.state = State::Finished(end);
+        });
+        if let Some(task) = self.tasks.remove(&id)
+            && let Some(key) = super::key_of(&task)
+        {
+            self.old_keys.insert((now + KEY_KEPT, key));
+        }
+    }
+
+    pub(super) fn end_backoffs(&mut self, out: &mut Out) {
+        while let Some((until, id)) = self.backoffs.first().copied()
+            && until <= out.now
+            && !out.full()
+        {
+            self.backoffs.remove(&(until, id));
+            self.change(out, id, |task| {
+                if let State::Queued(queued) = &mut task.state {
+                    queued.phase = Phase::WaitingCapacity;
+                    queued.until = None;
+                }
+            });
+        }
+    }
+
+    /// Stores the files of an accepted attempt.
+    pub(super) fn keep_outputs(out: &mut Out, task: &TaskRecord, outcome: &crate::task::Outcome) {
+        if !outcome.outputs.is_empty() {
+            out.save(Row::Outputs(task.attempt(), outcome.outputs.as_slice().into()));
+        }
+    }
+}
+
+fn close_attempt(task: &mut TaskRecord, now: Timestamp, end: &Finished, accepted: bool, log: LogEnd) {
+    if let Some(attempt) = task.attempts.last_mut() {
+        attempt.ended_at = Some(now);
+        attempt.end = Some(AttemptEnd {
+            status: end.status,
+            reason: end.reason,
+            exit_code: end.exit_code,
+            accepted,
+            message: end.message.clone(),
+            log,
+        });
+    }
+}
+
+fn interrupted(reason: Reason) -> Finished {
+    Finished { status: Status::Cancelled, ..super::cancel::cancelled(reason, "its worker was stopped") }
+}
+
+fn waiting(now: Timestamp, reason: Reason, message: String) -> Queued {
+    Queued { phase: Phase::WaitingCapacity, since: now, until: None, reason: Some(reason), message }
+}

@@ -1,0 +1,150 @@
+//! Heartbeats: a worker tells all that it holds, the difference is mended.
+
+use super::{Cluster, Out};
+use crate::effect::{Command, StartOrder};
+use crate::event::{Answer, Heartbeat, Held, HeldStage, Rejected};
+use crate::ids::{Attempt, CommandSeq, Session, TaskId, WorkerId};
+use crate::task::{Cause, Outcome, Step};
+use crate::verdict;
+use crate::worker::WorkerStatus;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+impl Cluster {
+    pub(super) fn heartbeat(&mut self, out: &mut Out, heartbeat: &Heartbeat) -> Result<Answer, Rejected> {
+        let id = &heartbeat.worker;
+        self.in_session(id, heartbeat.session)?;
+        self.hear(out, id);
+        self.reconcile(out, id, &heartbeat.held, heartbeat.seen);
+        Ok(Answer::Done)
+    }
+
+    /// The worker's command stream is open: every start it has not confirmed is sent at once.
+    pub(super) fn subscribed(&mut self, out: &mut Out, id: &WorkerId, session: Session) -> Result<Answer, Rejected> {
+        self.in_session(id, session)?;
+        for attempt in self.unconfirmed(id) {
+            self.send_start(out, attempt);
+        }
+        for attempt in self.to_stop(id) {
+            self.stop(out, id, attempt);
+        }
+        Ok(Answer::Done)
+    }
+
+    pub(super) fn in_session(&self, id: &WorkerId, session: Session) -> Result<(), Rejected> {
+        let worker = self.workers.get(id).ok_or_else(|| Rejected::NoSuchWorker(id.clone()))?;
+        if worker.session() == Some(session) { Ok(()) } else { Err(Rejected::StaleSession) }
+    }
+
+    /// Notes a sign of life.
+    pub(super) fn hear(&mut self, out: &mut Out, id: &WorkerId) {
+        let Some(worker) = self.workers.get_mut(id) else { return };
+        worker.heard = out.now;
+        if worker.record.status != WorkerStatus::Active {
+            let now = out.now;
+            self.judgements.insert((now + self.timing.inactive, id.clone()));
+            self.change_worker(out, id, |record| {
+                record.status = WorkerStatus::Active;
+                record.last_seen = Some(now);
+            });
+        }
+    }
+
+    /// Compares what a worker holds with what it should hold.
+    fn reconcile(&mut self, out: &mut Out, id: &WorkerId, held: &[Held], seen: CommandSeq) {
+        self.reconcile_present(out, id, held);
+        let held: BTreeSet<Attempt> = held.iter().map(|held| held.attempt).collect();
+        for task in self.held_tasks(id) {
+            if !held.contains(&task) {
+                self.reconcile_absent(out, id, task, seen);
+            }
+        }
+    }
+
+    /// Takes in how far attempts are, and stops those that should not be there.
+    pub(super) fn reconcile_present(&mut self, out: &mut Out, id: &WorkerId, held: &[Held]) {
+        let held: BTreeMap<Attempt, HeldStage> = held.iter().map(|held| (held.attempt, held.stage)).collect();
+        for (attempt, stage) in held {
+            self.reconcile_one(out, id, attempt, stage);
+        }
+    }
+
+    fn held_tasks(&self, id: &WorkerId) -> Vec<Attempt> {
+        let held = self.workers.get(id).into_iter().flat_map(|worker| worker.held.keys());
+        held.filter_map(|task| self.tasks.get(task)).map(|task| task.attempt()).collect()
+    }
+
+    fn reconcile_one(&mut self, out: &mut Out, id: &WorkerId, attempt: Attempt, stage: HeldStage) {
+        let task = self.tasks.get(&attempt.task);
+        let current = task
+            .filter(|task| task.active().is_some_and(|active| active.number == attempt.number && active.worker == *id));
+        let HeldStage::At(step) = stage else { return };
+        match current.map(|task| task.cancel.is_some()) {
+            Some(cancelled) => {
+                // The attempt is current: this can not be rejected.
+                let _ = self.progress(out, attempt, step);
+                if cancelled {
+                    self.stop(out, id, attempt);
+                }
+            }
+            None => self.stop(out, id, attempt),
+        }
+    }
+
+    /// An attempt that its worker does not hold: it never saw the start, or has lost the attempt.
+    fn reconcile_absent(&mut self, out: &mut Out, id: &WorkerId, attempt: Attempt, seen: CommandSeq) {
+        let Some(worker) = self.workers.get(id) else { return };
+        let step = self.tasks.get(&attempt.task).and_then(|task| task.active()).map(|active| active.step);
+        let sent = worker.link.as_ref().and_then(|link| link.starts.get(&attempt.task)).copied();
+        let sent = sent.filter(|sent| sent.number == attempt.number);
+        match sent {
+            // On its way, unless it has been so for a whole heartbeat.
+            Some(sent) if sent.seq > seen => {
+                if out.now.since(sent.at) >= self.timing.heartbeat {
+                    self.send_start(out, attempt);
+                }
+            }
+            // Seen or never sent, and nothing was heard of it: the agent knows what it ran before.
+            Some(_) | None if step == Some(Step::Assigned) => self.send_start(out, attempt),
+            Some(_) | None => self.vanished(out, attempt.task),
+        }
+    }
+
+    /// Takes an attempt as ended because its worker has it no more.
+    pub(super) fn vanished(&mut self, out: &mut Out, task: TaskId) {
+        let Some(record) = self.tasks.get(&task) else { return };
+        let outcome = Outcome::of(Cause::Vanished, "its worker came back without the container");
+        let verdict = verdict::judge(record, &outcome);
+        self.settle(out, task, verdict, outcome.log);
+    }
+
+    fn unconfirmed(&self, id: &WorkerId) -> Vec<Attempt> {
+        let assigned = |attempt: &Attempt| {
+            let task = self.tasks.get(&attempt.task);
+            task.is_some_and(|task| {
+                task.cancel.is_none() && task.active().is_some_and(|active| active.step == Step::Assigned)
+            })
+        };
+        self.held_tasks(id).into_iter().filter(assigned).collect()
+    }
+
+    fn to_stop(&self, id: &WorkerId) -> Vec<Attempt> {
+        let cancelled = |attempt: &Attempt| self.tasks.get(&attempt.task).is_some_and(|task| task.cancel.is_some());
+        self.held_tasks(id).into_iter().filter(cancelled).collect()
+    }
+
+    /// Sends the start of an attempt (again), under a new number.
+    fn send_start(&mut self, out: &mut Out, attempt: Attempt) {
+        let Some(task) = self.tasks.get(&attempt.task) else { return };
+        let Some(active) = task.active() else { return };
+        let (worker, cancelled) = (active.worker.clone(), task.cancel.is_some());
+        let order = StartOrder { attempt, spec: Arc::clone(&task.spec), allocation: active.allocation.clone() };
+        if cancelled {
+            // A cancelled attempt whose start was lost is over: the agent answers a stop of what it
+            // never had with its end.
+            self.stop(out, &worker, attempt);
+        } else {
+            self.send(out, &worker, Command::Start(Arc::new(order)));
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! The rules of SPEC 3.3 that hold in every state, checked by tests after every event.
+
+use super::Cluster;
+use crate::resources::{Free, Kind};
+use crate::state::Phase;
+use crate::task::{State, TaskRecord};
+use std::collections::BTreeSet;
+
+/// Every broken rule, as a sentence that begins with the rule's number; empty when all hold.
+#[must_use]
+pub fn check(cluster: &Cluster) -> Vec<String> {
+    let mut broken = Vec::new();
+    allocations_are_what_active_tasks_hold(cluster, &mut broken);
+    no_worker_is_over_committed(cluster, &mut broken);
+    attempts_tell_the_story(cluster, &mut broken);
+    backoffs_have_an_alarm(cluster, &mut broken);
+    silent_workers_are_judged(cluster, &mut broken);
+    broken
+}
+
+fn allocations_are_what_active_tasks_hold(cluster: &Cluster, broken: &mut Vec<String>) {
+    for (id, worker) in &cluster.workers {
+        for (task, allocation) in &worker.held {
+            let active = cluster.tasks.get(task).and_then(|task| task.active());
+            if !active.is_some_and(|active| active.worker == *id && active.allocation == *allocation) {
+                broken.push(format!("3.3.3: {id} holds {task}, which is not active there"));
+            }
+        }
+    }
+    for task in cluster.tasks.values() {
+        if let Some(active) = task.active() {
+            let worker = cluster.workers.get(&active.worker);
+            if !worker.is_some_and(|worker| worker.held.contains_key(&task.id)) {
+                broken.push(format!("3.3.3: {} is active on {}, which does not hold it", task.id, active.worker));
+            }
+        }
+    }
+}
+
+fn no_worker_is_over_committed(cluster: &Cluster, broken: &mut Vec<String>) {
+    for (id, worker) in &cluster.workers {
+        for kind in [Kind::Cpu, Kind::Memory, Kind::Storage, Kind::Gpu] {
+            let held: u64 = worker.held.values().map(|allocation| allocation.amount(kind)).sum();
+            let capacity = worker.record.capacity.amount(kind);
+            if held > capacity {
+                broken.push(format!("3.3.3: {id} holds {held} {kind} of {capacity}"));
+            }
+        }
+        let mut left = Free::all(&worker.record.capacity);
+        let devices = worker.held.values().all(|allocation| left.take(allocation).is_ok());
+        if !devices {
+            broken.push(format!("3.3.3: a device of {id} is held beyond its whole"));
+        } else if left != worker.free {
+            broken.push(format!("3.3.3: {id} counts {:?} as free, not {left:?}", worker.free));
+        }
+    }
+}
+
+fn attempts_tell_the_story(cluster: &Cluster, broken: &mut Vec<String>) {
+    for task in cluster.tasks.values() {
+        if let Some(rule) = broken_story(task) {
+            broken.push(format!("3.3.2: {} {rule}", task.id));
+        }
+    }
+}
+
+fn broken_story(task: &TaskRecord) -> Option<&'static str> {
+    let numbers = task.attempts.iter().map(|attempt| attempt.number);
+    if !numbers.eq(1..=u32::try_from(task.attempts.len()).unwrap_or(u32::MAX)) {
+        return Some("has attempts that are not numbered from 1");
+    }
+    let open = task.attempts.iter().filter(|attempt| attempt.end.is_none()).count();
+    let last_open = task.attempts.last().is_some_and(|attempt| attempt.end.is_none());
+    match &task.state {
+        State::Finished(_) => Some("is live though it ended"),
+        State::Active(active) if open != 1 || !last_open || active.number != task.number() => {
+            Some("is active but its last attempt is not the only open one")
+        }
+        State::Queued(_) if open != 0 => Some("waits but has an open attempt"),
+        State::Queued(_) | State::Active(_) => {
+            let accepted = |attempt: &crate::task::AttemptRecord| attempt.end.as_ref().is_some_and(|end| end.accepted);
+            task.attempts.iter().any(accepted).then_some("is live but has an accepted attempt")
+        }
+    }
+}
+
+fn backoffs_have_an_alarm(cluster: &Cluster, broken: &mut Vec<String>) {
+    let waiting = |task: &TaskRecord| match &task.state {
+        State::Queued(queued) if queued.phase == Phase::Backoff => queued.until.map(|until| (until, task.id)),
+        State::Queued(_) | State::Active(_) | State::Finished(_) => None,
+    };
+    let expected: BTreeSet<_> = cluster.tasks.values().filter_map(|task| waiting(task)).collect();
+    if expected != cluster.backoffs {
+        broken.push("3.1: the alarms of backoffs are not those of the tasks in backoff".into());
+    }
+}
+
+fn silent_workers_are_judged(cluster: &Cluster, broken: &mut Vec<String>) {
+    let judged: BTreeSet<_> = cluster.judgements.iter().map(|(_, id)| id).collect();
+    for (id, worker) in &cluster.workers {
+        if !worker.held.is_empty() && !judged.contains(id) {
+            broken.push(format!("3.3.4: {id} holds attempts and nobody watches its silence"));
+        }
+    }
+}

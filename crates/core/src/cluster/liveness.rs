@@ -1,0 +1,96 @@
+//! Silence of workers: first no new work, then their attempts are given up (SPEC 3.3.4).
+
+use super::{Cluster, Out};
+use crate::event::Answer;
+use crate::ids::{TaskId, WorkerId};
+use crate::retry::Budget;
+use crate::state::{Reason, Status};
+use crate::task::{Finished, LogEnd};
+use crate::time::Timestamp;
+use crate::verdict::Verdict;
+use crate::worker::WorkerStatus;
+use std::time::Duration;
+
+impl Cluster {
+    /// Looks at every worker whose time has come.
+    pub(super) fn judge_workers(&mut self, out: &mut Out) {
+        while let Some((at, id)) = self.judgements.first().cloned()
+            && at <= out.now
+            && !out.full()
+        {
+            self.judgements.remove(&(at, id.clone()));
+            self.judge_worker(out, &id);
+            if let Some(next) = self.next_judgement(&id, out.now) {
+                self.judgements.insert((next, id));
+            }
+        }
+    }
+
+    fn judge_worker(&mut self, out: &mut Out, id: &WorkerId) {
+        let Some(worker) = self.workers.get(id) else { return };
+        let silent = out.now.since(worker.heard);
+        if silent >= self.timing.inactive && worker.record.status == WorkerStatus::Active {
+            let heard = worker.heard;
+            self.change_worker(out, id, |record| {
+                record.status = WorkerStatus::Inactive;
+                record.last_seen = Some(heard);
+            });
+        }
+        if silent >= self.timing.lost_after() {
+            self.lose_worker(out, id);
+        }
+    }
+
+    /// Gives up a silent worker's attempts, as many as one event may.
+    fn lose_worker(&mut self, out: &mut Out, id: &WorkerId) {
+        let Some(worker) = self.workers.get(id) else { return };
+        if worker.link.is_some() {
+            self.end_session(out, id);
+        }
+        while !out.full()
+            && let Some(task) = self.workers.get(id).and_then(|worker| worker.held.keys().next().copied())
+        {
+            self.lose(out, task, "its worker was silent for too long");
+        }
+    }
+
+    /// Gives up one attempt whose worker can not be asked any more.
+    pub(super) fn lose(&mut self, out: &mut Out, task: TaskId, why: &str) {
+        let Some(record) = self.tasks.get(&task) else { return };
+        let verdict = if record.cancel.is_some() {
+            let message = format!("{why}: the container is killed at the next contact");
+            Verdict::Final(super::cancel::cancelled(Reason::Unconfirmed, &message))
+        } else {
+            let end = Finished {
+                status: Status::Failed,
+                reason: Some(Reason::WorkerLost),
+                exit_code: None,
+                oom_killed: false,
+                message: why.to_owned(),
+                warnings: Vec::new(),
+            };
+            Verdict::Retry(Budget::WorkerLost, end)
+        };
+        self.settle(out, task, verdict, LogEnd::default());
+    }
+
+    /// When to look again: as long as it can become inactive, or has attempts to lose.
+    fn next_judgement(&self, id: &WorkerId, now: Timestamp) -> Option<Timestamp> {
+        let worker = self.workers.get(id)?;
+        if worker.record.status == WorkerStatus::Active {
+            return Some((worker.heard + self.timing.inactive).max(now));
+        }
+        if worker.held.is_empty() && worker.link.is_none() {
+            return None;
+        }
+        Some((worker.heard + self.timing.lost_after()).max(now))
+    }
+
+    /// After a pause of the master itself every lease is one lease longer, and at least whole.
+    pub(super) fn paused(&mut self, length: Duration) -> Answer {
+        for worker in self.workers.values_mut() {
+            worker.heard = worker.heard + length.max(self.timing.lease);
+        }
+        Answer::Done
+    }
+}

@@ -1,0 +1,112 @@
+//! Workers that come, leave, are added and taken out.
+
+use super::{Cluster, Link, Out, Worker};
+use crate::effect::Row;
+use crate::event::{Admission, Answer, Registration, Rejected, Removal};
+use crate::ids::{Session, WorkerId};
+use crate::resources::Free;
+use crate::time::Timestamp;
+use crate::worker::{About, WorkerRecord, WorkerStatus};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+impl Cluster {
+    /// Begins a new session; what the worker should not hold is stopped at once.
+    pub(super) fn register(&mut self, out: &mut Out, registration: Registration) -> Answer {
+        let Registration { worker: id, address, capacity, labels, about, held } = registration;
+        let now = out.now;
+        self.known(&id, now);
+        self.change_worker(out, &id, |record| {
+            record.address = record.address.take().or(address);
+            record.capacity = capacity;
+            record.labels = labels;
+            record.about = about;
+            record.status = WorkerStatus::Active;
+            record.session = record.session.next();
+            record.connected_at = Some(now);
+            record.last_seen = Some(now);
+        });
+        let Some(worker) = self.workers.get_mut(&id) else { return Answer::Done };
+        worker.heard = now;
+        worker.link = Some(Link::default());
+        worker.refresh();
+        let session = worker.record.session;
+        self.judgements.insert((now + self.timing.inactive, id.clone()));
+        // What is absent is judged by the session's first heartbeat: a registration that comes
+        // late, or twice, tells of a past in which the worker had not begun what it runs now.
+        self.reconcile_present(out, &id, &held);
+        Answer::Registered(session)
+    }
+
+    pub(super) fn admit(&mut self, out: &mut Out, admission: Admission) -> Answer {
+        self.known(&admission.worker, out.now);
+        self.change_worker(out, &admission.worker, |record| {
+            record.address = admission.address.or_else(|| record.address.take());
+        });
+        Answer::Done
+    }
+
+    /// Takes a worker out; by force also one that holds attempts, which are given up.
+    pub(super) fn remove(&mut self, out: &mut Out, removal: &Removal) -> Result<Answer, Rejected> {
+        let id = &removal.worker;
+        let worker = self.workers.get(id).ok_or_else(|| Rejected::NoSuchWorker(id.clone()))?;
+        if !worker.held.is_empty() && !removal.force {
+            return Err(Rejected::WorkerBusy { worker: id.clone(), attempts: worker.held.len() });
+        }
+        let held: Vec<_> = worker.held.keys().copied().collect();
+        for task in held {
+            self.lose(out, task, "its worker was removed");
+        }
+        self.workers.remove(id);
+        out.save(Row::WorkerRemoved(id.clone()));
+        Ok(Answer::Done)
+    }
+
+    /// A worker left in good order: what it still holds is over.
+    pub(super) fn leave(&mut self, out: &mut Out, id: &WorkerId, session: Session) -> Result<Answer, Rejected> {
+        self.in_session(id, session)?;
+        let held: Vec<_> = self.workers.get(id).into_iter().flat_map(|worker| worker.held.keys().copied()).collect();
+        for task in held {
+            self.vanished(out, task);
+        }
+        self.end_session(out, id);
+        Ok(Answer::Done)
+    }
+
+    /// Ends a worker's session: its next word must be a registration.
+    pub(super) fn end_session(&mut self, out: &mut Out, id: &WorkerId) {
+        if let Some(worker) = self.workers.get_mut(id) {
+            worker.link = None;
+            let heard = worker.heard;
+            self.change_worker(out, id, |record| {
+                record.status = WorkerStatus::Inactive;
+                record.session = record.session.next();
+                record.last_seen = Some(heard);
+            });
+        }
+    }
+
+    /// Makes sure that there is a record.
+    fn known(&mut self, id: &WorkerId, now: Timestamp) {
+        let fresh = || Worker {
+            record: Arc::new(WorkerRecord {
+                id: id.clone(),
+                version: 0,
+                address: None,
+                status: WorkerStatus::Registered,
+                session: Session(0),
+                capacity: crate::resources::Capacity::default(),
+                labels: BTreeMap::new(),
+                about: About::default(),
+                registered_at: now,
+                connected_at: None,
+                last_seen: None,
+            }),
+            held: BTreeMap::new(),
+            free: Free::all(&crate::resources::Capacity::default()),
+            heard: now,
+            link: None,
+        };
+        self.workers.entry(id.clone()).or_insert_with(fresh);
+    }
+}

@@ -1,0 +1,313 @@
+//! The state of the whole cluster and the only code that changes it.
+//!
+//! [`Cluster::apply`] takes one event and answers with what must be stored and sent; one file for
+//! each family of events. A rejected event changes nothing. Only live tasks are here: one that
+//! ended leaves with its last row.
+
+mod cancel;
+mod finish;
+mod heartbeat;
+pub mod invariants;
+mod liveness;
+mod membership;
+mod place;
+mod report;
+mod submit;
+
+use crate::effect::{Applied, Command, Dispatch, Effect, Row};
+use crate::event::{Answer, Event, Rejected};
+use crate::ids::{Attempt, CommandSeq, Incarnation, Session, TaskId, UserId, WorkerId};
+use crate::resources::{Allocation, Free, free};
+use crate::spec::TaskSpec;
+use crate::task::{State, TaskRecord};
+use crate::time::Timestamp;
+use crate::timing::Timing;
+use crate::worker::{WorkerRecord, WorkerStatus};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The most rows that one event may yield; wider effects go on with the next tick.
+pub const MAX_ROWS: usize = 1000;
+/// How long an idempotency key of a finished task is kept here; longer than any caller's look
+/// into the store is old when its submission arrives.
+const KEY_KEPT: Duration = Duration::from_secs(600);
+
+/// All live tasks, all workers, and what has been sent to whom.
+#[derive(Clone, Debug)]
+pub struct Cluster {
+    timing: Timing,
+    incarnation: Incarnation,
+    next_order: u64,
+    tasks: BTreeMap<TaskId, Arc<TaskRecord>>,
+    workers: BTreeMap<WorkerId, Worker>,
+    /// Tasks in backoff by its end.
+    backoffs: BTreeSet<(Timestamp, TaskId)>,
+    /// When to look at a worker's silence next; may be too early, never too late.
+    judgements: BTreeSet<(Timestamp, WorkerId)>,
+    keys: BTreeMap<Key, KeyUse>,
+    /// Keys of finished tasks by the time they may be forgotten.
+    old_keys: BTreeSet<(Timestamp, Key)>,
+}
+
+type Key = (UserId, Arc<str>);
+
+/// What an idempotency key was used for.
+#[derive(Clone, Debug)]
+struct KeyUse {
+    task: TaskId,
+    spec: Arc<TaskSpec>,
+}
+
+/// A worker and what the master knows of it beyond its record.
+#[derive(Clone, Debug)]
+struct Worker {
+    record: Arc<WorkerRecord>,
+    /// What its attempts hold.
+    held: BTreeMap<TaskId, Allocation>,
+    free: Free,
+    /// When it was last heard; memory only.
+    heard: Timestamp,
+    /// The session of this master's life.
+    link: Option<Link>,
+}
+
+/// What was sent to a worker in its present session.
+#[derive(Clone, Debug, Default)]
+struct Link {
+    sent: CommandSeq,
+    starts: BTreeMap<TaskId, SentStart>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct SentStart {
+    number: u32,
+    seq: CommandSeq,
+    at: Timestamp,
+}
+
+/// What a cluster starts from: the store's live records.
+#[derive(Clone, Debug, Default)]
+pub struct Start {
+    /// Which life of the data this is.
+    pub incarnation: Incarnation,
+    /// The highest submission order ever given.
+    pub last_order: u64,
+    /// Tasks that have not ended.
+    pub tasks: Vec<Arc<TaskRecord>>,
+    /// All workers.
+    pub workers: Vec<Arc<WorkerRecord>>,
+}
+
+impl Cluster {
+    /// A cluster as it was stored. Every worker has a whole lease from `now` on to be heard.
+    #[must_use]
+    pub fn new(timing: Timing, start: Start, now: Timestamp) -> Self {
+        let mut cluster = Self {
+            timing,
+            incarnation: start.incarnation,
+            next_order: start.last_order + 1,
+            tasks: BTreeMap::new(),
+            workers: BTreeMap::new(),
+            backoffs: BTreeSet::new(),
+            judgements: BTreeSet::new(),
+            keys: BTreeMap::new(),
+            old_keys: BTreeSet::new(),
+        };
+        for record in start.workers {
+            let record = unheard(record);
+            cluster.judgements.insert((now + timing.inactive, record.id.clone()));
+            let free = Free::all(&record.capacity);
+            let worker = Worker { record, held: BTreeMap::new(), free, heard: now, link: None };
+            cluster.workers.insert(worker.record.id.clone(), worker);
+        }
+        for task in start.tasks {
+            cluster.adopt(task);
+        }
+        cluster
+    }
+
+    fn adopt(&mut self, task: Arc<TaskRecord>) {
+        if let Some(key) = key_of(&task) {
+            self.keys.insert(key, KeyUse { task: task.id, spec: Arc::clone(&task.spec) });
+        }
+        match &task.state {
+            State::Queued(queued) => {
+                if let Some(until) = queued.until {
+                    self.backoffs.insert((until, task.id));
+                }
+            }
+            State::Active(active) => {
+                if let Some(worker) = self.workers.get_mut(&active.worker) {
+                    worker.hold(task.id, active.allocation.clone());
+                }
+            }
+            State::Finished(_) => return,
+        }
+        self.tasks.insert(task.id, task);
+    }
+
+    /// Applies one event at `now`, which must not run backward.
+    /// # Errors
+    /// [`Rejected`] with the reason; then nothing has changed.
+    pub fn apply(&mut self, now: Timestamp, event: Event) -> Result<Applied, Rejected> {
+        let mut out = Out::new(now);
+        let answer = match event {
+            Event::Submit(tasks) => self.submit(&mut out, tasks)?,
+            Event::Cancel(cancel) => self.cancel(&mut out, cancel)?,
+            Event::Place(placements) => self.place(&mut out, placements),
+            Event::Register(registration) => self.register(&mut out, *registration),
+            Event::Admit(admission) => self.admit(&mut out, admission),
+            Event::Remove(removal) => self.remove(&mut out, &removal)?,
+            Event::Subscribed(worker, session) => self.subscribed(&mut out, &worker, session)?,
+            Event::Heartbeat(heartbeat) => self.heartbeat(&mut out, &heartbeat)?,
+            Event::Leave(worker, session) => self.leave(&mut out, &worker, session)?,
+            Event::Progress(attempt, step) => self.progress(&mut out, attempt, step)?,
+            Event::Ended(report) => self.ended(&mut out, &report)?,
+            Event::Sent(worker) => Answer::Sent(self.sent(&worker)),
+            Event::Paused(length) => self.paused(length),
+            Event::Tick => self.tick(&mut out),
+        };
+        Ok(Applied { answer, effects: out.effects })
+    }
+
+    /// When the next [`Event::Tick`] is due; always after `now`, none when nothing is waited for.
+    #[must_use]
+    pub fn next_deadline(&self, now: Timestamp) -> Option<Timestamp> {
+        let backoff = self.backoffs.first().map(|(at, _)| *at);
+        let judgement = self.judgements.first().map(|(at, _)| *at);
+        let key = self.old_keys.first().map(|(at, _)| *at);
+        let due = [backoff, judgement, key].into_iter().flatten().min()?;
+        Some(due.max(now + Duration::from_millis(1)))
+    }
+
+    /// Live tasks in the order of their ids.
+    pub fn tasks(&self) -> impl Iterator<Item = &Arc<TaskRecord>> {
+        self.tasks.values()
+    }
+
+    /// A live task.
+    #[must_use]
+    pub fn task(&self, id: TaskId) -> Option<&Arc<TaskRecord>> {
+        self.tasks.get(&id)
+    }
+
+    /// Workers in the order of their names.
+    pub fn workers(&self) -> impl Iterator<Item = &Arc<WorkerRecord>> {
+        self.workers.values().map(|worker| &worker.record)
+    }
+
+    /// The last command sent to a worker in its present session.
+    #[must_use]
+    pub fn sent(&self, worker: &WorkerId) -> CommandSeq {
+        self.workers.get(worker).and_then(|worker| worker.link.as_ref()).map_or(CommandSeq(0), |link| link.sent)
+    }
+
+    /// Makes a new version of a live task and stores it.
+    fn change(&mut self, out: &mut Out, id: TaskId, change: impl FnOnce(&mut TaskRecord)) {
+        if let Some(task) = self.tasks.get_mut(&id) {
+            let mut record = TaskRecord::clone(task);
+            change(&mut record);
+            record.version += 1;
+            *task = Arc::new(record);
+            out.save(Row::Task(Arc::clone(task)));
+        }
+    }
+
+    /// Makes a new version of a worker's record and stores it.
+    fn change_worker(&mut self, out: &mut Out, id: &WorkerId, change: impl FnOnce(&mut WorkerRecord)) {
+        if let Some(worker) = self.workers.get_mut(id) {
+            let mut record = WorkerRecord::clone(&worker.record);
+            change(&mut record);
+            record.version += 1;
+            worker.record = Arc::new(record);
+            out.save(Row::Worker(Arc::clone(&worker.record)));
+        }
+    }
+
+    /// Sends a command in the worker's present session; a worker without one hears it later.
+    fn send(&mut self, out: &mut Out, id: &WorkerId, command: Command) {
+        let Some(worker) = self.workers.get_mut(id) else { return };
+        let Some(link) = worker.link.as_mut() else { return };
+        link.sent = link.sent.next();
+        if let Command::Start(order) = &command {
+            let Attempt { task, number } = order.attempt;
+            link.starts.insert(task, SentStart { number, seq: link.sent, at: out.now });
+        }
+        let dispatch = Dispatch { worker: id.clone(), session: worker.record.session, seq: link.sent, command };
+        out.effects.push(Effect::Send(dispatch));
+    }
+}
+
+impl Worker {
+    fn hold(&mut self, task: TaskId, allocation: Allocation) {
+        self.held.insert(task, allocation);
+        self.refresh();
+    }
+
+    fn release(&mut self, task: TaskId) {
+        if cfg!(feature = "fault_forget_release") {
+            return;
+        }
+        self.held.remove(&task);
+        if let Some(link) = self.link.as_mut() {
+            link.starts.remove(&task);
+        }
+        self.refresh();
+    }
+
+    fn refresh(&mut self) {
+        self.free = free(&self.record.capacity, self.held.values());
+    }
+
+    /// Ends the present session: the worker has to register again.
+    fn session(&self) -> Option<Session> {
+        self.link.as_ref().map(|_| self.record.session)
+    }
+}
+
+/// Where the handlers put what they cause.
+struct Out {
+    now: Timestamp,
+    effects: Vec<Effect>,
+    rows: usize,
+}
+
+impl Out {
+    fn new(now: Timestamp) -> Self {
+        Self { now, effects: Vec::new(), rows: 0 }
+    }
+
+    fn save(&mut self, row: Row) {
+        self.rows += 1;
+        self.effects.push(Effect::Save(row));
+    }
+
+    /// Whether this event has yielded all the rows that it may.
+    fn full(&self) -> bool {
+        self.rows >= MAX_ROWS
+    }
+}
+
+/// A worker counts as active only once this master has heard of it.
+fn unheard(record: Arc<WorkerRecord>) -> Arc<WorkerRecord> {
+    match record.status {
+        WorkerStatus::Active => {
+            Arc::new(WorkerRecord { status: WorkerStatus::Inactive, ..WorkerRecord::clone(&record) })
+        }
+        WorkerStatus::Registered | WorkerStatus::Inactive => record,
+    }
+}
+
+fn key_of(task: &TaskRecord) -> Option<Key> {
+    task.spec.idempotency_key.clone().map(|key| (task.owner.clone(), key))
+}
+
+impl Cluster {
+    fn tick(&mut self, out: &mut Out) -> Answer {
+        self.end_backoffs(out);
+        self.judge_workers(out);
+        self.forget_keys(out.now);
+        Answer::Done
+    }
+}

@@ -1,0 +1,72 @@
+//! Proposals of a strategy: each is checked again before it counts.
+
+use super::{Cluster, Out};
+use crate::effect::{Command, StartOrder};
+use crate::event::{Answer, Placement, PlacementRefusal};
+use crate::feasible;
+use crate::resources::Allocation;
+use crate::state::Phase;
+use crate::task::{Active, AttemptRecord, State, Step};
+use std::sync::Arc;
+
+impl Cluster {
+    pub(super) fn place(&mut self, out: &mut Out, placements: Vec<Placement>) -> Answer {
+        let mut taken = 0;
+        let mut refused = Vec::new();
+        for placement in placements {
+            match self.check_placement(&placement) {
+                Ok(_) if out.full() => refused.push((placement, PlacementRefusal::Stale)),
+                Ok(allocation) => {
+                    self.assign(out, &placement, allocation);
+                    taken += 1;
+                }
+                Err(why) => refused.push((placement, why)),
+            }
+        }
+        Answer::Placed { taken, refused }
+    }
+
+    fn check_placement(&self, placement: &Placement) -> Result<Allocation, PlacementRefusal> {
+        let task = self.tasks.get(&placement.attempt.task).ok_or(PlacementRefusal::Stale)?;
+        let waits = matches!(&task.state, State::Queued(queued) if queued.phase == Phase::WaitingCapacity);
+        if !waits || placement.attempt.number != task.number() + 1 {
+            return Err(PlacementRefusal::Stale);
+        }
+        let worker = self.workers.get(&placement.worker).ok_or(PlacementRefusal::WorkerUnavailable)?;
+        if worker.link.is_none() {
+            return Err(PlacementRefusal::WorkerUnavailable);
+        }
+        if cfg!(feature = "fault_skip_capacity_check") {
+            let crate::resources::Demand { cpu_milli, memory, storage, .. } = task.spec.demand;
+            return Ok(Allocation { cpu_milli, memory, storage, gpus: Vec::new() });
+        }
+        feasible::fits(&task.spec, &worker.record, &worker.free)
+    }
+
+    fn assign(&mut self, out: &mut Out, placement: &Placement, allocation: Allocation) {
+        let Placement { attempt, worker } = placement;
+        let now = out.now;
+        let Some(spec) = self.tasks.get(&attempt.task).map(|task| Arc::clone(&task.spec)) else { return };
+        self.change(out, attempt.task, |task| {
+            task.state = State::Active(Active {
+                number: attempt.number,
+                worker: worker.clone(),
+                step: Step::Assigned,
+                allocation: allocation.clone(),
+            });
+            task.attempts.push(AttemptRecord {
+                number: attempt.number,
+                worker: worker.clone(),
+                assigned_at: now,
+                started_at: None,
+                ended_at: None,
+                end: None,
+            });
+        });
+        if let Some(worker) = self.workers.get_mut(worker) {
+            worker.hold(attempt.task, allocation.clone());
+        }
+        let order = StartOrder { attempt: *attempt, spec, allocation };
+        self.send(out, worker, Command::Start(Arc::new(order)));
+    }
+}

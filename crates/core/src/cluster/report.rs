@@ -1,0 +1,74 @@
+//! What workers tell of single attempts. Only the current attempt of a task is heard.
+
+use super::{Cluster, Out};
+use crate::event::{Answer, EndReport, Rejected};
+use crate::ids::Attempt;
+use crate::task::{State, Step, TaskRecord};
+use crate::verdict;
+use std::sync::Arc;
+
+impl Cluster {
+    /// Takes a step forward; an older step is old news.
+    pub(super) fn progress(&mut self, out: &mut Out, attempt: Attempt, step: Step) -> Result<Answer, Rejected> {
+        let task = self.current(attempt)?;
+        let now = out.now;
+        if task.active().is_some_and(|active| active.step < step) {
+            self.change(out, attempt.task, |task| {
+                if let State::Active(active) = &mut task.state {
+                    active.step = step;
+                }
+                if step == Step::Running {
+                    task.started_at = Some(now);
+                    if let Some(attempt) = task.attempts.last_mut() {
+                        attempt.started_at = Some(now);
+                    }
+                }
+            });
+        }
+        Ok(Answer::Done)
+    }
+
+    pub(super) fn ended(&mut self, out: &mut Out, report: &EndReport) -> Result<Answer, Rejected> {
+        if report.incarnation != self.incarnation {
+            return Err(Rejected::WrongIncarnation);
+        }
+        let task = self.current(report.attempt)?;
+        let worker = task.worker().cloned();
+        let outcome = &report.outcome;
+        let verdict = verdict::judge(&task, outcome);
+        if matches!(verdict, verdict::Verdict::Final(_)) {
+            Self::keep_outputs(out, &task, outcome);
+        }
+        self.note_start(out, &task, outcome.run);
+        self.settle(out, task.id, verdict, outcome.log);
+        let sent = worker.map_or(crate::ids::CommandSeq(0), |worker| self.sent(&worker));
+        Ok(Answer::Ended { sent })
+    }
+
+    /// A container may end before its start was heard of: then it started when it ended, less the
+    /// time it ran.
+    fn note_start(&mut self, out: &Out, task: &TaskRecord, run: Option<std::time::Duration>) {
+        if task.started_at.is_some() {
+            return;
+        }
+        let (Some(run), Some(task)) = (run, self.tasks.get_mut(&task.id)) else { return };
+        let task = Arc::make_mut(task);
+        let started = out.now - run;
+        if let Some(attempt) = task.attempts.last_mut() {
+            attempt.started_at = Some(started.max(attempt.assigned_at));
+            task.started_at = attempt.started_at;
+        }
+    }
+
+    /// The task whose running attempt this is.
+    fn current(&self, attempt: Attempt) -> Result<Arc<TaskRecord>, Rejected> {
+        let task = self.tasks.get(&attempt.task).ok_or(Rejected::Superseded(attempt))?;
+        let number = task.active().map(|active| active.number);
+        let stale_counts = cfg!(feature = "fault_accept_stale_attempt") && number.is_some();
+        if number == Some(attempt.number) || stale_counts {
+            Ok(Arc::clone(task))
+        } else {
+            Err(Rejected::Superseded(attempt))
+        }
+    }
+}

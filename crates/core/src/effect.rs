@@ -1,0 +1,85 @@
+//! Everything the cluster causes: rows to store, commands to send.
+
+use crate::event::Answer;
+use crate::ids::{Attempt, CommandSeq, Session, WorkerId};
+use crate::resources::Allocation;
+use crate::spec::TaskSpec;
+use crate::task::{OutputFile, TaskRecord};
+use crate::worker::WorkerRecord;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What one applied event brings about.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Applied {
+    /// For the sender, once the effects are on disk.
+    pub answer: Answer,
+    /// In order.
+    pub effects: Vec<Effect>,
+}
+
+/// One thing to do.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    /// Store this; readers see it once it is stored.
+    Save(Row),
+    /// Send this, after the rows of the same batch are stored. May be lost: it is repeated when a
+    /// heartbeat shows that it was.
+    Send(Dispatch),
+}
+
+/// One stored thing.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Row {
+    /// A task in its newest version.
+    Task(Arc<TaskRecord>),
+    /// A worker in its newest version.
+    Worker(Arc<WorkerRecord>),
+    /// A worker that is no more.
+    WorkerRemoved(WorkerId),
+    /// The files of an accepted attempt.
+    Outputs(Attempt, Arc<[OutputFile]>),
+}
+
+/// A command on its way to a worker.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Dispatch {
+    /// To whom.
+    pub worker: WorkerId,
+    /// In which registration.
+    pub session: Session,
+    /// Its place in that session.
+    pub seq: CommandSeq,
+    /// What to do.
+    pub command: Command,
+}
+
+/// What a worker is told.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Command {
+    /// Run this attempt, unless it ever ran here.
+    Start(Arc<StartOrder>),
+    /// End this attempt if it is here.
+    Stop(StopOrder),
+}
+
+/// An attempt to run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StartOrder {
+    /// Which.
+    pub attempt: Attempt,
+    /// What.
+    pub spec: Arc<TaskSpec>,
+    /// With how much.
+    pub allocation: Allocation,
+}
+
+/// An attempt to end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StopOrder {
+    /// Which.
+    pub attempt: Attempt,
+    /// Time between SIGTERM and SIGKILL.
+    pub kill_after: Duration,
+}

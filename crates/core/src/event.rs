@@ -1,0 +1,246 @@
+//! Everything that can happen to the cluster, and what it answers.
+
+use crate::ids::{Attempt, CommandSeq, Incarnation, JobId, Session, TaskId, UserId, WorkerId};
+use crate::resources::{Capacity, Lack};
+use crate::spec::TaskSpec;
+use crate::task::{Outcome, Step};
+use crate::worker::About;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// One input of the cluster.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// New tasks, all or none.
+    Submit(Vec<NewTask>),
+    /// Somebody wants a task to end.
+    Cancel(Cancel),
+    /// A strategy's proposals; each is checked again.
+    Place(Vec<Placement>),
+    /// A worker introduces itself.
+    Register(Box<Registration>),
+    /// An operator adds a worker before it comes, or gives it another address.
+    Admit(Admission),
+    /// An operator takes a worker out for good.
+    Remove(Removal),
+    /// A worker's command stream is open: what is unconfirmed must be sent again.
+    Subscribed(WorkerId, Session),
+    /// A worker tells all that it holds.
+    Heartbeat(Heartbeat),
+    /// A worker leaves in good order; its attempts were reported before.
+    Leave(WorkerId, Session),
+    /// An attempt got further.
+    Progress(Attempt, Step),
+    /// An attempt ended.
+    Ended(EndReport),
+    /// Asks how many commands a worker was sent; changes nothing.
+    Sent(WorkerId),
+    /// The master itself stood still for so long: nobody is judged by that time.
+    Paused(Duration),
+    /// A deadline has come.
+    Tick,
+}
+
+/// A task to accept. Its id is made outside, its order inside.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewTask {
+    /// Unused so far.
+    pub id: TaskId,
+    /// Whose it is.
+    pub owner: UserId,
+    /// The job it belongs to.
+    pub job: Option<JobId>,
+    /// What to run.
+    pub spec: Arc<TaskSpec>,
+}
+
+/// A wish to end a task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cancel {
+    /// Which.
+    pub task: TaskId,
+    /// Who wishes it.
+    pub by: UserId,
+}
+
+/// A strategy's proposal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Placement {
+    /// The attempt that would be made: the task's number of attempts so far, plus one.
+    pub attempt: Attempt,
+    /// Where.
+    pub worker: WorkerId,
+}
+
+/// A worker's introduction. Its token was checked outside.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Registration {
+    /// Its name.
+    pub worker: WorkerId,
+    /// Where it can be reached; the recorded one stays when absent.
+    pub address: Option<String>,
+    /// What it offers.
+    pub capacity: Capacity,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// What it is.
+    pub about: About,
+    /// The attempts that it holds.
+    pub held: Vec<Held>,
+}
+
+/// An operator's word for a worker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Admission {
+    /// Its name.
+    pub worker: WorkerId,
+    /// Where it can be reached.
+    pub address: Option<String>,
+}
+
+/// An operator's word against a worker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Removal {
+    /// Its name.
+    pub worker: WorkerId,
+    /// Also when it holds attempts: they are given up at once.
+    pub force: bool,
+}
+
+/// What a worker holds, in full: absence tells as much as presence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Heartbeat {
+    /// Who.
+    pub worker: WorkerId,
+    /// In which registration.
+    pub session: Session,
+    /// The last command that it took in.
+    pub seen: CommandSeq,
+    /// Every attempt that it has not been allowed to forget.
+    pub held: Vec<Held>,
+}
+
+/// An attempt that a worker holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// Which.
+    pub attempt: Attempt,
+    /// How far it is.
+    pub stage: HeldStage,
+}
+
+/// How far a held attempt is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeldStage {
+    /// On its way, or running.
+    At(Step),
+    /// Being stopped.
+    Stopping,
+    /// Ended; the report is on its way.
+    Ended,
+}
+
+/// The end of an attempt.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EndReport {
+    /// Which.
+    pub attempt: Attempt,
+    /// In which life of the cluster it was started.
+    pub incarnation: Incarnation,
+    /// How.
+    pub outcome: Arc<Outcome>,
+}
+
+/// What an applied event answers to its sender.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Answer {
+    /// Nothing to say.
+    Done,
+    /// The ids of submitted tasks, in order; an earlier one where the idempotency key was known.
+    Submitted(Vec<Submitted>),
+    /// How many proposals were taken, and why the others were not.
+    Placed {
+        /// Taken.
+        taken: usize,
+        /// Refused, with the reason.
+        refused: Vec<(Placement, PlacementRefusal)>,
+    },
+    /// The new session of a registered worker.
+    Registered(Session),
+    /// The last command sent to a worker in its present session.
+    Sent(CommandSeq),
+    /// The last command sent to the worker: once it has seen that one, it may forget the attempt.
+    Ended {
+        /// The worker's highest command number so far.
+        sent: CommandSeq,
+    },
+}
+
+/// The fate of one submitted task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Submitted {
+    /// Its id.
+    pub id: TaskId,
+    /// False when an earlier submission had the same idempotency key.
+    pub fresh: bool,
+}
+
+/// Why a proposal was not taken.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PlacementRefusal {
+    /// The task moved on since the strategy looked.
+    #[error("the attempt is no longer the next one")]
+    Stale,
+    /// No such worker, or it gets no new work.
+    #[error("the worker takes no work")]
+    WorkerUnavailable,
+    /// The task is pinned elsewhere.
+    #[error("the task is pinned to another worker")]
+    Pinned,
+    /// Too large for what is free.
+    #[error("{0}")]
+    Lack(Lack),
+}
+
+/// Why an event changed nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Rejected {
+    /// No live task has this id.
+    #[error("no task {0} is live")]
+    NoSuchTask(TaskId),
+    /// No worker has this name.
+    #[error("no worker {0} is known")]
+    NoSuchWorker(WorkerId),
+    /// A live or just finished task has this id.
+    #[error("a task {0} exists")]
+    TaskExists(TaskId),
+    /// No registered worker could ever run it.
+    #[error("no worker can run this: {message}")]
+    Unsatisfiable {
+        /// Which of the submitted tasks, from 0.
+        index: usize,
+        /// What is asked for and the most there is.
+        message: String,
+    },
+    /// The same idempotency key came with another spec.
+    #[error("the idempotency key was used with another spec, for {0}")]
+    KeyReused(TaskId),
+    /// A newer attempt exists, or the attempt has ended: nothing changes, the reporter may forget it.
+    #[error("{0} is superseded")]
+    Superseded(Attempt),
+    /// A report of another life of the cluster.
+    #[error("the report is of another incarnation of the cluster")]
+    WrongIncarnation,
+    /// The worker registered again since.
+    #[error("the session has ended: register again")]
+    StaleSession,
+    /// The worker holds attempts.
+    #[error("worker {worker} holds {attempts} attempts")]
+    WorkerBusy {
+        /// Which worker.
+        worker: WorkerId,
+        /// How many attempts.
+        attempts: usize,
+    },
+}

@@ -1,0 +1,31 @@
+//! The decisions of CloudAI as pure code.
+//!
+//! Reading order: [`ids`], [`time`], [`resources`], [`spec`], [`state`] (words); [`task`],
+//! [`worker`] (records); [`event`] and [`effect`] (everything that goes in and comes out);
+//! [`cluster`] (the master's decisions, one file for each family of events) with [`feasible`],
+//! [`verdict`] and [`retry`]; [`strategy`] (proposals); [`agent`] (the worker's decisions).
+//!
+//! Forbidden here: IO, clocks, randomness, `HashMap` order, async, protobuf, `serde_json::Value`.
+//! Callers pass the time and the ids in; the same code runs in the master, in the worker and in
+//! the simulator.
+
+pub mod agent;
+pub mod cluster;
+pub mod effect;
+pub mod event;
+pub mod feasible;
+pub mod ids;
+pub mod queue;
+pub mod resources;
+pub mod retry;
+pub mod spec;
+pub mod state;
+pub mod strategy;
+pub mod task;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+pub mod text;
+pub mod time;
+pub mod timing;
+pub mod verdict;
+pub mod worker;

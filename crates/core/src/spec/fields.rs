@@ -1,0 +1,70 @@
+//! The names of all fields of SPEC 3.1: which live, which are still to come.
+
+/// Fields that are honoured now.
+pub const LIVE: &[&str] = &[
+    "image",
+    "name",
+    "command",
+    "args",
+    "entrypoint",
+    "env",
+    "workdir",
+    "user",
+    "cpu_cores",
+    "memory_gb",
+    "storage_gb",
+    "gpu_cores",
+    "gpu_model",
+    "priority",
+    "timeout_s",
+    "pull_timeout_s",
+    "kill_after_s",
+    "worker_id",
+    "allow_pending",
+    "idempotency_key",
+    "labels",
+    "network",
+    "pull_policy",
+    "shm_size",
+    "tmpfs",
+    "read_only_root",
+];
+
+/// Fields that are known and refused, with what they belong to.
+pub const LATER: &[(&str, &str)] = &[
+    ("queue_timeout_s", "queue time limits"),
+    ("total_timeout_s", "total time limits"),
+    ("estimate_s", "run-time prediction"),
+    ("deadline", "deadlines"),
+    ("not_before", "delayed starts"),
+    ("hold", "held tasks"),
+    ("on_disconnect", "the policy for lost masters"),
+    ("retries", "configurable retries"),
+    ("constraints", "placement constraints"),
+    ("affinity", "placement preferences"),
+    ("anti_affinity", "placement preferences"),
+    ("spread", "placement preferences"),
+    ("depends_on", "dependencies"),
+    ("array", "task arrays"),
+    ("gang", "gang placement"),
+    ("requests", "either-or resource requests"),
+    ("volumes", "volumes"),
+    ("inputs", "input files"),
+    ("outputs", "output patterns (all of /out is collected)"),
+    ("registry_auth", "stored registry credentials"),
+    ("secrets", "secrets"),
+    ("template", "templates"),
+    ("params", "templates"),
+    ("ttl_after_finish_s", "retention by task"),
+];
+
+/// The known name nearest to a wrong one, when one is near enough to be a slip.
+pub(super) fn nearest(wrong: &str) -> Option<&'static str> {
+    let names = LIVE.iter().copied().chain(LATER.iter().map(|(name, _)| *name));
+    let wrong = wrong.to_ascii_lowercase().replace('-', "_");
+    names
+        .map(|name| (crate::text::distance(&wrong, name), name))
+        .min()
+        .filter(|(distance, name)| *distance <= 2.max(name.len() / 3))
+        .map(|(_, name)| name)
+}

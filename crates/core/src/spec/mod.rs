@@ -1,0 +1,223 @@
+//! What a task is to run and under which limits: the validated form of SPEC 3.1.
+//!
+//! A document (`Value`) becomes a [`TaskSpec`] in `read.rs`, which names every wrong field at
+//! once. Nothing else makes one, so a spec that exists is within its ranges.
+
+mod fields;
+mod image;
+mod read;
+mod value;
+mod write;
+
+pub use fields::{LATER, LIVE};
+pub use value::Value;
+
+use crate::ids::WorkerId;
+use crate::resources::Demand;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The largest spec, as JSON, in bytes.
+pub const MAX_SPEC_BYTES: usize = 256 * 1024;
+/// Run, pull and other limits are at most one year.
+pub const MAX_DURATION: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// A task's validated description.
+///
+/// Times are whole milliseconds; absent optional fields are the image's or the cluster's default.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TaskSpec {
+    /// The image's reference, as `python:3.12` or `host:5000/team/train@sha256:...`.
+    pub image: String,
+    /// A name for people; need not be unique.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// What the container does: program, arguments, environment, surroundings.
+    #[serde(flatten)]
+    pub container: ContainerSpec,
+    /// What it may use.
+    pub demand: Demand,
+    /// -100 (last) to 100 (first).
+    #[serde(default)]
+    pub priority: i32,
+    /// How long it may run, pull and take to stop.
+    #[serde(default)]
+    pub limits: Limits,
+    /// The only worker that may run it (`dispatch`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worker_id: Option<WorkerId>,
+    /// Accept it although no registered worker could ever run it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub allow_pending: bool,
+    /// A second submission of the same owner with this key answers with the first task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idempotency_key: Option<Arc<str>>,
+    /// Free words to find tasks by.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+}
+
+/// What the engine is told about the container.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ContainerSpec {
+    /// Replaces the image's command.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub command: Vec<String>,
+    /// Follows `command`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub args: Vec<String>,
+    /// Replaces the image's entrypoint.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub entrypoint: Option<Vec<String>>,
+    /// Environment variables beside the image's.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub env: BTreeMap<String, String>,
+    /// Where the program starts: an absolute path.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub workdir: Option<String>,
+    /// `name`, `uid` or `uid:gid`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// None by default.
+    pub network: Network,
+    /// When the image is pulled.
+    pub pull_policy: PullPolicy,
+    /// Bytes of `/dev/shm`; the engine's default when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shm_size: Option<u64>,
+    /// Mount points of memory file systems with their size in bytes.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub tmpfs: BTreeMap<String, u64>,
+    /// The image's files can not be changed.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub read_only_root: bool,
+}
+
+/// The network of a container.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Network {
+    /// Loopback only.
+    #[default]
+    None,
+    /// The engine's default bridge.
+    Bridge,
+}
+
+/// When an image is pulled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PullPolicy {
+    /// When the worker has not got it.
+    #[default]
+    Missing,
+    /// Before each attempt.
+    Always,
+    /// Never: an image that is not there is an error.
+    Never,
+}
+
+/// Time limits of one attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Limits {
+    /// Run time, from the container's start; none when absent.
+    #[serde(with = "opt_millis", skip_serializing_if = "Option::is_none")]
+    pub run: Option<Duration>,
+    /// Time to pull the image.
+    #[serde(with = "as_millis")]
+    pub pull: Duration,
+    /// Time between SIGTERM and SIGKILL (0 to 60 s).
+    #[serde(with = "as_millis")]
+    pub kill_after: Duration,
+}
+
+/// One hour: a slow registry and a large image are no failure, a hung pull is.
+pub const DEFAULT_PULL: Duration = Duration::from_secs(3600);
+/// Time between SIGTERM and SIGKILL when a spec says nothing.
+pub const DEFAULT_KILL_AFTER: Duration = Duration::from_secs(10);
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { run: None, pull: DEFAULT_PULL, kill_after: DEFAULT_KILL_AFTER }
+    }
+}
+
+mod as_millis {
+    use serde::{Deserialize, Deserializer, Serializer};
+    use std::time::Duration;
+
+    pub(super) fn serialize<S: Serializer>(duration: &Duration, s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_u64(crate::time::millis(*duration))
+    }
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Duration, D::Error> {
+        u64::deserialize(d).map(Duration::from_millis)
+    }
+}
+
+mod opt_millis {
+    use serde::{Deserialize, Deserializer, Serializer};
+    use std::time::Duration;
+
+    pub(super) fn serialize<S: Serializer>(value: &Option<Duration>, s: S) -> Result<S::Ok, S::Error> {
+        match value {
+            Some(duration) => s.serialize_some(&crate::time::millis(*duration)),
+            None => s.serialize_none(),
+        }
+    }
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Duration>, D::Error> {
+        Option::<u64>::deserialize(d).map(|value| value.map(Duration::from_millis))
+    }
+}
+
+/// What is wrong with one field of a document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FieldError {
+    /// Where: `cpu_cores`, `env.PATH`, `args[3]`.
+    pub path: String,
+    /// The refused value, shortened; none when the field is missing or unknown.
+    pub value: Option<String>,
+    /// What is wrong and what is allowed, one sentence.
+    pub problem: String,
+}
+
+impl fmt::Display for FieldError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.value {
+            Some(value) => write!(f, "{}: {} {}", self.path, value, self.problem),
+            None => write!(f, "{}: {}", self.path, self.problem),
+        }
+    }
+}
+
+/// Every wrong field of a document.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", self.0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+pub struct SpecError(pub Vec<FieldError>);
+
+impl TaskSpec {
+    /// Reads a document, checking every field.
+    /// # Errors
+    /// All wrong fields at once: unknown (with the nearest valid name), of a wrong type, out of
+    /// range, or of a feature that is still to come.
+    pub fn from_value(document: &Value) -> Result<Self, SpecError> {
+        read::spec(document)
+    }
+
+    /// The document that reads back as this spec.
+    #[must_use]
+    pub fn to_value(&self) -> Value {
+        write::document(self)
+    }
+
+    /// The smallest spec: an image with every default.
+    /// # Errors
+    /// As [`TaskSpec::from_value`].
+    pub fn of_image(image: &str) -> Result<Self, SpecError> {
+        Self::from_value(&Value::Map(vec![("image".into(), Value::Text(image.into()))]))
+    }
+}

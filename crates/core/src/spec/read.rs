@@ -1,0 +1,426 @@
+//! From a document to a [`TaskSpec`]: every rule of SPEC 3.1, every wrong field named at once.
+
+use super::fields::{LATER, LIVE, nearest};
+use super::{
+    ContainerSpec, DEFAULT_KILL_AFTER, DEFAULT_PULL, FieldError, Limits, MAX_DURATION, MAX_SPEC_BYTES, Network,
+    PullPolicy, SpecError, TaskSpec, Value, image,
+};
+use crate::resources::{Demand, GIB, MIB, WHOLE};
+use crate::text::parse_size;
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+use std::time::Duration;
+
+const TIB: u64 = GIB << 10;
+/// The largest list or map inside a spec.
+const MAX_ITEMS: usize = 4096;
+
+pub(super) fn spec(document: &Value) -> Result<TaskSpec, SpecError> {
+    let mut reader = Reader::open(document)?;
+    let spec = TaskSpec {
+        image: reader.image(),
+        name: reader.text("name", 200, Form::Line),
+        container: container(&mut reader),
+        demand: demand(&mut reader),
+        priority: reader.priority(),
+        limits: limits(&mut reader),
+        worker_id: reader.parsed("worker_id"),
+        allow_pending: reader.truth("allow_pending"),
+        idempotency_key: reader.text("idempotency_key", 200, Form::Line).map(Into::into),
+        labels: reader.texts_by_name("labels", is_label),
+    };
+    reader.close(spec)
+}
+
+fn container(reader: &mut Reader<'_>) -> ContainerSpec {
+    ContainerSpec {
+        command: reader.texts("command").unwrap_or_default(),
+        args: reader.texts("args").unwrap_or_default(),
+        entrypoint: reader.texts("entrypoint"),
+        env: reader.texts_by_name("env", is_env_name),
+        workdir: reader.text("workdir", 4096, Form::AbsolutePath),
+        user: reader.text("user", 200, Form::Line),
+        network: reader.choice("network", &[("none", Network::None), ("bridge", Network::Bridge)]),
+        pull_policy: reader.choice(
+            "pull_policy",
+            &[("missing", PullPolicy::Missing), ("always", PullPolicy::Always), ("never", PullPolicy::Never)],
+        ),
+        shm_size: reader.size("shm_size"),
+        tmpfs: reader.tmpfs(),
+        read_only_root: reader.truth("read_only_root"),
+    }
+}
+
+fn demand(reader: &mut Reader<'_>) -> Demand {
+    let demand = Demand {
+        cpu_milli: reader.amount("cpu_cores", 1.0, WHOLE, 1..=4096 * WHOLE, "0.001 to 4096 cores"),
+        memory: reader.amount("memory_gb", 0.5, GIB, 6 * MIB..=64 * TIB, "6 MiB to 64 TiB, in GiB"),
+        storage: reader.amount("storage_gb", 1.0, GIB, 0..=1024 * TIB, "0 to 1 PiB, in GiB"),
+        gpu_milli: reader.amount("gpu_cores", 0.0, WHOLE, 0..=1024 * WHOLE, "0 to 1024 devices"),
+        gpu_model: reader.text("gpu_model", 100, Form::Line).map(Into::into),
+    };
+    if demand.gpu_milli > WHOLE && !demand.gpu_milli.is_multiple_of(WHOLE) {
+        reader.wrong("gpu_cores", "takes whole devices above 1: a fraction shares one device, as 0.5");
+    }
+    if demand.gpu_milli == 0 && demand.gpu_model.is_some() {
+        reader.wrong("gpu_model", "needs gpu_cores above 0");
+    }
+    demand
+}
+
+fn limits(reader: &mut Reader<'_>) -> Limits {
+    Limits {
+        run: reader.seconds("timeout_s", Duration::from_millis(1)..=MAX_DURATION),
+        pull: reader.seconds("pull_timeout_s", Duration::from_millis(1)..=MAX_DURATION).unwrap_or(DEFAULT_PULL),
+        kill_after: reader
+            .seconds("kill_after_s", Duration::ZERO..=Duration::from_secs(60))
+            .unwrap_or(DEFAULT_KILL_AFTER),
+    }
+}
+
+/// The form a text must have.
+enum Form {
+    /// Not empty, no control characters.
+    Line,
+    /// Begins with `/`.
+    AbsolutePath,
+}
+
+struct Reader<'a> {
+    fields: BTreeMap<&'a str, &'a Value>,
+    errors: Vec<FieldError>,
+}
+
+impl<'a> Reader<'a> {
+    fn open(document: &'a Value) -> Result<Self, SpecError> {
+        let Value::Map(entries) = document else {
+            let problem = format!("is {}: expected a map of fields, as {{\"image\": \"busybox\"}}", document.kind());
+            return Err(SpecError(vec![FieldError { path: "task".into(), value: None, problem }]));
+        };
+        let mut reader = Self { fields: BTreeMap::new(), errors: Vec::new() };
+        for (name, value) in entries {
+            if LIVE.contains(&name.as_str()) {
+                if reader.fields.insert(name, value).is_some() {
+                    reader.error(name.clone(), None, "is given twice".into());
+                }
+            } else {
+                reader.refuse(name);
+            }
+        }
+        Ok(reader)
+    }
+
+    fn close(self, spec: TaskSpec) -> Result<TaskSpec, SpecError> {
+        let mut errors = self.errors;
+        let size = size_of(&spec);
+        if size > MAX_SPEC_BYTES {
+            let problem = format!("has {size} bytes of text: at most {MAX_SPEC_BYTES} are allowed");
+            errors.push(FieldError { path: "task".into(), value: None, problem });
+        }
+        if errors.is_empty() { Ok(spec) } else { Err(SpecError(errors)) }
+    }
+
+    fn refuse(&mut self, name: &str) {
+        let shown: String = name.chars().take(80).collect();
+        let problem = if let Some((_, feature)) = LATER.iter().find(|(later, _)| *later == name) {
+            format!("is not supported by this version yet ({feature}): leave it out")
+        } else if let Some(near) = nearest(name) {
+            format!("is no field of a task: did you mean {near}?")
+        } else {
+            "is no field of a task".into()
+        };
+        self.error(shown, None, problem);
+    }
+
+    fn error(&mut self, path: String, value: Option<String>, problem: String) {
+        self.errors.push(FieldError { path, value, problem });
+    }
+
+    /// Notes that a given field is wrong.
+    fn wrong(&mut self, name: &str, problem: &str) {
+        let value = self.fields.get(name).map(ToString::to_string);
+        self.error(name.into(), value, problem.into());
+    }
+
+    /// A field's value; `null` counts as absent.
+    fn get(&self, name: &str) -> Option<&'a Value> {
+        self.fields.get(name).copied().filter(|value| **value != Value::Null)
+    }
+
+    fn image(&mut self) -> String {
+        match self.get("image") {
+            Some(Value::Text(reference)) => {
+                if let Err(problem) = image::check(reference) {
+                    self.wrong("image", problem);
+                }
+                reference.clone()
+            }
+            Some(_) => {
+                self.wrong("image", "must be a text, as python:3.12");
+                String::new()
+            }
+            None => {
+                self.error("image".into(), None, "is missing: name the image to run, as python:3.12".into());
+                String::new()
+            }
+        }
+    }
+
+    fn text(&mut self, name: &str, longest: usize, form: Form) -> Option<String> {
+        let Value::Text(text) = self.get(name)? else {
+            self.wrong(name, "must be a text");
+            return None;
+        };
+        let problem = match form {
+            Form::Line if text.is_empty() || text.chars().any(char::is_control) => {
+                Some("must not be empty nor hold control characters")
+            }
+            Form::AbsolutePath if !is_absolute(text) => Some("must be an absolute path, as /data"),
+            Form::Line | Form::AbsolutePath => None,
+        };
+        if let Some(problem) = problem {
+            self.wrong(name, problem);
+        } else if text.len() > longest {
+            self.wrong(name, &format!("is longer than {longest} bytes"));
+        }
+        Some(text.clone())
+    }
+
+    fn parsed<T: FromStr<Err: std::fmt::Display>>(&mut self, name: &str) -> Option<T> {
+        let Value::Text(text) = self.get(name)? else {
+            self.wrong(name, "must be a text");
+            return None;
+        };
+        match text.parse() {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.error(name.into(), None, error.to_string());
+                None
+            }
+        }
+    }
+
+    fn truth(&mut self, name: &str) -> bool {
+        match self.get(name) {
+            None => false,
+            Some(Value::Bool(value)) => *value,
+            Some(_) => {
+                self.wrong(name, "must be true or false");
+                false
+            }
+        }
+    }
+
+    fn choice<T: Copy + Default>(&mut self, name: &str, choices: &[(&str, T)]) -> T {
+        let Some(value) = self.get(name) else { return T::default() };
+        if let Some((_, choice)) = choices.iter().find(|(word, _)| *value == Value::Text((*word).into())) {
+            return *choice;
+        }
+        let words: Vec<_> = choices.iter().map(|(word, _)| *word).collect();
+        self.wrong(name, &format!("is not one of {}", words.join(", ")));
+        T::default()
+    }
+
+    /// A whole number between -100 and 100.
+    fn priority(&mut self) -> i32 {
+        match self.get("priority") {
+            None => 0,
+            Some(Value::Int(value)) if (-100..=100).contains(value) => i32::try_from(*value).unwrap_or(0),
+            Some(_) => {
+                self.wrong("priority", "must be a whole number from -100 to 100");
+                0
+            }
+        }
+    }
+
+    fn number(&mut self, name: &str) -> Option<f64> {
+        let value = self.get(name)?;
+        let number = as_number(value);
+        if number.is_none() {
+            self.wrong(name, "must be a number");
+        }
+        number
+    }
+
+    /// A decimal amount as an integer of its smallest unit; rounded up, so that no demand is lost.
+    fn amount(&mut self, name: &str, default: f64, unit: u64, range: RangeInclusive<u64>, allowed: &str) -> u64 {
+        let given = self.number(name);
+        let amount = to_units(given.unwrap_or(default), unit);
+        match amount.filter(|amount| range.contains(amount)) {
+            Some(amount) => amount,
+            None => {
+                self.wrong(name, &format!("is out of range: allowed are {allowed}"));
+                *range.start()
+            }
+        }
+    }
+
+    fn seconds(&mut self, name: &str, range: RangeInclusive<Duration>) -> Option<Duration> {
+        let millis = self.number(name).map(|seconds| to_units(seconds, 1000))?;
+        let duration = millis.map(Duration::from_millis).filter(|duration| range.contains(duration));
+        if duration.is_none() {
+            let (least, most) = (range.start().as_secs_f64(), range.end().as_secs_f64());
+            self.wrong(name, &format!("is out of range: allowed are {least} to {most} seconds"));
+        }
+        duration
+    }
+
+    /// A list of texts without NUL bytes.
+    fn texts(&mut self, name: &str) -> Option<Vec<String>> {
+        let Value::List(items) = self.get(name)? else {
+            self.wrong(name, "must be a list of texts, as [\"sh\", \"-c\", \"date\"]");
+            return None;
+        };
+        self.count(name, items.len());
+        let mut texts = Vec::with_capacity(items.len());
+        for (index, item) in items.iter().enumerate() {
+            match item {
+                Value::Text(text) if !text.contains('\0') => texts.push(text.clone()),
+                Value::Text(_) => self.error(format!("{name}[{index}]"), None, "must not hold a NUL byte".into()),
+                other => self.error(format!("{name}[{index}]"), Some(other.to_string()), "must be a text".into()),
+            }
+        }
+        Some(texts)
+    }
+
+    /// A map of texts; numbers and truth values are taken as they are written.
+    fn texts_by_name(&mut self, name: &str, is_name: fn(&str) -> Result<(), &'static str>) -> BTreeMap<String, String> {
+        let mut texts = BTreeMap::new();
+        for (key, value) in self.entries(name) {
+            let path = format!("{name}.{}", key.chars().take(80).collect::<String>());
+            let text = match value {
+                Value::Text(text) => Some(text.clone()),
+                Value::Int(_) | Value::Float(_) | Value::Bool(_) => Some(value.to_string()),
+                Value::Null | Value::List(_) | Value::Map(_) => None,
+            };
+            match (is_name(key), text) {
+                (Err(problem), _) => self.error(path, None, problem.into()),
+                (Ok(()), None) => self.error(path, Some(value.to_string()), "must be a text".into()),
+                (Ok(()), Some(text)) if text.contains('\0') => {
+                    self.error(path, None, "must not hold a NUL byte".into());
+                }
+                (Ok(()), Some(text)) => {
+                    texts.insert(key.clone(), text);
+                }
+            }
+        }
+        texts
+    }
+
+    fn tmpfs(&mut self) -> BTreeMap<String, u64> {
+        let mut mounts = BTreeMap::new();
+        for (path, value) in self.entries("tmpfs") {
+            let at = format!("tmpfs.{path}");
+            if !is_absolute(path) || path == "/" || path == "/out" {
+                self.error(at, None, "must be an absolute path, and neither / nor /out".into());
+                continue;
+            }
+            match as_size(value) {
+                Some(size) => drop(mounts.insert(path.clone(), size)),
+                None => self.error(at, Some(value.to_string()), SIZE.into()),
+            }
+        }
+        mounts
+    }
+
+    fn size(&mut self, name: &str) -> Option<u64> {
+        let size = as_size(self.get(name)?);
+        if size.is_none() {
+            self.wrong(name, SIZE);
+        }
+        size
+    }
+
+    fn entries(&mut self, name: &str) -> &'a [(String, Value)] {
+        match self.get(name) {
+            None => &[],
+            Some(Value::Map(entries)) => {
+                self.count(name, entries.len());
+                entries
+            }
+            Some(_) => {
+                self.wrong(name, "must be a map");
+                &[]
+            }
+        }
+    }
+
+    fn count(&mut self, name: &str, items: usize) {
+        if items > MAX_ITEMS {
+            self.wrong(name, &format!("has more than {MAX_ITEMS} entries"));
+        }
+    }
+}
+
+const SIZE: &str = "must be a size of 1 byte to 64 TiB, as 67108864 or \"64m\"";
+
+fn as_size(value: &Value) -> Option<u64> {
+    let size = match value {
+        Value::Int(bytes) => u64::try_from(*bytes).ok(),
+        Value::Text(text) => parse_size(text).ok(),
+        Value::Null | Value::Bool(_) | Value::Float(_) | Value::List(_) | Value::Map(_) => None,
+    };
+    size.filter(|size| (1..=64 * TIB).contains(size))
+}
+
+#[allow(clippy::cast_precision_loss, reason = "numbers beyond 2^53 are out of every range")]
+fn as_number(value: &Value) -> Option<f64> {
+    match value {
+        Value::Int(number) => Some(*number as f64),
+        Value::Float(number) if number.is_finite() => Some(*number),
+        Value::Float(_) | Value::Null | Value::Bool(_) | Value::Text(_) | Value::List(_) | Value::Map(_) => None,
+    }
+}
+
+/// A number of units as a count of the smallest ones, rounded up but for the noise of binary
+/// fractions; none when negative or absurd.
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss,
+    reason = "range checked"
+)]
+fn to_units(number: f64, unit: u64) -> Option<u64> {
+    let exact = number * unit as f64;
+    let rounded = if (exact - exact.round()).abs() < 1e-6 { exact.round() } else { exact.ceil() };
+    (0.0..=9e18).contains(&rounded).then_some(rounded as u64)
+}
+
+fn is_absolute(path: &str) -> bool {
+    path.starts_with('/') && !path.chars().any(char::is_control) && !path.split('/').any(|part| part == "..")
+}
+
+fn is_env_name(name: &str) -> Result<(), &'static str> {
+    let plain = !name.is_empty() && !name.contains('=') && !name.contains('\0');
+    if !plain {
+        return Err("is no name of a variable: it must not be empty nor hold = or NUL");
+    }
+    if name.starts_with("CLOUDAI_") {
+        return Err("begins with CLOUDAI_, which the worker sets itself");
+    }
+    Ok(())
+}
+
+fn is_label(name: &str) -> Result<(), &'static str> {
+    let good = |c: char| c.is_ascii_alphanumeric() || "._-/".contains(c);
+    if !name.is_empty() && name.len() <= 100 && name.chars().all(good) {
+        Ok(())
+    } else {
+        Err("is no label name: 1 to 100 of a-z A-Z 0-9 . _ - /")
+    }
+}
+
+/// The bytes of all texts of a spec: what its JSON would hold but for punctuation.
+fn size_of(spec: &TaskSpec) -> usize {
+    let list = |texts: &[String]| texts.iter().map(|text| text.len() + 3).sum::<usize>();
+    let map = |texts: &BTreeMap<String, String>| texts.iter().map(|(k, v)| k.len() + v.len() + 6).sum::<usize>();
+    let container = &spec.container;
+    spec.image.len()
+        + list(&container.command)
+        + list(&container.args)
+        + list(container.entrypoint.as_deref().unwrap_or_default())
+        + map(&container.env)
+        + map(&spec.labels)
+        + container.tmpfs.keys().map(|path| path.len() + 30).sum::<usize>()
+}

@@ -1,0 +1,107 @@
+//! From a [`TaskSpec`] back to the document that users write: the inverse of `read.rs`.
+
+use super::{DEFAULT_KILL_AFTER, DEFAULT_PULL, Network, PullPolicy, TaskSpec, Value};
+use crate::resources::{GIB, WHOLE};
+use crate::time::millis;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Every field that is not at its default, in the order of the specification.
+pub(super) fn document(spec: &TaskSpec) -> Value {
+    let mut fields = Fields::default();
+    fields.text("image", Some(&spec.image));
+    fields.text("name", spec.name.as_ref());
+    container(&mut fields, spec);
+    let demand = &spec.demand;
+    fields.put("cpu_cores", decimal(demand.cpu_milli, WHOLE));
+    fields.put("memory_gb", decimal(demand.memory, GIB));
+    fields.put("storage_gb", decimal(demand.storage, GIB));
+    fields.put_if(demand.gpu_milli > 0, "gpu_cores", || decimal(demand.gpu_milli, WHOLE));
+    fields.text("gpu_model", demand.gpu_model.as_ref());
+    fields.put_if(spec.priority != 0, "priority", || Value::Int(spec.priority.into()));
+    if let Some(run) = spec.limits.run {
+        fields.put("timeout_s", seconds(run));
+    }
+    fields.put_if(spec.limits.pull != DEFAULT_PULL, "pull_timeout_s", || seconds(spec.limits.pull));
+    fields.put_if(spec.limits.kill_after != DEFAULT_KILL_AFTER, "kill_after_s", || seconds(spec.limits.kill_after));
+    fields.text("worker_id", spec.worker_id.as_ref());
+    fields.put_if(spec.allow_pending, "allow_pending", || Value::Bool(true));
+    fields.text("idempotency_key", spec.idempotency_key.as_ref());
+    fields.texts_by_name("labels", &spec.labels);
+    Value::Map(fields.0)
+}
+
+fn container(fields: &mut Fields, spec: &TaskSpec) {
+    let container = &spec.container;
+    fields.texts("command", &container.command);
+    fields.texts("args", &container.args);
+    if let Some(entrypoint) = &container.entrypoint {
+        fields.put("entrypoint", list(entrypoint));
+    }
+    fields.texts_by_name("env", &container.env);
+    fields.text("workdir", container.workdir.as_ref());
+    fields.text("user", container.user.as_ref());
+    match container.network {
+        Network::None => {}
+        Network::Bridge => fields.text("network", Some("bridge")),
+    }
+    match container.pull_policy {
+        PullPolicy::Missing => {}
+        PullPolicy::Always => fields.text("pull_policy", Some("always")),
+        PullPolicy::Never => fields.text("pull_policy", Some("never")),
+    }
+    if let Some(size) = container.shm_size {
+        fields.put("shm_size", bytes(size));
+    }
+    let tmpfs = container.tmpfs.iter().map(|(path, size)| (path.clone(), bytes(*size)));
+    fields.put_if(!container.tmpfs.is_empty(), "tmpfs", || Value::Map(tmpfs.collect()));
+    fields.put_if(container.read_only_root, "read_only_root", || Value::Bool(true));
+}
+
+#[derive(Default)]
+struct Fields(Vec<(String, Value)>);
+
+impl Fields {
+    fn put(&mut self, name: &str, value: Value) {
+        self.0.push((name.to_owned(), value));
+    }
+
+    fn put_if(&mut self, given: bool, name: &str, value: impl FnOnce() -> Value) {
+        if given {
+            self.put(name, value());
+        }
+    }
+
+    fn text(&mut self, name: &str, text: Option<impl ToString>) {
+        if let Some(text) = text {
+            self.put(name, Value::Text(text.to_string()));
+        }
+    }
+
+    fn texts(&mut self, name: &str, texts: &[String]) {
+        self.put_if(!texts.is_empty(), name, || list(texts));
+    }
+
+    fn texts_by_name(&mut self, name: &str, texts: &BTreeMap<String, String>) {
+        let entries = texts.iter().map(|(key, text)| (key.clone(), Value::Text(text.clone())));
+        self.put_if(!texts.is_empty(), name, || Value::Map(entries.collect()));
+    }
+}
+
+fn list(texts: &[String]) -> Value {
+    Value::List(texts.iter().cloned().map(Value::Text).collect())
+}
+
+fn bytes(size: u64) -> Value {
+    Value::Int(i64::try_from(size).unwrap_or(i64::MAX))
+}
+
+fn seconds(duration: Duration) -> Value {
+    decimal(millis(duration), 1000)
+}
+
+/// An amount of the smallest unit as a decimal of the large one.
+#[allow(clippy::cast_precision_loss, reason = "amounts are below 2^53 but for petabytes, where a byte is nothing")]
+fn decimal(amount: u64, unit: u64) -> Value {
+    Value::Float(amount as f64 / unit as f64)
+}

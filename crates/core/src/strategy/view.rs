@@ -1,0 +1,288 @@
+//! What a strategy sees: a mirror of the committed state, kept current row by row.
+
+use super::ROUND;
+use crate::effect::Row;
+use crate::event::Placement;
+use crate::feasible;
+use crate::ids::{Attempt, TaskId, WorkerId};
+use crate::queue::Place;
+use crate::resources::{Allocation, Demand, Free, free};
+use crate::spec::TaskSpec;
+use crate::state::Phase;
+use crate::task::{State, TaskRecord};
+use crate::worker::{WorkerRecord, WorkerStatus};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// The committed cluster as placing needs it: the queue in order, active workers and what they
+/// have left.
+///
+/// Cost of a row is in proportion to the change, never to the cluster.
+#[derive(Debug, Default)]
+pub struct View {
+    version: u64,
+    queue: BTreeMap<Place, Waiting>,
+    pinned: BTreeMap<Place, Waiting>,
+    places: BTreeMap<TaskId, (Place, bool)>,
+    workers: BTreeMap<WorkerId, WorkerView>,
+    active: BTreeMap<TaskId, WorkerId>,
+    /// Active workers in the order of their names: what strategies index.
+    order: Vec<WorkerId>,
+    /// The distinct demands of waiting tasks that are not pinned.
+    demands: BTreeMap<Demand, Demanded>,
+}
+
+/// A task that waits for a place now.
+#[derive(Clone, Debug)]
+pub struct Waiting {
+    /// The attempt that a placement would make.
+    pub attempt: Attempt,
+    /// What it asks for.
+    pub spec: Arc<TaskSpec>,
+}
+
+/// Waiting tasks that ask for the same.
+#[derive(Debug)]
+struct Demanded {
+    /// One of them.
+    example: Arc<TaskSpec>,
+    waiting: usize,
+    /// Whether some registered worker could ever meet it.
+    possible: bool,
+}
+
+#[derive(Debug)]
+struct WorkerView {
+    record: Arc<WorkerRecord>,
+    held: BTreeMap<TaskId, Allocation>,
+    free: Free,
+}
+
+impl WorkerView {
+    fn refresh(&mut self) {
+        self.free = free(&self.record.capacity, self.held.values());
+    }
+}
+
+impl View {
+    /// Takes a committed row in; older versions must not come after newer ones.
+    pub fn apply(&mut self, row: &Row) {
+        self.version += 1;
+        match row {
+            Row::Task(task) => self.apply_task(task),
+            Row::Worker(worker) => self.apply_worker(worker),
+            Row::WorkerRemoved(id) => {
+                self.workers.remove(id);
+                self.refresh_workers();
+            }
+            Row::Outputs(..) => {}
+        }
+    }
+
+    /// How many rows were taken in: names a state of the view.
+    #[must_use]
+    pub const fn version(&self) -> u64 {
+        self.version
+    }
+
+    fn apply_task(&mut self, task: &Arc<TaskRecord>) {
+        self.leave_queue(task.id);
+        match &task.state {
+            State::Queued(queued) => {
+                self.release(task.id);
+                if queued.phase == Phase::WaitingCapacity {
+                    self.enter_queue(task);
+                }
+            }
+            State::Active(active) => {
+                if self.active.insert(task.id, active.worker.clone()).is_none()
+                    && let Some(worker) = self.workers.get_mut(&active.worker)
+                {
+                    worker.held.insert(task.id, active.allocation.clone());
+                    worker.refresh();
+                }
+            }
+            State::Finished(_) => self.release(task.id),
+        }
+    }
+
+    fn enter_queue(&mut self, task: &TaskRecord) {
+        let attempt = Attempt { task: task.id, number: task.number() + 1 };
+        let waiting = Waiting { attempt, spec: Arc::clone(&task.spec) };
+        let (place, pinned) = (Place::of(task), task.spec.worker_id.is_some());
+        if pinned {
+            self.pinned.insert(place, waiting);
+        } else {
+            self.count_demand(&waiting.spec);
+            self.queue.insert(place, waiting);
+        }
+        self.places.insert(task.id, (place, pinned));
+    }
+
+    fn count_demand(&mut self, spec: &Arc<TaskSpec>) {
+        match self.demands.get_mut(&spec.demand) {
+            Some(demanded) => demanded.waiting += 1,
+            None => {
+                let possible = possible(spec, &self.workers);
+                let demanded = Demanded { example: Arc::clone(spec), waiting: 1, possible };
+                self.demands.insert(spec.demand.clone(), demanded);
+            }
+        }
+    }
+
+    fn leave_queue(&mut self, task: TaskId) {
+        let Some((place, pinned)) = self.places.remove(&task) else { return };
+        if pinned {
+            self.pinned.remove(&place);
+        } else if let Some(waiting) = self.queue.remove(&place)
+            && let Some(demanded) = self.demands.get_mut(&waiting.spec.demand)
+        {
+            demanded.waiting -= 1;
+            if demanded.waiting == 0 {
+                self.demands.remove(&waiting.spec.demand);
+            }
+        }
+    }
+
+    fn release(&mut self, task: TaskId) {
+        if let Some(worker) = self.active.remove(&task)
+            && let Some(worker) = self.workers.get_mut(&worker)
+        {
+            worker.held.remove(&task);
+            worker.refresh();
+        }
+    }
+
+    fn apply_worker(&mut self, record: &Arc<WorkerRecord>) {
+        let known = self.workers.remove(&record.id);
+        let held = known.map(|worker| worker.held).unwrap_or_default();
+        let mut worker = WorkerView { free: Free::all(&record.capacity), record: Arc::clone(record), held };
+        worker.refresh();
+        self.workers.insert(record.id.clone(), worker);
+        self.refresh_workers();
+    }
+
+    fn refresh_workers(&mut self) {
+        let active = |worker: &&WorkerView| worker.record.status == WorkerStatus::Active;
+        self.order = self.workers.values().filter(active).map(|worker| worker.record.id.clone()).collect();
+        for demanded in self.demands.values_mut() {
+            demanded.possible = possible(&demanded.example, &self.workers);
+        }
+    }
+
+    /// Waiting tasks in order, but for pinned ones and those that no registered worker could
+    /// ever run: these must not block the others.
+    pub fn waiting(&self) -> impl Iterator<Item = &Waiting> {
+        self.queue.values().filter(|task| self.is_possible(&task.spec))
+    }
+
+    /// Every waiting task in order, pinned and impossible ones too.
+    pub fn queue(&self) -> impl Iterator<Item = TaskId> {
+        let mut all: Vec<_> = self.queue.iter().chain(&self.pinned).collect();
+        all.sort_by_key(|(place, _)| **place);
+        all.into_iter().map(|(_, task)| task.attempt.task)
+    }
+
+    /// Every worker with what it has left, inactive ones too.
+    pub fn each_worker(&self) -> impl Iterator<Item = (&Arc<WorkerRecord>, &Free)> + Clone {
+        self.workers.values().map(|worker| (&worker.record, &worker.free))
+    }
+
+    /// What the attempts on a worker hold.
+    pub fn held(&self, worker: &WorkerId) -> impl Iterator<Item = (TaskId, &Allocation)> {
+        let held = self.workers.get(worker).into_iter().flat_map(|worker| &worker.held);
+        held.map(|(task, allocation)| (*task, allocation))
+    }
+
+    /// A worker's record.
+    #[must_use]
+    pub fn worker(&self, id: &WorkerId) -> Option<&Arc<WorkerRecord>> {
+        self.workers.get(id).map(|worker| &worker.record)
+    }
+
+    fn is_possible(&self, spec: &TaskSpec) -> bool {
+        self.demands.get(&spec.demand).is_some_and(|demanded| demanded.possible)
+    }
+
+    /// How many workers take work; they are numbered from 0 in the order of their names.
+    #[must_use]
+    pub fn workers(&self) -> usize {
+        self.order.len()
+    }
+
+    /// The name of a worker by its number.
+    #[must_use]
+    pub fn worker_id(&self, worker: usize) -> &WorkerId {
+        &self.order[worker]
+    }
+
+    /// The number of the first worker after this name, in turn.
+    #[must_use]
+    pub fn after(&self, name: &WorkerId) -> usize {
+        let next = self.order.partition_point(|id| id <= name);
+        if next == self.order.len() { 0 } else { next }
+    }
+
+    /// Begins a set of placements that do not exceed what is free together.
+    #[must_use]
+    pub fn draft(&self) -> Draft<'_> {
+        Draft { view: self, taken: BTreeMap::new(), placements: Vec::new() }
+    }
+
+    /// Places for pinned tasks: each on its worker as soon as it fits there, in order per worker.
+    pub(super) fn place_pinned(&self) -> Vec<Placement> {
+        let mut draft = self.draft();
+        let mut blocked = std::collections::BTreeSet::new();
+        for task in self.pinned.values() {
+            let Some(pin) = &task.spec.worker_id else { continue };
+            if draft.placements.len() == ROUND || blocked.contains(pin) {
+                continue;
+            }
+            let placed = self.order.binary_search(pin).is_ok_and(|worker| draft.place(task, worker));
+            let impossible = self
+                .workers
+                .get(pin)
+                .is_some_and(|worker| feasible::could_ever(&task.spec, pin, &worker.record.capacity).is_err());
+            if !placed && !impossible {
+                blocked.insert(pin);
+            }
+        }
+        draft.into_placements()
+    }
+}
+
+/// Whether some registered worker could ever run a task that is not pinned.
+fn possible(spec: &TaskSpec, workers: &BTreeMap<WorkerId, WorkerView>) -> bool {
+    feasible::satisfiable(spec, workers.values().map(|worker| &*worker.record)).is_ok()
+}
+
+/// Placements of one round that fit together.
+#[derive(Debug)]
+pub struct Draft<'a> {
+    view: &'a View,
+    /// What is left of the workers that got something in this round.
+    taken: BTreeMap<usize, Free>,
+    placements: Vec<Placement>,
+}
+
+impl Draft<'_> {
+    /// Places a task on a worker if it fits; answers whether it did.
+    pub fn place(&mut self, task: &Waiting, worker: usize) -> bool {
+        let Some(seen) = self.view.workers.get(&self.view.order[worker]) else { return false };
+        let left = self.taken.get(&worker).unwrap_or(&seen.free);
+        let Ok(allocation) = feasible::fits(&task.spec, &seen.record, left) else { return false };
+        let mut left = left.clone();
+        if left.take(&allocation).is_err() {
+            return false;
+        }
+        self.taken.insert(worker, left);
+        self.placements.push(Placement { attempt: task.attempt, worker: seen.record.id.clone() });
+        true
+    }
+
+    /// The placements in the order in which they were made.
+    #[must_use]
+    pub fn into_placements(self) -> Vec<Placement> {
+        self.placements
+    }
+}

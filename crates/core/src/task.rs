@@ -1,0 +1,375 @@
+//! The record of a task and of its attempts: what the store keeps and everybody reads.
+
+use crate::ids::{Attempt, JobId, TaskId, UserId, WorkerId};
+use crate::resources::Allocation;
+use crate::spec::TaskSpec;
+use crate::state::{Phase, Reason, Status, Warning};
+use crate::time::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A task: immutable once published; each change makes a new record with a higher version.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TaskRecord {
+    /// One for life.
+    pub id: TaskId,
+    /// Whose it is.
+    pub owner: UserId,
+    /// The job it belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<JobId>,
+    /// What to run.
+    pub spec: Arc<TaskSpec>,
+    /// Grows by one with each change, from 1.
+    pub version: u64,
+    /// The order of submission within the cluster; decides among equal priorities.
+    pub order: u64,
+    /// When it was accepted.
+    pub created_at: Timestamp,
+    /// When the container of its latest attempt started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Timestamp>,
+    /// When it reached a terminal state.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<Timestamp>,
+    /// Where it stands.
+    pub state: State,
+    /// Every execution so far, oldest first; the number of the last one is their count.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attempts: Vec<AttemptRecord>,
+    /// Retries used up so far, by budget.
+    #[serde(default)]
+    pub spent: Spent,
+    /// Who asked for its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cancel: Option<CancelRequest>,
+}
+
+/// A wish to end a task.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CancelRequest {
+    /// Who.
+    pub by: UserId,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// Retries used, one budget per cause (SPEC 3.1 `retries`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spent {
+    /// Lost workers and failures of engines.
+    #[serde(default)]
+    pub worker_lost: u32,
+    /// Pulls that failed.
+    #[serde(default)]
+    pub image_pull: u32,
+}
+
+/// Where a task stands.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// Waits.
+    Queued(Queued),
+    /// Has a worker.
+    Active(Active),
+    /// Ended for good.
+    Finished(Finished),
+}
+
+/// A task that waits.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Queued {
+    /// What it waits for: one of the phases of `queued`.
+    pub phase: Phase,
+    /// Since when.
+    pub since: Timestamp,
+    /// The end of a backoff.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
+    /// Why it lost its place, if it had one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Reason>,
+    /// What happened and what comes next, for people.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
+}
+
+/// A task that has a worker.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Active {
+    /// Which attempt, from 1.
+    pub number: u32,
+    /// Where.
+    pub worker: WorkerId,
+    /// How far it got.
+    pub step: Step,
+    /// What it holds of its worker.
+    pub allocation: Allocation,
+}
+
+/// How far an attempt got; only grows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Step {
+    /// The decision is on disk.
+    Assigned,
+    /// The worker pulls the image.
+    Pulling,
+    /// The engine makes and starts the container.
+    Starting,
+    /// The container runs.
+    Running,
+}
+
+impl Step {
+    /// The phase that this step is shown as.
+    #[must_use]
+    pub const fn phase(self) -> Phase {
+        match self {
+            Self::Assigned => Phase::Assigned,
+            Self::Pulling => Phase::Pulling,
+            Self::Starting => Phase::Starting,
+            Self::Running => Phase::Running,
+        }
+    }
+}
+
+/// A task that ended; never changes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Finished {
+    /// `completed`, `failed` or `cancelled`.
+    pub status: Status,
+    /// Why it failed or was cancelled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Reason>,
+    /// The code of the program, when one ran to its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i32>,
+    /// Whether the kernel killed a process of it for its memory.
+    #[serde(default)]
+    pub oom_killed: bool,
+    /// What happened and what to do next, for people.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
+    /// What else is worth knowing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<Warning>,
+}
+
+/// One execution of a task.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AttemptRecord {
+    /// From 1.
+    pub number: u32,
+    /// Where.
+    pub worker: WorkerId,
+    /// When the place was given.
+    pub assigned_at: Timestamp,
+    /// When its container started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Timestamp>,
+    /// When it ended, or was given up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<Timestamp>,
+    /// How it ended; `accepted` tells whether this is the task's result.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end: Option<AttemptEnd>,
+}
+
+/// How an attempt ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AttemptEnd {
+    /// `completed`, `failed` or `cancelled`.
+    pub status: Status,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Reason>,
+    /// The program's code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i32>,
+    /// Whether this attempt's end is the task's end.
+    pub accepted: bool,
+    /// What happened.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
+    /// What was kept of its log.
+    #[serde(default)]
+    pub log: LogEnd,
+}
+
+/// The end mark of an attempt's log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogEnd {
+    /// Records kept.
+    pub records: u64,
+    /// Bytes of text in them.
+    pub bytes: u64,
+    /// Whether nothing is missing.
+    pub complete: bool,
+}
+
+/// How an attempt ended, as its worker tells it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// What ended it.
+    pub cause: Cause,
+    /// The code of the program, when one ran to its end.
+    pub exit_code: Option<i32>,
+    /// Whether the kernel killed a process of it for its memory.
+    pub oom_killed: bool,
+    /// What happened, for people; at most 2 KiB.
+    pub message: String,
+    /// How long the container ran, when it started.
+    pub run: Option<Duration>,
+    /// What was kept of its log.
+    pub log: LogEnd,
+    /// The files that were kept.
+    pub outputs: Vec<OutputFile>,
+}
+
+/// The longest message of an outcome, in bytes.
+pub const MAX_MESSAGE: usize = 2048;
+
+impl Outcome {
+    /// An outcome that is nothing but its cause.
+    #[must_use]
+    pub fn of(cause: Cause, message: impl Into<String>) -> Self {
+        Self {
+            cause,
+            exit_code: None,
+            oom_killed: false,
+            message: message.into(),
+            run: None,
+            log: LogEnd::default(),
+            outputs: Vec::new(),
+        }
+    }
+
+    /// The outcome of a program that ended by itself.
+    #[must_use]
+    pub fn exit(code: i32) -> Self {
+        Self { exit_code: Some(code), ..Self::of(Cause::Exited, "") }
+    }
+}
+
+/// What ended an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    /// The program, by itself.
+    Exited,
+    /// The run-time limit.
+    TimedOut,
+    /// The master's order.
+    Stopped,
+    /// The end of the worker's lease.
+    LeaseEnded,
+    /// The worker's own shutdown.
+    WorkerStopped,
+    /// The worker came back without the container.
+    Vanished,
+    /// The image could not be had.
+    ImagePull,
+    /// The engine refused to create or start the container.
+    StartError,
+    /// The engine failed.
+    EngineError,
+    /// The outputs could not be kept.
+    OutputError,
+    /// It wrote more than it asked for.
+    StorageExceeded,
+}
+
+/// A kept file of an attempt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutputFile {
+    /// Relative to `/out`, with `/` between its parts.
+    pub path: String,
+    /// Bytes.
+    pub size: u64,
+    /// SHA-256, 64 hex digits.
+    pub sha256: String,
+}
+
+impl TaskRecord {
+    /// The word of SPEC 3.2.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        match &self.state {
+            State::Queued(_) => Status::Queued,
+            State::Active(active) if active.step == Step::Running => Status::Running,
+            State::Active(_) => Status::Pending,
+            State::Finished(finished) => finished.status,
+        }
+    }
+
+    /// The phase; none once it ended. The caller knows whether the worker is silent.
+    #[must_use]
+    pub fn phase(&self, worker_silent: bool) -> Option<Phase> {
+        match &self.state {
+            State::Queued(queued) => Some(queued.phase),
+            State::Active(_) if worker_silent => Some(Phase::WorkerUnreachable),
+            State::Active(_) if self.cancel.is_some() => Some(Phase::Cancelling),
+            State::Active(active) => Some(active.step.phase()),
+            State::Finished(_) => None,
+        }
+    }
+
+    /// Why it waits again, or how it ended.
+    #[must_use]
+    pub fn reason(&self) -> Option<Reason> {
+        match &self.state {
+            State::Queued(queued) => queued.reason,
+            State::Active(_) => None,
+            State::Finished(finished) => finished.reason,
+        }
+    }
+
+    /// What happened and what comes next, for people.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        match &self.state {
+            State::Queued(queued) => &queued.message,
+            State::Active(_) => "",
+            State::Finished(finished) => &finished.message,
+        }
+    }
+
+    /// The worker that holds it now, or held it last.
+    #[must_use]
+    pub fn worker(&self) -> Option<&WorkerId> {
+        self.attempts.last().map(|attempt| &attempt.worker)
+    }
+
+    /// What it holds now.
+    #[must_use]
+    pub fn active(&self) -> Option<&Active> {
+        match &self.state {
+            State::Active(active) => Some(active),
+            State::Queued(_) | State::Finished(_) => None,
+        }
+    }
+
+    /// The result, once there is one.
+    #[must_use]
+    pub fn finished(&self) -> Option<&Finished> {
+        match &self.state {
+            State::Finished(finished) => Some(finished),
+            State::Queued(_) | State::Active(_) => None,
+        }
+    }
+
+    /// The number of the latest attempt; 0 before the first.
+    #[must_use]
+    pub fn number(&self) -> u32 {
+        self.attempts.last().map_or(0, |attempt| attempt.number)
+    }
+
+    /// The latest attempt's fencing token.
+    #[must_use]
+    pub fn attempt(&self) -> Attempt {
+        Attempt { task: self.id, number: self.number() }
+    }
+}

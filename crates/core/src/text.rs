@@ -1,0 +1,70 @@
+//! Small helpers for texts that people type.
+
+/// The number of single-character edits between two texts (Levenshtein 1966).
+#[must_use]
+pub fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, ca) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, cb) in b.iter().enumerate() {
+            let replaced = diagonal + usize::from(ca != *cb);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+/// Reads a size with an optional binary unit: `512m`, `4g`, `1.5GiB`, `100` (bytes).
+/// # Errors
+/// What is allowed, when the text is none of it.
+pub fn parse_size(text: &str) -> Result<u64, String> {
+    let wrong = || format!("{text:?} is no size: expected a number with an optional unit, as 512m, 4g, 1.5GiB");
+    let text = text.trim();
+    let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = (&text[..split], text[split..].trim().to_ascii_lowercase());
+    let step: u32 = match unit.as_str() {
+        "" | "b" => 0,
+        "k" | "kb" | "ki" | "kib" => 1,
+        "m" | "mb" | "mi" | "mib" => 2,
+        "g" | "gb" | "gi" | "gib" => 3,
+        "t" | "tb" | "ti" | "tib" => 4,
+        "p" | "pb" | "pi" | "pib" => 5,
+        _ => return Err(wrong()),
+    };
+    let (whole, part) = number.split_once('.').unwrap_or((number, ""));
+    if part.len() > 9 || (whole.is_empty() && part.is_empty()) {
+        return Err(wrong());
+    }
+    let digits: u128 = format!("{whole}{part}").parse().map_err(|_| wrong())?;
+    let bytes = digits.checked_mul(1 << (10 * step)).ok_or_else(wrong)?;
+    let scale = 10u128.pow(u32::try_from(part.len()).unwrap_or(0));
+    u64::try_from(bytes.div_ceil(scale)).map_err(|_| wrong())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{distance, parse_size};
+
+    #[test]
+    fn sizes_take_binary_units() {
+        let rows =
+            [("100", 100), ("512m", 512 << 20), ("4g", 4 << 30), ("1.5GiB", 3 << 29), ("0.5k", 512), ("2 TB", 2 << 40)];
+        for (text, bytes) in rows {
+            assert_eq!(parse_size(text), Ok(bytes), "{text}");
+        }
+        for bad in ["", "g", ".", "-1", "1x", "1..2", "1e3", "99999999999999999999g", "1.0000000001g"] {
+            assert!(parse_size(bad).unwrap_err().contains("is no size"), "{bad}");
+        }
+    }
+
+    #[test]
+    fn distance_counts_single_edits() {
+        let rows = [("", "", 0), ("cpu", "cpus", 1), ("memroy", "memory", 2), ("abc", "", 3), ("kitten", "sitting", 3)];
+        for (a, b, expected) in rows {
+            assert_eq!(distance(a, b), expected, "{a} {b}");
+        }
+    }
+}

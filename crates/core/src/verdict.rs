@@ -1,0 +1,96 @@
+//! What an attempt's outcome means for its task (SPEC 3.2).
+
+use crate::retry::Budget;
+use crate::state::{Reason, Status, Warning};
+use crate::task::{Cause, Finished, Outcome, TaskRecord};
+
+/// What becomes of a task after an attempt ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Verdict {
+    /// The attempt's end is the task's end.
+    Final(Finished),
+    /// Tried again while the budget lasts; then `Final`.
+    Retry(Budget, Finished),
+    /// Waits for another place, uncounted: nobody's failure.
+    Again(Reason),
+}
+
+/// Judges an outcome.
+///
+/// Exit code and OOM are separate facts: code 137 alone is no OOM, and a container whose child was
+/// killed for its memory may still end well.
+#[must_use]
+pub fn judge(task: &TaskRecord, outcome: &Outcome) -> Verdict {
+    let cancelled = task.cancel.is_some();
+    match outcome.cause {
+        Cause::Exited if outcome.exit_code == Some(0) => Verdict::Final(finished(outcome, Status::Completed, None)),
+        Cause::Exited if outcome.oom_killed && outcome.exit_code == Some(137) => failed(outcome, Reason::OomKilled),
+        Cause::Exited => failed(outcome, Reason::ExitCode),
+        Cause::TimedOut => failed(outcome, Reason::TimedOut),
+        Cause::StartError => failed(outcome, Reason::StartError),
+        Cause::OutputError => failed(outcome, Reason::OutputError),
+        Cause::StorageExceeded => failed(outcome, Reason::StorageExceeded),
+        Cause::Stopped
+        | Cause::LeaseEnded
+        | Cause::WorkerStopped
+        | Cause::Vanished
+        | Cause::ImagePull
+        | Cause::EngineError
+            if cancelled =>
+        {
+            Verdict::Final(finished(outcome, Status::Cancelled, Some(Reason::User)))
+        }
+        Cause::ImagePull => retry(Budget::ImagePull, outcome, Reason::ImagePull),
+        Cause::EngineError => retry(Budget::WorkerLost, outcome, Reason::EngineError),
+        Cause::LeaseEnded | Cause::Vanished => retry(Budget::WorkerLost, outcome, Reason::WorkerLost),
+        Cause::Stopped | Cause::WorkerStopped => Verdict::Again(Reason::Drained),
+    }
+}
+
+fn failed(outcome: &Outcome, reason: Reason) -> Verdict {
+    Verdict::Final(finished(outcome, Status::Failed, Some(reason)))
+}
+
+fn retry(budget: Budget, outcome: &Outcome, reason: Reason) -> Verdict {
+    Verdict::Retry(budget, finished(outcome, Status::Failed, Some(reason)))
+}
+
+fn finished(outcome: &Outcome, status: Status, reason: Option<Reason>) -> Finished {
+    let mut warnings = Vec::new();
+    if outcome.oom_killed && reason != Some(Reason::OomKilled) {
+        warnings.push(Warning::OomKilled);
+    }
+    let ran = outcome.run.is_some();
+    if ran && !outcome.log.complete {
+        warnings.push(Warning::LogIncomplete);
+    }
+    Finished {
+        status,
+        reason,
+        exit_code: outcome.exit_code,
+        oom_killed: outcome.oom_killed,
+        message: sentence(outcome, reason),
+        warnings,
+    }
+}
+
+/// What happened and what to do next.
+fn sentence(outcome: &Outcome, reason: Option<Reason>) -> String {
+    let said = outcome.message.trim();
+    let code = outcome.exit_code.map_or_else(String::new, |code| format!(" {code}"));
+    match reason {
+        None => said.to_owned(),
+        Some(Reason::ExitCode) if said.is_empty() => {
+            format!("the program ended with exit code{code}; its output: cloudai task logs")
+        }
+        Some(Reason::OomKilled) if said.is_empty() => {
+            "the program used more memory than it asked for and was killed; submit it again with more --mem".into()
+        }
+        Some(Reason::TimedOut) if said.is_empty() => {
+            "it ran longer than timeout_s and was stopped; submit it again with a longer --timeout".into()
+        }
+        Some(Reason::User) => "cancelled by its user".into(),
+        Some(reason) if said.is_empty() => format!("ended with {reason}"),
+        Some(_) => said.to_owned(),
+    }
+}

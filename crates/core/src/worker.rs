@@ -1,0 +1,83 @@
+//! The record of a worker.
+
+use crate::ids::{Session, WorkerId};
+use crate::resources::Capacity;
+use crate::time::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// A worker: what the store keeps of it. Immutable once published.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WorkerRecord {
+    /// Its name, unique in the cluster.
+    pub id: WorkerId,
+    /// Grows by one with each change, from 1.
+    pub version: u64,
+    /// Where people or the worker say that it can be reached (`ip:port`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    /// Whether it takes part.
+    pub status: WorkerStatus,
+    /// Its latest registration; 0 before the first.
+    #[serde(default)]
+    pub session: Session,
+    /// What it offers, reserve taken off; nothing before the first registration.
+    #[serde(default)]
+    pub capacity: Capacity,
+    /// Free words to choose workers by.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// What it is: version, engine, system.
+    #[serde(default)]
+    pub about: About,
+    /// When it was added.
+    pub registered_at: Timestamp,
+    /// When its latest session began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connected_at: Option<Timestamp>,
+    /// When it was last heard as far as the store knows; stored rarely.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_seen: Option<Timestamp>,
+}
+
+/// Whether a worker takes part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WorkerStatus {
+    /// Added by an operator; never came.
+    Registered,
+    /// Heard of lately.
+    Active,
+    /// Silent, or left; gets no new work.
+    Inactive,
+}
+
+impl WorkerStatus {
+    /// The word for people and APIs.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Registered => "registered",
+            Self::Active => "active",
+            Self::Inactive => "inactive",
+        }
+    }
+}
+
+/// What a worker says of itself at registration.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct About {
+    /// CloudAI's version.
+    pub version: String,
+    /// `docker` or `fake`.
+    pub executor: String,
+    /// The engine's own name and version.
+    pub engine: String,
+    /// Operating system.
+    pub os: String,
+    /// Processor architecture.
+    pub arch: String,
+    /// Abilities beyond the basic ones, as `gpu`.
+    pub capabilities: Vec<String>,
+}

@@ -1,0 +1,235 @@
+//! The rules of a worker's agent, one test each.
+
+use cloudai_core::agent::{Agent, AgentEffect, AgentEvent, JournalEntry};
+use cloudai_core::effect::{Command, StartOrder, StopOrder};
+use cloudai_core::event::HeldStage;
+use cloudai_core::ids::{Attempt, CommandSeq, Incarnation, Session, Term};
+use cloudai_core::resources::Free;
+use cloudai_core::task::{Cause, Outcome, Step};
+use cloudai_core::testing::{START, cores, spec, task_id};
+use cloudai_core::time::Timestamp;
+use cloudai_core::timing::Timing;
+use std::sync::Arc;
+use std::time::Duration;
+
+const S: fn(u64) -> Duration = Duration::from_secs;
+
+struct TestAgent {
+    agent: Agent,
+    now: Timestamp,
+    journal: Vec<JournalEntry>,
+}
+
+impl TestAgent {
+    fn new() -> Self {
+        let mut agent = Self { agent: Agent::new(Timing::default(), cores(2)), now: START, journal: vec![] };
+        agent.register(1);
+        agent
+    }
+
+    fn apply(&mut self, event: AgentEvent) -> Vec<AgentEffect> {
+        let effects = self.agent.apply(self.now, event);
+        for effect in &effects {
+            if let AgentEffect::Journal(entry) = effect {
+                self.journal.push(entry.clone());
+            }
+        }
+        effects
+    }
+
+    fn register(&mut self, session: u64) -> Vec<AgentEffect> {
+        self.apply(AgentEvent::Registered {
+            session: Session(session),
+            incarnation: Incarnation(1),
+            term: Term(1),
+            timing: Timing::default(),
+            sent_at: self.now,
+        })
+    }
+
+    fn command(&mut self, session: u64, term: u64, seq: u64, command: Command) -> Vec<AgentEffect> {
+        self.apply(AgentEvent::Command { session: Session(session), term: Term(term), seq: CommandSeq(seq), command })
+    }
+
+    fn start(&mut self, seq: u64, attempt: Attempt) -> Vec<AgentEffect> {
+        self.command(1, 1, seq, start(attempt))
+    }
+
+    fn renew(&mut self) {
+        self.apply(AgentEvent::Renewed { session: Session(1), sent_at: self.now });
+    }
+}
+
+fn attempt(task: u128, number: u32) -> Attempt {
+    Attempt { task: task_id(task), number }
+}
+
+/// One core of the worker's two.
+fn start(attempt: Attempt) -> Command {
+    let spec = spec(&[]);
+    let allocation = Free::all(&cores(2)).pick(&spec.demand).unwrap();
+    Command::Start(Arc::new(StartOrder { attempt, spec, allocation }))
+}
+
+fn stop(attempt: Attempt) -> Command {
+    Command::Stop(StopOrder { attempt, kill_after: S(10) })
+}
+
+fn launched(effects: &[AgentEffect]) -> Vec<Attempt> {
+    let launch = |effect: &AgentEffect| match effect {
+        AgentEffect::Launch { order, .. } => Some(order.attempt),
+        _ => None,
+    };
+    effects.iter().filter_map(launch).collect()
+}
+
+fn reported(effects: &[AgentEffect]) -> Vec<(Attempt, Cause)> {
+    let report = |effect: &AgentEffect| match effect {
+        AgentEffect::Report { attempt, outcome, .. } => Some((*attempt, outcome.cause)),
+        _ => None,
+    };
+    effects.iter().filter_map(report).collect()
+}
+
+fn halted(effects: &[AgentEffect]) -> Vec<(Attempt, Cause)> {
+    let halt = |effect: &AgentEffect| match effect {
+        AgentEffect::Halt { attempt, cause, .. } => Some((*attempt, *cause)),
+        _ => None,
+    };
+    effects.iter().filter_map(halt).collect()
+}
+
+fn ended(attempt: Attempt) -> AgentEvent {
+    AgentEvent::Ended(attempt, Arc::new(Outcome::exit(0)))
+}
+
+#[test]
+fn a_start_is_journalled_before_the_container_is_made() {
+    let mut agent = TestAgent::new();
+    let effects = agent.start(1, attempt(1, 1));
+    assert!(matches!(effects[0], AgentEffect::Journal(JournalEntry::Started(..))));
+    assert!(matches!(effects[1], AgentEffect::Launch { resume: false, .. }));
+}
+
+#[test]
+fn an_end_is_journalled_before_it_is_told_and_told_until_acknowledged() {
+    let mut agent = TestAgent::new();
+    agent.start(1, attempt(1, 1));
+    let effects = agent.apply(ended(attempt(1, 1)));
+    assert!(matches!(effects[0], AgentEffect::Journal(JournalEntry::Ended(..))));
+    assert_eq!(reported(&effects), [(attempt(1, 1), Cause::Exited)]);
+    for _ in 0..3 {
+        agent.now = agent.agent.next_deadline(agent.now).unwrap();
+        assert_eq!(reported(&agent.apply(AgentEvent::Tick)), [(attempt(1, 1), Cause::Exited)]);
+    }
+    let effects = agent.apply(AgentEvent::Acknowledged { attempt: attempt(1, 1), sent: CommandSeq(1) });
+    assert!(matches!(effects[1], AgentEffect::Discard(_)));
+    assert!(agent.agent.is_idle() && agent.agent.next_deadline(agent.now).is_none());
+}
+
+#[test]
+fn commands_of_other_sessions_older_terms_and_old_numbers_are_dropped() {
+    let mut agent = TestAgent::new();
+    assert!(agent.command(2, 1, 1, start(attempt(1, 1))).is_empty(), "another session");
+    assert_eq!(launched(&agent.command(1, 5, 3, start(attempt(2, 1)))).len(), 1);
+    assert!(agent.command(1, 4, 4, start(attempt(3, 1))).is_empty(), "an older term");
+    assert!(agent.command(1, 5, 3, start(attempt(4, 1))).is_empty(), "the same number");
+    assert!(agent.command(1, 5, 2, start(attempt(4, 1))).is_empty(), "an older number");
+}
+
+#[test]
+fn a_delayed_start_never_runs_an_ended_attempt_again() {
+    let mut agent = TestAgent::new();
+    agent.start(1, attempt(1, 1));
+    agent.apply(ended(attempt(1, 1)));
+    // The master sent the start again as number 2 before it heard of the end.
+    agent.apply(AgentEvent::Acknowledged { attempt: attempt(1, 1), sent: CommandSeq(2) });
+    assert!(launched(&agent.start(2, attempt(1, 1))).is_empty());
+    assert!(agent.agent.is_idle());
+}
+
+#[test]
+fn a_repeated_start_of_an_ended_attempt_is_answered_with_its_end() {
+    let mut agent = TestAgent::new();
+    agent.start(1, attempt(1, 1));
+    agent.apply(ended(attempt(1, 1)));
+    let effects = agent.start(2, attempt(1, 1));
+    assert!(launched(&effects).is_empty());
+    assert_eq!(reported(&effects), [(attempt(1, 1), Cause::Exited)]);
+}
+
+#[test]
+fn a_stop_of_what_never_came_ends_it_for_good() {
+    let mut agent = TestAgent::new();
+    let effects = agent.command(1, 1, 2, stop(attempt(1, 1)));
+    assert_eq!(reported(&effects), [(attempt(1, 1), Cause::Stopped)]);
+    assert!(launched(&agent.start(3, attempt(1, 1))).is_empty());
+}
+
+#[test]
+fn attempts_that_do_not_fit_beside_what_runs_wait_for_room() {
+    let mut agent = TestAgent::new();
+    agent.start(1, attempt(1, 1));
+    agent.start(2, attempt(2, 1));
+    assert!(launched(&agent.start(3, attempt(3, 1))).is_empty());
+    assert_eq!(launched(&agent.apply(ended(attempt(1, 1)))), [attempt(3, 1)]);
+}
+
+#[test]
+fn a_newer_attempt_stops_the_older_one_first() {
+    let mut agent = TestAgent::new();
+    agent.start(1, attempt(1, 1));
+    let effects = agent.start(2, attempt(1, 2));
+    assert_eq!(halted(&effects), [(attempt(1, 1), Cause::Stopped)]);
+}
+
+#[test]
+fn without_a_renewed_lease_it_stops_before_the_master_gives_up() {
+    let mut agent = TestAgent::new();
+    agent.start(1, attempt(1, 1));
+    agent.now = agent.now + S(50);
+    agent.renew();
+    let deadline = agent.agent.next_deadline(agent.now).unwrap();
+    assert_eq!(deadline.since(agent.now), S(100), "lease 120 - kill_after 10 - margin 10");
+    agent.now = deadline;
+    assert_eq!(halted(&agent.apply(AgentEvent::Tick)), [(attempt(1, 1), Cause::LeaseEnded)]);
+    assert!(halted(&agent.apply(AgentEvent::Tick)).is_empty(), "once");
+    assert!(launched(&agent.start(2, attempt(2, 1))).is_empty(), "nothing new without a lease");
+    agent.renew();
+    assert_eq!(launched(&agent.start(3, attempt(2, 1))), [attempt(2, 1)]);
+}
+
+#[test]
+fn a_restarted_worker_takes_over_what_it_began_and_reports_what_ended() {
+    let mut agent = TestAgent::new();
+    agent.start(1, attempt(1, 1));
+    agent.start(2, attempt(2, 1));
+    agent.apply(ended(attempt(2, 1)));
+    let (restored, effects) = Agent::restore(Timing::default(), cores(2), agent.journal.clone(), agent.now);
+    assert_eq!(launched(&effects), [attempt(1, 1)]);
+    assert!(effects.iter().all(|effect| matches!(effect, AgentEffect::Launch { resume: true, .. })));
+    let mut agent = TestAgent { agent: restored, ..agent };
+    let stages: Vec<_> = agent.agent.held().iter().map(|held| held.stage).collect();
+    assert_eq!(stages, [HeldStage::At(Step::Assigned), HeldStage::Ended]);
+    assert_eq!(reported(&agent.register(2)), [(attempt(2, 1), Cause::Exited)]);
+}
+
+#[test]
+fn a_shutdown_stops_everything_and_starts_nothing() {
+    let mut agent = TestAgent::new();
+    agent.start(1, attempt(1, 1));
+    assert_eq!(halted(&agent.apply(AgentEvent::Shutdown)), [(attempt(1, 1), Cause::WorkerStopped)]);
+    assert!(launched(&agent.start(2, attempt(2, 1))).is_empty());
+}
+
+#[test]
+fn a_heartbeat_tells_everything_that_is_held() {
+    let mut agent = TestAgent::new();
+    agent.start(4, attempt(1, 1));
+    agent.apply(AgentEvent::Step(attempt(1, 1), Step::Running));
+    let (session, seen, held) = agent.agent.heartbeat().unwrap();
+    assert_eq!((session, seen), (Session(1), CommandSeq(4)));
+    assert_eq!(held[0].stage, HeldStage::At(Step::Running));
+    agent.apply(AgentEvent::Disowned);
+    assert!(agent.agent.heartbeat().is_none());
+}

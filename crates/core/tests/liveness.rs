@@ -1,0 +1,227 @@
+//! Workers that fall silent, come back, restart: SPEC 3.3.4 and the reconciliation by heartbeats.
+
+use cloudai_core::event::{Answer, Event, Held, HeldStage, Placement, PlacementRefusal, Rejected, Removal};
+use cloudai_core::ids::Attempt;
+use cloudai_core::state::{Phase, Reason, Status};
+use cloudai_core::task::{Cause, Outcome, Step};
+use cloudai_core::testing::{TestCluster, cores, spec, worker_id};
+use cloudai_core::worker::WorkerStatus;
+use std::time::Duration;
+
+const S: fn(u64) -> Duration = Duration::from_secs;
+
+fn at(attempt: Attempt, step: Step) -> Held {
+    Held { attempt, stage: HeldStage::At(step) }
+}
+
+#[test]
+fn a_silent_worker_gets_no_work_after_30_s_and_loses_its_attempts_after_130_s() {
+    let mut c = TestCluster::default();
+    c.worker("w1", cores(4));
+    let (running, waiting) = (c.task(1), c.task(2));
+    let attempt = c.place(running, "w1");
+    c.step(attempt, Step::Running).unwrap();
+    c.wait(S(29));
+    assert_eq!(c.worker_record("w1").status, WorkerStatus::Active);
+    c.wait(S(1));
+    assert_eq!(c.worker_record("w1").status, WorkerStatus::Inactive);
+    let next = Attempt { task: waiting, number: 1 };
+    let refused = c.ok(Event::Place(vec![Placement { attempt: next, worker: worker_id("w1") }]));
+    assert!(matches!(refused, Answer::Placed { taken: 0, ref refused } if refused[0].1 == PlacementRefusal::WorkerUnavailable));
+    c.wait(S(99));
+    assert_eq!(c.record(running).status(), Status::Running, "its lease and the margin are not over");
+    c.wait(S(1));
+    let record = c.record(running);
+    assert_eq!((record.status(), record.reason()), (Status::Queued, Some(Reason::WorkerLost)));
+    assert_eq!(c.end(attempt, Outcome::exit(0)), Err(Rejected::Superseded(attempt)));
+}
+
+#[test]
+fn a_worker_that_is_heard_again_in_time_keeps_its_attempts() {
+    let mut c = TestCluster::default();
+    let session = c.worker("w1", cores(4));
+    let task = c.task(1);
+    let attempt = c.place(task, "w1");
+    c.wait(S(100));
+    assert_eq!(c.worker_record("w1").status, WorkerStatus::Inactive);
+    c.heartbeat("w1", session, 1, vec![at(attempt, Step::Running)]).unwrap();
+    assert_eq!(c.worker_record("w1").status, WorkerStatus::Active);
+    c.wait(S(29));
+    assert_eq!(c.record(task).status(), Status::Running);
+}
+
+#[test]
+fn a_cancelled_task_of_a_lost_worker_is_unconfirmed_and_killed_at_next_contact() {
+    let mut c = TestCluster::default();
+    c.worker("w1", cores(4));
+    let task = c.task(1);
+    let attempt = c.place(task, "w1");
+    c.cancel(task).unwrap();
+    c.wait(S(130));
+    let record = c.record(task);
+    assert_eq!((record.status(), record.reason()), (Status::Cancelled, Some(Reason::Unconfirmed)));
+    let before = c.stops().len();
+    c.register("w1", cores(4), vec![at(attempt, Step::Running)]);
+    assert_eq!(c.stops()[before..], [attempt]);
+}
+
+#[test]
+fn a_lost_worker_must_register_again_before_it_is_heard() {
+    let mut c = TestCluster::default();
+    let session = c.worker("w1", cores(4));
+    let task = c.task(1);
+    c.place(task, "w1");
+    c.wait(S(130));
+    assert_eq!(c.heartbeat("w1", session, 1, vec![]), Err(Rejected::StaleSession));
+    let session = c.worker("w1", cores(4));
+    c.heartbeat("w1", session, 0, vec![]).unwrap();
+}
+
+#[test]
+fn a_start_that_got_lost_is_sent_again_and_costs_no_attempt() {
+    let mut c = TestCluster::default();
+    let session = c.worker("w1", cores(4));
+    let task = c.task(1);
+    let attempt = c.place(task, "w1");
+    c.heartbeat("w1", session, 0, vec![]).unwrap();
+    assert_eq!(c.starts(), [attempt], "it may still be on its way");
+    c.wait(S(5));
+    c.heartbeat("w1", session, 0, vec![]).unwrap();
+    assert_eq!(c.starts(), [attempt, attempt]);
+    assert_eq!(c.record(task).number(), 1);
+    assert!(c.sent[1].seq > c.sent[0].seq);
+}
+
+#[test]
+fn a_running_attempt_that_its_worker_no_longer_holds_is_given_up() {
+    let mut c = TestCluster::default();
+    let session = c.worker("w1", cores(4));
+    let task = c.task(1);
+    let attempt = c.place(task, "w1");
+    c.heartbeat("w1", session, 1, vec![at(attempt, Step::Running)]).unwrap();
+    c.heartbeat("w1", session, 1, vec![]).unwrap();
+    assert_eq!(c.record(task).reason(), Some(Reason::WorkerLost));
+}
+
+#[test]
+fn an_attempt_that_ended_and_is_still_reported_is_no_loss() {
+    let mut c = TestCluster::default();
+    let session = c.worker("w1", cores(4));
+    let task = c.task(1);
+    let attempt = c.place(task, "w1");
+    c.step(attempt, Step::Running).unwrap();
+    c.heartbeat("w1", session, 1, vec![Held { attempt, stage: HeldStage::Ended }]).unwrap();
+    assert_eq!(c.record(task).status(), Status::Running);
+}
+
+#[test]
+fn a_lost_stop_is_repeated_while_the_attempt_runs() {
+    let mut c = TestCluster::default();
+    let session = c.worker("w1", cores(4));
+    let task = c.task(1);
+    let attempt = c.place(task, "w1");
+    c.cancel(task).unwrap();
+    c.heartbeat("w1", session, 1, vec![at(attempt, Step::Running)]).unwrap();
+    assert_eq!(c.stops(), [attempt, attempt]);
+    c.heartbeat("w1", session, 3, vec![Held { attempt, stage: HeldStage::Stopping }]).unwrap();
+    assert_eq!(c.stops().len(), 2, "it is being stopped");
+}
+
+#[test]
+fn an_attempt_that_no_master_knows_is_stopped() {
+    let mut c = TestCluster::default();
+    let session = c.worker("w1", cores(4));
+    let ghost = Attempt { task: cloudai_core::testing::task_id(99), number: 1 };
+    c.heartbeat("w1", session, 0, vec![at(ghost, Step::Running)]).unwrap();
+    assert_eq!(c.stops(), [ghost]);
+}
+
+#[test]
+fn a_worker_that_reconnects_is_sent_every_unconfirmed_start_at_once() {
+    let mut c = TestCluster::default();
+    c.worker("w1", cores(4));
+    let (first, second) = (c.task(1), c.task(2));
+    let (first, second) = (c.place(first, "w1"), c.place(second, "w1"));
+    c.step(first, Step::Running).unwrap();
+    let session = c.register("w1", cores(4), vec![at(first, Step::Running)]);
+    let before = c.starts().len();
+    c.ok(Event::Subscribed(worker_id("w1"), session));
+    assert_eq!(c.starts()[before..], [second]);
+}
+
+#[test]
+fn a_restarted_master_waits_a_whole_lease_and_adopts_what_runs() {
+    let mut c = TestCluster::default();
+    c.worker("w1", cores(4));
+    let task = c.task(1);
+    let attempt = c.place(task, "w1");
+    c.step(attempt, Step::Running).unwrap();
+    c.wait(S(25));
+    let mut c = c.restarted();
+    c.wait(S(129));
+    assert_eq!(c.record(task).status(), Status::Running);
+    c.register("w1", cores(4), vec![at(attempt, Step::Running)]);
+    c.wait(S(20));
+    c.end(attempt, Outcome::exit(0)).unwrap();
+    assert_eq!(c.record(task).status(), Status::Completed);
+}
+
+#[test]
+fn a_worker_that_was_lost_with_two_thousand_attempts_is_given_up_in_slices() {
+    let mut c = TestCluster::default();
+    c.worker("w1", cores(4));
+    let small = spec(&[
+        ("cpu_cores", cloudai_core::spec::Value::Float(0.001)),
+        ("memory_gb", cloudai_core::spec::Value::Float(0.006)),
+        ("storage_gb", cloudai_core::spec::Value::Int(0)),
+    ]);
+    let tasks: Vec<_> = (0..1300).map(|number| c.submit(number, small.clone()).unwrap()).collect();
+    for task in &tasks {
+        c.place(*task, "w1");
+    }
+    let before = c.rows.len();
+    c.now = c.now + S(130);
+    c.ok(Event::Tick);
+    assert!(c.rows.len() - before <= cloudai_core::cluster::MAX_ROWS);
+    c.wait(S(1));
+    assert!(tasks.iter().all(|task| c.record(*task).active().is_none()));
+}
+
+#[test]
+fn a_pause_of_the_master_is_nobodys_silence() {
+    let mut c = TestCluster::default();
+    c.worker("w1", cores(4));
+    let task = c.task(1);
+    c.place(task, "w1");
+    c.now = c.now + S(500);
+    c.ok(Event::Paused(S(500)));
+    c.ok(Event::Tick);
+    assert_eq!(c.record(task).phase(false), Some(Phase::Assigned));
+    assert_eq!(c.worker_record("w1").status, WorkerStatus::Active);
+}
+
+#[test]
+fn a_worker_that_leaves_in_good_order_takes_nothing_with_it() {
+    let mut c = TestCluster::default();
+    let session = c.worker("w1", cores(4));
+    let task = c.task(1);
+    let attempt = c.place(task, "w1");
+    c.end(attempt, Outcome::of(Cause::WorkerStopped, "")).unwrap();
+    c.ok(Event::Leave(worker_id("w1"), session));
+    assert_eq!(c.worker_record("w1").status, WorkerStatus::Inactive);
+    let record = c.record(task);
+    assert_eq!((record.phase(false), record.spent.worker_lost), (Some(Phase::WaitingCapacity), 0));
+}
+
+#[test]
+fn a_busy_worker_is_removed_only_by_force() {
+    let mut c = TestCluster::default();
+    c.worker("w1", cores(4));
+    let task = c.task(1);
+    c.place(task, "w1");
+    let removal = |force| Event::Remove(Removal { worker: worker_id("w1"), force });
+    assert!(matches!(c.apply(removal(false)), Err(Rejected::WorkerBusy { attempts: 1, .. })));
+    c.ok(removal(true));
+    assert_eq!(c.record(task).reason(), Some(Reason::WorkerLost));
+    assert!(matches!(c.apply(removal(true)), Err(Rejected::NoSuchWorker(_))));
+}

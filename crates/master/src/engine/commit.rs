@@ -1,0 +1,102 @@
+//! Committing a batch: exactly one is in flight, and it is retried until it is stored.
+
+use super::{Batch, Engine, EngineError, cluster_of};
+use crate::mailbox::{Ask, AskError, StoreHealth};
+use cloudai_core::effect::Row;
+use cloudai_core::event::Event;
+use cloudai_store::CommitError;
+use std::time::Duration;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+/// Between two tries, first and at most.
+const FIRST_WAIT: Duration = Duration::from_millis(100);
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+
+impl Engine {
+    /// Stores the batch, then tells of it.
+    pub(super) async fn commit_and_tell(
+        &mut self,
+        mut batch: Batch,
+        stop: &CancellationToken,
+    ) -> Result<(), EngineError> {
+        let mut wait = FIRST_WAIT;
+        loop {
+            let (rows, events): (Vec<Row>, Vec<usize>) = batch.rows().into_iter().unzip();
+            let committed = match rows.as_slice() {
+                [] => Ok(()),
+                rows => self.store.commit(self.term, batch.now(), rows).await,
+            };
+            match committed {
+                Ok(()) => break,
+                Err(CommitError::Fenced) => return Err(EngineError::Fenced),
+                Err(CommitError::Unavailable(error)) => {
+                    self.set_trouble(&error);
+                    if self.refuse_users_for(wait, stop).await {
+                        return Ok(()); // told to stop: nothing of this batch was ever seen
+                    }
+                    wait = (wait * 2).min(LONGEST_WAIT);
+                }
+                Err(CommitError::Refused { row, why }) => {
+                    let culprit = events.get(row).copied().unwrap_or(0);
+                    error!(row, why, "store refused a row, loading the state again");
+                    self.reload().await?;
+                    batch = batch.without(culprit, &why, &mut self.cluster);
+                }
+            }
+        }
+        self.clear_trouble();
+        self.tell(batch);
+        Ok(())
+    }
+
+    /// Answers users' wishes with "not now" while the store is away; whether to stop.
+    async fn refuse_users_for(&mut self, wait: Duration, stop: &CancellationToken) -> bool {
+        let until = Instant::now() + wait;
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return true,
+                () = tokio::time::sleep_until(until) => return false,
+                Some(Ask { reply, .. }) = self.inbox.users.recv() => {
+                    let trouble = "the store does not answer: nothing was changed, try again in 5 s";
+                    let _ = reply.send(Err(AskError::Unavailable(trouble)));
+                }
+            }
+        }
+    }
+
+    /// Drops what was never committed and starts again from the store; workers register again.
+    async fn reload(&mut self) -> Result<(), EngineError> {
+        let loaded = self.store.load().await.map_err(EngineError::Reload)?;
+        self.heartbeats.end_all();
+        self.cluster = cluster_of(&loaded, self.timing, &self.clock);
+        // Nobody is silent because the master loaded its state.
+        let _ = self.cluster.apply(self.clock.now(), Event::Paused(Duration::ZERO));
+        Ok(())
+    }
+
+    fn set_trouble(&self, error: &std::io::Error) {
+        let trouble = format!("no commit goes through: {error}");
+        self.inbox.health.send_if_modified(|health| {
+            let fresh = health.trouble.is_none();
+            if fresh {
+                warn!(%error, "store stopped answering");
+            }
+            health.trouble = Some(trouble);
+            fresh
+        });
+    }
+
+    fn clear_trouble(&self) {
+        self.inbox.health.send_if_modified(|health| {
+            let was = health.trouble.is_some();
+            if was {
+                info!("store answers again");
+                *health = StoreHealth::default();
+            }
+            was
+        });
+    }
+}

@@ -1,0 +1,229 @@
+//! What workers call.
+
+use super::{convert, logs};
+use crate::delivery::subscribe::Subscriptions;
+use crate::handle::Handle;
+use crate::mailbox::AskError;
+use cloudai_core::effect::Dispatch;
+use cloudai_core::event::{Answer, Event, HeldStage, Rejected};
+use cloudai_core::ids::{Session, Term, WorkerId};
+use cloudai_core::time::millis;
+use cloudai_proto::PROTOCOL;
+use cloudai_proto::v1 as pb;
+use cloudai_proto::v1::master_service_server::MasterService;
+use futures::stream::{BoxStream, StreamExt};
+use std::sync::Arc;
+use tokio::sync::mpsc;
+use tonic::{Request, Response, Status, Streaming};
+use tracing::info;
+
+/// Commands that go over the wire in one message at most.
+const COMMANDS: usize = 256;
+
+/// The service, one for all workers.
+#[derive(Debug)]
+pub(crate) struct WorkerApi {
+    handle: Handle,
+    subscriptions: Arc<Subscriptions>,
+}
+
+impl WorkerApi {
+    pub(super) fn new(handle: Handle, subscriptions: Arc<Subscriptions>) -> Self {
+        Self { handle, subscriptions }
+    }
+
+    async fn tell(&self, event: Event) -> Result<Answer, AskError> {
+        self.handle.shared.mailboxes.report(event).await
+    }
+
+    fn ack(&self, register_again: bool) -> pb::HeartbeatAck {
+        pb::HeartbeatAck { success: !register_again, register_again, term: self.handle.facts().term.0 }
+    }
+
+    /// Whether the session lives: begun under this master and not ended by it since.
+    fn is_current(&self, worker: &WorkerId, session: Session) -> bool {
+        let shared = &self.handle.shared;
+        let recorded = shared.model.worker_record(worker).is_some_and(|record| record.session == session);
+        recorded && shared.heartbeats.knows(worker, session)
+    }
+
+    async fn report(&self, result: pb::TaskResult) -> Result<pb::ResultAck, Status> {
+        let worker = convert::worker_id(&result.worker_id)?;
+        let report = convert::end_report(result)?;
+        if report.outcome.log.records > 0 {
+            // The worker forgets its copy of the log once the end is acknowledged.
+            self.handle.logs().bulk().sync_log(report.attempt).await.map_err(logs::bulk_status)?;
+        }
+        match self.tell(Event::Ended(report)).await {
+            Ok(Answer::Ended { sent }) => {
+                Ok(pb::ResultAck { success: true, message: String::new(), sent_command: sent.0 })
+            }
+            Ok(other) => Err(Status::internal(format!("unexpected answer {other:?}"))),
+            // The master knows better; the worker may forget the attempt.
+            Err(AskError::Rejected(rejected)) => {
+                let sent_command = self.sent_to(&worker).await;
+                Ok(pb::ResultAck { success: false, message: rejected.to_string(), sent_command })
+            }
+            Err(error) => Err(status(error)),
+        }
+    }
+
+    /// A number that no command sent so far to the worker exceeds. What the worker must not forget
+    /// before it has seen it needs no exact number: a later one only keeps a tombstone longer.
+    async fn sent_to(&self, worker: &WorkerId) -> u64 {
+        match self.tell(Event::Sent(worker.clone())).await {
+            Ok(Answer::Sent(sent)) => sent.0,
+            Ok(_) | Err(_) => u64::MAX,
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl MasterService for WorkerApi {
+    async fn register_worker(&self, request: Request<pb::WorkerInfo>) -> Result<Response<pb::RegisterAck>, Status> {
+        let info = request.into_inner();
+        if info.protocol == 0 {
+            return Err(Status::failed_precondition("protocol: must be given; this master speaks 1"));
+        }
+        let protocol = info.protocol.min(PROTOCOL);
+        let registration = convert::registration(info)?;
+        let worker = registration.worker.clone();
+        match self.tell(Event::Register(Box::new(registration))).await.map_err(status)? {
+            Answer::Registered(session) => {
+                self.handle.shared.heartbeats.begin(worker.clone(), session);
+                info!(%worker, %session, "worker registered");
+                Ok(Response::new(self.register_ack(protocol, session)))
+            }
+            other => Err(Status::internal(format!("unexpected answer {other:?}"))),
+        }
+    }
+
+    async fn send_heartbeat(&self, request: Request<pb::Heartbeat>) -> Result<Response<pb::HeartbeatAck>, Status> {
+        let now = self.handle.now();
+        let (heartbeat, heard) = convert::heartbeat(request.get_ref(), now)?;
+        let current = self.is_current(&heartbeat.worker, heartbeat.session);
+        if current {
+            self.handle.shared.heartbeats.put(heartbeat, heard);
+        }
+        Ok(Response::new(self.ack(!current)))
+    }
+
+    async fn report_task_completion(
+        &self,
+        request: Request<pb::TaskResult>,
+    ) -> Result<Response<pb::ResultAck>, Status> {
+        self.report(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn report_task_completions(
+        &self,
+        request: Request<pb::TaskResults>,
+    ) -> Result<Response<pb::ResultAcks>, Status> {
+        let reports = request.into_inner().results.into_iter().map(|result| self.report(result));
+        let acks = futures::future::try_join_all(reports).await?;
+        Ok(Response::new(pb::ResultAcks { acks }))
+    }
+
+    async fn report_task_progress(
+        &self,
+        request: Request<pb::TaskProgressList>,
+    ) -> Result<Response<pb::ProgressAck>, Status> {
+        for info in &request.get_ref().tasks {
+            let held = convert::held(info)?;
+            let HeldStage::At(step) = held.stage else { continue };
+            match self.tell(Event::Progress(held.attempt, step)).await {
+                // Old news is no failure.
+                Ok(_) | Err(AskError::Rejected(_)) => {}
+                Err(error) => return Err(status(error)),
+            }
+        }
+        Ok(Response::new(pb::ProgressAck {}))
+    }
+
+    async fn stream_task_logs(
+        &self,
+        request: Request<Streaming<pb::LogChunk>>,
+    ) -> Result<Response<pb::LogAck>, Status> {
+        logs::stream_logs(&self.handle, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn upload_task_files(
+        &self,
+        request: Request<Streaming<pb::FileChunk>>,
+    ) -> Result<Response<pb::FileAck>, Status> {
+        logs::upload_files(&self.handle, request.into_inner()).await.map(Response::new)
+    }
+
+    type SubscribeStream = BoxStream<'static, Result<pb::CommandBatch, Status>>;
+
+    async fn subscribe(
+        &self,
+        request: Request<pb::SubscribeRequest>,
+    ) -> Result<Response<Self::SubscribeStream>, Status> {
+        let worker = convert::worker_id(&request.get_ref().worker_id)?;
+        let session = Session(request.get_ref().session);
+        if !self.is_current(&worker, session) {
+            return Err(status(AskError::Rejected(Rejected::StaleSession)));
+        }
+        let stream = self.subscriptions.open(worker.clone(), session);
+        self.tell(Event::Subscribed(worker, session)).await.map_err(status)?;
+        let term = self.handle.facts().term;
+        Ok(Response::new(batches(stream, session, term)))
+    }
+
+    async fn leave_cluster(&self, request: Request<pb::LeaveRequest>) -> Result<Response<pb::LeaveAck>, Status> {
+        let worker = convert::worker_id(&request.get_ref().worker_id)?;
+        let session = Session(request.get_ref().session);
+        match self.tell(Event::Leave(worker.clone(), session)).await {
+            Ok(_) => info!(%worker, "worker left"),
+            Err(AskError::Rejected(_)) => {}
+            Err(error) => return Err(status(error)),
+        }
+        Ok(Response::new(pb::LeaveAck {}))
+    }
+}
+
+impl WorkerApi {
+    fn register_ack(&self, protocol: u32, session: Session) -> pb::RegisterAck {
+        let facts = self.handle.facts();
+        pb::RegisterAck {
+            success: true,
+            message: String::new(),
+            protocol,
+            cluster: facts.cluster.clone(),
+            incarnation: facts.incarnation.0,
+            term: facts.term.0,
+            session: session.0,
+            heartbeat_ms: millis(facts.timing.heartbeat),
+            inactive_ms: millis(facts.timing.inactive),
+            lease_ms: millis(facts.timing.lease),
+            margin_ms: millis(facts.timing.margin),
+            capabilities: Vec::new(),
+        }
+    }
+}
+
+/// What waits on the stream is sent together.
+fn batches(
+    mut stream: mpsc::Receiver<Dispatch>,
+    session: Session,
+    term: Term,
+) -> BoxStream<'static, Result<pb::CommandBatch, Status>> {
+    async_stream::stream! {
+        let mut waiting = Vec::new();
+        while stream.recv_many(&mut waiting, COMMANDS).await > 0 {
+            yield convert::commands(session, term, std::mem::take(&mut waiting));
+        }
+    }
+    .boxed()
+}
+
+fn status(error: AskError) -> Status {
+    match error {
+        AskError::Rejected(rejected) => Status::failed_precondition(rejected.to_string()),
+        AskError::Unavailable(why) => Status::unavailable(why),
+        AskError::Store(source) => Status::unavailable(source.to_string()),
+        AskError::Stopped => Status::unavailable("the master is stopping"),
+        AskError::Internal(why) => Status::internal(why),
+    }
+}

@@ -1,0 +1,59 @@
+//! The gRPC side: the only place in the master that knows protobuf types.
+
+mod convert;
+mod logs;
+mod master_service;
+
+use crate::delivery::subscribe::Subscriptions;
+use crate::handle::Handle;
+use cloudai_proto::v1::master_service_server::MasterServiceServer;
+use master_service::WorkerApi;
+use sha2::{Digest, Sha256};
+use std::sync::Arc;
+use tonic::service::Interceptor;
+use tonic::service::interceptor::InterceptedService;
+use tonic::{Request, Status};
+
+/// The largest message of a worker: a batch of log records or a part of a file is far below it, a
+/// heartbeat of ten thousand attempts fits.
+const MAX_MESSAGE: usize = 16 << 20;
+
+/// What workers call, behind the join token.
+pub(crate) type WorkerFacing = InterceptedService<MasterServiceServer<WorkerApi>, JoinToken>;
+
+/// Makes the service.
+pub(crate) fn service(handle: Handle, subscriptions: Arc<Subscriptions>) -> WorkerFacing {
+    let token = JoinToken::new(&handle.facts().join_token);
+    let service = MasterServiceServer::new(WorkerApi::new(handle, subscriptions))
+        .max_decoding_message_size(MAX_MESSAGE)
+        .max_encoding_message_size(MAX_MESSAGE);
+    InterceptedService::new(service, token)
+}
+
+/// Lets only those in who show the join token.
+#[derive(Clone, Debug)]
+pub(crate) struct JoinToken {
+    digest: [u8; 32],
+}
+
+impl JoinToken {
+    fn new(token: &str) -> Self {
+        Self { digest: Sha256::digest(token).into() }
+    }
+}
+
+impl Interceptor for JoinToken {
+    fn call(&mut self, request: Request<()>) -> Result<Request<()>, Status> {
+        let shown = request.metadata().get("authorization").and_then(|value| value.to_str().ok());
+        let token = shown.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
+        // Digests are compared, so the time taken tells nothing about the token.
+        if <[u8; 32]>::from(Sha256::digest(token)) == self.digest {
+            Ok(request)
+        } else {
+            Err(Status::unauthenticated(
+                "the join token is wrong or missing: print the right one on the master with `cloudai worker token` \
+                 and give it with --join-token or CLOUDAI_JOIN_TOKEN",
+            ))
+        }
+    }
+}

@@ -1,0 +1,296 @@
+//! The only way in: typed calls that end in the engine, the read model or the store.
+
+use crate::clock::Clock;
+use crate::heartbeats::{Heard, Heartbeats};
+use crate::logs::Logs;
+use crate::mailbox::{AskError, Mailboxes};
+use crate::model::{Model, SeenTask, SeenWorker};
+use crate::principal::Principal;
+use cloudai_core::event::{Admission, Answer, Cancel, Event, NewTask, Rejected, Removal, Submitted};
+use cloudai_core::ids::{Attempt, Incarnation, TaskId, Term, WorkerId};
+use cloudai_core::spec::TaskSpec;
+use cloudai_core::task::{OutputFile, TaskRecord};
+use cloudai_core::timing::Timing;
+use cloudai_store::query::{Page, TaskQuery};
+use cloudai_store::{Store, StoreError};
+use std::sync::Arc;
+use std::time::Duration;
+use ulid::Ulid;
+
+/// Cheap to clone; every part of the master that is not the engine holds one.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    pub(crate) shared: Arc<Shared>,
+}
+
+/// What all handles share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) facts: Facts,
+    pub(crate) mailboxes: Arc<Mailboxes>,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) model: Arc<Model>,
+    pub(crate) heartbeats: Arc<Heartbeats>,
+    pub(crate) logs: Arc<Logs>,
+    pub(crate) clock: Arc<Clock>,
+}
+
+/// What does not change while a master lives.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    /// The cluster's id.
+    pub cluster: String,
+    /// Which life of its data.
+    pub incarnation: Incarnation,
+    /// This master's term.
+    pub term: Term,
+    /// The strategy in use.
+    pub strategy: String,
+    /// What a worker shows to join.
+    pub join_token: String,
+    /// The cluster's times.
+    pub timing: Timing,
+}
+
+impl Handle {
+    /// What does not change while this master lives.
+    #[must_use]
+    pub fn facts(&self) -> &Facts {
+        &self.shared.facts
+    }
+
+    /// Accepts tasks, all or none; returns once they are on disk.
+    /// # Errors
+    /// [`AskError`].
+    pub async fn submit(&self, who: &Principal, specs: Vec<Arc<TaskSpec>>) -> Result<Vec<Submitted>, AskError> {
+        let mut known = Vec::with_capacity(specs.len());
+        let mut fresh = Vec::new();
+        for spec in specs {
+            match self.ended_twin(who, &spec).await? {
+                Some(twin) => known.push(Some(twin)),
+                None => {
+                    known.push(None);
+                    let id = self.new_task_id();
+                    fresh.push(NewTask { id, owner: who.user.clone(), job: None, spec });
+                }
+            }
+        }
+        let accepted = if fresh.is_empty() {
+            Vec::new()
+        } else {
+            match self.ask(who, Event::Submit(fresh)).await? {
+                Answer::Submitted(accepted) => accepted,
+                other => return Err(AskError::unexpected(&other)),
+            }
+        };
+        let mut accepted = accepted.into_iter();
+        let fates = known.into_iter().map(|twin| match twin {
+            Some(id) => Some(Submitted { id, fresh: false }),
+            None => accepted.next(),
+        });
+        Ok(fates.flatten().collect())
+    }
+
+    /// The ended task of the same owner and key; live ones are known to the engine.
+    async fn ended_twin(&self, who: &Principal, spec: &TaskSpec) -> Result<Option<TaskId>, AskError> {
+        let Some(key) = &spec.idempotency_key else { return Ok(None) };
+        let twin = self.shared.store.task_by_key(&who.user, key).await?;
+        match twin.filter(|twin| twin.finished().is_some()) {
+            None => Ok(None),
+            Some(twin) if *twin.spec == *spec => Ok(Some(twin.id)),
+            Some(twin) => Err(Rejected::KeyReused(twin.id).into()),
+        }
+    }
+
+    fn new_task_id(&self) -> TaskId {
+        let millis = self.shared.clock.now().as_millis();
+        TaskId::new(Ulid::from_parts(millis, rand::random()).0)
+    }
+
+    /// A task of the caller's.
+    /// # Errors
+    /// [`AskError::Rejected`] with `NoSuchTask` also for another's task.
+    pub async fn task(&self, who: &Principal, id: TaskId) -> Result<SeenTask, AskError> {
+        let record = match self.shared.model.task(id) {
+            Some(record) => Some(record),
+            None => self.shared.store.task(id).await?,
+        };
+        let record = record.filter(|record| who.may_touch(&record.owner)).ok_or(Rejected::NoSuchTask(id))?;
+        Ok(self.see(record))
+    }
+
+    /// A task once it has ended, or as it is when the time is over.
+    /// # Errors
+    /// As [`Handle::task`].
+    pub async fn wait_for_end(&self, who: &Principal, id: TaskId, patience: Duration) -> Result<SeenTask, AskError> {
+        let mut changes = self.shared.model.changes();
+        let deadline = tokio::time::Instant::now() + patience;
+        loop {
+            changes.mark_unchanged();
+            let task = self.task(who, id).await?;
+            if task.record.finished().is_some() {
+                return Ok(task);
+            }
+            if !matches!(tokio::time::timeout_at(deadline, changes.changed()).await, Ok(Ok(()))) {
+                return self.task(who, id).await;
+            }
+        }
+    }
+
+    /// Something to await changes of the read model on.
+    #[must_use]
+    pub fn changes(&self) -> tokio::sync::watch::Receiver<u64> {
+        self.shared.model.changes()
+    }
+
+    /// Ids of the caller's tasks that begin or end so.
+    /// # Errors
+    /// [`AskError::Store`].
+    pub async fn resolve(&self, who: &Principal, part: &str, limit: usize) -> Result<Vec<SeenTask>, AskError> {
+        let ids = self.shared.store.tasks_like(&part.to_ascii_uppercase(), limit).await?;
+        let mut tasks = Vec::with_capacity(ids.len());
+        for id in ids {
+            match self.task(who, id).await {
+                Ok(task) => tasks.push(task),
+                Err(AskError::Rejected(Rejected::NoSuchTask(_))) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(tasks)
+    }
+
+    /// One page of the caller's tasks.
+    /// # Errors
+    /// [`AskError::Store`]; also for a combination that no index serves.
+    pub async fn tasks(&self, who: &Principal, query: TaskQuery) -> Result<Page<SeenTask>, AskError> {
+        let owner = query.owner.clone().unwrap_or_else(|| who.user.clone());
+        if !who.may_touch(&owner) {
+            return Ok(Page { items: Vec::new(), next: None });
+        }
+        let page = self.shared.store.tasks(&query).await?;
+        let items = page.items.into_iter().filter(|task| who.may_touch(&task.owner));
+        Ok(Page { items: items.map(|task| self.see(task)).collect(), next: page.next })
+    }
+
+    /// Waiting tasks in the order of placement.
+    #[must_use]
+    pub fn queue(&self, who: &Principal, limit: usize) -> Vec<SeenTask> {
+        let queue = self.shared.model.queue(limit);
+        queue.into_iter().filter(|task| who.may_touch(&task.record.owner)).collect()
+    }
+
+    /// Asks for the end of a task. One that has ended stays as it is.
+    /// # Errors
+    /// [`AskError`].
+    pub async fn cancel(&self, who: &Principal, id: TaskId) -> Result<SeenTask, AskError> {
+        let task = self.task(who, id).await?;
+        if task.record.finished().is_some() {
+            return Ok(task);
+        }
+        match self.ask(who, Event::Cancel(Cancel { task: id, by: who.user.clone() })).await {
+            // It ended in between.
+            Ok(_) | Err(AskError::Rejected(Rejected::NoSuchTask(_))) => self.task(who, id).await,
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The files of a task: those of its accepted attempt, or of the given one.
+    /// # Errors
+    /// [`AskError`].
+    pub async fn outputs(&self, who: &Principal, id: TaskId) -> Result<(Attempt, Vec<OutputFile>), AskError> {
+        let task = self.task(who, id).await?;
+        let attempt = task.record.attempt();
+        Ok((attempt, self.shared.store.outputs(attempt).await?))
+    }
+
+    /// Every worker.
+    #[must_use]
+    pub fn workers(&self, _who: &Principal) -> Vec<SeenWorker> {
+        self.shared.model.workers()
+    }
+
+    /// One worker.
+    #[must_use]
+    pub fn worker(&self, _who: &Principal, id: &WorkerId) -> Option<SeenWorker> {
+        self.shared.model.worker(id)
+    }
+
+    /// The last that was heard of a worker in this master's life.
+    #[must_use]
+    pub fn heard(&self, _who: &Principal, id: &WorkerId) -> Option<Heard> {
+        self.shared.heartbeats.heard(id)
+    }
+
+    /// Adds a worker before it comes, or changes its address.
+    /// # Errors
+    /// [`AskError`].
+    pub async fn admit(&self, who: &Principal, admission: Admission) -> Result<(), AskError> {
+        self.ask(who, Event::Admit(admission)).await.map(drop)
+    }
+
+    /// Takes a worker out.
+    /// # Errors
+    /// [`AskError`].
+    pub async fn remove(&self, who: &Principal, removal: Removal) -> Result<(), AskError> {
+        self.ask(who, Event::Remove(removal)).await.map(drop)
+    }
+
+    /// How many tasks there are, by status; every status is present.
+    #[must_use]
+    pub fn counts(&self, _who: &Principal) -> std::collections::BTreeMap<cloudai_core::state::Status, u64> {
+        self.shared.model.counts()
+    }
+
+    /// What a worker shows to join.
+    #[must_use]
+    pub fn join_token(&self, _who: &Principal) -> &str {
+        &self.shared.facts.join_token
+    }
+
+    /// Logs and files.
+    #[must_use]
+    pub fn logs(&self) -> &Logs {
+        &self.shared.logs
+    }
+
+    /// `ok`, or what is wrong with the store and since when.
+    #[must_use]
+    pub fn store_state(&self) -> String {
+        self.shared.mailboxes.store_state()
+    }
+
+    /// Time since this master started.
+    #[must_use]
+    pub fn uptime(&self) -> Duration {
+        self.shared.clock.elapsed()
+    }
+
+    /// The master's time.
+    #[must_use]
+    pub fn now(&self) -> cloudai_core::time::Timestamp {
+        self.shared.clock.now()
+    }
+
+    /// Puts a user's event to the engine; returns once its changes are on disk.
+    async fn ask(&self, who: &Principal, event: Event) -> Result<Answer, AskError> {
+        self.shared.mailboxes.ask_as_user(&who.user, event).await
+    }
+
+    fn see(&self, record: Arc<TaskRecord>) -> SeenTask {
+        let mut task = self.shared.model.see(record);
+        if task.message.is_empty()
+            && let Some(worker) = task.record.active().map(|active| &active.worker)
+            && let Some(heard) = self.shared.heartbeats.heard(worker)
+            && let Some(detail) = heard.details.get(&task.record.attempt())
+        {
+            task.message.clone_from(detail);
+        }
+        task
+    }
+}
+
+impl From<StoreError> for AskError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(Arc::new(error))
+    }
+}

@@ -1,0 +1,98 @@
+//! Heartbeats on their way to the engine: the latest of each worker, and what it last told of
+//! itself. Answering one needs neither the engine nor the store.
+
+use cloudai_core::event::Heartbeat;
+use cloudai_core::ids::{Attempt, Session, WorkerId};
+use cloudai_core::time::Timestamp;
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use tokio::sync::Notify;
+
+/// What a worker tells of its host.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Usage {
+    /// Percent.
+    pub cpu: f64,
+    /// Percent.
+    pub memory: f64,
+    /// Percent.
+    pub gpu: f64,
+    /// Percent of the disk that tasks use.
+    pub storage: f64,
+}
+
+/// The last that was heard of a worker.
+#[derive(Clone, Debug, Default)]
+pub struct Heard {
+    /// When.
+    pub at: Timestamp,
+    /// Its host.
+    pub usage: Usage,
+    /// A word for people about attempts, as `pulling 43%`.
+    pub details: BTreeMap<Attempt, String>,
+}
+
+/// Latest-wins slots, one for each worker.
+#[derive(Debug, Default)]
+pub struct Heartbeats {
+    slots: Mutex<Slots>,
+    arrived: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Slots {
+    /// Sessions that were begun in this master's life.
+    sessions: BTreeMap<WorkerId, Session>,
+    waiting: BTreeMap<WorkerId, Heartbeat>,
+    heard: BTreeMap<WorkerId, Heard>,
+}
+
+impl Heartbeats {
+    fn lock(&self) -> MutexGuard<'_, Slots> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A worker has begun a session.
+    pub fn begin(&self, worker: WorkerId, session: Session) {
+        self.lock().sessions.insert(worker, session);
+    }
+
+    /// Every session has ended: the cluster was loaded anew.
+    pub fn end_all(&self) {
+        let mut slots = self.lock();
+        slots.sessions.clear();
+        slots.waiting.clear();
+    }
+
+    /// Whether the session was begun in this master's life and not replaced since.
+    #[must_use]
+    pub fn knows(&self, worker: &WorkerId, session: Session) -> bool {
+        self.lock().sessions.get(worker) == Some(&session)
+    }
+
+    /// Keeps a heartbeat for the engine in place of an older one.
+    pub fn put(&self, heartbeat: Heartbeat, heard: Heard) {
+        let mut slots = self.lock();
+        slots.heard.insert(heartbeat.worker.clone(), heard);
+        slots.waiting.insert(heartbeat.worker.clone(), heartbeat);
+        drop(slots);
+        self.arrived.notify_one();
+    }
+
+    /// Takes all that arrived.
+    #[must_use]
+    pub fn take(&self) -> Vec<Heartbeat> {
+        std::mem::take(&mut self.lock().waiting).into_values().collect()
+    }
+
+    /// Waits until something arrived.
+    pub async fn arrived(&self) {
+        self.arrived.notified().await;
+    }
+
+    /// The last that was heard of a worker in this master's life.
+    #[must_use]
+    pub fn heard(&self, worker: &WorkerId) -> Option<Heard> {
+        self.lock().heard.get(worker).cloned()
+    }
+}

@@ -1,0 +1,317 @@
+//! The JSON of `/api/v1`: what clients send and get. The command line reads the same types.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// A list and where it goes on.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct List<T> {
+    /// The rows.
+    pub items: Vec<T>,
+    /// For `cursor=`; absent at the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_cursor: Option<String>,
+}
+
+/// A task. Times are ISO 8601 in UTC with milliseconds.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Task {
+    /// `task-<ulid>`, an array element with `.<index>`.
+    pub id: String,
+    /// For people.
+    pub name: Option<String>,
+    /// The image's reference.
+    pub image: String,
+    /// Whose it is.
+    pub user_id: String,
+    /// The job it belongs to.
+    pub job_id: Option<String>,
+    /// One of the six words.
+    pub status: String,
+    /// Where exactly it stands; absent once it ended.
+    pub phase: Option<String>,
+    /// Why it waits again, failed or was cancelled.
+    pub reason: Option<String>,
+    /// What happened, or what it waits for, and what to do next; may be empty.
+    pub message: String,
+    /// The number of its latest attempt; 0 before the first.
+    pub attempt: u32,
+    /// The code of its program, when one ran to its end.
+    pub exit_code: Option<i32>,
+    /// Whether the kernel killed a process of it for its memory.
+    pub oom_killed: bool,
+    /// `oom_killed`, `log_incomplete`.
+    pub warnings: Vec<String>,
+    /// The worker of its latest attempt.
+    pub worker_id: Option<String>,
+    /// -100 to 100.
+    pub priority: i32,
+    /// What it asks for.
+    pub resources: Resources,
+    /// Free words.
+    pub labels: BTreeMap<String, String>,
+    /// When it was accepted.
+    pub created_at: String,
+    /// When the container of its latest attempt started.
+    pub started_at: Option<String>,
+    /// When it ended.
+    pub finished_at: Option<String>,
+    /// Grows with each change.
+    pub version: u64,
+    /// Every execution, oldest first.
+    pub attempts: Vec<Attempt>,
+    /// The task file's fields; only where one task is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spec: Option<serde_json::Value>,
+}
+
+/// Amounts, in the units of the task file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Resources {
+    /// Cores.
+    pub cpu_cores: f64,
+    /// GiB.
+    pub memory_gb: f64,
+    /// GiB.
+    pub storage_gb: f64,
+    /// Devices.
+    pub gpu_cores: f64,
+}
+
+/// One execution of a task.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Attempt {
+    /// From 1.
+    pub attempt: u32,
+    /// Where.
+    pub worker_id: String,
+    /// `pending`, `running` or how it ended.
+    pub status: String,
+    /// Why it ended so.
+    pub reason: Option<String>,
+    /// What happened.
+    pub message: String,
+    /// The code of its program.
+    pub exit_code: Option<i32>,
+    /// Whether its end is the task's end.
+    pub accepted: bool,
+    /// When the place was given.
+    pub assigned_at: String,
+    /// When its container started.
+    pub started_at: Option<String>,
+    /// When it ended or was given up.
+    pub ended_at: Option<String>,
+    /// Records of its log that were kept.
+    pub log_records: u64,
+    /// Bytes of output in them.
+    pub log_bytes: u64,
+}
+
+/// `POST /api/v1/tasks/batch`: up to 1,000 task documents, all accepted or none.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Batch<T> {
+    /// The tasks.
+    pub tasks: Vec<T>,
+}
+
+/// The fate of one task of a batch.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Submitted {
+    /// Its id.
+    pub id: String,
+    /// False when an earlier submission had the same idempotency key.
+    pub fresh: bool,
+}
+
+/// A worker.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Worker {
+    /// Its name.
+    pub id: String,
+    /// `registered`, `active` or `inactive`.
+    pub status: String,
+    /// Where it can be reached.
+    pub address: Option<String>,
+    /// What it offers.
+    pub capacity: Resources,
+    /// What its attempts hold.
+    pub allocated: Resources,
+    /// The rest.
+    pub available: Resources,
+    /// Its devices.
+    pub gpus: Vec<Gpu>,
+    /// How many attempts it holds.
+    pub tasks: usize,
+    /// Free words.
+    pub labels: BTreeMap<String, String>,
+    /// CloudAI's version on it.
+    pub version: String,
+    /// `docker` or `fake`.
+    pub executor: String,
+    /// The engine's name and version.
+    pub engine: String,
+    /// When it was last heard.
+    pub last_seen: Option<String>,
+    /// When it was added.
+    pub registered_at: String,
+}
+
+/// A device of a worker.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Gpu {
+    /// Its id.
+    pub id: String,
+    /// Its model.
+    pub model: String,
+}
+
+/// `POST /api/v1/workers`: adds a worker before it comes.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewWorker {
+    /// Its name.
+    pub id: String,
+    /// `ip:port`.
+    #[serde(default)]
+    pub address: Option<String>,
+}
+
+/// `GET /api/v1/cluster`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Cluster {
+    /// The cluster's id.
+    pub cluster: String,
+    /// Which life of its data.
+    pub incarnation: u64,
+    /// The leading master's term.
+    pub term: u64,
+    /// The master's version.
+    pub version: String,
+    /// The strategy in use.
+    pub strategy: String,
+    /// `ok`, or what is wrong with the store.
+    pub store: String,
+    /// Seconds since the master started.
+    pub uptime_s: u64,
+    /// How many workers.
+    pub workers: WorkerCounts,
+    /// How many tasks, by status word.
+    pub tasks: BTreeMap<String, u64>,
+    /// The sum over active workers.
+    pub capacity: Resources,
+    /// The sum over all attempts.
+    pub allocated: Resources,
+}
+
+/// Workers by state.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub struct WorkerCounts {
+    /// All that are known.
+    pub total: usize,
+    /// Heard of lately.
+    pub active: usize,
+}
+
+/// `GET /api/v1/workers/token`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct JoinToken {
+    /// What a worker shows to join.
+    pub join_token: String,
+}
+
+/// A kept file.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct File {
+    /// Relative to `/out`.
+    pub path: String,
+    /// Bytes.
+    pub size: u64,
+    /// 64 hex digits.
+    pub sha256: String,
+}
+
+/// One line of `GET /api/v1/tasks/{id}/logs` (JSON lines).
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogLine {
+    /// A record of the log.
+    Log(LogEntry),
+    /// The task moved on while nothing was written (only with `follow`).
+    State(LogState),
+    /// The log is at its end: what the task came to (only with `follow`).
+    End(LogState),
+}
+
+/// A record of a log.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct LogEntry {
+    /// Which attempt wrote it.
+    pub attempt: u32,
+    /// Its number in that attempt, from 0: `from=` takes the next one.
+    pub n: u64,
+    /// When, by the engine's clock.
+    pub time: String,
+    /// `stdout` or `stderr`.
+    pub stream: String,
+    /// The text, when it is UTF-8.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    /// Otherwise its bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base64: Option<String>,
+}
+
+/// Where a followed task stands.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct LogState {
+    /// One of the six words.
+    pub status: String,
+    /// Where exactly.
+    pub phase: Option<String>,
+    /// Why.
+    pub reason: Option<String>,
+    /// What it waits for, or what happened.
+    pub message: String,
+    /// Which attempt.
+    pub attempt: u32,
+    /// Where it runs.
+    pub worker_id: Option<String>,
+    /// The code of its program.
+    pub exit_code: Option<i32>,
+}
+
+/// Every error (RFC 9457, `application/problem+json`).
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Problem {
+    /// `about:blank`, or a page about the code.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The HTTP status in words.
+    pub title: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// A stable word: `invalid`, `unsatisfiable`, `not_found`, `conflict`, `unavailable`,
+    /// `too_large`, `unauthenticated`, `forbidden`, `too_many_requests`, `internal`,
+    /// `method_not_allowed`, `unsupported`, `timeout`.
+    pub code: String,
+    /// What happened and why.
+    pub detail: String,
+    /// The call or command that helps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+    /// Every wrong field of a document.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<FieldProblem>,
+}
+
+/// What is wrong with one field.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct FieldProblem {
+    /// Where, as `env.PATH` or `tasks[3].cpu_cores`.
+    pub path: String,
+    /// The refused value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
+    /// What is allowed.
+    pub problem: String,
+}

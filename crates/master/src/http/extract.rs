@@ -1,0 +1,220 @@
+//! What handlers get of a request: the caller, the ids of the path, the JSON of the body.
+
+use super::problem::{Code, Problem};
+use crate::principal::Principal;
+use axum::body::{Body, to_bytes};
+use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
+use axum::http::HeaderMap;
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use axum::http::request::Parts;
+use bytes::Bytes;
+use cloudai_core::ids::{TaskId, WorkerId};
+use cloudai_core::spec::Value;
+use std::time::Duration;
+
+/// A body must have come in this time: a client that stops sending holds no place for ever.
+const BODY_PATIENCE: Duration = Duration::from_secs(30);
+
+/// Who asks: put into the request by `identify` of `mod.rs`, the one place that knows.
+#[derive(Debug)]
+pub(super) struct Caller(pub(super) Principal);
+
+impl<S: Sync> FromRequestParts<S> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
+        let who = parts.extensions.get::<Principal>().cloned();
+        who.map(Self).ok_or_else(|| Problem::new(Code::Unauthenticated, "the request does not say who asks"))
+    }
+}
+
+/// The task of a path with `{id}`.
+#[derive(Debug)]
+pub(super) struct TaskPath(pub(super) TaskId);
+
+impl<S: Send + Sync> FromRequestParts<S> for TaskPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        Ok(Self(path_part(parts, state, "id").await?.parse()?))
+    }
+}
+
+/// The worker of a path with `{id}`.
+#[derive(Debug)]
+pub(super) struct WorkerPath(pub(super) WorkerId);
+
+impl<S: Send + Sync> FromRequestParts<S> for WorkerPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        Ok(Self(path_part(parts, state, "id").await?.parse()?))
+    }
+}
+
+/// The file of a path with `{*path}`.
+#[derive(Debug)]
+pub(super) struct FilePath(pub(super) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for FilePath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        path_part(parts, state, "path").await.map(Self)
+    }
+}
+
+/// One decoded part of the path.
+async fn path_part<S: Send + Sync>(parts: &mut Parts, state: &S, name: &str) -> Result<String, Problem> {
+    let all = RawPathParams::from_request_parts(parts, state).await;
+    let all = all.map_err(|error| Problem::new(Code::Invalid, error.body_text()))?;
+    let part = all.iter().find(|(key, _)| *key == name).map(|(_, value)| value.to_owned());
+    part.ok_or_else(|| Problem::new(Code::Invalid, format!("the path has no {name}")))
+}
+
+/// A JSON body of at most `LIMIT` bytes.
+#[derive(Debug)]
+pub(super) struct Document<const LIMIT: usize>(Bytes);
+
+impl<S: Sync, const LIMIT: usize> FromRequest<S> for Document<LIMIT> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _state: &S) -> Result<Self, Problem> {
+        let (parts, body) = request.into_parts();
+        check_type(&parts.headers)?;
+        let announced = parts.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+        if announced.is_some_and(|length| length > LIMIT as u64) {
+            return Err(too_large(LIMIT));
+        }
+        read(body, LIMIT).await.map(Self)
+    }
+}
+
+impl<const LIMIT: usize> Document<LIMIT> {
+    /// The document. Repeated keys of a map are both in it.
+    pub(super) fn parse(&self) -> Result<Value, Problem> {
+        if self.0.is_empty() {
+            return Err(Problem::new(Code::Invalid, "the body is empty: a JSON document was expected"));
+        }
+        serde_json::from_slice(&self.0).map_err(|error| not_json(&error))
+    }
+}
+
+/// Says what is no JSON, and where.
+fn not_json(error: &serde_json::Error) -> Problem {
+    let text = error.to_string();
+    let what = text.split(" at line ").next().unwrap_or(&text);
+    let place = format!("line {}, column {}", error.line(), error.column());
+    Problem::new(Code::Invalid, format!("the body is no valid JSON at {place}: {what}"))
+}
+
+/// Only `application/json` and its kin: a web page of another site can not send those unasked.
+fn check_type(headers: &HeaderMap) -> Result<(), Problem> {
+    let given = headers.get(CONTENT_TYPE).map(|given| given.to_str().unwrap_or_default());
+    let kind = given.and_then(|given| given.split(';').next()).unwrap_or_default().trim().to_ascii_lowercase();
+    if kind == "application/json" || (kind.starts_with("application/") && kind.ends_with("+json")) {
+        return Ok(());
+    }
+    let found = if kind.is_empty() { "no content type".to_owned() } else { kind };
+    Err(Problem::new(Code::Unsupported, format!("the body has {found}: application/json was expected"))
+        .next("add the header Content-Type: application/json"))
+}
+
+async fn read(body: Body, limit: usize) -> Result<Bytes, Problem> {
+    let whole = tokio::time::timeout(BODY_PATIENCE, to_bytes(body, limit)).await;
+    let whole = whole.map_err(|_| {
+        let patience = BODY_PATIENCE.as_secs();
+        Problem::new(Code::Timeout, format!("the body did not come within {patience} s"))
+    })?;
+    whole.map_err(
+        |error| {
+            if is_limit(&error) { too_large(limit) } else { Problem::new(Code::Invalid, "the body broke off") }
+        },
+    )
+}
+
+/// Whether the body was longer than allowed, and not merely cut.
+fn is_limit(error: &axum::Error) -> bool {
+    let mut cause: Option<&dyn std::error::Error> = Some(error);
+    while let Some(error) = cause {
+        if error.to_string() == "length limit exceeded" {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
+fn too_large(limit: usize) -> Problem {
+    let shown = cloudai_core::resources::Bytes(limit as u64);
+    Problem::new(Code::TooLarge, format!("the body is larger than {shown}, the most that this call takes"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::response::IntoResponse;
+
+    const LIMIT: usize = 64;
+
+    async fn sent(kind: Option<&str>, body: impl Into<Body>) -> Result<Value, (u16, String)> {
+        let mut request = Request::post("/");
+        if let Some(kind) = kind {
+            request = request.header(CONTENT_TYPE, kind);
+        }
+        let request = request.body(body.into()).unwrap();
+        let document = Document::<LIMIT>::from_request(request, &()).await;
+        match document.and_then(|document| document.parse()) {
+            Ok(value) => Ok(value),
+            Err(problem) => Err(told(problem).await),
+        }
+    }
+
+    async fn told(problem: Problem) -> (u16, String) {
+        let response = problem.into_response();
+        let status = response.status().as_u16();
+        let body = to_bytes(response.into_body(), 1 << 20).await.unwrap();
+        let body: super::super::dto::Problem = serde_json::from_slice(&body).unwrap();
+        (status, body.detail)
+    }
+
+    #[tokio::test]
+    async fn a_body_is_json_of_a_json_type_or_refused_with_the_place() {
+        let json = Some("application/json");
+        let rows = [
+            (None, "{}", 415, "no content type"),
+            (Some("application/x-www-form-urlencoded"), "{}", 415, "x-www-form-urlencoded"),
+            (Some("text/plain"), "{}", 415, "text/plain"),
+            (json, "", 400, "empty"),
+            (json, "{\n \"image\": busybox}", 400, "line 2, column 11"),
+            (json, "{} {}", 400, "trailing characters"),
+            (json, "[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[", 413, "64 B"),
+        ];
+        for (kind, body, status, part) in rows {
+            let (found, detail) = sent(kind, body).await.unwrap_err();
+            assert!(found == status && detail.contains(part), "{kind:?} {body:?}: {found} {detail}");
+        }
+        for kind in ["application/json; charset=utf-8", "Application/JSON", "application/merge-patch+json"] {
+            assert_eq!(sent(Some(kind), "null").await, Ok(Value::Null), "{kind}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_without_a_length_is_limited_as_well() {
+        let pieces = futures::stream::iter((0..10).map(|_| Ok::<_, std::io::Error>(Bytes::from_static(b"          "))));
+        let (status, _) = sent(Some("application/json"), Body::from_stream(pieces)).await.unwrap_err();
+        assert_eq!(status, 413);
+        let cut = futures::stream::iter([Ok(Bytes::from_static(b"{")), Err(std::io::Error::other("reset"))]);
+        let (status, detail) = sent(Some("application/json"), Body::from_stream(cut)).await.unwrap_err();
+        assert_eq!((status, detail.as_str()), (400, "the body broke off"));
+    }
+
+    #[tokio::test]
+    async fn deep_nesting_is_refused_and_repeated_keys_are_kept() {
+        let deep = Document::<LIMIT>(Bytes::from("[".repeat(10_000)));
+        assert!(told(deep.parse().unwrap_err()).await.1.contains("recursion limit"));
+        let twice = Document::<LIMIT>(Bytes::from_static(b"{\"a\":1,\"a\":2}"));
+        let expected = Value::Map(vec![("a".into(), Value::Int(1)), ("a".into(), Value::Int(2))]);
+        assert_eq!(twice.parse().unwrap(), expected);
+    }
+}

@@ -1,0 +1,144 @@
+//! `/api/v1/tasks/{id}/files`: the files that the accepted attempt left in `/out`.
+
+use super::dto::{File, List};
+use super::extract::{Caller, FilePath, TaskPath};
+use super::problem::{Code, Problem};
+use super::query::Parameters;
+use crate::handle::Handle;
+use crate::principal::Principal;
+use axum::Json;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::header::{CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use cloudai_core::ids::{Attempt, TaskId};
+use cloudai_core::task::OutputFile;
+use std::fmt::Write as _;
+use tokio_util::io::ReaderStream;
+
+/// Bytes read from a file at a time.
+const PIECE: usize = 64 * 1024;
+
+/// The files of a task.
+pub(super) async fn list(
+    Caller(who): Caller,
+    TaskPath(id): TaskPath,
+    State(handle): State<Handle>,
+    query: Parameters,
+) -> Result<Json<List<File>>, Problem> {
+    query.close()?;
+    let (_, files) = accepted(&handle, &who, id).await?;
+    let file = |file: OutputFile| File { path: file.path, size: file.size, sha256: file.sha256 };
+    Ok(Json(List { items: files.into_iter().map(file).collect(), next_cursor: None }))
+}
+
+/// The contents of a file.
+pub(super) async fn download(
+    Caller(who): Caller,
+    TaskPath(id): TaskPath,
+    FilePath(path): FilePath,
+    State(handle): State<Handle>,
+    query: Parameters,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    query.close()?;
+    if path.split('/').any(|part| matches!(part, "" | "." | "..")) {
+        return Err(Problem::field("path", "is no path of a file: it has empty parts, or . or .. among them"));
+    }
+    let (attempt, files) = accepted(&handle, &who, id).await?;
+    // Only what was listed is read: no path leads anywhere else.
+    let file = files.into_iter().find(|file| file.path == path).ok_or_else(|| no_file(id, &path))?;
+    let etag = format!("\"{}\"", file.sha256);
+    if is_known(&headers, &etag) {
+        return Ok((StatusCode::NOT_MODIFIED, [(ETAG, etag)]).into_response());
+    }
+    let (size, reader) = handle.logs().bulk().read_file(attempt, &file.path).await?;
+    let headers = [
+        (CONTENT_TYPE, "application/octet-stream".to_owned()),
+        (CONTENT_LENGTH, size.to_string()),
+        (CONTENT_DISPOSITION, disposition(&file.path)),
+        (ETAG, etag),
+    ];
+    Ok((headers, Body::from_stream(ReaderStream::with_capacity(reader, PIECE))).into_response())
+}
+
+/// The accepted attempt of a task with its files.
+async fn accepted(handle: &Handle, who: &Principal, id: TaskId) -> Result<(Attempt, Vec<OutputFile>), Problem> {
+    let task = handle.task(who, id).await?;
+    if task.record.finished().is_none() {
+        let status = task.record.status();
+        let why = format!("{id} is {status}: its files are there once it has ended");
+        return Err(Problem::new(Code::NotFound, why).next(format!("cloudai task wait {id}")));
+    }
+    let (attempt, files) = handle.outputs(who, id).await?;
+    let last = task.record.attempts.last().and_then(|last| last.end.as_ref());
+    let files = if last.is_some_and(|end| end.accepted) { files } else { Vec::new() };
+    Ok((attempt, files))
+}
+
+fn no_file(id: TaskId, path: &str) -> Problem {
+    let shown: String = path.chars().take(200).collect();
+    let why = format!("{id} has no file {shown:?}");
+    Problem::new(Code::NotFound, why).next(format!("GET /api/v1/tasks/{id}/files lists what it has"))
+}
+
+/// Whether the client has this very content.
+fn is_known(headers: &HeaderMap, etag: &str) -> bool {
+    let known = headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
+    known
+        .flat_map(|value| value.split(','))
+        .map(str::trim)
+        .any(|known| known == "*" || known.strip_prefix("W/").unwrap_or(known) == etag)
+}
+
+/// Saves under the last part of the path, whatever characters it has (RFC 6266).
+fn disposition(path: &str) -> String {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._- ".contains(c);
+    let ascii: String = name.chars().map(|c| if plain(c) { c } else { '_' }).collect();
+    let mut header = format!("attachment; filename=\"{ascii}\"");
+    if ascii != name {
+        header.push_str("; filename*=UTF-8''");
+        for byte in name.bytes() {
+            if byte.is_ascii_alphanumeric() || b"._-".contains(&byte) {
+                header.push(char::from(byte));
+            } else {
+                // Writing to a text can not fail.
+                let _ = write!(header, "%{byte:02X}");
+            }
+        }
+    }
+    header
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_download_is_saved_under_its_own_name_in_any_alphabet() {
+        let rows = [
+            ("result.json", "attachment; filename=\"result.json\""),
+            ("plots/a b.svg", "attachment; filename=\"a b.svg\""),
+            ("x/\u{e9}\".txt", "attachment; filename=\"__.txt\"; filename*=UTF-8''%C3%A9%22.txt"),
+            (
+                "a\r\nSet-Cookie: b",
+                "attachment; filename=\"a__Set-Cookie_ b\"; filename*=UTF-8''a%0D%0ASet-Cookie%3A%20b",
+            ),
+        ];
+        for (path, header) in rows {
+            assert_eq!(disposition(path), header, "{path:?}");
+        }
+    }
+
+    #[test]
+    fn a_client_that_has_the_content_is_recognised() {
+        for (given, known) in
+            [("\"a\"", true), ("W/\"a\"", true), ("\"b\", \"a\"", true), ("*", true), ("\"b\"", false)]
+        {
+            let headers = HeaderMap::from_iter([(IF_NONE_MATCH, given.parse().unwrap())]);
+            assert_eq!(is_known(&headers, "\"a\""), known, "{given}");
+        }
+    }
+}

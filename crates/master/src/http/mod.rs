@@ -1,0 +1,87 @@
+//! HTTP: the REST API and the reference's routes. Only here is JSON made.
+//!
+//! The table of all routes is [`routes`]. A request passes `edge.rs` (request id, limits,
+//! panics), then [`identify`] (who asks), then its handler. Nothing here decides anything about
+//! the cluster: handlers read parameters, ask the [`Handle`], and show what it answers.
+
+mod cluster;
+pub mod dto;
+mod edge;
+mod extract;
+mod files;
+mod follow;
+mod logs;
+mod problem;
+mod query;
+mod queue;
+mod reference;
+mod table;
+mod tasks;
+#[cfg(test)]
+mod tests;
+mod view;
+mod workers;
+
+use crate::handle::Handle;
+use crate::principal::Principal;
+use axum::Router;
+use axum::extract::Request;
+use axum::middleware::{Next, from_fn};
+use axum::response::Response;
+use std::time::Duration;
+use table::{Route, delete, get, post};
+use tower_http::catch_panic::CatchPanicLayer;
+
+/// Every route.
+fn routes() -> Vec<Route> {
+    vec![
+        get("/livez", reference::livez),
+        get("/health", reference::health),
+        get("/telemetry", reference::telemetry),
+        get("/telemetry/{id}", reference::telemetry_of),
+        get("/workers", reference::workers),
+        get("/api/v1/tasks", tasks::list),
+        post("/api/v1/tasks", tasks::submit),
+        post("/api/v1/tasks/batch", tasks::submit_batch),
+        get("/api/v1/tasks/resolve", tasks::resolve),
+        get("/api/v1/tasks/{id}", tasks::get),
+        post("/api/v1/tasks/{id}/cancel", tasks::cancel),
+        get("/api/v1/tasks/{id}/logs", logs::read),
+        get("/api/v1/tasks/{id}/files", files::list),
+        get("/api/v1/tasks/{id}/files/{*path}", files::download),
+        get("/api/v1/workers", workers::list),
+        post("/api/v1/workers", workers::create),
+        get("/api/v1/workers/token", workers::token),
+        get("/api/v1/workers/{id}", workers::get),
+        delete("/api/v1/workers/{id}", workers::remove),
+        get("/api/v1/queue", queue::list),
+        get("/api/v1/cluster", cluster::get),
+    ]
+}
+
+/// The whole API over a master.
+pub fn router(handle: Handle) -> Router {
+    at_the_edge(for_strangers(handle).layer(from_fn(identify)))
+}
+
+/// All routes for callers of whom nothing is known: each but `/livez` refuses them.
+fn for_strangers(handle: Handle) -> Router {
+    table::router(routes()).with_state(handle)
+}
+
+/// What every answer passes, unknown routes and panics included.
+fn at_the_edge(router: Router) -> Router {
+    within(edge::PATIENCE, router)
+}
+
+fn within(patience: Duration, router: Router) -> Router {
+    let edge = move |request: Request, next: Next| edge::edge(patience, request, next);
+    router.layer(CatchPanicLayer::custom(edge::panicked)).layer(from_fn(edge))
+}
+
+/// Says who asks. Until there are identities everybody who reaches this listener is the one local
+/// user: it is loopback, or was opened by a flag that says what that means.
+async fn identify(mut request: Request, next: Next) -> Response {
+    request.extensions_mut().insert(Principal::local());
+    next.run(request).await
+}

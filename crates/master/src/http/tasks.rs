@@ -1,0 +1,395 @@
+//! `/api/v1/tasks`: submit, list, find, look at, cancel.
+
+use super::dto::{List, Submitted, Task};
+use super::extract::{Caller, Document, TaskPath};
+use super::problem::{Code, Problem, batch_errors};
+use super::query::Parameters;
+use super::view;
+use crate::handle::Handle;
+use crate::model::SeenTask;
+use axum::Json;
+use axum::extract::State;
+use axum::http::header::LOCATION;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use cloudai_core::ids::{IdError, TaskId};
+use cloudai_core::spec::{SpecError, TaskSpec, Value};
+use cloudai_core::state::Status;
+use cloudai_store::query::{Cursor, MAX_LIMIT, Page, Sort, TaskQuery};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The largest body with one task: several times the largest spec, for its punctuation.
+const MAX_TASK: usize = 1 << 20;
+/// The largest body with many.
+const MAX_BATCH: usize = 16 << 20;
+/// The most tasks of one body.
+const MAX_TASKS: usize = 1000;
+/// Rows of a page when nothing is said.
+const DEFAULT_LIMIT: u64 = 50;
+/// Characters of an id that are worth looking for.
+const LEAST_PART: usize = 4;
+/// The most tasks that a part of an id is answered with.
+const MAX_FOUND: usize = 20;
+/// The longest wait for a task's end, in seconds: clients and proxies give up later than that.
+const MAX_WAIT: f64 = 60.0;
+
+const KEY_HEADER: &str = "idempotency-key";
+const KEY_FIELD: &str = "idempotency_key";
+
+/// Accepts one task.
+pub(super) async fn submit(
+    Caller(who): Caller,
+    State(handle): State<Handle>,
+    query: Parameters,
+    headers: HeaderMap,
+    document: Document<MAX_TASK>,
+) -> Result<Response, Problem> {
+    query.close()?;
+    let key = key_of(&headers)?;
+    let document = with_key(document.parse()?, key)?;
+    let spec = Arc::new(TaskSpec::from_value(&document)?);
+    let fates = handle.submit(&who, vec![spec]).await?;
+    let fate = fates.first().ok_or_else(|| Problem::new(Code::Internal, "the task got no answer"))?;
+    let task = view::whole_task(&handle.task(&who, fate.id).await?);
+    let location = [(LOCATION, format!("/api/v1/tasks/{}", fate.id))];
+    let status = if fate.fresh { StatusCode::CREATED } else { StatusCode::OK };
+    Ok((status, location, Json(task)).into_response())
+}
+
+/// Accepts many tasks, all or none.
+pub(super) async fn submit_batch(
+    Caller(who): Caller,
+    State(handle): State<Handle>,
+    query: Parameters,
+    headers: HeaderMap,
+    document: Document<MAX_BATCH>,
+) -> Result<Response, Problem> {
+    query.close()?;
+    let key = key_of(&headers)?.map(ToOwned::to_owned);
+    // Up to 16 MiB of text: too long for a thread that serves others.
+    let read = tokio::task::spawn_blocking(move || specs(document.parse()?, key.as_deref())).await;
+    let specs = read.map_err(|error| Problem::internal(&error))??;
+    let fates = handle.submit(&who, specs).await?;
+    let status = if fates.iter().any(|fate| fate.fresh) { StatusCode::CREATED } else { StatusCode::OK };
+    let items = fates.into_iter().map(|fate| Submitted { id: fate.id.to_string(), fresh: fate.fresh }).collect();
+    Ok((status, Json(List::<Submitted> { items, next_cursor: None })).into_response())
+}
+
+/// The key of the header; the field of the same meaning stands in the document.
+fn key_of(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
+    let mut keys = headers.get_all(KEY_HEADER).iter();
+    let Some(key) = keys.next() else { return Ok(None) };
+    let key = key.to_str().map_err(|_| Problem::field("Idempotency-Key", "must be plain ASCII"))?;
+    if keys.next().is_some() {
+        return Err(Problem::field("Idempotency-Key", "is given twice"));
+    }
+    if key.is_empty() {
+        return Err(Problem::field("Idempotency-Key", "must not be empty"));
+    }
+    Ok(Some(key))
+}
+
+/// Puts the header's key into the document, which may say the same but nothing else.
+fn with_key(document: Value, key: Option<&str>) -> Result<Value, Problem> {
+    let Some(key) = key else { return Ok(document) };
+    let mut fields = match document {
+        Value::Map(fields) => fields,
+        other => return Ok(other),
+    };
+    fields.retain(|(name, value)| name != KEY_FIELD || *value != Value::Null);
+    match fields.iter().find(|(name, _)| name == KEY_FIELD) {
+        None => fields.push((KEY_FIELD.into(), Value::Text(key.into()))),
+        Some((_, Value::Text(same))) if same == key => {}
+        Some(_) => {
+            let problem = "differs from the header Idempotency-Key: give one of them";
+            return Err(Problem::field(KEY_FIELD, problem));
+        }
+    }
+    Ok(Value::Map(fields))
+}
+
+/// The specs of a batch; under a key of its own each task gets that key with its place.
+fn specs(document: Value, key: Option<&str>) -> Result<Vec<Arc<TaskSpec>>, Problem> {
+    let tasks = tasks_of(document)?;
+    let (mut specs, mut errors) = (Vec::with_capacity(tasks.len()), Vec::<(usize, SpecError)>::new());
+    for (index, task) in tasks.into_iter().enumerate() {
+        let own = matches!(&task, Value::Map(fields) if fields.iter().any(|(name, _)| name == KEY_FIELD));
+        let key = key.filter(|_| !own).map(|key| format!("{key}#{index}"));
+        match TaskSpec::from_value(&with_key(task, key.as_deref())?) {
+            Ok(spec) => specs.push(Arc::new(spec)),
+            Err(error) => errors.push((index, error)),
+        }
+    }
+    if errors.is_empty() { Ok(specs) } else { Err(batch_errors(&errors)) }
+}
+
+/// The documents of a batch: `{"tasks": [...]}` and nothing else.
+fn tasks_of(document: Value) -> Result<Vec<Value>, Problem> {
+    let expected = "expected {\"tasks\": [...]} with 1 to 1,000 tasks";
+    let Value::Map(fields) = document else {
+        return Err(Problem::new(Code::Invalid, format!("the body is {}: {expected}", document.kind())));
+    };
+    let mut lists = Vec::new();
+    for (name, value) in fields {
+        if name != "tasks" {
+            let shown: String = name.chars().take(80).collect();
+            return Err(Problem::field(&shown, format!("is no field of a batch: {expected}")));
+        }
+        lists.push(value);
+    }
+    match (lists.pop(), lists.len()) {
+        (Some(Value::List(tasks)), 0) if (1..=MAX_TASKS).contains(&tasks.len()) => Ok(tasks),
+        (Some(Value::List(tasks)), 0) => {
+            Err(Problem::field("tasks", format!("has {} entries: {expected}", tasks.len())))
+        }
+        (Some(other), 0) => Err(Problem::field("tasks", format!("is {}: {expected}", other.kind()))),
+        (Some(_), _) => Err(Problem::field("tasks", "is given twice")),
+        (None, _) => Err(Problem::field("tasks", format!("is missing: {expected}"))),
+    }
+}
+
+/// One page of tasks.
+pub(super) async fn list(
+    Caller(who): Caller,
+    State(handle): State<Handle>,
+    mut query: Parameters,
+) -> Result<Json<List<Task>>, Problem> {
+    let asked = task_query(&mut query);
+    query.close()?;
+    let sort = asked.sort;
+    let Page { items, next } = handle.tasks(&who, asked).await?;
+    let next_cursor = next.map(|cursor| write_cursor(sort, cursor));
+    Ok(Json(List { items: items.iter().map(view::task).collect(), next_cursor }))
+}
+
+fn task_query(query: &mut Parameters) -> TaskQuery {
+    let sort = query.parsed("sort", |text| match text {
+        "-created" => Ok(Sort::Newest),
+        "created" => Ok(Sort::Oldest),
+        _ => Err("takes -created (newest first) or created (oldest first)".into()),
+    });
+    let sort = sort.unwrap_or_default();
+    let statuses = query.parsed("status", |text| text.split(',').map(|word| word.trim().parse::<Status>()).collect());
+    let limit = query.whole("limit", 1..=MAX_LIMIT as u64).unwrap_or(DEFAULT_LIMIT);
+    TaskQuery {
+        statuses: statuses.unwrap_or_default(),
+        owner: query.parsed("user", |text| text.parse().map_err(|error: IdError| error.to_string())),
+        worker: query.parsed("worker", |text| text.parse().map_err(|error: IdError| error.to_string())),
+        name_prefix: query.text("name"),
+        sort,
+        limit: usize::try_from(limit).unwrap_or(MAX_LIMIT),
+        cursor: query.parsed("cursor", |text| read_cursor(text, sort)),
+    }
+}
+
+/// A place in a list as a word without meaning for clients: the order, then the place.
+fn write_cursor(sort: Sort, Cursor(at): Cursor) -> String {
+    let mut bytes = vec![order_byte(sort)];
+    bytes.extend(at.to_be_bytes());
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+fn read_cursor(text: &str, sort: Sort) -> Result<Cursor, String> {
+    let wrong = || "is no cursor: pass next_cursor of the page before as it is".to_owned();
+    let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| wrong())?;
+    let (order, at) = bytes.split_first().ok_or_else(wrong)?;
+    let at = at.try_into().map(u64::from_be_bytes).map_err(|_| wrong())?;
+    if ![Sort::Newest, Sort::Oldest].map(order_byte).contains(order) {
+        return Err(wrong());
+    }
+    if *order != order_byte(sort) {
+        return Err("belongs to a list in another order: keep sort as it was".into());
+    }
+    Ok(Cursor(at))
+}
+
+const fn order_byte(sort: Sort) -> u8 {
+    match sort {
+        Sort::Newest => b'n',
+        Sort::Oldest => b'o',
+    }
+}
+
+/// The tasks whose id begins or ends with a part.
+pub(super) async fn resolve(
+    Caller(who): Caller,
+    State(handle): State<Handle>,
+    mut query: Parameters,
+) -> Result<Json<List<Task>>, Problem> {
+    let part = query.parsed("part", id_part);
+    query.close()?;
+    let part = part.ok_or_else(|| Problem::field("part", "is missing: give 4 or more characters of an id"))?;
+    let mut found: Vec<SeenTask> = handle.resolve(&who, &part, MAX_FOUND + 1).await?;
+    // The list has no second page: a longer part finds the rest.
+    let next_cursor = (found.len() > MAX_FOUND).then(|| "more".to_owned());
+    found.truncate(MAX_FOUND);
+    Ok(Json(List { items: found.iter().map(view::task).collect(), next_cursor }))
+}
+
+fn id_part(text: &str) -> Result<String, String> {
+    let part = text.strip_prefix(TaskId::PREFIX).unwrap_or(text);
+    if !part.chars().all(|c| c.is_ascii_alphanumeric() || c == '.') {
+        return Err("holds characters that no id has".into());
+    }
+    if part.len() < LEAST_PART {
+        return Err(format!("is too short: give {LEAST_PART} or more characters of an id"));
+    }
+    Ok(part.to_owned())
+}
+
+/// One task; with `wait_s` once it has ended.
+pub(super) async fn get(
+    Caller(who): Caller,
+    TaskPath(id): TaskPath,
+    State(handle): State<Handle>,
+    mut query: Parameters,
+) -> Result<Json<Task>, Problem> {
+    let wait = query.parsed("wait_s", wait);
+    query.close()?;
+    let task = match wait {
+        Some(patience) => handle.wait_for_end(&who, id, patience).await?,
+        None => handle.task(&who, id).await?,
+    };
+    Ok(Json(view::whole_task(&task)))
+}
+
+fn wait(text: &str) -> Result<Duration, String> {
+    let seconds: Option<f64> = text.parse().ok();
+    let seconds = seconds.filter(|seconds| (0.0..=MAX_WAIT).contains(seconds));
+    seconds.map(Duration::from_secs_f64).ok_or_else(|| format!("takes 0 to {MAX_WAIT} seconds"))
+}
+
+/// Asks for a task's end.
+pub(super) async fn cancel(
+    Caller(who): Caller,
+    TaskPath(id): TaskPath,
+    State(handle): State<Handle>,
+    query: Parameters,
+) -> Result<Response, Problem> {
+    query.close()?;
+    let had_ended = handle.task(&who, id).await?.record.finished().is_some();
+    let task = handle.cancel(&who, id).await?;
+    let status = if had_ended { StatusCode::OK } else { StatusCode::ACCEPTED };
+    Ok((status, Json(view::whole_task(&task))).into_response())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::query::tests::{of, refused};
+    use super::*;
+
+    fn document(json: &str) -> Value {
+        serde_json::from_str(json).unwrap()
+    }
+
+    #[test]
+    fn a_cursor_is_read_back_in_its_own_order_only() {
+        for (sort, other) in [(Sort::Newest, Sort::Oldest), (Sort::Oldest, Sort::Newest)] {
+            for at in [0, 1, u64::MAX] {
+                let text = write_cursor(sort, Cursor(at));
+                assert_eq!(read_cursor(&text, sort), Ok(Cursor(at)));
+                assert!(read_cursor(&text, other).unwrap_err().contains("another order"));
+            }
+        }
+        for bad in ["x", "====", "bm9wZQ", &write_cursor(Sort::Newest, Cursor(7))[1..]] {
+            assert!(read_cursor(bad, Sort::Newest).unwrap_err().contains("is no cursor"), "{bad}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_list_names_every_parameter_that_it_can_not_serve() {
+        let mut query = of("status=queued,lost&limit=1001&sort=name&worker=a%20b&cursor=zz&user=-&statsu=x");
+        task_query(&mut query);
+        let said = refused(query.close().unwrap_err()).await;
+        let paths: Vec<&str> = said.iter().map(|(path, _)| path.as_str()).collect();
+        assert_eq!(paths, ["sort", "status", "limit", "user", "worker", "cursor", "statsu"]);
+        assert!(said[6].1.contains("did you mean status?"));
+    }
+
+    #[test]
+    fn a_list_is_read_with_its_filters() {
+        let mut query = of("status=queued,running&worker=w1&name=train-&sort=created&limit=7");
+        let asked = task_query(&mut query);
+        assert!(query.close().is_ok());
+        let expected = TaskQuery {
+            statuses: vec![Status::Queued, Status::Running],
+            worker: "w1".parse().ok(),
+            name_prefix: Some("train-".into()),
+            sort: Sort::Oldest,
+            limit: 7,
+            ..TaskQuery::default()
+        };
+        assert_eq!(asked, expected);
+        assert_eq!(task_query(&mut of("")), TaskQuery { limit: 50, ..TaskQuery::default() });
+    }
+
+    #[test]
+    fn the_headers_key_goes_into_the_document_unless_that_says_another() {
+        let rows = [
+            (r#"{"image":"a"}"#, Some("k"), Some(r#"{"image":"a","idempotency_key":"k"}"#)),
+            (r#"{"idempotency_key":null}"#, Some("k"), Some(r#"{"idempotency_key":"k"}"#)),
+            (r#"{"idempotency_key":"k"}"#, Some("k"), Some(r#"{"idempotency_key":"k"}"#)),
+            (r#"{"idempotency_key":"k"}"#, None, Some(r#"{"idempotency_key":"k"}"#)),
+            (r#"{"idempotency_key":"other"}"#, Some("k"), None),
+            (r#"{"idempotency_key":7}"#, Some("7"), None),
+            ("[]", Some("k"), Some("[]")),
+        ];
+        for (given, key, expected) in rows {
+            let merged = with_key(document(given), key).ok();
+            assert_eq!(merged, expected.map(document), "{given} {key:?}");
+        }
+    }
+
+    #[test]
+    fn a_batch_gives_each_task_without_a_key_one_of_its_own() {
+        let batch = r#"{"tasks":[{"image":"a"},{"image":"b","idempotency_key":"mine"}]}"#;
+        let specs = specs(document(batch), Some("k")).unwrap();
+        let keys: Vec<_> = specs.iter().map(|spec| spec.idempotency_key.as_deref()).collect();
+        assert_eq!(keys, [Some("k#0"), Some("mine")]);
+    }
+
+    #[tokio::test]
+    async fn a_batch_names_the_wrong_fields_of_every_task() {
+        let batch = r#"{"tasks":[{"image":"a"},7,{"imag":"b"},{"image":"c","cpu_cores":-1}]}"#;
+        let said = refused(specs(document(batch), None).unwrap_err()).await;
+        let paths: Vec<&str> = said.iter().map(|(path, _)| path.as_str()).collect();
+        assert_eq!(paths, ["tasks[1]", "tasks[2].imag", "tasks[2].image", "tasks[3].cpu_cores"]);
+    }
+
+    #[tokio::test]
+    async fn a_batch_is_a_map_with_one_list_of_1_to_1000_tasks() {
+        let many = format!(r#"{{"tasks":[{}1]}}"#, "1,".repeat(MAX_TASKS));
+        let rows = [
+            ("{}", "tasks", "is missing"),
+            (r#"{"tasks":[]}"#, "tasks", "has 0 entries"),
+            (&many, "tasks", "has 1001 entries"),
+            (r#"{"tasks":{}}"#, "tasks", "is a map"),
+            (r#"{"tasks":[],"tasks":[]}"#, "tasks", "given twice"),
+            (r#"{"jobs":[]}"#, "jobs", "is no field of a batch"),
+        ];
+        for (given, path, part) in rows {
+            let said = refused(tasks_of(document(given)).unwrap_err()).await;
+            assert!(said[0].0 == path && said[0].1.contains(part), "{said:?}");
+        }
+        assert!(tasks_of(document("[]")).is_err());
+    }
+
+    #[test]
+    fn a_wait_is_0_to_60_seconds() {
+        assert_eq!(wait("0.5"), Ok(Duration::from_millis(500)));
+        for bad in ["-1", "61", "NaN", "inf", "x"] {
+            assert!(wait(bad).unwrap_err().contains("0 to 60"), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_part_of_an_id_has_4_characters_or_more() {
+        assert_eq!(id_part("task-7k3m"), Ok("7k3m".into()));
+        for bad in ["7k3", "task-", "7k%m", "a b c"] {
+            assert!(id_part(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! Logs that are read, not followed.
+
+use super::*;
+use cloudai_core::testing::cores;
+
+async fn running(fake: &Fake) -> Attempt {
+    let id = fake.task().await;
+    fake.cluster(|cluster| {
+        cluster.worker("w1", cores(4));
+        cluster.place(id, "w1")
+    })
+    .await
+}
+
+fn lines(answer: &Answer) -> Vec<dto::LogLine> {
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_eq!(answer.headers["content-type"], "application/x-ndjson");
+    answer.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn numbers(answer: &Answer) -> Vec<u64> {
+    let number = |line| match line {
+        dto::LogLine::Log(entry) => entry.n,
+        dto::LogLine::State(state) | dto::LogLine::End(state) => panic!("{state:?}"),
+    };
+    lines(answer).into_iter().map(number).collect()
+}
+
+#[tokio::test]
+async fn a_log_is_read_from_any_place_in_both_forms() {
+    let fake = Fake::start().await;
+    let attempt = running(&fake).await;
+    let (out, err) = (LogStream::Stdout, LogStream::Stderr);
+    let records: Vec<_> = [(out, "a\n"), (err, "b\n"), (out, "c\n"), (err, "d\n"), (out, "e\n")]
+        .map(|(stream, text)| record(stream, text.as_bytes()))
+        .into();
+    fake.handle.logs().append(attempt, 0, &records).await.unwrap();
+    let path = format!("/api/v1/tasks/{}/logs", attempt.task);
+    for (query, expected) in [
+        ("", vec![0, 1, 2, 3, 4]),
+        ("?from=3", vec![3, 4]),
+        ("?from=99", vec![]),
+        ("?tail=2", vec![3, 4]),
+        ("?tail=0", vec![]),
+        ("?tail=99", vec![0, 1, 2, 3, 4]),
+        ("?stream=stderr", vec![1, 3]),
+        ("?stream=stderr&tail=1", vec![3]),
+        ("?stream=stdout&tail=2", vec![2, 4]),
+        ("?stream=stdout&tail=0", vec![]),
+        ("?attempt=1&from=4", vec![4]),
+    ] {
+        assert_eq!(numbers(&fake.get(&format!("{path}{query}")).await), expected, "{query}");
+    }
+    assert_eq!(fake.get(&format!("{path}?format=raw&from=2")).await.body, "c\nd\ne\n".as_bytes());
+    assert_eq!(fake.get(&format!("{path}?format=raw&stream=stderr")).await.body, "b\nd\n".as_bytes());
+    assert!(fake.get(&format!("{path}?attempt=2")).await.refused(404, "not_found").contains("has had 1 so far"));
+}
+
+#[tokio::test]
+async fn a_task_without_an_attempt_has_an_empty_log() {
+    let fake = Fake::start().await;
+    let id = fake.task().await;
+    assert!(lines(&fake.get(&format!("/api/v1/tasks/{id}/logs")).await).is_empty());
+    fake.get(&format!("/api/v1/tasks/{}/logs", TaskId::new(9))).await.refused(404, "not_found");
+}
+
+#[tokio::test]
+async fn a_log_of_many_pieces_is_whole_and_in_order() {
+    let fake = Fake::start().await;
+    let attempt = running(&fake).await;
+    let text = |n: u64| format!("{n:0>1000}");
+    for first in (0..2000).step_by(500) {
+        let records: Vec<_> = (first..first + 500).map(|n| record(LogStream::Stdout, text(n).as_bytes())).collect();
+        fake.handle.logs().append(attempt, first, &records).await.unwrap();
+    }
+    let path = format!("/api/v1/tasks/{}/logs", attempt.task);
+    let whole: String = (0..2000).map(text).collect();
+    assert!(fake.get(&format!("{path}?format=raw")).await.body == whole.as_bytes());
+    assert_eq!(numbers(&fake.get(&path).await), (0..2000).collect::<Vec<_>>());
+    let stderr = fake.get(&format!("{path}?stream=stderr")).await;
+    assert!(lines(&stderr).is_empty());
+}

@@ -1,0 +1,191 @@
+//! The routes over a fake engine: the real core, read model and stores, driven by the test, so
+//! that every moment of a task's life can be held still and looked at.
+
+mod follow;
+mod logs;
+mod reference;
+mod routes;
+mod tasks;
+mod workers;
+
+use super::{dto, router};
+use crate::clock::Clock;
+use crate::handle::{Facts, Handle, Shared};
+use crate::heartbeats::Heartbeats;
+use crate::logs::Logs;
+use crate::mailbox::{Ask, AskError, StoreHealth, mailboxes};
+use crate::model::Model;
+use axum::body::{Body, to_bytes};
+use axum::http::{HeaderMap, Method, Request, StatusCode};
+use axum::response::Response;
+use bytes::Bytes;
+use cloudai_core::ids::{Attempt, Incarnation, TaskId, Term};
+use cloudai_core::task::{LogEnd, Outcome, OutputFile};
+use cloudai_core::testing::TestCluster;
+use cloudai_core::timing::Timing;
+use cloudai_store::Store;
+use cloudai_store::bulk::local::LocalBulk;
+use cloudai_store::bulk::{LogRecord, LogStream};
+use cloudai_store::memory::MemoryStore;
+use serde::de::DeserializeOwned;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tempfile::TempDir;
+use tokio::sync::{Mutex, watch};
+use tower::ServiceExt;
+
+/// A master without engine loop, placing and workers: the test is all three.
+struct Fake {
+    handle: Handle,
+    core: Arc<Mutex<Core>>,
+    health: watch::Sender<StoreHealth>,
+    _dir: TempDir,
+}
+
+struct Core {
+    cluster: TestCluster,
+    term: Term,
+    published: usize,
+    store: Arc<dyn Store>,
+    model: Arc<Model>,
+}
+
+impl Core {
+    /// Stores and shows what has changed.
+    async fn publish(&mut self) {
+        let rows = &self.cluster.rows[self.published..];
+        self.store.commit(self.term, self.cluster.now, rows).await.unwrap();
+        self.model.publish(rows);
+        self.published = self.cluster.rows.len();
+    }
+}
+
+impl Fake {
+    async fn start() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+        let term = store.lead().await.unwrap();
+        let model = Arc::new(Model::new([], BTreeMap::new()));
+        let (mailboxes, mut inbox) = mailboxes();
+        let facts = Facts {
+            cluster: "the-cluster".into(),
+            incarnation: Incarnation(1),
+            term,
+            strategy: "greedy".into(),
+            join_token: "cai1-0-token".into(),
+            timing: Timing::default(),
+        };
+        let cluster = TestCluster::default();
+        let core = Core { cluster, term, published: 0, store: Arc::clone(&store), model: Arc::clone(&model) };
+        let core = Arc::new(Mutex::new(core));
+        let shared = Shared {
+            facts,
+            mailboxes: Arc::new(mailboxes),
+            store,
+            model,
+            heartbeats: Arc::new(Heartbeats::default()),
+            logs: Arc::new(Logs::new(Arc::new(LocalBulk::open(dir.path()).unwrap()))),
+            clock: Arc::new(Clock::start(cloudai_core::testing::START)),
+        };
+        let engine = Arc::clone(&core);
+        tokio::spawn(async move {
+            while let Some(Ask { event, reply }) = inbox.users.recv().await {
+                let mut core = engine.lock().await;
+                let answer = core.cluster.apply(event);
+                core.publish().await;
+                let _ = reply.send(answer.map_err(AskError::from));
+            }
+        });
+        Self { handle: Handle { shared: Arc::new(shared) }, core, health: inbox.health, _dir: dir }
+    }
+
+    /// Lets something happen in the cluster, and commits it.
+    async fn cluster<T>(&self, happen: impl FnOnce(&mut TestCluster) -> T) -> T {
+        let mut core = self.core.lock().await;
+        let done = happen(&mut core.cluster);
+        core.publish().await;
+        done
+    }
+
+    /// A small task that was submitted and waits.
+    async fn task(&self) -> TaskId {
+        let answer = self.post("/api/v1/tasks", r#"{"image":"busybox"}"#).await;
+        assert_eq!(answer.status, 201, "{:?}", answer.text());
+        answer.json::<dto::Task>().id.parse().unwrap()
+    }
+
+    /// Ends an attempt with exit code 0, these files and so many log records.
+    async fn end(&self, attempt: Attempt, records: u64, outputs: Vec<OutputFile>) {
+        let log = LogEnd { records, bytes: 0, complete: true };
+        let outcome = Outcome { log, outputs, ..Outcome::exit(0) };
+        self.cluster(|cluster| cluster.end(attempt, outcome)).await.unwrap();
+    }
+
+    /// Writes lines to the standard output of an attempt, the first with this number.
+    async fn write(&self, attempt: Attempt, first: u64, lines: &[&str]) {
+        let records: Vec<_> = lines.iter().map(|line| record(LogStream::Stdout, line.as_bytes())).collect();
+        self.handle.logs().append(attempt, first, &records).await.unwrap();
+    }
+
+    async fn get(&self, path: &str) -> Answer {
+        self.ask(Request::get(path).body(Body::empty()).unwrap()).await
+    }
+
+    async fn post(&self, path: &str, body: &str) -> Answer {
+        self.ask(json(Method::POST, path, body)).await
+    }
+
+    async fn ask(&self, request: Request<Body>) -> Answer {
+        let (parts, body) = self.open(request).await.into_parts();
+        let body = to_bytes(body, usize::MAX).await.unwrap();
+        Answer { status: parts.status, headers: parts.headers, body }
+    }
+
+    /// An answer whose body has not been read.
+    async fn open(&self, request: Request<Body>) -> Response {
+        router(self.handle.clone()).oneshot(request).await.unwrap()
+    }
+}
+
+fn json(method: Method, path: &str, body: &str) -> Request<Body> {
+    let request = Request::builder().method(method).uri(path).header("content-type", "application/json");
+    request.body(Body::from(body.to_owned())).unwrap()
+}
+
+fn record(stream: LogStream, data: &[u8]) -> LogRecord {
+    LogRecord { time_ns: 1_731_677_400_000_000_000, stream, data: Bytes::copy_from_slice(data) }
+}
+
+/// A whole answer.
+struct Answer {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+impl Answer {
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    fn json<T: DeserializeOwned>(&self) -> T {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
+    }
+
+    /// The answer as a problem, which is well-formed.
+    fn problem(&self) -> dto::Problem {
+        let problem: dto::Problem = self.json();
+        assert_eq!(self.headers["content-type"], "application/problem+json");
+        assert_eq!(problem.status, self.status.as_u16());
+        assert!(!problem.detail.is_empty() && !problem.title.is_empty());
+        assert!(self.headers.contains_key("x-request-id"));
+        problem
+    }
+
+    /// Asserts a refusal; answers its `detail`.
+    fn refused(&self, status: u16, code: &str) -> String {
+        let problem = self.problem();
+        assert_eq!((problem.status, problem.code.as_str()), (status, code), "{}", problem.detail);
+        problem.detail
+    }
+}

@@ -1,0 +1,217 @@
+//! Submitting, listing, waiting, cancelling.
+
+use super::*;
+use cloudai_core::testing::cores;
+
+#[tokio::test]
+async fn a_submitted_task_is_answered_whole_and_found_where_the_answer_says() {
+    let fake = Fake::start().await;
+    let body = r#"{"image":"busybox","name":"first","cpu_cores":0.5,"labels":{"team":"a"},"command":["date"]}"#;
+    let answer = fake.post("/api/v1/tasks", body).await;
+    assert_eq!(answer.status, 201);
+    let task: dto::Task = answer.json();
+    assert_eq!(answer.headers["location"], format!("/api/v1/tasks/{}", task.id));
+    assert_eq!((task.status.as_str(), task.phase.as_deref()), ("queued", Some("waiting_capacity")));
+    assert_eq!((task.user_id.as_str(), task.attempt, task.resources.cpu_cores), ("local", 0, 0.5));
+    let spec = task.spec.unwrap();
+    assert_eq!((&spec["image"], &spec["command"][0]), (&"busybox".into(), &"date".into()));
+    let found: dto::Task = fake.get(&format!("/api/v1/tasks/{}", task.id)).await.json();
+    assert_eq!((found.id, found.name.as_deref()), (task.id, Some("first")));
+}
+
+#[tokio::test]
+async fn a_submission_under_the_same_key_answers_with_the_first_task() {
+    let fake = Fake::start().await;
+    let keyed = |body: &str| {
+        let mut request = json(Method::POST, "/api/v1/tasks", body);
+        request.headers_mut().insert("idempotency-key", "k1".parse().unwrap());
+        request
+    };
+    let first = fake.ask(keyed(r#"{"image":"busybox"}"#)).await;
+    let again = fake.ask(keyed(r#"{"image":"busybox"}"#)).await;
+    let by_field = fake.post("/api/v1/tasks", r#"{"image":"busybox","idempotency_key":"k1"}"#).await;
+    assert_eq!((first.status.as_u16(), again.status.as_u16(), by_field.status.as_u16()), (201, 200, 200));
+    let ids = [&first, &again, &by_field].map(|answer| answer.json::<dto::Task>().id);
+    assert!(ids.iter().all(|id| *id == ids[0]));
+    let other = fake.ask(keyed(r#"{"image":"alpine"}"#)).await;
+    assert!(other.refused(409, "conflict").contains(&ids[0]));
+    let both = fake.ask(keyed(r#"{"image":"busybox","idempotency_key":"k2"}"#)).await;
+    assert!(both.refused(400, "invalid").contains("differs from the header"));
+}
+
+#[tokio::test]
+async fn every_wrong_field_of_a_task_is_named() {
+    let fake = Fake::start().await;
+    let body = r#"{"imagee":"a","cpu_cores":-1,"priority":1000,"retries":{},"name":"a","name":"b"}"#;
+    let problem = fake.post("/api/v1/tasks", body).await.problem();
+    let paths: Vec<_> = problem.errors.iter().map(|error| error.path.as_str()).collect();
+    assert_eq!(problem.code, "invalid");
+    for path in ["imagee", "cpu_cores", "priority", "retries", "name", "image"] {
+        assert!(paths.contains(&path), "{path} is not among {paths:?}");
+    }
+    let cpu = problem.errors.iter().find(|error| error.path == "cpu_cores").unwrap();
+    assert_eq!(cpu.value.as_deref(), Some("-1"));
+}
+
+#[tokio::test]
+async fn a_body_that_is_too_large_or_no_json_is_refused() {
+    let fake = Fake::start().await;
+    let large = format!(r#"{{"image":"{}"}}"#, "a".repeat(1 << 20));
+    assert!(fake.post("/api/v1/tasks", &large).await.refused(413, "too_large").contains("1 MiB"));
+    assert!(fake.post("/api/v1/tasks", "{\"image\"\n:}").await.refused(400, "invalid").contains("line 2, column 2"));
+    let plain = Request::post("/api/v1/tasks").header("content-type", "text/plain").body(Body::from("{}")).unwrap();
+    fake.ask(plain).await.refused(415, "unsupported");
+    let within_a_batch = format!(r#"{{"tasks":[{large}]}}"#);
+    fake.post("/api/v1/tasks/batch", &within_a_batch).await.refused(400, "invalid");
+}
+
+#[tokio::test]
+async fn what_no_worker_could_ever_run_is_refused_unless_it_may_wait() {
+    let fake = Fake::start().await;
+    fake.cluster(|cluster| cluster.worker("w1", cores(2))).await;
+    let answer = fake.post("/api/v1/tasks", r#"{"image":"a","cpu_cores":64}"#).await;
+    answer.refused(422, "unsatisfiable");
+    let problem = answer.problem();
+    assert!(problem.next.unwrap().contains("--allow-pending"));
+    assert_eq!(problem.errors[0].path, "tasks[0]");
+    let answer = fake.post("/api/v1/tasks", r#"{"image":"a","cpu_cores":64,"allow_pending":true}"#).await;
+    assert_eq!((answer.status.as_u16(), answer.json::<dto::Task>().phase.as_deref()), (201, Some("unsatisfiable")));
+    let batch = r#"{"tasks":[{"image":"a"},{"image":"a","cpu_cores":64}]}"#;
+    assert_eq!(fake.post("/api/v1/tasks/batch", batch).await.problem().errors[0].path, "tasks[1]");
+}
+
+#[tokio::test]
+async fn a_batch_is_accepted_whole_or_not_at_all() {
+    let fake = Fake::start().await;
+    let bad = r#"{"tasks":[{"image":"a"},{"image":""}]}"#;
+    assert_eq!(fake.post("/api/v1/tasks/batch", bad).await.problem().errors[0].path, "tasks[1].image");
+    assert!(fake.get("/api/v1/tasks").await.json::<dto::List<dto::Task>>().items.is_empty());
+    let good = format!(r#"{{"tasks":[{}]}}"#, vec![r#"{"image":"a"}"#; 1000].join(","));
+    let mut request = json(Method::POST, "/api/v1/tasks/batch", &good);
+    request.headers_mut().insert("idempotency-key", "batch-1".parse().unwrap());
+    let answer = fake.ask(request).await;
+    let first: dto::List<dto::Submitted> = answer.json();
+    assert_eq!((answer.status.as_u16(), first.items.len()), (201, 1000));
+    assert!(first.items.iter().all(|task| task.fresh));
+    let mut request = json(Method::POST, "/api/v1/tasks/batch", &good);
+    request.headers_mut().insert("idempotency-key", "batch-1".parse().unwrap());
+    let answer = fake.ask(request).await;
+    let again: dto::List<dto::Submitted> = answer.json();
+    assert_eq!(answer.status, 200);
+    assert!(again.items.iter().zip(&first.items).all(|(again, first)| again.id == first.id && !again.fresh));
+}
+
+#[tokio::test]
+async fn pages_show_every_task_once_in_both_orders() {
+    let fake = Fake::start().await;
+    let mut submitted = Vec::new();
+    for _ in 0..7 {
+        submitted.push(fake.task().await.to_string());
+    }
+    for (sort, newest_first) in [("-created", true), ("created", false)] {
+        let (mut seen, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let page: dto::List<dto::Task> =
+                fake.get(&format!("/api/v1/tasks?limit=3&sort={sort}&cursor={cursor}")).await.json();
+            assert!(page.items.len() <= 3);
+            seen.extend(page.items.into_iter().map(|task| task.id));
+            match page.next_cursor {
+                Some(next) => cursor = next,
+                None => break,
+            }
+        }
+        if newest_first {
+            seen.reverse();
+        }
+        assert_eq!(seen, submitted, "{sort}");
+    }
+}
+
+#[tokio::test]
+async fn a_list_is_filtered_and_refuses_what_no_index_serves() {
+    let fake = Fake::start().await;
+    let (first, second) = (fake.task().await, fake.task().await);
+    fake.cluster(|cluster| {
+        cluster.worker("w1", cores(4));
+        cluster.place(first, "w1");
+        cluster.cancel(second).unwrap();
+    })
+    .await;
+    for (query, expected) in [
+        ("status=pending", vec![first]),
+        ("status=cancelled,failed", vec![second]),
+        ("status=running", vec![]),
+        ("worker=w1", vec![first]),
+        ("user=local", vec![second, first]),
+        ("user=ann", vec![]),
+    ] {
+        let list: dto::List<dto::Task> = fake.get(&format!("/api/v1/tasks?{query}")).await.json();
+        let ids: Vec<TaskId> = list.items.iter().map(|task| task.id.parse().unwrap()).collect();
+        assert_eq!(ids, expected, "{query}");
+    }
+    let detail = fake.get("/api/v1/tasks?user=local&worker=w1").await.refused(400, "invalid");
+    assert!(detail.contains("no index serves"), "{detail}");
+    assert!(fake.get("/api/v1/tasks?state=queued").await.refused(400, "invalid").contains("did you mean"));
+}
+
+#[tokio::test]
+async fn a_task_is_found_by_a_part_of_its_id() {
+    let fake = Fake::start().await;
+    let (id, _) = (fake.task().await, fake.task().await);
+    let text = id.to_string();
+    for part in [&text, &text[text.len() - 8..], &text[text.len() - 8..].to_lowercase()] {
+        let found: dto::List<dto::Task> = fake.get(&format!("/api/v1/tasks/resolve?part={part}")).await.json();
+        assert_eq!(found.items.iter().map(|task| task.id.as_str()).collect::<Vec<_>>(), [text.as_str()], "{part}");
+        assert!(found.next_cursor.is_none());
+    }
+    fake.get("/api/v1/tasks/resolve?part=abc").await.refused(400, "invalid");
+    fake.get("/api/v1/tasks/resolve").await.refused(400, "invalid");
+}
+
+#[tokio::test]
+async fn a_wait_ends_with_the_task_or_with_its_time() {
+    let fake = Fake::start().await;
+    let id = fake.task().await;
+    let path = format!("/api/v1/tasks/{id}?wait_s=");
+    assert_eq!(fake.get(&format!("{path}0")).await.json::<dto::Task>().status, "queued");
+    let path = format!("{path}60");
+    let (task, ()) = tokio::join!(fake.get(&path), async {
+        fake.cluster(|cluster| cluster.cancel(id)).await.unwrap();
+    });
+    assert_eq!(task.json::<dto::Task>().status, "cancelled");
+    fake.get(&format!("/api/v1/tasks/{id}?wait_s=61")).await.refused(400, "invalid");
+}
+
+#[tokio::test]
+async fn a_cancel_is_accepted_once_and_repeated_without_harm() {
+    let fake = Fake::start().await;
+    let (queued, running) = (fake.task().await, fake.task().await);
+    fake.cluster(|cluster| {
+        cluster.worker("w1", cores(4));
+        cluster.place(running, "w1");
+    })
+    .await;
+    let cancel = async |id: TaskId| {
+        let answer = fake.post(&format!("/api/v1/tasks/{id}/cancel"), "").await;
+        (answer.status.as_u16(), answer.json::<dto::Task>())
+    };
+    let (status, task) = cancel(queued).await;
+    assert_eq!((status, task.status.as_str(), task.reason.as_deref()), (202, "cancelled", Some("user")));
+    assert_eq!(cancel(queued).await.0, 200);
+    let (status, task) = cancel(running).await;
+    assert_eq!((status, task.phase.as_deref()), (202, Some("cancelling")));
+    fake.post(&format!("/api/v1/tasks/{}/cancel", TaskId::new(9)), "").await.refused(404, "not_found");
+}
+
+#[tokio::test]
+async fn the_queue_is_shown_in_the_order_of_placement() {
+    let fake = Fake::start().await;
+    let low = fake.task().await.to_string();
+    let high = fake.post("/api/v1/tasks", r#"{"image":"a","priority":50}"#).await.json::<dto::Task>().id;
+    let queue = async |query: &str| {
+        let list: dto::List<dto::Task> = fake.get(&format!("/api/v1/queue{query}")).await.json();
+        list.items.into_iter().map(|task| task.id).collect::<Vec<_>>()
+    };
+    assert_eq!(queue("").await, [high.clone(), low]);
+    assert_eq!(queue("?limit=1").await, [high]);
+}

@@ -1,0 +1,143 @@
+//! Workers, the cluster's numbers, and what a task left behind.
+
+use super::*;
+use cloudai_core::testing::{cores, cores_and_gpus};
+use sha2::{Digest, Sha256};
+
+#[tokio::test]
+async fn a_worker_is_added_shown_and_taken_out() {
+    let fake = Fake::start().await;
+    let body = r#"{"id":"w1","address":"10.0.0.7:50052"}"#;
+    let answer = fake.post("/api/v1/workers", body).await;
+    assert_eq!((answer.status.as_u16(), &answer.headers["location"]), (201, &"/api/v1/workers/w1".parse().unwrap()));
+    let worker: dto::Worker = answer.json();
+    assert_eq!((worker.status.as_str(), worker.address.as_deref()), ("registered", Some("10.0.0.7:50052")));
+    assert_eq!(fake.post("/api/v1/workers", body).await.status, 200);
+    assert_eq!(fake.get("/api/v1/workers").await.json::<dto::List<dto::Worker>>().items.len(), 1);
+    let remove = || json(Method::DELETE, "/api/v1/workers/w1", "");
+    let answer = fake.ask(remove()).await;
+    assert_eq!((answer.status.as_u16(), answer.body.len()), (204, 0));
+    fake.ask(remove()).await.refused(404, "not_found");
+    fake.get("/api/v1/workers/w1").await.refused(404, "not_found");
+}
+
+#[tokio::test]
+async fn a_worker_that_holds_attempts_is_taken_out_by_force_only() {
+    let fake = Fake::start().await;
+    let id = fake.task().await;
+    fake.cluster(|cluster| {
+        cluster.worker("w1", cores_and_gpus(4, 1));
+        cluster.place(id, "w1");
+    })
+    .await;
+    let worker: dto::Worker = fake.get("/api/v1/workers/w1").await.json();
+    assert_eq!((worker.status.as_str(), worker.tasks, worker.gpus[0].model.as_str()), ("active", 1, "a100"));
+    assert_eq!((worker.allocated.cpu_cores, worker.available.cpu_cores, worker.capacity.cpu_cores), (1.0, 3.0, 4.0));
+    assert_eq!((worker.available.gpu_cores, worker.capacity.memory_gb), (1.0, 8.0));
+    let answer = fake.ask(json(Method::DELETE, "/api/v1/workers/w1", "")).await;
+    answer.refused(409, "conflict");
+    assert_eq!(answer.problem().next.unwrap(), "cloudai worker remove w1 --force");
+    assert_eq!(fake.ask(json(Method::DELETE, "/api/v1/workers/w1?force=true", "")).await.status, 204);
+    assert_eq!(fake.get(&format!("/api/v1/tasks/{id}")).await.json::<dto::Task>().status, "queued");
+}
+
+#[tokio::test]
+async fn the_token_is_what_a_worker_shows_to_join() {
+    let fake = Fake::start().await;
+    assert_eq!(fake.get("/api/v1/workers/token").await.json::<dto::JoinToken>().join_token, "cai1-0-token");
+}
+
+#[tokio::test]
+async fn the_cluster_counts_and_sums() {
+    let fake = Fake::start().await;
+    let (placed, _) = (fake.task().await, fake.task().await);
+    fake.cluster(|cluster| {
+        cluster.worker("w1", cores(4));
+        cluster.place(placed, "w1");
+    })
+    .await;
+    fake.post("/api/v1/workers", r#"{"id":"w2"}"#).await;
+    let cluster: dto::Cluster = fake.get("/api/v1/cluster").await.json();
+    assert_eq!(
+        (cluster.cluster.as_str(), cluster.strategy.as_str(), cluster.store.as_str()),
+        ("the-cluster", "greedy", "ok")
+    );
+    assert_eq!((cluster.workers.total, cluster.workers.active), (2, 1));
+    assert_eq!((cluster.capacity.cpu_cores, cluster.allocated.cpu_cores), (4.0, 1.0));
+    let counts = BTreeMap::from(
+        [("queued", 1), ("pending", 1), ("running", 0), ("completed", 0), ("failed", 0), ("cancelled", 0)]
+            .map(|(word, count)| (word.to_owned(), count)),
+    );
+    assert_eq!(cluster.tasks, counts);
+}
+
+async fn with_files(fake: &Fake, files: &[(&str, &[u8])]) -> TaskId {
+    let id = fake.task().await;
+    let attempt = fake
+        .cluster(|cluster| {
+            cluster.worker("w1", cores(4));
+            cluster.place(id, "w1")
+        })
+        .await;
+    let answer = fake.get(&format!("/api/v1/tasks/{id}/files")).await;
+    assert!(answer.refused(404, "not_found").contains("is pending: its files are there once it has ended"));
+    let mut outputs = Vec::new();
+    for (path, data) in files {
+        let (size, sha256) = (data.len() as u64, hex::encode(Sha256::digest(data)));
+        let bulk = fake.handle.logs().bulk();
+        bulk.append_file(attempt, path, 0, Bytes::copy_from_slice(data)).await.unwrap();
+        bulk.finish_file(attempt, path, size, &sha256).await.unwrap();
+        outputs.push(OutputFile { path: (*path).into(), size, sha256 });
+    }
+    fake.end(attempt, 0, outputs).await;
+    id
+}
+
+#[tokio::test]
+async fn the_files_of_a_task_are_listed_and_downloaded_as_they_were() {
+    let fake = Fake::start().await;
+    let large = vec![7u8; 300_000];
+    let id = with_files(&fake, &[("plots/a b.svg", b"<svg/>"), ("result.bin", &large)]).await;
+    let list: dto::List<dto::File> = fake.get(&format!("/api/v1/tasks/{id}/files")).await.json();
+    assert_eq!(list.items.iter().map(|file| file.path.as_str()).collect::<Vec<_>>(), ["plots/a b.svg", "result.bin"]);
+    let answer = fake.get(&format!("/api/v1/tasks/{id}/files/result.bin")).await;
+    assert_eq!(
+        (answer.status.as_u16(), answer.body.len(), &answer.headers["content-length"]),
+        (200, 300_000, &"300000".parse().unwrap())
+    );
+    assert_eq!(answer.headers["etag"], format!("\"{}\"", list.items[1].sha256));
+    let answer = fake.get(&format!("/api/v1/tasks/{id}/files/plots/a%20b.svg")).await;
+    assert_eq!(answer.body, "<svg/>".as_bytes());
+    assert_eq!(answer.headers["content-disposition"], "attachment; filename=\"a b.svg\"");
+    let path = format!("/api/v1/tasks/{id}/files/result.bin");
+    let known = Request::get(path).header("if-none-match", &answer.headers["etag"]).body(Body::empty()).unwrap();
+    assert_eq!(fake.ask(known).await.status, 200, "another file's tag");
+}
+
+#[tokio::test]
+async fn a_file_that_the_client_has_is_not_sent_again() {
+    let fake = Fake::start().await;
+    let id = with_files(&fake, &[("a", b"x")]).await;
+    let path = format!("/api/v1/tasks/{id}/files/a");
+    let etag = fake.get(&path).await.headers["etag"].clone();
+    let answer = fake.ask(Request::get(path).header("if-none-match", etag).body(Body::empty()).unwrap()).await;
+    assert_eq!((answer.status.as_u16(), answer.body.len()), (304, 0));
+}
+
+#[tokio::test]
+async fn a_path_that_is_no_file_of_the_task_is_refused() {
+    let fake = Fake::start().await;
+    let id = with_files(&fake, &[("a", b"x")]).await;
+    for (path, status) in [
+        ("b", 404),
+        ("%2e%2e/a", 400),
+        ("..%2f..%2fetc%2fpasswd", 400),
+        ("x/../a", 400),
+        ("a%00", 404),
+        ("%2fa", 400),
+        ("a/", 400),
+    ] {
+        let problem = fake.get(&format!("/api/v1/tasks/{id}/files/{path}")).await.problem();
+        assert_eq!(problem.status, status, "{path}");
+    }
+}

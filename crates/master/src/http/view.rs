@@ -1,0 +1,229 @@
+//! From records to the JSON of `dto.rs`: words, units and times as people read them.
+
+use super::dto;
+use crate::heartbeats::Heard;
+use crate::model::{SeenTask, SeenWorker};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use cloudai_core::resources::{Allocation, Capacity, Demand, Free, GIB, Kind, WHOLE};
+use cloudai_core::state::Status;
+use cloudai_core::task::{AttemptRecord, TaskRecord};
+use cloudai_core::time::Timestamp;
+use cloudai_store::bulk::{LogRecord, LogStream};
+
+/// A time as ISO 8601 in UTC with milliseconds.
+pub(super) fn time(at: Timestamp) -> String {
+    let stamp = i64::try_from(at.as_millis()).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+    format!("{:.3}", stamp.unwrap_or(jiff::Timestamp::MAX))
+}
+
+/// A task of a list.
+pub(super) fn task(seen: &SeenTask) -> dto::Task {
+    let record = &*seen.record;
+    let end = record.finished();
+    dto::Task {
+        id: record.id.to_string(),
+        name: record.spec.name.clone(),
+        image: record.spec.image.clone(),
+        user_id: record.owner.to_string(),
+        job_id: record.job.map(|job| job.to_string()),
+        status: record.status().word().into(),
+        phase: seen.phase.map(|phase| phase.word().into()),
+        reason: record.reason().map(|reason| reason.word().into()),
+        message: seen.message.clone(),
+        attempt: record.number(),
+        exit_code: end.and_then(|end| end.exit_code),
+        oom_killed: end.is_some_and(|end| end.oom_killed),
+        warnings: end.map(|end| end.warnings.iter().map(|word| word.word().into()).collect()).unwrap_or_default(),
+        worker_id: record.worker().map(ToString::to_string),
+        priority: record.spec.priority,
+        resources: demand(&record.spec.demand),
+        labels: record.spec.labels.clone(),
+        created_at: time(record.created_at),
+        started_at: record.started_at.map(time),
+        finished_at: record.finished_at.map(time),
+        version: record.version,
+        attempts: record.attempts.iter().map(attempt).collect(),
+        spec: None,
+    }
+}
+
+/// A task with the document that it was submitted as.
+pub(super) fn whole_task(seen: &SeenTask) -> dto::Task {
+    dto::Task { spec: serde_json::to_value(seen.record.spec.to_value()).ok(), ..task(seen) }
+}
+
+fn attempt(record: &AttemptRecord) -> dto::Attempt {
+    let end = record.end.as_ref();
+    let status = match end {
+        Some(end) => end.status,
+        None if record.started_at.is_some() => Status::Running,
+        None => Status::Pending,
+    };
+    dto::Attempt {
+        attempt: record.number,
+        worker_id: record.worker.to_string(),
+        status: status.word().into(),
+        reason: end.and_then(|end| end.reason).map(|reason| reason.word().into()),
+        message: end.map(|end| end.message.clone()).unwrap_or_default(),
+        exit_code: end.and_then(|end| end.exit_code),
+        accepted: end.is_some_and(|end| end.accepted),
+        assigned_at: time(record.assigned_at),
+        started_at: record.started_at.map(time),
+        ended_at: record.ended_at.map(time),
+        log_records: end.map_or(0, |end| end.log.records),
+        log_bytes: end.map_or(0, |end| end.log.bytes),
+    }
+}
+
+/// Where a followed task stands.
+pub(super) fn log_state(seen: &SeenTask) -> dto::LogState {
+    let record: &TaskRecord = &seen.record;
+    dto::LogState {
+        status: record.status().word().into(),
+        phase: seen.phase.map(|phase| phase.word().into()),
+        reason: record.reason().map(|reason| reason.word().into()),
+        message: seen.message.clone(),
+        attempt: record.number(),
+        worker_id: record.worker().map(ToString::to_string),
+        exit_code: record.finished().and_then(|end| end.exit_code),
+    }
+}
+
+/// A record of a log; its bytes as text where they are UTF-8.
+pub(super) fn log_entry(attempt: u32, number: u64, record: &LogRecord) -> dto::LogEntry {
+    let text = std::str::from_utf8(&record.data).ok();
+    let time = jiff::Timestamp::from_nanosecond(i128::from(record.time_ns)).unwrap_or(jiff::Timestamp::MAX);
+    dto::LogEntry {
+        attempt,
+        n: number,
+        time: format!("{time:.9}"),
+        stream: stream_word(record.stream).into(),
+        text: text.map(ToOwned::to_owned),
+        base64: text.is_none().then(|| STANDARD.encode(&record.data)),
+    }
+}
+
+/// The word for a stream.
+pub(super) const fn stream_word(stream: LogStream) -> &'static str {
+    match stream {
+        LogStream::Stdout => "stdout",
+        LogStream::Stderr => "stderr",
+    }
+}
+
+/// A worker; `heard` is younger than what the store knows.
+pub(super) fn worker(seen: &SeenWorker, heard: Option<&Heard>) -> dto::Worker {
+    let record = &*seen.record;
+    let gpu = |gpu: &cloudai_core::resources::Gpu| dto::Gpu { id: gpu.id.to_string(), model: gpu.model.to_string() };
+    dto::Worker {
+        id: record.id.to_string(),
+        status: record.status.word().into(),
+        address: record.address.clone(),
+        capacity: capacity(&record.capacity),
+        allocated: held(seen.held.iter().map(|(_, allocation)| allocation)),
+        available: free(&seen.free),
+        gpus: record.capacity.gpus.iter().map(gpu).collect(),
+        tasks: seen.held.len(),
+        labels: record.labels.clone(),
+        version: record.about.version.clone(),
+        executor: record.about.executor.clone(),
+        engine: record.about.engine.clone(),
+        last_seen: last_heard(seen, heard).map(time),
+        registered_at: time(record.registered_at),
+    }
+}
+
+/// When a worker was last heard.
+pub(super) fn last_heard(seen: &SeenWorker, heard: Option<&Heard>) -> Option<Timestamp> {
+    heard.map(|heard| heard.at).max(seen.record.last_seen).max(seen.record.connected_at)
+}
+
+/// What a task asks for.
+fn demand(demand: &Demand) -> dto::Resources {
+    resources(demand.cpu_milli, demand.memory, demand.storage, demand.gpu_milli)
+}
+
+/// What a worker offers.
+pub(super) fn capacity(capacity: &Capacity) -> dto::Resources {
+    resources(capacity.cpu_milli, capacity.memory, capacity.storage, capacity.amount(Kind::Gpu))
+}
+
+fn free(free: &Free) -> dto::Resources {
+    resources(free.amount(Kind::Cpu), free.amount(Kind::Memory), free.amount(Kind::Storage), free.amount(Kind::Gpu))
+}
+
+/// The sum of allocations.
+pub(super) fn held<'a>(allocations: impl IntoIterator<Item = &'a Allocation>) -> dto::Resources {
+    let mut sum = [0u64; 4];
+    for allocation in allocations {
+        for (sum, kind) in sum.iter_mut().zip([Kind::Cpu, Kind::Memory, Kind::Storage, Kind::Gpu]) {
+            *sum = sum.saturating_add(allocation.amount(kind));
+        }
+    }
+    resources(sum[0], sum[1], sum[2], sum[3])
+}
+
+/// The sum of capacities.
+pub(super) fn offered<'a>(capacities: impl IntoIterator<Item = &'a Capacity>) -> dto::Resources {
+    let mut sum = [0u64; 4];
+    for capacity in capacities {
+        for (sum, kind) in sum.iter_mut().zip([Kind::Cpu, Kind::Memory, Kind::Storage, Kind::Gpu]) {
+            *sum = sum.saturating_add(capacity.amount(kind));
+        }
+    }
+    resources(sum[0], sum[1], sum[2], sum[3])
+}
+
+fn resources(cpu_milli: u64, memory: u64, storage: u64, gpu_milli: u64) -> dto::Resources {
+    dto::Resources {
+        cpu_cores: part(cpu_milli, WHOLE),
+        memory_gb: part(memory, GIB),
+        storage_gb: part(storage, GIB),
+        gpu_cores: part(gpu_milli, WHOLE),
+    }
+}
+
+/// An integer amount in a larger unit.
+#[allow(clippy::cast_precision_loss, reason = "for people; no amount of a cluster reaches 2^53 bytes by itself")]
+pub(super) fn part(amount: u64, unit: u64) -> f64 {
+    amount as f64 / unit as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use cloudai_core::resources::MIB;
+
+    #[test]
+    fn times_are_utc_with_milliseconds() {
+        let rows = [(0, "1970-01-01T00:00:00.000Z"), (1_731_677_400_005, "2024-11-15T13:30:00.005Z")];
+        for (millis, text) in rows {
+            assert_eq!(time(Timestamp::from_millis(millis)), text);
+        }
+        assert!(time(Timestamp::from_millis(u64::MAX)).starts_with("9999-12-30"));
+    }
+
+    #[test]
+    fn amounts_are_shown_in_cores_and_gib() {
+        let all = resources(1500, GIB + 512 * MIB, 0, 250);
+        let expected = dto::Resources { cpu_cores: 1.5, memory_gb: 1.5, storage_gb: 0.0, gpu_cores: 0.25 };
+        assert_eq!(all, expected);
+    }
+
+    #[test]
+    fn a_log_record_is_text_where_it_is_utf8_and_base64_elsewhere() {
+        let record = |data: &'static [u8]| LogRecord {
+            time_ns: 1_500_000_007,
+            stream: LogStream::Stderr,
+            data: Bytes::from_static(data),
+        };
+        let entry = log_entry(2, 7, &record(b"caf\xc3\xa9\n"));
+        assert_eq!((entry.text.as_deref(), entry.base64), (Some("caf\u{e9}\n"), None));
+        assert_eq!((entry.attempt, entry.n, entry.stream.as_str()), (2, 7, "stderr"));
+        assert_eq!(entry.time, "1970-01-01T00:00:01.500000007Z");
+        let entry = log_entry(1, 0, &record(b"\xff\x00"));
+        assert_eq!((entry.text, entry.base64.as_deref()), (None, Some("/wA=")));
+    }
+}

@@ -1,0 +1,22 @@
+//! The master of CloudAI: accepts tasks, places them, keeps every result.
+//!
+//! Reading order: [`handle`] (the only way in), `mailbox`, `engine` (decide, commit, tell),
+//! [`model`] (what readers see), `placing` (the strategy's thread), [`delivery`], then the two
+//! edges `grpc` and [`http`]. Protobuf types are known in `grpc` alone, JSON in `http` alone.
+
+pub mod clock;
+pub mod delivery;
+mod engine;
+mod grpc;
+pub mod handle;
+pub mod heartbeats;
+pub mod http;
+pub mod logs;
+mod mailbox;
+pub mod model;
+mod placing;
+pub mod principal;
+mod serve;
+
+pub use mailbox::AskError;
+pub use serve::{BindError, Config, Master, RunError};

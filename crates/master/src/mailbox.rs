@@ -1,0 +1,119 @@
+//! The two ways into the engine: workers' reports first, users second and bounded each.
+
+use cloudai_core::event::{Answer, Event, Rejected};
+use cloudai_core::ids::UserId;
+use cloudai_store::StoreError;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+
+/// A batch's worth of reports. A worker whose report finds no room keeps it and repeats it.
+const REPORTS: usize = 4096;
+/// A batch's worth of users' wishes; beyond that callers are told to retry.
+const USERS: usize = 4096;
+/// What one user may have under way: a quarter, so that no one shuts the others out.
+const PER_USER: usize = USERS / 4;
+
+/// Why an event was not carried out.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum AskError {
+    /// The core refused it; nothing has changed.
+    #[error(transparent)]
+    Rejected(#[from] Rejected),
+    /// The store does not answer, or too much is under way: try again after a while.
+    #[error("{0}")]
+    Unavailable(&'static str),
+    /// The store could not be read.
+    #[error(transparent)]
+    Store(Arc<StoreError>),
+    /// The master is stopping.
+    #[error("the master is stopping")]
+    Stopped,
+    /// A fault of the master's own.
+    #[error("internal error: {0}")]
+    Internal(String),
+}
+
+impl AskError {
+    /// An answer that does not belong to the question.
+    pub(crate) fn unexpected(answer: &Answer) -> Self {
+        Self::Internal(format!("unexpected answer {answer:?}"))
+    }
+}
+
+/// An event with the one who waits for its answer.
+#[derive(Debug)]
+pub(crate) struct Ask {
+    pub(crate) event: Event,
+    pub(crate) reply: oneshot::Sender<Result<Answer, AskError>>,
+}
+
+/// What the store is like, as the engine sees it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct StoreHealth {
+    /// What went wrong last; none while commits go through.
+    pub(crate) trouble: Option<String>,
+}
+
+/// The senders' side.
+#[derive(Debug)]
+pub(crate) struct Mailboxes {
+    reports: mpsc::Sender<Ask>,
+    users: mpsc::Sender<Ask>,
+    per_user: Mutex<BTreeMap<UserId, Arc<Semaphore>>>,
+    health: watch::Receiver<StoreHealth>,
+}
+
+/// The engine's side.
+#[derive(Debug)]
+pub(crate) struct Inbox {
+    pub(crate) reports: mpsc::Receiver<Ask>,
+    pub(crate) users: mpsc::Receiver<Ask>,
+    pub(crate) health: watch::Sender<StoreHealth>,
+}
+
+/// Makes both sides.
+pub(crate) fn mailboxes() -> (Mailboxes, Inbox) {
+    let (reports, reports_in) = mpsc::channel(REPORTS);
+    let (users, users_in) = mpsc::channel(USERS);
+    let (health_in, health) = watch::channel(StoreHealth::default());
+    let boxes = Mailboxes { reports, users, per_user: Mutex::default(), health };
+    (boxes, Inbox { reports: reports_in, users: users_in, health: health_in })
+}
+
+impl Mailboxes {
+    /// Puts a user's event to the engine; returns once its changes are on disk.
+    pub(crate) async fn ask_as_user(&self, user: &UserId, event: Event) -> Result<Answer, AskError> {
+        if self.health.borrow().trouble.is_some() {
+            return Err(AskError::Unavailable("the store does not answer: nothing was changed, try again in 5 s"));
+        }
+        let share = self.share(user);
+        let _permit = share
+            .try_acquire()
+            .map_err(|_| AskError::Unavailable("too many of your requests are under way: try again in 1 s"))?;
+        let room = self.users.try_reserve().map_err(|error| match error {
+            mpsc::error::TrySendError::Full(()) => AskError::Unavailable("the master is busy: try again in 1 s"),
+            mpsc::error::TrySendError::Closed(()) => AskError::Stopped,
+        })?;
+        let (reply, answer) = oneshot::channel();
+        room.send(Ask { event, reply });
+        answer.await.map_err(|_| AskError::Stopped)?
+    }
+
+    /// Puts a worker's or the placing thread's event to the engine, waiting for room.
+    pub(crate) async fn report(&self, event: Event) -> Result<Answer, AskError> {
+        let (reply, answer) = oneshot::channel();
+        self.reports.send(Ask { event, reply }).await.map_err(|_| AskError::Stopped)?;
+        answer.await.map_err(|_| AskError::Stopped)?
+    }
+
+    pub(crate) fn store_state(&self) -> String {
+        self.health.borrow().trouble.clone().unwrap_or_else(|| "ok".into())
+    }
+
+    fn share(&self, user: &UserId) -> Arc<Semaphore> {
+        let mut shares = self.per_user.lock().unwrap_or_else(PoisonError::into_inner);
+        shares.retain(|_, share| Arc::strong_count(share) > 1);
+        Arc::clone(shares.entry(user.clone()).or_insert_with(|| Arc::new(Semaphore::new(PER_USER))))
+    }
+}

@@ -1,0 +1,148 @@
+//! The REST API of a whole master over a socket, as any client in any language sees it.
+
+use cloudai_core::timing::Timing;
+use cloudai_master::http::dto;
+use cloudai_master::{Config, Master, RunError};
+use cloudai_store::bulk::local::LocalBulk;
+use cloudai_store::memory::MemoryStore;
+use serde::de::DeserializeOwned;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio_util::sync::CancellationToken;
+
+/// A master of its own on free ports.
+struct Running {
+    http: SocketAddr,
+    stop: CancellationToken,
+    ended: JoinHandle<Result<(), RunError>>,
+    _dir: TempDir,
+}
+
+impl Running {
+    async fn start() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let master = Master::bind(Config {
+            grpc: any,
+            http: any,
+            store: Arc::new(MemoryStore::new()),
+            bulk: Arc::new(LocalBulk::open(dir.path()).unwrap()),
+            strategy: "greedy".into(),
+            timing: Timing::default(),
+        });
+        let master = master.await.unwrap();
+        let (http, stop) = (master.http_address(), CancellationToken::new());
+        let ended = tokio::spawn(master.run(stop.clone()));
+        Self { http, stop, ended, _dir: dir }
+    }
+
+    async fn stop(self) {
+        self.stop.cancel();
+        let ended = tokio::time::timeout(Duration::from_secs(20), self.ended).await;
+        ended.expect("the master did not stop").unwrap().unwrap();
+    }
+}
+
+/// One request on a connection of its own.
+async fn ask(http: SocketAddr, method: &str, path: &str, headers: &str, body: &str) -> Answer {
+    let mut stream = TcpStream::connect(http).await.unwrap();
+    let length = body.len();
+    let head = format!(
+        "{method} {path} HTTP/1.1\r\nHost: {http}\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n"
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream.write_all(body.as_bytes()).await.unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).await.unwrap();
+    let (head, body) = text.split_once("\r\n\r\n").unwrap();
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    Answer { status, head: head.to_ascii_lowercase(), body: body.to_owned() }
+}
+
+#[derive(Debug)]
+struct Answer {
+    status: u16,
+    head: String,
+    body: String,
+}
+
+impl Answer {
+    fn json<T: DeserializeOwned>(&self) -> T {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+}
+
+const JSON: &str = "Content-Type: application/json\r\n";
+
+#[tokio::test]
+async fn a_task_lives_from_its_submission_to_its_cancel() {
+    let master = Running::start().await;
+    let submit = async || {
+        ask(master.http, "POST", "/api/v1/tasks", &format!("{JSON}Idempotency-Key: k\r\n"), r#"{"image":"busybox"}"#)
+            .await
+    };
+    let first = submit().await;
+    assert_eq!(first.status, 201, "{first:?}");
+    let task: dto::Task = first.json();
+    let path = format!("/api/v1/tasks/{}", task.id);
+    assert!(first.head.contains(&format!("location: {}", path.to_ascii_lowercase())));
+    let seen: dto::Task = ask(master.http, "GET", &path, "", "").await.json();
+    assert_eq!((seen.status.as_str(), seen.phase.as_deref()), ("queued", Some("waiting_capacity")));
+    assert!(seen.message.contains("cloudai worker start"), "{}", seen.message);
+    assert_eq!(ask(master.http, "POST", &format!("{path}/cancel"), "", "").await.status, 202);
+    let ended: dto::Task = ask(master.http, "GET", &format!("{path}?wait_s=10"), "", "").await.json();
+    assert_eq!((ended.status.as_str(), ended.reason.as_deref()), ("cancelled", Some("user")));
+    // The key outlives the task.
+    let again = submit().await;
+    assert_eq!((again.status, again.json::<dto::Task>().id), (200, task.id));
+    let logs = ask(master.http, "GET", &format!("{path}/logs?follow=true"), "", "").await;
+    assert!(logs.body.contains(r#"{"end":{"status":"cancelled""#), "{logs:?}");
+    master.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_key_sent_by_many_at_once_makes_one_task() {
+    let master = Running::start().await;
+    let http = master.http;
+    let mut clients = JoinSet::new();
+    for _ in 0..32 {
+        let headers = format!("{JSON}Idempotency-Key: same\r\n");
+        clients.spawn(async move { ask(http, "POST", "/api/v1/tasks", &headers, r#"{"image":"busybox"}"#).await });
+    }
+    let answers = clients.join_all().await;
+    assert_eq!(answers.iter().filter(|answer| answer.status == 201).count(), 1);
+    assert_eq!(answers.iter().filter(|answer| answer.status == 200).count(), 31);
+    let list: dto::List<dto::Task> = ask(http, "GET", "/api/v1/tasks", "", "").await.json();
+    assert_eq!(list.items.len(), 1);
+    master.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_no_request_of_ours_is_answered_and_the_master_goes_on() {
+    let master = Running::start().await;
+    let too_large = format!("{JSON}X-Big: 1\r\n");
+    let body = format!("[{}", "1,".repeat(1 << 20));
+    for (method, path, headers, body, status) in [
+        ("GET", "/nowhere", "", "", 404),
+        ("PATCH", "/api/v1/cluster", "", "", 405),
+        ("POST", "/api/v1/tasks", JSON, "{", 400),
+        ("POST", "/api/v1/tasks", "", "{}", 415),
+        ("POST", "/api/v1/workers", too_large.as_str(), body.get(..70_000).unwrap(), 413),
+        ("GET", "/api/v1/tasks?limit=x", "", "", 400),
+        ("GET", "/livez", "", "", 200),
+    ] {
+        let answer = ask(master.http, method, path, headers, body).await;
+        assert_eq!(answer.status, status, "{method} {path}: {answer:?}");
+        assert!(answer.head.contains("x-request-id: "), "{answer:?}");
+        if status != 200 {
+            assert!(answer.head.contains("content-type: application/problem+json"), "{answer:?}");
+            assert_eq!(answer.json::<dto::Problem>().status, status);
+        }
+    }
+    master.stop().await;
+}

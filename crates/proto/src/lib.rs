@@ -1,0 +1,14 @@
+//! The wire of CloudAI: protobuf messages and gRPC services, generated from `proto/`.
+//!
+//! The generated files are committed, so that nobody needs a protobuf compiler; `make proto`
+//! makes them anew and a test fails when they are not current.
+
+/// Package `cloudai.v1`.
+#[allow(missing_docs, clippy::all, reason = "generated")]
+#[rustfmt::skip]
+pub mod v1 {
+    include!("gen/cloudai.v1.rs");
+}
+
+/// The newest version of the protocol between master and workers.
+pub const PROTOCOL: u32 = 1;

@@ -1,0 +1,117 @@
+//! Simulated users: they submit, submit again under the same key when no answer came, cancel, and
+//! cancel again.
+
+use crate::context::{Context, What};
+use crate::network::{Message, Reply, Request};
+use crate::workload::Arrival;
+use cloudai_core::ids::TaskId;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// How long a user waits for an answer.
+const PATIENCE: u64 = 4000;
+
+/// What a user does at a set time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum ClientEvent {
+    Submit(usize),
+    Cancel(TaskId),
+    /// Cancels although it was answered before.
+    CancelAgain(TaskId),
+}
+
+/// All users.
+#[derive(Debug)]
+pub(crate) struct Client {
+    arrivals: Vec<Arrival>,
+    /// What became of each submission.
+    fates: Vec<Fate>,
+    /// Wishes to cancel, and whether they were answered.
+    cancels: BTreeMap<TaskId, bool>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    Planned,
+    Sent,
+    Answered(TaskId),
+    /// Refused, or sent without a key and never answered.
+    Dropped,
+}
+
+impl Client {
+    pub(crate) fn new(context: &mut Context, arrivals: Vec<Arrival>) -> Self {
+        for (index, arrival) in arrivals.iter().enumerate() {
+            context.after(arrival.at, What::Client(ClientEvent::Submit(index)));
+        }
+        let fates = vec![Fate::Planned; arrivals.len()];
+        Self { arrivals, fates, cancels: BTreeMap::new() }
+    }
+
+    /// Whether every submission and every wish to cancel has its answer.
+    pub(crate) fn is_done(&self) -> bool {
+        let settled = |fate: &Fate| matches!(fate, Fate::Answered(_) | Fate::Dropped);
+        self.fates.iter().all(settled) && self.cancels.values().all(|answered| *answered)
+    }
+
+    pub(crate) fn handle(&mut self, context: &mut Context, event: ClientEvent) {
+        match event {
+            ClientEvent::Submit(index) => self.submit(context, index),
+            ClientEvent::Cancel(task) => {
+                if !self.cancels.get(&task).copied().unwrap_or(false) {
+                    self.cancels.insert(task, false);
+                    context.send(Message::ToMaster(Request::Cancel { task }));
+                    context.after(PATIENCE, What::Client(ClientEvent::Cancel(task)));
+                }
+            }
+            ClientEvent::CancelAgain(task) => context.send(Message::ToMaster(Request::Cancel { task })),
+        }
+    }
+
+    fn submit(&mut self, context: &mut Context, index: usize) {
+        let spec = &self.arrivals[index].spec;
+        let keyed = spec.idempotency_key.is_some();
+        match self.fates[index] {
+            Fate::Answered(_) | Fate::Dropped => return,
+            // Nobody can tell whether it was taken: without a key it is not sent again.
+            Fate::Sent if !keyed => {
+                self.fates[index] = Fate::Dropped;
+                return;
+            }
+            Fate::Planned | Fate::Sent => self.fates[index] = Fate::Sent,
+        }
+        let spec = Arc::clone(spec);
+        context.send(Message::ToMaster(Request::Submit { submission: index, spec }));
+        context.after(PATIENCE, What::Client(ClientEvent::Submit(index)));
+    }
+
+    pub(crate) fn receive(&mut self, context: &mut Context, reply: Reply) {
+        match reply {
+            Reply::Submitted { submission, task } => self.submitted(context, submission, task),
+            Reply::Refused { submission } => self.fates[submission] = Fate::Dropped,
+            Reply::Cancelled { task } => {
+                let fresh = self.cancels.insert(task, true) == Some(false);
+                if fresh && context.rng.chance(300) {
+                    let wait = context.rng.below(60_000);
+                    context.after(wait, What::Client(ClientEvent::CancelAgain(task)));
+                }
+            }
+        }
+    }
+
+    fn submitted(&mut self, context: &mut Context, submission: usize, task: TaskId) {
+        let arrival = &self.arrivals[submission];
+        if let Fate::Answered(earlier) = self.fates[submission]
+            && earlier != task
+            && arrival.spec.idempotency_key.is_some()
+        {
+            context.check.fail(format!("3.3.1: one idempotency key was answered with {earlier} and {task}"));
+        }
+        if self.fates[submission] != Fate::Answered(task) {
+            self.fates[submission] = Fate::Answered(task);
+            if let Some(wait) = arrival.cancel_after {
+                context.after(wait, What::Client(ClientEvent::Cancel(task)));
+            }
+        }
+    }
+}

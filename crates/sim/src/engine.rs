@@ -1,0 +1,326 @@
+//! The simulated host: containers that outlive the worker's process, and the executor that this
+//! process has on them.
+//!
+//! It keeps the contract of the worker's executors: with `resume` a container that is there is
+//! taken over wherever it stands, one that is not there has vanished; one that ran before is never
+//! started again, by whatever way it is asked for.
+
+use crate::context::{Context, Short, What, say};
+use crate::worker::WorkerEvent;
+use crate::workload::Program;
+use cloudai_core::effect::StartOrder;
+use cloudai_core::ids::Attempt;
+use cloudai_core::task::{Cause, LogEnd, Outcome, Step};
+use cloudai_core::time::Timestamp;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What happens on a host.
+#[derive(Clone, Debug)]
+pub(crate) enum EngineEvent {
+    /// The executor's next step.
+    Next { life: u32, attempt: Attempt, phase: Phase },
+    /// A program ends by itself or by SIGTERM.
+    Exit { boot: u32, attempt: Attempt, signalled: bool },
+    /// The executor kills: a grace or the run time is over.
+    Kill { life: u32, attempt: Attempt, cause: Cause },
+    /// Log and files are kept.
+    Done { life: u32, attempt: Attempt, outcome: Arc<Outcome> },
+}
+
+/// What an agent hears of its executor.
+#[derive(Clone, Debug)]
+pub(crate) enum Heard {
+    Step(Attempt, Step),
+    Ended(Attempt, Arc<Outcome>),
+}
+
+/// How far an executor is with an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    Pulling,
+    Creating,
+    Watching,
+    /// The outcome is known; its log is being kept.
+    Ending,
+}
+
+#[derive(Debug)]
+struct Container {
+    order: Arc<StartOrder>,
+    state: State,
+    /// Sent SIGTERM: what ends it now is a signal.
+    signalled: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Created,
+    Running {
+        since: Timestamp,
+    },
+    Exited {
+        code: i32,
+        run: Duration,
+    },
+    /// Died with its host.
+    Lost,
+}
+
+#[derive(Debug)]
+struct Job {
+    order: Arc<StartOrder>,
+    phase: Phase,
+    stop: Option<(Timestamp, Cause)>,
+}
+
+/// One host.
+#[derive(Debug)]
+pub(crate) struct Engine {
+    worker: usize,
+    boot: u32,
+    life: u32,
+    containers: BTreeMap<Attempt, Container>,
+    jobs: BTreeMap<Attempt, Job>,
+}
+
+impl Engine {
+    pub(crate) const fn new(worker: usize) -> Self {
+        Self { worker, boot: 0, life: 0, containers: BTreeMap::new(), jobs: BTreeMap::new() }
+    }
+
+    /// The worker's process ended or begins: its executor knows nothing.
+    pub(crate) fn begin_life(&mut self, life: u32) {
+        self.life = life;
+        self.jobs.clear();
+    }
+
+    /// The host restarts: nothing runs any more.
+    pub(crate) fn reboot(&mut self, context: &mut Context) {
+        self.boot += 1;
+        for (attempt, container) in &mut self.containers {
+            if matches!(container.state, State::Running { .. }) {
+                container.state = State::Lost;
+                context.check.container_ended(context.now, *attempt, None);
+            }
+        }
+    }
+
+    fn later(&self, context: &mut Context, millis: u64, event: EngineEvent) {
+        context.after(millis, What::Worker(self.worker, WorkerEvent::Engine(event)));
+    }
+
+    pub(crate) fn launch(&mut self, context: &mut Context, order: Arc<StartOrder>, resume: bool) -> Vec<Heard> {
+        let (attempt, life) = (order.attempt, self.life);
+        let there = self.containers.get(&attempt).map(|container| container.state);
+        let phase = match there {
+            Some(State::Created) => Phase::Creating,
+            Some(State::Running { .. }) => Phase::Watching,
+            Some(State::Exited { .. } | State::Lost) => Phase::Ending,
+            None if resume => Phase::Ending,
+            None => Phase::Pulling,
+        };
+        say!(
+            context,
+            "w{} launches {}#{} resume {resume}: {there:?}",
+            self.worker,
+            Short(attempt.task),
+            attempt.number
+        );
+        self.jobs.insert(attempt, Job { order, phase, stop: None });
+        match phase {
+            Phase::Pulling => {
+                let wait = context.rng.between(context.plan.pull);
+                self.later(context, wait, EngineEvent::Next { life, attempt, phase });
+                vec![Heard::Step(attempt, Step::Pulling)]
+            }
+            Phase::Creating => {
+                let wait = context.rng.between(context.plan.step);
+                self.later(context, wait, EngineEvent::Next { life, attempt, phase });
+                vec![Heard::Step(attempt, Step::Starting)]
+            }
+            Phase::Watching => {
+                self.watch(context, attempt);
+                vec![Heard::Step(attempt, Step::Running)]
+            }
+            Phase::Ending => {
+                let outcome = self.outcome_of(attempt);
+                self.end(context, attempt, outcome);
+                Vec::new()
+            }
+        }
+    }
+
+    /// Limits the run time of a container that runs, from its start.
+    fn watch(&self, context: &mut Context, attempt: Attempt) {
+        let Some(container) = self.containers.get(&attempt) else { return };
+        if let (State::Running { since }, Some(run)) = (container.state, container.order.spec.limits.run) {
+            let left = (since + run).since(context.now);
+            let kill = EngineEvent::Kill { life: self.life, attempt, cause: Cause::TimedOut };
+            self.later(context, cloudai_core::time::millis(left), kill);
+        }
+    }
+
+    /// SIGTERM now, SIGKILL after the grace; less grace replaces more.
+    pub(crate) fn halt(&mut self, context: &mut Context, attempt: Attempt, grace: Duration, cause: Cause) {
+        let Some(job) = self.jobs.get_mut(&attempt) else { return };
+        let deadline = context.now + grace;
+        match job.phase {
+            Phase::Ending => {}
+            Phase::Pulling | Phase::Creating => {
+                if let Some(container) = self.containers.get_mut(&attempt) {
+                    container.state = State::Lost;
+                }
+                self.end(context, attempt, Outcome::of(cause, "stopped before it ran"));
+            }
+            Phase::Watching if job.stop.is_some_and(|(at, _)| at <= deadline) => {}
+            Phase::Watching => {
+                job.stop = Some((deadline, cause));
+                let latency = context.rng.between((0, context.plan.step.1.min(200)));
+                let kill = EngineEvent::Kill { life: self.life, attempt, cause };
+                self.later(context, cloudai_core::time::millis(grace) + latency, kill);
+                self.terminate(context, attempt);
+            }
+        }
+    }
+
+    fn terminate(&mut self, context: &mut Context, attempt: Attempt) {
+        let Some(container) = self.containers.get_mut(&attempt) else { return };
+        if !container.signalled && !Program::of(&container.order.spec).ignores_term {
+            container.signalled = true;
+            let dies = context.rng.between((0, 4000));
+            let boot = self.boot;
+            self.later(context, dies, EngineEvent::Exit { boot, attempt, signalled: true });
+        }
+    }
+
+    pub(crate) fn remove(&mut self, attempt: Attempt) {
+        self.containers.remove(&attempt);
+    }
+
+    /// Whether a container runs here.
+    pub(crate) fn runs_anything(&self) -> bool {
+        self.containers.values().any(|container| matches!(container.state, State::Running { .. }))
+    }
+
+    pub(crate) fn handle(&mut self, context: &mut Context, event: EngineEvent) -> Vec<Heard> {
+        match event {
+            EngineEvent::Next { life, attempt, phase } => {
+                if life == self.life && self.jobs.get(&attempt).is_some_and(|job| job.phase == phase) {
+                    return self.next(context, attempt, phase);
+                }
+            }
+            EngineEvent::Exit { boot, attempt, signalled } => {
+                let here = self.containers.get(&attempt);
+                let ignores = here.is_some_and(|container| container.signalled && !signalled);
+                if boot == self.boot
+                    && !ignores
+                    && let Some(container) = here
+                {
+                    let code = if signalled { 143 } else { Program::of(&container.order.spec).exit_code };
+                    self.exited(context, attempt, code);
+                }
+            }
+            EngineEvent::Kill { life, attempt, cause } => self.kill(context, life, attempt, cause),
+            EngineEvent::Done { life, attempt, outcome } => {
+                if life == self.life && self.jobs.remove(&attempt).is_some() {
+                    return vec![Heard::Ended(attempt, outcome)];
+                }
+            }
+        }
+        Vec::new()
+    }
+
+    fn next(&mut self, context: &mut Context, attempt: Attempt, phase: Phase) -> Vec<Heard> {
+        let Some(job) = self.jobs.get_mut(&attempt) else { return Vec::new() };
+        let order = Arc::clone(&job.order);
+        if phase == Phase::Pulling {
+            if context.rng.chance(context.plan.pull_failure) {
+                self.end(context, attempt, Outcome::of(Cause::ImagePull, "the registry does not answer"));
+            } else if context.rng.chance(context.plan.engine_error) {
+                self.end(context, attempt, Outcome::of(Cause::EngineError, "the engine failed"));
+            } else {
+                job.phase = Phase::Creating;
+                self.containers.insert(attempt, Container { order, state: State::Created, signalled: false });
+                let wait = context.rng.between(context.plan.step);
+                self.later(context, wait, EngineEvent::Next { life: self.life, attempt, phase: Phase::Creating });
+                return vec![Heard::Step(attempt, Step::Starting)];
+            }
+            return Vec::new();
+        }
+        if Program::of(&order.spec).cannot_start {
+            if let Some(container) = self.containers.get_mut(&attempt) {
+                container.state = State::Lost;
+            }
+            self.end(context, attempt, Outcome::of(Cause::StartError, "no such program"));
+            return Vec::new();
+        }
+        job.phase = Phase::Watching;
+        self.run(context, attempt);
+        vec![Heard::Step(attempt, Step::Running)]
+    }
+
+    fn run(&mut self, context: &mut Context, attempt: Attempt) {
+        let Some(container) = self.containers.get_mut(&attempt) else { return };
+        container.state = State::Running { since: context.now };
+        let order = Arc::clone(&container.order);
+        say!(context, "w{} runs {}#{}", self.worker, Short(attempt.task), attempt.number);
+        context.check.container_started(context.now, self.worker, attempt, &order.allocation);
+        let ends = Program::of(&order.spec).duration;
+        self.later(context, ends, EngineEvent::Exit { boot: self.boot, attempt, signalled: false });
+        self.watch(context, attempt);
+    }
+
+    fn exited(&mut self, context: &mut Context, attempt: Attempt, code: i32) {
+        let Some(container) = self.containers.get_mut(&attempt) else { return };
+        let State::Running { since } = container.state else { return };
+        container.state = State::Exited { code, run: context.now.since(since) };
+        say!(context, "w{}: {}#{} exits with {code}", self.worker, Short(attempt.task), attempt.number);
+        context.check.container_ended(context.now, attempt, Some(code));
+        if self.jobs.contains_key(&attempt) {
+            let outcome = self.outcome_of(attempt);
+            self.end(context, attempt, outcome);
+        }
+    }
+
+    fn kill(&mut self, context: &mut Context, life: u32, attempt: Attempt, cause: Cause) {
+        if life != self.life {
+            return;
+        }
+        let Some(job) = self.jobs.get_mut(&attempt).filter(|job| job.phase == Phase::Watching) else { return };
+        match job.stop {
+            // The run time is over: first the polite way.
+            None if cause == Cause::TimedOut => {
+                let grace = job.order.spec.limits.kill_after;
+                self.halt(context, attempt, grace, cause);
+            }
+            Some((deadline, _)) if deadline <= context.now => self.exited(context, attempt, 137),
+            None | Some(_) => {}
+        }
+    }
+
+    /// What an executor says of a container that does not run: an end that was asked for has the
+    /// asker's cause unless the program was quicker.
+    fn outcome_of(&self, attempt: Attempt) -> Outcome {
+        let Some(State::Exited { code, run }) = self.containers.get(&attempt).map(|container| container.state) else {
+            return Outcome::of(Cause::Vanished, "its container is gone");
+        };
+        let stop = self.jobs.get(&attempt).and_then(|job| job.stop);
+        let (cause, exit_code) = match stop {
+            Some((_, cause)) if code == 143 || code == 137 => (cause, Some(code)),
+            Some(_) | None => (Cause::Exited, Some(code)),
+        };
+        let log = LogEnd { records: 1, bytes: 1, complete: true };
+        Outcome { exit_code, run: Some(run), log, ..Outcome::of(cause, "") }
+    }
+
+    fn end(&mut self, context: &mut Context, attempt: Attempt, outcome: Outcome) {
+        if let Some(job) = self.jobs.get_mut(&attempt) {
+            job.phase = Phase::Ending;
+            let wait = context.rng.between(context.plan.step);
+            let outcome = Arc::new(outcome);
+            self.later(context, wait, EngineEvent::Done { life: self.life, attempt, outcome });
+        }
+    }
+}

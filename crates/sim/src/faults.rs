@@ -1,0 +1,230 @@
+//! What goes wrong in a run, all of it drawn from the seed before the run begins.
+
+use crate::rng::Rng;
+use cloudai_core::timing::Timing;
+use std::time::Duration;
+
+/// One thing that happens at a set time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The master's process dies and comes back after so many milliseconds.
+    MasterCrash(u64),
+    /// The master stands still for so many milliseconds.
+    MasterPause(u64),
+    /// A worker's process dies; its containers live on.
+    WorkerCrash(usize, u64),
+    /// A worker's host restarts: process and containers die.
+    Reboot(usize, u64),
+    /// A worker leaves in good order and comes back.
+    Leave(usize, u64),
+    /// The end of all faults.
+    Heal,
+}
+
+/// A time in which some workers and the master do not hear each other.
+#[derive(Clone, Debug)]
+pub struct Window {
+    /// First millisecond.
+    pub from: u64,
+    /// First millisecond after it.
+    pub until: u64,
+    /// Which workers, by index.
+    pub workers: Vec<usize>,
+    /// Whether the master does not hear them.
+    pub to_master: bool,
+    /// Whether they do not hear the master.
+    pub to_worker: bool,
+}
+
+/// Everything that a run suffers. Rates are per mille, times in milliseconds from the start.
+#[derive(Clone, Debug)]
+pub struct FaultPlan {
+    /// After this nothing goes wrong any more.
+    pub horizon: u64,
+    /// The cluster's times.
+    pub timing: Timing,
+    /// Messages lost.
+    pub loss: u64,
+    /// Messages that arrive twice.
+    pub repeat: u64,
+    /// Messages that take as long as `slow_latency`.
+    pub slow: u64,
+    /// The way of a message.
+    pub latency: (u64, u64),
+    /// The way of a slow message.
+    pub slow_latency: (u64, u64),
+    /// A commit.
+    pub commit: (u64, u64),
+    /// Commits that take some seconds.
+    pub stall: u64,
+    /// A round of the strategy.
+    pub round: (u64, u64),
+    /// A pull.
+    pub pull: (u64, u64),
+    /// Every other step of an executor.
+    pub step: (u64, u64),
+    /// Batches of the master in which it crashes, at any of its steps.
+    pub master_crash: u64,
+    /// Effects of an agent before which its process crashes, per ten thousand.
+    pub worker_crash: u64,
+    /// Creations that fail by the engine's fault.
+    pub engine_error: u64,
+    /// Pulls that fail.
+    pub pull_failure: u64,
+    /// Rounds to which bad proposals are added.
+    pub hostile: u64,
+    /// Partitions.
+    pub windows: Vec<Window>,
+    /// What happens at set times.
+    pub events: Vec<(u64, Fault)>,
+}
+
+impl FaultPlan {
+    /// A world in which everything works and takes no time.
+    #[must_use]
+    pub fn none() -> Self {
+        Self {
+            horizon: 0,
+            timing: Timing::default(),
+            loss: 0,
+            repeat: 0,
+            slow: 0,
+            latency: (0, 0),
+            slow_latency: (0, 0),
+            commit: (0, 0),
+            stall: 0,
+            round: (0, 0),
+            pull: (0, 0),
+            step: (0, 0),
+            master_crash: 0,
+            worker_crash: 0,
+            engine_error: 0,
+            pull_failure: 0,
+            hostile: 0,
+            windows: Vec::new(),
+            events: Vec::new(),
+        }
+    }
+
+    /// The faults of a seed among so many workers: each kind is there in most seeds, none in all.
+    #[must_use]
+    pub fn draw(rng: &mut Rng, workers: usize) -> Self {
+        let minute = 60_000;
+        let horizon = rng.between((30 * minute, 120 * minute));
+        let mut plan = Self {
+            horizon,
+            timing: timing(rng),
+            loss: rate(rng, 150),
+            repeat: rate(rng, 150),
+            slow: rate(rng, 60),
+            latency: (1, 200),
+            slow_latency: (200, 20_000),
+            commit: (1, 20),
+            stall: rate(rng, 10),
+            round: (1, 3000),
+            pull: (0, 20_000),
+            step: (1, 500),
+            master_crash: rate(rng, 4),
+            worker_crash: rate(rng, 80),
+            engine_error: rate(rng, 30),
+            pull_failure: rate(rng, 30),
+            hostile: rate(rng, 700),
+            windows: Vec::new(),
+            events: vec![(horizon, Fault::Heal)],
+        };
+        plan.draw_windows(rng, workers);
+        plan.draw_events(rng, workers);
+        plan
+    }
+
+    fn draw_windows(&mut self, rng: &mut Rng, workers: usize) {
+        let count = if rng.chance(700) { rng.between((1, 8)) } else { 0 };
+        for _ in 0..count {
+            let from = rng.below(self.horizon);
+            let until = from + length(rng);
+            let cut = rng.chance(300);
+            let mut members: Vec<_> = (0..workers).filter(|_| cut || rng.chance(300)).collect();
+            if members.is_empty() {
+                members.push(rng.index(workers));
+            }
+            let (to_master, to_worker) = [(true, true), (true, true), (true, false), (false, true)][rng.index(4)];
+            self.windows.push(Window { from, until, workers: members, to_master, to_worker });
+        }
+    }
+
+    fn draw_events(&mut self, rng: &mut Rng, workers: usize) {
+        for kind in 0..5 {
+            let count = if rng.chance(600) { rng.between((1, 5)) } else { 0 };
+            for _ in 0..count {
+                let at = rng.below(self.horizon);
+                let (worker, down) = (rng.index(workers), length(rng));
+                let fault = match kind {
+                    0 => Fault::MasterCrash(down),
+                    1 => Fault::MasterPause(rng.between((2001, 200_000))),
+                    2 => Fault::WorkerCrash(worker, down),
+                    3 => Fault::Reboot(worker, down),
+                    _ => Fault::Leave(worker, down),
+                };
+                self.events.push((at, fault));
+            }
+        }
+    }
+
+    /// Folds faults that were drawn for more workers onto so many.
+    pub fn fold_onto(&mut self, workers: usize) {
+        let count = workers.max(1);
+        for window in &mut self.windows {
+            window.workers.iter_mut().for_each(|worker| *worker %= count);
+        }
+        for (_, fault) in &mut self.events {
+            match fault {
+                Fault::WorkerCrash(worker, _) | Fault::Reboot(worker, _) | Fault::Leave(worker, _) => *worker %= count,
+                Fault::MasterCrash(_) | Fault::MasterPause(_) | Fault::Heal => {}
+            }
+        }
+    }
+
+    /// Whether a message passes between the master and a worker at this time.
+    #[must_use]
+    pub fn passes(&self, at: u64, worker: usize, to_master: bool) -> bool {
+        let blocks = |window: &Window| if to_master { window.to_master } else { window.to_worker };
+        let hits = |window: &&Window| window.from <= at && at < window.until && window.workers.contains(&worker);
+        !self.windows.iter().filter(hits).any(blocks)
+    }
+
+    /// Ends all faults; what takes time goes on taking it.
+    pub fn heal(&mut self) {
+        self.loss = 0;
+        self.repeat = 0;
+        self.slow = 0;
+        self.stall = 0;
+        self.master_crash = 0;
+        self.worker_crash = 0;
+        self.engine_error = 0;
+        self.pull_failure = 0;
+        self.windows.clear();
+    }
+}
+
+/// Mostly absent, else up to the most.
+fn rate(rng: &mut Rng, most: u64) -> u64 {
+    if rng.chance(650) { rng.between((1, most)) } else { 0 }
+}
+
+/// How long something is down or cut off: some moments, around a lease, or long.
+fn length(rng: &mut Rng) -> u64 {
+    match rng.below(3) {
+        0 => rng.between((50, 10_000)),
+        1 => rng.between((10_000, 150_000)),
+        _ => rng.between((100_000, 600_000)),
+    }
+}
+
+/// The defaults, or the short times of tests.
+fn timing(rng: &mut Rng) -> Timing {
+    if rng.chance(700) {
+        return Timing::default();
+    }
+    let s = Duration::from_secs;
+    Timing { heartbeat: s(2), inactive: s(8), lease: s(40), margin: s(5) }
+}

@@ -1,0 +1,21 @@
+//! The simulator: the real core under a seeded clock, network and faults.
+//!
+//! Reading order: [`world`] (clock, loop, verdict), [`faults`] (what goes wrong, from a seed),
+//! [`workload`] (what is run); then the simulated shells `master`, `worker` and `client` with what
+//! they stand on (`store`, `engine`, `network`), and `check`, which holds every rule of SPEC 3.3
+//! against what happens. All decisions are the core's: nothing here decides about tasks.
+
+mod check;
+mod client;
+mod context;
+mod engine;
+pub mod faults;
+pub mod hostile;
+mod master;
+mod network;
+pub mod rng;
+mod store;
+mod trace;
+mod worker;
+pub mod workload;
+pub mod world;

@@ -1,0 +1,157 @@
+//! Messages between master, workers and clients, and the seeded network that loses, repeats,
+//! delays and reorders them.
+
+use crate::context::{Context, What, say};
+use cloudai_core::effect::Dispatch;
+use cloudai_core::event::{EndReport, Heartbeat, Registration};
+use cloudai_core::ids::{Attempt, CommandSeq, Session, TaskId, Term};
+use cloudai_core::spec::TaskSpec;
+use cloudai_core::task::Step;
+use cloudai_core::time::Timestamp;
+use std::sync::Arc;
+
+/// Which process of a worker asks: an answer to an earlier one finds a closed connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Caller {
+    pub(crate) worker: usize,
+    pub(crate) life: u32,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Message {
+    ToMaster(Request),
+    ToWorker(usize, Word),
+    ToClient(Reply),
+}
+
+/// What the master is asked.
+#[derive(Clone, Debug)]
+pub(crate) enum Request {
+    Register { caller: Caller, call: u32, registration: Registration },
+    Subscribe { caller: Caller, session: Session },
+    Heartbeat { caller: Caller, sent_at: Timestamp, heartbeat: Heartbeat },
+    Progress { caller: Caller, attempt: Attempt, step: Step },
+    Ended { caller: Caller, report: EndReport },
+    Leave { caller: Caller, session: Session },
+    Submit { submission: usize, spec: Arc<TaskSpec> },
+    Cancel { task: TaskId },
+}
+
+impl Request {
+    const fn worker(&self) -> Option<usize> {
+        match self {
+            Self::Register { caller, .. }
+            | Self::Subscribe { caller, .. }
+            | Self::Heartbeat { caller, .. }
+            | Self::Progress { caller, .. }
+            | Self::Ended { caller, .. }
+            | Self::Leave { caller, .. } => Some(caller.worker),
+            Self::Submit { .. } | Self::Cancel { .. } => None,
+        }
+    }
+}
+
+/// What a worker hears.
+#[derive(Clone, Debug)]
+pub(crate) enum Word {
+    Registered { life: u32, call: u32, session: Session, term: Term },
+    Renewed { life: u32, session: Session, sent_at: Timestamp },
+    RegisterAgain { life: u32, session: Session },
+    Acknowledged { life: u32, attempt: Attempt, sent: CommandSeq },
+    Command { term: Term, dispatch: Dispatch },
+}
+
+/// What a client hears.
+#[derive(Clone, Debug)]
+pub(crate) enum Reply {
+    Submitted { submission: usize, task: TaskId },
+    Refused { submission: usize },
+    Cancelled { task: TaskId },
+}
+
+impl Context {
+    /// Sends a message: it arrives once, twice, late or never.
+    pub(crate) fn send(&mut self, message: Message) {
+        let (worker, to_master) = match &message {
+            Message::ToMaster(request) => (request.worker(), true),
+            Message::ToWorker(worker, _) => (Some(*worker), false),
+            Message::ToClient(_) => (None, false),
+        };
+        let cut = worker.is_some_and(|worker| !self.plan.passes(self.elapsed(), worker, to_master));
+        if cut || self.rng.chance(self.plan.loss) {
+            say!(self, "lost: {}", message.short());
+            return;
+        }
+        if self.rng.chance(self.plan.repeat) {
+            self.carry(message.clone());
+        }
+        self.carry(message);
+    }
+
+    fn carry(&mut self, message: Message) {
+        let slow = self.rng.chance(self.plan.slow);
+        let latency = if slow { self.plan.slow_latency } else { self.plan.latency };
+        let delay = self.rng.between(latency);
+        self.after(delay, What::Deliver(message));
+    }
+}
+
+impl Message {
+    /// A line's worth of it.
+    pub(crate) fn short(&self) -> String {
+        match self {
+            Self::ToMaster(request) => format!("to master {}", request.short()),
+            Self::ToWorker(worker, word) => format!("to w{worker} {}", word.short()),
+            Self::ToClient(reply) => format!("to client {reply:?}"),
+        }
+    }
+}
+
+impl Request {
+    fn short(&self) -> String {
+        match self {
+            Self::Register { caller, call, registration } => {
+                format!("from w{}: register, call {call}, holds {:?}", caller.worker, held(&registration.held))
+            }
+            Self::Subscribe { caller, session } => format!("from w{}: subscribe {session}", caller.worker),
+            Self::Heartbeat { caller, heartbeat, .. } => format!(
+                "from w{}: heartbeat {} seen {} holds {:?}",
+                caller.worker,
+                heartbeat.session,
+                heartbeat.seen,
+                held(&heartbeat.held)
+            ),
+            Self::Progress { caller, attempt, step } => format!("from w{}: {attempt:?} {step:?}", caller.worker),
+            Self::Ended { caller, report } => {
+                format!("from w{}: {:?} ended, {:?}", caller.worker, report.attempt, report.outcome.cause)
+            }
+            Self::Leave { caller, session } => format!("from w{}: leave {session}", caller.worker),
+            Self::Submit { submission, .. } => format!("submit {submission}"),
+            Self::Cancel { task } => format!("cancel {task}"),
+        }
+    }
+}
+
+fn held(held: &[cloudai_core::event::Held]) -> Vec<String> {
+    held.iter().map(|held| format!("t{}#{}:{:?}", held.attempt.task.ulid(), held.attempt.number, held.stage)).collect()
+}
+
+impl Word {
+    fn short(&self) -> String {
+        match self {
+            Self::Registered { call, session, term, .. } => {
+                format!("registered, call {call} session {session} term {term}")
+            }
+            Self::Renewed { session, .. } => format!("renewed {session}"),
+            Self::RegisterAgain { session, .. } => format!("register again, not {session}"),
+            Self::Acknowledged { attempt, sent, .. } => format!("acknowledged {attempt:?} sent {sent}"),
+            Self::Command { dispatch, .. } => {
+                let what = match &dispatch.command {
+                    cloudai_core::effect::Command::Start(order) => format!("start {:?}", order.attempt),
+                    cloudai_core::effect::Command::Stop(order) => format!("stop {:?}", order.attempt),
+                };
+                format!("command {} of {}: {what}", dispatch.seq, dispatch.session)
+            }
+        }
+    }
+}

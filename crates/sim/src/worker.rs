@@ -1,0 +1,340 @@
+//! The simulated shell of a worker: carries out the agent's effects in order, and crashes before
+//! any of them. Journal and containers outlive it.
+
+use crate::context::{Context, What, say};
+use crate::engine::{Engine, EngineEvent, Heard};
+use crate::network::{Caller, Message, Request, Word};
+use crate::store::INCARNATION;
+use cloudai_core::agent::{Agent, AgentEffect, AgentEvent, JournalEntry};
+use cloudai_core::event::{EndReport, Heartbeat, Registration};
+use cloudai_core::ids::{Session, WorkerId};
+use cloudai_core::resources::Capacity;
+use cloudai_core::time::{Timestamp, millis};
+use cloudai_core::worker::About;
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+/// How long a worker waits for the answer to a registration.
+const PATIENCE: u64 = 5000;
+/// How long a worker that leaves waits for the last acknowledgement.
+const LEAVE: u64 = 90_000;
+
+/// What happens to a worker.
+#[derive(Clone, Debug)]
+pub(crate) enum WorkerEvent {
+    /// The process begins.
+    Start,
+    /// A deadline of the agent.
+    Timer { life: u32, at: Timestamp },
+    /// A heartbeat is due.
+    Beat { life: u32 },
+    /// A registration was not answered.
+    Unanswered { life: u32, call: u32 },
+    /// A worker that leaves has waited long enough.
+    LeaveNow { life: u32 },
+    /// On the host.
+    Engine(EngineEvent),
+}
+
+/// One worker's host.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    index: usize,
+    id: WorkerId,
+    capacity: Capacity,
+    clock: Clock,
+    journal: Vec<JournalEntry>,
+    engine: Engine,
+    life: u32,
+    call: u32,
+    /// When the last registration was sent, by its clock.
+    sent_at: Timestamp,
+    agent: Option<Agent>,
+    timer: Option<Timestamp>,
+    leaving: Option<u64>,
+}
+
+/// A boot clock: counts from the boot of its host.
+#[derive(Clone, Copy, Debug)]
+struct Clock {
+    booted: Timestamp,
+    showed: Duration,
+}
+
+impl Clock {
+    fn read(self, now: Timestamp) -> Timestamp {
+        Timestamp::ZERO + self.showed + now.since(self.booted)
+    }
+
+    /// When this clock shows `at`, by the world's clock.
+    fn world(self, at: Timestamp) -> Timestamp {
+        self.booted + at.since(Timestamp::ZERO + self.showed)
+    }
+}
+
+impl Worker {
+    pub(crate) fn new(context: &mut Context, index: usize, id: WorkerId, capacity: Capacity) -> Self {
+        let showed = Duration::from_millis(context.rng.below(1 << 40));
+        let clock = Clock { booted: context.now, showed };
+        let engine = Engine::new(index);
+        Self {
+            index,
+            id,
+            capacity,
+            clock,
+            journal: Vec::new(),
+            engine,
+            life: 0,
+            call: 0,
+            sent_at: Timestamp::ZERO,
+            agent: None,
+            timer: None,
+            leaving: None,
+        }
+    }
+
+    pub(crate) fn is_idle(&self) -> bool {
+        self.agent.as_ref().is_some_and(Agent::is_idle) && !self.engine.runs_anything()
+    }
+
+    pub(crate) fn handle(&mut self, context: &mut Context, event: WorkerEvent) {
+        match event {
+            WorkerEvent::Start => self.start(context),
+            WorkerEvent::Timer { life, at } => {
+                if life == self.life && self.timer == Some(at) {
+                    self.timer = None;
+                    self.tell_agent(context, AgentEvent::Tick);
+                }
+            }
+            WorkerEvent::Beat { life } if life == self.life && self.agent.is_some() => {
+                self.beat(context);
+                let interval = millis(context.plan.timing.heartbeat);
+                context.after(interval, What::Worker(self.index, WorkerEvent::Beat { life }));
+            }
+            WorkerEvent::Unanswered { life, call } if life == self.life && call == self.call => {
+                self.register(context);
+            }
+            WorkerEvent::LeaveNow { life } if life == self.life && self.agent.is_some() => self.depart(context),
+            WorkerEvent::Beat { .. } | WorkerEvent::Unanswered { .. } | WorkerEvent::LeaveNow { .. } => {}
+            WorkerEvent::Engine(event) => {
+                let heard = self.engine.handle(context, event);
+                self.hear(context, heard);
+            }
+        }
+    }
+
+    pub(crate) fn start(&mut self, context: &mut Context) {
+        if self.agent.is_some() {
+            return;
+        }
+        self.life += 1;
+        self.leaving = None;
+        self.timer = None;
+        self.engine.begin_life(self.life);
+        let now = self.clock.read(context.now);
+        let journal = self.journal.clone();
+        let (agent, effects) = Agent::restore(context.plan.timing, self.capacity.clone(), journal, now);
+        say!(context, "w{} starts, life {}, holds {}", self.index, self.life, agent.held().len());
+        self.agent = Some(agent);
+        self.perform(context, effects);
+        self.register(context);
+        self.after(context, millis(context.plan.timing.heartbeat), WorkerEvent::Beat { life: self.life });
+    }
+
+    /// The process dies and comes back after so many milliseconds.
+    pub(crate) fn crash(&mut self, context: &mut Context, down: u64, why: &str) {
+        if self.agent.take().is_some() {
+            say!(context, "w{} crashes {why}, down {down} ms", self.index);
+            context.check.agent_crashed(self.index);
+            self.engine.begin_life(self.life + 1);
+            self.after(context, down, WorkerEvent::Start);
+        }
+    }
+
+    /// The host restarts. What the journal did not sync may be lost: all after the last end.
+    pub(crate) fn reboot(&mut self, context: &mut Context, down: u64) {
+        self.crash(context, down, "with its host");
+        self.engine.reboot(context);
+        let synced = self.journal.iter().rposition(|entry| matches!(entry, JournalEntry::Ended(..)));
+        let synced = synced.map_or(0, |last| last + 1);
+        let lost = context.rng.index(self.journal.len() - synced + 1);
+        self.journal.truncate(self.journal.len() - lost);
+        self.clock = Clock { booted: context.now, showed: Duration::ZERO };
+        say!(context, "w{} reboots, {lost} entries of its journal are lost", self.index);
+    }
+
+    /// The worker is to leave in good order and to come back.
+    pub(crate) fn leave(&mut self, context: &mut Context, down: u64) {
+        if self.agent.is_some() && self.leaving.is_none() {
+            say!(context, "w{} leaves", self.index);
+            self.leaving = Some(down);
+            self.after(context, LEAVE, WorkerEvent::LeaveNow { life: self.life });
+            self.tell_agent(context, AgentEvent::Shutdown);
+        }
+    }
+
+    /// The last words of a process that has nothing left, or no time.
+    fn depart(&mut self, context: &mut Context) {
+        let Some(down) = self.leaving.take() else { return };
+        let Some(agent) = self.agent.as_ref() else { return };
+        if agent.is_idle()
+            && let Some((session, _, _)) = agent.heartbeat()
+        {
+            self.ask(context, |caller| Request::Leave { caller, session });
+        }
+        self.crash(context, down, "after leaving");
+    }
+
+    fn after(&self, context: &mut Context, wait: u64, event: WorkerEvent) {
+        context.after(wait, What::Worker(self.index, event));
+    }
+
+    fn ask(&self, context: &mut Context, request: impl FnOnce(Caller) -> Request) {
+        let caller = Caller { worker: self.index, life: self.life };
+        context.send(Message::ToMaster(request(caller)));
+    }
+
+    fn register(&mut self, context: &mut Context) {
+        let Some(agent) = self.agent.as_ref() else { return };
+        self.call += 1;
+        let registration = Registration {
+            worker: self.id.clone(),
+            address: None,
+            capacity: self.capacity.clone(),
+            labels: BTreeMap::new(),
+            about: About::default(),
+            held: agent.held(),
+        };
+        let call = self.call;
+        self.sent_at = self.clock.read(context.now);
+        self.ask(context, |caller| Request::Register { caller, call, registration });
+        self.after(context, PATIENCE, WorkerEvent::Unanswered { life: self.life, call });
+    }
+
+    fn beat(&self, context: &mut Context) {
+        let Some((session, seen, held)) = self.agent.as_ref().and_then(Agent::heartbeat) else { return };
+        let heartbeat = Heartbeat { worker: self.id.clone(), session, seen, held };
+        let sent_at = self.clock.read(context.now);
+        self.ask(context, |caller| Request::Heartbeat { caller, sent_at, heartbeat });
+    }
+
+    /// Takes a word of the master in; one for an earlier process finds nobody.
+    pub(crate) fn receive(&mut self, context: &mut Context, word: Word) {
+        match word {
+            Word::Registered { life, call, session, term } if life == self.life && call == self.call => {
+                let (timing, sent_at) = (context.plan.timing, self.sent_at);
+                self.tell_agent(
+                    context,
+                    AgentEvent::Registered { session, incarnation: INCARNATION, term, timing, sent_at },
+                );
+                self.registered(context, session);
+            }
+            Word::Renewed { life, session, sent_at } if life == self.life => {
+                self.tell_agent(context, AgentEvent::Renewed { session, sent_at });
+            }
+            Word::RegisterAgain { life, session } if life == self.life && self.session() == Some(session) => {
+                self.tell_agent(context, AgentEvent::Disowned);
+                self.register(context);
+            }
+            Word::Acknowledged { life, attempt, sent } if life == self.life => {
+                self.tell_agent(context, AgentEvent::Acknowledged { attempt, sent });
+            }
+            Word::Command { term, dispatch } => {
+                let event = AgentEvent::Command {
+                    session: dispatch.session,
+                    term,
+                    seq: dispatch.seq,
+                    command: dispatch.command,
+                };
+                self.tell_agent(context, event);
+            }
+            Word::Registered { .. } | Word::Renewed { .. } | Word::RegisterAgain { .. } | Word::Acknowledged { .. } => {
+            }
+        }
+    }
+
+    fn session(&self) -> Option<Session> {
+        self.agent.as_ref().and_then(Agent::heartbeat).map(|(session, _, _)| session)
+    }
+
+    fn registered(&mut self, context: &mut Context, session: Session) {
+        if self.session() == Some(session) {
+            context.check.agent_registered(self.index);
+            self.call += 1; // the answer's twin is for nobody
+            self.ask(context, |caller| Request::Subscribe { caller, session });
+            self.beat(context);
+        }
+    }
+
+    fn hear(&mut self, context: &mut Context, heard: Vec<Heard>) {
+        for heard in heard {
+            let event = match heard {
+                Heard::Step(attempt, step) => AgentEvent::Step(attempt, step),
+                Heard::Ended(attempt, outcome) => AgentEvent::Ended(attempt, outcome),
+            };
+            self.tell_agent(context, event);
+        }
+    }
+
+    fn tell_agent(&mut self, context: &mut Context, event: AgentEvent) {
+        let Some(agent) = self.agent.as_mut() else { return };
+        let effects = agent.apply(self.clock.read(context.now), event);
+        self.perform(context, effects);
+        self.arm(context);
+        if self.leaving.is_some() && self.agent.as_ref().is_some_and(Agent::is_idle) {
+            self.depart(context);
+        }
+    }
+
+    /// Carries effects out in order; the process may die before each of them.
+    fn perform(&mut self, context: &mut Context, effects: Vec<AgentEffect>) {
+        let mut effects = VecDeque::from(effects);
+        while let Some(effect) = effects.pop_front() {
+            if context.rng.chance(context.plan.worker_crash) && context.rng.chance(100) {
+                let down = context.rng.between((20, 200_000));
+                self.crash(context, down, "between two effects");
+                return;
+            }
+            self.carry_out(context, effect, &mut effects);
+        }
+    }
+
+    fn carry_out(&mut self, context: &mut Context, effect: AgentEffect, more: &mut VecDeque<AgentEffect>) {
+        match effect {
+            AgentEffect::Journal(entry) => self.journal.push(entry),
+            AgentEffect::Launch { order, resume, .. } => {
+                let now = self.clock.read(context.now);
+                for heard in self.engine.launch(context, order, resume) {
+                    if let (Heard::Step(attempt, step), Some(agent)) = (heard, self.agent.as_mut()) {
+                        more.extend(agent.apply(now, AgentEvent::Step(attempt, step)));
+                    }
+                }
+            }
+            AgentEffect::Halt { attempt, grace, cause } => {
+                say!(context, "w{} halts {attempt:?}, {grace:?} {cause:?}", self.index);
+                self.engine.halt(context, attempt, grace, cause);
+            }
+            AgentEffect::Tell(attempt, step) => self.ask(context, |caller| Request::Progress { caller, attempt, step }),
+            AgentEffect::Report { attempt, incarnation, outcome } => {
+                let report = EndReport { attempt, incarnation, outcome };
+                self.ask(context, |caller| Request::Ended { caller, report });
+            }
+            AgentEffect::Discard(attempt) => self.engine.remove(attempt),
+        }
+    }
+
+    /// Keeps the one timer at the agent's next deadline.
+    fn arm(&mut self, context: &mut Context) {
+        let Some(agent) = self.agent.as_ref() else { return };
+        let now = self.clock.read(context.now);
+        let due = agent.next_deadline(now);
+        context.check.deadline_is_ahead("agent", due, now);
+        if due != self.timer {
+            self.timer = due;
+            if let Some(at) = due {
+                let when = self.clock.world(at);
+                context.at(when, What::Worker(self.index, WorkerEvent::Timer { life: self.life, at }));
+            }
+        }
+    }
+}

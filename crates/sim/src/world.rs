@@ -1,0 +1,265 @@
+//! A deterministic world: one thread, one clock, one heap of events, every part driven by it.
+
+use crate::check::Check;
+use crate::client::Client;
+use crate::context::{Context, START, What};
+use crate::faults::{Fault, FaultPlan};
+use crate::hostile::Hostile;
+use crate::master::{MakeStrategy, Master, MasterEvent};
+use crate::network::Message;
+use crate::rng::Rng;
+use crate::store::Store;
+use crate::worker::{Worker, WorkerEvent};
+use crate::workload::Workload;
+use cloudai_core::ids::{Attempt, WorkerId};
+use cloudai_core::spec::SpecError;
+use cloudai_core::state::Status;
+use cloudai_core::strategy::{self, Strategy};
+use cloudai_core::time::millis;
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// No run takes more events: one that does runs away.
+const STEP_LIMIT: u64 = 5_000_000;
+
+/// Everything that is simulated.
+#[derive(Debug)]
+pub struct World {
+    seed: Option<u64>,
+    context: Context,
+    master: Master,
+    workers: Vec<Worker>,
+    names: Vec<WorkerId>,
+    client: Client,
+    /// When everything must have ended, in milliseconds from the start.
+    limit: u64,
+    steps: u64,
+}
+
+/// How a run went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Summary {
+    /// Events handled.
+    pub steps: u64,
+    /// Simulated milliseconds.
+    pub elapsed: u64,
+    /// Tasks by their end.
+    pub ends: BTreeMap<Status, usize>,
+    /// Of everything that happened.
+    pub hash: u64,
+    /// Every container that ran.
+    pub runs: Vec<Run>,
+}
+
+/// One container's run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// Which attempt.
+    pub attempt: Attempt,
+    /// Where.
+    pub worker: WorkerId,
+    /// Milliseconds from the start.
+    pub start: u64,
+    /// Milliseconds from the start; none when it never ended.
+    pub end: Option<u64>,
+}
+
+impl Summary {
+    /// When the last container ended, in milliseconds from the start.
+    #[must_use]
+    pub fn makespan(&self) -> u64 {
+        self.runs.iter().filter_map(|run| run.end).max().unwrap_or(0)
+    }
+}
+
+/// A broken rule, and how to see it again.
+#[derive(Clone, Debug, thiserror::Error)]
+pub struct Failure {
+    /// The rule, beginning with its number in the specification.
+    pub rule: String,
+    /// Simulated milliseconds.
+    pub at: u64,
+    /// The last lines of the trace.
+    pub trace: Vec<String>,
+    /// The seed; none for a batch.
+    pub seed: Option<u64>,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for line in &self.trace {
+            writeln!(f, "{line}")?;
+        }
+        writeln!(f, "broken: {}", self.rule)?;
+        writeln!(f, "at:     {}.{:03} s", self.at / 1000, self.at % 1000)?;
+        match self.seed {
+            Some(seed) => write!(f, "replay: SEED={seed} cargo nextest run -p cloudai-sim --test faults"),
+            None => write!(f, "replay: the same batch"),
+        }
+    }
+}
+
+impl World {
+    /// A world with the workload and the faults of a seed; with `echo` the trace goes to standard
+    /// error.
+    /// # Errors
+    /// None: the specs are made within their ranges.
+    pub fn faulty(seed: u64, echo: bool) -> Result<Self, SpecError> {
+        let mut rng = Rng::new(seed);
+        let mut draft = FaultPlan::draw(&mut rng.fork(), 8);
+        let workload = Workload::draw(&mut rng.fork(), draft.horizon)?;
+        let count = workload.workers.len();
+        draft.fold_onto(count);
+        let names: Vec<_> = workload.workers.iter().map(|(id, _)| id.clone()).collect();
+        let (all, per_mille) = (names.clone(), draft.hostile);
+        let make: MakeStrategy = Box::new(move |context| {
+            let (_, make) = strategy::ALL[context.rng.index(strategy::ALL.len())];
+            let rng = context.rng.fork();
+            Box::new(Hostile::new(make(), rng, per_mille, &all))
+        });
+        Ok(Self::build(Some(seed), rng, workload, draft, make, echo))
+    }
+
+    /// A world in which nothing fails and nothing but the programs takes time; none when no
+    /// strategy has this name.
+    #[must_use]
+    pub fn batch(workload: Workload, strategy: &str) -> Option<Self> {
+        let (_, make) = *strategy::ALL.iter().find(|(name, _)| *name == strategy)?;
+        let make: MakeStrategy = Box::new(move |_: &mut Context| -> Box<dyn Strategy> { make() });
+        Some(Self::build(None, Rng::new(0), workload, FaultPlan::none(), make, false))
+    }
+
+    fn build(seed: Option<u64>, rng: Rng, workload: Workload, plan: FaultPlan, make: MakeStrategy, echo: bool) -> Self {
+        let names: Vec<_> = workload.workers.iter().map(|(id, _)| id.clone()).collect();
+        let limit = limit(&workload, &plan);
+        let check = Check::new(workload.workers.iter().map(|(_, capacity)| capacity.clone()).collect());
+        let mut context = Context::new(rng, plan, check, echo);
+        context.after(0, What::Master(MasterEvent::Start));
+        let mut workers = Vec::new();
+        for (index, (id, capacity)) in workload.workers.into_iter().enumerate() {
+            workers.push(Worker::new(&mut context, index, id, capacity));
+            let begins = context.rng.below(context.plan.horizon / 100 + 1);
+            context.after(begins, What::Worker(index, WorkerEvent::Start));
+        }
+        for (at, fault) in context.plan.events.clone() {
+            context.after(at, What::Fault(fault));
+        }
+        let client = Client::new(&mut context, workload.tasks);
+        let master = Master::new(names.clone(), Store::default(), make);
+        Self { seed, context, master, workers, names, client, limit, steps: 0 }
+    }
+
+    /// Runs until everything has ended.
+    /// # Errors
+    /// The first rule that is broken, in the moment it is broken.
+    pub fn run(mut self) -> Result<Summary, Failure> {
+        while !self.is_over() {
+            let Some(what) = self.context.pop() else {
+                return Err(self.failure("liveness: nothing happens any more".into()));
+            };
+            self.steps += 1;
+            self.handle(what);
+            if let Some(rule) = self.context.check.broken() {
+                let rule = rule.to_owned();
+                return Err(self.failure(rule));
+            }
+            if self.context.elapsed() > self.limit {
+                let rule = self.what_hangs();
+                return Err(self.failure(rule));
+            }
+            if self.steps > STEP_LIMIT {
+                return Err(self.failure(format!("liveness: {STEP_LIMIT} events and no end")));
+            }
+        }
+        self.context.check.finale(&self.master.store);
+        match self.context.check.broken().map(str::to_owned) {
+            Some(rule) => Err(self.failure(rule)),
+            None => Ok(self.summary()),
+        }
+    }
+
+    fn handle(&mut self, what: What) {
+        let context = &mut self.context;
+        match what {
+            What::Deliver(Message::ToMaster(_)) | What::Master(_) if self.master.defers(context, &what) => {
+                if let Some(until) = self.master.paused_until() {
+                    context.at(until, what);
+                }
+            }
+            What::Deliver(Message::ToMaster(request)) => self.master.receive(context, request),
+            What::Deliver(Message::ToWorker(worker, word)) => self.workers[worker].receive(context, word),
+            What::Deliver(Message::ToClient(reply)) => self.client.receive(context, reply),
+            What::Master(event) => self.master.handle(context, event),
+            What::Worker(worker, event) => self.workers[worker].handle(context, event),
+            What::Client(event) => self.client.handle(context, event),
+            What::Fault(fault) => self.strike(fault),
+        }
+    }
+
+    fn strike(&mut self, fault: Fault) {
+        let context = &mut self.context;
+        match fault {
+            Fault::MasterCrash(down) => self.master.crash(context, down, "as planned"),
+            Fault::MasterPause(length) => self.master.pause(context, length),
+            Fault::WorkerCrash(worker, down) => self.workers[worker].crash(context, down, "as planned"),
+            Fault::Reboot(worker, down) => self.workers[worker].reboot(context, down),
+            Fault::Leave(worker, down) => self.workers[worker].leave(context, down),
+            Fault::Heal => {
+                context.say(format_args!("all faults end"));
+                context.plan.heal();
+                self.master.start(context);
+                for worker in &mut self.workers {
+                    worker.start(context);
+                }
+            }
+        }
+    }
+
+    /// Whether all faults are over, everything asked for has ended, and nothing runs any more.
+    fn is_over(&self) -> bool {
+        self.context.elapsed() > self.context.plan.horizon
+            && self.client.is_done()
+            && self.master.store.live().next().is_none()
+            && self.workers.iter().all(Worker::is_idle)
+    }
+
+    fn what_hangs(&self) -> String {
+        let live: Vec<_> = self.master.store.live().map(|task| format!("{} {:?}", task.id, task.state)).collect();
+        let busy: Vec<_> =
+            self.names.iter().zip(&self.workers).filter(|(_, worker)| !worker.is_idle()).map(|(id, _)| id).collect();
+        let answered = self.client.is_done();
+        format!("liveness: after {} ms live {live:?}, not idle {busy:?}, users answered: {answered}", self.limit)
+    }
+
+    fn failure(&self, rule: String) -> Failure {
+        Failure { rule, at: self.context.elapsed(), trace: self.context.trace.tail(), seed: self.seed }
+    }
+
+    fn summary(&self) -> Summary {
+        let mut ends = BTreeMap::new();
+        for task in self.master.store.tasks.values() {
+            *ends.entry(task.status()).or_insert(0) += 1;
+        }
+        let since = |at: cloudai_core::time::Timestamp| millis(at.since(START));
+        let runs = self.context.check.runs().iter().map(|(attempt, run)| Run {
+            attempt: *attempt,
+            worker: self.names[run.worker].clone(),
+            start: since(run.started),
+            end: run.ended.map(since),
+        });
+        let hash = self.context.trace.hash();
+        Summary { steps: self.steps, elapsed: self.context.elapsed(), ends, hash, runs: runs.collect() }
+    }
+}
+
+/// When everything must have ended: the faults, the last arrival, a lost lease, and then every
+/// task one after the other, with all its retries.
+fn limit(workload: &Workload, plan: &FaultPlan) -> u64 {
+    let last = workload.tasks.iter().map(|arrival| arrival.at).max().unwrap_or(0);
+    let settle = millis(plan.timing.lost_after() + plan.timing.inactive) + 600_000;
+    let tries = 8;
+    let one = |duration: u64| duration + plan.pull.1 + 20 * plan.step.1 + plan.round.1 + 200_000;
+    let tasks: u64 =
+        workload.tasks.iter().map(|arrival| tries * one(crate::workload::Program::of(&arrival.spec).duration)).sum();
+    plan.horizon.max(last) + settle + tasks
+}

@@ -1,0 +1,136 @@
+//! Logs and files in a directory of this machine.
+//!
+//! ```text
+//! DIR/logs/<last 2 characters of the ulid>/<task id>/<attempt>.log
+//! DIR/files/<last 2 characters of the ulid>/<task id>/<attempt>/<sha-256 of the path>[.part]
+//! ```
+//! The first characters of a ulid are its time and change once in years: only the last ones
+//! spread. `frame.rs` describes the log format, `logs.rs` and `files.rs` own the two trees.
+//! Every call does its IO on a thread that may block.
+
+mod files;
+mod frame;
+mod logs;
+
+use super::{BulkError, BulkStore, FileReader, LogPosition, LogRecord};
+use async_trait::async_trait;
+use bytes::Bytes;
+use cloudai_core::ids::{Attempt, TaskId};
+use files::Files;
+use logs::Logs;
+use std::fs::{DirBuilder, File};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// A directory of logs and files. One process, one store: the lock of the data directory sees to it.
+#[derive(Clone, Debug)]
+pub struct LocalBulk {
+    logs: Arc<Logs>,
+    files: Arc<Files>,
+}
+
+impl LocalBulk {
+    /// Opens a directory, making it (mode 0700) when it is not there.
+    /// # Errors
+    /// When the directory can not be made.
+    pub fn open(dir: &Path) -> io::Result<Self> {
+        let (logs, files) = (dir.join("logs"), dir.join("files"));
+        make_dir(&logs)?;
+        make_dir(&files)?;
+        Ok(Self { logs: Arc::new(Logs::new(logs)), files: Arc::new(Files::new(files)) })
+    }
+
+    async fn log<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Logs) -> Result<T, BulkError> + Send + 'static,
+    ) -> Result<T, BulkError> {
+        let logs = Arc::clone(&self.logs);
+        blocking(move || work(&logs)).await
+    }
+
+    async fn file<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Files) -> Result<T, BulkError> + Send + 'static,
+    ) -> Result<T, BulkError> {
+        let files = Arc::clone(&self.files);
+        blocking(move || work(&files)).await
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, BulkError> + Send + 'static,
+) -> Result<T, BulkError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| BulkError::Unavailable(io::Error::other(error)))?
+}
+
+impl From<io::Error> for BulkError {
+    fn from(error: io::Error) -> Self {
+        Self::Unavailable(error)
+    }
+}
+
+/// The folder of a task below a root.
+fn folder(root: &Path, task: TaskId) -> PathBuf {
+    let id = task.to_string();
+    let ulid = id.split_once('.').map_or(id.as_str(), |(ulid, _)| ulid);
+    root.join(ulid.get(ulid.len().saturating_sub(2)..).unwrap_or_default()).join(&id)
+}
+
+fn make_dir(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// Makes the names of a file and of the folders above it, up to the root, survive a power cut.
+fn sync_names(file: &Path, root: &Path) -> io::Result<()> {
+    let above = file.ancestors().skip(1).take_while(|folder| folder.starts_with(root));
+    above.into_iter().try_for_each(|folder| File::open(folder)?.sync_all())
+}
+
+#[async_trait]
+impl BulkStore for LocalBulk {
+    async fn append_log(&self, attempt: Attempt, first: u64, records: &[LogRecord]) -> Result<LogPosition, BulkError> {
+        let records = records.to_vec();
+        self.log(move |logs| logs.append(attempt, first, &records)).await
+    }
+
+    async fn sync_log(&self, attempt: Attempt) -> Result<LogPosition, BulkError> {
+        self.log(move |logs| logs.sync(attempt)).await
+    }
+
+    async fn log_position(&self, attempt: Attempt) -> Result<LogPosition, BulkError> {
+        self.log(move |logs| logs.position(attempt)).await
+    }
+
+    async fn read_log(&self, attempt: Attempt, from: u64, max_bytes: usize) -> Result<Vec<LogRecord>, BulkError> {
+        self.log(move |logs| logs.read(attempt, from, max_bytes)).await
+    }
+
+    async fn log_tail(&self, attempt: Attempt, count: u64) -> Result<u64, BulkError> {
+        let position = self.log_position(attempt).await?;
+        Ok(position.records.saturating_sub(count))
+    }
+
+    async fn append_file(&self, attempt: Attempt, path: &str, offset: u64, data: Bytes) -> Result<u64, BulkError> {
+        let path = path.to_owned();
+        self.file(move |files| files.append(attempt, &path, offset, &data)).await
+    }
+
+    async fn file_position(&self, attempt: Attempt, path: &str) -> Result<u64, BulkError> {
+        let path = path.to_owned();
+        self.file(move |files| files.position(attempt, &path)).await
+    }
+
+    async fn finish_file(&self, attempt: Attempt, path: &str, size: u64, sha256: &str) -> Result<(), BulkError> {
+        let (path, sha256) = (path.to_owned(), sha256.to_owned());
+        self.file(move |files| files.finish(attempt, &path, size, &sha256)).await
+    }
+
+    async fn read_file(&self, attempt: Attempt, path: &str) -> Result<(u64, FileReader), BulkError> {
+        let path = path.to_owned();
+        let (size, file) = self.file(move |files| files.open(attempt, &path)).await?;
+        Ok((size, Box::pin(tokio::fs::File::from_std(file))))
+    }
+}

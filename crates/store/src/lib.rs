@@ -1,0 +1,129 @@
+//! Where CloudAI keeps its state.
+//!
+//! [`Store`] holds records (tasks, workers, the cluster's own facts); [`bulk::BulkStore`] holds
+//! logs and files. Both have one conformance suite that every backend passes. Nothing here
+//! decides anything: rows come from the core, in batches, under a term.
+
+pub mod bulk;
+pub mod memory;
+pub mod query;
+mod rules;
+pub mod sqlite;
+
+use async_trait::async_trait;
+use cloudai_core::effect::Row;
+use cloudai_core::ids::{Attempt, Incarnation, TaskId, Term, UserId};
+use cloudai_core::task::{OutputFile, TaskRecord};
+use cloudai_core::time::Timestamp;
+use cloudai_core::worker::WorkerRecord;
+use query::{Page, TaskQuery};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// The durable state of one cluster.
+///
+/// A commit is all or nothing and on disk when it returns. Reads see every commit that returned
+/// before they began.
+#[async_trait]
+pub trait Store: Send + Sync + std::fmt::Debug + 'static {
+    /// Becomes the only writer: takes the next term, so that commits of older ones are fenced.
+    async fn lead(&self) -> Result<Term, StoreError>;
+
+    /// Everything a new leader starts from: every task that has not ended, every worker.
+    async fn load(&self) -> Result<Loaded, StoreError>;
+
+    /// Stores a batch at `now`; a row whose version is not newer than the stored one is skipped.
+    /// # Errors
+    /// See [`CommitError`]: each variant says what the caller can do.
+    async fn commit(&self, term: Term, now: Timestamp, rows: &[Row]) -> Result<(), CommitError>;
+
+    /// A task by its id, whatever its state.
+    async fn task(&self, id: TaskId) -> Result<Option<Arc<TaskRecord>>, StoreError>;
+
+    /// The task that an owner submitted under an idempotency key.
+    async fn task_by_key(&self, owner: &UserId, key: &str) -> Result<Option<Arc<TaskRecord>>, StoreError>;
+
+    /// Up to `limit` ids whose text begins (after `task-`) or ends with `part`, newest first.
+    /// `part` is in upper case.
+    async fn tasks_like(&self, part: &str, limit: usize) -> Result<Vec<TaskId>, StoreError>;
+
+    /// One page of tasks.
+    /// # Errors
+    /// [`StoreError::Unsupported`] for a pair of filter and order that no index serves.
+    async fn tasks(&self, query: &TaskQuery) -> Result<Page<Arc<TaskRecord>>, StoreError>;
+
+    /// The files of an attempt, in the order of their paths; empty when there are none.
+    async fn outputs(&self, attempt: Attempt) -> Result<Vec<OutputFile>, StoreError>;
+
+    /// A fact of the cluster's own, as its join token.
+    async fn fact(&self, name: &str) -> Result<Option<String>, StoreError>;
+
+    /// Keeps a fact unless it is there already; answers the one that is kept.
+    async fn keep_fact(&self, name: &str, value: &str) -> Result<String, StoreError>;
+}
+
+/// What a new leader starts from.
+#[derive(Clone, Debug, Default)]
+pub struct Loaded {
+    /// Which life of the data this is.
+    pub incarnation: Incarnation,
+    /// The name of the cluster: made with the data, never changed.
+    pub cluster: String,
+    /// The time of the last commit; the clock must not run behind it.
+    pub last_commit: Timestamp,
+    /// The highest submission order ever stored.
+    pub last_order: u64,
+    /// Tasks that have not ended.
+    pub tasks: Vec<Arc<TaskRecord>>,
+    /// All workers.
+    pub workers: Vec<Arc<WorkerRecord>>,
+    /// How many tasks have ended, by their status word.
+    pub ended: BTreeMap<String, u64>,
+}
+
+/// Why a batch was not stored.
+#[derive(Debug, thiserror::Error)]
+pub enum CommitError {
+    /// Step down: do not retry.
+    #[error("another master leads under a newer term")]
+    Fenced,
+    /// Retry with backoff; nothing was written.
+    #[error("the store did not answer")]
+    Unavailable(#[source] std::io::Error),
+    /// Never retry: this row can not be stored. Reload, answer its caller, apply the rest.
+    #[error("row {row} of the batch can not be stored: {why}")]
+    Refused {
+        /// Which row of the batch, from 0.
+        row: usize,
+        /// Why.
+        why: String,
+    },
+}
+
+/// Why a read, or the opening of a store, failed.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Retry with backoff.
+    #[error("the store did not answer")]
+    Unavailable(#[source] std::io::Error),
+    /// The data directory is used by another process.
+    #[error("{0} is in use by another master: stop that one, or give another --data-dir")]
+    Locked(PathBuf),
+    /// The data was written by a newer version.
+    #[error("the data in {path} has schema {found}, this version knows up to {known}: use a newer cloudai")]
+    TooNew {
+        /// Where.
+        path: PathBuf,
+        /// The stored schema version.
+        found: u32,
+        /// The newest known one.
+        known: u32,
+    },
+    /// What is stored can not be read.
+    #[error("the stored data can not be read: {0}")]
+    Corrupt(String),
+    /// No index serves this question.
+    #[error("{0}")]
+    Unsupported(String),
+}

@@ -1,0 +1,267 @@
+//! A store that forgets: for tests and for clusters that need not outlive their master.
+
+use crate::query::{MAX_NAMES, Page, Sort, TaskQuery, too_many_names};
+use crate::rules::{self, Fixed};
+use crate::{CommitError, Loaded, Store, StoreError};
+use async_trait::async_trait;
+use cloudai_core::effect::Row;
+use cloudai_core::ids::{Attempt, Incarnation, TaskId, Term, UserId, WorkerId};
+use cloudai_core::task::{OutputFile, TaskRecord};
+use cloudai_core::time::Timestamp;
+use cloudai_core::worker::WorkerRecord;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// The state of a cluster in memory: what every other store does, but for the disk.
+#[derive(Debug)]
+pub struct MemoryStore {
+    cluster: String,
+    tables: Mutex<Tables>,
+}
+
+#[derive(Debug, Default)]
+struct Tables {
+    term: Term,
+    last_commit: Timestamp,
+    last_order: u64,
+    tasks: BTreeMap<TaskId, Arc<TaskRecord>>,
+    by_order: BTreeMap<u64, TaskId>,
+    by_key: BTreeMap<(UserId, Arc<str>), TaskId>,
+    workers: BTreeMap<WorkerId, Arc<WorkerRecord>>,
+    outputs: BTreeMap<Attempt, Vec<OutputFile>>,
+    facts: BTreeMap<String, String>,
+}
+
+/// What a row replaced, to be put back when a later row of its batch is refused.
+enum Before {
+    NoTask(TaskId),
+    Task(Arc<TaskRecord>),
+    Worker(WorkerId, Option<Arc<WorkerRecord>>),
+    Outputs(Attempt, Option<Vec<OutputFile>>),
+}
+
+impl MemoryStore {
+    /// An empty store under a name of its own.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { cluster: rules::new_cluster_id(), tables: Mutex::default() }
+    }
+
+    fn tables(&self) -> MutexGuard<'_, Tables> {
+        self.tables.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Default for MemoryStore {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Tables {
+    fn apply(&mut self, batch: &[Row]) -> Result<(), CommitError> {
+        let mut undo = Vec::new();
+        for (row, change) in batch.iter().enumerate() {
+            match self.put(change) {
+                Ok(before) => undo.extend(before),
+                Err(why) => {
+                    undo.into_iter().rev().for_each(|before| self.restore(before));
+                    return Err(CommitError::Refused { row, why });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn put(&mut self, row: &Row) -> Result<Option<Before>, String> {
+        rules::numbers(row)?;
+        match row {
+            Row::Task(task) => self.put_task(task),
+            Row::Worker(worker) => {
+                let stored = self.workers.get(&worker.id);
+                if stored.is_some_and(|stored| stored.version >= worker.version) {
+                    return Ok(None);
+                }
+                let before = self.workers.insert(worker.id.clone(), Arc::clone(worker));
+                Ok(Some(Before::Worker(worker.id.clone(), before)))
+            }
+            Row::WorkerRemoved(id) => Ok(Some(Before::Worker(id.clone(), self.workers.remove(id)))),
+            Row::Outputs(attempt, files) => self.put_outputs(*attempt, files).map(Some),
+        }
+    }
+
+    fn put_task(&mut self, task: &Arc<TaskRecord>) -> Result<Option<Before>, String> {
+        if let Some(stored) = self.tasks.get(&task.id) {
+            if Fixed::of(stored) != Fixed::of(task) {
+                return Err(rules::NOT_FIXED.to_owned());
+            }
+            if stored.version >= task.version {
+                return Ok(None);
+            }
+            let before = self.tasks.insert(task.id, Arc::clone(task));
+            return Ok(before.map(Before::Task));
+        }
+        if self.by_order.contains_key(&task.order) {
+            return Err(rules::order_taken(task.order));
+        }
+        if let Some(key) = rules::key(task) {
+            let name = (task.owner.clone(), Arc::clone(key));
+            if self.by_key.contains_key(&name) {
+                return Err(rules::key_taken(&task.owner));
+            }
+            self.by_key.insert(name, task.id);
+        }
+        self.by_order.insert(task.order, task.id);
+        self.tasks.insert(task.id, Arc::clone(task));
+        Ok(Some(Before::NoTask(task.id)))
+    }
+
+    fn put_outputs(&mut self, attempt: Attempt, files: &[OutputFile]) -> Result<Before, String> {
+        if !self.tasks.contains_key(&attempt.task) {
+            return Err(rules::NO_TASK.to_owned());
+        }
+        if files.iter().map(|file| &file.path).collect::<BTreeSet<_>>().len() < files.len() {
+            return Err(rules::TWICE.to_owned());
+        }
+        let mut files = files.to_vec();
+        files.sort_by(|a, b| a.path.cmp(&b.path));
+        Ok(Before::Outputs(attempt, self.outputs.insert(attempt, files)))
+    }
+
+    fn restore(&mut self, before: Before) {
+        match before {
+            Before::NoTask(id) => {
+                if let Some(task) = self.tasks.remove(&id) {
+                    self.by_order.remove(&task.order);
+                    if let Some(key) = rules::key(&task) {
+                        self.by_key.remove(&(task.owner.clone(), Arc::clone(key)));
+                    }
+                }
+            }
+            Before::Task(task) => drop(self.tasks.insert(task.id, task)),
+            Before::Worker(id, before) => put_back(&mut self.workers, id, before),
+            Before::Outputs(attempt, before) => put_back(&mut self.outputs, attempt, before),
+        }
+    }
+
+    fn in_order(&self) -> impl DoubleEndedIterator<Item = &Arc<TaskRecord>> {
+        self.by_order.values().filter_map(|id| self.tasks.get(id))
+    }
+
+    fn page(&self, query: &TaskQuery) -> Result<Page<Arc<TaskRecord>>, StoreError> {
+        if let Some(prefix) = &query.name_prefix
+            && self.tasks.values().filter(|task| has_name(task, prefix)).nth(MAX_NAMES).is_some()
+        {
+            return Err(too_many_names(prefix));
+        }
+        let wanted = |task: &&Arc<TaskRecord>| query.is_after(task.order) && matches(task, query);
+        let orders = match query.sort {
+            Sort::Newest => orders(self.in_order().rev().filter(wanted), query.limit),
+            Sort::Oldest => orders(self.in_order().filter(wanted), query.limit),
+        };
+        let (orders, next) = query.cut(orders);
+        let task = |order: &u64| self.by_order.get(order).and_then(|id| self.tasks.get(id)).cloned();
+        Ok(Page { items: orders.iter().filter_map(task).collect(), next })
+    }
+}
+
+fn put_back<K: Ord, V>(table: &mut BTreeMap<K, V>, key: K, before: Option<V>) {
+    match before {
+        Some(value) => drop(table.insert(key, value)),
+        None => drop(table.remove(&key)),
+    }
+}
+
+/// One place more than a page holds, so that the page knows whether it is the last.
+fn orders<'a>(tasks: impl Iterator<Item = &'a Arc<TaskRecord>>, limit: usize) -> Vec<u64> {
+    tasks.map(|task| task.order).take(limit.saturating_add(1)).collect()
+}
+
+fn has_name(task: &TaskRecord, prefix: &str) -> bool {
+    task.spec.name.as_ref().is_some_and(|name| name.starts_with(prefix))
+}
+
+fn matches(task: &TaskRecord, query: &TaskQuery) -> bool {
+    (query.statuses.is_empty() || query.statuses.contains(&task.status()))
+        && query.owner.as_ref().is_none_or(|owner| *owner == task.owner)
+        && query.worker.as_ref().is_none_or(|worker| Some(worker) == task.worker())
+        && query.name_prefix.as_ref().is_none_or(|prefix| has_name(task, prefix))
+}
+
+#[async_trait]
+impl Store for MemoryStore {
+    async fn lead(&self) -> Result<Term, StoreError> {
+        let mut tables = self.tables();
+        tables.term = tables.term.next();
+        Ok(tables.term)
+    }
+
+    async fn load(&self) -> Result<Loaded, StoreError> {
+        let tables = self.tables();
+        let mut loaded = Loaded {
+            incarnation: Incarnation(1),
+            cluster: self.cluster.clone(),
+            last_commit: tables.last_commit,
+            last_order: tables.last_order,
+            workers: tables.workers.values().cloned().collect(),
+            ..Loaded::default()
+        };
+        for task in tables.in_order() {
+            if task.status().is_final() {
+                *loaded.ended.entry(task.status().word().to_owned()).or_default() += 1;
+            } else {
+                loaded.tasks.push(Arc::clone(task));
+            }
+        }
+        Ok(loaded)
+    }
+
+    async fn commit(&self, term: Term, now: Timestamp, rows: &[Row]) -> Result<(), CommitError> {
+        let mut tables = self.tables();
+        if tables.term != term {
+            return Err(CommitError::Fenced);
+        }
+        tables.apply(rows)?;
+        tables.last_commit = tables.last_commit.max(now);
+        let orders = rows.iter().map(|row| if let Row::Task(task) = row { task.order } else { 0 });
+        tables.last_order = orders.fold(tables.last_order, u64::max);
+        Ok(())
+    }
+
+    async fn task(&self, id: TaskId) -> Result<Option<Arc<TaskRecord>>, StoreError> {
+        Ok(self.tables().tasks.get(&id).cloned())
+    }
+
+    async fn task_by_key(&self, owner: &UserId, key: &str) -> Result<Option<Arc<TaskRecord>>, StoreError> {
+        let tables = self.tables();
+        let id = tables.by_key.get(&(owner.clone(), key.into()));
+        Ok(id.and_then(|id| tables.tasks.get(id)).cloned())
+    }
+
+    async fn tasks_like(&self, part: &str, limit: usize) -> Result<Vec<TaskId>, StoreError> {
+        let tables = self.tables();
+        let alike = |id: &TaskId| {
+            let text = rules::short(*id);
+            text.starts_with(part) || text.ends_with(part)
+        };
+        Ok(tables.tasks.keys().rev().copied().filter(alike).take(limit).collect())
+    }
+
+    async fn tasks(&self, query: &TaskQuery) -> Result<Page<Arc<TaskRecord>>, StoreError> {
+        query.check()?;
+        self.tables().page(query)
+    }
+
+    async fn outputs(&self, attempt: Attempt) -> Result<Vec<OutputFile>, StoreError> {
+        Ok(self.tables().outputs.get(&attempt).cloned().unwrap_or_default())
+    }
+
+    async fn fact(&self, name: &str) -> Result<Option<String>, StoreError> {
+        Ok(self.tables().facts.get(name).cloned())
+    }
+
+    async fn keep_fact(&self, name: &str, value: &str) -> Result<String, StoreError> {
+        let mut tables = self.tables();
+        Ok(tables.facts.entry(name.to_owned()).or_insert_with(|| value.to_owned()).clone())
+    }
+}

@@ -1,0 +1,156 @@
+//! Questions to a store and their paged answers, and which of them are served.
+
+use crate::StoreError;
+use cloudai_core::ids::{UserId, WorkerId};
+use cloudai_core::state::Status;
+
+/// The longest page, so that one request never holds more than some megabytes.
+pub const MAX_LIMIT: usize = 1000;
+
+/// How many tasks a name prefix may match: a page is picked among so many index entries, which
+/// takes some milliseconds; beyond it the question is refused, never answered slowly.
+pub const MAX_NAMES: usize = 10_000;
+
+/// Which tasks, in which order, how many.
+///
+/// Served: any set of statuses, alone or with one of `owner` and `worker`, in both orders;
+/// `name_prefix` with any of these as long as it matches no more than [`MAX_NAMES`] tasks.
+/// Refused: `owner` together with `worker` without a `name_prefix`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TaskQuery {
+    /// Only these states; all when empty.
+    pub statuses: Vec<Status>,
+    /// Only this owner's.
+    pub owner: Option<UserId>,
+    /// Only those whose latest attempt is or was on this worker.
+    pub worker: Option<WorkerId>,
+    /// Only those whose name begins so.
+    pub name_prefix: Option<String>,
+    /// The order.
+    pub sort: Sort,
+    /// At most so many (1 to 1,000).
+    pub limit: usize,
+    /// Go on after this place, as an earlier page told.
+    pub cursor: Option<Cursor>,
+}
+
+/// The order of a list; ties are broken by the order of submission.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sort {
+    /// Latest submission first.
+    #[default]
+    Newest,
+    /// Earliest submission first.
+    Oldest,
+}
+
+/// A place in a list: the submission order of the last row that was shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cursor(pub u64);
+
+/// A piece of a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page<T> {
+    /// The rows.
+    pub items: Vec<T>,
+    /// Where the next page goes on; none at the end.
+    pub next: Option<Cursor>,
+}
+
+impl TaskQuery {
+    /// Whether this question is served at all.
+    /// # Errors
+    /// [`StoreError::Unsupported`] with the pair that no index serves, or a limit out of range.
+    pub fn check(&self) -> Result<(), StoreError> {
+        if !(1..=MAX_LIMIT).contains(&self.limit) {
+            return Err(StoreError::Unsupported(format!("limit is {}: expected 1 to {MAX_LIMIT}", self.limit)));
+        }
+        if self.owner.is_some() && self.worker.is_some() && self.name_prefix.is_none() {
+            let why = "no index serves owner together with worker: give one of them, or a name_prefix as well";
+            return Err(StoreError::Unsupported(why.to_owned()));
+        }
+        Ok(())
+    }
+
+    /// The statuses asked for, each once; all when none is named.
+    pub(crate) fn wanted(&self) -> Vec<Status> {
+        let asked = |status: &Status| self.statuses.is_empty() || self.statuses.contains(status);
+        Status::ALL.iter().copied().filter(asked).collect()
+    }
+
+    /// Whether a place comes after the cursor.
+    pub(crate) fn is_after(&self, order: u64) -> bool {
+        match (self.cursor, self.sort) {
+            (None, _) => true,
+            (Some(Cursor(at)), Sort::Newest) => order < at,
+            (Some(Cursor(at)), Sort::Oldest) => order > at,
+        }
+    }
+
+    /// Sorts places and keeps one page of them; tells where the next begins.
+    pub(crate) fn cut(&self, mut orders: Vec<u64>) -> (Vec<u64>, Option<Cursor>) {
+        match self.sort {
+            Sort::Newest => orders.sort_unstable_by(|a, b| b.cmp(a)),
+            Sort::Oldest => orders.sort_unstable(),
+        }
+        let more = orders.len() > self.limit;
+        orders.truncate(self.limit);
+        let next = orders.last().filter(|_| more).copied().map(Cursor);
+        (orders, next)
+    }
+}
+
+/// The refusal of a prefix that matches too much.
+pub(crate) fn too_many_names(prefix: &str) -> StoreError {
+    StoreError::Unsupported(format!(
+        "name_prefix {prefix:?} matches more than {MAX_NAMES} tasks, too many to sort by time: give a longer one"
+    ))
+}
+
+/// The first text after all that begin with `prefix`; none when there is no such text.
+pub(crate) fn after_prefix(prefix: &str) -> Option<String> {
+    let mut text: Vec<char> = prefix.chars().collect();
+    while let Some(last) = text.pop() {
+        // A range of characters steps over the surrogates.
+        if let Some(next) = (last..=char::MAX).nth(1) {
+            text.push(next);
+            return Some(text.into_iter().collect());
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_after_a_prefix_is_the_least_that_does_not_begin_with_it() {
+        let rows = [
+            ("a", Some("b")),
+            ("train-", Some("train.")),
+            ("\u{d7ff}", Some("\u{e000}")),
+            ("a\u{10ffff}", Some("b")),
+            ("\u{10ffff}", None),
+            ("", None),
+        ];
+        for (prefix, after) in rows {
+            assert_eq!(after_prefix(prefix).as_deref(), after, "{prefix:?}");
+        }
+    }
+
+    #[test]
+    fn owner_with_worker_is_refused_by_name_unless_a_name_narrows_it() {
+        let pair = TaskQuery { owner: "ann".parse().ok(), worker: "w1".parse().ok(), limit: 1, ..TaskQuery::default() };
+        assert!(pair.check().unwrap_err().to_string().contains("owner together with worker"));
+        assert!(TaskQuery { name_prefix: Some("x".into()), ..pair }.check().is_ok());
+    }
+
+    #[test]
+    fn a_limit_out_of_range_is_refused() {
+        for limit in [0, MAX_LIMIT + 1] {
+            let query = TaskQuery { limit, ..TaskQuery::default() };
+            assert!(matches!(query.check(), Err(StoreError::Unsupported(_))), "{limit}");
+        }
+    }
+}

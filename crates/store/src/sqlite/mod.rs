@@ -1,0 +1,102 @@
+//! The embedded store: rows in one SQLite file of the data directory, for one master.
+//!
+//! One thread writes (`write.rs`, `rows.rs`), some connections read (`read.rs`, `page.rs`);
+//! `migrate.rs` opens the directory and brings the schema (`schema.rs`) up to date. In WAL mode
+//! readers see the last commit and never wait for the writer.
+
+mod migrate;
+mod page;
+mod read;
+mod rows;
+mod schema;
+mod write;
+
+use crate::query::{Page, TaskQuery};
+use crate::{CommitError, Loaded, Store, StoreError};
+use async_trait::async_trait;
+use cloudai_core::effect::Row;
+use cloudai_core::ids::{Attempt, TaskId, Term, UserId};
+use cloudai_core::task::{OutputFile, TaskRecord};
+use cloudai_core::time::Timestamp;
+use read::Readers;
+use std::path::Path;
+use std::sync::Arc;
+use write::Writer;
+
+/// The state of a cluster in `DIR/cloudai.db`.
+#[derive(Debug)]
+pub struct SqliteStore {
+    writer: Writer,
+    readers: Arc<Readers>,
+}
+
+impl SqliteStore {
+    /// Opens the data directory, making it when it is not there; blocks for the time of a migration.
+    ///
+    /// The directory is this store's until it is dropped and its reads have ended.
+    /// # Errors
+    /// [`StoreError::Locked`] while another store has it, [`StoreError::TooNew`] for the data of a
+    /// newer version (which stays untouched), [`StoreError::Corrupt`], [`StoreError::Unavailable`].
+    pub fn open(dir: &Path) -> Result<Self, StoreError> {
+        let lock = migrate::lock(dir)?;
+        let conn = migrate::open_writer(dir)?;
+        let writer = Writer::start(conn).map_err(StoreError::Unavailable)?;
+        Ok(Self { writer, readers: Arc::new(Readers::new(migrate::file_in(dir), lock)) })
+    }
+}
+
+impl Drop for SqliteStore {
+    /// Waits for the commits that were asked for; the writer closes last and tidies the log away.
+    fn drop(&mut self) {
+        self.readers.close();
+        self.writer.stop();
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn lead(&self) -> Result<Term, StoreError> {
+        self.writer.lead().await
+    }
+
+    async fn load(&self) -> Result<Loaded, StoreError> {
+        self.readers.run(read::load).await
+    }
+
+    async fn commit(&self, term: Term, now: Timestamp, rows: &[Row]) -> Result<(), CommitError> {
+        self.writer.commit(term, now, rows.to_vec()).await
+    }
+
+    async fn task(&self, id: TaskId) -> Result<Option<Arc<TaskRecord>>, StoreError> {
+        self.readers.run(move |conn| read::task(conn, id)).await
+    }
+
+    async fn task_by_key(&self, owner: &UserId, key: &str) -> Result<Option<Arc<TaskRecord>>, StoreError> {
+        let (owner, key) = (owner.clone(), key.to_owned());
+        self.readers.run(move |conn| read::task_by_key(conn, &owner, &key)).await
+    }
+
+    async fn tasks_like(&self, part: &str, limit: usize) -> Result<Vec<TaskId>, StoreError> {
+        let part = part.to_owned();
+        self.readers.run(move |conn| page::like(conn, &part, limit)).await
+    }
+
+    async fn tasks(&self, query: &TaskQuery) -> Result<Page<Arc<TaskRecord>>, StoreError> {
+        query.check()?;
+        let query = query.clone();
+        self.readers.run(move |conn| page::tasks(conn, &query)).await
+    }
+
+    async fn outputs(&self, attempt: Attempt) -> Result<Vec<OutputFile>, StoreError> {
+        self.readers.run(move |conn| read::outputs(conn, attempt)).await
+    }
+
+    async fn fact(&self, name: &str) -> Result<Option<String>, StoreError> {
+        let name = name.to_owned();
+        self.readers.run(move |conn| read::fact(conn, &name)).await
+    }
+
+    async fn keep_fact(&self, name: &str, value: &str) -> Result<String, StoreError> {
+        self.writer.keep_fact(name.to_owned(), value.to_owned()).await
+    }
+}

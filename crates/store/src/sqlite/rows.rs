@@ -1,0 +1,237 @@
+//! How a row of a batch becomes rows of tables.
+
+use crate::rules::{self, Fixed};
+use cloudai_core::effect::Row;
+use cloudai_core::ids::{Attempt, TaskId};
+use cloudai_core::task::{AttemptRecord, OutputFile, TaskRecord};
+use cloudai_core::worker::WorkerRecord;
+use rusqlite::{OptionalExtension, Transaction, ffi, params};
+
+/// Why a row was not written.
+#[derive(Debug)]
+pub(super) enum RowError {
+    /// The row is wrong.
+    Refused(String),
+    /// The row or the store is wrong: the code tells.
+    Sql(rusqlite::Error),
+}
+
+impl From<rusqlite::Error> for RowError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sql(error)
+    }
+}
+
+impl From<String> for RowError {
+    fn from(why: String) -> Self {
+        Self::Refused(why)
+    }
+}
+
+impl From<serde_json::Error> for RowError {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Refused(error.to_string())
+    }
+}
+
+/// The key of a task: the ulid in the order of its text, and -1 for what is no array element.
+pub(super) fn key(id: TaskId) -> ([u8; 16], i64) {
+    (id.ulid().to_be_bytes(), id.index().map_or(-1, i64::from))
+}
+
+/// The id of a stored key.
+pub(super) fn id_of(ulid: [u8; 16], idx: i64) -> TaskId {
+    let id = TaskId::new(u128::from_be_bytes(ulid));
+    u32::try_from(idx).map_or(id, |index| id.element(index))
+}
+
+pub(super) fn put(tx: &Transaction<'_>, row: &Row) -> Result<(), RowError> {
+    match row {
+        Row::Task(task) => put_task(tx, task),
+        Row::Worker(worker) => put_worker(tx, worker),
+        Row::WorkerRemoved(id) => {
+            tx.prepare_cached("DELETE FROM workers WHERE id = ?1")?.execute([id.as_str()])?;
+            Ok(())
+        }
+        Row::Outputs(attempt, files) => put_outputs(tx, *attempt, files),
+    }
+}
+
+fn put_worker(tx: &Transaction<'_>, worker: &WorkerRecord) -> Result<(), RowError> {
+    let body = serde_json::to_string(worker)?;
+    tx.prepare_cached(
+        "INSERT INTO workers (id, version, status, body) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT (id) DO UPDATE SET version = excluded.version, status = excluded.status, body = excluded.body
+         WHERE excluded.version > workers.version",
+    )?
+    .execute(params![worker.id.as_str(), rules::number(worker.version)?, worker.status.word(), body])?;
+    Ok(())
+}
+
+fn put_task(tx: &Transaction<'_>, task: &TaskRecord) -> Result<(), RowError> {
+    match stored_version(tx, task)? {
+        Some(version) if version >= rules::number(task.version)? => return Ok(()),
+        Some(_) => update_task(tx, task)?,
+        None => insert_task(tx, task)?,
+    }
+    for attempt in &task.attempts {
+        put_assignment(tx, task.id, attempt)?;
+    }
+    put_result(tx, task)
+}
+
+/// The version that is stored, after a check that it is the same task.
+fn stored_version(tx: &Transaction<'_>, task: &TaskRecord) -> Result<Option<i64>, RowError> {
+    let (ulid, idx) = key(task.id);
+    let order = rules::number(task.order)?;
+    let fixed = Fixed::of(task);
+    let found = tx
+        .prepare_cached("SELECT version, ord, owner, name, idem_key FROM tasks WHERE ulid = ?1 AND idx = ?2")?
+        .query_row(params![ulid, idx], |row| {
+            let same = row.get::<_, i64>(1)? == order
+                && row.get_ref(2)?.as_str()? == fixed.owner
+                && row.get_ref(3)?.as_str_or_null()? == fixed.name
+                && row.get_ref(4)?.as_str_or_null()? == fixed.key;
+            Ok((row.get(0)?, same))
+        })
+        .optional()?;
+    match found {
+        None => Ok(None),
+        Some((version, true)) => Ok(Some(version)),
+        Some((_, false)) => Err(RowError::Refused(rules::NOT_FIXED.to_owned())),
+    }
+}
+
+fn insert_task(tx: &Transaction<'_>, task: &TaskRecord) -> Result<(), RowError> {
+    let (ulid, idx) = key(task.id);
+    let id_rev: String = rules::short(task.id).chars().rev().collect();
+    tx.prepare_cached(
+        "INSERT INTO tasks (ord, ulid, idx, version, owner, job, status, phase, worker, name, idem_key,
+             created_at, finished_at, priority, id_rev, body)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
+    )?
+    .execute(params![
+        rules::number(task.order)?,
+        ulid,
+        idx,
+        rules::number(task.version)?,
+        task.owner.as_str(),
+        task.job.map(|job| job.to_string()),
+        task.status().word(),
+        task.phase(false).map(|phase| phase.word()),
+        task.worker().map(|worker| worker.as_str()),
+        task.spec.name.as_deref(),
+        rules::key(task).map(AsRef::<str>::as_ref),
+        rules::number(task.created_at.as_millis())?,
+        task.finished_at.map(|at| rules::number(at.as_millis())).transpose()?,
+        task.spec.priority,
+        id_rev,
+        serde_json::to_string(task)?,
+    ])
+    .map_err(|error| taken(error, task))?;
+    Ok(())
+}
+
+fn update_task(tx: &Transaction<'_>, task: &TaskRecord) -> Result<(), RowError> {
+    tx.prepare_cached(
+        "UPDATE tasks SET version = ?2, job = ?3, status = ?4, phase = ?5, worker = ?6, finished_at = ?7,
+             priority = ?8, body = ?9
+         WHERE ord = ?1",
+    )?
+    .execute(params![
+        rules::number(task.order)?,
+        rules::number(task.version)?,
+        task.job.map(|job| job.to_string()),
+        task.status().word(),
+        task.phase(false).map(|phase| phase.word()),
+        task.worker().map(|worker| worker.as_str()),
+        task.finished_at.map(|at| rules::number(at.as_millis())).transpose()?,
+        task.spec.priority,
+        serde_json::to_string(task)?,
+    ])?;
+    Ok(())
+}
+
+/// Says in words which uniqueness a new task breaks.
+fn taken(error: rusqlite::Error, task: &TaskRecord) -> RowError {
+    match error.sqlite_error().map(|error| error.extended_code) {
+        Some(ffi::SQLITE_CONSTRAINT_PRIMARYKEY | ffi::SQLITE_CONSTRAINT_ROWID) => {
+            RowError::Refused(rules::order_taken(task.order))
+        }
+        Some(ffi::SQLITE_CONSTRAINT_UNIQUE) => RowError::Refused(rules::key_taken(&task.owner)),
+        _ => RowError::Sql(error),
+    }
+}
+
+fn put_assignment(tx: &Transaction<'_>, task: TaskId, attempt: &AttemptRecord) -> Result<(), RowError> {
+    let (ulid, idx) = key(task);
+    let end = attempt.end.as_ref();
+    tx.prepare_cached(
+        "INSERT INTO assignments (ulid, idx, attempt, worker, assigned_at, ended_at, status, reason, accepted)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+         ON CONFLICT (ulid, idx, attempt) DO UPDATE SET worker = excluded.worker,
+             assigned_at = excluded.assigned_at, ended_at = excluded.ended_at, status = excluded.status,
+             reason = excluded.reason, accepted = excluded.accepted",
+    )?
+    .execute(params![
+        ulid,
+        idx,
+        attempt.number,
+        attempt.worker.as_str(),
+        rules::number(attempt.assigned_at.as_millis())?,
+        attempt.ended_at.map(|at| rules::number(at.as_millis())).transpose()?,
+        end.map(|end| end.status.word()),
+        end.and_then(|end| end.reason).map(|reason| reason.word()),
+        end.is_some_and(|end| end.accepted),
+    ])?;
+    Ok(())
+}
+
+fn put_result(tx: &Transaction<'_>, task: &TaskRecord) -> Result<(), RowError> {
+    let Some(finished) = task.finished() else { return Ok(()) };
+    let (ulid, idx) = key(task.id);
+    tx.prepare_cached(
+        "INSERT OR REPLACE INTO results (ulid, idx, status, reason, exit_code, oom_killed, message, worker,
+             attempt, finished_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+    )?
+    .execute(params![
+        ulid,
+        idx,
+        finished.status.word(),
+        finished.reason.map(|reason| reason.word()),
+        finished.exit_code,
+        finished.oom_killed,
+        finished.message,
+        task.worker().map(|worker| worker.as_str()),
+        task.number(),
+        task.finished_at.map(|at| rules::number(at.as_millis())).transpose()?,
+    ])?;
+    Ok(())
+}
+
+/// Replaces the files of an attempt.
+fn put_outputs(tx: &Transaction<'_>, attempt: Attempt, files: &[OutputFile]) -> Result<(), RowError> {
+    let (ulid, idx) = key(attempt.task);
+    let known = tx.prepare_cached("SELECT 1 FROM tasks WHERE ulid = ?1 AND idx = ?2")?.exists(params![ulid, idx])?;
+    if !known {
+        return Err(RowError::Refused(rules::NO_TASK.to_owned()));
+    }
+    tx.prepare_cached("DELETE FROM outputs WHERE ulid = ?1 AND idx = ?2 AND attempt = ?3")?.execute(params![
+        ulid,
+        idx,
+        attempt.number
+    ])?;
+    let mut insert = tx.prepare_cached(
+        "INSERT INTO outputs (ulid, idx, attempt, path, size, sha256) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+    )?;
+    for file in files {
+        insert.execute(params![ulid, idx, attempt.number, file.path, rules::number(file.size)?, file.sha256]).map_err(
+            |error| match error.sqlite_error().map(|error| error.extended_code) {
+                Some(ffi::SQLITE_CONSTRAINT_PRIMARYKEY) => RowError::Refused(rules::TWICE.to_owned()),
+                _ => RowError::Sql(error),
+            },
+        )?;
+    }
+    Ok(())
+}

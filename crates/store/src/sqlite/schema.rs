@@ -1,0 +1,96 @@
+//! The tables, as the list of steps that lead to them. A step is never edited once it shipped.
+
+/// One step per schema version: the first makes version 1 of an empty file.
+pub(super) const STEPS: &[&str] = &[FIRST];
+
+/// The submission order is the row id of a task: every index ends with the row id, so each index
+/// below is sorted by (its columns, submission order) and serves its pages in that order.
+/// Tables of records are kept as JSON in `body`; the other columns are what questions are about.
+const FIRST: &str = "
+CREATE TABLE cluster (
+    one         INTEGER PRIMARY KEY CHECK (one = 1),
+    id          TEXT    NOT NULL,
+    incarnation INTEGER NOT NULL,
+    term        INTEGER NOT NULL,
+    last_commit INTEGER NOT NULL,
+    last_order  INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE facts (
+    name  TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE workers (
+    id      TEXT PRIMARY KEY,
+    version INTEGER NOT NULL,
+    status  TEXT    NOT NULL,
+    body    TEXT    NOT NULL
+) STRICT;
+
+CREATE TABLE tasks (
+    ord         INTEGER PRIMARY KEY,
+    ulid        BLOB    NOT NULL,
+    idx         INTEGER NOT NULL,
+    version     INTEGER NOT NULL,
+    owner       TEXT    NOT NULL,
+    job         TEXT,
+    status      TEXT    NOT NULL,
+    phase       TEXT,
+    worker      TEXT,
+    name        TEXT,
+    idem_key    TEXT,
+    created_at  INTEGER NOT NULL,
+    finished_at INTEGER,
+    priority    INTEGER NOT NULL,
+    id_rev      TEXT    NOT NULL,
+    body        TEXT    NOT NULL,
+    UNIQUE (ulid, idx)
+) STRICT;
+CREATE INDEX tasks_status ON tasks (status);
+CREATE INDEX tasks_owner  ON tasks (owner, status);
+CREATE INDEX tasks_worker ON tasks (worker, status) WHERE worker IS NOT NULL;
+CREATE INDEX tasks_name   ON tasks (name) WHERE name IS NOT NULL;
+CREATE INDEX tasks_id_rev ON tasks (id_rev);
+CREATE UNIQUE INDEX tasks_key ON tasks (owner, idem_key) WHERE idem_key IS NOT NULL;
+
+CREATE TABLE assignments (
+    ulid        BLOB    NOT NULL,
+    idx         INTEGER NOT NULL,
+    attempt     INTEGER NOT NULL,
+    worker      TEXT    NOT NULL,
+    assigned_at INTEGER NOT NULL,
+    ended_at    INTEGER,
+    status      TEXT,
+    reason      TEXT,
+    accepted    INTEGER NOT NULL,
+    PRIMARY KEY (ulid, idx, attempt),
+    FOREIGN KEY (ulid, idx) REFERENCES tasks (ulid, idx) ON DELETE CASCADE
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE results (
+    ulid        BLOB    NOT NULL,
+    idx         INTEGER NOT NULL,
+    status      TEXT    NOT NULL,
+    reason      TEXT,
+    exit_code   INTEGER,
+    oom_killed  INTEGER NOT NULL,
+    message     TEXT    NOT NULL,
+    worker      TEXT,
+    attempt     INTEGER NOT NULL,
+    finished_at INTEGER,
+    PRIMARY KEY (ulid, idx),
+    FOREIGN KEY (ulid, idx) REFERENCES tasks (ulid, idx) ON DELETE CASCADE
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE outputs (
+    ulid    BLOB    NOT NULL,
+    idx     INTEGER NOT NULL,
+    attempt INTEGER NOT NULL,
+    path    TEXT    NOT NULL,
+    size    INTEGER NOT NULL,
+    sha256  TEXT    NOT NULL,
+    PRIMARY KEY (ulid, idx, attempt, path),
+    FOREIGN KEY (ulid, idx) REFERENCES tasks (ulid, idx) ON DELETE CASCADE
+) STRICT, WITHOUT ROWID;
+";

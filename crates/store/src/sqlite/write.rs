@@ -1,0 +1,198 @@
+//! The one writer: a thread that owns the writing connection and takes one job after another.
+//!
+//! A job is one transaction. The bound of the mailbox makes callers wait; the engine has one
+//! commit in flight, so that only start-up and facts are ever beside it.
+
+use super::migrate::read_error;
+use super::rows;
+use crate::{CommitError, StoreError};
+use cloudai_core::effect::Row;
+use cloudai_core::ids::Term;
+use cloudai_core::time::Timestamp;
+use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior, params};
+use std::io;
+use std::thread::JoinHandle;
+use tokio::sync::{mpsc, oneshot};
+
+/// One commit in flight, one `lead`, some facts: more callers wait.
+const MAILBOX: usize = 16;
+
+enum Job {
+    Lead(oneshot::Sender<Result<Term, StoreError>>),
+    Commit { term: Term, now: Timestamp, rows: Vec<Row>, reply: oneshot::Sender<Result<(), CommitError>> },
+    KeepFact { name: String, value: String, reply: oneshot::Sender<Result<String, StoreError>> },
+}
+
+/// The handle of the writing thread.
+#[derive(Debug)]
+pub(super) struct Writer {
+    jobs: Option<mpsc::Sender<Job>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Writer {
+    pub(super) fn start(conn: Connection) -> io::Result<Self> {
+        let (jobs, mailbox) = mpsc::channel(MAILBOX);
+        let thread = std::thread::Builder::new().name("store-writer".into()).spawn(|| work(conn, mailbox))?;
+        Ok(Self { jobs: Some(jobs), thread: Some(thread) })
+    }
+
+    /// Ends the thread once the jobs that it has are done, and closes its connection.
+    pub(super) fn stop(&mut self) {
+        self.jobs = None;
+        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("store writer had panicked");
+        }
+    }
+
+    pub(super) async fn lead(&self) -> Result<Term, StoreError> {
+        self.ask(Job::Lead).await.map_err(StoreError::Unavailable)?
+    }
+
+    pub(super) async fn commit(&self, term: Term, now: Timestamp, rows: Vec<Row>) -> Result<(), CommitError> {
+        self.ask(|reply| Job::Commit { term, now, rows, reply }).await.map_err(CommitError::Unavailable)?
+    }
+
+    pub(super) async fn keep_fact(&self, name: String, value: String) -> Result<String, StoreError> {
+        self.ask(|reply| Job::KeepFact { name, value, reply }).await.map_err(StoreError::Unavailable)?
+    }
+
+    async fn ask<T>(&self, job: impl FnOnce(oneshot::Sender<T>) -> Job) -> io::Result<T> {
+        let gone = || io::Error::new(io::ErrorKind::BrokenPipe, "the store's writer has ended");
+        let (reply, answer) = oneshot::channel();
+        self.jobs.as_ref().ok_or_else(gone)?.send(job(reply)).await.map_err(|_| gone())?;
+        answer.await.map_err(|_| gone())
+    }
+}
+
+/// A caller that is gone does not stop its job: replies may go nowhere.
+fn work(mut conn: Connection, mut mailbox: mpsc::Receiver<Job>) {
+    while let Some(job) = mailbox.blocking_recv() {
+        match job {
+            Job::Lead(reply) => drop(reply.send(lead(&conn))),
+            Job::Commit { term, now, rows, reply } => drop(reply.send(commit(&mut conn, term, now, &rows))),
+            Job::KeepFact { name, value, reply } => drop(reply.send(keep_fact(&conn, &name, &value))),
+        }
+    }
+}
+
+fn lead(conn: &Connection) -> Result<Term, StoreError> {
+    let sql = "UPDATE cluster SET term = term + 1 RETURNING term";
+    conn.query_row(sql, [], |row| row.get(0)).map(term_of).map_err(read_error)
+}
+
+fn keep_fact(conn: &Connection, name: &str, value: &str) -> Result<String, StoreError> {
+    conn.execute("INSERT OR IGNORE INTO facts (name, value) VALUES (?1, ?2)", [name, value])
+        .and_then(|_| conn.query_row("SELECT value FROM facts WHERE name = ?1", [name], |row| row.get(0)))
+        .map_err(read_error)
+}
+
+/// One transaction: all of the batch or nothing.
+fn commit(conn: &mut Connection, term: Term, now: Timestamp, batch: &[Row]) -> Result<(), CommitError> {
+    let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate).map_err(unavailable)?;
+    fence(&tx, term)?;
+    let mut last_order = 0;
+    for (number, row) in batch.iter().enumerate() {
+        rows::put(&tx, row).map_err(|error| row_error(number, error))?;
+        if let Row::Task(task) = row {
+            last_order = last_order.max(task.order);
+        }
+    }
+    let times = [now.as_millis(), last_order].map(|value| i64::try_from(value).unwrap_or(i64::MAX));
+    tx.prepare_cached("UPDATE cluster SET last_commit = max(last_commit, ?1), last_order = max(last_order, ?2)")
+        .and_then(|mut statement| statement.execute(times))
+        .map_err(unavailable)?;
+    tx.commit().map_err(unavailable)
+}
+
+fn fence(tx: &Transaction<'_>, term: Term) -> Result<(), CommitError> {
+    let held = tx
+        .prepare_cached("SELECT term FROM cluster")
+        .and_then(|mut statement| statement.query_row(params![], |row| row.get(0)).optional())
+        .map_err(unavailable)?;
+    if held.map(term_of) == Some(term) { Ok(()) } else { Err(CommitError::Fenced) }
+}
+
+fn term_of(stored: i64) -> Term {
+    Term(stored.unsigned_abs())
+}
+
+fn unavailable(error: rusqlite::Error) -> CommitError {
+    CommitError::Unavailable(io::Error::other(error))
+}
+
+/// Whether it is the row that is wrong, or the store.
+fn row_error(row: usize, error: rows::RowError) -> CommitError {
+    match error {
+        rows::RowError::Refused(why) => CommitError::Refused { row, why },
+        rows::RowError::Sql(error) => match error.sqlite_error_code() {
+            Some(
+                ErrorCode::ConstraintViolation
+                | ErrorCode::TooBig
+                | ErrorCode::TypeMismatch
+                | ErrorCode::ParameterOutOfRange,
+            ) => CommitError::Refused { row, why: error.to_string() },
+            Some(_) => unavailable(error),
+            None => CommitError::Refused { row, why: error.to_string() },
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cloudai_core::worker::{WorkerRecord, WorkerStatus};
+    use std::sync::Arc;
+
+    fn worker(name: &str, note: &str) -> Row {
+        Row::Worker(Arc::new(WorkerRecord {
+            id: name.parse().unwrap(),
+            version: 1,
+            address: Some(note.to_owned()),
+            status: WorkerStatus::Registered,
+            session: Default::default(),
+            capacity: Default::default(),
+            labels: Default::default(),
+            about: Default::default(),
+            registered_at: Timestamp::ZERO,
+            connected_at: None,
+            last_seen: None,
+        }))
+    }
+
+    fn count(conn: &Connection) -> u32 {
+        conn.query_row("SELECT count(*) FROM workers", [], |row| row.get(0)).unwrap()
+    }
+
+    #[test]
+    fn a_full_disk_is_unavailable_writes_nothing_and_passes_once_there_is_room() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut conn = super::super::migrate::open_writer(dir.path()).unwrap();
+        let term = lead(&conn).unwrap();
+        let pages: u32 = conn.query_row("PRAGMA page_count", [], |row| row.get(0)).unwrap();
+        conn.query_row(&format!("PRAGMA max_page_count = {}", pages + 1), [], |_| Ok(())).unwrap();
+        let rows = [worker("small", "x"), worker("large", &"x".repeat(1 << 20))];
+
+        let full = commit(&mut conn, term, Timestamp::ZERO, &rows);
+        assert!(matches!(full, Err(CommitError::Unavailable(_))), "{full:?}");
+        assert_eq!(count(&conn), 0);
+
+        conn.query_row("PRAGMA max_page_count = 100000", [], |_| Ok(())).unwrap();
+        commit(&mut conn, term, Timestamp::ZERO, &rows).unwrap();
+        assert_eq!(count(&conn), 2);
+    }
+
+    #[test]
+    fn a_lock_held_by_another_program_is_unavailable() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut conn = super::super::migrate::open_writer(dir.path()).unwrap();
+        let term = lead(&conn).unwrap();
+        conn.busy_timeout(std::time::Duration::ZERO).unwrap();
+        let other = Connection::open(super::super::migrate::file_in(dir.path())).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let busy = commit(&mut conn, term, Timestamp::ZERO, &[worker("a", "x")]);
+        assert!(matches!(busy, Err(CommitError::Unavailable(_))), "{busy:?}");
+        other.execute_batch("ROLLBACK").unwrap();
+        commit(&mut conn, term, Timestamp::ZERO, &[worker("a", "x")]).unwrap();
+    }
+}

@@ -1,0 +1,147 @@
+//! What only a store on disk can do: last, lock, and know its age.
+
+#![allow(clippy::unwrap_used, reason = "a test's helpers are tests")]
+
+mod common;
+
+use cloudai_core::state::Status;
+use cloudai_store::sqlite::SqliteStore;
+use cloudai_store::{Store, StoreError};
+use common::*;
+use rusqlite::Connection;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+fn open(dir: &Path) -> SqliteStore {
+    SqliteStore::open(dir).unwrap()
+}
+
+fn database(dir: &Path) -> Connection {
+    Connection::open(dir.join("cloudai.db")).unwrap()
+}
+
+#[tokio::test]
+async fn a_store_that_is_opened_again_has_everything() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let term = store.lead().await.unwrap();
+    let rows = [
+        task(1).key("k").row(),
+        task(2).in_status(Status::Failed, "w1").row(),
+        cloudai_core::effect::Row::Worker(worker("w1", 3)),
+        outputs(attempt(2, 1), &["a"]),
+    ];
+    store.commit(term, at(70), &rows).await.unwrap();
+    store.keep_fact("token", "x").await.unwrap();
+    let before = store.load().await.unwrap();
+    drop(store);
+
+    let store = open(dir.path());
+    let after = store.load().await.unwrap();
+    assert_eq!(format!("{after:?}"), format!("{before:?}"));
+    assert_eq!(store.task(id(2)).await.unwrap().unwrap().status(), Status::Failed);
+    assert_eq!(store.outputs(attempt(2, 1)).await.unwrap(), [file("a")]);
+    assert_eq!(store.fact("token").await.unwrap().as_deref(), Some("x"));
+    assert!(store.lead().await.unwrap() > term);
+}
+
+#[tokio::test]
+async fn a_directory_in_use_is_refused_by_name_until_its_store_is_dropped() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let error = SqliteStore::open(dir.path()).unwrap_err();
+    assert!(matches!(&error, StoreError::Locked(path) if path == dir.path()), "{error}");
+    store.lead().await.unwrap();
+    drop(store);
+    open(dir.path());
+}
+
+#[test]
+fn the_data_of_a_newer_version_is_refused_and_left_as_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(open(dir.path()));
+    database(dir.path()).pragma_update(None, "user_version", 1000).unwrap();
+    let before = fs::read(dir.path().join("cloudai.db")).unwrap();
+    match SqliteStore::open(dir.path()) {
+        Err(StoreError::TooNew { found: 1000, known, .. }) => assert!(known < 1000),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(fs::read(dir.path().join("cloudai.db")).unwrap(), before);
+}
+
+#[test]
+fn an_empty_directory_gets_the_newest_schema_and_only_its_owner_may_look() {
+    let parent = tempfile::tempdir().unwrap();
+    let dir = parent.path().join("new/data");
+    let store = open(&dir);
+    let version: u32 = database(&dir).query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
+    assert!(version >= 1);
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&dir), 0o700);
+    for file in fs::read_dir(&dir).unwrap() {
+        let path = file.unwrap().path();
+        assert_eq!(mode(&path), 0o600, "{}", path.display());
+    }
+    drop(store);
+}
+
+#[tokio::test]
+async fn every_attempt_has_its_assignment_and_an_ended_task_its_result() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let term = store.lead().await.unwrap();
+    let first = task(1).on("w1", cloudai_core::task::Step::Running);
+    store.commit(term, at(1), &[first.row()]).await.unwrap();
+    let second = task(1).on("w1", cloudai_core::task::Step::Running).in_status(Status::Failed, "w2");
+    store.commit(term, at(2), &[second.row()]).await.unwrap();
+    let conn = database(dir.path());
+    let mut statement = conn
+        .prepare(
+            "SELECT attempt || worker || coalesce(status, '-') || coalesce(reason, '-') || accepted FROM assignments",
+        )
+        .unwrap();
+    let found: Vec<String> = statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+    assert_eq!(found, ["1w1--0", "2w2failedexit_code1"]);
+    let sql = "SELECT status || reason || exit_code || worker || attempt || finished_at FROM results";
+    let result: String = conn.query_row(sql, [], |row| row.get(0)).unwrap();
+    assert_eq!(result, "failedexit_code3w22200");
+}
+
+#[tokio::test]
+async fn a_commit_that_returned_survives_a_copy_of_the_files_as_they_lie() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let term = store.lead().await.unwrap();
+    store.commit(term, at(1), &[task(1).row()]).await.unwrap();
+    // What a killed process leaves: the database and its log, neither closed.
+    let left = tempfile::tempdir().unwrap();
+    for name in ["cloudai.db", "cloudai.db-wal"] {
+        fs::copy(dir.path().join(name), left.path().join(name)).unwrap();
+    }
+    let store = open(left.path());
+    assert_eq!(store.load().await.unwrap().tasks, [task(1).record()]);
+}
+
+#[tokio::test]
+async fn reads_go_on_beside_a_stream_of_commits_and_see_whole_batches() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = std::sync::Arc::new(open(dir.path()));
+    let term = store.lead().await.unwrap();
+    let writer = tokio::spawn({
+        let store = std::sync::Arc::clone(&store);
+        async move {
+            for batch in 0..50 {
+                let rows: Vec<_> = (1..=10).map(|n| task(batch * 10 + n).row()).collect();
+                store.commit(term, at(batch), &rows).await.unwrap();
+                assert!(store.task(id(batch * 10 + 10)).await.unwrap().is_some());
+            }
+        }
+    });
+    while !writer.is_finished() {
+        let loaded = store.load().await.unwrap();
+        assert_eq!(loaded.tasks.len() % 10, 0);
+        assert_eq!(loaded.tasks.len() as u64, loaded.last_order);
+    }
+    writer.await.unwrap();
+}

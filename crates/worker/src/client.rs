@@ -1,0 +1,93 @@
+//! Calls to the master: one connection, made again when it breaks.
+
+use cloudai_proto::v1::master_service_client::MasterServiceClient;
+use std::time::Duration;
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::service::Interceptor;
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Request, Status};
+
+/// The master as a worker calls it.
+pub(crate) type Master = MasterServiceClient<InterceptedService<Channel, ShowToken>>;
+
+/// Messages to and from the master at most.
+const MAX_MESSAGE: usize = 16 << 20;
+/// For a connection to come about.
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// Adds the join token to every call.
+#[derive(Clone)]
+pub(crate) struct ShowToken {
+    header: MetadataValue<Ascii>,
+}
+
+impl std::fmt::Debug for ShowToken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ShowToken")
+    }
+}
+
+impl Interceptor for ShowToken {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        request.metadata_mut().insert("authorization", self.header.clone());
+        Ok(request)
+    }
+}
+
+/// Why an address or token can not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum AddressError {
+    /// The address has no `host:port` form.
+    #[error("--master {0:?} is no address: expected host:port, as 127.0.0.1:50051")]
+    Address(String),
+    /// The token holds characters that no token has.
+    #[error("the join token is malformed: print it on the master with `cloudai worker token`")]
+    Token,
+}
+
+/// A client for one master's address; connects when it is first used, and again after a break.
+pub(crate) fn client(address: &str, token: &str) -> Result<Master, AddressError> {
+    let wrong = || AddressError::Address(address.to_owned());
+    if !address.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok()) {
+        return Err(wrong());
+    }
+    let endpoint = Endpoint::from_shared(format!("http://{address}")).map_err(|_| wrong())?;
+    let channel = endpoint
+        .connect_timeout(CONNECT)
+        .tcp_nodelay(true)
+        .http2_keep_alive_interval(Duration::from_secs(10))
+        .keep_alive_timeout(Duration::from_secs(10))
+        .keep_alive_while_idle(true)
+        .connect_lazy();
+    let header = format!("Bearer {token}").parse().map_err(|_| AddressError::Token)?;
+    let client = MasterServiceClient::with_interceptor(channel, ShowToken { header });
+    Ok(client.max_decoding_message_size(MAX_MESSAGE).max_encoding_message_size(MAX_MESSAGE))
+}
+
+/// Waits between tries: longer each time, with up to half of it taken off by chance.
+#[derive(Debug)]
+pub(crate) struct Backoff {
+    next: Duration,
+    longest: Duration,
+}
+
+impl Backoff {
+    pub(crate) fn new(first: Duration, longest: Duration) -> Self {
+        Self { next: first, longest }
+    }
+
+    /// How long to wait now.
+    pub(crate) fn wait(&mut self) -> Duration {
+        let full = self.next;
+        self.next = (full * 2).min(self.longest);
+        full.mul_f64(1.0 - 0.5 * chance())
+    }
+}
+
+/// A number from 0 to 1: the boot clock's microseconds differ enough between workers.
+fn chance() -> f64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    let micros = u32::try_from(time.tv_nsec / 1000).unwrap_or(0).wrapping_mul(2_654_435_761);
+    f64::from(micros) / f64::from(u32::MAX)
+}

@@ -1,0 +1,180 @@
+//! Between protobuf and the core's types. What the master sends is checked here.
+
+use cloudai_core::effect::{Command, StartOrder, StopOrder};
+use cloudai_core::event::{Held, HeldStage};
+use cloudai_core::ids::{Attempt, CommandSeq, Incarnation, Session, Term, WorkerId};
+use cloudai_core::resources::{Allocation, Capacity, GIB, WHOLE};
+use cloudai_core::spec::{TaskSpec, Value};
+use cloudai_core::task::{Cause, Outcome, Step};
+use cloudai_core::time::millis;
+use cloudai_core::timing::Timing;
+use cloudai_proto::v1 as pb;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A message of the master that makes no sense.
+#[derive(Debug, thiserror::Error)]
+#[error("the master sent a bad {what}: {why}")]
+pub(crate) struct BadMessage {
+    what: &'static str,
+    why: String,
+}
+
+fn bad(what: &'static str, why: impl ToString) -> BadMessage {
+    BadMessage { what, why: why.to_string() }
+}
+
+/// A command with its place in the session.
+pub(crate) fn command(command: pb::Command) -> Result<(CommandSeq, Command), BadMessage> {
+    let seq = CommandSeq(command.seq);
+    match command.what.ok_or_else(|| bad("command", "it is empty"))? {
+        pb::command::What::Start(task) => Ok((seq, Command::Start(Arc::new(start(&task)?)))),
+        pb::command::What::Stop(stop) => {
+            let attempt = attempt(&stop.task_id, stop.attempt)?;
+            let kill_after = Duration::from_millis(stop.kill_after_ms);
+            Ok((seq, Command::Stop(StopOrder { attempt, kill_after })))
+        }
+    }
+}
+
+fn start(task: &pb::Task) -> Result<StartOrder, BadMessage> {
+    let document: Value = serde_json::from_str(&task.spec_json).map_err(|error| bad("task", error))?;
+    let spec = TaskSpec::from_value(&document).map_err(|error| bad("task", error))?;
+    let allocation = task.allocation.as_ref().ok_or_else(|| bad("task", "it has no allocation"))?;
+    Ok(StartOrder {
+        attempt: attempt(&task.task_id, task.attempt)?,
+        spec: Arc::new(spec),
+        allocation: Allocation {
+            cpu_milli: allocation.cpu_milli,
+            memory: allocation.memory_bytes,
+            storage: allocation.storage_bytes,
+            gpus: allocation.gpus.iter().map(|share| (share.id.as_str().into(), share.milli)).collect(),
+        },
+    })
+}
+
+fn attempt(task: &str, number: u32) -> Result<Attempt, BadMessage> {
+    Ok(Attempt { task: task.parse().map_err(|error| bad("task id", error))?, number })
+}
+
+/// The answer to a registration.
+pub(crate) struct Registered {
+    pub(crate) cluster: Arc<str>,
+    pub(crate) incarnation: Incarnation,
+    pub(crate) term: Term,
+    pub(crate) session: Session,
+    pub(crate) timing: Timing,
+}
+
+pub(crate) fn registered(ack: &pb::RegisterAck) -> Registered {
+    Registered {
+        cluster: ack.cluster.as_str().into(),
+        incarnation: Incarnation(ack.incarnation),
+        term: Term(ack.term),
+        session: Session(ack.session),
+        timing: Timing {
+            heartbeat: Duration::from_millis(ack.heartbeat_ms),
+            inactive: Duration::from_millis(ack.inactive_ms),
+            lease: Duration::from_millis(ack.lease_ms),
+            margin: Duration::from_millis(ack.margin_ms),
+        },
+    }
+}
+
+#[allow(clippy::cast_precision_loss, reason = "the exact amounts stand beside")]
+pub(crate) fn worker_info(id: &WorkerId, capacity: &Capacity) -> pb::WorkerInfo {
+    let gpu =
+        |gpu: &cloudai_core::resources::Gpu| pb::GpuDevice { id: gpu.id.to_string(), model: gpu.model.to_string() };
+    pb::WorkerInfo {
+        worker_id: id.to_string(),
+        total_cpu: capacity.cpu_milli as f64 / WHOLE as f64,
+        total_memory: capacity.memory as f64 / GIB as f64,
+        total_storage: capacity.storage as f64 / GIB as f64,
+        total_gpu: capacity.gpus.len() as f64,
+        protocol: cloudai_proto::PROTOCOL,
+        cpu_milli: capacity.cpu_milli,
+        memory_bytes: capacity.memory,
+        storage_bytes: capacity.storage,
+        gpus: capacity.gpus.iter().map(gpu).collect(),
+        ..pb::WorkerInfo::default()
+    }
+}
+
+/// What a heartbeat or registration says of one attempt.
+pub(crate) fn task_info(held: &Held, allocation: Option<&Allocation>, detail: String) -> pb::TaskInfo {
+    let (stage, status) = match held.stage {
+        HeldStage::At(Step::Assigned) => (pb::HeldStage::Assigned, "pending"),
+        HeldStage::At(Step::Pulling) => (pb::HeldStage::Pulling, "pending"),
+        HeldStage::At(Step::Starting) => (pb::HeldStage::Starting, "pending"),
+        HeldStage::At(Step::Running) => (pb::HeldStage::Running, "running"),
+        HeldStage::Stopping => (pb::HeldStage::Stopping, "stopping"),
+        HeldStage::Ended => (pb::HeldStage::Ended, "ended"),
+    };
+    let mut info = pb::TaskInfo {
+        task_id: held.attempt.task.to_string(),
+        attempt: held.attempt.number,
+        status: status.into(),
+        detail,
+        ..pb::TaskInfo::default()
+    };
+    info.set_stage(stage);
+    if let Some(allocation) = allocation {
+        amounts(&mut info, allocation);
+    }
+    info
+}
+
+#[allow(clippy::cast_precision_loss, reason = "for people")]
+fn amounts(info: &mut pb::TaskInfo, allocation: &Allocation) {
+    let gpu: u64 = allocation.gpus.iter().map(|(_, milli)| milli).sum();
+    info.cpu_allocated = allocation.cpu_milli as f64 / WHOLE as f64;
+    info.memory_allocated = allocation.memory as f64 / (1u64 << 20) as f64;
+    info.gpu_allocated = gpu as f64 / WHOLE as f64;
+}
+
+pub(crate) fn task_result(
+    worker: &WorkerId,
+    attempt: Attempt,
+    incarnation: Incarnation,
+    outcome: &Outcome,
+) -> pb::TaskResult {
+    let file = |file: &cloudai_core::task::OutputFile| pb::OutputFile {
+        path: file.path.clone(),
+        size: file.size,
+        sha256: file.sha256.clone(),
+    };
+    let mut result = pb::TaskResult {
+        task_id: attempt.task.to_string(),
+        worker_id: worker.to_string(),
+        status: if outcome.exit_code == Some(0) { "completed" } else { "failed" }.into(),
+        exit_code: outcome.exit_code,
+        attempt: attempt.number,
+        incarnation: incarnation.0,
+        oom_killed: outcome.oom_killed,
+        message: outcome.message.clone(),
+        run_ms: outcome.run.map(millis),
+        log_records: outcome.log.records,
+        log_bytes: outcome.log.bytes,
+        log_complete: outcome.log.complete,
+        outputs: outcome.outputs.iter().map(file).collect(),
+        ..pb::TaskResult::default()
+    };
+    result.set_cause(cause(outcome.cause));
+    result
+}
+
+fn cause(cause: Cause) -> pb::Cause {
+    match cause {
+        Cause::Exited => pb::Cause::Exited,
+        Cause::TimedOut => pb::Cause::TimedOut,
+        Cause::Stopped => pb::Cause::Stopped,
+        Cause::LeaseEnded => pb::Cause::LeaseEnded,
+        Cause::WorkerStopped => pb::Cause::WorkerStopped,
+        Cause::Vanished => pb::Cause::Vanished,
+        Cause::ImagePull => pb::Cause::ImagePull,
+        Cause::StartError => pb::Cause::StartError,
+        Cause::EngineError => pb::Cause::EngineError,
+        Cause::OutputError => pb::Cause::OutputError,
+        Cause::StorageExceeded => pb::Cause::StorageExceeded,
+    }
+}

@@ -1,0 +1,181 @@
+//! Attempts as containers of a Docker engine on this machine.
+//!
+//! Reading order: `run` (the way of an attempt), `pull`, `create` (what a container is made
+//! with), `wait` (its end), `logs`, `outcome` (the sentences); `seen`, `error` and `stamp` read
+//! the engine's answers.
+
+mod create;
+mod error;
+mod logs;
+mod outcome;
+mod pull;
+mod run;
+mod seen;
+mod stamp;
+mod wait;
+
+use super::{EngineError, Executor, Identity, Job, JobIo};
+use async_trait::async_trait;
+use bollard::query_parameters::{ListContainersOptionsBuilder, RemoveContainerOptionsBuilder};
+use bollard::{API_DEFAULT_VERSION, Docker};
+use cloudai_core::ids::Attempt;
+use cloudai_core::task::Outcome;
+use create::Host;
+use error::{Backoff, Fault, PATIENCE, chain, patiently};
+use std::collections::HashMap;
+use std::path::Path;
+use std::time::Duration;
+use tokio::sync::OnceCell;
+use tokio::time::Instant;
+use tracing::{Instrument, info_span};
+
+/// Where the engine is when nothing else is said.
+const DEFAULT_SOCKET: &str = "unix:///var/run/docker.sock";
+/// Until the head of an answer; a create may copy a large image's volume first.
+const CALL_TIMEOUT_S: u64 = 120;
+/// How long the first contact may take: a person waits for it.
+const HELLO: Duration = Duration::from_secs(5);
+/// The file by which NVIDIA's driver is controlled, where there is one.
+const GPU_DRIVER: &str = "/dev/nvidiactl";
+
+/// How the engine is reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DockerOptions {
+    /// `unix://PATH` or `tcp://127.0.0.1:PORT`: output folders are of this machine, so is the engine.
+    pub address: String,
+    /// How long a running attempt waits for an engine that went away.
+    pub patience: Duration,
+}
+
+impl Default for DockerOptions {
+    fn default() -> Self {
+        Self { address: DEFAULT_SOCKET.into(), patience: PATIENCE }
+    }
+}
+
+impl DockerOptions {
+    /// The defaults, with `DOCKER_HOST` honoured.
+    #[must_use]
+    pub fn from_env() -> Self {
+        let address = std::env::var("DOCKER_HOST").ok().filter(|address| !address.is_empty());
+        address.map_or_else(Self::default, |address| Self { address, ..Self::default() })
+    }
+}
+
+/// What attempts share: the connection, the pulls that are under way, what the host can do.
+#[derive(Debug)]
+struct Engine {
+    docker: Docker,
+    address: String,
+    patience: Duration,
+    pulls: pull::Pulls,
+    host: OnceCell<Host>,
+}
+
+impl Engine {
+    /// What the engine's machine can do; asked once.
+    async fn host(&self) -> Result<Host, Fault> {
+        let ask = async || {
+            let info = patiently(self.patience, || self.docker.info()).await?;
+            let cpus = info.ncpu.and_then(|cpus| u64::try_from(cpus).ok()).unwrap_or(1);
+            Ok(Host { cpus, gpu_driver: Path::new(GPU_DRIVER).exists() })
+        };
+        self.host.get_or_try_init(ask).await.copied()
+    }
+}
+
+/// Runs attempts as containers; see the module.
+#[derive(Debug)]
+pub struct DockerExecutor {
+    engine: Engine,
+    identity: Identity,
+}
+
+impl DockerExecutor {
+    /// Prepares the connection of a worker. [`Executor::engine`] tells whether anything answers.
+    /// # Errors
+    /// [`EngineError::Unreachable`] when the address is of another form, or its socket is not there.
+    pub fn connect(identity: Identity, options: &DockerOptions) -> Result<Self, EngineError> {
+        let address = &options.address;
+        let unreachable = |why: String| EngineError::Unreachable { address: address.clone(), why };
+        let local = ["127.", "localhost", "[::1]"];
+        let rest = address.strip_prefix("tcp://").or_else(|| address.strip_prefix("http://"));
+        let docker = match rest {
+            Some(host) if local.iter().any(|name| host.starts_with(name)) => {
+                Docker::connect_with_http(address, CALL_TIMEOUT_S, API_DEFAULT_VERSION)
+            }
+            None if address.starts_with("unix://") => {
+                Docker::connect_with_unix(address, CALL_TIMEOUT_S, API_DEFAULT_VERSION)
+            }
+            _ => {
+                let why = "DOCKER_HOST must be unix://PATH or tcp://127.0.0.1:PORT, an engine of this machine";
+                return Err(unreachable(why.into()));
+            }
+        };
+        let docker = docker.map_err(|error| unreachable(chain(&error)))?;
+        let (address, patience) = (address.clone(), options.patience);
+        let engine = Engine { docker, address, patience, pulls: pull::Pulls::default(), host: OnceCell::new() };
+        Ok(Self { engine, identity })
+    }
+
+    /// The engine's real count of cores, above which it refuses a container.
+    /// # Errors
+    /// The engine does not answer.
+    pub async fn cpus(&self) -> Result<u64, EngineError> {
+        Ok(self.engine.host().await?.cpus)
+    }
+}
+
+#[async_trait]
+impl Executor for DockerExecutor {
+    fn name(&self) -> &'static str {
+        "docker"
+    }
+
+    async fn engine(&self) -> Result<String, EngineError> {
+        // Version negotiation does nothing in this client version, and will once that is mended.
+        let hello = async {
+            let docker = self.engine.docker.clone().negotiate_version().await?;
+            docker.version().await
+        };
+        let unreachable = |why| EngineError::Unreachable { address: self.engine.address.clone(), why };
+        match tokio::time::timeout(HELLO, hello).await {
+            Ok(Ok(version)) => Ok(format!("docker {}", version.version.unwrap_or_default()).trim_end().to_owned()),
+            Ok(Err(error)) => Err(unreachable(chain(&error))),
+            Err(_) => Err(unreachable(format!("no answer within {} s", HELLO.as_secs()))),
+        }
+    }
+
+    async fn run(&self, job: &Job, io: JobIo) -> Outcome {
+        let span = info_span!("container", task = %job.attempt.task, attempt = job.attempt.number);
+        Box::pin(run::run(&self.engine, job, io)).instrument(span).await
+    }
+
+    async fn remove(&self, attempt: Attempt) -> Result<(), EngineError> {
+        let name = create::name(&self.identity, attempt);
+        let begin = Instant::now();
+        let mut backoff = Backoff::new();
+        loop {
+            let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
+            match self.engine.docker.remove_container(&name, Some(options)).await.map_err(Fault::from) {
+                // A conflict: the engine is removing it already.
+                Ok(()) | Err(Fault::Gone(_) | Fault::Conflict(_)) => return Ok(()),
+                Err(fault) if fault.may_pass() && begin.elapsed() < self.engine.patience => backoff.pause().await,
+                Err(fault) => return Err(fault.into()),
+            }
+        }
+    }
+
+    async fn existing(&self) -> Result<Vec<Attempt>, EngineError> {
+        let labels = create::owner_labels(&self.identity).map(|(key, value)| format!("{key}={value}"));
+
+        let filters = HashMap::from([("label".to_owned(), labels.to_vec())]);
+        let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
+        let list =
+            patiently(self.engine.patience, || self.engine.docker.list_containers(Some(options.clone()))).await?;
+        let mut attempts: Vec<_> =
+            list.into_iter().filter_map(|container| create::attempt_of(&container.labels?)).collect();
+        attempts.sort_unstable();
+        Ok(attempts)
+    }
+}

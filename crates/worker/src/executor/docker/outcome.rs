@@ -1,0 +1,148 @@
+//! How a container's end is told to people. No IO.
+
+use super::error::Fault;
+use super::logs::Handed;
+use super::wait::End;
+use crate::executor::Job;
+use cloudai_core::resources::Bytes;
+use cloudai_core::spec::TaskSpec;
+use cloudai_core::task::{Cause, LogEnd, MAX_MESSAGE, Outcome};
+
+/// An attempt that ended without a container's end; nothing is missing of its empty log.
+pub(super) fn without_run(cause: Cause, message: impl Into<String>) -> Outcome {
+    let log = LogEnd { complete: true, ..LogEnd::default() };
+    Outcome { log, ..Outcome::of(cause, cut(message.into())) }
+}
+
+/// The engine refused to create or start the container, or could not.
+pub(super) fn not_started(job: &Job, fault: &Fault) -> Outcome {
+    if fault.is_engines() {
+        return engine_failed("start the container", fault);
+    }
+    let code = refusal_code(fault.text());
+    let next = match code {
+        127 => "the program or a path is not in the image: check command, entrypoint and workdir",
+        126 => "the program can not be executed: check its permissions",
+        _ => "check the task's fields against the image",
+    };
+    let message = format!("the engine refused to start {}: {}; {next}", job.spec.image, fault.text());
+    Outcome { exit_code: Some(code), ..without_run(Cause::StartError, message) }
+}
+
+/// The engine failed; not the task's fault.
+pub(super) fn engine_failed(doing: &str, fault: &Fault) -> Outcome {
+    let next = "look at the engine's log on this worker, or run `cloudai doctor` there";
+    without_run(Cause::EngineError, format!("the container engine could not {doing}: {}; {next}", fault.text()))
+}
+
+/// The code that people know from the engine's own command line.
+fn refusal_code(text: &str) -> i32 {
+    let text = text.to_ascii_lowercase();
+    let any = |signs: &[&str]| signs.iter().any(|sign| text.contains(sign));
+    if any(&["executable file not found", "no such file or directory"]) {
+        127
+    } else if any(&["permission denied", "is a directory", "exec format error"]) {
+        126
+    } else {
+        125
+    }
+}
+
+/// A container that ran to its end.
+pub(super) fn ended(job: &Job, end: &End, handed: Handed) -> Outcome {
+    let wish = end.by_wish();
+    let seen = &end.seen;
+    let message = match wish {
+        Some(asked) => {
+            let how = if seen.exit_code == Some(137) && !seen.oom_killed {
+                format!("did not end within {} s of SIGTERM and was killed", asked.grace.as_secs_f64())
+            } else {
+                "ended after SIGTERM".into()
+            };
+            match (asked.cause, job.spec.limits.run) {
+                (Cause::TimedOut, Some(limit)) => {
+                    format!("ran longer than {} s: raise timeout_s, or make it faster; it {how}", limit.as_secs_f64())
+                }
+                _ => how,
+            }
+        }
+        None => by_itself(job, end, &handed),
+    };
+    Outcome {
+        cause: wish.map_or(Cause::Exited, |asked| asked.cause),
+        exit_code: seen.exit_code,
+        oom_killed: seen.oom_killed,
+        message: cut(message),
+        run: seen.run(),
+        log: handed.log,
+        outputs: Vec::new(),
+    }
+}
+
+fn by_itself(job: &Job, end: &End, handed: &Handed) -> String {
+    let oom = end.seen.oom_killed;
+    let memory = Bytes(job.allocation.memory);
+    match end.seen.exit_code {
+        Some(0) if oom => format!(
+            "exited with code 0, but the kernel killed a process of it for its memory (limit {memory}): raise memory_gb"
+        ),
+        Some(code) if oom => {
+            format!("killed for its memory (limit {memory}), exit code {code}: raise memory_gb")
+        }
+        Some(0) => String::new(),
+        Some(code @ (126 | 127)) => unstartable(job, code, handed.init_says.as_deref()),
+        Some(code) => exit(code),
+        None => "ended without an exit code".into(),
+    }
+}
+
+fn unstartable(job: &Job, code: i32, init_says: Option<&str>) -> String {
+    let program = init_says.and_then(|words| words.strip_prefix("exec ")?.split_once(" failed: "));
+    match (program, code) {
+        (Some((program, _)), 127) => {
+            format!("the program {program} is not in the image {}: check command and entrypoint", job.spec.image)
+        }
+        (Some((program, why)), _) => {
+            let image = &job.spec.image;
+            format!("the program {program} of the image {image} can not be executed ({why}): check its permissions")
+        }
+        (None, 127) => format!("exit code 127: a program that it calls is not in the image {}", job.spec.image),
+        (None, _) => "exit code 126: a program that it calls can not be executed".into(),
+    }
+}
+
+fn exit(code: i32) -> String {
+    const SIGNALS: [(i32, &str); 8] = [
+        (1, "SIGHUP"),
+        (2, "SIGINT"),
+        (4, "SIGILL"),
+        (6, "SIGABRT"),
+        (7, "SIGBUS"),
+        (9, "SIGKILL"),
+        (11, "SIGSEGV"),
+        (15, "SIGTERM"),
+    ];
+    let signal = SIGNALS.iter().find(|(number, _)| code - 128 == *number);
+    match signal {
+        Some((_, name)) => format!("exit code {code} ({name}): its log tells more"),
+        None => format!("exit code {code}: its log tells more"),
+    }
+}
+
+/// Why an attempt that must not pull can not start.
+pub(super) fn no_image(spec: &TaskSpec) -> String {
+    format!(
+        "image {0} is not on this worker and pull_policy is never: bring it there (`docker pull {0}` or `docker load`), \
+         or use pull_policy missing",
+        spec.image
+    )
+}
+
+fn cut(mut message: String) -> String {
+    let mut end = message.len().min(MAX_MESSAGE);
+    while !message.is_char_boundary(end) {
+        end -= 1;
+    }
+    message.truncate(end);
+    message
+}

@@ -1,0 +1,236 @@
+//! One attempt from its image to its last log record.
+
+use super::create::{body, name};
+use super::error::{Backoff, Fault};
+use super::logs::Reader;
+use super::outcome::{ended, engine_failed, no_image, not_started, without_run};
+use super::seen::{Seen, Stage, inspect};
+use super::wait::{End, Limit, Running};
+use super::{Engine, pull, stamp};
+use crate::executor::{Job, JobIo, Progress, Stop};
+use bollard::query_parameters::{CreateContainerOptionsBuilder, StartContainerOptions};
+use cloudai_core::spec::PullPolicy;
+use cloudai_core::task::{Cause, Outcome, Step};
+use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout};
+use tracing::{info, warn};
+
+/// Runs an attempt; every way out of it is an outcome.
+pub(super) async fn run(engine: &Engine, job: &Job, mut io: JobIo) -> Outcome {
+    let attempt = Run { engine, job, name: name(&job.identity, job.attempt) };
+    match attempt.drive(&mut io).await {
+        Ok(outcome) | Err(outcome) => outcome,
+    }
+}
+
+struct Run<'a> {
+    engine: &'a Engine,
+    job: &'a Job,
+    name: String,
+}
+
+impl Run<'_> {
+    async fn drive(&self, io: &mut JobIo) -> Result<Outcome, Outcome> {
+        let found = self.find().await?;
+        let mut seen = match found {
+            Some(seen) => {
+                info!(stage = ?seen.stage, "container found");
+                if seen.stage == Stage::Created {
+                    tell(io, Step::Starting).await;
+                }
+                seen
+            }
+            None if self.job.resume => {
+                let message = "the worker came back and the container is not there any more: somebody removed it";
+                return Err(without_run(Cause::Vanished, message));
+            }
+            None => {
+                self.image(io).await?;
+                self.not_stopped(io)?;
+                tell(io, Step::Starting).await;
+                self.create().await?
+            }
+        };
+        if seen.stage == Stage::Created {
+            self.not_stopped(io)?;
+            seen = self.start(seen).await?;
+        }
+        tell(io, Step::Running).await;
+        Ok(self.attend(io, seen).await)
+    }
+
+    /// A stop that came before the start: then there is none.
+    fn not_stopped(&self, io: &JobIo) -> Result<(), Outcome> {
+        let stop = *io.stop.borrow();
+        stop.map_or(Ok(()), |stop| Err(without_run(stop.cause, "stopped before its container was started")))
+    }
+
+    /// This attempt's container, if there is one.
+    async fn find(&self) -> Result<Option<Seen>, Outcome> {
+        let found = inspect(&self.engine.docker, &self.name, self.engine.patience).await;
+        let found = found.map_err(|fault| engine_failed("look for the container", &fault))?;
+        match found {
+            Some(seen) if !seen.is_of(&self.job.identity, self.job.attempt) => {
+                let text = format!("a container named {} exists that is not this worker's: remove it", self.name);
+                Err(without_run(Cause::StartError, text))
+            }
+            found => Ok(found),
+        }
+    }
+
+    /// Makes the image be there, within its own time limit; a stop ends the waiting at once.
+    async fn image(&self, io: &mut JobIo) -> Result<(), Outcome> {
+        let spec = &self.job.spec;
+        let policy = spec.container.pull_policy;
+        if policy != PullPolicy::Always {
+            let present = pull::present(&self.engine.docker, &spec.image, self.engine.patience).await;
+            match present.map_err(|fault| engine_failed("look for the image", &fault))? {
+                true => return Ok(()),
+                false if policy == PullPolicy::Never => return Err(without_run(Cause::ImagePull, no_image(spec))),
+                false => {}
+            }
+        }
+        self.not_stopped(io)?;
+        tell(io, Step::Pulling).await;
+        let pulling = self.engine.pulls.pull(&self.engine.docker, &spec.image, &io.steps);
+        let result = tokio::select! {
+            biased;
+            stop = wished(&mut io.stop) => return Err(without_run(stop.cause, "stopped while its image was pulled")),
+            result = timeout(spec.limits.pull, pulling) => result,
+        };
+        match result {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(fault @ Fault::Away(_))) => Err(engine_failed("pull the image", &fault)),
+            Ok(Err(fault)) => Err(without_run(Cause::ImagePull, pull::advice(&spec.image, &fault))),
+            Err(_) => {
+                let limit = spec.limits.pull.as_secs_f64();
+                let text = format!("image {} was not pulled within {limit} s: raise pull_timeout_s", spec.image);
+                Err(without_run(Cause::ImagePull, text))
+            }
+        }
+    }
+
+    /// Makes the container, or takes the one that an unheard answer left.
+    async fn create(&self) -> Result<Seen, Outcome> {
+        self.open_output_folder().await?;
+        let host = self.engine.host().await.map_err(|fault| engine_failed("say what it can do", &fault))?;
+        let begin = Instant::now();
+        let mut backoff = Backoff::new();
+        loop {
+            let options = CreateContainerOptionsBuilder::new().name(&self.name).build();
+            let made = self.engine.docker.create_container(Some(options), body(self.job, host)).await;
+            match made.map_err(Fault::from) {
+                Ok(made) => made.warnings.iter().for_each(|warning| warn!(warning, "container created with a warning")),
+                Err(Fault::Conflict(_)) => {}
+                Err(Fault::Away(why)) if begin.elapsed() < self.engine.patience => {
+                    warn!(why, "create was not answered");
+                    backoff.pause().await;
+                }
+                Err(fault @ Fault::Gone(_)) => {
+                    return Err(without_run(Cause::ImagePull, pull::advice(&self.job.spec.image, &fault)));
+                }
+                Err(fault) => return Err(not_started(self.job, &fault)),
+            }
+            if let Some(seen) = self.find().await? {
+                return Ok(seen);
+            }
+        }
+    }
+
+    /// Lets whatever user the container runs as write its results; the parent keeps others out.
+    async fn open_output_folder(&self) -> Result<(), Outcome> {
+        let open = std::fs::Permissions::from_mode(0o777);
+        let done = tokio::fs::set_permissions(&self.job.out_dir, open).await;
+        done.map_err(|why| {
+            let text = format!("the output folder {} can not be prepared: {why}", self.job.out_dir.display());
+            without_run(Cause::OutputError, text)
+        })
+    }
+
+    /// Starts a container that never ran; the engine's word is checked by what is there.
+    async fn start(&self, created: Seen) -> Result<Seen, Outcome> {
+        let begin = Instant::now();
+        let mut backoff = Backoff::new();
+        loop {
+            let started = self.engine.docker.start_container(&created.id, None::<StartContainerOptions>).await;
+            let fault = started.map_err(Fault::from).err();
+            let seen = self.find().await?;
+            match (seen, fault) {
+                (Some(seen), fault) if seen.stage != Stage::Created => {
+                    if let Some(fault) = fault {
+                        warn!(why = fault.text(), "start was refused, yet the container ran");
+                    }
+                    return Ok(seen);
+                }
+                (_, Some(Fault::Away(_))) | (Some(_), None) if begin.elapsed() < self.engine.patience => {
+                    backoff.pause().await;
+                }
+                (_, Some(fault)) => return Err(not_started(self.job, &fault)),
+                (None, None) => return Err(vanished()),
+                (Some(_), None) => {
+                    let fault = Fault::Away("it says that it started the container, which never runs".into());
+                    return Err(engine_failed("start the container", &fault));
+                }
+            }
+        }
+    }
+
+    /// Reads the output and waits for the end, side by side.
+    async fn attend(&self, io: &mut JobIo, seen: Seen) -> Outcome {
+        let engine = self.engine;
+        let (tell_end, ended_rx) = watch::channel(false);
+        let reader = Reader::new(&engine.docker, &seen.id, &io.logs)
+            .skipping(self.job.skip_records)
+            .until(ended_rx, engine.patience);
+        let stop = &mut io.stop;
+        let end = async {
+            let end = self.end(&seen, stop).await;
+            tell_end.send_replace(true);
+            end
+        };
+        let (end, handed) = tokio::join!(Box::pin(end), Box::pin(reader.run()));
+        match end {
+            Ok(Some(end)) => {
+                info!(exit_code = end.seen.exit_code, oom = end.seen.oom_killed, "container ended");
+                ended(self.job, &end, handed)
+            }
+            Ok(None) => Outcome { log: handed.log, ..vanished() },
+            Err(fault) => Outcome { log: handed.log, ..engine_failed("tell how the container ended", &fault) },
+        }
+    }
+
+    async fn end(&self, seen: &Seen, stop: &mut watch::Receiver<Option<Stop>>) -> Result<Option<End>, Fault> {
+        if seen.stage == Stage::Ended {
+            return Ok(Some(End { seen: seen.clone(), asked: None }));
+        }
+        let running = Running { docker: &self.engine.docker, id: &seen.id, patience: self.engine.patience };
+        running.end(stop, self.limit(seen)).await
+    }
+
+    /// The run-time limit, counted from the container's start, also of one that was taken over.
+    fn limit(&self, seen: &Seen) -> Option<Limit> {
+        let limits = self.job.spec.limits;
+        let ran = seen.started.map_or(Duration::ZERO, |at| Duration::from_nanos(stamp::now().saturating_sub(at)));
+        Some(Limit { at: Instant::now() + limits.run?.saturating_sub(ran), grace: limits.kill_after })
+    }
+}
+
+fn vanished() -> Outcome {
+    without_run(Cause::Vanished, "the container is gone: somebody removed it while it ran")
+}
+
+/// Tells a step; one that nobody hears is no reason to end a container.
+async fn tell(io: &JobIo, step: Step) {
+    let _ = io.steps.send(Progress::Step(step)).await;
+}
+
+/// The first wish to end; never comes when nobody can wish.
+async fn wished(stop: &mut watch::Receiver<Option<Stop>>) -> Stop {
+    let wish = stop.wait_for(Option::is_some).await.ok().and_then(|wish| *wish);
+    match wish {
+        Some(wish) => wish,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,410 @@
+//! Attempts as nothing but time: for tests of everything else, and for thousands of them a second.
+//!
+//! An image `fake:ANYTHING` does what its environment says; any other is a start error.
+//!
+//! | variable | meaning |
+//! |---|---|
+//! | `FAKE_DURATION_MS` | how long it runs (0); `forever` until it is stopped |
+//! | `FAKE_EXIT` | its exit code (0) |
+//! | `FAKE_STDOUT`, `FAKE_STDERR` | its output, one record a line |
+//! | `FAKE_IGNORE_TERM` | when `1`, only SIGKILL ends it early |
+//! | `FAKE_OOM` | when `1`, a process of it was killed for its memory |
+//! | `FAKE_PULL_MS` | how long its image is pulled; without it there is no pull |
+//! | `FAKE_FAIL` | `pull`, `start` or `engine`: what fails |
+//! | `FAKE_OUT` | `NAME=CONTENT`: a file that it leaves in `/out` |
+//!
+//! Its containers live in the executor: they run on while nobody watches, and are gone with it.
+
+use super::{EngineError, Executor, Job, JobIo, LogRecord, Progress, Stop};
+use async_trait::async_trait;
+use bytes::Bytes;
+use cloudai_core::ids::Attempt;
+use cloudai_core::resources::GIB;
+use cloudai_core::task::{Cause, LogEnd, Outcome, Step};
+use rustix::time::{ClockId, clock_gettime};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
+use std::future::pending;
+use std::io::Write;
+use std::path::{Component, Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, sleep_until};
+use tracing::warn;
+
+/// What every image of this executor is called.
+const IMAGE: &str = "fake:";
+
+/// Pretends to run attempts; see the module.
+#[derive(Debug)]
+pub struct FakeExecutor {
+    containers: Mutex<BTreeMap<Attempt, Container>>,
+    journal: Option<Journal>,
+}
+
+/// A container that is only remembered.
+#[derive(Clone, Debug)]
+struct Container {
+    started: Instant,
+    /// How it ended and how long it ran, once it did.
+    end: Option<(End, Duration)>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct End {
+    cause: Cause,
+    code: i32,
+}
+
+impl FakeExecutor {
+    /// An executor without containers; starts and ends are appended to `journal` when given.
+    ///
+    /// A journal that can not be written costs a warning, never an attempt.
+    #[must_use]
+    pub fn new(journal: Option<PathBuf>) -> Self {
+        Self { containers: Mutex::default(), journal: journal.map(Journal::new) }
+    }
+
+    fn containers(&self) -> MutexGuard<'_, BTreeMap<Attempt, Container>> {
+        self.containers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn drive(&self, job: &Job, io: &mut JobIo) -> Result<Outcome, Outcome> {
+        let program = Program::of(job)?;
+        let found = self.containers().get(&job.attempt).cloned();
+        let container = match found {
+            Some(container) => container,
+            None if job.resume => return Err(nothing(Cause::Vanished, "the fake container is not there any more")),
+            None => {
+                program.pull(job, io).await?;
+                self.start(&program, job, io).await?
+            }
+        };
+        tell(io, Step::Running).await;
+        let log = program.hand_over(job, io).await;
+        let (end, run) = match container.end {
+            Some(end) => end,
+            None => self.end(&program, job, io, container.started).await,
+        };
+        Ok(Outcome { run: Some(run), log, ..program.outcome(end) })
+    }
+
+    async fn start(&self, program: &Program, job: &Job, io: &mut JobIo) -> Result<Container, Outcome> {
+        not_stopped(io)?;
+        tell(io, Step::Starting).await;
+        not_stopped(io)?;
+        program.may_start()?;
+        program.leave_file(&job.out_dir)?;
+        let container = Container { started: Instant::now(), end: None };
+        self.containers().insert(job.attempt, container.clone());
+        self.note(job, "start", None);
+        Ok(container)
+    }
+
+    async fn end(&self, program: &Program, job: &Job, io: &mut JobIo, started: Instant) -> (End, Duration) {
+        let (end, at) = program.wait(job, &mut io.stop, started).await;
+        let run = at.saturating_duration_since(started);
+        if let Some(container) = self.containers().get_mut(&job.attempt) {
+            container.end = Some((end, run));
+        }
+        self.note(job, "end", Some(end.code));
+        (end, run)
+    }
+
+    fn note(&self, job: &Job, event: &'static str, exit: Option<i32>) {
+        if let Some(journal) = &self.journal {
+            journal.append(job, event, exit);
+        }
+    }
+}
+
+#[async_trait]
+impl Executor for FakeExecutor {
+    fn name(&self) -> &'static str {
+        "fake"
+    }
+
+    async fn engine(&self) -> Result<String, EngineError> {
+        Ok("fake".into())
+    }
+
+    async fn run(&self, job: &Job, mut io: JobIo) -> Outcome {
+        match self.drive(job, &mut io).await {
+            Ok(outcome) | Err(outcome) => outcome,
+        }
+    }
+
+    async fn remove(&self, attempt: Attempt) -> Result<(), EngineError> {
+        self.containers().remove(&attempt);
+        Ok(())
+    }
+
+    async fn existing(&self) -> Result<Vec<Attempt>, EngineError> {
+        Ok(self.containers().keys().copied().collect())
+    }
+}
+
+/// What a fake container does, read from its environment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Program {
+    /// None: until it is stopped.
+    duration: Option<Duration>,
+    exit: i32,
+    ignore_term: bool,
+    oom: bool,
+    pull: Option<Duration>,
+    fail: Option<String>,
+    lines: Vec<(bool, Bytes)>,
+    out: Option<(String, String)>,
+}
+
+impl Program {
+    /// # Errors
+    /// The outcome of a program that makes no sense: a start error that names the variable.
+    fn of(job: &Job) -> Result<Self, Outcome> {
+        let image = &job.spec.image;
+        if !image.starts_with(IMAGE) {
+            let text = format!("the fake executor runs no image {image}: use one named {IMAGE}*, or another executor");
+            return Err(nothing(Cause::StartError, &text));
+        }
+        let env = &job.spec.container.env;
+        let get = |name: &str| env.get(name).map(String::as_str);
+        let bad = |name: &str, allowed: &str| {
+            let value = get(name).unwrap_or_default();
+            nothing(Cause::StartError, &format!("{name}={value:?}: expected {allowed}"))
+        };
+        let millis = |name: &str| {
+            let parse = |text: &str| text.parse().map(Duration::from_millis).map_err(|_| bad(name, "milliseconds"));
+            get(name).map(parse).transpose()
+        };
+        let duration = match get("FAKE_DURATION_MS") {
+            Some("forever") => None,
+            _ => Some(millis("FAKE_DURATION_MS")?.unwrap_or_default()),
+        };
+        let exit = get("FAKE_EXIT").map(|code| code.parse::<u8>().map_err(|_| bad("FAKE_EXIT", "0 to 255")));
+        let out = get("FAKE_OUT").map(|text| file(text).ok_or_else(|| bad("FAKE_OUT", "NAME=CONTENT")));
+        let fail = get("FAKE_FAIL").filter(|what| !what.is_empty());
+        if fail.is_some_and(|what| !["pull", "start", "engine"].contains(&what)) {
+            return Err(bad("FAKE_FAIL", "pull, start or engine"));
+        }
+        let lines = |name, stderr| get(name).into_iter().flat_map(move |text| lines(text, stderr));
+        Ok(Self {
+            duration,
+            exit: exit.transpose()?.unwrap_or(0).into(),
+            ignore_term: get("FAKE_IGNORE_TERM") == Some("1"),
+            oom: get("FAKE_OOM") == Some("1"),
+            pull: millis("FAKE_PULL_MS")?,
+            fail: fail.map(ToOwned::to_owned),
+            lines: lines("FAKE_STDOUT", false).chain(lines("FAKE_STDERR", true)).collect(),
+            out: out.transpose()?,
+        })
+    }
+
+    async fn pull(&self, job: &Job, io: &mut JobIo) -> Result<(), Outcome> {
+        let fails = self.fail.as_deref() == Some("pull");
+        not_stopped(io)?;
+        if self.pull.is_none() && !fails {
+            return Ok(());
+        }
+        tell(io, Step::Pulling).await;
+        let (takes, limit) = (self.pull.unwrap_or_default(), job.spec.limits.pull);
+        tokio::select! {
+            biased;
+            stop = wish(&mut io.stop, None) => return Err(nothing(stop.cause, "stopped while its image was pulled")),
+            () = sleep(takes.min(limit)) => {}
+        }
+        let image = &job.spec.image;
+        if takes > limit {
+            let text = format!("image {image} was not pulled within {} s: raise pull_timeout_s", limit.as_secs_f64());
+            return Err(nothing(Cause::ImagePull, &text));
+        }
+        if fails {
+            return Err(nothing(Cause::ImagePull, &format!("image {image} could not be pulled: FAKE_FAIL says so")));
+        }
+        Ok(())
+    }
+
+    fn may_start(&self) -> Result<(), Outcome> {
+        match self.fail.as_deref() {
+            Some("start") => {
+                let refused = nothing(Cause::StartError, "the engine refused to start it: FAKE_FAIL says so");
+                Err(Outcome { exit_code: Some(125), ..refused })
+            }
+            Some("engine") => Err(nothing(Cause::EngineError, "the engine failed: FAKE_FAIL says so")),
+            _ => Ok(()),
+        }
+    }
+
+    fn leave_file(&self, dir: &Path) -> Result<(), Outcome> {
+        let Some((name, content)) = &self.out else { return Ok(()) };
+        std::fs::write(dir.join(name), content).map_err(|why| nothing(Cause::OutputError, &format!("{name}: {why}")))
+    }
+
+    /// All of its output is there from its start; the caller's share of it was counted before.
+    async fn hand_over(&self, job: &Job, io: &JobIo) -> LogEnd {
+        let skip = usize::try_from(job.skip_records).unwrap_or(usize::MAX);
+        let mut complete = true;
+        for (stderr, data) in self.lines.iter().skip(skip) {
+            let record = LogRecord { time_ns: now_ns(), stderr: *stderr, data: data.clone() };
+            complete &= io.logs.send(record).await.is_ok();
+        }
+        let bytes = self.lines.iter().map(|(_, data)| data.len() as u64).sum();
+        LogEnd { records: self.lines.len() as u64, bytes, complete }
+    }
+
+    /// Waits for the end, as an engine would: the first wish gives the cause, later ones only
+    /// shorten the grace.
+    async fn wait(&self, job: &Job, wishes: &mut watch::Receiver<Option<Stop>>, started: Instant) -> (End, Instant) {
+        let by_itself = self.duration.map(|duration| started + duration);
+        let limit = job.spec.limits.run.map(|limit| started + limit);
+        let mut asked: Option<(Cause, Instant)> = None;
+        loop {
+            let kill_at = asked.map(|(_, kill_at)| kill_at);
+            let stop = tokio::select! {
+                biased;
+                at = moment(by_itself) => {
+                    let cause = asked.map_or(Cause::Exited, |(cause, _)| cause);
+                    return (End { cause, code: self.exit }, at);
+                }
+                at = moment(kill_at) => {
+                    let cause = asked.map_or(Cause::Stopped, |(cause, _)| cause);
+                    return (End { cause, code: 137 }, at);
+                }
+                stop = wish(wishes, kill_at) => stop,
+                _ = moment(limit), if asked.is_none() => {
+                    Stop { grace: job.spec.limits.kill_after, cause: Cause::TimedOut }
+                }
+            };
+            let cause = asked.map_or(stop.cause, |(cause, _)| cause);
+            if !self.ignore_term {
+                return (End { cause, code: 143 }, Instant::now());
+            }
+            asked = Some((cause, Instant::now() + stop.grace));
+        }
+    }
+
+    fn outcome(&self, end: End) -> Outcome {
+        let message = match (end.cause, end.code) {
+            (Cause::Exited, 0) => String::new(),
+            (Cause::Exited, code) => format!("exit code {code}: its log tells more"),
+            (Cause::TimedOut, _) => "ran longer than its limit: raise timeout_s".into(),
+            (_, 137) => "was killed after its grace".into(),
+            _ => "ended after SIGTERM".into(),
+        };
+        Outcome { exit_code: Some(end.code), oom_killed: self.oom, ..Outcome::of(end.cause, message) }
+    }
+}
+
+/// Each line a record with its line end.
+fn lines(text: &str, stderr: bool) -> impl Iterator<Item = (bool, Bytes)> {
+    text.lines().map(move |line| (stderr, Bytes::from(format!("{line}\n"))))
+}
+
+/// `NAME=CONTENT`, the name a plain file name.
+fn file(text: &str) -> Option<(String, String)> {
+    let (name, content) = text.split_once('=')?;
+    let mut parts = Path::new(name).components();
+    let plain = matches!((parts.next(), parts.next()), (Some(Component::Normal(part)), None) if part == name);
+    plain.then(|| (name.to_owned(), content.to_owned()))
+}
+
+/// An outcome without a container.
+fn nothing(cause: Cause, message: &str) -> Outcome {
+    Outcome { log: LogEnd { complete: true, ..LogEnd::default() }, ..Outcome::of(cause, message) }
+}
+
+fn not_stopped(io: &JobIo) -> Result<(), Outcome> {
+    let stop = *io.stop.borrow();
+    stop.map_or(Ok(()), |stop| Err(nothing(stop.cause, "stopped before its container was started")))
+}
+
+async fn tell(io: &JobIo, step: Step) {
+    let _ = io.steps.send(Progress::Step(step)).await;
+}
+
+async fn moment(at: Option<Instant>) -> Instant {
+    match at {
+        Some(at) => {
+            sleep_until(at).await;
+            at
+        }
+        None => pending().await,
+    }
+}
+
+/// The next wish that ends it before `kill_at`; never comes when nobody can wish.
+async fn wish(wishes: &mut watch::Receiver<Option<Stop>>, kill_at: Option<Instant>) -> Stop {
+    loop {
+        let wish = *wishes.borrow_and_update();
+        if let Some(stop) = wish
+            && kill_at.is_none_or(|kill_at| Instant::now() + stop.grace < kill_at)
+        {
+            return stop;
+        }
+        if wishes.changed().await.is_err() {
+            pending::<()>().await;
+        }
+    }
+}
+
+/// A file of starts and ends, shared by the workers of a test.
+#[derive(Debug)]
+struct Journal {
+    path: PathBuf,
+    file: Option<File>,
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    task: String,
+    attempt: u32,
+    event: &'a str,
+    t: f64,
+    worker: &'a str,
+    cpu: f64,
+    mem_gb: f64,
+    exit: Option<i32>,
+}
+
+impl Journal {
+    fn new(path: PathBuf) -> Self {
+        let file = OpenOptions::new().create(true).append(true).open(&path);
+        let file = file.map_err(|why| warn!(path = %path.display(), %why, "fake journal was not opened")).ok();
+        Self { path, file }
+    }
+
+    /// One write call a line: lines of several processes do not mix.
+    #[allow(clippy::cast_precision_loss)] // thousandths of a core and bytes, for people and referees
+    fn append(&self, job: &Job, event: &str, exit: Option<i32>) {
+        let Some(mut file) = self.file.as_ref() else { return };
+        let line = Line {
+            task: job.attempt.task.to_string(),
+            attempt: job.attempt.number,
+            event,
+            t: boot_seconds(),
+            worker: job.identity.worker.as_str(),
+            cpu: job.allocation.cpu_milli as f64 / 1000.0,
+            mem_gb: job.allocation.memory as f64 / GIB as f64,
+            exit,
+        };
+        let text = serde_json::to_string(&line).map(|text| text + "\n").unwrap_or_default();
+        if let Err(why) = file.write_all(text.as_bytes()) {
+            warn!(path = %self.path.display(), %why, "fake journal was not written");
+        }
+    }
+}
+
+/// Seconds since boot, pauses of the machine included.
+#[allow(clippy::cast_precision_loss)] // exact to the microsecond for centuries
+fn boot_seconds() -> f64 {
+    let now = clock_gettime(ClockId::Boottime);
+    now.tv_sec as f64 + now.tv_nsec as f64 / 1e9
+}
+
+/// Nanoseconds since the epoch.
+fn now_ns() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}

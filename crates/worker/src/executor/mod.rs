@@ -1,0 +1,141 @@
+//! What runs an attempt: a container engine, or a fake for tests of everything else.
+//!
+//! An executor runs one attempt from pull to the last log record and tells how it ended. It
+//! decides nothing about tasks: retries, results and limits of the cluster are not its business.
+
+pub mod docker;
+pub mod fake;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use cloudai_core::ids::{Attempt, Incarnation, WorkerId};
+use cloudai_core::resources::Allocation;
+use cloudai_core::spec::TaskSpec;
+use cloudai_core::task::{Cause, Outcome, Step};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
+
+/// Runs attempts. One executor serves all attempts of a worker at once.
+#[async_trait]
+pub trait Executor: Send + Sync + std::fmt::Debug + 'static {
+    /// `docker` or `fake`.
+    fn name(&self) -> &'static str;
+
+    /// Asks the engine for its name and version, as `docker 20.10.24`.
+    /// # Errors
+    /// [`EngineError`] with what happened and what to do when no engine answers.
+    async fn engine(&self) -> Result<String, EngineError>;
+
+    /// Runs an attempt to its end and returns after the last log record was handed over.
+    ///
+    /// The container is left behind, ended, until [`Executor::remove`]. With `job.resume` an
+    /// existing container is taken over wherever it stands (created, running or ended) and one
+    /// that is not there any more is [`Cause::Vanished`]; without it an existing container of
+    /// the same name is taken over too, since only this attempt can have made it, but one that
+    /// ran before is never started again.
+    ///
+    /// The outcome's `log` counts every record of the container, those of `job.skip_records`
+    /// included, and is `complete` when the engine has no more of them; what of it the caller
+    /// kept, and `outputs`, are the caller's to say. Dropping the future leaves the container as
+    /// it is: a later `run` with `resume` takes it over.
+    async fn run(&self, job: &Job, io: JobIo) -> Outcome;
+
+    /// Removes what is left of an attempt; one that is not there is no error.
+    async fn remove(&self, attempt: Attempt) -> Result<(), EngineError>;
+
+    /// The attempts of this cluster, incarnation and worker of which a container exists.
+    async fn existing(&self) -> Result<Vec<Attempt>, EngineError>;
+}
+
+/// Whose containers these are: written on each as labels.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The cluster's id.
+    pub cluster: Arc<str>,
+    /// Which life of its data.
+    pub incarnation: Incarnation,
+    /// This worker.
+    pub worker: WorkerId,
+}
+
+/// One attempt to run.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// Which.
+    pub attempt: Attempt,
+    /// Whose; the same as the executor's own.
+    pub identity: Identity,
+    /// What.
+    pub spec: Arc<TaskSpec>,
+    /// With how much of this worker.
+    pub allocation: Allocation,
+    /// The host's folder that the container sees as `/out`; it exists.
+    pub out_dir: PathBuf,
+    /// Whether a container may exist already.
+    pub resume: bool,
+    /// Log records that were handed over in an earlier life of this worker and are skipped; they
+    /// are counted as [`JobIo::logs`] brought them.
+    pub skip_records: u64,
+}
+
+/// What a running attempt tells and hears.
+#[derive(Debug)]
+pub struct JobIo {
+    /// How far it is.
+    pub steps: mpsc::Sender<Progress>,
+    /// Its output, in order. A full channel slows the reading down, never the container's death.
+    pub logs: mpsc::Sender<LogRecord>,
+    /// The wish that it end.
+    pub stop: watch::Receiver<Option<Stop>>,
+}
+
+/// How far a running attempt is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// It reached a step.
+    Step(Step),
+    /// A word for people about the current step, as `pulling 43%`.
+    Detail(String),
+}
+
+/// The wish that an attempt end. The first one gives the cause; a later one can only shorten the
+/// time until SIGKILL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stop {
+    /// Time between SIGTERM and SIGKILL.
+    pub grace: Duration,
+    /// What the outcome's cause will be, unless it ends by itself first.
+    pub cause: Cause,
+}
+
+/// One piece of output of a container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogRecord {
+    /// Nanoseconds since the epoch, by the engine's clock.
+    pub time_ns: u64,
+    /// Standard error, else standard output.
+    pub stderr: bool,
+    /// The bytes as they were written, line end included: a line, or a piece of at most 16 KiB of
+    /// a longer one.
+    pub data: Bytes,
+}
+
+/// Why the engine could not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// Nothing answers where the engine should be.
+    #[error(
+        "no container engine answers at {address}: {why}; start it with `systemctl start docker` or `dockerd`, or run `cloudai doctor`"
+    )]
+    Unreachable {
+        /// Where it was looked for.
+        address: String,
+        /// Why.
+        why: String,
+    },
+    /// The engine refused or failed.
+    #[error("the container engine failed: {0}")]
+    Failed(String),
+}

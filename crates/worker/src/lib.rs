@@ -1,0 +1,22 @@
+//! The worker of CloudAI: runs attempts as containers and tells the master.
+//!
+//! Reading order: `serve` (from a configuration to a running worker), `shell` (drives the core's
+//! agent: decide, journal, do), `link` (the session with the master), `run` (one attempt),
+//! [`executor`] (what runs it), `upload` (its log and files). The worker knows the master by
+//! protobuf alone.
+
+mod client;
+pub mod clock;
+mod convert;
+pub mod executor;
+pub mod journal;
+mod link;
+pub mod outputs;
+pub mod probe;
+mod run;
+mod serve;
+mod shell;
+mod upload;
+
+pub use client::AddressError;
+pub use serve::{Config, Engine, StartError, Worker};

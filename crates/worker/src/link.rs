@@ -1,0 +1,255 @@
+//! The session with the master: register, hear commands, heartbeat, report; again after a break.
+
+use crate::client::{Backoff, Master};
+use crate::convert;
+use crate::probe::host::Sampler;
+use crate::shell::{Beat, Input};
+use cloudai_core::agent::AgentEvent;
+use cloudai_core::ids::{Attempt, Incarnation, Session, Term, WorkerId};
+use cloudai_core::task::{Outcome, Step};
+use cloudai_core::time::Timestamp;
+use cloudai_proto::v1 as pb;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+use tonic::Code;
+use tracing::{debug, info, warn};
+
+/// Between two tries to reach a master, first and at most.
+const FIRST_WAIT: Duration = Duration::from_millis(200);
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+/// Ends that go in one call at most.
+const REPORTS: usize = 256;
+/// For the answer to a heartbeat or report; the next one carries the same.
+const ANSWER: Duration = Duration::from_secs(10);
+
+/// What the link needs to know of its worker.
+#[derive(Clone, Debug)]
+pub(crate) struct Link {
+    pub(crate) id: WorkerId,
+    pub(crate) master: Master,
+    pub(crate) inputs: mpsc::Sender<Input>,
+    pub(crate) info: pb::WorkerInfo,
+    pub(crate) data_dir: std::path::PathBuf,
+}
+
+/// An end on its way to the master.
+#[derive(Debug)]
+pub(crate) struct Report {
+    pub(crate) attempt: Attempt,
+    pub(crate) incarnation: Incarnation,
+    pub(crate) outcome: Arc<Outcome>,
+}
+
+/// Why a registration was refused for good.
+#[derive(Debug, thiserror::Error)]
+#[error("the master refused this worker: {0}")]
+pub struct Refused(String);
+
+impl Link {
+    /// Registers with what is held now; answers when the master does, or refuses for good.
+    pub(crate) async fn register(&self, held: Vec<pb::TaskInfo>) -> Result<(convert::Registered, Timestamp), Refused> {
+        let mut wait = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
+        let mut said = false;
+        loop {
+            let sent_at = crate::clock::now();
+            let info = pb::WorkerInfo { held: held.clone(), ..self.info.clone() };
+            match self.master.clone().register_worker(info).await {
+                Ok(ack) => return Ok((convert::registered(ack.get_ref()), sent_at)),
+                Err(status) if is_refusal(status.code()) => return Err(Refused(status.message().to_owned())),
+                Err(status) => {
+                    if !said {
+                        warn!(%status, "master not reached, trying again");
+                        said = true;
+                    }
+                    tokio::time::sleep(wait.wait()).await;
+                }
+            }
+        }
+    }
+
+    /// Keeps a session alive until told to stop: commands in, heartbeats out, a new registration
+    /// whenever the master asks for one.
+    pub(crate) async fn keep(self, first: (Session, Duration), stop: CancellationToken) -> Result<(), Refused> {
+        let (mut session, mut interval) = first;
+        let mut sampler = Sampler::new(&self.data_dir);
+        loop {
+            let disowned = tokio::select! {
+                biased;
+                () = stop.cancelled() => return Ok(()),
+                () = self.hear(session) => true,
+                () = self.beat(&mut sampler, session, interval) => true,
+            };
+            if disowned {
+                info!(%session, "session ended, registering again");
+                self.input(AgentEvent::Disowned).await;
+            }
+            let held = self.ask_held().await;
+            let registered = tokio::select! {
+                biased;
+                () = stop.cancelled() => return Ok(()),
+                registered = self.register(held) => registered?,
+            };
+            (session, interval) = (registered.0.session, registered.0.timing.heartbeat);
+            self.registered(registered).await;
+        }
+    }
+
+    /// Tells the agent of a new session.
+    pub(crate) async fn registered(&self, (ack, sent_at): (convert::Registered, Timestamp)) {
+        info!(session = %ack.session, term = %ack.term, "registered");
+        let convert::Registered { incarnation, term, session, timing, .. } = ack;
+        self.input(AgentEvent::Registered { session, incarnation, term, timing, sent_at }).await;
+    }
+
+    /// Hears commands until the master disowns the session; a broken stream is opened again.
+    async fn hear(&self, session: Session) {
+        let mut wait = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
+        loop {
+            let request = pb::SubscribeRequest { worker_id: self.id.to_string(), session: session.0 };
+            match self.master.clone().subscribe(request).await {
+                Ok(stream) => {
+                    wait = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
+                    self.take_commands(stream.into_inner()).await;
+                }
+                Err(status) if status.code() == Code::FailedPrecondition => return,
+                Err(status) => debug!(%status, "command stream not opened"),
+            }
+            tokio::time::sleep(wait.wait()).await;
+        }
+    }
+
+    async fn take_commands(&self, mut stream: tonic::Streaming<pb::CommandBatch>) {
+        loop {
+            match stream.message().await {
+                Ok(Some(batch)) => {
+                    let (session, term) = (Session(batch.session), Term(batch.term));
+                    for command in batch.commands {
+                        match convert::command(command) {
+                            Ok((seq, command)) => {
+                                self.input(AgentEvent::Command { session, term, seq, command }).await;
+                            }
+                            Err(error) => warn!(%error, "command dropped"),
+                        }
+                    }
+                }
+                Ok(None) => return,
+                Err(status) => return debug!(%status, "command stream broke"),
+            }
+        }
+    }
+
+    /// Heartbeats until the master disowns the session.
+    async fn beat(&self, sampler: &mut Sampler, session: Session, interval: Duration) {
+        let mut beats = tokio::time::interval(interval);
+        beats.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            beats.tick().await;
+            let Some(beat) = self.ask_beat().await else { continue };
+            if beat.session != session {
+                continue;
+            }
+            let sent_at = crate::clock::now();
+            let message = self.heartbeat(sampler, beat);
+            let mut master = self.master.clone();
+            match tokio::time::timeout(ANSWER, master.send_heartbeat(message)).await {
+                Ok(Ok(ack)) if ack.get_ref().register_again => return,
+                Ok(Ok(_)) => self.input(AgentEvent::Renewed { session, sent_at }).await,
+                Ok(Err(status)) => debug!(%status, "heartbeat not taken"),
+                Err(_) => debug!("heartbeat not answered"),
+            }
+        }
+    }
+
+    fn heartbeat(&self, sampler: &mut Sampler, beat: Beat) -> pb::Heartbeat {
+        let usage = sampler.sample();
+        let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        pb::Heartbeat {
+            worker_id: self.id.to_string(),
+            cpu_usage: usage.cpu_percent,
+            memory_usage: usage.memory_percent,
+            storage_usage: usage.storage_percent,
+            gpu_usage: 0.0,
+            running_tasks: beat.held,
+            timestamp: i64::try_from(since_epoch.as_secs()).unwrap_or(i64::MAX),
+            session: beat.session.0,
+            seen_command: beat.seen.0,
+        }
+    }
+
+    async fn ask_beat(&self) -> Option<Beat> {
+        let (reply, answer) = oneshot::channel();
+        self.inputs.send(Input::Beat(reply)).await.ok()?;
+        answer.await.ok().flatten()
+    }
+
+    async fn ask_held(&self) -> Vec<pb::TaskInfo> {
+        let (reply, answer) = oneshot::channel();
+        if self.inputs.send(Input::Held(reply)).await.is_err() {
+            return Vec::new();
+        }
+        answer.await.unwrap_or_default()
+    }
+
+    async fn input(&self, event: AgentEvent) {
+        // The shell is gone only when the worker ends.
+        let _ = self.inputs.send(Input::Agent(event)).await;
+    }
+
+    /// Reports ends as they come. One that does not get through is reported again by the agent.
+    pub(crate) async fn report(self, mut reports: mpsc::Receiver<Report>) {
+        let mut waiting = Vec::with_capacity(REPORTS);
+        while reports.recv_many(&mut waiting, REPORTS).await > 0 {
+            let batch = std::mem::take(&mut waiting);
+            let results = batch
+                .iter()
+                .map(|report| convert::task_result(&self.id, report.attempt, report.incarnation, &report.outcome));
+            let request = pb::TaskResults { results: results.collect() };
+            let mut master = self.master.clone();
+            match tokio::time::timeout(ANSWER, master.report_task_completions(request)).await {
+                Ok(Ok(acks)) => self.acknowledge(&batch, acks.into_inner().acks).await,
+                Ok(Err(status)) => debug!(%status, "report not taken"),
+                Err(_) => debug!("report not answered"),
+            }
+        }
+    }
+
+    async fn acknowledge(&self, batch: &[Report], acks: Vec<pb::ResultAck>) {
+        for (report, ack) in batch.iter().zip(acks) {
+            if !ack.success {
+                info!(attempt = %report.attempt, why = ack.message, "report was not needed");
+            }
+            let sent = cloudai_core::ids::CommandSeq(ack.sent_command);
+            self.input(AgentEvent::Acknowledged { attempt: report.attempt, sent }).await;
+        }
+    }
+
+    /// Tells steps as they come; what does not get through is in the next heartbeat.
+    pub(crate) async fn tell(self, mut steps: mpsc::Receiver<(Attempt, Step)>) {
+        let mut waiting = Vec::with_capacity(REPORTS);
+        while steps.recv_many(&mut waiting, REPORTS).await > 0 {
+            let tasks = std::mem::take(&mut waiting).into_iter().map(|(attempt, step)| {
+                let stage = cloudai_core::event::HeldStage::At(step);
+                convert::task_info(&cloudai_core::event::Held { attempt, stage }, None, String::new())
+            });
+            let request = pb::TaskProgressList { tasks: tasks.collect() };
+            if let Err(status) = self.master.clone().report_task_progress(request).await {
+                debug!(%status, "steps not taken");
+            }
+        }
+    }
+
+    /// Leaves in good order.
+    pub(crate) async fn leave(&self, session: Session) {
+        let request = pb::LeaveRequest { worker_id: self.id.to_string(), session: session.0 };
+        if let Err(status) = self.master.clone().leave_cluster(request).await {
+            debug!(%status, "leave not taken");
+        }
+    }
+}
+
+/// What trying again does not mend.
+fn is_refusal(code: Code) -> bool {
+    matches!(code, Code::Unauthenticated | Code::PermissionDenied | Code::InvalidArgument | Code::FailedPrecondition)
+}

@@ -1,0 +1,5 @@
+//! What this host has and how much of it is in use.
+
+pub mod gpu;
+pub mod host;
+mod limits;

@@ -1,0 +1,116 @@
+//! One attempt from its launch to the moment when its log and its files are kept.
+
+use crate::client::Master;
+use crate::executor::{Executor, Identity, Job, JobIo, LogRecord, Progress, Stop};
+use crate::outputs::{self, Limits};
+use crate::upload::{self, Whose};
+use cloudai_core::effect::StartOrder;
+use cloudai_core::ids::Attempt;
+use cloudai_core::task::{Cause, Outcome};
+use cloudai_proto::v1 as pb;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tokio::sync::{mpsc, watch};
+
+/// Records between the engine and the master's door; beyond that the engine keeps them.
+const LOG_QUEUE: usize = 4096;
+
+/// What every attempt of a worker needs.
+#[derive(Clone, Debug)]
+pub(crate) struct Runner {
+    pub(crate) executor: Arc<dyn Executor>,
+    pub(crate) identity: Identity,
+    pub(crate) master: Master,
+    pub(crate) data_dir: PathBuf,
+}
+
+/// One attempt to run.
+#[derive(Clone, Debug)]
+pub(crate) struct Run {
+    pub(crate) order: Arc<StartOrder>,
+    pub(crate) identity: Identity,
+    pub(crate) resume: bool,
+}
+
+impl Runner {
+    /// Where an attempt's `/out` lies on this host.
+    pub(crate) fn out_dir(&self, attempt: Attempt) -> PathBuf {
+        self.attempt_dir(attempt).join("out")
+    }
+
+    fn attempt_dir(&self, attempt: Attempt) -> PathBuf {
+        self.data_dir.join("attempts").join(format!("{}-a{}", attempt.task, attempt.number))
+    }
+
+    /// Runs the attempt to its end; then its log and files are with the master.
+    pub(crate) async fn run(
+        &self,
+        run: Run,
+        steps: mpsc::Sender<Progress>,
+        stop: watch::Receiver<Option<Stop>>,
+    ) -> Outcome {
+        let attempt = run.order.attempt;
+        let whose = Whose { attempt, incarnation: run.identity.incarnation };
+        let out_dir = self.out_dir(attempt);
+        if let Err(error) = make_out_dir(&out_dir).await {
+            return Outcome::of(Cause::EngineError, format!("the folder for /out can not be made: {error}"));
+        }
+        let mut master = self.master.clone();
+        let kept = if run.resume { upload::kept_records(&mut master, whose).await } else { None };
+        let kept = kept.unwrap_or(pb::LogAck { records: 0, bytes: 0 });
+        let (logs, records) = mpsc::channel::<LogRecord>(LOG_QUEUE);
+        let job = Job {
+            attempt,
+            identity: run.identity,
+            spec: Arc::clone(&run.order.spec),
+            allocation: run.order.allocation.clone(),
+            out_dir: out_dir.clone(),
+            resume: run.resume,
+            skip_records: kept.records,
+        };
+        let pump = upload::pump_logs(master.clone(), whose, kept, records);
+        let running = self.executor.run(&job, JobIo { steps, logs, stop });
+        let (mut outcome, log) = tokio::join!(running, pump);
+        outcome.log = log;
+        if outcome.run.is_some() {
+            self.keep_outputs(&mut master, whose, &job, &mut outcome).await;
+        }
+        outcome
+    }
+
+    /// A program that ended well but whose files can not be kept has failed.
+    async fn keep_outputs(&self, master: &mut Master, whose: Whose, job: &Job, outcome: &mut Outcome) {
+        let limits = Limits::of_storage(job.allocation.storage);
+        let kept = match outputs::collect(&job.out_dir, limits).await {
+            Ok(found) => {
+                upload::upload_files(master, whose, found.files).await.map_err(|why| (Cause::OutputError, why))
+            }
+            Err(problem) => Err((problem.cause(), problem.to_string())),
+        };
+        match kept {
+            Ok(files) => outcome.outputs = files,
+            Err((cause, why)) if outcome.cause == Cause::Exited && outcome.exit_code == Some(0) => {
+                outcome.cause = cause;
+                outcome.message = why;
+            }
+            Err((_, why)) => outcome.message = join_sentences(&outcome.message, &why),
+        }
+    }
+
+    /// Removes what is left of an attempt here.
+    pub(crate) async fn discard(&self, attempt: Attempt) -> Result<(), String> {
+        self.executor.remove(attempt).await.map_err(|error| error.to_string())?;
+        match tokio::fs::remove_dir_all(self.attempt_dir(attempt)).await {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.to_string()),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn join_sentences(first: &str, second: &str) -> String {
+    if first.is_empty() { second.to_owned() } else { format!("{first}; {second}") }
+}
+
+async fn make_out_dir(dir: &Path) -> std::io::Result<()> {
+    tokio::fs::create_dir_all(dir).await
+}

@@ -1,0 +1,239 @@
+//! From a configuration to a running worker: look, register, take over what an earlier life left,
+//! run, leave in good order.
+
+use crate::client::{self, AddressError};
+use crate::executor::docker::{DockerExecutor, DockerOptions};
+use crate::executor::fake::FakeExecutor;
+use crate::executor::{EngineError, Executor, Identity};
+use crate::journal::Journal;
+use crate::link::{Link, Refused};
+use crate::run::Runner;
+use crate::shell::{Channels, Shell};
+use crate::{clock, convert};
+use cloudai_core::agent::Agent;
+use cloudai_core::ids::{Incarnation, WorkerId};
+use cloudai_core::resources::Capacity;
+use cloudai_core::timing::Timing;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+/// Inputs of the shell that wait; senders wait beyond that.
+const INPUTS: usize = 4096;
+/// Reports and steps that wait to be sent; what finds no room is told again.
+const OUTPUTS: usize = 4096;
+/// What stopping takes beyond the longest grace of a task: engine, log, report.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// What a worker is made of.
+#[derive(Debug)]
+pub struct Config {
+    /// Its name.
+    pub id: WorkerId,
+    /// The master's `host:port`.
+    pub master: String,
+    /// What lets it in.
+    pub join_token: String,
+    /// Where it can be reached; may be empty.
+    pub address: String,
+    /// What it offers.
+    pub capacity: Capacity,
+    /// Free words.
+    pub labels: BTreeMap<String, String>,
+    /// What runs its attempts.
+    pub engine: Engine,
+    /// Where its journal and its attempts' folders are.
+    pub data_dir: PathBuf,
+}
+
+/// What runs attempts.
+#[derive(Clone, Debug)]
+pub enum Engine {
+    /// A container engine over its API.
+    Docker(DockerOptions),
+    /// Nothing real; starts and ends are noted in the file when given.
+    Fake(Option<PathBuf>),
+}
+
+impl Engine {
+    const fn name(&self) -> &'static str {
+        match self {
+            Self::Docker(_) => "docker",
+            Self::Fake(_) => "fake",
+        }
+    }
+
+    fn open(&self, identity: Identity) -> Result<Arc<dyn Executor>, EngineError> {
+        Ok(match self {
+            Self::Docker(options) => Arc::new(DockerExecutor::connect(identity, options)?),
+            Self::Fake(journal) => Arc::new(FakeExecutor::new(journal.clone())),
+        })
+    }
+}
+
+/// Why a worker can not start, or ended before it was told to.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The address or token is malformed.
+    #[error(transparent)]
+    Address(#[from] AddressError),
+    /// No engine.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The data folder can not be used.
+    #[error("the data folder {path} can not be used: {source}; give another --data-dir")]
+    DataDir {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Another worker uses the folder.
+    #[error("{0} is in use by another worker: stop that one, or give another --data-dir")]
+    Locked(PathBuf),
+    /// The master does not want it.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+}
+
+/// A worker that may use its folder and its engine, and is not registered yet.
+#[derive(Debug)]
+pub struct Worker {
+    config: Config,
+    /// Held for the worker's life.
+    _lock: std::fs::File,
+    link: Link,
+    inputs: (mpsc::Sender<crate::shell::Input>, mpsc::Receiver<crate::shell::Input>),
+}
+
+impl Worker {
+    /// Looks whether everything that it needs is there.
+    /// # Errors
+    /// [`StartError`].
+    pub async fn prepare(config: Config) -> Result<Self, StartError> {
+        let lock = lock_folder(&config.data_dir)?;
+        let nobody = Identity { cluster: "".into(), incarnation: Incarnation(0), worker: config.id.clone() };
+        let engine = config.engine.open(nobody)?.engine().await?;
+        let master = client::client(&config.master, &config.join_token)?;
+        let mut info = convert::worker_info(&config.id, &config.capacity);
+        info.worker_ip.clone_from(&config.address);
+        info.labels = config.labels.clone().into_iter().collect();
+        info.version = env!("CARGO_PKG_VERSION").into();
+        info.executor = config.engine.name().into();
+        info.engine = engine;
+        info.os = std::env::consts::OS.into();
+        info.arch = std::env::consts::ARCH.into();
+        let inputs = mpsc::channel(INPUTS);
+        let data_dir = config.data_dir.clone();
+        let link = Link { id: config.id.clone(), master, inputs: inputs.0.clone(), info, data_dir };
+        Ok(Self { config, _lock: lock, link, inputs })
+    }
+
+    /// Registers and runs until told to stop; then stops its attempts, reports them and leaves.
+    /// # Errors
+    /// [`StartError::Refused`], or a journal that can not be written.
+    pub async fn run(self, stop: CancellationToken) -> Result<(), StartError> {
+        let Self { config, link, inputs, .. } = self;
+        let in_folder = |source| StartError::DataDir { path: config.data_dir.clone(), source };
+        let (journal, entries) = Journal::open(&config.data_dir).map_err(in_folder)?;
+        let (agent, resume) = Agent::restore(Timing::default(), config.capacity.clone(), entries, clock::now());
+        let held = agent.held().iter().map(|held| convert::task_info(held, None, String::new())).collect();
+        let registered = tokio::select! {
+            biased;
+            () = stop.cancelled() => return Ok(()),
+            registered = link.register(held) => registered?,
+        };
+        let ack = &registered.0;
+        let identity =
+            Identity { cluster: Arc::clone(&ack.cluster), incarnation: ack.incarnation, worker: config.id.clone() };
+        let (session, interval) = (ack.session, ack.timing.heartbeat);
+        let executor = config.engine.open(identity.clone())?;
+        let master = link.master.clone();
+        let runner = Runner { executor, identity, master, data_dir: config.data_dir.clone() };
+        remove_leftovers(&runner, &agent).await;
+
+        let (reports, reports_in) = mpsc::channel(OUTPUTS);
+        let (steps, steps_in) = mpsc::channel(OUTPUTS);
+        let mut shell = Shell::new(agent, journal, runner, Channels { inputs, reports, steps });
+        shell.begin(resume).map_err(in_folder)?;
+        let reporter = tokio::spawn(link.clone().report(reports_in));
+        let teller = tokio::spawn(link.clone().tell(steps_in));
+        let link_stop = CancellationToken::new();
+        link.registered(registered).await;
+        let keeper = tokio::spawn(link.clone().keep((session, interval), link_stop.clone()));
+
+        let ended = run_shell(shell, keeper, &stop).await;
+        link_stop.cancel();
+        link.leave(ended.0.unwrap_or(session)).await;
+        reporter.abort();
+        teller.abort();
+        info!("worker stopped");
+        match ended.1 {
+            Ended::Shell(result) => result.map_err(in_folder),
+            Ended::Link(result) => result.map_err(StartError::from),
+        }
+    }
+}
+
+enum Ended {
+    Shell(std::io::Result<()>),
+    Link(Result<(), Refused>),
+}
+
+/// Runs the shell beside the link; a link that is refused for good ends the worker.
+async fn run_shell(
+    shell: Shell,
+    mut keeper: tokio::task::JoinHandle<Result<(), Refused>>,
+    stop: &CancellationToken,
+) -> (Option<cloudai_core::ids::Session>, Ended) {
+    let session = shell.session();
+    let mut running = tokio::spawn(shell.run(stop.clone(), PATIENCE));
+    let joined = |result: Result<std::io::Result<()>, tokio::task::JoinError>| {
+        result.unwrap_or_else(|broken| Err(std::io::Error::other(broken)))
+    };
+    tokio::select! {
+        result = &mut running => {
+            keeper.abort();
+            (session.borrow().to_owned(), Ended::Shell(joined(result)))
+        }
+        refused = &mut keeper => {
+            stop.cancel();
+            let result = joined(running.await);
+            let refused = refused.unwrap_or(Ok(()));
+            let ended = if refused.is_err() { Ended::Link(refused) } else { Ended::Shell(result) };
+            (session.borrow().to_owned(), ended)
+        }
+    }
+}
+
+fn lock_folder(dir: &std::path::Path) -> Result<std::fs::File, StartError> {
+    let failed = |source| StartError::DataDir { path: dir.to_owned(), source };
+    std::fs::create_dir_all(dir).map_err(failed)?;
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+    std::fs::set_permissions(dir, mode).map_err(failed)?;
+    let lock = std::fs::File::create(dir.join("lock")).map_err(failed)?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(std::fs::TryLockError::WouldBlock) => Err(StartError::Locked(dir.to_owned())),
+        Err(std::fs::TryLockError::Error(source)) => Err(failed(source)),
+    }
+}
+
+/// Removes containers of this worker that its journal does not know.
+async fn remove_leftovers(runner: &Runner, agent: &Agent) {
+    let known: BTreeSet<_> = agent.held().into_iter().map(|held| held.attempt).collect();
+    let existing = match runner.executor.existing().await {
+        Ok(existing) => existing,
+        Err(error) => return warn!(%error, "containers of an earlier life not listed"),
+    };
+    for attempt in existing.into_iter().filter(|attempt| !known.contains(attempt)) {
+        match runner.discard(attempt).await {
+            Ok(()) => info!(%attempt, "container of an earlier life removed"),
+            Err(error) => warn!(%attempt, error, "container of an earlier life not removed"),
+        }
+    }
+}

@@ -1,0 +1,297 @@
+//! Drives the core's agent: takes what happened, lets it decide, writes the decision down, does it.
+
+use crate::clock;
+use crate::convert;
+use crate::executor::{Progress, Stop};
+use crate::journal::Journal;
+use crate::link::Report;
+use crate::run::{Run, Runner};
+use cloudai_core::agent::{Agent, AgentEffect, AgentEvent};
+use cloudai_core::effect::StartOrder;
+use cloudai_core::ids::{Attempt, CommandSeq, Session};
+use cloudai_core::resources::Allocation;
+use cloudai_core::task::{Outcome, Step};
+use cloudai_proto::v1 as pb;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::{Id, JoinSet};
+use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, error, info, info_span, warn};
+
+/// What one batch of the shell takes in at most.
+const BATCH: usize = 1024;
+/// The shell looks at the clock at least so often.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// What the shell is told.
+#[derive(Debug)]
+pub(crate) enum Input {
+    /// Something for the agent.
+    Agent(AgentEvent),
+    /// A word for people about an attempt's present step.
+    Detail(Attempt, String),
+    /// What does a heartbeat say?
+    Beat(oneshot::Sender<Option<Beat>>),
+    /// What is held?
+    Held(oneshot::Sender<Vec<pb::TaskInfo>>),
+}
+
+/// What a heartbeat says.
+#[derive(Debug)]
+pub(crate) struct Beat {
+    pub(crate) session: Session,
+    pub(crate) seen: CommandSeq,
+    pub(crate) held: Vec<pb::TaskInfo>,
+}
+
+/// The agent with everything that carries out what it decides.
+#[derive(Debug)]
+pub(crate) struct Shell {
+    agent: Agent,
+    journal: Journal,
+    runner: Runner,
+    inputs: mpsc::Receiver<Input>,
+    inputs_out: mpsc::Sender<Input>,
+    reports: mpsc::Sender<Report>,
+    steps: mpsc::Sender<(Attempt, Step)>,
+    running: BTreeMap<Attempt, Running>,
+    runs: JoinSet<(Attempt, Outcome)>,
+    discards: JoinSet<()>,
+    attempts_of: BTreeMap<Id, Attempt>,
+    /// The present session, for the farewell.
+    session: watch::Sender<Option<Session>>,
+}
+
+/// An attempt that the executor has.
+#[derive(Debug)]
+struct Running {
+    order: Arc<StartOrder>,
+    stop: watch::Sender<Option<Stop>>,
+    detail: String,
+}
+
+/// The ends of the shell's channels.
+#[derive(Debug)]
+pub(crate) struct Channels {
+    pub(crate) inputs: (mpsc::Sender<Input>, mpsc::Receiver<Input>),
+    pub(crate) reports: mpsc::Sender<Report>,
+    pub(crate) steps: mpsc::Sender<(Attempt, Step)>,
+}
+
+impl Shell {
+    pub(crate) fn new(agent: Agent, journal: Journal, runner: Runner, channels: Channels) -> Self {
+        let (inputs_out, inputs) = channels.inputs;
+        Self {
+            agent,
+            journal,
+            runner,
+            inputs,
+            inputs_out,
+            reports: channels.reports,
+            steps: channels.steps,
+            running: BTreeMap::new(),
+            runs: JoinSet::new(),
+            discards: JoinSet::new(),
+            attempts_of: BTreeMap::new(),
+            session: watch::Sender::new(None),
+        }
+    }
+
+    /// The present session; stays readable when the shell is gone.
+    pub(crate) fn session(&self) -> watch::Receiver<Option<Session>> {
+        self.session.subscribe()
+    }
+
+    /// Carries out what a restored agent wants first.
+    pub(crate) fn begin(&mut self, effects: Vec<AgentEffect>) -> std::io::Result<()> {
+        self.carry_out(effects)
+    }
+
+    /// Runs until told to stop; then stops its attempts, and ends when all their ends are
+    /// acknowledged or `patience` is over.
+    pub(crate) async fn run(mut self, stop: CancellationToken, patience: Duration) -> std::io::Result<()> {
+        let mut deadline = None;
+        loop {
+            let effects = self.next_batch(&stop, deadline.is_some()).await;
+            self.carry_out(effects)?;
+            if stop.is_cancelled() && deadline.is_none() {
+                info!(attempts = self.running.len(), "stopping");
+                deadline = Some(clock::now() + patience);
+            }
+            if deadline.is_some_and(|end| self.agent.is_idle() || clock::now() >= end) {
+                break;
+            }
+        }
+        if !self.agent.is_idle() {
+            warn!(
+                attempts = self.agent.held().len(),
+                "stopped before everything was acknowledged, the journal keeps it"
+            );
+        }
+        while self.discards.join_next().await.is_some() {}
+        Ok(())
+    }
+
+    /// Waits for something to happen and takes all that has happened.
+    async fn next_batch(&mut self, stop: &CancellationToken, stopping: bool) -> Vec<AgentEffect> {
+        let now = clock::now();
+        let wait = self.agent.next_deadline(now).map_or(LOOK, |at| at.since(now).min(LOOK));
+        let mut effects = Vec::new();
+        tokio::select! {
+            biased;
+            () = stop.cancelled(), if !stopping => effects.extend(self.agent.apply(now, AgentEvent::Shutdown)),
+            Some(ended) = self.runs.join_next_with_id() => self.run_ended(ended, &mut effects),
+            Some(input) = self.inputs.recv() => self.take(input, &mut effects),
+            Some(_) = self.discards.join_next() => {}
+            () = tokio::time::sleep(wait) => {}
+        }
+        for _ in 0..BATCH {
+            if let Some(ended) = self.runs.try_join_next_with_id() {
+                self.run_ended(ended, &mut effects);
+            } else if let Ok(input) = self.inputs.try_recv() {
+                self.take(input, &mut effects);
+            } else {
+                break;
+            }
+        }
+        effects.extend(self.agent.apply(clock::now(), AgentEvent::Tick));
+        effects
+    }
+
+    fn take(&mut self, input: Input, effects: &mut Vec<AgentEffect>) {
+        match input {
+            Input::Agent(event) => {
+                if let AgentEvent::Registered { session, .. } = &event {
+                    self.session.send_replace(Some(*session));
+                }
+                effects.extend(self.agent.apply(clock::now(), event));
+            }
+            Input::Detail(attempt, detail) => {
+                if let Some(running) = self.running.get_mut(&attempt) {
+                    running.detail = detail;
+                }
+            }
+            Input::Beat(reply) => {
+                let beat = self.agent.heartbeat();
+                let beat = beat.map(|(session, seen, _)| Beat { session, seen, held: self.held() });
+                // Whoever asked and went away asks again.
+                let _ = reply.send(beat);
+            }
+            Input::Held(reply) => {
+                let _ = reply.send(self.held());
+            }
+        }
+    }
+
+    fn held(&self) -> Vec<pb::TaskInfo> {
+        let info = |held| {
+            let cloudai_core::event::Held { attempt, .. } = held;
+            let running = self.running.get(&attempt);
+            let allocation: Option<&Allocation> = running.map(|running| &running.order.allocation);
+            let detail = running.map(|running| running.detail.clone()).unwrap_or_default();
+            convert::task_info(&held, allocation, detail)
+        };
+        self.agent.held().into_iter().map(info).collect()
+    }
+
+    fn run_ended(
+        &mut self,
+        ended: Result<(Id, (Attempt, Outcome)), tokio::task::JoinError>,
+        effects: &mut Vec<AgentEffect>,
+    ) {
+        let (attempt, outcome) = match ended {
+            Ok((id, ended)) => {
+                self.attempts_of.remove(&id);
+                ended
+            }
+            Err(broken) => {
+                let Some(attempt) = self.attempts_of.remove(&broken.id()) else { return };
+                error!(%attempt, %broken, "attempt broke the worker's own code");
+                let cause = cloudai_core::task::Cause::EngineError;
+                (attempt, Outcome::of(cause, "a fault of the worker's own ended it; see the worker's log"))
+            }
+        };
+        self.running.remove(&attempt);
+        let event = AgentEvent::Ended(attempt, Arc::new(outcome));
+        effects.extend(self.agent.apply(clock::now(), event));
+    }
+
+    /// Journals everything of a batch first, then does it in order.
+    fn carry_out(&mut self, effects: Vec<AgentEffect>) -> std::io::Result<()> {
+        let entry = |effect: &AgentEffect| match effect {
+            AgentEffect::Journal(entry) => Some(entry.clone()),
+            _ => None,
+        };
+        let entries: Vec<_> = effects.iter().filter_map(entry).collect();
+        if !entries.is_empty() {
+            self.journal.append(&entries)?;
+        }
+        for effect in effects {
+            self.do_one(effect);
+        }
+        Ok(())
+    }
+
+    fn do_one(&mut self, effect: AgentEffect) {
+        match effect {
+            AgentEffect::Journal(_) => {}
+            AgentEffect::Launch { order, incarnation, resume } => {
+                let identity = crate::executor::Identity { incarnation, ..self.runner.identity.clone() };
+                self.launch(Run { order, identity, resume });
+            }
+            AgentEffect::Halt { attempt, grace, cause } => {
+                if let Some(running) = self.running.get(&attempt) {
+                    running.stop.send_replace(Some(Stop { grace, cause }));
+                }
+            }
+            // A full channel loses it: the next heartbeat tells.
+            AgentEffect::Tell(attempt, step) => drop(self.steps.try_send((attempt, step))),
+            // A full channel loses it: the agent reports again.
+            AgentEffect::Report { attempt, incarnation, outcome } => {
+                drop(self.reports.try_send(Report { attempt, incarnation, outcome }));
+            }
+            AgentEffect::Discard(attempt) => self.discard(attempt),
+        }
+    }
+
+    fn launch(&mut self, run: Run) {
+        let attempt = run.order.attempt;
+        let span = info_span!("attempt", task = %attempt.task, attempt = attempt.number, worker = %self.runner.identity.worker);
+        let (stop, stopped) = watch::channel(None);
+        let (progress, told) = mpsc::channel(64);
+        self.running.insert(attempt, Running { order: Arc::clone(&run.order), stop, detail: String::new() });
+        let (runner, inputs) = (self.runner.clone(), self.inputs_out.clone());
+        let work = async move {
+            let telling = tell_progress(attempt, told, inputs);
+            let (outcome, ()) = tokio::join!(runner.run(run, progress, stopped), telling);
+            info!(cause = ?outcome.cause, exit_code = outcome.exit_code, oom = outcome.oom_killed, "attempt ended");
+            (attempt, outcome)
+        };
+        let task = self.runs.spawn(work.instrument(span));
+        self.attempts_of.insert(task.id(), attempt);
+    }
+
+    /// Removes what is left of an attempt; what fails is removed by the next start's clean-up.
+    fn discard(&mut self, attempt: Attempt) {
+        let runner = self.runner.clone();
+        self.discards.spawn(async move {
+            if let Err(error) = runner.discard(attempt).await {
+                warn!(%attempt, error, "attempt not removed");
+            }
+        });
+    }
+}
+
+async fn tell_progress(attempt: Attempt, mut told: mpsc::Receiver<Progress>, inputs: mpsc::Sender<Input>) {
+    while let Some(progress) = told.recv().await {
+        let input = match progress {
+            Progress::Step(step) => Input::Agent(AgentEvent::Step(attempt, step)),
+            Progress::Detail(detail) => Input::Detail(attempt, detail),
+        };
+        if inputs.send(input).await.is_err() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! Logs and files on their way to the master: sent again until they are kept.
+
+use crate::client::{Backoff, Master};
+use crate::executor::LogRecord;
+use crate::outputs::Found;
+use cloudai_core::ids::{Attempt, Incarnation};
+use cloudai_core::task::{LogEnd, OutputFile};
+use cloudai_proto::v1 as pb;
+use std::io::{Read, Seek, SeekFrom};
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Code, Status};
+use tracing::{debug, warn};
+
+/// Records that go in one call at most; what comes meanwhile waits for the next.
+const RECORDS: usize = 1024;
+/// Bytes of records in one message at most, far below what a message may have.
+const MESSAGE: usize = 1 << 20;
+/// A file goes in parts of this size.
+const PART: usize = 256 * 1024;
+/// How often a file whose checksum was wrong is sent again.
+const CHECKSUM_TRIES: u32 = 3;
+
+/// Which attempt's things these are.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Whose {
+    pub(crate) attempt: Attempt,
+    pub(crate) incarnation: Incarnation,
+}
+
+fn patience() -> Backoff {
+    Backoff::new(Duration::from_millis(100), Duration::from_secs(5))
+}
+
+/// Whether the same call may go through later. A resource that is exhausted may be free again.
+fn is_passing(status: &Status) -> bool {
+    matches!(
+        status.code(),
+        Code::Unavailable
+            | Code::DeadlineExceeded
+            | Code::Unknown
+            | Code::Cancelled
+            | Code::Aborted
+            | Code::ResourceExhausted
+    )
+}
+
+/// How many records of a log the master keeps; none when it does not want the log.
+pub(crate) async fn kept_records(master: &mut Master, whose: Whose) -> Option<pb::LogAck> {
+    let mut wait = patience();
+    loop {
+        match send_records(master, whose, 0, Vec::new()).await {
+            Ok(ack) => return Some(ack),
+            Err(status) if is_passing(&status) => tokio::time::sleep(wait.wait()).await,
+            Err(_) => return None,
+        }
+    }
+}
+
+/// Sends a log's records as they come, until the channel ends; answers what is kept.
+pub(crate) async fn pump_logs(
+    mut master: Master,
+    whose: Whose,
+    kept: pb::LogAck,
+    mut records: mpsc::Receiver<LogRecord>,
+) -> LogEnd {
+    let mut end = LogEnd { records: kept.records, bytes: kept.bytes, complete: true };
+    let mut waiting = Vec::with_capacity(RECORDS);
+    while records.recv_many(&mut waiting, RECORDS).await > 0 {
+        let batch = std::mem::take(&mut waiting);
+        match send_until_kept(&mut master, whose, end.records, batch).await {
+            Ok(ack) => (end.records, end.bytes) = (ack.records, ack.bytes),
+            Err(status) => {
+                warn!(attempt = %whose.attempt, %status, "log not kept");
+                end.complete = false;
+                // The container must not stand still because nobody wants its output.
+                while records.recv().await.is_some() {}
+            }
+        }
+    }
+    end
+}
+
+async fn send_until_kept(
+    master: &mut Master,
+    whose: Whose,
+    first: u64,
+    batch: Vec<LogRecord>,
+) -> Result<pb::LogAck, Status> {
+    let mut wait = patience();
+    loop {
+        match send_records(master, whose, first, batch.clone()).await {
+            Ok(ack) => return Ok(ack),
+            Err(status) if is_passing(&status) => {
+                debug!(attempt = %whose.attempt, %status, "log waits for the master");
+                tokio::time::sleep(wait.wait()).await;
+            }
+            Err(status) => return Err(status),
+        }
+    }
+}
+
+async fn send_records(
+    master: &mut Master,
+    whose: Whose,
+    first: u64,
+    batch: Vec<LogRecord>,
+) -> Result<pb::LogAck, Status> {
+    let header = pb::LogHeader {
+        task_id: whose.attempt.task.to_string(),
+        attempt: whose.attempt.number,
+        incarnation: whose.incarnation.0,
+        first_record: first,
+    };
+    let mut chunks = vec![pb::log_chunk::What::Header(header)];
+    let (mut message, mut size) = (Vec::new(), 0);
+    for record in batch {
+        size += record.data.len() + 16;
+        message.push(pb::LogRecord { time_ns: record.time_ns, stderr: record.stderr, data: record.data });
+        if size >= MESSAGE {
+            chunks.push(pb::log_chunk::What::Records(pb::LogRecords { records: std::mem::take(&mut message) }));
+            size = 0;
+        }
+    }
+    if !message.is_empty() {
+        chunks.push(pb::log_chunk::What::Records(pb::LogRecords { records: message }));
+    }
+    let chunks = chunks.into_iter().map(|what| pb::LogChunk { what: Some(what) });
+    let ack = master.stream_task_logs(tokio_stream::iter(chunks)).await?;
+    Ok(ack.into_inner())
+}
+
+/// Sends files until the master keeps them.
+/// # Errors
+/// What can not be kept, for people.
+pub(crate) async fn upload_files(
+    master: &mut Master,
+    whose: Whose,
+    files: Vec<Found>,
+) -> Result<Vec<OutputFile>, String> {
+    let mut kept = Vec::with_capacity(files.len());
+    for found in files {
+        let hash = crate::outputs::sha256_file(&found.abs).await;
+        let sha256 = hash.map_err(|error| format!("{} of /out can not be read: {error}", found.path))?;
+        let file = OutputFile { path: found.path.clone(), size: found.size, sha256 };
+        upload_file(master, whose, &found, &file).await.map_err(|why| format!("{} of /out: {why}", found.path))?;
+        kept.push(file);
+    }
+    Ok(kept)
+}
+
+async fn upload_file(master: &mut Master, whose: Whose, found: &Found, file: &OutputFile) -> Result<(), String> {
+    let (mut wait, mut tries) = (patience(), 0);
+    loop {
+        match upload_rest(master, whose, found, file).await {
+            Ok(()) => return Ok(()),
+            Err(status) if is_passing(&status) || status.code() == Code::OutOfRange => {
+                tokio::time::sleep(wait.wait()).await;
+            }
+            Err(status) if status.code() == Code::DataLoss && tries < CHECKSUM_TRIES => tries += 1,
+            Err(status) => return Err(status.message().to_owned()),
+        }
+    }
+}
+
+/// Asks how much is kept and sends the rest.
+async fn upload_rest(master: &mut Master, whose: Whose, found: &Found, file: &OutputFile) -> Result<(), Status> {
+    let header = |offset, ask| pb::FileHeader {
+        task_id: whose.attempt.task.to_string(),
+        attempt: whose.attempt.number,
+        incarnation: whose.incarnation.0,
+        path: file.path.clone(),
+        size: file.size,
+        sha256: file.sha256.clone(),
+        offset,
+        ask,
+    };
+    let as_chunk = |what| pb::FileChunk { what: Some(what) };
+    let ask = as_chunk(pb::file_chunk::What::Header(header(0, true)));
+    let kept = master.upload_task_files(tokio_stream::iter([ask])).await?.into_inner().bytes;
+    let offset = kept.min(file.size);
+    let (parts, stream) = mpsc::channel(4);
+    let first = as_chunk(pb::file_chunk::What::Header(header(offset, false)));
+    let path = found.abs.clone();
+    let reader = tokio::task::spawn_blocking(move || read_parts(&path, offset, first, &parts));
+    let ack = master.upload_task_files(ReceiverStream::new(stream)).await;
+    let read = reader.await.map_err(|error| Status::internal(error.to_string()))?;
+    read.map_err(|error| Status::internal(format!("it can not be read: {error}")))?;
+    if ack?.into_inner().complete { Ok(()) } else { Err(Status::unavailable("the file is not whole yet")) }
+}
+
+fn read_parts(
+    path: &std::path::Path,
+    offset: u64,
+    header: pb::FileChunk,
+    parts: &mpsc::Sender<pb::FileChunk>,
+) -> std::io::Result<()> {
+    let mut file = crate::outputs::open(path)?;
+    file.seek(SeekFrom::Start(offset))?;
+    let mut next = header;
+    // The call ended when nobody takes parts any more; its answer says why.
+    while parts.blocking_send(next).is_ok() {
+        let mut part = vec![0; PART];
+        let length = file.read(&mut part)?;
+        if length == 0 {
+            break;
+        }
+        part.truncate(length);
+        next = pb::FileChunk { what: Some(pb::file_chunk::What::Data(part.into())) };
+    }
+    Ok(())
+}

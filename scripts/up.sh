@@ -1,0 +1,75 @@
+#!/usr/bin/env bash
+# Leaves a cluster running on this machine: one master, WORKERS workers (1), data in .run/up. `make down` ends it.
+# Run again, it starts only what does not run.
+set -euo pipefail
+# shellcheck source-path=SCRIPTDIR source=lib.sh
+. "$(dirname "$0")/lib.sh"
+
+DIR=$RUN/up
+WORKERS=${WORKERS:-1}
+HTTP_PORT_WANTED=8080
+GRPC_PORT_WANTED=50051
+GRPC='' HTTP=''
+unset CLOUDAI_ADDR CLOUDAI_TOKEN
+
+[[ $WORKERS =~ ^[1-9][0-9]?$ ]] || die "WORKERS=$WORKERS is not a number from 1 to 99" '' 'make up WORKERS=2'
+
+# address PORT: that port of the loopback address, or any free one when it is taken.
+address() {
+    if port_free "$1"; then
+        echo "127.0.0.1:$1"
+    else
+        say "port $1 is taken: using a free one" >&2
+        echo 127.0.0.1:0
+    fi
+}
+
+# share: what each worker may use: the machine's CPUs and its memory less 1 GiB, in equal parts.
+share() {
+    local memory_mb
+    CPUS=$(($(nproc) / WORKERS))
+    [ "$CPUS" -ge 1 ] || CPUS=1
+    memory_mb=$((($(awk '/MemTotal/ { print $2 }' /proc/meminfo) / 1024 - 1024) / WORKERS))
+    [ "$memory_mb" -ge 512 ] || memory_mb=512
+    MEMORY=${memory_mb}m
+}
+
+if scripts/doctor.sh >/dev/null 2>&1; then :; else scripts/doctor.sh --install; fi
+mkdir -p "$DIR"
+scripts/engine.sh start
+step 'build'
+build
+scripts/images.sh
+
+exec 9>"$RUN/up.lock" # one `make up` at a time
+flock 9
+step 'cluster'
+if find_master "$DIR"; then
+    say "the master runs already on $CLOUDAI_ADDR"
+else
+    stop_cluster "$DIR" # workers of a master that died
+    start_master "$DIR" "$(address $GRPC_PORT_WANTED)" "$(address $HTTP_PORT_WANTED)"
+    say "master started on $CLOUDAI_ADDR"
+fi
+share
+for n in $(seq "$WORKERS"); do
+    if recorded_alive "$DIR/worker-$n.pid"; then
+        say "worker-$n runs already"
+    else
+        start_worker "$DIR" "worker-$n" "$CPUS" "$MEMORY"
+        say "worker-$n started: $CPUS CPU, $MEMORY"
+    fi
+done
+wait_for_workers "$DIR" "$WORKERS"
+
+cat <<TEXT
+
+   Address: $CLOUDAI_ADDR   (data and logs: $DIR)
+   Next:
+     export CLOUDAI_ADDR=$CLOUDAI_ADDR
+     $BIN task submit --file samples/data-processing/task.toml --follow
+     $BIN dispatch worker-1 cloudai/hello:latest --follow
+     $BIN task list --all
+     $BIN cluster status
+     make down
+TEXT
