@@ -176,12 +176,9 @@ async fn the_end_waits_for_every_record_that_was_announced() {
     let mut lines = Lines::of(&fake, id, "").await;
     assert_eq!(lines.short().await, "1:0 a");
     fake.end(attempt, 2, Vec::new()).await;
-    loop {
-        // The state of before the end may still be told.
-        match tokio::time::timeout(Duration::from_millis(200), lines.short()).await {
-            Ok(line) => assert_eq!(line, "pending/assigned"),
-            Err(_) => break,
-        }
+    // The state of before the end may still be told.
+    while let Ok(line) = tokio::time::timeout(Duration::from_millis(200), lines.short()).await {
+        assert_eq!(line, "pending/assigned");
     }
     fake.write(attempt, 1, &["b\n"]).await;
     assert_eq!(lines.short().await, "1:1 b");

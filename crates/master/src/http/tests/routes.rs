@@ -23,7 +23,9 @@ fn the_document_lists_every_route_and_no_other() {
                 method = word.to_owned();
                 path
             });
-            calls.push(format!("{method} {}", path.split('?').next().unwrap()));
+            if path.starts_with('/') {
+                calls.push(format!("{method} {}", path.split('?').next().unwrap()));
+            }
         }
         calls
     });
