@@ -127,9 +127,6 @@ impl Engine {
         while !batch.is_full() {
             let next = self.inbox.reports.try_recv().or_else(|_| self.inbox.users.try_recv());
             let Ok(Ask { event, reply }) = next else { break };
-            if reply.is_closed() && matches!(event, Event::Progress(..)) {
-                continue;
-            }
             batch.apply(&mut self.cluster, event, Some(reply));
         }
         batch

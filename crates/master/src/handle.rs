@@ -63,32 +63,42 @@ impl Handle {
     /// # Errors
     /// [`AskError`].
     pub async fn submit(&self, who: &Principal, specs: Vec<Arc<TaskSpec>>) -> Result<Vec<Submitted>, AskError> {
-        let mut known = Vec::with_capacity(specs.len());
-        let mut fresh = Vec::new();
-        for spec in specs {
-            match self.ended_twin(who, &spec).await? {
-                Some(twin) => known.push(Some(twin)),
-                None => {
-                    known.push(None);
-                    let id = self.new_task_id();
-                    fresh.push(NewTask { id, owner: who.user.clone(), job: None, spec });
-                }
+        let mut fates: Vec<Option<Submitted>> = Vec::with_capacity(specs.len());
+        let (mut fresh, mut places) = (Vec::new(), Vec::new());
+        for (place, spec) in specs.into_iter().enumerate() {
+            let twin = self.ended_twin(who, &spec).await?;
+            if twin.is_none() {
+                let id = self.new_task_id();
+                fresh.push(NewTask { id, owner: who.user.clone(), job: None, spec });
+                places.push(place);
             }
+            fates.push(twin.map(|id| Submitted { id, fresh: false }));
         }
-        let accepted = if fresh.is_empty() {
-            Vec::new()
-        } else {
-            match self.ask(who, Event::Submit(fresh)).await? {
-                Answer::Submitted(accepted) => accepted,
-                other => return Err(AskError::unexpected(&other)),
+        for (place, accepted) in places.iter().zip(self.submit_fresh(who, fresh, &places).await?) {
+            fates[*place] = Some(accepted);
+        }
+        Ok(fates.into_iter().flatten().collect())
+    }
+
+    /// Puts new tasks to the engine; `places` are their numbers in the caller's list.
+    async fn submit_fresh(
+        &self,
+        who: &Principal,
+        fresh: Vec<NewTask>,
+        places: &[usize],
+    ) -> Result<Vec<Submitted>, AskError> {
+        if fresh.is_empty() {
+            return Ok(Vec::new());
+        }
+        match self.ask(who, Event::Submit(fresh)).await {
+            Ok(Answer::Submitted(accepted)) => Ok(accepted),
+            Ok(other) => Err(AskError::unexpected(&other)),
+            Err(AskError::Rejected(Rejected::Unsatisfiable { index, message })) => {
+                let index = places.get(index).copied().unwrap_or(index);
+                Err(Rejected::Unsatisfiable { index, message }.into())
             }
-        };
-        let mut accepted = accepted.into_iter();
-        let fates = known.into_iter().map(|twin| match twin {
-            Some(id) => Some(Submitted { id, fresh: false }),
-            None => accepted.next(),
-        });
-        Ok(fates.flatten().collect())
+            Err(error) => Err(error),
+        }
     }
 
     /// The ended task of the same owner and key; live ones are known to the engine.
@@ -125,16 +135,17 @@ impl Handle {
     pub async fn wait_for_end(&self, who: &Principal, id: TaskId, patience: Duration) -> Result<SeenTask, AskError> {
         let mut changes = self.shared.model.changes();
         let deadline = tokio::time::Instant::now() + patience;
-        loop {
+        let first = self.task(who, id).await?;
+        let mut ended = first.record.finished().is_some();
+        while !ended {
             changes.mark_unchanged();
-            let task = self.task(who, id).await?;
-            if task.record.finished().is_some() {
-                return Ok(task);
-            }
-            if !matches!(tokio::time::timeout_at(deadline, changes.changed()).await, Ok(Ok(()))) {
-                return self.task(who, id).await;
+            // Only the record is looked at: what it waits for is worked out once, at the end.
+            ended = self.shared.model.task(id).is_none_or(|task| task.finished().is_some());
+            if !ended && !matches!(tokio::time::timeout_at(deadline, changes.changed()).await, Ok(Ok(()))) {
+                break;
             }
         }
+        self.task(who, id).await
     }
 
     /// Something to await changes of the read model on.

@@ -18,5 +18,5 @@ mod placing;
 pub mod principal;
 mod serve;
 
-pub use mailbox::AskError;
+pub use mailbox::{AskError, NotNow};
 pub use serve::{BindError, Config, Master, RunError};

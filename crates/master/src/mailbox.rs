@@ -22,7 +22,7 @@ pub enum AskError {
     Rejected(#[from] Rejected),
     /// The store does not answer, or too much is under way: try again after a while.
     #[error("{0}")]
-    Unavailable(&'static str),
+    Unavailable(NotNow),
     /// The store could not be read.
     #[error(transparent)]
     Store(Arc<StoreError>),
@@ -32,6 +32,30 @@ pub enum AskError {
     /// A fault of the master's own.
     #[error("internal error: {0}")]
     Internal(String),
+}
+
+/// Why something can not be done now, and when it is worth another try.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotNow {
+    /// What stands against it.
+    pub why: &'static str,
+    /// Seconds until another try.
+    pub again_s: u32,
+}
+
+impl NotNow {
+    /// No commit goes through.
+    pub const STORE_AWAY: Self = Self { why: "the store does not answer: nothing was changed", again_s: 5 };
+    /// One user's share of the mailbox is used up.
+    pub const TOO_MANY: Self = Self { why: "too many of your requests are under way", again_s: 1 };
+    /// The mailbox is full.
+    pub const BUSY: Self = Self { why: "the master is busy", again_s: 1 };
+}
+
+impl std::fmt::Display for NotNow {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}; try again in {} s", self.why, self.again_s)
+    }
 }
 
 impl AskError {
@@ -85,14 +109,12 @@ impl Mailboxes {
     /// Puts a user's event to the engine; returns once its changes are on disk.
     pub(crate) async fn ask_as_user(&self, user: &UserId, event: Event) -> Result<Answer, AskError> {
         if self.health.borrow().trouble.is_some() {
-            return Err(AskError::Unavailable("the store does not answer: nothing was changed, try again in 5 s"));
+            return Err(AskError::Unavailable(NotNow::STORE_AWAY));
         }
         let share = self.share(user);
-        let _permit = share
-            .try_acquire()
-            .map_err(|_| AskError::Unavailable("too many of your requests are under way: try again in 1 s"))?;
+        let _permit = share.try_acquire().map_err(|_| AskError::Unavailable(NotNow::TOO_MANY))?;
         let room = self.users.try_reserve().map_err(|error| match error {
-            mpsc::error::TrySendError::Full(()) => AskError::Unavailable("the master is busy: try again in 1 s"),
+            mpsc::error::TrySendError::Full(()) => AskError::Unavailable(NotNow::BUSY),
             mpsc::error::TrySendError::Closed(()) => AskError::Stopped,
         })?;
         let (reply, answer) = oneshot::channel();

@@ -6,6 +6,7 @@ use cloudai_core::effect::Row;
 use cloudai_core::event::PlacementRefusal;
 use cloudai_core::feasible;
 use cloudai_core::ids::{TaskId, WorkerId};
+use cloudai_core::queue::Place;
 use cloudai_core::resources::{Allocation, Free};
 use cloudai_core::state::{Phase, Status};
 use cloudai_core::strategy::View;
@@ -32,6 +33,8 @@ struct Committed {
     recent: VecDeque<TaskId>,
     ended: BTreeMap<Status, u64>,
     view: View,
+    /// Everything that waits, in the order of placement; tasks that can not be placed yet too.
+    queue: BTreeMap<Place, TaskId>,
 }
 
 /// A task with what only the whole cluster knows about it.
@@ -102,7 +105,7 @@ impl Model {
     #[must_use]
     pub fn queue(&self, limit: usize) -> Vec<SeenTask> {
         let state = self.read();
-        let tasks = state.view.queue().filter_map(|id| state.tasks.get(&id)).take(limit);
+        let tasks = state.queue.values().filter_map(|id| state.tasks.get(id)).take(limit);
         tasks.map(|task| state.see(Arc::clone(task))).collect()
     }
 
@@ -147,6 +150,12 @@ impl Committed {
         self.view.apply(row);
         let Row::Task(task) = row else { return };
         let status = task.status();
+        match status {
+            Status::Queued => drop(self.queue.insert(Place::of(task), task.id)),
+            Status::Pending | Status::Running | Status::Completed | Status::Failed | Status::Cancelled => {
+                self.queue.remove(&Place::of(task));
+            }
+        }
         let before = self.tasks.insert(task.id, Arc::clone(task));
         if status.is_final() && before.is_none_or(|before| !before.status().is_final()) {
             *self.ended.entry(status).or_default() += 1;

@@ -98,7 +98,8 @@ impl Check {
         let mut workers = store.workers.values().zip(cluster.workers());
         let worker = workers.find(|(stored, held)| (&stored.id, stored.version) != (&held.id, held.version));
         let worker = worker.map(|(_, worker)| &worker.id);
-        let counts = store.live().count() == cluster.tasks().count() && store.workers.len() == cluster.workers().count();
+        let counts =
+            store.live().count() == cluster.tasks().count() && store.workers.len() == cluster.workers().count();
         if task.is_some() || worker.is_some() || !counts {
             self.fail(format!("3.3.1: the cluster knows other records than the store: {task:?} {worker:?}"));
         }

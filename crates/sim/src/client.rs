@@ -60,11 +60,11 @@ impl Client {
             ClientEvent::Cancel(task) => {
                 if !self.cancels.get(&task).copied().unwrap_or(false) {
                     self.cancels.insert(task, false);
-                    context.send(Message::ToMaster(Request::Cancel { task }));
+                    context.send(Message::Master(Request::Cancel { task }));
                     context.after(PATIENCE, What::Client(ClientEvent::Cancel(task)));
                 }
             }
-            ClientEvent::CancelAgain(task) => context.send(Message::ToMaster(Request::Cancel { task })),
+            ClientEvent::CancelAgain(task) => context.send(Message::Master(Request::Cancel { task })),
         }
     }
 
@@ -81,7 +81,7 @@ impl Client {
             Fate::Planned | Fate::Sent => self.fates[index] = Fate::Sent,
         }
         let spec = Arc::clone(spec);
-        context.send(Message::ToMaster(Request::Submit { submission: index, spec }));
+        context.send(Message::Master(Request::Submit { submission: index, spec }));
         context.after(PATIENCE, What::Client(ClientEvent::Submit(index)));
     }
 

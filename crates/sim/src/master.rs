@@ -227,7 +227,7 @@ impl Master {
             Request::Heartbeat { caller, sent_at, heartbeat } => self.beat(context, caller, sent_at, heartbeat),
             Request::Register { caller, call, registration } => {
                 let origin = Origin::Register(caller, registration.worker.clone(), call);
-                self.push(context, Event::Register(Box::new(registration)), origin);
+                self.push(context, Event::Register(registration), origin);
             }
             Request::Subscribe { caller, session } => {
                 let id = self.names[caller.worker].clone();
@@ -264,7 +264,7 @@ impl Master {
         } else {
             Word::RegisterAgain { life: of, session }
         };
-        context.send(Message::ToWorker(worker, word));
+        context.send(Message::Worker(worker, word));
         self.schedule(context);
     }
 
@@ -273,7 +273,7 @@ impl Master {
         let owner = UserId::local();
         let known = spec.idempotency_key.clone().and_then(|key| self.store.keys.get(&(owner.clone(), key)));
         if let Some(task) = known.copied() {
-            context.send(Message::ToClient(Reply::Submitted { submission, task }));
+            context.send(Message::Client(Reply::Submitted { submission, task }));
             return;
         }
         let task = NewTask { id: context.next_id(), owner, job: None, spec };
@@ -355,7 +355,7 @@ impl Master {
                 return;
             }
             let worker = self.names.iter().position(|name| *name == dispatch.worker).unwrap_or(0);
-            context.send(Message::ToWorker(worker, Word::Command { term, dispatch }));
+            context.send(Message::Worker(worker, Word::Command { term, dispatch }));
         }
         let Some(life) = self.life.as_mut() else { return };
         for row in &batch.rows {
@@ -376,13 +376,13 @@ impl Master {
         match told {
             Told::Message(message) => {
                 match &message {
-                    Message::ToClient(Reply::Submitted { task, .. }) => {
+                    Message::Client(Reply::Submitted { task, .. }) => {
                         context.check.submission_acknowledged(&self.store, *task);
                     }
-                    Message::ToClient(Reply::Cancelled { task }) => {
+                    Message::Client(Reply::Cancelled { task }) => {
                         context.check.cancel_acknowledged(&self.store, *task);
                     }
-                    Message::ToClient(Reply::Refused { .. }) | Message::ToWorker(..) | Message::ToMaster(_) => {}
+                    Message::Client(Reply::Refused { .. }) | Message::Worker(..) | Message::Master(_) => {}
                 }
                 context.send(message);
             }
@@ -463,7 +463,7 @@ impl Life {
             (Origin::Register(Caller { worker, life }, id, call), Ok(Answer::Registered(session))) => {
                 told.push(Told::Granted(id, session));
                 let word = Word::Registered { life, call, session, term: self.term };
-                told.push(Told::Message(Message::ToWorker(worker, word)));
+                told.push(Told::Message(Message::Worker(worker, word)));
             }
             (Origin::Ended(Caller { worker, life }, id, attempt), answer) => {
                 // A refusal is an answer too: the worker may forget the attempt.
@@ -473,18 +473,18 @@ impl Life {
                 } else {
                     self.cluster.sent(&id)
                 };
-                told.push(Told::Message(Message::ToWorker(worker, Word::Acknowledged { life, attempt, sent })));
+                told.push(Told::Message(Message::Worker(worker, Word::Acknowledged { life, attempt, sent })));
             }
             (Origin::Submit(submission), Ok(Answer::Submitted(tasks))) => {
                 for submitted in tasks {
                     let reply = Reply::Submitted { submission, task: submitted.id };
-                    told.push(Told::Message(Message::ToClient(reply)));
+                    told.push(Told::Message(Message::Client(reply)));
                 }
             }
             (Origin::Submit(submission), Err(_)) => {
-                told.push(Told::Message(Message::ToClient(Reply::Refused { submission })));
+                told.push(Told::Message(Message::Client(Reply::Refused { submission })));
             }
-            (Origin::Cancel(task), _) => told.push(Told::Message(Message::ToClient(Reply::Cancelled { task }))),
+            (Origin::Cancel(task), _) => told.push(Told::Message(Message::Client(Reply::Cancelled { task }))),
             _ => {}
         }
     }
@@ -527,6 +527,8 @@ fn short_answer(answer: &Answer) -> String {
                 refused.iter().map(|(place, why)| format!("{}: {why}", Short(place.attempt.task))).collect();
             format!("{taken} taken, refused {why:?}")
         }
-        Answer::Done | Answer::Sent(_) | Answer::Submitted(_) | Answer::Registered(_) | Answer::Ended { .. } => format!("{answer:?}"),
+        Answer::Done | Answer::Sent(_) | Answer::Submitted(_) | Answer::Registered(_) | Answer::Ended { .. } => {
+            format!("{answer:?}")
+        }
     }
 }

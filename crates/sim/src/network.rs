@@ -17,17 +17,18 @@ pub(crate) struct Caller {
     pub(crate) life: u32,
 }
 
+/// A message, by whom it is for.
 #[derive(Clone, Debug)]
 pub(crate) enum Message {
-    ToMaster(Request),
-    ToWorker(usize, Word),
-    ToClient(Reply),
+    Master(Request),
+    Worker(usize, Word),
+    Client(Reply),
 }
 
 /// What the master is asked.
 #[derive(Clone, Debug)]
 pub(crate) enum Request {
-    Register { caller: Caller, call: u32, registration: Registration },
+    Register { caller: Caller, call: u32, registration: Box<Registration> },
     Subscribe { caller: Caller, session: Session },
     Heartbeat { caller: Caller, sent_at: Timestamp, heartbeat: Heartbeat },
     Progress { caller: Caller, attempt: Attempt, step: Step },
@@ -73,9 +74,9 @@ impl Context {
     /// Sends a message: it arrives once, twice, late or never.
     pub(crate) fn send(&mut self, message: Message) {
         let (worker, to_master) = match &message {
-            Message::ToMaster(request) => (request.worker(), true),
-            Message::ToWorker(worker, _) => (Some(*worker), false),
-            Message::ToClient(_) => (None, false),
+            Message::Master(request) => (request.worker(), true),
+            Message::Worker(worker, _) => (Some(*worker), false),
+            Message::Client(_) => (None, false),
         };
         let cut = worker.is_some_and(|worker| !self.plan.passes(self.elapsed(), worker, to_master));
         if cut || self.rng.chance(self.plan.loss) {
@@ -100,9 +101,9 @@ impl Message {
     /// A line's worth of it.
     pub(crate) fn short(&self) -> String {
         match self {
-            Self::ToMaster(request) => format!("to master {}", request.short()),
-            Self::ToWorker(worker, word) => format!("to w{worker} {}", word.short()),
-            Self::ToClient(reply) => format!("to client {reply:?}"),
+            Self::Master(request) => format!("to master {}", request.short()),
+            Self::Worker(worker, word) => format!("to w{worker} {}", word.short()),
+            Self::Client(reply) => format!("to client {reply:?}"),
         }
     }
 }

@@ -191,20 +191,20 @@ impl Worker {
 
     fn ask(&self, context: &mut Context, request: impl FnOnce(Caller) -> Request) {
         let caller = Caller { worker: self.index, life: self.life };
-        context.send(Message::ToMaster(request(caller)));
+        context.send(Message::Master(request(caller)));
     }
 
     fn register(&mut self, context: &mut Context) {
         let Some(agent) = self.agent.as_ref() else { return };
         self.call += 1;
-        let registration = Registration {
+        let registration = Box::new(Registration {
             worker: self.id.clone(),
             address: None,
             capacity: self.capacity.clone(),
             labels: BTreeMap::new(),
             about: About::default(),
             held: agent.held(),
-        };
+        });
         let call = self.call;
         self.sent_at = self.clock.read(context.now);
         self.ask(context, |caller| Request::Register { caller, call, registration });

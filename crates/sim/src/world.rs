@@ -106,18 +106,18 @@ impl World {
     /// None: the specs are made within their ranges.
     pub fn faulty(seed: u64, echo: bool) -> Result<Self, SpecError> {
         let mut rng = Rng::new(seed);
-        let mut draft = FaultPlan::draw(&mut rng.fork(), 8);
-        let workload = Workload::draw(&mut rng.fork(), draft.horizon)?;
+        let mut plan = FaultPlan::draw(&mut rng.fork(), 8);
+        let workload = Workload::draw(&mut rng.fork(), plan.horizon)?;
         let count = workload.workers.len();
-        draft.fold_onto(count);
-        let names: Vec<_> = workload.workers.iter().map(|(id, _)| id.clone()).collect();
-        let (all, per_mille) = (names.clone(), draft.hostile);
+        plan.fold_onto(count);
+        let all: Vec<_> = workload.workers.iter().map(|(id, _)| id.clone()).collect();
+        let per_mille = plan.hostile;
         let make: MakeStrategy = Box::new(move |context| {
             let (_, make) = strategy::ALL[context.rng.index(strategy::ALL.len())];
             let rng = context.rng.fork();
             Box::new(Hostile::new(make(), rng, per_mille, &all))
         });
-        Ok(Self::build(Some(seed), rng, workload, draft, make, echo))
+        Ok(Self::build(Some(seed), rng, workload, plan, make, echo))
     }
 
     /// A world in which nothing fails and nothing but the programs takes time; none when no
@@ -181,14 +181,14 @@ impl World {
     fn handle(&mut self, what: What) {
         let context = &mut self.context;
         match what {
-            What::Deliver(Message::ToMaster(_)) | What::Master(_) if self.master.defers(context, &what) => {
+            What::Deliver(Message::Master(_)) | What::Master(_) if self.master.defers(context, &what) => {
                 if let Some(until) = self.master.paused_until() {
                     context.at(until, what);
                 }
             }
-            What::Deliver(Message::ToMaster(request)) => self.master.receive(context, request),
-            What::Deliver(Message::ToWorker(worker, word)) => self.workers[worker].receive(context, word),
-            What::Deliver(Message::ToClient(reply)) => self.client.receive(context, reply),
+            What::Deliver(Message::Master(request)) => self.master.receive(context, request),
+            What::Deliver(Message::Worker(worker, word)) => self.workers[worker].receive(context, word),
+            What::Deliver(Message::Client(reply)) => self.client.receive(context, reply),
             What::Master(event) => self.master.handle(context, event),
             What::Worker(worker, event) => self.workers[worker].handle(context, event),
             What::Client(event) => self.client.handle(context, event),

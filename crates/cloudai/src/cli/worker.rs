@@ -62,7 +62,7 @@ pub(super) async fn run(command: Command, cx: &Context) -> Result<Exit, Failure>
 }
 
 async fn token(cx: &Context) -> Result<Exit, Failure> {
-    let token: JoinToken = cx.client.get(&["api", "v1", "workers", "token"], &[]).await?;
+    let token: JoinToken = cx.client.get(&["api", "v1", "cluster", "join-token"], &[]).await?;
     cx.screen.one(&token, &token.join_token, || token.join_token.clone())?;
     cx.screen.hint("On the worker's machine:");
     cx.screen.hint(&format!("  CLOUDAI_JOIN_TOKEN={} cloudai worker start --master HOST:50051", token.join_token));

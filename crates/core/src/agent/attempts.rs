@@ -38,7 +38,7 @@ impl Agent {
             self.report(out, now, attempt);
             return;
         }
-        if self.stopping || !self.lease_is_valid(now) {
+        if self.stopping || !self.lease_allows(now, &order) {
             return; // absent from the next heartbeat: the master sends it again or elsewhere
         }
         self.stop_older(out, attempt);

@@ -13,10 +13,9 @@ impl Agent {
         }
     }
 
-    /// Whether something new may be begun: not once running attempts would have to stop.
-    pub(super) fn lease_is_valid(&self, now: Timestamp) -> bool {
-        let grace = crate::spec::DEFAULT_KILL_AFTER;
-        self.renewed.is_some_and(|renewed| now < renewed + self.timing.stop_after(grace))
+    /// Whether this may be begun: not once it would have to stop at once.
+    pub(super) fn lease_allows(&self, now: Timestamp, order: &StartOrder) -> bool {
+        self.lease_stop(order).is_some_and(|stop| now < stop)
     }
 
     /// When an attempt must begin to stop unless the lease is renewed before. Without a lease since

@@ -138,8 +138,8 @@ impl Agent {
     pub fn next_deadline(&self, now: Timestamp) -> Option<Timestamp> {
         let reports = self.attempts.values().filter_map(|slot| match &slot.state {
             SlotState::Ended { reported, .. } => Some(*reported + REPORT_AGAIN),
-            SlotState::Launched { order, stop: false, .. } => self.lease_stop(order),
-            SlotState::Launched { .. } | SlotState::Waiting(_) => None,
+            SlotState::Launched { order, stop: false, .. } | SlotState::Waiting(order) => self.lease_stop(order),
+            SlotState::Launched { .. } => None,
         });
         reports.min().map(|at| at.max(now + Duration::from_millis(1)))
     }

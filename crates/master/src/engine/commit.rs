@@ -1,7 +1,7 @@
 //! Committing a batch: exactly one is in flight, and it is retried until it is stored.
 
 use super::{Batch, Engine, EngineError, cluster_of};
-use crate::mailbox::{Ask, AskError, StoreHealth};
+use crate::mailbox::{Ask, AskError, NotNow, StoreHealth};
 use cloudai_core::effect::Row;
 use cloudai_core::event::Event;
 use cloudai_store::CommitError;
@@ -60,8 +60,7 @@ impl Engine {
                 () = stop.cancelled() => return true,
                 () = tokio::time::sleep_until(until) => return false,
                 Some(Ask { reply, .. }) = self.inbox.users.recv() => {
-                    let trouble = "the store does not answer: nothing was changed, try again in 5 s";
-                    let _ = reply.send(Err(AskError::Unavailable(trouble)));
+                    let _ = reply.send(Err(AskError::Unavailable(NotNow::STORE_AWAY)));
                 }
             }
         }

@@ -5,7 +5,7 @@ use crate::delivery::subscribe::Subscriptions;
 use crate::handle::Handle;
 use crate::mailbox::AskError;
 use cloudai_core::effect::Dispatch;
-use cloudai_core::event::{Answer, Event, HeldStage, Rejected};
+use cloudai_core::event::{Answer, Event, Held, HeldStage, Rejected};
 use cloudai_core::ids::{Session, Term, WorkerId};
 use cloudai_core::time::millis;
 use cloudai_proto::PROTOCOL;
@@ -64,6 +64,15 @@ impl WorkerApi {
                 let sent_command = self.sent_to(&worker).await;
                 Ok(pb::ResultAck { success: false, message: rejected.to_string(), sent_command })
             }
+            Err(error) => Err(status(error)),
+        }
+    }
+
+    /// Takes a step in; old news is no failure.
+    async fn progress(&self, held: Held) -> Result<(), Status> {
+        let HeldStage::At(step) = held.stage else { return Ok(()) };
+        match self.tell(Event::Progress(held.attempt, step)).await {
+            Ok(_) | Err(AskError::Rejected(_)) => Ok(()),
             Err(error) => Err(status(error)),
         }
     }
@@ -128,15 +137,9 @@ impl MasterService for WorkerApi {
         &self,
         request: Request<pb::TaskProgressList>,
     ) -> Result<Response<pb::ProgressAck>, Status> {
-        for info in &request.get_ref().tasks {
-            let held = convert::held(info)?;
-            let HeldStage::At(step) = held.stage else { continue };
-            match self.tell(Event::Progress(held.attempt, step)).await {
-                // Old news is no failure.
-                Ok(_) | Err(AskError::Rejected(_)) => {}
-                Err(error) => return Err(status(error)),
-            }
-        }
+        let held = request.get_ref().tasks.iter().map(convert::held).collect::<Result<Vec<_>, _>>()?;
+        let told = held.into_iter().map(|held| self.progress(held));
+        futures::future::try_join_all(told).await?;
         Ok(Response::new(pb::ProgressAck {}))
     }
 
@@ -221,7 +224,7 @@ fn batches(
 fn status(error: AskError) -> Status {
     match error {
         AskError::Rejected(rejected) => Status::failed_precondition(rejected.to_string()),
-        AskError::Unavailable(why) => Status::unavailable(why),
+        AskError::Unavailable(not_now) => Status::unavailable(not_now.to_string()),
         AskError::Store(source) => Status::unavailable(source.to_string()),
         AskError::Stopped => Status::unavailable("the master is stopping"),
         AskError::Internal(why) => Status::internal(why),

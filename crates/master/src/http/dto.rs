@@ -212,7 +212,7 @@ pub struct WorkerCounts {
     pub active: usize,
 }
 
-/// `GET /api/v1/workers/token`.
+/// `GET /api/v1/cluster/join-token`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct JoinToken {
     /// What a worker shows to join.

@@ -51,7 +51,7 @@ fn routes() -> Vec<Route> {
         get("/api/v1/tasks/{id}/files/{*path}", files::download),
         get("/api/v1/workers", workers::list),
         post("/api/v1/workers", workers::create),
-        get("/api/v1/workers/token", workers::token),
+        get("/api/v1/cluster/join-token", workers::token),
         get("/api/v1/workers/{id}", workers::get),
         delete("/api/v1/workers/{id}", workers::remove),
         get("/api/v1/queue", queue::list),

@@ -140,6 +140,12 @@ impl Problem {
             .errors(vec![field])
     }
 
+    /// The same without its list of fields.
+    pub(super) fn without_errors(mut self) -> Self {
+        self.0.body.errors.clear();
+        self
+    }
+
     fn rejected(rejected: &Rejected) -> Self {
         match rejected {
             Rejected::NoSuchTask(id) => Self::no_task(*id),
@@ -174,7 +180,9 @@ impl From<AskError> for Problem {
     fn from(error: AskError) -> Self {
         match &error {
             AskError::Rejected(rejected) => Self::rejected(rejected),
-            AskError::Unavailable(why) => Self::new(Code::Unavailable, *why).retry_after(seconds_in(why)),
+            AskError::Unavailable(not_now) => {
+                Self::new(Code::Unavailable, not_now.to_string()).retry_after(not_now.again_s)
+            }
             AskError::Stopped => Self::new(Code::Unavailable, error.to_string()).retry_after(STORE_PATIENCE),
             AskError::Store(store) => match &**store {
                 StoreError::Unsupported(why) => Self::new(Code::Invalid, why.clone()),
@@ -189,13 +197,6 @@ impl From<AskError> for Problem {
             AskError::Internal(_) => Self::internal(&error),
         }
     }
-}
-
-/// The pause that a sentence asks for, as `try again in 5 s`, so that header and sentence agree.
-fn seconds_in(sentence: &str) -> u32 {
-    let words = sentence.split_whitespace().zip(sentence.split_whitespace().skip(1));
-    let number = words.filter(|(_, unit)| *unit == "s").find_map(|(number, _)| number.parse().ok());
-    number.unwrap_or(STORE_PATIENCE)
 }
 
 impl From<BulkError> for Problem {
@@ -274,6 +275,7 @@ impl IntoResponse for Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mailbox::NotNow;
     use std::sync::Arc;
 
     fn told_of(error: impl Into<Problem>) -> (u16, String, Option<u32>) {
@@ -297,8 +299,8 @@ mod tests {
             (Rejected::KeyReused(task).into(), 409, "conflict", None),
             (Rejected::WorkerBusy { worker, attempts: 2 }.into(), 409, "conflict", None),
             (Rejected::StaleSession.into(), 500, "internal", None),
-            (AskError::Unavailable("too much: try again in 1 s"), 503, "unavailable", Some(1)),
-            (AskError::Unavailable("away"), 503, "unavailable", Some(STORE_PATIENCE)),
+            (AskError::Unavailable(NotNow::BUSY), 503, "unavailable", Some(1)),
+            (AskError::Unavailable(NotNow::STORE_AWAY), 503, "unavailable", Some(STORE_PATIENCE)),
             (AskError::Stopped, 503, "unavailable", Some(STORE_PATIENCE)),
             (store(StoreError::Unsupported("pair".into())), 400, "invalid", None),
             (store(StoreError::Unavailable(away())), 503, "unavailable", Some(STORE_PATIENCE)),

@@ -51,7 +51,8 @@ pub(super) async fn submit(
     let key = key_of(&headers)?;
     let document = with_key(document.parse()?, key)?;
     let spec = Arc::new(TaskSpec::from_value(&document)?);
-    let fates = handle.submit(&who, vec![spec]).await?;
+    // The only task needs no path to be found by.
+    let fates = handle.submit(&who, vec![spec]).await.map_err(|error| Problem::from(error).without_errors())?;
     let fate = fates.first().ok_or_else(|| Problem::new(Code::Internal, "the task got no answer"))?;
     let task = view::whole_task(&handle.task(&who, fate.id).await?);
     let location = [(LOCATION, format!("/api/v1/tasks/{}", fate.id))];

@@ -44,7 +44,7 @@ async fn a_worker_that_holds_attempts_is_taken_out_by_force_only() {
 #[tokio::test]
 async fn the_token_is_what_a_worker_shows_to_join() {
     let fake = Fake::start().await;
-    assert_eq!(fake.get("/api/v1/workers/token").await.json::<dto::JoinToken>().join_token, "cai1-0-token");
+    assert_eq!(fake.get("/api/v1/cluster/join-token").await.json::<dto::JoinToken>().join_token, "cai1-0-token");
 }
 
 #[tokio::test]

@@ -1,0 +1,41 @@
+//! Proof that the rules have teeth: with a planted fault of the core switched on, seeds must fail.
+//!
+//! One fault at a time: `cargo nextest run -p cloudai-sim --features <name> --test planted`.
+
+#[cfg(any(
+    feature = "fault_accept_stale_attempt",
+    feature = "fault_forget_release",
+    feature = "fault_skip_capacity_check"
+))]
+mod planted {
+    use cloudai_sim::world::World;
+
+    /// Seeds of which at least one must find the fault.
+    const SEEDS: u64 = 200;
+
+    fn is_caught_by(rules: &[&str]) {
+        let failure =
+            (0..SEEDS).find_map(|seed| World::faulty(seed, false).expect("specs are within their ranges").run().err());
+        let failure = failure.expect("no seed finds the planted fault");
+        assert!(rules.iter().any(|rule| failure.rule.starts_with(rule)), "another rule than {rules:?}:\n{failure}");
+        assert!(failure.to_string().contains("replay: SEED="), "{failure}");
+    }
+
+    #[test]
+    #[cfg(feature = "fault_accept_stale_attempt")]
+    fn a_master_that_accepts_stale_attempts_is_caught() {
+        is_caught_by(&["3.3.2", "3.3.4"]);
+    }
+
+    #[test]
+    #[cfg(feature = "fault_forget_release")]
+    fn a_master_that_forgets_to_release_is_caught() {
+        is_caught_by(&["3.3.3"]);
+    }
+
+    #[test]
+    #[cfg(feature = "fault_skip_capacity_check")]
+    fn a_master_that_trusts_its_strategy_is_caught() {
+        is_caught_by(&["3.3.3"]);
+    }
+}
