@@ -21,7 +21,7 @@ DOCKER_TESTS := (binary(/docker|^tidy$$/) - binary(tidy)) + test(/docker/)
 # Rustdoc links a program per example: only when there are any.
 DOCTESTS = $(shell grep -rlE --include='*.rs' '^\s*//[/!] ```(rust|no_run|should_panic|compile_fail|$$)' crates/*/src)
 
-.PHONY: help doctor setup all check lint fmt fmt-check test doctest proto images demo up down release clean
+.PHONY: help doctor setup all check lint fmt fmt-check test doctest planted chaos proto images demo up down release clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | \
@@ -44,8 +44,20 @@ else
 	cargo test $(CARGO_FLAGS) --workspace --lib --bins --tests -- --skip docker
 endif
 
+# Faults that are built into core on purpose: each must be caught by the simulator.
+FAULTS := fault_accept_stale_attempt fault_forget_release fault_skip_capacity_check
+
+planted: ## the simulator catches every planted fault
+	@for fault in $(FAULTS); do \
+	  echo "planted: $$fault"; \
+	  cargo test $(CARGO_FLAGS) --quiet -p cloudai-sim --features $$fault --test planted || exit 1; \
+	done
+
+chaos: ## many more seeds of the simulator (SEEDS=4000)
+	SEEDS=$(or $(SEEDS),4000) cargo test $(CARGO_FLAGS) -p cloudai-sim --test faults
+
 # The runner comes last, so that its summary is the last thing printed.
-test: setup images fmt-check lint doctest ## everything, containers included; installs what the tests need
+test: setup images fmt-check lint doctest planted ## everything, containers included; installs what the tests need
 ifeq ($(NEXTEST),yes)
 	@echo 'tests run by cargo-nextest'
 	cargo nextest run --locked --workspace --cargo-profile $(PROFILE)

@@ -119,6 +119,8 @@ pub struct Heartbeat {
     pub seen: CommandSeq,
     /// Every attempt that it has not been allowed to forget.
     pub held: Vec<Held>,
+    /// It is about to leave: what it does not hold now it will never begin in this session.
+    pub draining: bool,
 }
 
 /// An attempt that a worker holds.

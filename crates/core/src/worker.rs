@@ -48,6 +48,8 @@ pub enum WorkerStatus {
     Registered,
     /// Heard of lately.
     Active,
+    /// Connected, but about to leave: gets no new work.
+    Draining,
     /// Silent, or left; gets no new work.
     Inactive,
 }
@@ -59,8 +61,15 @@ impl WorkerStatus {
         match self {
             Self::Registered => "registered",
             Self::Active => "active",
+            Self::Draining => "draining",
             Self::Inactive => "inactive",
         }
+    }
+
+    /// Whether it is heard of: what runs there is known to run.
+    #[must_use]
+    pub const fn is_connected(self) -> bool {
+        matches!(self, Self::Active | Self::Draining)
     }
 }
 

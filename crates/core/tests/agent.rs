@@ -1,5 +1,7 @@
 //! The rules of a worker's agent, one test each.
 
+#![allow(clippy::unwrap_used, reason = "a test's helpers fail as the test does")]
+
 use cloudai_core::agent::{Agent, AgentEffect, AgentEvent, JournalEntry};
 use cloudai_core::effect::{Command, StartOrder, StopOrder};
 use cloudai_core::event::HeldStage;
@@ -215,11 +217,65 @@ fn a_restarted_worker_takes_over_what_it_began_and_reports_what_ended() {
 }
 
 #[test]
+fn an_end_by_a_signal_of_a_container_that_was_taken_over_is_not_the_programs() {
+    for (code, cause) in [(143, Cause::Vanished), (137, Cause::Vanished), (255, Cause::Vanished), (1, Cause::Exited)] {
+        let mut agent = TestAgent::new();
+        agent.start(1, attempt(1, 1));
+        let (restored, _) = Agent::restore(Timing::default(), cores(2), agent.journal.clone(), agent.now);
+        let mut agent = TestAgent { agent: restored, ..agent };
+        agent.register(2);
+        let ended = AgentEvent::Ended(attempt(1, 1), Arc::new(Outcome::exit(code)));
+        assert_eq!(reported(&agent.apply(ended)), [(attempt(1, 1), cause)], "{code}");
+    }
+}
+
+#[test]
+fn a_task_with_a_long_grace_is_not_begun_when_it_would_have_to_stop() {
+    let slow = |number| {
+        let spec = spec(&[("kill_after_s", cloudai_core::spec::Value::Int(60))]);
+        let allocation = Free::all(&cores(2)).pick(&spec.demand).unwrap();
+        Command::Start(Arc::new(StartOrder { attempt: attempt(number, 1), spec, allocation }))
+    };
+    let mut agent = TestAgent::new();
+    agent.now = agent.now + S(49);
+    assert_eq!(launched(&agent.command(1, 1, 1, slow(1))).len(), 1);
+    agent.now = agent.now + S(1);
+    assert!(launched(&agent.command(1, 1, 2, slow(2))).is_empty(), "lease 120 - kill_after 60 - margin 10");
+}
+
+#[test]
 fn a_shutdown_stops_everything_and_starts_nothing() {
     let mut agent = TestAgent::new();
     agent.start(1, attempt(1, 1));
+    agent.agent.apply(agent.now, AgentEvent::Disowned);
     assert_eq!(halted(&agent.apply(AgentEvent::Shutdown)), [(attempt(1, 1), Cause::WorkerStopped)]);
     assert!(launched(&agent.start(2, attempt(2, 1))).is_empty());
+}
+
+#[test]
+fn a_shutdown_stops_what_runs_once_the_master_knows_or_soon() {
+    let renewed = |sent_at| AgentEvent::Renewed { session: Session(1), sent_at };
+    let stops = [(attempt(1, 1), Cause::WorkerStopped)];
+    for told in [true, false] {
+        let mut agent = TestAgent::new();
+        agent.start(1, attempt(1, 1));
+        assert!(!agent.agent.heartbeat().unwrap().draining);
+        assert_eq!(halted(&agent.apply(AgentEvent::Shutdown)), []);
+        assert!(agent.agent.heartbeat().unwrap().draining);
+        assert!(launched(&agent.start(2, attempt(2, 1))).is_empty());
+        let before = agent.now;
+        assert_eq!(halted(&agent.apply(renewed(before))), [], "sent before the shutdown");
+        assert_eq!(agent.agent.next_deadline(agent.now), Some(before + S(2)));
+        agent.now = agent.now + S(1);
+        assert_eq!(halted(&agent.apply(AgentEvent::Tick)), []);
+        if told {
+            assert_eq!(halted(&agent.apply(renewed(before + S(1)))), stops);
+        } else {
+            agent.now = agent.now + S(1);
+            assert_eq!(halted(&agent.apply(AgentEvent::Tick)), stops);
+        }
+        assert_eq!(halted(&agent.apply(AgentEvent::Shutdown)), [], "once");
+    }
 }
 
 #[test]
@@ -227,9 +283,9 @@ fn a_heartbeat_tells_everything_that_is_held() {
     let mut agent = TestAgent::new();
     agent.start(4, attempt(1, 1));
     agent.apply(AgentEvent::Step(attempt(1, 1), Step::Running));
-    let (session, seen, held) = agent.agent.heartbeat().unwrap();
-    assert_eq!((session, seen), (Session(1), CommandSeq(4)));
-    assert_eq!(held[0].stage, HeldStage::At(Step::Running));
+    let beat = agent.agent.heartbeat().unwrap();
+    assert_eq!((beat.session, beat.seen), (Session(1), CommandSeq(4)));
+    assert_eq!(beat.held[0].stage, HeldStage::At(Step::Running));
     agent.apply(AgentEvent::Disowned);
     assert!(agent.agent.heartbeat().is_none());
 }

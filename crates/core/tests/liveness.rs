@@ -1,7 +1,9 @@
 //! Workers that fall silent, come back, restart: SPEC 3.3.4 and the reconciliation by heartbeats.
 
-use cloudai_core::event::{Answer, Event, Held, HeldStage, Placement, PlacementRefusal, Rejected, Removal};
-use cloudai_core::ids::Attempt;
+#![allow(clippy::unwrap_used, reason = "a test's helpers fail as the test does")]
+
+use cloudai_core::event::{Answer, Event, Heartbeat, Held, HeldStage, Placement, PlacementRefusal, Rejected, Removal};
+use cloudai_core::ids::{Attempt, CommandSeq};
 use cloudai_core::state::{Phase, Reason, Status};
 use cloudai_core::task::{Cause, Outcome, Step};
 use cloudai_core::testing::{TestCluster, cores, spec, worker_id};
@@ -27,7 +29,9 @@ fn a_silent_worker_gets_no_work_after_30_s_and_loses_its_attempts_after_130_s() 
     assert_eq!(c.worker_record("w1").status, WorkerStatus::Inactive);
     let next = Attempt { task: waiting, number: 1 };
     let refused = c.ok(Event::Place(vec![Placement { attempt: next, worker: worker_id("w1") }]));
-    assert!(matches!(refused, Answer::Placed { taken: 0, ref refused } if refused[0].1 == PlacementRefusal::WorkerUnavailable));
+    assert!(
+        matches!(refused, Answer::Placed { taken: 0, ref refused } if refused[0].1 == PlacementRefusal::WorkerUnavailable)
+    );
     c.wait(S(99));
     assert_eq!(c.record(running).status(), Status::Running, "its lease and the margin are not over");
     c.wait(S(1));
@@ -188,6 +192,17 @@ fn a_worker_that_was_lost_with_two_thousand_attempts_is_given_up_in_slices() {
 }
 
 #[test]
+fn a_late_registration_gives_nothing_up() {
+    let mut c = TestCluster::default();
+    let session = c.worker("w1", cores(4));
+    let task = c.task(1);
+    let attempt = c.place(task, "w1");
+    c.heartbeat("w1", session, 1, vec![at(attempt, Step::Running)]).unwrap();
+    c.register("w1", cores(4), vec![]);
+    assert_eq!(c.record(task).status(), Status::Running, "its list may be older than the attempt");
+}
+
+#[test]
 fn a_pause_of_the_master_is_nobodys_silence() {
     let mut c = TestCluster::default();
     c.worker("w1", cores(4));
@@ -211,6 +226,32 @@ fn a_worker_that_leaves_in_good_order_takes_nothing_with_it() {
     assert_eq!(c.worker_record("w1").status, WorkerStatus::Inactive);
     let record = c.record(task);
     assert_eq!((record.phase(false), record.spent.worker_lost), (Some(Phase::WaitingCapacity), 0));
+}
+
+#[test]
+fn a_worker_that_says_it_leaves_gets_no_new_work_and_gives_back_what_it_never_began() {
+    let mut c = TestCluster::default();
+    let session = c.worker("w1", cores(4));
+    let (runs, never) = (c.task(1), c.task(2));
+    let (running, lost) = (c.place(runs, "w1"), c.place(never, "w1"));
+    let held = vec![Held { attempt: running, stage: HeldStage::At(Step::Running) }];
+    let heartbeat = Heartbeat { worker: worker_id("w1"), session, seen: CommandSeq(1), held, draining: true };
+    c.ok(Event::Heartbeat(heartbeat.clone()));
+    assert_eq!(c.worker_record("w1").status, WorkerStatus::Draining);
+    assert_eq!(c.record(runs).phase(false), Some(Phase::Running));
+    let record = c.record(never);
+    assert_eq!((record.phase(false), record.reason()), (Some(Phase::WaitingCapacity), Some(Reason::Drained)));
+    assert_eq!(record.spent.worker_lost, 0);
+    let next = Attempt { number: lost.number + 1, ..lost };
+    let refused = c.ok(Event::Place(vec![Placement { attempt: next, worker: worker_id("w1") }]));
+    assert!(matches!(refused, Answer::Placed { taken: 0, .. }));
+    c.end(running, Outcome::of(Cause::WorkerStopped, "")).unwrap();
+    c.ok(Event::Heartbeat(Heartbeat { held: Vec::new(), ..heartbeat }));
+    assert_eq!(c.worker_record("w1").status, WorkerStatus::Draining);
+    c.ok(Event::Leave(worker_id("w1"), session));
+    assert_eq!(c.worker_record("w1").status, WorkerStatus::Inactive);
+    c.worker("w1", cores(4));
+    assert_eq!(c.worker_record("w1").status, WorkerStatus::Active);
 }
 
 #[test]

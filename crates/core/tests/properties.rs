@@ -139,6 +139,7 @@ impl Choice {
                 session: self.session(cluster),
                 seen: CommandSeq(u64::from(self.detail % 8)),
                 held: self.held(cluster),
+                draining: self.detail.is_multiple_of(5),
             }),
             19 => Event::Leave(self.worker(), self.session(cluster)),
             20 | 21 => Event::Progress(self.attempt(cluster, 0), self.pick(&STEPS)),

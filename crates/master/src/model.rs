@@ -170,7 +170,7 @@ impl Committed {
 
     fn see(&self, record: Arc<TaskRecord>) -> SeenTask {
         let worker = record.active().and_then(|active| self.view.worker(&active.worker));
-        let silent = worker.is_some_and(|worker| worker.status != WorkerStatus::Active);
+        let silent = worker.is_some_and(|worker| !worker.status.is_connected());
         let mut phase = record.phase(silent);
         let mut message = record.message().to_owned();
         if let State::Queued(queued) = &record.state

@@ -5,7 +5,7 @@ use crate::context::{Context, What, say};
 use crate::engine::{Engine, EngineEvent, Heard};
 use crate::network::{Caller, Message, Request, Word};
 use crate::store::INCARNATION;
-use cloudai_core::agent::{Agent, AgentEffect, AgentEvent, JournalEntry};
+use cloudai_core::agent::{Agent, AgentBeat, AgentEffect, AgentEvent, JournalEntry};
 use cloudai_core::event::{EndReport, Heartbeat, Registration};
 use cloudai_core::ids::{Session, WorkerId};
 use cloudai_core::resources::Capacity;
@@ -151,7 +151,8 @@ impl Worker {
         }
     }
 
-    /// The host restarts. What the journal did not sync may be lost: all after the last end.
+    /// The host restarts. Harsher than the real journal, which syncs starts too: all after the last
+    /// end may be lost.
     pub(crate) fn reboot(&mut self, context: &mut Context, down: u64) {
         self.crash(context, down, "with its host");
         self.engine.reboot(context);
@@ -170,6 +171,7 @@ impl Worker {
             self.leaving = Some(down);
             self.after(context, LEAVE, WorkerEvent::LeaveNow { life: self.life });
             self.tell_agent(context, AgentEvent::Shutdown);
+            self.beat(context);
         }
     }
 
@@ -178,9 +180,9 @@ impl Worker {
         let Some(down) = self.leaving.take() else { return };
         let Some(agent) = self.agent.as_ref() else { return };
         if agent.is_idle()
-            && let Some((session, _, _)) = agent.heartbeat()
+            && let Some(beat) = agent.heartbeat()
         {
-            self.ask(context, |caller| Request::Leave { caller, session });
+            self.ask(context, |caller| Request::Leave { caller, session: beat.session });
         }
         self.crash(context, down, "after leaving");
     }
@@ -212,8 +214,9 @@ impl Worker {
     }
 
     fn beat(&self, context: &mut Context) {
-        let Some((session, seen, held)) = self.agent.as_ref().and_then(Agent::heartbeat) else { return };
-        let heartbeat = Heartbeat { worker: self.id.clone(), session, seen, held };
+        let Some(beat) = self.agent.as_ref().and_then(Agent::heartbeat) else { return };
+        let AgentBeat { session, seen, held, draining } = beat;
+        let heartbeat = Heartbeat { worker: self.id.clone(), session, seen, held, draining };
         let sent_at = self.clock.read(context.now);
         self.ask(context, |caller| Request::Heartbeat { caller, sent_at, heartbeat });
     }
@@ -254,7 +257,7 @@ impl Worker {
     }
 
     fn session(&self) -> Option<Session> {
-        self.agent.as_ref().and_then(Agent::heartbeat).map(|(session, _, _)| session)
+        self.agent.as_ref().and_then(Agent::heartbeat).map(|beat| beat.session)
     }
 
     fn registered(&mut self, context: &mut Context, session: Session) {

@@ -110,6 +110,9 @@ pub enum StoreError {
     /// The data directory is used by another process.
     #[error("{0} is in use by another master: stop that one, or give another --data-dir")]
     Locked(PathBuf),
+    /// The data directory can not be made or written.
+    #[error("the data folder {0} can not be used")]
+    Folder(PathBuf, #[source] std::io::Error),
     /// The data was written by a newer version.
     #[error("the data in {path} has schema {found}, this version knows up to {known}: use a newer cloudai")]
     TooNew {

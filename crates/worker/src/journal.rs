@@ -1,17 +1,28 @@
 //! What a worker must remember when its process ends: one JSON line for each entry.
 //!
-//! A torn last line, as a crash leaves it, was never acted on and is dropped. At every start the
-//! journal is written anew with what still counts.
+//! A torn last line, as a crash leaves it, was never acted on and is dropped. The journal is
+//! written anew, with what still counts, at every start and when most of it has been forgotten.
 
 use cloudai_core::agent::JournalEntry;
+use cloudai_core::ids::Attempt;
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+/// It is written anew once it has this many lines for each that still counts,
+const LINES_PER_LIVE: usize = 4;
+/// and at least so many: a few MiB.
+const LINES_MIN: usize = 4096;
+
 /// An open journal.
 #[derive(Debug)]
 pub struct Journal {
+    dir: PathBuf,
     file: File,
+    lines: usize,
+    /// The last entry of each attempt that is not forgotten: it tells all.
+    live: BTreeMap<Attempt, JournalEntry>,
 }
 
 impl Journal {
@@ -19,28 +30,49 @@ impl Journal {
     /// # Errors
     /// It can not be read or written.
     pub fn open(dir: &Path) -> io::Result<(Self, Vec<JournalEntry>)> {
-        let path = dir.join("journal.jsonl");
-        let entries = live(read(&path)?);
-        let fresh: PathBuf = dir.join("journal.new");
-        let mut file = File::create(&fresh)?;
-        file.write_all(&lines(&entries)?)?;
-        file.sync_all()?;
-        std::fs::rename(&fresh, &path)?;
-        File::open(dir)?.sync_all()?;
-        let file = OpenOptions::new().append(true).open(&path)?;
-        Ok((Self { file }, entries))
+        let mut live = BTreeMap::new();
+        for entry in read(&path(dir))? {
+            fold(&mut live, entry);
+        }
+        let entries: Vec<_> = live.values().cloned().collect();
+        let file = write_anew(dir, &entries)?;
+        Ok((Self { dir: dir.to_owned(), file, lines: entries.len(), live }, entries))
     }
 
-    /// Writes entries down; ends are on disk when this returns.
+    /// Writes entries down; starts and ends are on disk when this returns, one sync for all.
     /// # Errors
     /// They can not be written.
-    pub fn append(&mut self, entries: &[JournalEntry]) -> io::Result<()> {
-        self.file.write_all(&lines(entries)?)?;
-        if entries.iter().any(|entry| matches!(entry, JournalEntry::Ended(..))) {
+    pub fn append(&mut self, entries: Vec<JournalEntry>) -> io::Result<()> {
+        self.file.write_all(&lines(&entries)?)?;
+        if entries.iter().any(|entry| !matches!(entry, JournalEntry::Forgotten(_))) {
             self.file.sync_data()?;
+        }
+        self.lines += entries.len();
+        for entry in entries {
+            fold(&mut self.live, entry);
+        }
+        if self.lines >= LINES_MIN.max(self.live.len() * LINES_PER_LIVE) {
+            let live: Vec<_> = self.live.values().cloned().collect();
+            self.file = write_anew(&self.dir, &live)?;
+            self.lines = live.len();
         }
         Ok(())
     }
+}
+
+fn path(dir: &Path) -> PathBuf {
+    dir.join("journal.jsonl")
+}
+
+/// Replaces the journal; a crash leaves the old one or the new one.
+fn write_anew(dir: &Path, entries: &[JournalEntry]) -> io::Result<File> {
+    let fresh = dir.join("journal.new");
+    let mut file = File::create(&fresh)?;
+    file.write_all(&lines(entries)?)?;
+    file.sync_all()?;
+    std::fs::rename(&fresh, path(dir))?;
+    File::open(dir)?.sync_all()?;
+    OpenOptions::new().append(true).open(path(dir))
 }
 
 fn lines(entries: &[JournalEntry]) -> io::Result<Vec<u8>> {
@@ -63,23 +95,18 @@ fn read(path: &Path) -> io::Result<Vec<JournalEntry>> {
     lines.map(|line| serde_json::from_slice(line).map_err(io::Error::from)).collect()
 }
 
-/// Entries of attempts that are not forgotten: the last of each tells all.
-fn live(entries: Vec<JournalEntry>) -> Vec<JournalEntry> {
-    let mut last = std::collections::BTreeMap::new();
-    for entry in entries {
-        let attempt = match &entry {
-            JournalEntry::Started(order, _) => order.attempt,
-            JournalEntry::Ended(attempt, ..) | JournalEntry::Forgotten(attempt) => *attempt,
-        };
-        last.insert(attempt, entry);
-    }
-    last.into_values().filter(|entry| !matches!(entry, JournalEntry::Forgotten(_))).collect()
+fn fold(live: &mut BTreeMap<Attempt, JournalEntry>, entry: JournalEntry) {
+    match &entry {
+        JournalEntry::Started(order, _) => live.insert(order.attempt, entry),
+        JournalEntry::Ended(attempt, ..) => live.insert(*attempt, entry),
+        JournalEntry::Forgotten(attempt) => live.remove(attempt),
+    };
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use cloudai_core::ids::{Attempt, Incarnation, TaskId};
+    use cloudai_core::ids::{Incarnation, TaskId};
     use cloudai_core::task::Outcome;
     use std::sync::Arc;
 
@@ -94,20 +121,36 @@ mod tests {
         let (mut journal, held) = Journal::open(dir.path()).unwrap();
         assert!(held.is_empty());
         let forgotten = JournalEntry::Forgotten(Attempt { task: TaskId::new(1), number: 1 });
-        journal.append(&[ended(1), ended(2), forgotten]).unwrap();
+        journal.append(vec![ended(1), ended(2), forgotten]).unwrap();
         drop(journal);
         assert_eq!(Journal::open(dir.path()).unwrap().1, [ended(2)]);
         assert_eq!(Journal::open(dir.path()).unwrap().1, [ended(2)]);
     }
 
     #[test]
+    fn a_journal_in_use_stays_small_and_keeps_what_counts() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut journal, _) = Journal::open(dir.path()).unwrap();
+        journal.append(vec![ended(0)]).unwrap();
+        for number in 1..=30_000 {
+            let forgotten = JournalEntry::Forgotten(Attempt { task: TaskId::new(1), number });
+            journal.append(vec![forgotten]).unwrap();
+        }
+        journal.append(vec![ended(1)]).unwrap();
+        let text = std::fs::read_to_string(path(dir.path())).unwrap();
+        assert!(text.lines().count() <= LINES_MIN, "{} lines", text.lines().count());
+        drop(journal);
+        assert_eq!(Journal::open(dir.path()).unwrap().1, [ended(0), ended(1)]);
+    }
+
+    #[test]
     fn a_line_torn_at_any_byte_is_dropped_and_the_others_stay() {
         let dir = tempfile::tempdir().unwrap();
         let (mut journal, _) = Journal::open(dir.path()).unwrap();
-        journal.append(&[ended(1)]).unwrap();
-        let path = dir.path().join("journal.jsonl");
+        journal.append(vec![ended(1)]).unwrap();
+        let path = path(dir.path());
         let one = std::fs::read(&path).unwrap().len();
-        journal.append(&[ended(2)]).unwrap();
+        journal.append(vec![ended(2)]).unwrap();
         let both = std::fs::read(&path).unwrap();
         for cut in one..both.len() {
             std::fs::write(&path, &both[..cut]).unwrap();

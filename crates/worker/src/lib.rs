@@ -11,6 +11,7 @@ mod convert;
 pub mod executor;
 pub mod journal;
 mod link;
+mod messages;
 pub mod outputs;
 pub mod probe;
 mod run;

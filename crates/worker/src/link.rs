@@ -2,14 +2,13 @@
 
 use crate::client::{Backoff, Master};
 use crate::convert;
+use crate::messages::{Beat, Input, Report};
 use crate::probe::host::Sampler;
-use crate::shell::{Beat, Input};
 use cloudai_core::agent::AgentEvent;
-use cloudai_core::ids::{Attempt, Incarnation, Session, Term, WorkerId};
-use cloudai_core::task::{Outcome, Step};
+use cloudai_core::ids::{Attempt, Session, Term, WorkerId};
+use cloudai_core::task::Step;
 use cloudai_core::time::Timestamp;
 use cloudai_proto::v1 as pb;
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -32,14 +31,6 @@ pub(crate) struct Link {
     pub(crate) inputs: mpsc::Sender<Input>,
     pub(crate) info: pb::WorkerInfo,
     pub(crate) data_dir: std::path::PathBuf,
-}
-
-/// An end on its way to the master.
-#[derive(Debug)]
-pub(crate) struct Report {
-    pub(crate) attempt: Attempt,
-    pub(crate) incarnation: Incarnation,
-    pub(crate) outcome: Arc<Outcome>,
 }
 
 /// Why a registration was refused for good.
@@ -70,8 +61,13 @@ impl Link {
     }
 
     /// Keeps a session alive until told to stop: commands in, heartbeats out, a new registration
-    /// whenever the master asks for one.
-    pub(crate) async fn keep(self, first: (Session, Duration), stop: CancellationToken) -> Result<(), Refused> {
+    /// whenever the master asks for one. The master hears at once that the worker is leaving.
+    pub(crate) async fn keep(
+        self,
+        first: (Session, Duration),
+        leaving: CancellationToken,
+        stop: CancellationToken,
+    ) -> Result<(), Refused> {
         let (mut session, mut interval) = first;
         let mut sampler = Sampler::new(&self.data_dir);
         loop {
@@ -79,7 +75,7 @@ impl Link {
                 biased;
                 () = stop.cancelled() => return Ok(()),
                 () = self.hear(session) => true,
-                () = self.beat(&mut sampler, session, interval) => true,
+                () = self.beat(&mut sampler, session, interval, &leaving) => true,
             };
             if disowned {
                 info!(%session, "session ended, registering again");
@@ -141,16 +137,20 @@ impl Link {
     }
 
     /// Heartbeats until the master disowns the session.
-    async fn beat(&self, sampler: &mut Sampler, session: Session, interval: Duration) {
+    async fn beat(&self, sampler: &mut Sampler, session: Session, interval: Duration, leaving: &CancellationToken) {
         let mut beats = tokio::time::interval(interval);
         beats.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut told = false;
         loop {
-            beats.tick().await;
+            tokio::select! {
+                _ = beats.tick() => {}
+                () = leaving.cancelled(), if !told => told = true,
+            }
+            let sent_at = crate::clock::now();
             let Some(beat) = self.ask_beat().await else { continue };
             if beat.session != session {
                 continue;
             }
-            let sent_at = crate::clock::now();
             let message = self.heartbeat(sampler, beat);
             let mut master = self.master.clone();
             match tokio::time::timeout(ANSWER, master.send_heartbeat(message)).await {
@@ -175,6 +175,7 @@ impl Link {
             timestamp: i64::try_from(since_epoch.as_secs()).unwrap_or(i64::MAX),
             session: beat.session.0,
             seen_command: beat.seen.0,
+            draining: beat.draining,
         }
     }
 

@@ -7,6 +7,7 @@ use crate::executor::fake::FakeExecutor;
 use crate::executor::{EngineError, Executor, Identity};
 use crate::journal::Journal;
 use crate::link::{Link, Refused};
+use crate::messages::Input;
 use crate::run::Runner;
 use crate::shell::{Channels, Shell};
 use crate::{clock, convert};
@@ -107,7 +108,7 @@ pub struct Worker {
     /// Held for the worker's life.
     _lock: std::fs::File,
     link: Link,
-    inputs: (mpsc::Sender<crate::shell::Input>, mpsc::Receiver<crate::shell::Input>),
+    inputs: (mpsc::Sender<Input>, mpsc::Receiver<Input>),
 }
 
 impl Worker {
@@ -159,28 +160,31 @@ impl Worker {
         let (reports, reports_in) = mpsc::channel(OUTPUTS);
         let (steps, steps_in) = mpsc::channel(OUTPUTS);
         let mut shell = Shell::new(agent, journal, runner, Channels { inputs, reports, steps });
-        shell.begin(resume).map_err(in_folder)?;
+        shell.begin(resume).await.map_err(in_folder)?;
         let reporter = tokio::spawn(link.clone().report(reports_in));
         let teller = tokio::spawn(link.clone().tell(steps_in));
         let link_stop = CancellationToken::new();
         link.registered(registered).await;
-        let keeper = tokio::spawn(link.clone().keep((session, interval), link_stop.clone()));
+        let keeper = tokio::spawn(link.clone().keep((session, interval), shell.leaving(), link_stop.clone()));
 
         let ended = run_shell(shell, keeper, &stop).await;
         link_stop.cancel();
-        link.leave(ended.0.unwrap_or(session)).await;
+        // Who still holds something has not left: its lease tells when others may run that.
+        if matches!(ended.1, Ended::Shell(Ok(true))) {
+            link.leave(ended.0.unwrap_or(session)).await;
+        }
         reporter.abort();
         teller.abort();
         info!("worker stopped");
         match ended.1 {
-            Ended::Shell(result) => result.map_err(in_folder),
+            Ended::Shell(result) => result.map(drop).map_err(in_folder),
             Ended::Link(result) => result.map_err(StartError::from),
         }
     }
 }
 
 enum Ended {
-    Shell(std::io::Result<()>),
+    Shell(std::io::Result<bool>),
     Link(Result<(), Refused>),
 }
 
@@ -192,7 +196,7 @@ async fn run_shell(
 ) -> (Option<cloudai_core::ids::Session>, Ended) {
     let session = shell.session();
     let mut running = tokio::spawn(shell.run(stop.clone(), PATIENCE));
-    let joined = |result: Result<std::io::Result<()>, tokio::task::JoinError>| {
+    let joined = |result: Result<std::io::Result<bool>, tokio::task::JoinError>| {
         result.unwrap_or_else(|broken| Err(std::io::Error::other(broken)))
     };
     tokio::select! {

@@ -4,18 +4,18 @@ use crate::clock;
 use crate::convert;
 use crate::executor::{Progress, Stop};
 use crate::journal::Journal;
-use crate::link::Report;
+use crate::messages::{Beat, Input, Report};
 use crate::run::{Run, Runner};
 use cloudai_core::agent::{Agent, AgentEffect, AgentEvent};
 use cloudai_core::effect::StartOrder;
-use cloudai_core::ids::{Attempt, CommandSeq, Session};
+use cloudai_core::ids::{Attempt, Session};
 use cloudai_core::resources::Allocation;
 use cloudai_core::task::{Outcome, Step};
 use cloudai_proto::v1 as pb;
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, error, info, info_span, warn};
@@ -25,32 +25,11 @@ const BATCH: usize = 1024;
 /// The shell looks at the clock at least so often.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// What the shell is told.
-#[derive(Debug)]
-pub(crate) enum Input {
-    /// Something for the agent.
-    Agent(AgentEvent),
-    /// A word for people about an attempt's present step.
-    Detail(Attempt, String),
-    /// What does a heartbeat say?
-    Beat(oneshot::Sender<Option<Beat>>),
-    /// What is held?
-    Held(oneshot::Sender<Vec<pb::TaskInfo>>),
-}
-
-/// What a heartbeat says.
-#[derive(Debug)]
-pub(crate) struct Beat {
-    pub(crate) session: Session,
-    pub(crate) seen: CommandSeq,
-    pub(crate) held: Vec<pb::TaskInfo>,
-}
-
 /// The agent with everything that carries out what it decides.
 #[derive(Debug)]
 pub(crate) struct Shell {
     agent: Agent,
-    journal: Journal,
+    journal: Arc<Mutex<Journal>>,
     runner: Runner,
     inputs: mpsc::Receiver<Input>,
     inputs_out: mpsc::Sender<Input>,
@@ -62,6 +41,8 @@ pub(crate) struct Shell {
     attempts_of: BTreeMap<Id, Attempt>,
     /// The present session, for the farewell.
     session: watch::Sender<Option<Session>>,
+    /// The agent was told to leave.
+    leaving: CancellationToken,
 }
 
 /// An attempt that the executor has.
@@ -85,7 +66,7 @@ impl Shell {
         let (inputs_out, inputs) = channels.inputs;
         Self {
             agent,
-            journal,
+            journal: Arc::new(Mutex::new(journal)),
             runner,
             inputs,
             inputs_out,
@@ -96,6 +77,7 @@ impl Shell {
             discards: JoinSet::new(),
             attempts_of: BTreeMap::new(),
             session: watch::Sender::new(None),
+            leaving: CancellationToken::new(),
         }
     }
 
@@ -104,18 +86,23 @@ impl Shell {
         self.session.subscribe()
     }
 
+    /// Is cancelled once heartbeats say that the worker leaves.
+    pub(crate) fn leaving(&self) -> CancellationToken {
+        self.leaving.clone()
+    }
+
     /// Carries out what a restored agent wants first.
-    pub(crate) fn begin(&mut self, effects: Vec<AgentEffect>) -> std::io::Result<()> {
-        self.carry_out(effects)
+    pub(crate) async fn begin(&mut self, effects: Vec<AgentEffect>) -> std::io::Result<()> {
+        self.carry_out(effects).await
     }
 
     /// Runs until told to stop; then stops its attempts, and ends when all their ends are
-    /// acknowledged or `patience` is over.
-    pub(crate) async fn run(mut self, stop: CancellationToken, patience: Duration) -> std::io::Result<()> {
+    /// acknowledged or `patience` is over. Answers whether nothing is held any more.
+    pub(crate) async fn run(mut self, stop: CancellationToken, patience: Duration) -> std::io::Result<bool> {
         let mut deadline = None;
         loop {
             let effects = self.next_batch(&stop, deadline.is_some()).await;
-            self.carry_out(effects)?;
+            self.carry_out(effects).await?;
             if stop.is_cancelled() && deadline.is_none() {
                 info!(attempts = self.running.len(), "stopping");
                 deadline = Some(clock::now() + patience);
@@ -131,7 +118,7 @@ impl Shell {
             );
         }
         while self.discards.join_next().await.is_some() {}
-        Ok(())
+        Ok(self.agent.is_idle())
     }
 
     /// Waits for something to happen and takes all that has happened.
@@ -141,7 +128,10 @@ impl Shell {
         let mut effects = Vec::new();
         tokio::select! {
             biased;
-            () = stop.cancelled(), if !stopping => effects.extend(self.agent.apply(now, AgentEvent::Shutdown)),
+            () = stop.cancelled(), if !stopping => {
+                effects.extend(self.agent.apply(clock::now(), AgentEvent::Shutdown));
+                self.leaving.cancel();
+            }
             Some(ended) = self.runs.join_next_with_id() => self.run_ended(ended, &mut effects),
             Some(input) = self.inputs.recv() => self.take(input, &mut effects),
             Some(_) = self.discards.join_next() => {}
@@ -175,7 +165,10 @@ impl Shell {
             }
             Input::Beat(reply) => {
                 let beat = self.agent.heartbeat();
-                let beat = beat.map(|(session, seen, _)| Beat { session, seen, held: self.held() });
+                let beat = beat.map(|beat| {
+                    let (session, seen, draining) = (beat.session, beat.seen, beat.draining);
+                    Beat { session, seen, held: self.held(), draining }
+                });
                 // Whoever asked and went away asks again.
                 let _ = reply.send(beat);
             }
@@ -219,14 +212,17 @@ impl Shell {
     }
 
     /// Journals everything of a batch first, then does it in order.
-    fn carry_out(&mut self, effects: Vec<AgentEffect>) -> std::io::Result<()> {
+    async fn carry_out(&mut self, effects: Vec<AgentEffect>) -> std::io::Result<()> {
         let entry = |effect: &AgentEffect| match effect {
             AgentEffect::Journal(entry) => Some(entry.clone()),
             _ => None,
         };
         let entries: Vec<_> = effects.iter().filter_map(entry).collect();
         if !entries.is_empty() {
-            self.journal.append(&entries)?;
+            // The sync takes a disk's time. Were this future dropped meanwhile, nothing was done yet.
+            let journal = Arc::clone(&self.journal);
+            let append = move || journal.lock().unwrap_or_else(PoisonError::into_inner).append(entries);
+            tokio::task::spawn_blocking(append).await.map_err(std::io::Error::other)??;
         }
         for effect in effects {
             self.do_one(effect);

@@ -133,7 +133,8 @@ fn not_loopback(setting: &Setting, address: SocketAddr) -> Failure {
 }
 
 pub(super) fn data_dir(resolver: &Resolver<'_>, flag: Option<&str>) -> Result<PathBuf, Failure> {
-    let path = |text: &str| if text.is_empty() { Err("it is empty".to_owned()) } else { Ok(PathBuf::from(text)) };
+    // Absolute from here on: an engine takes no other path for its mounts.
+    let path = |text: &str| std::path::absolute(text).map_err(|error| error.to_string());
     resolver.required(&DATA_DIR, flag, path)
 }
 

@@ -157,7 +157,7 @@ fn times_that_do_not_go_together_are_refused() {
 #[test]
 fn a_worker_takes_the_names_of_the_reference() {
     let from = MadeUp::default()
-        .var("HOME", "h")
+        .var("HOME", "/h")
         .var("MASTER_ADDR", "m1:50051, :50052")
         .var("WORKER_IP", "10.0.0.1")
         .var("WORKER_PORT", ":7")
@@ -178,7 +178,7 @@ fn a_worker_takes_the_names_of_the_reference() {
         (Some(500), Some(8 << 30), None)
     );
     assert_eq!(settings.labels["a"], "1");
-    assert_eq!(settings.data_dir, PathBuf::from("h/.local/share/cloudai"));
+    assert_eq!(settings.data_dir, PathBuf::from("/h/.local/share/cloudai"));
 }
 
 #[test]

@@ -103,7 +103,7 @@ impl WorkerSettings {
             masters: resolver.required(&MASTER, flags.master.as_deref(), masters)?,
             join_token: resolver.value(&JOIN_TOKEN, flags.join_token.as_deref(), token)?.ok_or_else(no_token)?,
             id: resolver.required(&WORKER_ID, flags.id.as_deref(), |text| {
-                text.parse().map_err(|error: cloudai_core::ids::IdError| error.to_string())
+                text.parse().map_err(|_: cloudai_core::ids::IdError| "it is no worker id".to_owned())
             })?,
             address: address(resolver)?,
             executor: executor(resolver, flags.executor.as_deref())?,

@@ -54,6 +54,7 @@ pub(crate) fn workers(workers: &[Worker], now: Timestamp) -> String {
 fn state(word: &str) -> String {
     match word {
         "active" => "🟢 Active".into(),
+        "draining" => "🟡 Draining".into(),
         "inactive" => "🔴 Inactive".into(),
         "registered" => "⚪ Registered".into(),
         other => printable(other),

@@ -63,6 +63,7 @@ fn row(worker: &Worker, now: Timestamp, screen: &Screen) -> Vec<Cell> {
 fn state(word: &str, screen: &Screen) -> Cell {
     let (sign, colour) = match word {
         "active" => ("+", "32"),
+        "draining" => ("~", "33"),
         "inactive" => ("!", "31"),
         _ => ("o", "90"),
     };

@@ -1,6 +1,6 @@
 //! Attempts on a worker: started once, ended once, reported until acknowledged.
 
-use super::{Agent, AgentEffect, JournalEntry, Slot, SlotState, Tombstone};
+use super::{Agent, AgentEffect, DRAIN_TELL, JournalEntry, Slot, SlotState, Stopping, Tombstone};
 use crate::effect::{StartOrder, StopOrder};
 use crate::event::HeldStage;
 use crate::ids::{Attempt, CommandSeq};
@@ -38,7 +38,7 @@ impl Agent {
             self.report(out, now, attempt);
             return;
         }
-        if self.stopping || !self.lease_allows(now, &order) {
+        if self.stopping.is_some() || !self.lease_allows(now, &order) {
             return; // absent from the next heartbeat: the master sends it again or elsewhere
         }
         self.stop_older(out, attempt);
@@ -192,9 +192,22 @@ impl Agent {
         }
     }
 
-    /// Stops everything, in good order: what ends by it is nobody's failure.
-    pub(super) fn shutdown(&mut self, out: &mut Vec<AgentEffect>) {
-        self.stopping = true;
+    /// The worker leaves in good order: nothing new is begun, and what runs is stopped once the
+    /// master knows that, or soon.
+    pub(super) fn shutdown(&mut self, out: &mut Vec<AgentEffect>, now: Timestamp) {
+        self.stopping.get_or_insert(Stopping { since: now, halted: false });
+        self.halt_all_in_time(out, now);
+    }
+
+    /// What ends by it is nobody's failure.
+    pub(super) fn halt_all_in_time(&mut self, out: &mut Vec<AgentEffect>, now: Timestamp) {
+        let (renewed, link) = (self.renewed, self.link);
+        let Some(stopping) = self.stopping.as_mut().filter(|stopping| !stopping.halted) else { return };
+        let told = link.is_none() || renewed.is_some_and(|renewed| renewed > stopping.since);
+        if !told && now < stopping.since + DRAIN_TELL {
+            return;
+        }
+        stopping.halted = true;
         let held: Vec<_> = self.attempts.iter().map(|(attempt, slot)| (*attempt, slot.kill_after())).collect();
         for (attempt, grace) in held {
             self.halt(out, attempt, grace, Cause::WorkerStopped);
@@ -203,6 +216,7 @@ impl Agent {
 
     pub(super) fn tick(&mut self, out: &mut Vec<AgentEffect>, now: Timestamp) {
         self.enforce_lease(out, now);
+        self.halt_all_in_time(out, now);
         let again = |slot: &Slot| matches!(&slot.state, SlotState::Ended { reported, .. } if *reported + super::REPORT_AGAIN <= now);
         let due: Vec<_> = self.attempts.iter().filter(|(_, slot)| again(slot)).map(|(attempt, _)| *attempt).collect();
         for attempt in due {
@@ -212,16 +226,17 @@ impl Agent {
 }
 
 impl Slot {
-    /// A container that was taken over may have been stopped by an earlier life of this worker: an
-    /// end by SIGTERM or SIGKILL is then the platform's doing, not the program's.
+    /// A container that was taken over may have been stopped by an earlier life of this worker, or
+    /// have gone down with its host: an end by SIGTERM or SIGKILL, or the engine's own 255 for what
+    /// it found dead, is then the platform's doing, not the program's.
     fn blame(&self, outcome: Arc<Outcome>) -> Arc<Outcome> {
         match &self.state {
             SlotState::Launched { resumed: true, .. }
                 if outcome.cause == Cause::Exited
-                    && matches!(outcome.exit_code, Some(143 | 137))
+                    && matches!(outcome.exit_code, Some(143 | 137 | 255))
                     && !outcome.oom_killed =>
             {
-                let message = "stopped by a signal while its worker was away".into();
+                let message = "stopped while its worker was away".into();
                 Arc::new(Outcome { cause: Cause::Vanished, message, ..Outcome::clone(&outcome) })
             }
             SlotState::Launched { .. } | SlotState::Waiting(_) | SlotState::Ended { .. } => outcome,

@@ -10,7 +10,7 @@ use std::time::Duration;
 /// One thing to do.
 #[derive(Clone, Debug, PartialEq)]
 pub enum AgentEffect {
-    /// Write this down before doing what follows; ends are synced to disk.
+    /// Write this down, on disk, before doing what follows.
     Journal(JournalEntry),
     /// Give the attempt to the executor.
     Launch {

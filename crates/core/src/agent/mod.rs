@@ -30,6 +30,9 @@ use std::time::Duration;
 
 /// How long an unacknowledged report rests before it is sent again.
 const REPORT_AGAIN: Duration = Duration::from_secs(2);
+/// How long a worker that leaves waits for the master to know before it stops what it runs. An end
+/// that comes first would only bring the task back here.
+const DRAIN_TELL: Duration = Duration::from_secs(2);
 
 /// The decisions of one worker. Times are of its own boot clock.
 #[derive(Clone, Debug)]
@@ -44,7 +47,28 @@ pub struct Agent {
     /// The highest attempt of each task that is over and acknowledged, until the given command of
     /// the present session has been seen.
     tombstones: BTreeMap<TaskId, Tombstone>,
-    stopping: bool,
+    stopping: Option<Stopping>,
+}
+
+/// The worker leaves.
+#[derive(Clone, Copy, Debug)]
+struct Stopping {
+    since: Timestamp,
+    /// What ran is told to stop.
+    halted: bool,
+}
+
+/// What a heartbeat says.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AgentBeat {
+    /// In which registration.
+    pub session: Session,
+    /// The last command that was taken in.
+    pub seen: CommandSeq,
+    /// Everything held.
+    pub held: Vec<Held>,
+    /// Nothing new will be begun.
+    pub draining: bool,
 }
 
 /// The present registration.
@@ -90,7 +114,7 @@ impl Agent {
             renewed: None,
             attempts: BTreeMap::new(),
             tombstones: BTreeMap::new(),
-            stopping: false,
+            stopping: None,
         }
     }
 
@@ -108,17 +132,18 @@ impl Agent {
             AgentEvent::Step(attempt, step) => self.stepped(&mut out, attempt, step),
             AgentEvent::Ended(attempt, outcome) => self.ended(&mut out, now, attempt, outcome),
             AgentEvent::Acknowledged { attempt, sent } => self.acknowledged(&mut out, attempt, sent),
-            AgentEvent::Renewed { session, sent_at } => self.renewed(session, sent_at),
-            AgentEvent::Shutdown => self.shutdown(&mut out),
+            AgentEvent::Renewed { session, sent_at } => self.renewed(&mut out, now, session, sent_at),
+            AgentEvent::Shutdown => self.shutdown(&mut out, now),
             AgentEvent::Tick => self.tick(&mut out, now),
         }
         out
     }
 
-    /// What a heartbeat says: the session, the last command taken in, everything held.
+    /// What a heartbeat says now; none without a session.
     #[must_use]
-    pub fn heartbeat(&self) -> Option<(Session, CommandSeq, Vec<Held>)> {
-        self.link.map(|link| (link.session, link.seen, self.held()))
+    pub fn heartbeat(&self) -> Option<AgentBeat> {
+        let draining = self.stopping.is_some();
+        self.link.map(|link| AgentBeat { session: link.session, seen: link.seen, held: self.held(), draining })
     }
 
     /// Everything held, for a registration.
@@ -141,7 +166,8 @@ impl Agent {
             SlotState::Launched { order, stop: false, .. } | SlotState::Waiting(order) => self.lease_stop(order),
             SlotState::Launched { .. } => None,
         });
-        reports.min().map(|at| at.max(now + Duration::from_millis(1)))
+        let halt = self.stopping.filter(|stopping| !stopping.halted).map(|stopping| stopping.since + DRAIN_TELL);
+        reports.chain(halt).min().map(|at| at.max(now + Duration::from_millis(1)))
     }
 
     fn registered(&mut self, out: &mut Vec<AgentEffect>, link: Link, term: Term, timing: Timing, sent_at: Timestamp) {

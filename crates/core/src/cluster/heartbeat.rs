@@ -15,7 +15,14 @@ impl Cluster {
         let id = &heartbeat.worker;
         self.in_session(id, heartbeat.session)?;
         self.hear(out, id);
-        self.reconcile(out, id, &heartbeat.held, heartbeat.seen);
+        self.reconcile_present(out, id, &heartbeat.held);
+        let held = heartbeat.held.iter().map(|held| held.attempt).collect();
+        if heartbeat.draining {
+            self.drain(out, id);
+            self.take_back(out, id, &held);
+        } else {
+            self.reconcile_absent(out, id, &held, heartbeat.seen);
+        }
         Ok(Answer::Done)
     }
 
@@ -40,7 +47,7 @@ impl Cluster {
     pub(super) fn hear(&mut self, out: &mut Out, id: &WorkerId) {
         let Some(worker) = self.workers.get_mut(id) else { return };
         worker.heard = out.now;
-        if worker.record.status != WorkerStatus::Active {
+        if !worker.record.status.is_connected() {
             let now = out.now;
             self.judgements.insert((now + self.timing.inactive, id.clone()));
             self.change_worker(out, id, |record| {
@@ -50,14 +57,28 @@ impl Cluster {
         }
     }
 
-    /// Compares what a worker holds with what it should hold.
-    fn reconcile(&mut self, out: &mut Out, id: &WorkerId, held: &[Held], seen: CommandSeq) {
-        self.reconcile_present(out, id, held);
-        let held: BTreeSet<Attempt> = held.iter().map(|held| held.attempt).collect();
-        for task in self.held_tasks(id) {
-            if !held.contains(&task) {
-                self.reconcile_absent(out, id, task, seen);
+    /// The worker is about to leave: it gets no new work in this session.
+    fn drain(&mut self, out: &mut Out, id: &WorkerId) {
+        if self.workers.get(id).is_some_and(|worker| worker.record.status != WorkerStatus::Draining) {
+            self.change_worker(out, id, |record| record.status = WorkerStatus::Draining);
+        }
+    }
+
+    /// What a worker that leaves does not hold goes back: what it never began is uncounted.
+    pub(super) fn take_back(&mut self, out: &mut Out, id: &WorkerId, held: &BTreeSet<Attempt>) {
+        for attempt in self.held_tasks(id).into_iter().filter(|attempt| !held.contains(attempt)) {
+            let step = self.tasks.get(&attempt.task).and_then(|task| task.active()).map(|active| active.step);
+            if step == Some(Step::Assigned) {
+                self.close(out, attempt.task, Cause::WorkerStopped, "its worker left before it was begun");
+            } else {
+                self.vanished(out, attempt.task);
             }
+        }
+    }
+
+    fn reconcile_absent(&mut self, out: &mut Out, id: &WorkerId, held: &BTreeSet<Attempt>, seen: CommandSeq) {
+        for attempt in self.held_tasks(id).into_iter().filter(|attempt| !held.contains(attempt)) {
+            self.reconcile_lacking(out, id, attempt, seen);
         }
     }
 
@@ -92,7 +113,7 @@ impl Cluster {
     }
 
     /// An attempt that its worker does not hold: it never saw the start, or has lost the attempt.
-    fn reconcile_absent(&mut self, out: &mut Out, id: &WorkerId, attempt: Attempt, seen: CommandSeq) {
+    fn reconcile_lacking(&mut self, out: &mut Out, id: &WorkerId, attempt: Attempt, seen: CommandSeq) {
         let Some(worker) = self.workers.get(id) else { return };
         let step = self.tasks.get(&attempt.task).and_then(|task| task.active()).map(|active| active.step);
         let sent = worker.link.as_ref().and_then(|link| link.starts.get(&attempt.task)).copied();
@@ -111,9 +132,14 @@ impl Cluster {
     }
 
     /// Takes an attempt as ended because its worker has it no more.
-    pub(super) fn vanished(&mut self, out: &mut Out, task: TaskId) {
+    fn vanished(&mut self, out: &mut Out, task: TaskId) {
+        self.close(out, task, Cause::Vanished, "its worker came back without the container");
+    }
+
+    /// Ends the running attempt of a task as if its worker had told so.
+    fn close(&mut self, out: &mut Out, task: TaskId, cause: Cause, message: &str) {
         let Some(record) = self.tasks.get(&task) else { return };
-        let outcome = Outcome::of(Cause::Vanished, "its worker came back without the container");
+        let outcome = Outcome::of(cause, message);
         let verdict = verdict::judge(record, &outcome);
         self.settle(out, task, verdict, outcome.log);
     }

@@ -29,7 +29,7 @@ impl Cluster {
     fn judge_worker(&mut self, out: &mut Out, id: &WorkerId) {
         let Some(worker) = self.workers.get(id) else { return };
         let silent = out.now.since(worker.heard);
-        if silent >= self.timing.inactive && worker.record.status == WorkerStatus::Active {
+        if silent >= self.timing.inactive && worker.record.status.is_connected() {
             let heard = worker.heard;
             self.change_worker(out, id, |record| {
                 record.status = WorkerStatus::Inactive;
@@ -77,7 +77,7 @@ impl Cluster {
     /// When to look again: as long as it can become inactive, or has attempts to lose.
     fn next_judgement(&self, id: &WorkerId, now: Timestamp) -> Option<Timestamp> {
         let worker = self.workers.get(id)?;
-        if worker.record.status == WorkerStatus::Active {
+        if worker.record.status.is_connected() {
             return Some((worker.heard + self.timing.inactive).max(now));
         }
         if worker.held.is_empty() && worker.link.is_none() {

@@ -7,7 +7,7 @@ use crate::ids::{Session, WorkerId};
 use crate::resources::Free;
 use crate::time::Timestamp;
 use crate::worker::{About, WorkerRecord, WorkerStatus};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 impl Cluster {
@@ -62,13 +62,10 @@ impl Cluster {
         Ok(Answer::Done)
     }
 
-    /// A worker left in good order: what it still holds is over.
+    /// A worker left in good order, with nothing: what it should still hold goes back.
     pub(super) fn leave(&mut self, out: &mut Out, id: &WorkerId, session: Session) -> Result<Answer, Rejected> {
         self.in_session(id, session)?;
-        let held: Vec<_> = self.workers.get(id).into_iter().flat_map(|worker| worker.held.keys().copied()).collect();
-        for task in held {
-            self.vanished(out, task);
-        }
+        self.take_back(out, id, &BTreeSet::new());
         self.end_session(out, id);
         Ok(Answer::Done)
     }

@@ -291,11 +291,10 @@ impl Out {
 
 /// A worker counts as active only once this master has heard of it.
 fn unheard(record: Arc<WorkerRecord>) -> Arc<WorkerRecord> {
-    match record.status {
-        WorkerStatus::Active => {
-            Arc::new(WorkerRecord { status: WorkerStatus::Inactive, ..WorkerRecord::clone(&record) })
-        }
-        WorkerStatus::Registered | WorkerStatus::Inactive => record,
+    if record.status.is_connected() {
+        Arc::new(WorkerRecord { status: WorkerStatus::Inactive, ..WorkerRecord::clone(&record) })
+    } else {
+        record
     }
 }
 

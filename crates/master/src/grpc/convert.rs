@@ -82,6 +82,7 @@ pub(super) fn heartbeat(beat: &pb::Heartbeat, now: Timestamp) -> Result<(Heartbe
         session: Session(beat.session),
         seen: CommandSeq(beat.seen_command),
         held: beat.running_tasks.iter().map(held).collect::<Result<_, _>>()?,
+        draining: beat.draining,
     };
     let usage =
         Usage { cpu: beat.cpu_usage, memory: beat.memory_usage, gpu: beat.gpu_usage, storage: beat.storage_usage };

@@ -128,7 +128,7 @@ pub struct Submitted {
 pub struct Worker {
     /// Its name.
     pub id: String,
-    /// `registered`, `active` or `inactive`.
+    /// `registered`, `active`, `draining` or `inactive`.
     pub status: String,
     /// Where it can be reached.
     pub address: Option<String>,

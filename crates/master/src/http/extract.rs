@@ -2,18 +2,23 @@
 
 use super::problem::{Code, Problem};
 use crate::principal::Principal;
-use axum::body::{Body, to_bytes};
+use axum::body::Body;
 use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
 use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::request::Parts;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use cloudai_core::ids::{TaskId, WorkerId};
 use cloudai_core::spec::Value;
+use futures::StreamExt;
 use std::time::Duration;
 
 /// A body must have come in this time: a client that stops sending holds no place for ever.
 const BODY_PATIENCE: Duration = Duration::from_secs(30);
+
+/// Of a body that is too large so much is read and thrown away: most clients look for the answer
+/// only when they have sent everything.
+const DISCARDED: usize = 32 << 20;
 
 /// Who asks: put into the request by `identify` of `mod.rs`, the one place that knows.
 #[derive(Debug)]
@@ -83,7 +88,7 @@ impl<S: Sync, const LIMIT: usize> FromRequest<S> for Document<LIMIT> {
         let (parts, body) = request.into_parts();
         check_type(&parts.headers)?;
         let announced = parts.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-        if announced.is_some_and(|length| length > LIMIT as u64) {
+        if announced.is_some_and(|length| length > (LIMIT + DISCARDED) as u64) {
             return Err(too_large(LIMIT));
         }
         read(body, LIMIT).await.map(Self)
@@ -121,28 +126,25 @@ fn check_type(headers: &HeaderMap) -> Result<(), Problem> {
 }
 
 async fn read(body: Body, limit: usize) -> Result<Bytes, Problem> {
-    let whole = tokio::time::timeout(BODY_PATIENCE, to_bytes(body, limit)).await;
-    let whole = whole.map_err(|_| {
+    tokio::time::timeout(BODY_PATIENCE, collect(body, limit)).await.unwrap_or_else(|_| {
         let patience = BODY_PATIENCE.as_secs();
-        Problem::new(Code::Timeout, format!("the body did not come within {patience} s"))
-    })?;
-    whole.map_err(
-        |error| {
-            if is_limit(&error) { too_large(limit) } else { Problem::new(Code::Invalid, "the body broke off") }
-        },
-    )
+        Err(Problem::new(Code::Timeout, format!("the body did not come within {patience} s")))
+    })
 }
 
-/// Whether the body was longer than allowed, and not merely cut.
-fn is_limit(error: &axum::Error) -> bool {
-    let mut cause: Option<&dyn std::error::Error> = Some(error);
-    while let Some(error) = cause {
-        if error.to_string() == "length limit exceeded" {
-            return true;
+async fn collect(body: Body, limit: usize) -> Result<Bytes, Problem> {
+    let (mut pieces, mut whole, mut length) = (body.into_data_stream(), BytesMut::new(), 0usize);
+    while let Some(piece) = pieces.next().await {
+        let piece = piece.map_err(|_| Problem::new(Code::Invalid, "the body broke off"))?;
+        length = length.saturating_add(piece.len());
+        if length > limit + DISCARDED {
+            break;
         }
-        cause = error.source();
+        if length <= limit {
+            whole.extend_from_slice(&piece);
+        }
     }
-    false
+    if length > limit { Err(too_large(limit)) } else { Ok(whole.freeze()) }
 }
 
 fn too_large(limit: usize) -> Problem {
@@ -153,6 +155,7 @@ fn too_large(limit: usize) -> Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use axum::body::to_bytes;
     use axum::response::IntoResponse;
 
     const LIMIT: usize = 64;

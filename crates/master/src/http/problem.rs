@@ -187,6 +187,7 @@ impl From<AskError> for Problem {
             AskError::Store(store) => match &**store {
                 StoreError::Unsupported(why) => Self::new(Code::Invalid, why.clone()),
                 StoreError::Unavailable(_)
+                | StoreError::Folder(..)
                 | StoreError::Locked(_)
                 | StoreError::TooNew { .. }
                 | StoreError::Corrupt(_) => {

@@ -13,7 +13,6 @@ use cloudai_core::ids::TaskId;
 use cloudai_core::resources::{Allocation, Kind, MIB, WHOLE};
 use cloudai_core::state::Status;
 use cloudai_core::time::Timestamp;
-use cloudai_core::worker::WorkerStatus;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -140,7 +139,7 @@ fn running(handle: &Handle, task: TaskId, allocation: &Allocation) -> RunningTas
 }
 
 fn is_active(worker: &SeenWorker) -> bool {
-    worker.record.status == WorkerStatus::Active
+    worker.record.status.is_connected()
 }
 
 fn last_update(worker: &SeenWorker, heard: Option<&Heard>) -> u64 {

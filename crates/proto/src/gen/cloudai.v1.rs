@@ -115,6 +115,9 @@ pub struct Heartbeat {
     /// Percent of the disk that tasks use.
     #[prost(double, tag = "9")]
     pub storage_usage: f64,
+    /// The worker is about to leave: what it does not hold now it will never begin in this session.
+    #[prost(bool, tag = "10")]
+    pub draining: bool,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct TaskInfo {

@@ -24,12 +24,13 @@ pub(super) fn file_in(dir: &Path) -> PathBuf {
 ///
 /// The kernel gives the lock back when the file is dropped or the process ends, however it ends.
 pub(super) fn lock(dir: &Path) -> Result<File, StoreError> {
-    DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(StoreError::Unavailable)?;
-    let file = private_file(&dir.join("lock")).map_err(StoreError::Unavailable)?;
+    let unusable = |error| StoreError::Folder(dir.to_owned(), error);
+    DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(unusable)?;
+    let file = private_file(&dir.join("lock")).map_err(unusable)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(StoreError::Locked(dir.to_owned())),
-        Err(TryLockError::Error(error)) => Err(StoreError::Unavailable(error)),
+        Err(TryLockError::Error(error)) => Err(unusable(error)),
     }
 }
 
@@ -41,7 +42,7 @@ fn private_file(path: &Path) -> io::Result<File> {
 pub(super) fn open_writer(dir: &Path) -> Result<Connection, StoreError> {
     let path = file_in(dir);
     // SQLite gives its other files the mode of this one.
-    private_file(&path).map_err(StoreError::Unavailable)?;
+    private_file(&path).map_err(|error| StoreError::Folder(dir.to_owned(), error))?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut conn = Connection::open_with_flags(&path, flags).map_err(read_error)?;
     conn.busy_timeout(BUSY).map_err(read_error)?;

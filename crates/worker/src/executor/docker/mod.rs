@@ -27,7 +27,6 @@ use std::path::Path;
 use std::time::Duration;
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
-use tracing::{Instrument, info_span};
 
 /// Where the engine is when nothing else is said.
 const DEFAULT_SOCKET: &str = "unix:///var/run/docker.sock";
@@ -147,8 +146,7 @@ impl Executor for DockerExecutor {
     }
 
     async fn run(&self, job: &Job, io: JobIo) -> Outcome {
-        let span = info_span!("container", task = %job.attempt.task, attempt = job.attempt.number);
-        Box::pin(run::run(&self.engine, job, io)).instrument(span).await
+        Box::pin(run::run(&self.engine, job, io)).await
     }
 
     async fn remove(&self, attempt: Attempt) -> Result<(), EngineError> {

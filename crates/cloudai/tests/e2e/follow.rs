@@ -1,0 +1,36 @@
+//! Logs that are followed while the task waits, runs and ends.
+
+use crate::cluster::{Cluster, fake_worker};
+use crate::process::until;
+use serde_json::json;
+
+#[tokio::test]
+async fn a_log_is_followed_from_before_the_start_to_the_end() {
+    let mut cluster = Cluster::start().await;
+    let env = json!({"FAKE_DURATION_MS": 300, "FAKE_STDOUT": "one\ntwo\nthree", "FAKE_STDERR": "four", "FAKE_EXIT": 3});
+    let id = cluster.rest.submit(json!({"image": "fake:x", "env": env})).await;
+    let mut following = cluster.begin(&["task", "logs", &id, "--follow"]);
+    until("the follower is told what it waits for", async || {
+        following.err().contains("waiting_capacity").then_some(())
+    })
+    .await;
+    let mut submitting = cluster.begin(&["task", "submit", "fake:x", "--env", "FAKE_STDOUT=five", "--follow"]);
+    until("both wait", async || submitting.err().contains("waiting_capacity").then_some(())).await;
+    cluster.add(fake_worker("w1")).await;
+    assert_eq!(following.ended().await, 0, "{}", following.err());
+    assert_eq!(following.out(), "one\ntwo\nthree\n");
+    let told = following.err();
+    assert!(told.contains("four\n") && told.contains("exit_code") && told.contains("attempt 1 on w1"), "{told}");
+    assert_eq!((submitting.ended().await, submitting.out().as_str()), (0, "five\n"), "{}", submitting.err());
+}
+
+#[tokio::test]
+async fn a_follower_of_a_cancelled_task_is_let_go() {
+    let cluster = Cluster::start().await;
+    let id = cluster.rest.submit(json!({"image": "fake:x"})).await;
+    let mut following = cluster.begin(&["monitor", &id]);
+    until("it waits", async || following.err().contains("waiting_capacity").then_some(())).await;
+    assert_eq!(cluster.run(&["cancel", &id]).await.code, 0);
+    assert_eq!((following.ended().await, following.out().as_str()), (0, ""), "{}", following.err());
+    assert!(following.err().contains("cancelled"), "{}", following.err());
+}

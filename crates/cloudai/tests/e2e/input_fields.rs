@@ -1,0 +1,216 @@
+//! Every field of a task that can be given wrongly, by REST and by the command line alike.
+
+use crate::cluster::{Cluster, fake_worker};
+use cloudai_core::spec::{LATER, LIVE};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+
+/// Field, value, path that is named, part of what is said.
+type Row = (&'static str, Value, &'static str, &'static str);
+
+fn texts() -> Vec<Row> {
+    let long = |length: usize| Value::from("x".repeat(length));
+    vec![
+        ("image", json!(null), "image", "is missing"),
+        ("image", json!(""), "image", "is empty"),
+        ("image", json!(7), "image", "must be a text"),
+        ("image", json!("A B"), "image", "no image reference"),
+        ("image", json!("busybox:.x"), "image", "bad tag"),
+        ("image", json!("busybox@sha256:12"), "image", "bad digest"),
+        ("image", json!("bad_host:x/y/z"), "image", "bad registry host"),
+        ("image", long(513), "image", "longer than 512"),
+        ("name", json!(1), "name", "must be a text"),
+        ("name", json!(""), "name", "must not be empty"),
+        ("name", json!("a\nb"), "name", "control characters"),
+        ("name", long(201), "name", "longer than 200"),
+        ("workdir", json!(true), "workdir", "must be a text"),
+        ("workdir", json!("data"), "workdir", "absolute path"),
+        ("workdir", json!("/a/../b"), "workdir", "absolute path"),
+        ("user", json!(0), "user", "must be a text"),
+        ("user", json!(""), "user", "must not be empty"),
+        ("idempotency_key", json!(1), "idempotency_key", "must be a text"),
+        ("idempotency_key", json!(""), "idempotency_key", "must not be empty"),
+        ("idempotency_key", long(201), "idempotency_key", "longer than 200"),
+        ("worker_id", json!(1), "worker_id", "must be a text"),
+        ("worker_id", json!("a b"), "worker_id", ""),
+        ("worker_id", json!(""), "worker_id", ""),
+        ("network", json!("host"), "network", "none, bridge"),
+        ("network", json!(false), "network", "none, bridge"),
+        ("pull_policy", json!("sometimes"), "pull_policy", "missing, always, never"),
+        ("pull_policy", json!(1), "pull_policy", "missing, always, never"),
+        ("allow_pending", json!("yes"), "allow_pending", "true or false"),
+        ("allow_pending", json!(1), "allow_pending", "true or false"),
+        ("read_only_root", json!("no"), "read_only_root", "true or false"),
+    ]
+}
+
+fn numbers() -> Vec<Row> {
+    vec![
+        ("cpu_cores", json!("2"), "cpu_cores", "must be a number"),
+        ("cpu_cores", json!(0), "cpu_cores", "0.001 to 4096"),
+        ("cpu_cores", json!(-1), "cpu_cores", "0.001 to 4096"),
+        ("cpu_cores", json!(4096.5), "cpu_cores", "0.001 to 4096"),
+        ("cpu_cores", json!(1e300), "cpu_cores", "0.001 to 4096"),
+        ("memory_gb", json!("4g"), "memory_gb", "must be a number"),
+        ("memory_gb", json!(0.005), "memory_gb", "6 MiB to 64 TiB"),
+        ("memory_gb", json!(-0.5), "memory_gb", "6 MiB to 64 TiB"),
+        ("memory_gb", json!(65537), "memory_gb", "6 MiB to 64 TiB"),
+        ("storage_gb", json!([]), "storage_gb", "must be a number"),
+        ("storage_gb", json!(-1), "storage_gb", "0 to 1 PiB"),
+        ("storage_gb", json!(1_048_577), "storage_gb", "0 to 1 PiB"),
+        ("gpu_cores", json!("1"), "gpu_cores", "must be a number"),
+        ("gpu_cores", json!(-1), "gpu_cores", "0 to 1024"),
+        ("gpu_cores", json!(1025), "gpu_cores", "0 to 1024"),
+        ("gpu_cores", json!(1.5), "gpu_cores", "whole devices above 1"),
+        ("gpu_model", json!("a100"), "gpu_model", "needs gpu_cores"),
+        ("gpu_model", json!(1), "gpu_model", "must be a text"),
+        ("priority", json!(101), "priority", "-100 to 100"),
+        ("priority", json!(-101), "priority", "-100 to 100"),
+        ("priority", json!(1.5), "priority", "whole number"),
+        ("priority", json!("high"), "priority", "whole number"),
+        ("timeout_s", json!(0), "timeout_s", "out of range"),
+        ("timeout_s", json!(-1), "timeout_s", "out of range"),
+        ("timeout_s", json!(31_536_001), "timeout_s", "31536000 seconds"),
+        ("timeout_s", json!("1h"), "timeout_s", "must be a number"),
+        ("pull_timeout_s", json!(0), "pull_timeout_s", "out of range"),
+        ("pull_timeout_s", json!(31_536_001), "pull_timeout_s", "31536000 seconds"),
+        ("pull_timeout_s", json!({}), "pull_timeout_s", "must be a number"),
+        ("kill_after_s", json!(-1), "kill_after_s", "0 to 60"),
+        ("kill_after_s", json!(61), "kill_after_s", "0 to 60"),
+        ("kill_after_s", json!("10s"), "kill_after_s", "must be a number"),
+        ("shm_size", json!(0), "shm_size", "1 byte to 64 TiB"),
+        ("shm_size", json!(-1), "shm_size", "1 byte to 64 TiB"),
+        ("shm_size", json!(1.5), "shm_size", "1 byte to 64 TiB"),
+        ("shm_size", json!("lots"), "shm_size", "1 byte to 64 TiB"),
+    ]
+}
+
+fn lists_and_maps() -> Vec<Row> {
+    vec![
+        ("command", json!("echo hi"), "command", "list of texts"),
+        ("command", json!(["echo", 1]), "command[1]", "must be a text"),
+        ("command", json!(["a\u{0}b"]), "command[0]", "NUL"),
+        ("args", json!({}), "args", "list of texts"),
+        ("args", json!([null]), "args[0]", "must be a text"),
+        ("args", json!(vec!["x"; 4097]), "args", "more than 4096"),
+        ("entrypoint", json!("sh"), "entrypoint", "list of texts"),
+        ("entrypoint", json!([["sh"]]), "entrypoint[0]", "must be a text"),
+        ("env", json!(["A=1"]), "env", "must be a map"),
+        ("env", json!({"A": [1]}), "env.A", "must be a text"),
+        ("env", json!({"A": null}), "env.A", "must be a text"),
+        ("env", json!({"A": "a\u{0}"}), "env.A", "NUL"),
+        ("env", json!({"A=B": "1"}), "env.A=B", "no name of a variable"),
+        ("env", json!({"": "1"}), "env.", "no name of a variable"),
+        ("env", json!({"CLOUDAI_TASK_ID": "1"}), "env.CLOUDAI_TASK_ID", "worker sets itself"),
+        ("labels", json!("a=b"), "labels", "must be a map"),
+        ("labels", json!({"a b": "1"}), "labels.a b", "no label name"),
+        ("labels", json!({"a": {}}), "labels.a", "must be a text"),
+        ("tmpfs", json!(["/tmp"]), "tmpfs", "must be a map"),
+        ("tmpfs", json!({"/cache": "big"}), "tmpfs./cache", "1 byte to 64 TiB"),
+        ("tmpfs", json!({"cache": "1m"}), "tmpfs.cache", "absolute path"),
+        ("tmpfs", json!({"/out": "1m"}), "tmpfs./out", "neither / nor /out"),
+        ("env", json!({"A": "x".repeat(262_144)}), "task", "at most 262144"),
+    ]
+}
+
+fn document(field: &str, value: Value) -> Value {
+    let mut document = json!({"image": "fake:x"});
+    document[field] = value;
+    document
+}
+
+#[tokio::test]
+async fn every_wrong_field_is_400_with_its_name_and_what_is_allowed() {
+    let cluster = Cluster::of(fake_worker("w1")).await;
+    let rows: Vec<_> = texts().into_iter().chain(numbers()).chain(lists_and_maps()).collect();
+    let covered: BTreeSet<_> = rows.iter().map(|(field, ..)| *field).collect();
+    assert_eq!(covered, LIVE.iter().copied().collect(), "a field has no row here");
+    for (field, value, path, said) in rows {
+        let shown: String = value.to_string().chars().take(60).collect();
+        let answer = cluster.rest.ask("POST", "/api/v1/tasks", Some(&document(field, value))).await;
+        assert_eq!((answer.status, answer.text("code")), (400, "invalid"), "{field} {shown}: {answer:?}");
+        let errors = answer.body["errors"].as_array().unwrap();
+        let found = errors.iter().find(|error| error["path"] == path).unwrap_or_else(|| panic!("{field}: {answer:?}"));
+        assert!(found["problem"].as_str().unwrap().contains(said), "{field} {shown}: {found}");
+        assert!(answer.text("detail").contains(path), "{field} {shown}: {answer:?}");
+    }
+    assert_eq!(cluster.rest.all_tasks().await, [] as [Value; 0], "nothing was accepted");
+    cluster.rest.completed(&cluster.rest.submit(json!({"image": "fake:x"})).await).await;
+}
+
+#[tokio::test]
+async fn the_command_line_says_the_same_before_it_asks_anyone() {
+    let cluster = Cluster::start().await;
+    let rows: [(&[&str], &str); 17] = [
+        (&["--cpus", "0"], "cpu_cores"),
+        (&["--cpus", "5000"], "0.001 to 4096"),
+        (&["--cpus", "two"], "--cpus"),
+        (&["--mem", "1m"], "6 MiB to 64 TiB"),
+        (&["--mem", "lots"], "--mem"),
+        (&["--disk", "2000000g"], "storage_gb"),
+        (&["--gpus", "1.5"], "whole devices"),
+        (&["--gpu-model", "a100"], "needs gpu_cores"),
+        (&["--priority", "101"], "-100 to 100"),
+        (&["--timeout", "0s"], "timeout_s"),
+        (&["--pull-timeout", "2y"], "--pull-timeout"),
+        (&["--kill-after", "61s"], "0 to 60"),
+        (&["--network", "host"], "none, bridge"),
+        (&["--pull", "now"], "missing, always, never"),
+        (&["--workdir", "here"], "absolute path"),
+        (&["--label", "a b=1"], "no label name"),
+        (&["--env", "CLOUDAI_X=1"], "worker sets itself"),
+    ];
+    for (flags, said) in rows {
+        let words: Vec<_> = ["task", "submit", "fake:x"].iter().chain(flags).copied().collect();
+        let ran = cluster.run(&words).await;
+        assert_eq!((ran.code, ran.out.as_str()), (64, ""), "{words:?}: {}", ran.err);
+        assert!(ran.err.contains(said), "{words:?}: {}", ran.err);
+    }
+    let file = cluster.dir().join("task.json");
+    for (field, value, path, said) in texts().into_iter().chain(numbers()).chain(lists_and_maps()) {
+        std::fs::write(&file, document(field, value).to_string()).unwrap();
+        let ran = cluster.run(&["task", "submit", "--file", "task.json"]).await;
+        assert_eq!(ran.code, 64, "{field}: {}", ran.err);
+        assert!(ran.err.contains(&format!("{path}: ")) && ran.err.contains(said), "{field} {said}: {}", ran.err);
+    }
+    assert_eq!(cluster.rest.all_tasks().await, [] as [Value; 0]);
+}
+
+#[tokio::test]
+async fn fields_that_are_still_to_come_are_refused_and_say_so() {
+    let cluster = Cluster::start().await;
+    for (field, feature) in LATER {
+        let answer = cluster.rest.ask("POST", "/api/v1/tasks", Some(&document(field, json!(1)))).await;
+        assert_eq!((answer.status, &answer.body["errors"][0]["path"]), (400, &json!(field)), "{answer:?}");
+        let problem = answer.body["errors"][0]["problem"].as_str().unwrap();
+        assert!(problem.contains("not supported by this version yet") && problem.contains(feature), "{problem}");
+    }
+}
+
+#[tokio::test]
+async fn unknown_fields_are_refused_with_the_nearest_name_and_all_at_once() {
+    let cluster = Cluster::start().await;
+    let rows = [
+        ("cpu_core", "cpu_cores"),
+        ("Image", "image"),
+        ("cpu-cores", "cpu_cores"),
+        ("memory", "memory_gb"),
+        ("kill_after", "kill_after_s"),
+        ("label", "labels"),
+        ("depend_on", "depends_on"),
+    ];
+    for (field, near) in rows {
+        let answer = cluster.rest.ask("POST", "/api/v1/tasks", Some(&document(field, json!(1)))).await;
+        assert_eq!((answer.status, &answer.body["errors"][0]["path"]), (400, &json!(field)), "{answer:?}");
+        let problem = answer.body["errors"][0]["problem"].as_str().unwrap();
+        assert!(problem.ends_with(&format!("did you mean {near}?")), "{field}: {problem}");
+        std::fs::write(cluster.dir().join("task.json"), document(field, json!(1)).to_string()).unwrap();
+        let ran = cluster.run(&["task", "submit", "-f", "task.json"]).await;
+        assert!(ran.code == 64 && ran.err.contains(&format!("did you mean {near}?")), "{}", ran.err);
+    }
+    let several = json!({"image": "fake:x", "cpu_cores": 0, "zzzzzzzz": 1, "retries": {}, "priority": 500});
+    let answer = cluster.rest.ask("POST", "/api/v1/tasks", Some(&several)).await;
+    let errors = answer.body["errors"].as_array().unwrap().iter();
+    let paths: BTreeSet<_> = errors.map(|error| error["path"].as_str().unwrap()).collect();
+    assert_eq!(paths, ["cpu_cores", "priority", "retries", "zzzzzzzz"].into());
+}

@@ -1,0 +1,22 @@
+//! The real binary as real processes: masters, workers and commands, as a user starts them.
+//!
+//! One file per family. Modules whose tests need a container engine are named `docker`; without
+//! an engine they fail and say so.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
+
+mod cluster;
+mod engine;
+mod process;
+mod rest;
+
+mod faults_docker;
+mod follow;
+mod input;
+mod input_fields;
+mod input_start;
+mod path;
+mod path_docker;
+mod processes;
+mod processes_docker;
+mod restart;
