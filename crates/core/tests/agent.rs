@@ -39,6 +39,12 @@ impl TestAgent {
         effects
     }
 
+    /// The next life of the same worker, and what it does first.
+    fn restarted(self) -> (Self, Vec<AgentEffect>) {
+        let (agent, effects) = Agent::restore(Timing::default(), cores(2), self.journal.clone(), self.now);
+        (Self { agent, ..self }, effects)
+    }
+
     fn register(&mut self, session: u64) -> Vec<AgentEffect> {
         self.apply(AgentEvent::Registered {
             session: Session(session),
@@ -58,7 +64,7 @@ impl TestAgent {
     }
 
     fn renew(&mut self) {
-        self.apply(AgentEvent::Renewed { session: Session(1), sent_at: self.now });
+        self.apply(AgentEvent::Renewed { session: Session(1), sent_at: self.now, draining: false });
     }
 }
 
@@ -207,25 +213,51 @@ fn a_restarted_worker_takes_over_what_it_began_and_reports_what_ended() {
     agent.start(1, attempt(1, 1));
     agent.start(2, attempt(2, 1));
     agent.apply(ended(attempt(2, 1)));
-    let (restored, effects) = Agent::restore(Timing::default(), cores(2), agent.journal.clone(), agent.now);
+    let (mut agent, effects) = agent.restarted();
     assert_eq!(launched(&effects), [attempt(1, 1)]);
     assert!(effects.iter().all(|effect| matches!(effect, AgentEffect::Launch { resume: true, .. })));
-    let mut agent = TestAgent { agent: restored, ..agent };
     let stages: Vec<_> = agent.agent.held().iter().map(|held| held.stage).collect();
     assert_eq!(stages, [HeldStage::At(Step::Assigned), HeldStage::Ended]);
     assert_eq!(reported(&agent.register(2)), [(attempt(2, 1), Cause::Exited)]);
 }
 
 #[test]
-fn an_end_by_a_signal_of_a_container_that_was_taken_over_is_not_the_programs() {
-    for (code, cause) in [(143, Cause::Vanished), (137, Cause::Vanished), (255, Cause::Vanished), (1, Cause::Exited)] {
-        let mut agent = TestAgent::new();
-        agent.start(1, attempt(1, 1));
-        let (restored, _) = Agent::restore(Timing::default(), cores(2), agent.journal.clone(), agent.now);
-        let mut agent = TestAgent { agent: restored, ..agent };
-        agent.register(2);
-        let ended = AgentEvent::Ended(attempt(1, 1), Arc::new(Outcome::exit(code)));
-        assert_eq!(reported(&agent.apply(ended)), [(attempt(1, 1), cause)], "{code}");
+fn an_end_by_a_signal_of_a_container_that_was_found_dead_is_not_the_programs() {
+    let codes = [(143, Cause::Vanished), (137, Cause::Vanished), (255, Cause::Vanished), (1, Cause::Exited)];
+    for (code, cause) in codes {
+        for found_dead in [true, false] {
+            let mut agent = TestAgent::new();
+            agent.start(1, attempt(1, 1));
+            let (mut agent, _) = agent.restarted();
+            agent.register(2);
+            if !found_dead {
+                agent.apply(AgentEvent::Step(attempt(1, 1), Step::Running));
+            }
+            let ended = AgentEvent::Ended(attempt(1, 1), Arc::new(Outcome::exit(code)));
+            let cause = if found_dead { cause } else { Cause::Exited };
+            assert_eq!(reported(&agent.apply(ended)), [(attempt(1, 1), cause)], "{code} {found_dead}");
+        }
+    }
+}
+
+#[test]
+fn what_was_being_stopped_when_the_worker_died_did_not_end_by_itself() {
+    let mut agent = TestAgent::new();
+    agent.start(1, attempt(1, 1));
+    agent.start(2, attempt(2, 1));
+    agent.command(1, 1, 3, stop(attempt(1, 1)));
+    let (mut agent, effects) = agent.restarted();
+    assert_eq!(launched(&effects), [attempt(1, 1), attempt(2, 1)]);
+    assert_eq!(halted(&effects), [(attempt(1, 1), Cause::Stopped)], "the stop goes on");
+    agent.register(2);
+    for (task, step, cause) in [(1, Step::Running, Cause::Stopped), (2, Step::Assigned, Cause::Exited)] {
+        agent.apply(AgentEvent::Step(attempt(task, 1), step));
+        let ended = AgentEvent::Ended(attempt(task, 1), Arc::new(Outcome::exit(0)));
+        assert_eq!(
+            reported(&agent.apply(ended)),
+            [(attempt(task, 1), cause)],
+            "a program may end well when it is asked"
+        );
     }
 }
 
@@ -254,7 +286,7 @@ fn a_shutdown_stops_everything_and_starts_nothing() {
 
 #[test]
 fn a_shutdown_stops_what_runs_once_the_master_knows_or_soon() {
-    let renewed = |sent_at| AgentEvent::Renewed { session: Session(1), sent_at };
+    let renewed = |sent_at, draining| AgentEvent::Renewed { session: Session(1), sent_at, draining };
     let stops = [(attempt(1, 1), Cause::WorkerStopped)];
     for told in [true, false] {
         let mut agent = TestAgent::new();
@@ -264,12 +296,12 @@ fn a_shutdown_stops_what_runs_once_the_master_knows_or_soon() {
         assert!(agent.agent.heartbeat().unwrap().draining);
         assert!(launched(&agent.start(2, attempt(2, 1))).is_empty());
         let before = agent.now;
-        assert_eq!(halted(&agent.apply(renewed(before))), [], "sent before the shutdown");
+        assert_eq!(halted(&agent.apply(renewed(before, false))), [], "composed before the shutdown");
         assert_eq!(agent.agent.next_deadline(agent.now), Some(before + S(2)));
         agent.now = agent.now + S(1);
         assert_eq!(halted(&agent.apply(AgentEvent::Tick)), []);
         if told {
-            assert_eq!(halted(&agent.apply(renewed(before + S(1)))), stops);
+            assert_eq!(halted(&agent.apply(renewed(before, true))), stops);
         } else {
             agent.now = agent.now + S(1);
             assert_eq!(halted(&agent.apply(AgentEvent::Tick)), stops);

@@ -191,7 +191,7 @@ impl Master {
         let mut parts = JoinSet::new();
         let service = grpc::service(handle.clone(), Arc::clone(&subscriptions));
         parts.spawn(serve_grpc(grpc, service, subscriptions, stop.clone()));
-        parts.spawn(serve_http(http, http::router(handle.clone()), stop.clone()));
+        parts.spawn(serve_http(http, http::router(handle.clone(), self.http_address.ip().is_loopback()), stop.clone()));
         let engine_stop = CancellationToken::new();
         let engine = tokio::spawn(engine.run(engine_stop.clone()));
         let placer = place_in_a_thread(Arc::clone(&placing), strategy, view, &handle);

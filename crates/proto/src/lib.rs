@@ -12,3 +12,7 @@ pub mod v1 {
 
 /// The newest version of the protocol between master and workers.
 pub const PROTOCOL: u32 = 1;
+
+/// What a side of this version can do beyond the first version of the protocol; told by both at
+/// registration. Unknown words are ignored.
+pub const CAPABILITIES: &[&str] = &["draining", "log_resume", "file_resume"];

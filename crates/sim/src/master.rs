@@ -257,10 +257,10 @@ impl Master {
     fn beat(&mut self, context: &mut Context, caller: Caller, sent_at: Timestamp, heartbeat: Heartbeat) {
         let Some(life) = self.life.as_mut() else { return };
         let Caller { worker, life: of } = caller;
-        let session = heartbeat.session;
+        let (session, draining) = (heartbeat.session, heartbeat.draining);
         let word = if life.granted.get(&heartbeat.worker) == Some(&session) {
             life.slots.insert(worker, heartbeat);
-            Word::Renewed { life: of, session, sent_at }
+            Word::Renewed { life: of, session, sent_at, draining }
         } else {
             Word::RegisterAgain { life: of, session }
         };
@@ -343,6 +343,9 @@ impl Master {
     fn tell(&mut self, context: &mut Context) {
         let Some(batch) = self.life.as_mut().and_then(|life| life.batch.take()) else { return };
         for told in batch.answers {
+            if self.crash_here(context, "between two answers") {
+                return;
+            }
             self.answer(context, told);
         }
         if self.crash_here(context, "between answers and commands") {

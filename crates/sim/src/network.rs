@@ -56,7 +56,7 @@ impl Request {
 #[derive(Clone, Debug)]
 pub(crate) enum Word {
     Registered { life: u32, call: u32, session: Session, term: Term },
-    Renewed { life: u32, session: Session, sent_at: Timestamp },
+    Renewed { life: u32, session: Session, sent_at: Timestamp, draining: bool },
     RegisterAgain { life: u32, session: Session },
     Acknowledged { life: u32, attempt: Attempt, sent: CommandSeq },
     Command { term: Term, dispatch: Dispatch },

@@ -232,8 +232,8 @@ impl Worker {
                 );
                 self.registered(context, session);
             }
-            Word::Renewed { life, session, sent_at } if life == self.life => {
-                self.tell_agent(context, AgentEvent::Renewed { session, sent_at });
+            Word::Renewed { life, session, sent_at, draining } if life == self.life => {
+                self.tell_agent(context, AgentEvent::Renewed { session, sent_at, draining });
             }
             Word::RegisterAgain { life, session } if life == self.life && self.session() == Some(session) => {
                 self.tell_agent(context, AgentEvent::Disowned);

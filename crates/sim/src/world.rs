@@ -93,7 +93,10 @@ impl fmt::Display for Failure {
         writeln!(f, "broken: {}", self.rule)?;
         writeln!(f, "at:     {}.{:03} s", self.at / 1000, self.at % 1000)?;
         match self.seed {
-            Some(seed) => write!(f, "replay: SEED={seed} cargo nextest run -p cloudai-sim --test faults"),
+            Some(seed) => write!(
+                f,
+                "replay: SEED={seed} cargo test --locked --profile ci -p cloudai-sim --test faults -- --nocapture"
+            ),
             None => write!(f, "replay: the same batch"),
         }
     }

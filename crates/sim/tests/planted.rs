@@ -1,6 +1,6 @@
 //! Proof that the rules have teeth: with a planted fault of the core switched on, seeds must fail.
 //!
-//! One fault at a time: `cargo nextest run -p cloudai-sim --features <name> --test planted`.
+//! One fault at a time: `cargo test -p cloudai-sim --features <name> --test planted`.
 
 #[cfg(any(
     feature = "fault_accept_stale_attempt",

@@ -3,13 +3,16 @@
 //! A torn last line, as a crash leaves it, was never acted on and is dropped. The journal is
 //! written anew, with what still counts, at every start and when most of it has been forgotten.
 
+use crate::files;
 use cloudai_core::agent::JournalEntry;
 use cloudai_core::ids::Attempt;
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use tracing::warn;
 
+const FILE: &str = "journal.jsonl";
 /// It is written anew once it has this many lines for each that still counts,
 const LINES_PER_LIVE: usize = 4;
 /// and at least so many: a few MiB.
@@ -20,7 +23,13 @@ const LINES_MIN: usize = 4096;
 pub struct Journal {
     dir: PathBuf,
     file: File,
+    /// Bytes of whole lines.
+    length: u64,
+    /// Behind them lies what is left of a failed write.
+    torn: bool,
     lines: usize,
+    /// It is written anew at so many lines.
+    full: usize,
     /// The last entry of each attempt that is not forgotten: it tells all.
     live: BTreeMap<Attempt, JournalEntry>,
 }
@@ -30,49 +39,72 @@ impl Journal {
     /// # Errors
     /// It can not be read or written.
     pub fn open(dir: &Path) -> io::Result<(Self, Vec<JournalEntry>)> {
-        let mut live = BTreeMap::new();
-        for entry in read(&path(dir))? {
+        let (entries, length) = read(&path(dir))?;
+        let (mut live, lines) = (BTreeMap::new(), entries.len());
+        for entry in entries {
             fold(&mut live, entry);
         }
-        let entries: Vec<_> = live.values().cloned().collect();
-        let file = write_anew(dir, &entries)?;
-        Ok((Self { dir: dir.to_owned(), file, lines: entries.len(), live }, entries))
+        let file = OpenOptions::new().append(true).create(true).open(path(dir))?;
+        let mut journal = Self { dir: dir.to_owned(), file, length, torn: false, lines, full: 0, live };
+        journal.file.set_len(length)?;
+        journal.write_anew();
+        let entries = journal.live.values().cloned().collect();
+        Ok((journal, entries))
     }
 
-    /// Writes entries down; starts and ends are on disk when this returns, one sync for all.
+    /// Writes entries down; all but forgotten ones are on disk when this returns, one sync for all.
     /// # Errors
-    /// They can not be written.
-    pub fn append(&mut self, entries: Vec<JournalEntry>) -> io::Result<()> {
-        self.file.write_all(&lines(&entries)?)?;
-        if entries.iter().any(|entry| !matches!(entry, JournalEntry::Forgotten(_))) {
-            self.file.sync_data()?;
+    /// They can not be written; then none of them is.
+    pub fn append(&mut self, entries: &[JournalEntry]) -> io::Result<()> {
+        if self.torn {
+            // Else part of a line would stand before the next one.
+            self.file.set_len(self.length)?;
+            self.torn = false;
         }
+        let bytes = lines(entries)?;
+        let sync = entries.iter().any(|entry| !matches!(entry, JournalEntry::Forgotten(_)));
+        self.torn = true;
+        self.write(&bytes, sync)?;
+        self.torn = false;
+        self.length += bytes.len() as u64;
         self.lines += entries.len();
         for entry in entries {
-            fold(&mut self.live, entry);
+            fold(&mut self.live, entry.clone());
         }
-        if self.lines >= LINES_MIN.max(self.live.len() * LINES_PER_LIVE) {
-            let live: Vec<_> = self.live.values().cloned().collect();
-            self.file = write_anew(&self.dir, &live)?;
-            self.lines = live.len();
+        if self.lines >= self.full {
+            self.write_anew();
         }
+        Ok(())
+    }
+
+    fn write(&mut self, bytes: &[u8], sync: bool) -> io::Result<()> {
+        self.file.write_all(bytes)?;
+        if sync { self.file.sync_data() } else { Ok(()) }
+    }
+
+    /// Writes only what still counts. A journal that stays long is no loss: tried again later.
+    fn write_anew(&mut self) {
+        match self.try_write_anew() {
+            Ok(()) => self.full = LINES_MIN.max(self.lines * LINES_PER_LIVE),
+            Err(error) => {
+                warn!(%error, "journal not written anew");
+                self.full = self.lines + LINES_MIN;
+            }
+        }
+    }
+
+    fn try_write_anew(&mut self) -> io::Result<()> {
+        let live: Vec<_> = self.live.values().cloned().collect();
+        let bytes = lines(&live)?;
+        files::replace(&self.dir, FILE, &bytes)?;
+        self.file = OpenOptions::new().append(true).open(path(&self.dir))?;
+        (self.length, self.lines) = (bytes.len() as u64, live.len());
         Ok(())
     }
 }
 
 fn path(dir: &Path) -> PathBuf {
-    dir.join("journal.jsonl")
-}
-
-/// Replaces the journal; a crash leaves the old one or the new one.
-fn write_anew(dir: &Path, entries: &[JournalEntry]) -> io::Result<File> {
-    let fresh = dir.join("journal.new");
-    let mut file = File::create(&fresh)?;
-    file.write_all(&lines(entries)?)?;
-    file.sync_all()?;
-    std::fs::rename(&fresh, path(dir))?;
-    File::open(dir)?.sync_all()?;
-    OpenOptions::new().append(true).open(path(dir))
+    dir.join(FILE)
 }
 
 fn lines(entries: &[JournalEntry]) -> io::Result<Vec<u8>> {
@@ -84,20 +116,22 @@ fn lines(entries: &[JournalEntry]) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn read(path: &Path) -> io::Result<Vec<JournalEntry>> {
+/// Its entries, and how many bytes their lines have.
+fn read(path: &Path) -> io::Result<(Vec<JournalEntry>, u64)> {
     let bytes = match std::fs::read(path) {
         Ok(bytes) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
         Err(error) => return Err(error),
     };
     let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
     let lines = bytes[..whole].split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-    lines.map(|line| serde_json::from_slice(line).map_err(io::Error::from)).collect()
+    let entries: io::Result<_> = lines.map(|line| serde_json::from_slice(line).map_err(io::Error::from)).collect();
+    Ok((entries?, whole as u64))
 }
 
 fn fold(live: &mut BTreeMap<Attempt, JournalEntry>, entry: JournalEntry) {
     match &entry {
-        JournalEntry::Started(order, _) => live.insert(order.attempt, entry),
+        JournalEntry::Started(order, _) | JournalEntry::Stopping(order, ..) => live.insert(order.attempt, entry),
         JournalEntry::Ended(attempt, ..) => live.insert(*attempt, entry),
         JournalEntry::Forgotten(attempt) => live.remove(attempt),
     };
@@ -121,7 +155,7 @@ mod tests {
         let (mut journal, held) = Journal::open(dir.path()).unwrap();
         assert!(held.is_empty());
         let forgotten = JournalEntry::Forgotten(Attempt { task: TaskId::new(1), number: 1 });
-        journal.append(vec![ended(1), ended(2), forgotten]).unwrap();
+        journal.append(&[ended(1), ended(2), forgotten]).unwrap();
         drop(journal);
         assert_eq!(Journal::open(dir.path()).unwrap().1, [ended(2)]);
         assert_eq!(Journal::open(dir.path()).unwrap().1, [ended(2)]);
@@ -131,12 +165,12 @@ mod tests {
     fn a_journal_in_use_stays_small_and_keeps_what_counts() {
         let dir = tempfile::tempdir().unwrap();
         let (mut journal, _) = Journal::open(dir.path()).unwrap();
-        journal.append(vec![ended(0)]).unwrap();
+        journal.append(&[ended(0)]).unwrap();
         for number in 1..=30_000 {
             let forgotten = JournalEntry::Forgotten(Attempt { task: TaskId::new(1), number });
-            journal.append(vec![forgotten]).unwrap();
+            journal.append(&[forgotten]).unwrap();
         }
-        journal.append(vec![ended(1)]).unwrap();
+        journal.append(&[ended(1)]).unwrap();
         let text = std::fs::read_to_string(path(dir.path())).unwrap();
         assert!(text.lines().count() <= LINES_MIN, "{} lines", text.lines().count());
         drop(journal);
@@ -144,13 +178,28 @@ mod tests {
     }
 
     #[test]
+    fn a_write_that_failed_halfway_leaves_no_torn_line_before_the_next() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut journal, _) = Journal::open(dir.path()).unwrap();
+        journal.append(&[ended(1)]).unwrap();
+        let full = OpenOptions::new().append(true).open("/dev/full").unwrap();
+        let good = std::mem::replace(&mut journal.file, full);
+        assert_eq!(journal.append(&[ended(2)]).unwrap_err().kind(), io::ErrorKind::StorageFull);
+        journal.file = good;
+        journal.file.write_all(b"{\"Ended\"").unwrap();
+        journal.append(&[ended(3)]).unwrap();
+        drop(journal);
+        assert_eq!(Journal::open(dir.path()).unwrap().1, [ended(1), ended(3)]);
+    }
+
+    #[test]
     fn a_line_torn_at_any_byte_is_dropped_and_the_others_stay() {
         let dir = tempfile::tempdir().unwrap();
         let (mut journal, _) = Journal::open(dir.path()).unwrap();
-        journal.append(vec![ended(1)]).unwrap();
+        journal.append(&[ended(1)]).unwrap();
         let path = path(dir.path());
         let one = std::fs::read(&path).unwrap().len();
-        journal.append(vec![ended(2)]).unwrap();
+        journal.append(&[ended(2)]).unwrap();
         let both = std::fs::read(&path).unwrap();
         for cut in one..both.len() {
             std::fs::write(&path, &both[..cut]).unwrap();

@@ -2,13 +2,15 @@
 
 use crate::client::{Backoff, Master};
 use crate::convert;
+use crate::membership::Membership;
 use crate::messages::{Beat, Input, Report};
 use crate::probe::host::Sampler;
 use cloudai_core::agent::AgentEvent;
 use cloudai_core::ids::{Attempt, Session, Term, WorkerId};
 use cloudai_core::task::Step;
 use cloudai_core::time::Timestamp;
-use cloudai_proto::v1 as pb;
+use cloudai_proto::{PROTOCOL, v1 as pb};
+use prost::Message;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -20,6 +22,8 @@ const FIRST_WAIT: Duration = Duration::from_millis(200);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 /// Ends that go in one call at most.
 const REPORTS: usize = 256;
+/// Bytes of ends after which a call is full: one end may have 10,000 files.
+const REPORTED: usize = 1 << 20;
 /// For the answer to a heartbeat or report; the next one carries the same.
 const ANSWER: Duration = Duration::from_secs(10);
 
@@ -35,8 +39,19 @@ pub(crate) struct Link {
 
 /// Why a registration was refused for good.
 #[derive(Debug, thiserror::Error)]
-#[error("the master refused this worker: {0}")]
-pub struct Refused(String);
+#[error("the master refused this worker: {why}")]
+pub struct Refused {
+    why: String,
+    /// It showed no token that lets it in.
+    pub forbidden: bool,
+}
+
+impl From<&tonic::Status> for Refused {
+    fn from(status: &tonic::Status) -> Self {
+        let forbidden = matches!(status.code(), Code::Unauthenticated | Code::PermissionDenied);
+        Self { why: status.message().to_owned(), forbidden }
+    }
+}
 
 impl Link {
     /// Registers with what is held now; answers when the master does, or refuses for good.
@@ -47,8 +62,11 @@ impl Link {
             let sent_at = crate::clock::now();
             let info = pb::WorkerInfo { held: held.clone(), ..self.info.clone() };
             match self.master.clone().register_worker(info).await {
-                Ok(ack) => return Ok((convert::registered(ack.get_ref()), sent_at)),
-                Err(status) if is_refusal(status.code()) => return Err(Refused(status.message().to_owned())),
+                Ok(ack) => {
+                    check_protocol(ack.get_ref().protocol)?;
+                    return Ok((convert::registered(ack.get_ref()), sent_at));
+                }
+                Err(status) if is_refusal(status.code()) => return Err(Refused::from(&status)),
                 Err(status) => {
                     if !said {
                         warn!(%status, "master not reached, trying again");
@@ -64,13 +82,27 @@ impl Link {
     /// whenever the master asks for one. The master hears at once that the worker is leaving.
     pub(crate) async fn keep(
         self,
-        first: (Session, Duration),
+        mut member: Membership,
+        mut first: Option<(convert::Registered, Timestamp)>,
         leaving: CancellationToken,
         stop: CancellationToken,
     ) -> Result<(), Refused> {
-        let (mut session, mut interval) = first;
         let mut sampler = Sampler::new(&self.data_dir);
         loop {
+            let registered = match first.take() {
+                Some(registered) => registered,
+                None => {
+                    let held = self.ask_held().await;
+                    tokio::select! {
+                        biased;
+                        () = stop.cancelled() => return Ok(()),
+                        registered = self.register(held) => registered?,
+                    }
+                }
+            };
+            self.belongs(&mut member, &registered.0)?;
+            let (session, interval) = (registered.0.session, registered.0.timing.heartbeat);
+            self.registered(registered).await;
             let disowned = tokio::select! {
                 biased;
                 () = stop.cancelled() => return Ok(()),
@@ -81,19 +113,32 @@ impl Link {
                 info!(%session, "session ended, registering again");
                 self.input(AgentEvent::Disowned).await;
             }
-            let held = self.ask_held().await;
-            let registered = tokio::select! {
-                biased;
-                () = stop.cancelled() => return Ok(()),
-                registered = self.register(held) => registered?,
-            };
-            (session, interval) = (registered.0.session, registered.0.timing.heartbeat);
-            self.registered(registered).await;
         }
     }
 
+    /// The folder belongs to one cluster: what it holds is another's business nowhere else.
+    fn belongs(&self, member: &mut Membership, registered: &convert::Registered) -> Result<(), Refused> {
+        let told = Membership::of(registered);
+        if told.cluster != member.cluster {
+            let why = format!(
+                "{} holds the work of cluster {}, this master leads {}: give another --data-dir",
+                self.data_dir.display(),
+                member.cluster,
+                told.cluster
+            );
+            return Err(Refused { why, forbidden: false });
+        }
+        if told != *member {
+            if let Err(error) = told.save(&self.data_dir) {
+                warn!(%error, "the cluster's times are not kept for the next start");
+            }
+            *member = told;
+        }
+        Ok(())
+    }
+
     /// Tells the agent of a new session.
-    pub(crate) async fn registered(&self, (ack, sent_at): (convert::Registered, Timestamp)) {
+    async fn registered(&self, (ack, sent_at): (convert::Registered, Timestamp)) {
         info!(session = %ack.session, term = %ack.term, "registered");
         let convert::Registered { incarnation, term, session, timing, .. } = ack;
         self.input(AgentEvent::Registered { session, incarnation, term, timing, sent_at }).await;
@@ -151,11 +196,12 @@ impl Link {
             if beat.session != session {
                 continue;
             }
+            let draining = beat.draining;
             let message = self.heartbeat(sampler, beat);
             let mut master = self.master.clone();
             match tokio::time::timeout(ANSWER, master.send_heartbeat(message)).await {
                 Ok(Ok(ack)) if ack.get_ref().register_again => return,
-                Ok(Ok(_)) => self.input(AgentEvent::Renewed { session, sent_at }).await,
+                Ok(Ok(_)) => self.input(AgentEvent::Renewed { session, sent_at, draining }).await,
                 Ok(Err(status)) => debug!(%status, "heartbeat not taken"),
                 Err(_) => debug!("heartbeat not answered"),
             }
@@ -202,27 +248,46 @@ impl Link {
     pub(crate) async fn report(self, mut reports: mpsc::Receiver<Report>) {
         let mut waiting = Vec::with_capacity(REPORTS);
         while reports.recv_many(&mut waiting, REPORTS).await > 0 {
-            let batch = std::mem::take(&mut waiting);
-            let results = batch
-                .iter()
-                .map(|report| convert::task_result(&self.id, report.attempt, report.incarnation, &report.outcome));
-            let request = pb::TaskResults { results: results.collect() };
-            let mut master = self.master.clone();
-            match tokio::time::timeout(ANSWER, master.report_task_completions(request)).await {
-                Ok(Ok(acks)) => self.acknowledge(&batch, acks.into_inner().acks).await,
-                Ok(Err(status)) => debug!(%status, "report not taken"),
-                Err(_) => debug!("report not answered"),
+            let mut batch = Vec::new();
+            let mut size = 0;
+            for report in waiting.drain(..) {
+                let result = convert::task_result(&self.id, report.attempt, report.incarnation, &report.outcome);
+                size += result.encoded_len();
+                batch.push((report.attempt, result));
+                if size >= REPORTED {
+                    self.send_reports(std::mem::take(&mut batch)).await;
+                    size = 0;
+                }
             }
+            self.send_reports(batch).await;
         }
     }
 
-    async fn acknowledge(&self, batch: &[Report], acks: Vec<pb::ResultAck>) {
-        for (report, ack) in batch.iter().zip(acks) {
+    async fn send_reports(&self, batch: Vec<(Attempt, pb::TaskResult)>) {
+        let (attempts, results): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
+        if attempts.is_empty() {
+            return;
+        }
+        let mut master = self.master.clone();
+        let call = master.report_task_completions(pb::TaskResults { results });
+        match tokio::time::timeout(ANSWER, call).await {
+            Ok(Ok(acks)) => self.acknowledge(&attempts, acks.into_inner().acks).await,
+            Ok(Err(status)) => warn!(%status, reports = attempts.len(), "reports not taken, told again"),
+            Err(_) => warn!(reports = attempts.len(), "reports not answered, told again"),
+        }
+    }
+
+    async fn acknowledge(&self, attempts: &[Attempt], acks: Vec<pb::ResultAck>) {
+        for (attempt, ack) in attempts.iter().copied().zip(acks) {
+            if ack.again {
+                debug!(%attempt, why = ack.message, "report not taken, told again");
+                continue;
+            }
             if !ack.success {
-                info!(attempt = %report.attempt, why = ack.message, "report was not needed");
+                info!(%attempt, why = ack.message, "report was not needed");
             }
             let sent = cloudai_core::ids::CommandSeq(ack.sent_command);
-            self.input(AgentEvent::Acknowledged { attempt: report.attempt, sent }).await;
+            self.input(AgentEvent::Acknowledged { attempt, sent }).await;
         }
     }
 
@@ -248,6 +313,14 @@ impl Link {
             debug!(%status, "leave not taken");
         }
     }
+}
+
+fn check_protocol(told: u32) -> Result<(), Refused> {
+    if (1..=PROTOCOL).contains(&told) {
+        return Ok(());
+    }
+    let why = format!("it speaks protocol {told}, this worker 1 to {PROTOCOL}: bring both to one version of cloudai");
+    Err(Refused { why, forbidden: false })
 }
 
 /// What trying again does not mend.

@@ -6,8 +6,9 @@ use crate::outputs::{self, Limits};
 use crate::upload::{self, Whose};
 use cloudai_core::effect::StartOrder;
 use cloudai_core::ids::Attempt;
-use cloudai_core::task::{Cause, Outcome};
+use cloudai_core::task::{Cause, LogEnd, Outcome};
 use cloudai_proto::v1 as pb;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
@@ -39,7 +40,11 @@ impl Runner {
     }
 
     fn attempt_dir(&self, attempt: Attempt) -> PathBuf {
-        self.data_dir.join("attempts").join(format!("{}-a{}", attempt.task, attempt.number))
+        self.attempts_dir().join(folder_name(attempt))
+    }
+
+    fn attempts_dir(&self) -> PathBuf {
+        self.data_dir.join("attempts")
     }
 
     /// Runs the attempt to its end; then its log and files are with the master.
@@ -56,8 +61,7 @@ impl Runner {
             return Outcome::of(Cause::EngineError, format!("the folder for /out can not be made: {error}"));
         }
         let mut master = self.master.clone();
-        let kept = if run.resume { upload::kept_records(&mut master, whose).await } else { None };
-        let kept = kept.unwrap_or(pb::LogAck { records: 0, bytes: 0 });
+        let (skip, skip_records) = watch::channel((!run.resume).then_some(0));
         let (logs, records) = mpsc::channel::<LogRecord>(LOG_QUEUE);
         let job = Job {
             attempt,
@@ -66,12 +70,19 @@ impl Runner {
             allocation: run.order.allocation.clone(),
             out_dir: out_dir.clone(),
             resume: run.resume,
-            skip_records: kept.records,
+            skip_records,
         };
-        let pump = upload::pump_logs(master.clone(), whose, kept, records);
+        let pump = async {
+            let kept = if run.resume { upload::kept_records(&mut self.master.clone(), whose).await } else { None };
+            let kept = kept.unwrap_or(pb::LogAck { records: 0, bytes: 0 });
+            // Until then the log waits; the container is looked after all the same.
+            skip.send_replace(Some(kept.records));
+            upload::pump_logs(self.master.clone(), whose, kept, records).await
+        };
         let running = self.executor.run(&job, JobIo { steps, logs, stop });
         let (mut outcome, log) = tokio::join!(running, pump);
-        outcome.log = log;
+        let read_whole = outcome.run.is_none() || outcome.log.complete;
+        outcome.log = LogEnd { complete: log.complete && read_whole, ..log };
         if outcome.run.is_some() {
             self.keep_outputs(&mut master, whose, &job, &mut outcome).await;
         }
@@ -97,6 +108,22 @@ impl Runner {
         }
     }
 
+    /// Removes the folders of all other attempts: a crash may have come between the removal of a
+    /// container and that of its folder.
+    pub(crate) async fn remove_other_folders(&self, attempts: &BTreeSet<Attempt>) -> std::io::Result<()> {
+        let kept: BTreeSet<_> = attempts.iter().map(|attempt| folder_name(*attempt)).collect();
+        let mut folders = match tokio::fs::read_dir(self.attempts_dir()).await {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            folders => folders?,
+        };
+        while let Some(folder) = folders.next_entry().await? {
+            if !folder.file_name().to_str().is_some_and(|name| kept.contains(name)) {
+                tokio::fs::remove_dir_all(folder.path()).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// Removes what is left of an attempt here.
     pub(crate) async fn discard(&self, attempt: Attempt) -> Result<(), String> {
         self.executor.remove(attempt).await.map_err(|error| error.to_string())?;
@@ -105,6 +132,10 @@ impl Runner {
             _ => Ok(()),
         }
     }
+}
+
+fn folder_name(attempt: Attempt) -> String {
+    format!("{}-a{}", attempt.task, attempt.number)
 }
 
 fn join_sentences(first: &str, second: &str) -> String {

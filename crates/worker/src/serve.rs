@@ -7,6 +7,7 @@ use crate::executor::fake::FakeExecutor;
 use crate::executor::{EngineError, Executor, Identity};
 use crate::journal::Journal;
 use crate::link::{Link, Refused};
+use crate::membership::Membership;
 use crate::messages::Input;
 use crate::run::Runner;
 use crate::shell::{Channels, Shell};
@@ -14,12 +15,12 @@ use crate::{clock, convert};
 use cloudai_core::agent::Agent;
 use cloudai_core::ids::{Incarnation, WorkerId};
 use cloudai_core::resources::Capacity;
-use cloudai_core::timing::Timing;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
+use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -128,63 +129,76 @@ impl Worker {
         info.engine = engine;
         info.os = std::env::consts::OS.into();
         info.arch = std::env::consts::ARCH.into();
+        info.capabilities = cloudai_proto::CAPABILITIES.iter().map(ToString::to_string).collect();
         let inputs = mpsc::channel(INPUTS);
         let data_dir = config.data_dir.clone();
         let link = Link { id: config.id.clone(), master, inputs: inputs.0.clone(), info, data_dir };
         Ok(Self { config, _lock: lock, link, inputs })
     }
 
-    /// Registers and runs until told to stop; then stops its attempts, reports them and leaves.
+    /// Runs until told to stop; then stops its attempts, reports them and leaves. What an earlier
+    /// life left is looked after from the start on, also while no master answers.
     /// # Errors
-    /// [`StartError::Refused`], or a journal that can not be written.
+    /// [`StartError::Refused`], or a folder that can not be written.
     pub async fn run(self, stop: CancellationToken) -> Result<(), StartError> {
         let Self { config, link, inputs, .. } = self;
         let in_folder = |source| StartError::DataDir { path: config.data_dir.clone(), source };
         let (journal, entries) = Journal::open(&config.data_dir).map_err(in_folder)?;
-        let (agent, resume) = Agent::restore(Timing::default(), config.capacity.clone(), entries, clock::now());
-        let held = agent.held().iter().map(|held| convert::task_info(held, None, String::new())).collect();
-        let registered = tokio::select! {
-            biased;
-            () = stop.cancelled() => return Ok(()),
-            registered = link.register(held) => registered?,
+        let mut first = None;
+        let member = match Membership::load(&config.data_dir).map_err(in_folder)? {
+            Some(member) => member,
+            None => {
+                let registered = tokio::select! {
+                    biased;
+                    () = stop.cancelled() => return Ok(()),
+                    registered = link.register(Vec::new()) => registered?,
+                };
+                let member = Membership::of(&registered.0);
+                member.save(&config.data_dir).map_err(in_folder)?;
+                first = Some(registered);
+                member
+            }
         };
-        let ack = &registered.0;
-        let identity =
-            Identity { cluster: Arc::clone(&ack.cluster), incarnation: ack.incarnation, worker: config.id.clone() };
-        let (session, interval) = (ack.session, ack.timing.heartbeat);
-        let executor = config.engine.open(identity.clone())?;
-        let master = link.master.clone();
-        let runner = Runner { executor, identity, master, data_dir: config.data_dir.clone() };
+        let (agent, resume) = Agent::restore(member.timing(), config.capacity.clone(), entries, clock::now());
+        let runner = runner(&config, &member, &link)?;
         remove_leftovers(&runner, &agent).await;
 
         let (reports, reports_in) = mpsc::channel(OUTPUTS);
         let (steps, steps_in) = mpsc::channel(OUTPUTS);
         let mut shell = Shell::new(agent, journal, runner, Channels { inputs, reports, steps });
-        shell.begin(resume).await.map_err(in_folder)?;
+        shell.begin(resume).await;
         let reporter = tokio::spawn(link.clone().report(reports_in));
         let teller = tokio::spawn(link.clone().tell(steps_in));
         let link_stop = CancellationToken::new();
-        link.registered(registered).await;
-        let keeper = tokio::spawn(link.clone().keep((session, interval), shell.leaving(), link_stop.clone()));
+        let first_session = first.as_ref().map(|(ack, _)| ack.session);
+        let keeper = tokio::spawn(link.clone().keep(member, first, shell.leaving(), link_stop.clone()));
 
-        let ended = run_shell(shell, keeper, &stop).await;
+        let (last_session, ended) = run_shell(shell, keeper, &stop).await;
         link_stop.cancel();
         // Who still holds something has not left: its lease tells when others may run that.
-        if matches!(ended.1, Ended::Shell(Ok(true))) {
-            link.leave(ended.0.unwrap_or(session)).await;
+        if let (Some(session), Ended::Shell(Ok(true))) = (last_session.or(first_session), &ended) {
+            link.leave(session).await;
         }
         reporter.abort();
         teller.abort();
         info!("worker stopped");
-        match ended.1 {
-            Ended::Shell(result) => result.map(drop).map_err(in_folder),
+        match ended {
+            Ended::Shell(Ok(_)) => Ok(()),
+            Ended::Shell(Err(broken)) => std::panic::resume_unwind(broken.into_panic()),
             Ended::Link(result) => result.map_err(StartError::from),
         }
     }
 }
 
+fn runner(config: &Config, member: &Membership, link: &Link) -> Result<Runner, StartError> {
+    let (cluster, worker) = (Arc::clone(&member.cluster), config.id.clone());
+    let identity = Identity { cluster, incarnation: member.incarnation, worker };
+    let executor = config.engine.open(identity.clone())?;
+    Ok(Runner { executor, identity, master: link.master.clone(), data_dir: config.data_dir.clone() })
+}
+
 enum Ended {
-    Shell(std::io::Result<bool>),
+    Shell(Result<bool, JoinError>),
     Link(Result<(), Refused>),
 }
 
@@ -196,17 +210,14 @@ async fn run_shell(
 ) -> (Option<cloudai_core::ids::Session>, Ended) {
     let session = shell.session();
     let mut running = tokio::spawn(shell.run(stop.clone(), PATIENCE));
-    let joined = |result: Result<std::io::Result<bool>, tokio::task::JoinError>| {
-        result.unwrap_or_else(|broken| Err(std::io::Error::other(broken)))
-    };
     tokio::select! {
         result = &mut running => {
             keeper.abort();
-            (session.borrow().to_owned(), Ended::Shell(joined(result)))
+            (session.borrow().to_owned(), Ended::Shell(result))
         }
         refused = &mut keeper => {
             stop.cancel();
-            let result = joined(running.await);
+            let result = running.await;
             let refused = refused.unwrap_or(Ok(()));
             let ended = if refused.is_err() { Ended::Link(refused) } else { Ended::Shell(result) };
             (session.borrow().to_owned(), ended)
@@ -227,7 +238,7 @@ fn lock_folder(dir: &std::path::Path) -> Result<std::fs::File, StartError> {
     }
 }
 
-/// Removes containers of this worker that its journal does not know.
+/// Removes containers and folders of this worker that its journal does not know.
 async fn remove_leftovers(runner: &Runner, agent: &Agent) {
     let known: BTreeSet<_> = agent.held().into_iter().map(|held| held.attempt).collect();
     let existing = match runner.executor.existing().await {
@@ -239,5 +250,8 @@ async fn remove_leftovers(runner: &Runner, agent: &Agent) {
             Ok(()) => info!(%attempt, "container of an earlier life removed"),
             Err(error) => warn!(%attempt, error, "container of an earlier life not removed"),
         }
+    }
+    if let Err(error) = runner.remove_other_folders(&known).await {
+        warn!(%error, "folders of an earlier life not removed");
     }
 }

@@ -1,5 +1,6 @@
 //! Drives the core's agent: takes what happened, lets it decide, writes the decision down, does it.
 
+use crate::client::Backoff;
 use crate::clock;
 use crate::convert;
 use crate::executor::{Progress, Stop};
@@ -25,11 +26,18 @@ const BATCH: usize = 1024;
 /// The shell looks at the clock at least so often.
 const LOOK: Duration = Duration::from_secs(1);
 
+/// Between two tries to remove what is left of an attempt, first and at most.
+const DISCARD_AGAIN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+/// What removing may take when the worker stops.
+const LAST_DISCARDS: Duration = Duration::from_secs(10);
+
 /// The agent with everything that carries out what it decides.
 #[derive(Debug)]
 pub(crate) struct Shell {
     agent: Agent,
     journal: Arc<Mutex<Journal>>,
+    /// What waits for the journal; empty while it can be written.
+    owed: Vec<AgentEffect>,
     runner: Runner,
     inputs: mpsc::Receiver<Input>,
     inputs_out: mpsc::Sender<Input>,
@@ -67,6 +75,7 @@ impl Shell {
         Self {
             agent,
             journal: Arc::new(Mutex::new(journal)),
+            owed: Vec::new(),
             runner,
             inputs,
             inputs_out,
@@ -92,18 +101,18 @@ impl Shell {
     }
 
     /// Carries out what a restored agent wants first.
-    pub(crate) async fn begin(&mut self, effects: Vec<AgentEffect>) -> std::io::Result<()> {
-        self.carry_out(effects).await
+    pub(crate) async fn begin(&mut self, effects: Vec<AgentEffect>) {
+        self.carry_out(effects).await;
     }
 
     /// Runs until told to stop; then stops its attempts, and ends when all their ends are
     /// acknowledged or `patience` is over. Answers whether nothing is held any more.
-    pub(crate) async fn run(mut self, stop: CancellationToken, patience: Duration) -> std::io::Result<bool> {
+    pub(crate) async fn run(mut self, stop: CancellationToken, patience: Duration) -> bool {
         let mut deadline = None;
         loop {
-            let effects = self.next_batch(&stop, deadline.is_some()).await;
-            self.carry_out(effects).await?;
-            if stop.is_cancelled() && deadline.is_none() {
+            let effects = self.next_batch(&stop).await;
+            self.carry_out(effects).await;
+            if self.leaving.is_cancelled() && deadline.is_none() {
                 info!(attempts = self.running.len(), "stopping");
                 deadline = Some(clock::now() + patience);
             }
@@ -117,18 +126,21 @@ impl Shell {
                 "stopped before everything was acknowledged, the journal keeps it"
             );
         }
-        while self.discards.join_next().await.is_some() {}
-        Ok(self.agent.is_idle())
+        let discarded = async { while self.discards.join_next().await.is_some() {} };
+        if tokio::time::timeout(LAST_DISCARDS, discarded).await.is_err() {
+            warn!("stopped before everything was removed, the next start does it");
+        }
+        self.agent.is_idle()
     }
 
     /// Waits for something to happen and takes all that has happened.
-    async fn next_batch(&mut self, stop: &CancellationToken, stopping: bool) -> Vec<AgentEffect> {
+    async fn next_batch(&mut self, stop: &CancellationToken) -> Vec<AgentEffect> {
         let now = clock::now();
         let wait = self.agent.next_deadline(now).map_or(LOOK, |at| at.since(now).min(LOOK));
         let mut effects = Vec::new();
         tokio::select! {
             biased;
-            () = stop.cancelled(), if !stopping => {
+            () = stop.cancelled(), if !self.leaving.is_cancelled() => {
                 effects.extend(self.agent.apply(clock::now(), AgentEvent::Shutdown));
                 self.leaving.cancel();
             }
@@ -211,23 +223,44 @@ impl Shell {
         effects.extend(self.agent.apply(clock::now(), event));
     }
 
-    /// Journals everything of a batch first, then does it in order.
-    async fn carry_out(&mut self, effects: Vec<AgentEffect>) -> std::io::Result<()> {
+    /// Journals everything of a batch first, then does it in order. While the journal can not be
+    /// written nothing is begun and nothing reported; what runs is still stopped when it must be.
+    async fn carry_out(&mut self, effects: Vec<AgentEffect>) {
+        let troubled = !self.owed.is_empty();
+        self.owed.extend(effects);
+        match self.write_down().await {
+            Ok(()) => {
+                if troubled {
+                    info!("the journal can be written again");
+                }
+                for effect in std::mem::take(&mut self.owed) {
+                    self.do_one(effect);
+                }
+            }
+            Err(error) => {
+                if !troubled {
+                    error!(%error, "the journal can not be written: nothing is begun or reported until it can");
+                }
+                let stops = |effect: &mut AgentEffect| matches!(effect, AgentEffect::Halt { .. });
+                let stops: Vec<_> = self.owed.extract_if(.., stops).collect();
+                stops.into_iter().for_each(|stop| self.do_one(stop));
+            }
+        }
+    }
+
+    async fn write_down(&self) -> std::io::Result<()> {
         let entry = |effect: &AgentEffect| match effect {
             AgentEffect::Journal(entry) => Some(entry.clone()),
             _ => None,
         };
-        let entries: Vec<_> = effects.iter().filter_map(entry).collect();
-        if !entries.is_empty() {
-            // The sync takes a disk's time. Were this future dropped meanwhile, nothing was done yet.
-            let journal = Arc::clone(&self.journal);
-            let append = move || journal.lock().unwrap_or_else(PoisonError::into_inner).append(entries);
-            tokio::task::spawn_blocking(append).await.map_err(std::io::Error::other)??;
+        let entries: Vec<_> = self.owed.iter().filter_map(entry).collect();
+        if entries.is_empty() {
+            return Ok(());
         }
-        for effect in effects {
-            self.do_one(effect);
-        }
-        Ok(())
+        // The sync takes a disk's time. Were this future dropped meanwhile, nothing was done yet.
+        let journal = Arc::clone(&self.journal);
+        let append = move || journal.lock().unwrap_or_else(PoisonError::into_inner).append(&entries);
+        tokio::task::spawn_blocking(append).await.map_err(std::io::Error::other)?
     }
 
     fn do_one(&mut self, effect: AgentEffect) {
@@ -269,12 +302,15 @@ impl Shell {
         self.attempts_of.insert(task.id(), attempt);
     }
 
-    /// Removes what is left of an attempt; what fails is removed by the next start's clean-up.
+    /// Removes what is left of an attempt, however long the engine stays away: until then its
+    /// container may run on resources that count as free.
     fn discard(&mut self, attempt: Attempt) {
         let runner = self.runner.clone();
         self.discards.spawn(async move {
-            if let Err(error) = runner.discard(attempt).await {
-                warn!(%attempt, error, "attempt not removed");
+            let mut wait = Backoff::new(DISCARD_AGAIN.0, DISCARD_AGAIN.1);
+            while let Err(error) = runner.discard(attempt).await {
+                warn!(%attempt, error, "attempt not removed, trying again");
+                tokio::time::sleep(wait.wait()).await;
             }
         });
     }

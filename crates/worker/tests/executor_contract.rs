@@ -164,7 +164,7 @@ async fn a_running_one_is_taken_over_without_repeating_records(bench: impl Bench
     live.until_running().await;
     live.until_records(2).await;
     live.abandon().await;
-    (job.resume, job.skip_records) = (true, 2);
+    (job.resume, job.skip_records) = (true, tokio::sync::watch::Sender::new(Some(2)).subscribe());
     let mut live = Live::start(bench.executor(), &job);
     live.until_records(1).await;
     live.wish(Duration::from_secs(100));

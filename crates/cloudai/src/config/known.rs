@@ -64,7 +64,7 @@ settings! {
     /// What keeps the state.
     STORE = "master.store", "--store", ["CLOUDAI_STORE"], text!("auto"), "sqlite, memory or auto (sqlite)";
     /// How tasks are placed.
-    STRATEGY = "master.strategy", "--strategy", ["CLOUDAI_STRATEGY", "SCHEDULER_STRATEGY"], text!("round_robin"), "round_robin or greedy";
+    STRATEGY = "master.strategy", "--strategy", ["CLOUDAI_STRATEGY", "SCHEDULER_STRATEGY"], text!("greedy"), "greedy or round_robin";
     /// Between two heartbeats.
     HEARTBEAT = "master.heartbeat_s", "-", ["CLOUDAI_HEARTBEAT_S", "HEARTBEAT_INTERVAL"], text!("5"), "seconds above 0, as 5 or 500ms";
     /// Silence until a worker gets no new work.

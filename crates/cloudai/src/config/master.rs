@@ -7,6 +7,7 @@ use super::parse::{duration, listen, truth};
 use super::{Resolver, Setting};
 use crate::exit::Failure;
 use cloudai_core::spec::DEFAULT_KILL_AFTER;
+use cloudai_core::strategy::ALL as STRATEGIES;
 use cloudai_core::timing::Timing;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -26,7 +27,7 @@ pub(crate) struct MasterFlags {
     /// What keeps the state: sqlite, memory (gone at the end) or auto (sqlite) [env: CLOUDAI_STORE]
     #[arg(long, value_name = "KIND")]
     pub(crate) store: Option<String>,
-    /// How tasks are placed: round_robin or greedy [env: CLOUDAI_STRATEGY, SCHEDULER_STRATEGY]
+    /// How tasks are placed: greedy or round_robin [env: CLOUDAI_STRATEGY, SCHEDULER_STRATEGY] [default: greedy]
     #[arg(long, value_name = "NAME")]
     pub(crate) strategy: Option<String>,
     /// Do not read commands from this terminal
@@ -66,13 +67,13 @@ pub(crate) struct MasterSettings {
     pub(crate) http: SocketAddr,
     /// What keeps the state.
     pub(crate) store: Store,
-    /// `round_robin` or `greedy`.
+    /// One of `core::strategy::ALL`.
     pub(crate) strategy: String,
     /// The times by which workers are judged; checked.
     pub(crate) timing: Timing,
     /// Commands are read from the terminal.
     pub(crate) shell: bool,
-    /// Both flags were given: addresses may be reachable by others.
+    /// Both flags were given: addresses may be reachable by others. One alone changes nothing.
     pub(crate) insecure: bool,
     /// One line of JSON with the addresses goes to stdout.
     pub(crate) print_addresses: bool,
@@ -89,11 +90,6 @@ impl MasterSettings {
     pub(crate) fn resolve(resolver: &Resolver<'_>, flags: &MasterFlags) -> Result<Self, Failure> {
         refuse_what_is_to_come(resolver)?;
         let insecure = flags.insecure && flags.i_know_this_is_insecure;
-        if flags.insecure != flags.i_know_this_is_insecure {
-            return Err(Failure::usage("one of --insecure and --i-know-this-is-insecure is not enough")
-                .why("without encryption and users everyone who reaches the master can run containers")
-                .next("give both, or neither and stay on 127.0.0.1"));
-        }
         let anywhere = if insecure { Ipv4Addr::UNSPECIFIED } else { Ipv4Addr::LOCALHOST };
         let address = |setting: &'static Setting, flag: &Option<String>| {
             let address = resolver.required(setting, flag.as_deref(), |text| listen(text, anywhere))?;
@@ -148,12 +144,13 @@ fn store(text: &str) -> Result<Store, String> {
 }
 
 /// Strategies that the reference has and this version has not.
-const LATER: [&str; 5] = ["balanced", "ai_multi_objective", "ai_aggressive", "ai_predictive", "ai_load_balanced"];
+const LATER: [&str; 7] =
+    ["ai", "balanced", "ai_multi_objective", "ai_aggressive", "ai_predictive", "ai_load_balanced", "external"];
 
 pub(super) fn strategy(text: &str) -> Result<String, String> {
     let name = text.to_ascii_lowercase().replace('-', "_");
     match name.as_str() {
-        "round_robin" | "greedy" => Ok(name),
+        known if STRATEGIES.iter().any(|(strategy, _)| *strategy == known) => Ok(name),
         "roundrobin" => Ok("round_robin".into()),
         later if LATER.contains(&later) => Err(format!("the strategy {later} is still to come")),
         _ => Err("there is no such strategy".into()),

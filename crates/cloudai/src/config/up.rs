@@ -24,7 +24,7 @@ pub(crate) struct UpFlags {
     /// Where workers reach the master; port 0 takes a free one [env: CLOUDAI_GRPC, GRPC_PORT]
     #[arg(long, value_name = "ADDR")]
     pub(crate) grpc: Option<String>,
-    /// How tasks are placed: round_robin or greedy [env: CLOUDAI_STRATEGY, SCHEDULER_STRATEGY]
+    /// How tasks are placed: greedy or round_robin [env: CLOUDAI_STRATEGY, SCHEDULER_STRATEGY] [default: greedy]
     #[arg(long, value_name = "NAME")]
     pub(crate) strategy: Option<String>,
     /// Print the chosen addresses as one line of JSON: {"grpc": "...", "http": "..."}

@@ -63,6 +63,12 @@ pub(super) fn announce(settings: &MasterSettings, master: &Master) -> anyhow::Re
     }
     if !settings.print_addresses {
         eprintln!("master ready   workers at {grpc}   users at http://{http}");
+        if master.is_first_start() && !settings.print_credentials {
+            eprintln!(
+                "join token:    {}   (made just now; again: cloudai worker token)",
+                master.handle().facts().join_token
+            );
+        }
         eprintln!("add a worker:  cloudai worker start --master {grpc} --join-token $(cloudai worker token)");
         eprintln!("run a task:    cloudai task submit IMAGE --follow -- COMMAND");
     }

@@ -64,7 +64,7 @@ async fn prepare_workers(settings: &UpSettings, master: &Master) -> anyhow::Resu
     Ok(workers)
 }
 
-/// The workers share the machine evenly; its devices go to the first.
+/// The workers share the machine evenly; its devices go to a worker only where it is the only one.
 fn share(whole: &Capacity, workers: u32) -> Capacity {
     let part = |amount: u64| amount / u64::from(workers.max(1));
     Capacity {

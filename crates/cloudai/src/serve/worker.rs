@@ -2,12 +2,12 @@
 
 use super::{logging, stop};
 use crate::config::{Executor, WorkerSettings};
-use crate::exit::Failure;
+use crate::exit::{Exit, Failure};
 use anyhow::Context;
 use cloudai_core::ids::WorkerId;
 use cloudai_worker::executor::docker::DockerOptions;
 use cloudai_worker::probe::host::{Declared, Host};
-use cloudai_worker::{Config, Engine, Worker};
+use cloudai_worker::{Config, Engine, StartError, Worker};
 use std::path::{Path, PathBuf};
 
 /// Runs a worker until the process is asked to stop.
@@ -17,8 +17,12 @@ pub(crate) async fn run_worker(settings: WorkerSettings) -> anyhow::Result<()> {
     logging::start(&settings.log)?;
     let stop = stop::on_signal()?;
     let worker = Worker::prepare(config(settings)?).await?;
-    worker.run(stop).await?;
-    Ok(())
+    worker.run(stop).await.map_err(|error| match &error {
+        StartError::Refused(refused) if refused.forbidden => {
+            anyhow::Error::new(Failure::new(Exit::NotAllowed, "forbidden", error.to_string()))
+        }
+        _ => anyhow::Error::new(error),
+    })
 }
 
 fn config(settings: WorkerSettings) -> anyhow::Result<Config> {

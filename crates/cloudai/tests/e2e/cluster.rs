@@ -168,6 +168,11 @@ impl Cluster {
         self.add(plan).await;
     }
 
+    /// Starts a worker again, and waits for nothing.
+    pub(crate) fn begin_worker(&mut self, id: &str) {
+        self.spawn(id);
+    }
+
     fn spawn(&mut self, id: &str) {
         let plan = &self.plans[id];
         let (grpc, token, cpus) = (self.grpc.as_str(), self.token.as_str(), plan.cpus.to_string());

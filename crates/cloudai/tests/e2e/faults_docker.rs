@@ -19,9 +19,11 @@ mod docker {
         let task =
             |policy: &str| json!({"image": nowhere, "pull_policy": policy, "cpu_cores": 0.1, "memory_gb": 0.0625});
         let ids = cluster.rest.submit_all(vec![task("missing"), task("never")]).await;
-        for (id, said) in ids.iter().zip([nowhere, "pull_policy is never"]) {
+        for id in &ids {
             let waits = cluster.rest.task_until(id, "in backoff", |task| task["phase"] == "backoff").await;
             assert_eq!(end(&waits), ("queued", "image_pull"), "{waits:#}");
+        }
+        for (id, said) in ids.iter().zip([nowhere, "pull_policy is never"]) {
             let ended = cluster.rest.ended(id).await;
             assert_eq!((end(&ended), ended["attempt"].as_u64()), (("failed", "image_pull"), Some(4)), "{ended:#}");
             assert!(message(&ended).contains(said) && ended["exit_code"].is_null(), "{ended:#}");

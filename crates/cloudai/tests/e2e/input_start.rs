@@ -49,7 +49,7 @@ async fn a_worker_with_a_wrong_token_is_refused_and_told_where_the_right_one_is(
         let words = ["worker", "start", "--master", cluster.grpc(), "--join-token", token, "--id", "w1"];
         let words: Vec<_> = words.into_iter().chain(["--executor", "fake", "--data-dir", "other"]).collect();
         let ran = cluster.run(&words).await;
-        assert_eq!(ran.code, 1, "{}", ran.err);
+        assert_eq!(ran.code, 6, "{}", ran.err);
         assert!(ran.err.contains("refused") && ran.err.contains("cloudai worker token"), "{}", ran.err);
         assert!(!ran.err.contains(cluster.token()), "the right token is told to a stranger");
     }

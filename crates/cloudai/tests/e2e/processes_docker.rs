@@ -101,6 +101,24 @@ mod docker {
     }
 
     #[tokio::test]
+    async fn a_worker_that_comes_back_to_no_master_keeps_its_lease_and_stops_in_time() {
+        let mut cluster = Plan::short_lease().worker(docker_worker("w1")).start().await;
+        let id = cluster.rest.submit(sh("trap 'exit 0' TERM; echo up; while true; do sleep 0.02; done")).await;
+        cluster.rest.lines(&id, 1).await;
+        let container = container_of(&id);
+        cluster.kill_worker("w1");
+        cluster.kill_master();
+        cluster.begin_worker("w1");
+        let running = || docker(&["inspect", "-f", "{{.State.Running}}", &container]) == "true";
+        until("its lease stops it", async || (!running()).then_some(())).await;
+        cluster.restart_master().await;
+        let task = cluster.rest.task_until(&id, "taken back", |task| task["attempt"] == 2).await;
+        assert_eq!((accepted(&task), &task["attempts"][0]["reason"]), (0, &json!("worker_lost")), "{task:#}");
+        assert_eq!(cluster.run(&["cancel", &id]).await.code, 0);
+        cluster.rest.ended(&id).await;
+    }
+
+    #[tokio::test]
     async fn a_worker_that_leaves_stops_its_containers_and_others_do_its_tasks() {
         let mut cluster = Cluster::of(docker_worker("w1")).await;
         let id =

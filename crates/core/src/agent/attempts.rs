@@ -1,6 +1,6 @@
 //! Attempts on a worker: started once, ended once, reported until acknowledged.
 
-use super::{Agent, AgentEffect, DRAIN_TELL, JournalEntry, Slot, SlotState, Stopping, Tombstone};
+use super::{Agent, AgentEffect, DRAIN_TELL, JournalEntry, Origin, Slot, SlotState, Stopping, Tombstone};
 use crate::effect::{StartOrder, StopOrder};
 use crate::event::HeldStage;
 use crate::ids::{Attempt, CommandSeq};
@@ -82,7 +82,7 @@ impl Agent {
                     incarnation: slot.incarnation,
                     resume: false,
                 });
-                slot.state = SlotState::Launched { order, step: Step::Assigned, stop: false, resumed: false };
+                slot.state = SlotState::Launched { order, step: Step::Assigned, stop: false, origin: Origin::Here };
             }
         }
     }
@@ -109,7 +109,11 @@ impl Agent {
     pub(super) fn halt(&mut self, out: &mut Vec<AgentEffect>, attempt: Attempt, grace: Duration, cause: Cause) {
         let Some(slot) = self.attempts.get_mut(&attempt) else { return };
         match &mut slot.state {
-            SlotState::Launched { stop, .. } => {
+            SlotState::Launched { order, stop, .. } => {
+                if !*stop {
+                    let entry = JournalEntry::Stopping(Arc::clone(order), slot.incarnation, cause);
+                    out.push(AgentEffect::Journal(entry));
+                }
                 *stop = true;
                 out.push(AgentEffect::Halt { attempt, grace, cause });
             }
@@ -196,14 +200,13 @@ impl Agent {
     /// master knows that, or soon.
     pub(super) fn shutdown(&mut self, out: &mut Vec<AgentEffect>, now: Timestamp) {
         self.stopping.get_or_insert(Stopping { since: now, halted: false });
-        self.halt_all_in_time(out, now);
+        self.halt_all_in_time(out, now, false);
     }
 
     /// What ends by it is nobody's failure.
-    pub(super) fn halt_all_in_time(&mut self, out: &mut Vec<AgentEffect>, now: Timestamp) {
-        let (renewed, link) = (self.renewed, self.link);
+    pub(super) fn halt_all_in_time(&mut self, out: &mut Vec<AgentEffect>, now: Timestamp, told: bool) {
+        let told = told || self.link.is_none();
         let Some(stopping) = self.stopping.as_mut().filter(|stopping| !stopping.halted) else { return };
-        let told = link.is_none() || renewed.is_some_and(|renewed| renewed > stopping.since);
         if !told && now < stopping.since + DRAIN_TELL {
             return;
         }
@@ -216,7 +219,7 @@ impl Agent {
 
     pub(super) fn tick(&mut self, out: &mut Vec<AgentEffect>, now: Timestamp) {
         self.enforce_lease(out, now);
-        self.halt_all_in_time(out, now);
+        self.halt_all_in_time(out, now, false);
         let again = |slot: &Slot| matches!(&slot.state, SlotState::Ended { reported, .. } if *reported + super::REPORT_AGAIN <= now);
         let due: Vec<_> = self.attempts.iter().filter(|(_, slot)| again(slot)).map(|(attempt, _)| *attempt).collect();
         for attempt in due {
@@ -226,24 +229,30 @@ impl Agent {
 }
 
 impl Slot {
-    /// A container that was taken over may have been stopped by an earlier life of this worker, or
-    /// have gone down with its host: an end by SIGTERM or SIGKILL, or the engine's own 255 for what
-    /// it found dead, is then the platform's doing, not the program's.
+    /// An end that an executor takes for the program's own may be none.
+    ///
+    /// What an earlier life of this worker had begun to stop did not end by itself. And a container
+    /// that was found dead may have gone down with its host: an end by SIGTERM or SIGKILL, or the
+    /// engine's own 255 for what it found dead, is then the platform's doing, not the program's.
     fn blame(&self, outcome: Arc<Outcome>) -> Arc<Outcome> {
-        match &self.state {
-            SlotState::Launched { resumed: true, .. }
-                if outcome.cause == Cause::Exited
-                    && matches!(outcome.exit_code, Some(143 | 137 | 255))
-                    && !outcome.oom_killed =>
-            {
-                let message = "stopped while its worker was away".into();
-                Arc::new(Outcome { cause: Cause::Vanished, message, ..Outcome::clone(&outcome) })
-            }
-            SlotState::Launched { .. } | SlotState::Waiting(_) | SlotState::Ended { .. } => outcome,
+        let SlotState::Launched { step, origin: Origin::TakenOver { stopped }, .. } = &self.state else {
+            return outcome;
+        };
+        let found_dead = *step != Step::Running;
+        let by_signal = matches!(outcome.exit_code, Some(143 | 137 | 255)) && !outcome.oom_killed;
+        let cause = match stopped {
+            Some(cause) => *cause,
+            None if found_dead && by_signal => Cause::Vanished,
+            None => Cause::Exited,
+        };
+        if outcome.cause != Cause::Exited || cause == Cause::Exited {
+            return outcome;
         }
+        let message = "stopped while its worker was away".into();
+        Arc::new(Outcome { cause, message, ..Outcome::clone(&outcome) })
     }
 
-    fn kill_after(&self) -> Duration {
+    pub(super) fn kill_after(&self) -> Duration {
         match &self.state {
             SlotState::Launched { order, .. } | SlotState::Waiting(order) => order.spec.limits.kill_after,
             SlotState::Ended { .. } => Duration::ZERO,

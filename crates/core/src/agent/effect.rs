@@ -50,6 +50,8 @@ pub enum AgentEffect {
 pub enum JournalEntry {
     /// An attempt is about to be begun.
     Started(Arc<StartOrder>, Incarnation),
+    /// It is about to be stopped, for this cause: however it ends now, that is no end of its own.
+    Stopping(Arc<StartOrder>, Incarnation, Cause),
     /// An attempt is over.
     Ended(Attempt, Arc<Outcome>, Incarnation),
     /// The master has acknowledged its end.

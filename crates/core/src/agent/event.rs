@@ -54,6 +54,8 @@ pub enum AgentEvent {
         session: Session,
         /// When it was sent.
         sent_at: Timestamp,
+        /// It told that the worker leaves.
+        draining: bool,
     },
     /// The worker is to leave in good order.
     Shutdown,

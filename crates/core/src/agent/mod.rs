@@ -21,7 +21,7 @@ use crate::effect::{Command, StartOrder};
 use crate::event::Held;
 use crate::ids::{Attempt, CommandSeq, Incarnation, Session, TaskId, Term};
 use crate::resources::Capacity;
-use crate::task::{Outcome, Step};
+use crate::task::{Cause, Outcome, Step};
 use crate::time::Timestamp;
 use crate::timing::Timing;
 use std::collections::BTreeMap;
@@ -97,9 +97,18 @@ enum SlotState {
     /// Accepted, and waits until an older attempt has left its room.
     Waiting(Arc<StartOrder>),
     /// With the executor.
-    Launched { order: Arc<StartOrder>, step: Step, stop: bool, resumed: bool },
+    Launched { order: Arc<StartOrder>, step: Step, stop: bool, origin: Origin },
     /// Over; reported until acknowledged.
     Ended { outcome: Arc<Outcome>, reported: Timestamp },
+}
+
+/// Who began an attempt.
+#[derive(Clone, Copy, Debug)]
+enum Origin {
+    /// This life of the worker.
+    Here,
+    /// An earlier life, which had perhaps begun to stop it.
+    TakenOver { stopped: Option<Cause> },
 }
 
 impl Agent {
@@ -132,7 +141,10 @@ impl Agent {
             AgentEvent::Step(attempt, step) => self.stepped(&mut out, attempt, step),
             AgentEvent::Ended(attempt, outcome) => self.ended(&mut out, now, attempt, outcome),
             AgentEvent::Acknowledged { attempt, sent } => self.acknowledged(&mut out, attempt, sent),
-            AgentEvent::Renewed { session, sent_at } => self.renewed(&mut out, now, session, sent_at),
+            AgentEvent::Renewed { session, sent_at, draining } => {
+                self.renewed(session, sent_at);
+                self.halt_all_in_time(&mut out, now, draining);
+            }
             AgentEvent::Shutdown => self.shutdown(&mut out, now),
             AgentEvent::Tick => self.tick(&mut out, now),
         }

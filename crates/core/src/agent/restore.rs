@@ -1,9 +1,10 @@
 //! A worker's process that begins again: the journal tells what it held.
 
-use super::{Agent, AgentEffect, JournalEntry, Slot, SlotState};
-use crate::ids::Attempt;
+use super::{Agent, AgentEffect, JournalEntry, Origin, Slot, SlotState};
+use crate::effect::StartOrder;
+use crate::ids::{Attempt, Incarnation};
 use crate::resources::Capacity;
-use crate::task::Step;
+use crate::task::{Cause, Step};
 use crate::time::Timestamp;
 use crate::timing::Timing;
 use std::collections::BTreeMap;
@@ -23,15 +24,27 @@ impl Agent {
         // A lease as long as the master's: it is unknown how old the last one is, and the master
         // tells at registration which attempts it has given up.
         agent.renewed = Some(now);
-        let launch = |slot: &Slot| match &slot.state {
-            SlotState::Launched { order, .. } => {
-                Some(AgentEffect::Launch { order: Arc::clone(order), incarnation: slot.incarnation, resume: true })
-            }
-            SlotState::Waiting(_) | SlotState::Ended { .. } => None,
-        };
-        let effects = agent.attempts.values().filter_map(launch).collect();
+        let effects = agent.attempts.iter().flat_map(|(attempt, slot)| slot.take_over(*attempt)).collect();
         (agent, effects)
     }
+}
+
+impl Slot {
+    /// What to do first about it; a stop that had begun goes on.
+    fn take_over(&self, attempt: Attempt) -> Vec<AgentEffect> {
+        let SlotState::Launched { order, origin, .. } = &self.state else { return Vec::new() };
+        let order = Arc::clone(order);
+        let mut effects = vec![AgentEffect::Launch { order, incarnation: self.incarnation, resume: true }];
+        if let Origin::TakenOver { stopped: Some(cause) } = *origin {
+            effects.push(AgentEffect::Halt { attempt, grace: self.kill_after(), cause });
+        }
+        effects
+    }
+}
+
+fn taken_over(order: Arc<StartOrder>, incarnation: Incarnation, stopped: Option<Cause>) -> Slot {
+    let (stop, origin) = (stopped.is_some(), Origin::TakenOver { stopped });
+    Slot { incarnation, state: SlotState::Launched { order, step: Step::Assigned, stop, origin } }
 }
 
 fn replay(journal: impl IntoIterator<Item = JournalEntry>) -> BTreeMap<Attempt, Slot> {
@@ -39,9 +52,10 @@ fn replay(journal: impl IntoIterator<Item = JournalEntry>) -> BTreeMap<Attempt, 
     for entry in journal {
         match entry {
             JournalEntry::Started(order, incarnation) => {
-                let attempt = order.attempt;
-                let state = SlotState::Launched { order, step: Step::Assigned, stop: false, resumed: true };
-                attempts.insert(attempt, Slot { incarnation, state });
+                attempts.insert(order.attempt, taken_over(order, incarnation, None));
+            }
+            JournalEntry::Stopping(order, incarnation, cause) => {
+                attempts.insert(order.attempt, taken_over(order, incarnation, Some(cause)));
             }
             JournalEntry::Ended(attempt, outcome, incarnation) => {
                 let state = SlotState::Ended { outcome, reported: Timestamp::ZERO };

@@ -50,7 +50,7 @@ impl Cluster {
         while !out.full()
             && let Some(task) = self.workers.get(id).and_then(|worker| worker.held.keys().next().copied())
         {
-            self.lose(out, task, "its worker was silent for too long");
+            self.lose(out, task, "its worker was silent for too long; look at it with: cloudai worker list");
         }
     }
 
@@ -86,10 +86,11 @@ impl Cluster {
         Some((worker.heard + self.timing.lost_after()).max(now))
     }
 
-    /// After a pause of the master itself every lease is one lease longer, and at least whole.
-    pub(super) fn paused(&mut self, length: Duration) -> Answer {
+    /// After a pause of the master itself every lease is longer by it, and at least whole; never
+    /// more than that, or a slow disk would keep a dead worker alive.
+    pub(super) fn paused(&mut self, now: Timestamp, length: Duration) -> Answer {
         for worker in self.workers.values_mut() {
-            worker.heard = worker.heard + length.max(self.timing.lease);
+            worker.heard = (worker.heard + length.max(self.timing.lease)).min(now);
         }
         Answer::Done
     }

@@ -165,7 +165,7 @@ impl Cluster {
             Event::Progress(attempt, step) => self.progress(&mut out, attempt, step)?,
             Event::Ended(report) => self.ended(&mut out, &report)?,
             Event::Sent(worker) => Answer::Sent(self.sent(&worker)),
-            Event::Paused(length) => self.paused(length),
+            Event::Paused(length) => self.paused(now, length),
             Event::Tick => self.tick(&mut out),
         };
         Ok(Applied { answer, effects: out.effects })

@@ -7,10 +7,11 @@ use crate::mailbox::AskError;
 use cloudai_core::effect::Dispatch;
 use cloudai_core::event::{Answer, Event, Held, HeldStage, Rejected};
 use cloudai_core::ids::{Session, Term, WorkerId};
+use cloudai_core::task::LogEnd;
 use cloudai_core::time::millis;
-use cloudai_proto::PROTOCOL;
 use cloudai_proto::v1 as pb;
 use cloudai_proto::v1::master_service_server::MasterService;
+use cloudai_proto::{CAPABILITIES, PROTOCOL};
 use futures::stream::{BoxStream, StreamExt};
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -49,20 +50,25 @@ impl WorkerApi {
 
     async fn report(&self, result: pb::TaskResult) -> Result<pb::ResultAck, Status> {
         let worker = convert::worker_id(&result.worker_id)?;
-        let report = convert::end_report(result)?;
+        let mut report = convert::end_report(result)?;
         if report.outcome.log.records > 0 {
             // The worker forgets its copy of the log once the end is acknowledged.
-            self.handle.logs().bulk().sync_log(report.attempt).await.map_err(logs::bulk_status)?;
+            let kept = self.handle.logs().bulk().sync_log(report.attempt).await.map_err(logs::bulk_status)?;
+            if kept.records < report.outcome.log.records {
+                // This machine lost power after it had taken them in.
+                Arc::make_mut(&mut report.outcome).log =
+                    LogEnd { records: kept.records, bytes: kept.bytes, complete: false };
+            }
         }
         match self.tell(Event::Ended(report)).await {
             Ok(Answer::Ended { sent }) => {
-                Ok(pb::ResultAck { success: true, message: String::new(), sent_command: sent.0 })
+                Ok(pb::ResultAck { success: true, sent_command: sent.0, ..Default::default() })
             }
             Ok(other) => Err(Status::internal(format!("unexpected answer {other:?}"))),
             // The master knows better; the worker may forget the attempt.
             Err(AskError::Rejected(rejected)) => {
                 let sent_command = self.sent_to(&worker).await;
-                Ok(pb::ResultAck { success: false, message: rejected.to_string(), sent_command })
+                Ok(pb::ResultAck { message: rejected.to_string(), sent_command, ..Default::default() })
             }
             Err(error) => Err(status(error)),
         }
@@ -128,8 +134,13 @@ impl MasterService for WorkerApi {
         &self,
         request: Request<pb::TaskResults>,
     ) -> Result<Response<pb::ResultAcks>, Status> {
-        let reports = request.into_inner().results.into_iter().map(|result| self.report(result));
-        let acks = futures::future::try_join_all(reports).await?;
+        // One that can not be taken in now holds no other back.
+        let one = async |result| {
+            let again =
+                |status: Status| pb::ResultAck { message: status.message().into(), again: true, ..Default::default() };
+            self.report(result).await.unwrap_or_else(again)
+        };
+        let acks = futures::future::join_all(request.into_inner().results.into_iter().map(one)).await;
         Ok(Response::new(pb::ResultAcks { acks }))
     }
 
@@ -201,7 +212,7 @@ impl WorkerApi {
             inactive_ms: millis(facts.timing.inactive),
             lease_ms: millis(facts.timing.lease),
             margin_ms: millis(facts.timing.margin),
-            capabilities: Vec::new(),
+            capabilities: CAPABILITIES.iter().map(ToString::to_string).collect(),
         }
     }
 }

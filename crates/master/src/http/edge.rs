@@ -7,6 +7,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use std::any::Any;
+use std::net::IpAddr;
 use std::time::Duration;
 use tracing::{Instrument, debug, error, info_span};
 use ulid::Ulid;
@@ -18,14 +19,24 @@ const LONGEST_ID: usize = 64;
 /// A body that is streamed takes as long as it takes.
 pub(super) const PATIENCE: Duration = Duration::from_secs(75);
 
-/// Gives the request an id, which its log lines and its answer carry, and ends what takes longer
-/// than `patience`.
-pub(super) async fn edge(patience: Duration, request: Request, next: Next) -> Response {
+/// What the edge holds requests to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// An answer must have begun in this time.
+    pub(super) patience: Duration,
+    /// The listener is for this machine alone: it has no other name than the machine's own.
+    pub(super) local: bool,
+}
+
+/// Gives the request an id, which its log lines and its answer carry, and ends what takes too long.
+pub(super) async fn edge(limits: Limits, request: Request, next: Next) -> Response {
+    let patience = limits.patience;
     let id = request_id(request.headers());
     let shown = id.to_str().unwrap_or_default().to_owned();
     let span = info_span!("request", request = shown, method = %request.method(), path = request.uri().path());
     let answer = async {
-        let response = match refuse_other_origins(&request) {
+        let allowed = refuse_other_names(limits.local, &request).and_then(|()| refuse_other_origins(&request));
+        let response = match allowed {
             Err(problem) => problem.into_response(),
             Ok(()) => match tokio::time::timeout(patience, next.run(request)).await {
                 Ok(response) => response,
@@ -54,6 +65,20 @@ fn request_id(headers: &HeaderMap) -> HeaderValue {
         let fresh = Ulid(rand::random()).to_string();
         HeaderValue::from_str(&fresh).unwrap_or_else(|_| HeaderValue::from_static("none"))
     })
+}
+
+/// A page of another site may have its own name point to this machine, and so pass for ours (DNS
+/// rebinding): a loopback listener answers only to names that nobody can give away.
+fn refuse_other_names(local: bool, request: &Request) -> Result<(), Problem> {
+    let Some(host) = request.headers().get(HOST).filter(|_| local) else { return Ok(()) };
+    let host = host.to_str().unwrap_or_default();
+    let authority: Option<axum::http::uri::Authority> = host.parse().ok();
+    let name = authority.as_ref().map(|authority| authority.host().trim_matches(['[', ']'])).unwrap_or_default();
+    if name == "localhost" || name.ends_with(".localhost") || name.parse::<IpAddr>().is_ok() {
+        return Ok(());
+    }
+    let why = format!("the master listens on this machine only and is not known as {host:?}");
+    Err(Problem::new(Code::Forbidden, why).next("call it by its address, as http://127.0.0.1:8080"))
 }
 
 /// A page of another site may be open in a browser on this machine: it changes nothing here.
@@ -103,7 +128,8 @@ mod tests {
             std::future::pending::<()>().await;
         }
         let router = Router::new().route("/fails", get(fails)).route("/never", get(never));
-        within(Duration::from_millis(100), router.route("/do", post(|| async {})))
+        let limits = Limits { patience: Duration::from_millis(100), local: true };
+        within(limits, router.route("/do", post(|| async {})))
     }
 
     async fn ask(request: axum::http::request::Builder) -> Response {
@@ -131,6 +157,26 @@ mod tests {
             let response = ask(Request::post("/do").header(REQUEST_ID, given)).await;
             assert_eq!(response.headers()[REQUEST_ID] == given, kept, "{given:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_loopback_listener_answers_to_no_name_that_somebody_could_point_here() {
+        let rows = [
+            ("127.0.0.1:8080", 200),
+            ("[::1]:8080", 200),
+            ("localhost:8080", 200),
+            ("cloudai.localhost", 200),
+            ("evil.example:8080", 403),
+            ("localhost.evil.example", 403),
+            ("a b", 403),
+        ];
+        for (host, status) in rows {
+            assert_eq!(ask(Request::post("/do").header(HOST, host)).await.status(), status, "{host}");
+        }
+        let open = Limits { patience: PATIENCE, local: false };
+        let open = within(open, Router::new().route("/do", get(|| async {})));
+        let request = Request::get("/do").header(HOST, "master.example").body(Body::empty()).unwrap();
+        assert_eq!(open.oneshot(request).await.unwrap().status(), 200);
     }
 
     #[tokio::test]

@@ -28,7 +28,6 @@ use axum::Router;
 use axum::extract::Request;
 use axum::middleware::{Next, from_fn};
 use axum::response::Response;
-use std::time::Duration;
 use table::{Route, delete, get, post};
 use tower_http::catch_panic::CatchPanicLayer;
 
@@ -59,9 +58,9 @@ fn routes() -> Vec<Route> {
     ]
 }
 
-/// The whole API over a master.
-pub fn router(handle: Handle) -> Router {
-    at_the_edge(for_strangers(handle).layer(from_fn(identify)))
+/// The whole API over a master; `local` when it listens for this machine alone.
+pub fn router(handle: Handle, local: bool) -> Router {
+    at_the_edge(local, for_strangers(handle).layer(from_fn(identify)))
 }
 
 /// All routes for callers of whom nothing is known: each but `/livez` refuses them.
@@ -70,12 +69,12 @@ fn for_strangers(handle: Handle) -> Router {
 }
 
 /// What every answer passes, unknown routes and panics included.
-fn at_the_edge(router: Router) -> Router {
-    within(edge::PATIENCE, router)
+fn at_the_edge(local: bool, router: Router) -> Router {
+    within(edge::Limits { patience: edge::PATIENCE, local }, router)
 }
 
-fn within(patience: Duration, router: Router) -> Router {
-    let edge = move |request: Request, next: Next| edge::edge(patience, request, next);
+fn within(limits: edge::Limits, router: Router) -> Router {
+    let edge = move |request: Request, next: Next| edge::edge(limits, request, next);
     router.layer(CatchPanicLayer::custom(edge::panicked)).layer(from_fn(edge))
 }
 

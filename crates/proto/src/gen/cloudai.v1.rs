@@ -308,6 +308,9 @@ pub struct ResultAck {
     /// The last command that was sent to the worker: once it has seen that one, it may forget.
     #[prost(uint64, tag = "3")]
     pub sent_command: u64,
+    /// It could not be taken in now: tell it again.
+    #[prost(bool, tag = "4")]
+    pub again: bool,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ResultAcks {

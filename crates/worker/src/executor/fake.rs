@@ -244,7 +244,7 @@ impl Program {
 
     /// All of its output is there from its start; the caller's share of it was counted before.
     async fn hand_over(&self, job: &Job, io: &JobIo) -> LogEnd {
-        let skip = usize::try_from(job.skip_records).unwrap_or(usize::MAX);
+        let skip = usize::try_from(job.skip().await).unwrap_or(usize::MAX);
         let mut complete = true;
         for (stderr, data) in self.lines.iter().skip(skip) {
             let record = LogRecord { time_ns: now_ns(), stderr: *stderr, data: data.clone() };

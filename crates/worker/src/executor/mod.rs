@@ -76,8 +76,19 @@ pub struct Job {
     /// Whether a container may exist already.
     pub resume: bool,
     /// Log records that were handed over in an earlier life of this worker and are skipped; they
-    /// are counted as [`JobIo::logs`] brought them.
-    pub skip_records: u64,
+    /// are counted as [`JobIo::logs`] brought them. None until the master has told: nothing is
+    /// handed over before.
+    pub skip_records: watch::Receiver<Option<u64>>,
+}
+
+impl Job {
+    /// How many log records are skipped, once that is known.
+    pub async fn skip(&self) -> u64 {
+        let mut skip = self.skip_records.clone();
+        // The sender goes away only with everybody who wants the log.
+        let known = skip.wait_for(Option::is_some).await.ok().and_then(|skip| *skip);
+        known.unwrap_or(u64::MAX)
+    }
 }
 
 /// What a running attempt tells and hears.
@@ -127,7 +138,7 @@ pub struct LogRecord {
 pub enum EngineError {
     /// Nothing answers where the engine should be.
     #[error(
-        "no container engine answers at {address}: {why}; start it with `systemctl start docker` or `dockerd`, or run `cloudai doctor`"
+        "no container engine answers at {address}: {why}; start it with `systemctl start docker` or `dockerd`, then look with `docker info`"
     )]
     Unreachable {
         /// Where it was looked for.

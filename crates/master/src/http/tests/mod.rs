@@ -143,7 +143,7 @@ impl Fake {
 
     /// An answer whose body has not been read.
     async fn open(&self, request: Request<Body>) -> Response {
-        router(self.handle.clone()).oneshot(request).await.unwrap()
+        router(self.handle.clone(), true).oneshot(request).await.unwrap()
     }
 }
 

@@ -36,7 +36,7 @@ fn the_document_lists_every_route_and_no_other() {
 #[tokio::test]
 async fn every_route_refuses_a_stranger_before_anything_else() {
     let fake = Fake::start().await;
-    let router = at_the_edge(for_strangers(fake.handle.clone()));
+    let router = at_the_edge(true, for_strangers(fake.handle.clone()));
     for route in routes() {
         let request = json(route.method.clone(), &format!("{}?unknown=1", filled(route.path)), "not json");
         let status = router.clone().oneshot(request).await.unwrap().status();

@@ -251,7 +251,7 @@ mod tests {
             allocation,
             out_dir: "/x".into(),
             resume: false,
-            skip_records: 0,
+            skip_records: tokio::sync::watch::Sender::new(Some(0)).subscribe(),
         }
     }
 

@@ -31,7 +31,7 @@ pub(super) fn not_started(job: &Job, fault: &Fault) -> Outcome {
 
 /// The engine failed; not the task's fault.
 pub(super) fn engine_failed(doing: &str, fault: &Fault) -> Outcome {
-    let next = "look at the engine's log on this worker, or run `cloudai doctor` there";
+    let next = "look at the engine on this worker: docker info, journalctl -u docker";
     without_run(Cause::EngineError, format!("the container engine could not {doing}: {}; {next}", fault.text()))
 }
 

@@ -53,11 +53,15 @@ impl Run<'_> {
                 self.create().await?
             }
         };
+        // One that was found dead is not told as running: its end has perhaps another's cause.
+        let runs = seen.stage != Stage::Ended;
         if seen.stage == Stage::Created {
             self.not_stopped(io)?;
             seen = self.start(seen).await?;
         }
-        tell(io, Step::Running).await;
+        if runs {
+            tell(io, Step::Running).await;
+        }
         Ok(self.attend(io, seen).await)
     }
 
@@ -181,16 +185,19 @@ impl Run<'_> {
     async fn attend(&self, io: &mut JobIo, seen: Seen) -> Outcome {
         let engine = self.engine;
         let (tell_end, ended_rx) = watch::channel(false);
-        let reader = Reader::new(&engine.docker, &seen.id, &io.logs)
-            .skipping(self.job.skip_records)
-            .until(ended_rx, engine.patience);
+        let logs = &io.logs;
+        let reader = async {
+            let skip = self.job.skip().await;
+            let reader = Reader::new(&engine.docker, &seen.id, logs).skipping(skip);
+            reader.until(ended_rx, engine.patience).run().await
+        };
         let stop = &mut io.stop;
         let end = async {
             let end = self.end(&seen, stop).await;
             tell_end.send_replace(true);
             end
         };
-        let (end, handed) = tokio::join!(Box::pin(end), Box::pin(reader.run()));
+        let (end, handed) = tokio::join!(Box::pin(end), Box::pin(reader));
         match end {
             Ok(Some(end)) => {
                 info!(exit_code = end.seen.exit_code, oom = end.seen.oom_killed, "container ended");
