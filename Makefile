@@ -16,12 +16,12 @@ export CARGO_TERM_COLOR ?= auto
 CARGO_FLAGS := --locked --profile $(PROFILE)
 # cargo-nextest where it is installed (time limits and groups of .config/nextest.toml), else cargo's own runner.
 NEXTEST := $(shell cargo nextest --version >/dev/null 2>&1 && echo yes)
-# The same set as in .config/nextest.toml.
+# What needs an engine, by binary or by name.
 DOCKER_TESTS := (binary(/docker|^tidy$$/) - binary(tidy)) + test(/docker/)
 # Rustdoc links a program per example: only when there are any.
 DOCTESTS = $(shell grep -rlE --include='*.rs' '^\s*//[/!] ```(rust|no_run|should_panic|compile_fail|$$)' crates/*/src)
 
-.PHONY: help doctor setup all check lint fmt fmt-check test doctest planted chaos proto images demo up down release clean
+.PHONY: help doctor setup all check lint fmt fmt-check test doctest e2e planted chaos proto images demo up down release clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | \
@@ -65,6 +65,9 @@ else
 	@echo 'tests run by cargo test (cargo-nextest is not installed)'
 	cargo test $(CARGO_FLAGS) --workspace --lib --bins --tests
 endif
+
+e2e: setup images ## the real binary as real processes, containers included
+	cargo test $(CARGO_FLAGS) -p cloudai --test e2e
 
 doctest:
 ifneq ($(DOCTESTS),)

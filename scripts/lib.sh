@@ -175,12 +175,12 @@ find_master() {
         answers "$HTTP" /livez && export CLOUDAI_ADDR="http://$HTTP"
 }
 
-# start_worker DIR ID CPUS MEMORY: does not wait for its registration, see wait_for_workers.
+# start_worker DIR ID [CPUS MEMORY]: does not wait for its registration, see wait_for_workers.
 start_worker() {
     local token
     token=$("$BIN" worker token) || die 'the master gave no join token' "see $1/master.log"
     spawn "$1" "$2" "$BIN" worker start --master "$GRPC" --join-token "$token" --id "$2" --executor docker \
-        --cpus "$3" --mem "$4" --disk 10g --data-dir "$ROOT/$1/$2"
+        ${3:+--cpus "$3" --mem "$4"} --disk 10g --data-dir "$ROOT/$1/$2"
 }
 
 # wait_for_workers DIR N: until N workers are registered.

@@ -24,9 +24,12 @@ address() {
     fi
 }
 
-# share: what each worker may use: the machine's CPUs and its memory less 1 GiB, in equal parts.
+# share: what each of several workers may use: the machine's CPUs and its memory less 1 GiB, in equal parts. One
+# alone finds out by itself.
 share() {
     local memory_mb
+    CPUS='' MEMORY=''
+    [ "$WORKERS" -gt 1 ] || return 0
     CPUS=$(($(nproc) / WORKERS))
     [ "$CPUS" -ge 1 ] || CPUS=1
     memory_mb=$((($(awk '/MemTotal/ { print $2 }' /proc/meminfo) / 1024 - 1024) / WORKERS))
@@ -57,7 +60,7 @@ for n in $(seq "$WORKERS"); do
         say "worker-$n runs already"
     else
         start_worker "$DIR" "worker-$n" "$CPUS" "$MEMORY"
-        say "worker-$n started: $CPUS CPU, $MEMORY"
+        say "worker-$n started${CPUS:+: $CPUS CPU, $MEMORY}"
     fi
 done
 wait_for_workers "$DIR" "$WORKERS"

@@ -1,10 +1,11 @@
 //! Everything the cluster causes: rows to store, commands to send.
 
 use crate::event::Answer;
-use crate::ids::{Attempt, CommandSeq, Session, WorkerId};
+use crate::ids::{Attempt, CommandSeq, JobId, Session, UserId, WorkerId};
 use crate::resources::Allocation;
 use crate::spec::TaskSpec;
 use crate::task::{OutputFile, TaskRecord};
+use crate::time::Timestamp;
 use crate::worker::WorkerRecord;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -69,10 +70,31 @@ pub enum Command {
 pub struct StartOrder {
     /// Which.
     pub attempt: Attempt,
+    /// Whose the task is.
+    pub owner: UserId,
+    /// The job it belongs to.
+    pub job: Option<JobId>,
+    /// When it was submitted, by the master's clock.
+    pub submitted_at: Timestamp,
     /// What.
     pub spec: Arc<TaskSpec>,
     /// With how much.
     pub allocation: Allocation,
+}
+
+impl StartOrder {
+    /// The order to run the latest attempt of a task.
+    #[must_use]
+    pub fn of(task: &TaskRecord, allocation: Allocation) -> Self {
+        Self {
+            attempt: task.attempt(),
+            owner: task.owner.clone(),
+            job: task.job,
+            submitted_at: task.created_at,
+            spec: Arc::clone(&task.spec),
+            allocation,
+        }
+    }
 }
 
 /// An attempt to end.

@@ -3,7 +3,7 @@
 use crate::ids::{Attempt, CommandSeq, Incarnation, JobId, Session, TaskId, UserId, WorkerId};
 use crate::resources::{Capacity, Lack};
 use crate::spec::TaskSpec;
-use crate::task::{Outcome, Step};
+use crate::task::{Dependency, Outcome, Step};
 use crate::worker::About;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -51,6 +51,8 @@ pub struct NewTask {
     pub owner: UserId,
     /// The job it belongs to.
     pub job: Option<JobId>,
+    /// What must have ended before.
+    pub depends_on: Vec<Dependency>,
     /// What to run.
     pub spec: Arc<TaskSpec>,
 }

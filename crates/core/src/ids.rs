@@ -220,6 +220,12 @@ impl UserId {
     pub fn local() -> Self {
         Self("local".into())
     }
+
+    /// Whom workers act as towards their master; owns nothing.
+    #[must_use]
+    pub fn workers() -> Self {
+        Self("system.workers".into())
+    }
 }
 
 /// A number that only grows.

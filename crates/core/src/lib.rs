@@ -9,6 +9,8 @@
 //! Callers pass the time and the ids in; the same code runs in the master, in the worker and in
 //! the simulator.
 
+#![warn(clippy::wildcard_enum_match_arm)]
+
 pub mod agent;
 pub mod cluster;
 pub mod effect;

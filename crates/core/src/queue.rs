@@ -14,6 +14,18 @@ impl Place {
     /// The place of a task.
     #[must_use]
     pub fn of(task: &TaskRecord) -> Self {
-        Self { priority: Reverse(task.spec.priority), order: task.order }
+        Self::at(task.spec.priority, task.order)
+    }
+
+    /// The place of a priority and a submission order.
+    #[must_use]
+    pub const fn at(priority: i32, order: u64) -> Self {
+        Self { priority: Reverse(priority), order }
+    }
+
+    /// Its priority and its submission order.
+    #[must_use]
+    pub const fn parts(self) -> (i32, u64) {
+        (self.priority.0, self.order)
     }
 }

@@ -68,6 +68,20 @@ impl Status {
     pub const fn is_final(self) -> bool {
         matches!(self, Self::Completed | Self::Failed | Self::Cancelled)
     }
+
+    /// The transition table (SPEC 3.2): whether a task may go from this status to that one. A
+    /// change of phase within a status is a step to itself; what ended never changes.
+    #[must_use]
+    pub const fn may_become(self, next: Self) -> bool {
+        match self {
+            // Placed, or ended while it waited.
+            Self::Queued => matches!(next, Self::Queued | Self::Pending | Self::Failed | Self::Cancelled),
+            // Each step forward, back to the queue, or over; a short program ends before its start is heard of.
+            Self::Pending => true,
+            Self::Running => !matches!(next, Self::Pending),
+            Self::Completed | Self::Failed | Self::Cancelled => false,
+        }
+    }
 }
 
 words!(
@@ -159,6 +173,22 @@ words!(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_status_becomes_what_spec_3_2_allows_and_an_end_stays() {
+        let rows = [
+            (Status::Queued, "queued pending failed cancelled"),
+            (Status::Pending, "queued pending running completed failed cancelled"),
+            (Status::Running, "queued running completed failed cancelled"),
+            (Status::Completed, ""),
+            (Status::Failed, ""),
+            (Status::Cancelled, ""),
+        ];
+        for (from, allowed) in rows {
+            let found = Status::ALL.iter().filter(|to| from.may_become(**to)).map(|to| to.word());
+            assert_eq!(found.collect::<Vec<_>>().join(" "), allowed, "{from}");
+        }
+    }
 
     #[test]
     fn every_word_is_read_back_and_serialised_as_itself() {

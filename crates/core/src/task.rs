@@ -19,6 +19,9 @@ pub struct TaskRecord {
     /// The job it belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job: Option<JobId>,
+    /// What must have ended before; empty until jobs exist.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub depends_on: Vec<Dependency>,
     /// What to run.
     pub spec: Arc<TaskSpec>,
     /// Grows by one with each change, from 1.
@@ -44,6 +47,39 @@ pub struct TaskRecord {
     /// Who asked for its end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cancel: Option<CancelRequest>,
+}
+
+/// Another task whose end a task waits for (SPEC 3.1 `depends_on`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dependency {
+    /// Which.
+    pub task: TaskId,
+    /// Which end of it.
+    pub when: DependsWhen,
+}
+
+/// Which end of another task is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DependsWhen {
+    /// It completed.
+    Success,
+    /// It failed or was cancelled.
+    Failure,
+    /// Either.
+    Any,
+}
+
+impl DependsWhen {
+    /// The word for APIs and tables.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Failure => "failure",
+            Self::Any => "any",
+        }
+    }
 }
 
 /// A wish to end a task.

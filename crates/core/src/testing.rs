@@ -1,6 +1,8 @@
 //! Builders for tests of every crate. They build through `apply`, so an impossible state can not
 //! be made; a test names only what it is about.
 
+#![allow(clippy::wildcard_enum_match_arm, reason = "any other answer fails the test")]
+
 use crate::cluster::{Cluster, Start, invariants};
 use crate::effect::{Applied, Command, Dispatch, Effect, Row};
 use crate::event::{Answer, Cancel, EndReport, Event, Heartbeat, Held, NewTask, Placement, Registration, Rejected};
@@ -152,7 +154,7 @@ impl TestCluster {
     /// # Errors
     /// The cluster's rejection.
     pub fn submit(&mut self, number: u128, spec: Arc<TaskSpec>) -> Result<TaskId, Rejected> {
-        let task = NewTask { id: task_id(number), owner: UserId::local(), job: None, spec };
+        let task = NewTask { id: task_id(number), owner: UserId::local(), job: None, depends_on: Vec::new(), spec };
         match self.apply(Event::Submit(vec![task]))? {
             Answer::Submitted(tasks) => Ok(tasks[0].id),
             other => panic!("{other:?}"),

@@ -5,8 +5,9 @@
 use cloudai_core::agent::{Agent, AgentEffect, AgentEvent, JournalEntry};
 use cloudai_core::effect::{Command, StartOrder, StopOrder};
 use cloudai_core::event::HeldStage;
-use cloudai_core::ids::{Attempt, CommandSeq, Incarnation, Session, Term};
+use cloudai_core::ids::{Attempt, CommandSeq, Incarnation, Session, Term, UserId};
 use cloudai_core::resources::Free;
+use cloudai_core::spec::TaskSpec;
 use cloudai_core::task::{Cause, Outcome, Step};
 use cloudai_core::testing::{START, cores, spec, task_id};
 use cloudai_core::time::Timestamp;
@@ -72,11 +73,16 @@ fn attempt(task: u128, number: u32) -> Attempt {
     Attempt { task: task_id(task), number }
 }
 
+fn order(attempt: Attempt, spec: Arc<TaskSpec>) -> Command {
+    let allocation = Free::all(&cores(2)).pick(&spec.demand).unwrap();
+    let (owner, submitted_at) = (UserId::local(), Timestamp::ZERO);
+    Command::Start(Arc::new(StartOrder { attempt, owner, job: None, submitted_at, spec, allocation }))
+}
+
 /// One core of the worker's two.
 fn start(attempt: Attempt) -> Command {
     let spec = spec(&[]);
-    let allocation = Free::all(&cores(2)).pick(&spec.demand).unwrap();
-    Command::Start(Arc::new(StartOrder { attempt, spec, allocation }))
+    order(attempt, spec)
 }
 
 fn stop(attempt: Attempt) -> Command {
@@ -265,8 +271,7 @@ fn what_was_being_stopped_when_the_worker_died_did_not_end_by_itself() {
 fn a_task_with_a_long_grace_is_not_begun_when_it_would_have_to_stop() {
     let slow = |number| {
         let spec = spec(&[("kill_after_s", cloudai_core::spec::Value::Int(60))]);
-        let allocation = Free::all(&cores(2)).pick(&spec.demand).unwrap();
-        Command::Start(Arc::new(StartOrder { attempt: attempt(number, 1), spec, allocation }))
+        order(attempt(number, 1), spec)
     };
     let mut agent = TestAgent::new();
     agent.now = agent.now + S(49);

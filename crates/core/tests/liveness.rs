@@ -2,8 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test's helpers fail as the test does")]
 
+use cloudai_core::cluster::MAX_ROWS;
+use cloudai_core::effect::Row;
 use cloudai_core::event::{Answer, Event, Heartbeat, Held, HeldStage, Placement, PlacementRefusal, Rejected, Removal};
 use cloudai_core::ids::{Attempt, CommandSeq};
+use cloudai_core::resources::Capacity;
 use cloudai_core::state::{Phase, Reason, Status};
 use cloudai_core::task::{Cause, Outcome, Step};
 use cloudai_core::testing::{TestCluster, cores, spec, worker_id};
@@ -186,7 +189,7 @@ fn a_worker_that_was_lost_with_two_thousand_attempts_is_given_up_in_slices() {
     let before = c.rows.len();
     c.now = c.now + S(130);
     c.ok(Event::Tick);
-    assert!(c.rows.len() - before <= cloudai_core::cluster::MAX_ROWS);
+    assert!(c.rows.len() - before <= MAX_ROWS);
     c.wait(S(1));
     assert!(tasks.iter().all(|task| c.record(*task).active().is_none()));
 }
@@ -252,6 +255,31 @@ fn a_worker_that_says_it_leaves_gets_no_new_work_and_gives_back_what_it_never_be
     assert_eq!(c.worker_record("w1").status, WorkerStatus::Inactive);
     c.worker("w1", cores(4));
     assert_eq!(c.worker_record("w1").status, WorkerStatus::Active);
+}
+
+#[test]
+fn a_worker_with_thousands_of_attempts_is_removed_a_thousand_rows_at_a_time() {
+    let mut c = TestCluster::default();
+    c.worker("w1", Capacity { cpu_milli: 10_000_000, memory: 1 << 50, storage: 1 << 50, gpus: Vec::new() });
+    let tasks: Vec<_> = (0..2500).map(|number| c.task(number)).collect();
+    for task in &tasks {
+        c.place(*task, "w1");
+    }
+    let mut rows = c.rows.len();
+    c.ok(Event::Remove(Removal { worker: worker_id("w1"), force: true }));
+    let mut events = 1;
+    loop {
+        assert!(c.rows.len() - rows <= MAX_ROWS, "{} rows", c.rows.len() - rows);
+        rows = c.rows.len();
+        if matches!(c.rows.last(), Some(Row::WorkerRemoved(_))) {
+            break;
+        }
+        assert!(c.cluster.next_deadline(c.now).is_some());
+        c.ok(Event::Tick);
+        events += 1;
+    }
+    assert_eq!(events, 3);
+    assert!(tasks.iter().all(|task| c.record(*task).reason() == Some(Reason::WorkerLost)));
 }
 
 #[test]

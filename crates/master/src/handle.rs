@@ -8,6 +8,7 @@ use crate::model::{Model, SeenTask, SeenWorker};
 use crate::principal::Principal;
 use cloudai_core::event::{Admission, Answer, Cancel, Event, NewTask, Rejected, Removal, Submitted};
 use cloudai_core::ids::{Attempt, Incarnation, TaskId, Term, WorkerId};
+use cloudai_core::queue::Place;
 use cloudai_core::spec::TaskSpec;
 use cloudai_core::task::{OutputFile, TaskRecord};
 use cloudai_core::timing::Timing;
@@ -27,6 +28,7 @@ pub struct Handle {
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) facts: Facts,
+    pub(crate) join_token: String,
     pub(crate) mailboxes: Arc<Mailboxes>,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) model: Arc<Model>,
@@ -46,8 +48,6 @@ pub struct Facts {
     pub term: Term,
     /// The strategy in use.
     pub strategy: String,
-    /// What a worker shows to join.
-    pub join_token: String,
     /// The cluster's times.
     pub timing: Timing,
 }
@@ -69,7 +69,7 @@ impl Handle {
             let twin = self.ended_twin(who, &spec).await?;
             if twin.is_none() {
                 let id = self.new_task_id();
-                fresh.push(NewTask { id, owner: who.user.clone(), job: None, spec });
+                fresh.push(NewTask { id, owner: who.user.clone(), job: None, depends_on: Vec::new(), spec });
                 places.push(place);
             }
             fates.push(twin.map(|id| Submitted { id, fresh: false }));
@@ -183,10 +183,10 @@ impl Handle {
         Ok(Page { items: items.map(|task| self.see(task)).collect(), next: page.next })
     }
 
-    /// Waiting tasks in the order of placement.
+    /// Waiting tasks in the order of placement, from the start or behind a place.
     #[must_use]
-    pub fn queue(&self, who: &Principal, limit: usize) -> Vec<SeenTask> {
-        let queue = self.shared.model.queue(limit);
+    pub fn queue(&self, who: &Principal, after: Option<Place>, limit: usize) -> Vec<SeenTask> {
+        let queue = self.shared.model.queue(after, limit);
         queue.into_iter().filter(|task| who.may_touch(&task.record.owner)).collect()
     }
 
@@ -255,12 +255,12 @@ impl Handle {
     /// What a worker shows to join.
     #[must_use]
     pub fn join_token(&self, _who: &Principal) -> &str {
-        &self.shared.facts.join_token
+        &self.shared.join_token
     }
 
-    /// Logs and files.
+    /// Logs and files. Of a task that the caller has asked for before: that says whether it may.
     #[must_use]
-    pub fn logs(&self) -> &Logs {
+    pub(crate) fn logs(&self, _who: &Principal) -> &Arc<Logs> {
         &self.shared.logs
     }
 
@@ -280,6 +280,14 @@ impl Handle {
     #[must_use]
     pub fn now(&self) -> cloudai_core::time::Timestamp {
         self.shared.clock.now()
+    }
+
+    /// Puts what a worker tells to the engine; returns once its changes are on disk.
+    /// # Errors
+    /// [`AskError`].
+    pub(crate) async fn report(&self, who: &Principal, event: Event) -> Result<Answer, AskError> {
+        debug_assert!(who.may_report(), "{who:?} is no worker");
+        self.shared.mailboxes.report(event).await
     }
 
     /// Puts a user's event to the engine; returns once its changes are on disk.

@@ -13,6 +13,7 @@ use cloudai_core::strategy::View;
 use cloudai_core::task::{State, TaskRecord};
 use cloudai_core::worker::{WorkerRecord, WorkerStatus};
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Bound;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use tokio::sync::watch;
 
@@ -101,11 +102,13 @@ impl Model {
         self.read().see(record)
     }
 
-    /// The queue in the order of placement, at most `limit` tasks.
+    /// The queue in the order of placement, at most `limit` tasks, behind a place or from the start.
     #[must_use]
-    pub fn queue(&self, limit: usize) -> Vec<SeenTask> {
+    pub fn queue(&self, after: Option<Place>, limit: usize) -> Vec<SeenTask> {
         let state = self.read();
-        let tasks = state.queue.values().filter_map(|id| state.tasks.get(id)).take(limit);
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let queue = state.queue.range((from, Bound::Unbounded)).map(|(_, id)| id);
+        let tasks = queue.filter_map(|id| state.tasks.get(id)).take(limit);
         tasks.map(|task| state.see(Arc::clone(task))).collect()
     }
 

@@ -7,18 +7,37 @@ use cloudai_core::ids::UserId;
 pub struct Principal {
     /// Who.
     pub user: UserId,
+    role: Role,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    Person,
+    Worker,
 }
 
 impl Principal {
     /// The one user of a cluster without identities, which listens on loopback only.
     #[must_use]
     pub fn local() -> Self {
-        Self { user: UserId::local() }
+        Self { user: UserId::local(), role: Role::Person }
+    }
+
+    /// Whoever shows the join token: one of the cluster's workers, which has no tasks of its own.
+    #[must_use]
+    pub fn worker() -> Self {
+        Self { user: UserId::workers(), role: Role::Worker }
     }
 
     /// Whether this caller may see and change what belongs to `owner`.
     #[must_use]
     pub fn may_touch(&self, owner: &UserId) -> bool {
         self.user == *owner
+    }
+
+    /// Whether this caller may tell what became of attempts.
+    #[must_use]
+    pub fn may_report(&self) -> bool {
+        self.role == Role::Worker
     }
 }

@@ -121,7 +121,6 @@ impl Master {
             incarnation: loaded.incarnation,
             term,
             strategy: config.strategy,
-            join_token,
             timing: config.timing,
         };
         let (mailboxes, inbox) = mailboxes();
@@ -140,8 +139,16 @@ impl Master {
             placing: Arc::clone(&placing),
         };
         let logs = Arc::new(Logs::new(config.bulk));
-        let shared =
-            Shared { facts, mailboxes: Arc::new(mailboxes), store: config.store, model, heartbeats, logs, clock };
+        let shared = Shared {
+            facts,
+            join_token,
+            mailboxes: Arc::new(mailboxes),
+            store: config.store,
+            model,
+            heartbeats,
+            logs,
+            clock,
+        };
         let handle = Handle { shared: Arc::new(shared) };
         Ok(Self {
             grpc,

@@ -141,6 +141,9 @@ impl Check {
         match before {
             None if task.version != 1 => self.fail(format!("{id} begins with version {}", task.version)),
             Some(before) if before.finished().is_some() => self.fail(format!("3.2: {id} changes after its end")),
+            Some(before) if !before.status().may_become(task.status()) => {
+                self.fail(format!("3.2: {id} goes from {} to {}", before.status(), task.status()));
+            }
             Some(before) if task.version != before.version + 1 => {
                 self.fail(format!("{id} goes from version {} to {}", before.version, task.version));
             }

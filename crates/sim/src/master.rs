@@ -276,7 +276,7 @@ impl Master {
             context.send(Message::Client(Reply::Submitted { submission, task }));
             return;
         }
-        let task = NewTask { id: context.next_id(), owner, job: None, spec };
+        let task = NewTask { id: context.next_id(), owner, job: None, depends_on: Vec::new(), spec };
         self.push(context, Event::Submit(vec![task]), Origin::Submit(submission));
     }
 

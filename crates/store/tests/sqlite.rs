@@ -5,6 +5,7 @@
 mod common;
 
 use cloudai_core::state::Status;
+use cloudai_core::task::{Dependency, DependsWhen};
 use cloudai_store::sqlite::SqliteStore;
 use cloudai_store::{Store, StoreError};
 use common::*;
@@ -106,6 +107,20 @@ async fn every_attempt_has_its_assignment_and_an_ended_task_its_result() {
     let sql = "SELECT status || reason || exit_code || worker || attempt || finished_at FROM results";
     let result: String = conn.query_row(sql, [], |row| row.get(0)).unwrap();
     assert_eq!(result, "failedexit_code3w22200");
+}
+
+#[tokio::test]
+async fn what_a_task_depends_on_is_kept_with_it_and_found_from_the_other_side() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let term = store.lead().await.unwrap();
+    let needs = |n| Dependency { task: id(n), when: DependsWhen::Success };
+    let dependent = task(3).with(|task| task.depends_on = vec![needs(1), needs(2)]);
+    store.commit(term, at(1), &[task(1).row(), task(2).row(), dependent.row()]).await.unwrap();
+    assert_eq!(store.load().await.unwrap().tasks[2].depends_on, [needs(1), needs(2)]);
+    let sql = "SELECT count(*) FROM dependencies WHERE on_ulid = ?1 AND on_idx = -1 AND ends = 'success'";
+    let waiting: i64 = database(dir.path()).query_row(sql, [id(2).ulid().to_be_bytes()], |row| row.get(0)).unwrap();
+    assert_eq!(waiting, 1);
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use cloudai_core::ids::{Attempt, CommandSeq, Incarnation, Session, Term, WorkerI
 use cloudai_core::resources::{Allocation, Capacity, GIB, WHOLE};
 use cloudai_core::spec::{TaskSpec, Value};
 use cloudai_core::task::{Cause, Outcome, Step};
-use cloudai_core::time::millis;
+use cloudai_core::time::{Timestamp, millis};
 use cloudai_core::timing::Timing;
 use cloudai_proto::v1 as pb;
 use std::sync::Arc;
@@ -43,6 +43,13 @@ fn start(task: &pb::Task) -> Result<StartOrder, BadMessage> {
     let allocation = task.allocation.as_ref().ok_or_else(|| bad("task", "it has no allocation"))?;
     Ok(StartOrder {
         attempt: attempt(&task.task_id, task.attempt)?,
+        owner: task.user_id.parse().map_err(|error| bad("user id", error))?,
+        job: if task.job_id.is_empty() {
+            None
+        } else {
+            Some(task.job_id.parse().map_err(|error| bad("job id", error))?)
+        },
+        submitted_at: Timestamp::from_millis(task.created_at_ms),
         spec: Arc::new(spec),
         allocation: Allocation {
             cpu_milli: allocation.cpu_milli,

@@ -66,6 +66,7 @@ impl Runner {
         let job = Job {
             attempt,
             identity: run.identity,
+            job: run.order.job,
             spec: Arc::clone(&run.order.spec),
             allocation: run.order.allocation.clone(),
             out_dir: out_dir.clone(),

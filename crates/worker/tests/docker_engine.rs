@@ -373,11 +373,13 @@ mod docker {
         let mut job = engine.sh("env | grep -E '^(CLOUDAI|NVIDIA|CUDA|MINE)' | sort");
         job.attempt.task = job.attempt.task.element(7);
         job.attempt.number = 2;
+        job.job = Some("job-01JD000000000000007K3M9QZD".parse().unwrap());
         job.allocation.gpus = vec![("3".into(), 1000)];
         let job = with(job, |spec| drop(spec.container.env.insert("MINE".into(), "a=b c".into())));
         let expected = [
             "CLOUDAI_ARRAY_INDEX=7".to_owned(),
             "CLOUDAI_ATTEMPT=2".into(),
+            "CLOUDAI_JOB_ID=job-01JD000000000000007K3M9QZD".into(),
             "CLOUDAI_OUTPUT_DIR=/out".into(),
             format!("CLOUDAI_TASK_ID={}", job.attempt.task),
             "CLOUDAI_WORKER_ID=w1".into(),

@@ -25,7 +25,7 @@ pub(super) async fn run(verb: Option<Command>, cx: &Context) -> Result<Exit, Fai
     let people = || render::task::queue(&list.items, cx.client.now(), &cx.screen);
     cx.screen.list(&list, |task| task.id.clone(), people)?;
     if list.next_cursor.is_some() && cx.screen.for_people() {
-        cx.screen.note("There are more: cloudai task list --status queued --limit N");
+        cx.screen.note("These come first; there are more: cloudai task list --status queued --all");
     }
     Ok(Exit::Ok)
 }

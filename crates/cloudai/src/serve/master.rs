@@ -3,6 +3,7 @@
 use super::{logging, stop};
 use crate::config::{MasterSettings, Store};
 use anyhow::Context;
+use cloudai_master::principal::Principal;
 use cloudai_master::{Config, Master};
 use cloudai_store::bulk::local::LocalBulk;
 use cloudai_store::memory::MemoryStore;
@@ -55,7 +56,7 @@ pub(super) fn announce(settings: &MasterSettings, master: &Master) -> anyhow::Re
         writeln!(out, "{}", json!({"grpc": grpc.to_string(), "http": http.to_string()}))?;
     }
     if settings.print_credentials && master.is_first_start() {
-        writeln!(out, "{}", json!({"join_token": master.handle().facts().join_token}))?;
+        writeln!(out, "{}", json!({"join_token": master.handle().join_token(&Principal::local())}))?;
     }
     out.flush()?;
     if settings.insecure {
@@ -66,7 +67,7 @@ pub(super) fn announce(settings: &MasterSettings, master: &Master) -> anyhow::Re
         if master.is_first_start() && !settings.print_credentials {
             eprintln!(
                 "join token:    {}   (made just now; again: cloudai worker token)",
-                master.handle().facts().join_token
+                master.handle().join_token(&Principal::local())
             );
         }
         eprintln!("add a worker:  cloudai worker start --master {grpc} --join-token $(cloudai worker token)");

@@ -6,6 +6,7 @@ use anyhow::Context;
 use cloudai_core::ids::WorkerId;
 use cloudai_core::resources::Capacity;
 use cloudai_master::Master;
+use cloudai_master::principal::Principal;
 use cloudai_worker::probe::host::Declared;
 use cloudai_worker::{Config, Worker};
 use tokio::task::JoinSet;
@@ -51,7 +52,7 @@ async fn prepare_workers(settings: &UpSettings, master: &Master) -> anyhow::Resu
         let id: WorkerId = format!("local-{number}").parse()?;
         let config = Config {
             master: master.grpc_address().to_string(),
-            join_token: master.handle().facts().join_token.clone(),
+            join_token: master.handle().join_token(&Principal::local()).to_owned(),
             address: String::new(),
             capacity: share(&whole, settings.workers),
             labels: std::collections::BTreeMap::new(),

@@ -67,6 +67,9 @@ impl Cluster {
     /// What a worker that leaves does not hold goes back: what it never began is uncounted.
     pub(super) fn take_back(&mut self, out: &mut Out, id: &WorkerId, held: &BTreeSet<Attempt>) {
         for attempt in self.held_tasks(id).into_iter().filter(|attempt| !held.contains(attempt)) {
+            if out.full() {
+                return;
+            }
             let step = self.tasks.get(&attempt.task).and_then(|task| task.active()).map(|active| active.step);
             if step == Some(Step::Assigned) {
                 self.close(out, attempt.task, Cause::WorkerStopped, "its worker left before it was begun");
@@ -78,14 +81,21 @@ impl Cluster {
 
     fn reconcile_absent(&mut self, out: &mut Out, id: &WorkerId, held: &BTreeSet<Attempt>, seen: CommandSeq) {
         for attempt in self.held_tasks(id).into_iter().filter(|attempt| !held.contains(attempt)) {
+            if out.full() {
+                return;
+            }
             self.reconcile_lacking(out, id, attempt, seen);
         }
     }
 
-    /// Takes in how far attempts are, and stops those that should not be there.
+    /// Takes in how far attempts are, and stops those that should not be there; what is too much for
+    /// one event is told again by the next heartbeat.
     pub(super) fn reconcile_present(&mut self, out: &mut Out, id: &WorkerId, held: &[Held]) {
         let held: BTreeMap<Attempt, HeldStage> = held.iter().map(|held| (held.attempt, held.stage)).collect();
         for (attempt, stage) in held {
+            if out.full() {
+                return;
+            }
             self.reconcile_one(out, id, attempt, stage);
         }
     }
@@ -164,7 +174,7 @@ impl Cluster {
         let Some(task) = self.tasks.get(&attempt.task) else { return };
         let Some(active) = task.active() else { return };
         let (worker, cancelled) = (active.worker.clone(), task.cancel.is_some());
-        let order = StartOrder { attempt, spec: Arc::clone(&task.spec), allocation: active.allocation.clone() };
+        let order = StartOrder::of(task, active.allocation.clone());
         if cancelled {
             // A cancelled attempt whose start was lost is over: the agent answers a stop of what it
             // never had with its end.

@@ -1,6 +1,6 @@
 //! Workers that come, leave, are added and taken out.
 
-use super::{Cluster, Link, Out, Worker};
+use super::{Cluster, Link, MAX_ROWS, Out, Worker};
 use crate::effect::Row;
 use crate::event::{Admission, Answer, Registration, Rejected, Removal};
 use crate::ids::{Session, WorkerId};
@@ -46,23 +46,43 @@ impl Cluster {
         Answer::Done
     }
 
-    /// Takes a worker out; by force also one that holds attempts, which are given up.
+    /// Takes a worker out; by force also one that holds attempts, which are given up, as many with
+    /// each tick as one event may.
     pub(super) fn remove(&mut self, out: &mut Out, removal: &Removal) -> Result<Answer, Rejected> {
         let id = &removal.worker;
         let worker = self.workers.get(id).ok_or_else(|| Rejected::NoSuchWorker(id.clone()))?;
-        if !worker.held.is_empty() && !removal.force {
-            return Err(Rejected::WorkerBusy { worker: id.clone(), attempts: worker.held.len() });
+        let attempts = worker.held.len();
+        if attempts > 0 && !removal.force {
+            return Err(Rejected::WorkerBusy { worker: id.clone(), attempts });
         }
-        let held: Vec<_> = worker.held.keys().copied().collect();
-        for task in held {
-            self.lose(out, task, "its worker was removed");
+        if attempts >= MAX_ROWS {
+            self.end_session(out, id); // it takes more than this event: nothing is placed there meanwhile
         }
-        self.workers.remove(id);
-        out.save(Row::WorkerRemoved(id.clone()));
+        self.removals.insert(id.clone());
+        self.go_on_removing(out);
         Ok(Answer::Done)
     }
 
-    /// A worker left in good order, with nothing: what it should still hold goes back.
+    pub(super) fn go_on_removing(&mut self, out: &mut Out) {
+        while let Some(id) = self.removals.first().cloned() {
+            while let Some(task) = self.workers.get(&id).and_then(|worker| worker.held.keys().next().copied()) {
+                if out.full() {
+                    return;
+                }
+                self.lose(out, task, "its worker was removed");
+            }
+            if out.full() {
+                return;
+            }
+            self.removals.remove(&id);
+            if self.workers.remove(&id).is_some() {
+                out.save(Row::WorkerRemoved(id));
+            }
+        }
+    }
+
+    /// A worker left in good order, with nothing: what it should still hold goes back. What is too
+    /// much for one event follows when the lease is over.
     pub(super) fn leave(&mut self, out: &mut Out, id: &WorkerId, session: Session) -> Result<Answer, Rejected> {
         self.in_session(id, session)?;
         self.take_back(out, id, &BTreeSet::new());

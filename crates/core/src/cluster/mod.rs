@@ -45,6 +45,8 @@ pub struct Cluster {
     backoffs: BTreeSet<(Timestamp, TaskId)>,
     /// When to look at a worker's silence next; may be too early, never too late.
     judgements: BTreeSet<(Timestamp, WorkerId)>,
+    /// Workers that are being taken out.
+    removals: BTreeSet<WorkerId>,
     keys: BTreeMap<Key, KeyUse>,
     /// Keys of finished tasks by the time they may be forgotten.
     old_keys: BTreeSet<(Timestamp, Key)>,
@@ -111,6 +113,7 @@ impl Cluster {
             workers: BTreeMap::new(),
             backoffs: BTreeSet::new(),
             judgements: BTreeSet::new(),
+            removals: BTreeSet::new(),
             keys: BTreeMap::new(),
             old_keys: BTreeSet::new(),
         };
@@ -177,7 +180,8 @@ impl Cluster {
         let backoff = self.backoffs.first().map(|(at, _)| *at);
         let judgement = self.judgements.first().map(|(at, _)| *at);
         let key = self.old_keys.first().map(|(at, _)| *at);
-        let due = [backoff, judgement, key].into_iter().flatten().min()?;
+        let removal = self.removals.first().map(|_| now);
+        let due = [backoff, judgement, key, removal].into_iter().flatten().min()?;
         Some(due.max(now + Duration::from_millis(1)))
     }
 
@@ -209,6 +213,7 @@ impl Cluster {
             let mut record = TaskRecord::clone(task);
             change(&mut record);
             record.version += 1;
+            debug_assert!(task.status().may_become(record.status()), "{id}: {} to {}", task.status(), record.status());
             *task = Arc::new(record);
             out.save(Row::Task(Arc::clone(task)));
         }
@@ -304,6 +309,7 @@ fn key_of(task: &TaskRecord) -> Option<Key> {
 
 impl Cluster {
     fn tick(&mut self, out: &mut Out) -> Answer {
+        self.go_on_removing(out);
         self.end_backoffs(out);
         self.judge_workers(out);
         self.forget_keys(out.now);

@@ -46,7 +46,6 @@ impl Cluster {
     fn assign(&mut self, out: &mut Out, placement: &Placement, allocation: Allocation) {
         let Placement { attempt, worker } = placement;
         let now = out.now;
-        let Some(spec) = self.tasks.get(&attempt.task).map(|task| Arc::clone(&task.spec)) else { return };
         self.change(out, attempt.task, |task| {
             task.state = State::Active(Active {
                 number: attempt.number,
@@ -66,7 +65,8 @@ impl Cluster {
         if let Some(worker) = self.workers.get_mut(worker) {
             worker.hold(attempt.task, allocation.clone());
         }
-        let order = StartOrder { attempt: *attempt, spec, allocation };
+        let Some(task) = self.tasks.get(&attempt.task) else { return };
+        let order = StartOrder::of(task, allocation);
         self.send(out, worker, Command::Start(Arc::new(order)));
     }
 }

@@ -73,6 +73,7 @@ impl Cluster {
             id,
             owner: task.owner,
             job: task.job,
+            depends_on: task.depends_on,
             spec: task.spec,
             version: 1,
             order: self.next_order,

@@ -275,10 +275,14 @@ impl<'a> Reader<'a> {
         self.count(name, items.len());
         let mut texts = Vec::with_capacity(items.len());
         for (index, item) in items.iter().enumerate() {
-            match item {
-                Value::Text(text) if !text.contains('\0') => texts.push(text.clone()),
-                Value::Text(_) => self.error(format!("{name}[{index}]"), None, "must not hold a NUL byte".into()),
-                other => self.error(format!("{name}[{index}]"), Some(other.to_string()), "must be a text".into()),
+            let Value::Text(text) = item else {
+                self.error(format!("{name}[{index}]"), Some(item.to_string()), "must be a text".into());
+                continue;
+            };
+            if text.contains('\0') {
+                self.error(format!("{name}[{index}]"), None, "must not hold a NUL byte".into());
+            } else {
+                texts.push(text.clone());
             }
         }
         Some(texts)

@@ -160,16 +160,18 @@ fn task(order: &StartOrder) -> Result<pb::Task, Status> {
     let document = order.spec.to_value();
     Ok(pb::Task {
         task_id: order.attempt.task.to_string(),
-        user_id: String::new(),
+        user_id: order.owner.to_string(),
         docker_image: order.spec.image.clone(),
         cpu_cores: demand.cpu_milli as f64 / WHOLE as f64,
         memory_gb: demand.memory as f64 / GIB as f64,
         storage_gb: demand.storage as f64 / GIB as f64,
         gpu_cores: demand.gpu_milli as f64 / WHOLE as f64,
-        created_at: 0,
+        created_at: i64::try_from(order.submitted_at.as_millis() / 1000).unwrap_or(i64::MAX),
         attempt: order.attempt.number,
         spec_json: serde_json::to_string(&document).map_err(|error| Status::internal(error.to_string()))?,
         allocation: Some(allocation(&order.allocation)),
+        job_id: order.job.map(|job| job.to_string()).unwrap_or_default(),
+        created_at_ms: order.submitted_at.as_millis(),
     })
 }
 

@@ -2,6 +2,7 @@
 
 use super::convert;
 use crate::handle::Handle;
+use crate::principal::Principal;
 use cloudai_core::event::Rejected;
 use cloudai_core::ids::Attempt;
 use cloudai_proto::v1 as pb;
@@ -9,7 +10,11 @@ use cloudai_store::bulk::{BulkError, LogRecord, LogStream};
 use tonic::{Status, Streaming};
 
 /// Takes a piece of a log in; the first message is the header.
-pub(super) async fn stream_logs(handle: &Handle, mut chunks: Streaming<pb::LogChunk>) -> Result<pb::LogAck, Status> {
+pub(super) async fn stream_logs(
+    who: &Principal,
+    handle: &Handle,
+    mut chunks: Streaming<pb::LogChunk>,
+) -> Result<pb::LogAck, Status> {
     let header = match chunks.message().await?.and_then(|chunk| chunk.what) {
         Some(pb::log_chunk::What::Header(header)) => header,
         Some(pb::log_chunk::What::Records(_)) | None => {
@@ -23,10 +28,10 @@ pub(super) async fn stream_logs(handle: &Handle, mut chunks: Streaming<pb::LogCh
             return Err(Status::invalid_argument("only records may follow the header of a log"));
         };
         let records: Vec<_> = batch.records.into_iter().map(record).collect();
-        handle.logs().append(attempt, next, &records).await.map_err(bulk_status)?;
+        handle.logs(who).append(attempt, next, &records).await.map_err(bulk_status)?;
         next += records.len() as u64;
     }
-    let position = handle.logs().bulk().log_position(attempt).await.map_err(bulk_status)?;
+    let position = handle.logs(who).bulk().log_position(attempt).await.map_err(bulk_status)?;
     Ok(pb::LogAck { records: position.records, bytes: position.bytes })
 }
 
@@ -36,7 +41,11 @@ fn record(record: pb::LogRecord) -> LogRecord {
 }
 
 /// Takes a piece of a file in; the first message is the header.
-pub(super) async fn upload_files(handle: &Handle, mut chunks: Streaming<pb::FileChunk>) -> Result<pb::FileAck, Status> {
+pub(super) async fn upload_files(
+    who: &Principal,
+    handle: &Handle,
+    mut chunks: Streaming<pb::FileChunk>,
+) -> Result<pb::FileAck, Status> {
     let header = match chunks.message().await?.and_then(|chunk| chunk.what) {
         Some(pb::file_chunk::What::Header(header)) => header,
         Some(pb::file_chunk::What::Data(_)) | None => {
@@ -44,7 +53,7 @@ pub(super) async fn upload_files(handle: &Handle, mut chunks: Streaming<pb::File
         }
     };
     let attempt = known_attempt(handle, &header.task_id, header.attempt, header.incarnation).await?;
-    let bulk = handle.logs().bulk();
+    let bulk = handle.logs(who).bulk();
     if header.ask {
         let bytes = bulk.file_position(attempt, &header.path).await.map_err(bulk_status)?;
         return Ok(pb::FileAck { bytes, complete: false });

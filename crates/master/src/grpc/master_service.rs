@@ -4,6 +4,7 @@ use super::{convert, logs};
 use crate::delivery::subscribe::Subscriptions;
 use crate::handle::Handle;
 use crate::mailbox::AskError;
+use crate::principal::Principal;
 use cloudai_core::effect::Dispatch;
 use cloudai_core::event::{Answer, Event, Held, HeldStage, Rejected};
 use cloudai_core::ids::{Session, Term, WorkerId};
@@ -33,8 +34,8 @@ impl WorkerApi {
         Self { handle, subscriptions }
     }
 
-    async fn tell(&self, event: Event) -> Result<Answer, AskError> {
-        self.handle.shared.mailboxes.report(event).await
+    async fn tell(&self, who: &Principal, event: Event) -> Result<Answer, AskError> {
+        self.handle.report(who, event).await
     }
 
     fn ack(&self, register_again: bool) -> pb::HeartbeatAck {
@@ -48,26 +49,26 @@ impl WorkerApi {
         recorded && shared.heartbeats.knows(worker, session)
     }
 
-    async fn report(&self, result: pb::TaskResult) -> Result<pb::ResultAck, Status> {
+    async fn report(&self, who: &Principal, result: pb::TaskResult) -> Result<pb::ResultAck, Status> {
         let worker = convert::worker_id(&result.worker_id)?;
         let mut report = convert::end_report(result)?;
         if report.outcome.log.records > 0 {
             // The worker forgets its copy of the log once the end is acknowledged.
-            let kept = self.handle.logs().bulk().sync_log(report.attempt).await.map_err(logs::bulk_status)?;
+            let kept = self.handle.logs(who).bulk().sync_log(report.attempt).await.map_err(logs::bulk_status)?;
             if kept.records < report.outcome.log.records {
                 // This machine lost power after it had taken them in.
                 Arc::make_mut(&mut report.outcome).log =
                     LogEnd { records: kept.records, bytes: kept.bytes, complete: false };
             }
         }
-        match self.tell(Event::Ended(report)).await {
+        match self.tell(who, Event::Ended(report)).await {
             Ok(Answer::Ended { sent }) => {
                 Ok(pb::ResultAck { success: true, sent_command: sent.0, ..Default::default() })
             }
             Ok(other) => Err(Status::internal(format!("unexpected answer {other:?}"))),
             // The master knows better; the worker may forget the attempt.
             Err(AskError::Rejected(rejected)) => {
-                let sent_command = self.sent_to(&worker).await;
+                let sent_command = self.sent_to(who, &worker).await;
                 Ok(pb::ResultAck { message: rejected.to_string(), sent_command, ..Default::default() })
             }
             Err(error) => Err(status(error)),
@@ -75,9 +76,9 @@ impl WorkerApi {
     }
 
     /// Takes a step in; old news is no failure.
-    async fn progress(&self, held: Held) -> Result<(), Status> {
+    async fn progress(&self, who: &Principal, held: Held) -> Result<(), Status> {
         let HeldStage::At(step) = held.stage else { return Ok(()) };
-        match self.tell(Event::Progress(held.attempt, step)).await {
+        match self.tell(who, Event::Progress(held.attempt, step)).await {
             Ok(_) | Err(AskError::Rejected(_)) => Ok(()),
             Err(error) => Err(status(error)),
         }
@@ -85,8 +86,8 @@ impl WorkerApi {
 
     /// A number that no command sent so far to the worker exceeds. What the worker must not forget
     /// before it has seen it needs no exact number: a later one only keeps a tombstone longer.
-    async fn sent_to(&self, worker: &WorkerId) -> u64 {
-        match self.tell(Event::Sent(worker.clone())).await {
+    async fn sent_to(&self, who: &Principal, worker: &WorkerId) -> u64 {
+        match self.tell(who, Event::Sent(worker.clone())).await {
             Ok(Answer::Sent(sent)) => sent.0,
             Ok(_) | Err(_) => u64::MAX,
         }
@@ -96,6 +97,7 @@ impl WorkerApi {
 #[tonic::async_trait]
 impl MasterService for WorkerApi {
     async fn register_worker(&self, request: Request<pb::WorkerInfo>) -> Result<Response<pb::RegisterAck>, Status> {
+        let who = &caller(&request)?;
         let info = request.into_inner();
         if info.protocol == 0 {
             return Err(Status::failed_precondition("protocol: must be given; this master speaks 1"));
@@ -103,7 +105,7 @@ impl MasterService for WorkerApi {
         let protocol = info.protocol.min(PROTOCOL);
         let registration = convert::registration(info)?;
         let worker = registration.worker.clone();
-        match self.tell(Event::Register(Box::new(registration))).await.map_err(status)? {
+        match self.tell(who, Event::Register(Box::new(registration))).await.map_err(status)? {
             Answer::Registered(session) => {
                 self.handle.shared.heartbeats.begin(worker.clone(), session);
                 info!(%worker, %session, "worker registered");
@@ -114,6 +116,7 @@ impl MasterService for WorkerApi {
     }
 
     async fn send_heartbeat(&self, request: Request<pb::Heartbeat>) -> Result<Response<pb::HeartbeatAck>, Status> {
+        caller(&request)?;
         let now = self.handle.now();
         let (heartbeat, heard) = convert::heartbeat(request.get_ref(), now)?;
         let current = self.is_current(&heartbeat.worker, heartbeat.session);
@@ -127,18 +130,20 @@ impl MasterService for WorkerApi {
         &self,
         request: Request<pb::TaskResult>,
     ) -> Result<Response<pb::ResultAck>, Status> {
-        self.report(request.into_inner()).await.map(Response::new)
+        let who = &caller(&request)?;
+        self.report(who, request.into_inner()).await.map(Response::new)
     }
 
     async fn report_task_completions(
         &self,
         request: Request<pb::TaskResults>,
     ) -> Result<Response<pb::ResultAcks>, Status> {
+        let who = &caller(&request)?;
         // One that can not be taken in now holds no other back.
         let one = async |result| {
             let again =
                 |status: Status| pb::ResultAck { message: status.message().into(), again: true, ..Default::default() };
-            self.report(result).await.unwrap_or_else(again)
+            self.report(who, result).await.unwrap_or_else(again)
         };
         let acks = futures::future::join_all(request.into_inner().results.into_iter().map(one)).await;
         Ok(Response::new(pb::ResultAcks { acks }))
@@ -148,8 +153,9 @@ impl MasterService for WorkerApi {
         &self,
         request: Request<pb::TaskProgressList>,
     ) -> Result<Response<pb::ProgressAck>, Status> {
+        let who = &caller(&request)?;
         let held = request.get_ref().tasks.iter().map(convert::held).collect::<Result<Vec<_>, _>>()?;
-        let told = held.into_iter().map(|held| self.progress(held));
+        let told = held.into_iter().map(|held| self.progress(who, held));
         futures::future::try_join_all(told).await?;
         Ok(Response::new(pb::ProgressAck {}))
     }
@@ -158,14 +164,16 @@ impl MasterService for WorkerApi {
         &self,
         request: Request<Streaming<pb::LogChunk>>,
     ) -> Result<Response<pb::LogAck>, Status> {
-        logs::stream_logs(&self.handle, request.into_inner()).await.map(Response::new)
+        let who = &caller(&request)?;
+        logs::stream_logs(who, &self.handle, request.into_inner()).await.map(Response::new)
     }
 
     async fn upload_task_files(
         &self,
         request: Request<Streaming<pb::FileChunk>>,
     ) -> Result<Response<pb::FileAck>, Status> {
-        logs::upload_files(&self.handle, request.into_inner()).await.map(Response::new)
+        let who = &caller(&request)?;
+        logs::upload_files(who, &self.handle, request.into_inner()).await.map(Response::new)
     }
 
     type SubscribeStream = BoxStream<'static, Result<pb::CommandBatch, Status>>;
@@ -174,21 +182,23 @@ impl MasterService for WorkerApi {
         &self,
         request: Request<pb::SubscribeRequest>,
     ) -> Result<Response<Self::SubscribeStream>, Status> {
+        let who = &caller(&request)?;
         let worker = convert::worker_id(&request.get_ref().worker_id)?;
         let session = Session(request.get_ref().session);
         if !self.is_current(&worker, session) {
             return Err(status(AskError::Rejected(Rejected::StaleSession)));
         }
         let stream = self.subscriptions.open(worker.clone(), session);
-        self.tell(Event::Subscribed(worker, session)).await.map_err(status)?;
+        self.tell(who, Event::Subscribed(worker, session)).await.map_err(status)?;
         let term = self.handle.facts().term;
         Ok(Response::new(batches(stream, session, term)))
     }
 
     async fn leave_cluster(&self, request: Request<pb::LeaveRequest>) -> Result<Response<pb::LeaveAck>, Status> {
+        let who = &caller(&request)?;
         let worker = convert::worker_id(&request.get_ref().worker_id)?;
         let session = Session(request.get_ref().session);
-        match self.tell(Event::Leave(worker.clone(), session)).await {
+        match self.tell(who, Event::Leave(worker.clone(), session)).await {
             Ok(_) => info!(%worker, "worker left"),
             Err(AskError::Rejected(_)) => {}
             Err(error) => return Err(status(error)),
@@ -215,6 +225,12 @@ impl WorkerApi {
             capabilities: CAPABILITIES.iter().map(ToString::to_string).collect(),
         }
     }
+}
+
+/// Who calls: the interceptor has let nobody else in.
+fn caller<T>(request: &Request<T>) -> Result<Principal, Status> {
+    let who = request.extensions().get::<Principal>().cloned();
+    who.filter(Principal::may_report).ok_or_else(|| Status::unauthenticated("the call does not say who asks"))
 }
 
 /// What waits on the stream is sent together.

@@ -6,6 +6,7 @@ mod master_service;
 
 use crate::delivery::subscribe::Subscriptions;
 use crate::handle::Handle;
+use crate::principal::Principal;
 use cloudai_proto::v1::master_service_server::MasterServiceServer;
 use master_service::WorkerApi;
 use sha2::{Digest, Sha256};
@@ -23,7 +24,7 @@ pub(crate) type WorkerFacing = InterceptedService<MasterServiceServer<WorkerApi>
 
 /// Makes the service.
 pub(crate) fn service(handle: Handle, subscriptions: Arc<Subscriptions>) -> WorkerFacing {
-    let token = JoinToken::new(&handle.facts().join_token);
+    let token = JoinToken::new(handle.join_token(&Principal::local()));
     let service = MasterServiceServer::new(WorkerApi::new(handle, subscriptions))
         .max_decoding_message_size(MAX_MESSAGE)
         .max_encoding_message_size(MAX_MESSAGE);
@@ -43,11 +44,12 @@ impl JoinToken {
 }
 
 impl Interceptor for JoinToken {
-    fn call(&mut self, request: Request<()>) -> Result<Request<()>, Status> {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
         let shown = request.metadata().get("authorization").and_then(|value| value.to_str().ok());
         let token = shown.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
         // Digests are compared, so the time taken tells nothing about the token.
         if <[u8; 32]>::from(Sha256::digest(token)) == self.digest {
+            request.extensions_mut().insert(Principal::worker());
             Ok(request)
         } else {
             Err(Status::unauthenticated(

@@ -53,7 +53,7 @@ pub(super) async fn download(
     if is_known(&headers, &etag) {
         return Ok((StatusCode::NOT_MODIFIED, [(ETAG, etag)]).into_response());
     }
-    let (size, reader) = handle.logs().bulk().read_file(attempt, &file.path).await?;
+    let (size, reader) = handle.logs(&who).bulk().read_file(attempt, &file.path).await?;
     let headers = [
         (CONTENT_TYPE, "application/octet-stream".to_owned()),
         (CONTENT_LENGTH, size.to_string()),

@@ -17,6 +17,7 @@ use cloudai_core::state::{Phase, Status};
 use cloudai_core::task::AttemptRecord;
 use cloudai_store::bulk::BulkError;
 use futures::stream::{Stream, try_unfold};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -70,8 +71,8 @@ struct Open {
 }
 
 impl Open {
-    fn new(handle: &Handle, reader: Reader) -> Self {
-        let bell = handle.logs().bell(reader.attempt);
+    fn new(reader: Reader) -> Self {
+        let bell = reader.logs.bell(reader.attempt);
         Self { reader, bell, wrote: false, missed: None }
     }
 
@@ -96,7 +97,7 @@ impl Open {
 impl Follow {
     /// Follows a task; `reader` stands where the client wants to begin, if there is a log yet.
     pub(super) fn new(handle: Handle, who: Principal, id: TaskId, wanted: Wanted, reader: Option<Reader>) -> Self {
-        let open = reader.map(|reader| Open::new(&handle, reader));
+        let open = reader.map(Open::new);
         let changes = handle.changes();
         let calm_until = Instant::now();
         Self { handle, who, id, wanted, only: false, open, changes, calm_until, told: None, late: LATE, over: false }
@@ -185,8 +186,8 @@ impl Follow {
 
     fn turn_to(&mut self, number: u32) {
         let attempt = Attempt { task: self.id, number };
-        let reader = Reader::at_start(self.handle.clone(), attempt, self.wanted);
-        self.open = Some(Open::new(&self.handle, reader));
+        let reader = Reader::at_start(Arc::clone(self.handle.logs(&self.who)), attempt, self.wanted);
+        self.open = Some(Open::new(reader));
     }
 
     /// Waits for records, for a change of the model, or for what tells of itself by neither.

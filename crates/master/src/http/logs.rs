@@ -7,6 +7,7 @@ use super::problem::{Code, Problem};
 use super::query::Parameters;
 use super::view;
 use crate::handle::Handle;
+use crate::logs::Logs;
 use crate::model::SeenTask;
 use axum::body::Body;
 use axum::extract::State;
@@ -17,6 +18,7 @@ use cloudai_core::ids::Attempt;
 use cloudai_store::bulk::{BulkError, LogStream};
 use futures::stream::{Stream, try_unfold};
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 /// Bytes of output read from a log at a time: what one slow reader holds in memory.
 const PIECE: usize = 256 * 1024;
@@ -95,13 +97,13 @@ pub(super) async fn read(
     let task = handle.task(&who, id).await?;
     let attempt = attempt_of(&task, wanted.attempt)?;
     let reader = match attempt {
-        Some(attempt) => Some(Reader::open(&handle, attempt, wanted).await?),
+        Some(attempt) => Some(Reader::open(handle.logs(&who), attempt, wanted).await?),
         None => None,
     };
     let body = match (wanted.follow, reader) {
         (true, reader) => Body::from_stream(Follow::new(handle, who, id, wanted, reader).stream(wanted.attempt)),
         (false, Some(reader)) => {
-            let end = handle.logs().bulk().log_position(reader.attempt).await?.records;
+            let end = reader.logs.bulk().log_position(reader.attempt).await?.records;
             Body::from_stream(until(reader, end))
         }
         (false, None) => Body::empty(),
@@ -139,7 +141,7 @@ fn until(reader: Reader, end: u64) -> impl Stream<Item = Result<Bytes, BulkError
 /// Reads one attempt's log in order, as it is wanted.
 #[derive(Debug)]
 pub(super) struct Reader {
-    handle: Handle,
+    pub(super) logs: Arc<Logs>,
     pub(super) attempt: Attempt,
     /// The number of the record after the last one read.
     pub(super) next: u64,
@@ -148,26 +150,26 @@ pub(super) struct Reader {
 
 impl Reader {
     /// A reader that begins where the request says.
-    async fn open(handle: &Handle, attempt: Attempt, wanted: Wanted) -> Result<Self, BulkError> {
-        let mut reader = Self::at_start(handle.clone(), attempt, wanted);
+    async fn open(logs: &Arc<Logs>, attempt: Attempt, wanted: Wanted) -> Result<Self, BulkError> {
+        let mut reader = Self::at_start(Arc::clone(logs), attempt, wanted);
         reader.next = match (wanted.from, wanted.tail, wanted.stream) {
             (Some(from), _, _) => from,
             (None, None, _) => 0,
-            (None, Some(count), None) => handle.logs().bulk().log_tail(attempt, count).await?,
-            (None, Some(count), Some(stream)) => tail_of(handle, attempt, stream, count).await?,
+            (None, Some(count), None) => logs.bulk().log_tail(attempt, count).await?,
+            (None, Some(count), Some(stream)) => tail_of(logs, attempt, stream, count).await?,
         };
         Ok(reader)
     }
 
     /// A reader of a whole log.
-    pub(super) fn at_start(handle: Handle, attempt: Attempt, wanted: Wanted) -> Self {
-        Self { handle, attempt, next: 0, wanted }
+    pub(super) fn at_start(logs: Arc<Logs>, attempt: Attempt, wanted: Wanted) -> Self {
+        Self { logs, attempt, next: 0, wanted }
     }
 
     /// The next records that are there, written out; empty when none of them is wanted, none when
     /// there are none yet.
     pub(super) async fn piece(&mut self) -> Result<Option<Bytes>, BulkError> {
-        let records = self.handle.logs().bulk().read_log(self.attempt, self.next, PIECE).await?;
+        let records = self.logs.bulk().read_log(self.attempt, self.next, PIECE).await?;
         if records.is_empty() {
             return Ok(None);
         }
@@ -199,8 +201,8 @@ pub(super) fn put_line(out: &mut BytesMut, line: &LogLine) {
 }
 
 /// The number of the first of the last `count` records of one stream.
-async fn tail_of(handle: &Handle, attempt: Attempt, stream: LogStream, count: u64) -> Result<u64, BulkError> {
-    let bulk = handle.logs().bulk();
+async fn tail_of(logs: &Logs, attempt: Attempt, stream: LogStream, count: u64) -> Result<u64, BulkError> {
+    let bulk = logs.bulk();
     let most = usize::try_from(count).unwrap_or(usize::MAX);
     let (mut next, mut last) = (0, VecDeque::new());
     loop {

@@ -181,6 +181,12 @@ pub struct Task {
     /// What the attempt holds of the worker.
     #[prost(message, optional, tag = "11")]
     pub allocation: ::core::option::Option<Allocation>,
+    /// The job it belongs to; empty for none.
+    #[prost(string, tag = "12")]
+    pub job_id: ::prost::alloc::string::String,
+    /// Milliseconds since the epoch: `created_at` exactly.
+    #[prost(uint64, tag = "13")]
+    pub created_at_ms: u64,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Allocation {

@@ -72,7 +72,10 @@ fn put_task(tx: &Transaction<'_>, task: &TaskRecord) -> Result<(), RowError> {
     match stored_version(tx, task)? {
         Some(version) if version >= rules::number(task.version)? => return Ok(()),
         Some(_) => update_task(tx, task)?,
-        None => insert_task(tx, task)?,
+        None => {
+            insert_task(tx, task)?;
+            insert_dependencies(tx, task)?;
+        }
     }
     for attempt in &task.attempts {
         put_assignment(tx, task.id, attempt)?;
@@ -129,6 +132,17 @@ fn insert_task(tx: &Transaction<'_>, task: &TaskRecord) -> Result<(), RowError> 
         serde_json::to_string(task)?,
     ])
     .map_err(|error| taken(error, task))?;
+    Ok(())
+}
+
+/// What a task depends on is fixed with it.
+fn insert_dependencies(tx: &Transaction<'_>, task: &TaskRecord) -> Result<(), RowError> {
+    let (ulid, idx) = key(task.id);
+    for dependency in &task.depends_on {
+        let (on_ulid, on_idx) = key(dependency.task);
+        tx.prepare_cached("INSERT INTO dependencies (ulid, idx, on_ulid, on_idx, ends) VALUES (?1, ?2, ?3, ?4, ?5)")?
+            .execute(params![ulid, idx, on_ulid, on_idx, dependency.when.word()])?;
+    }
     Ok(())
 }
 

@@ -54,6 +54,17 @@ CREATE INDEX tasks_name   ON tasks (name) WHERE name IS NOT NULL;
 CREATE INDEX tasks_id_rev ON tasks (id_rev);
 CREATE UNIQUE INDEX tasks_key ON tasks (owner, idem_key) WHERE idem_key IS NOT NULL;
 
+CREATE TABLE dependencies (
+    ulid     BLOB    NOT NULL,
+    idx      INTEGER NOT NULL,
+    on_ulid  BLOB    NOT NULL,
+    on_idx   INTEGER NOT NULL,
+    ends     TEXT    NOT NULL,
+    PRIMARY KEY (ulid, idx, on_ulid, on_idx),
+    FOREIGN KEY (ulid, idx) REFERENCES tasks (ulid, idx) ON DELETE CASCADE
+) STRICT, WITHOUT ROWID;
+CREATE INDEX dependencies_on ON dependencies (on_ulid, on_idx);
+
 CREATE TABLE assignments (
     ulid        BLOB    NOT NULL,
     idx         INTEGER NOT NULL,

@@ -42,6 +42,7 @@ pub fn task(n: u64) -> Task {
         id: id(n),
         owner: "ann".parse().unwrap(),
         job: None,
+        depends_on: Vec::new(),
         spec: Arc::new(TaskSpec::of_image("busybox:1").unwrap()),
         version: 1,
         order: n,

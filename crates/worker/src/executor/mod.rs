@@ -8,7 +8,7 @@ pub mod fake;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use cloudai_core::ids::{Attempt, Incarnation, WorkerId};
+use cloudai_core::ids::{Attempt, Incarnation, JobId, WorkerId};
 use cloudai_core::resources::Allocation;
 use cloudai_core::spec::TaskSpec;
 use cloudai_core::task::{Cause, Outcome, Step};
@@ -67,6 +67,8 @@ pub struct Job {
     pub attempt: Attempt,
     /// Whose; the same as the executor's own.
     pub identity: Identity,
+    /// The job of its task.
+    pub job: Option<JobId>,
     /// What.
     pub spec: Arc<TaskSpec>,
     /// With how much of this worker.

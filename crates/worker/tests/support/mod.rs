@@ -38,6 +38,7 @@ pub fn job(identity: &Identity, image: &str, out_dir: &Path) -> Job {
     Job {
         attempt: Attempt { task: TaskId::new(unique()), number: 1 },
         identity: identity.clone(),
+        job: None,
         spec: Arc::new(spec),
         allocation: Allocation { cpu_milli: 1000, memory: 64 * MIB, storage: 64 * MIB, gpus: Vec::new() },
         out_dir: out_dir.to_owned(),

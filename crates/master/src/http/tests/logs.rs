@@ -1,6 +1,7 @@
 //! Logs that are read, not followed.
 
 use super::*;
+use crate::principal::Principal;
 use cloudai_core::testing::cores;
 
 async fn running(fake: &Fake) -> Attempt {
@@ -34,7 +35,7 @@ async fn a_log_is_read_from_any_place_in_both_forms() {
     let records: Vec<_> = [(out, "a\n"), (err, "b\n"), (out, "c\n"), (err, "d\n"), (out, "e\n")]
         .map(|(stream, text)| record(stream, text.as_bytes()))
         .into();
-    fake.handle.logs().append(attempt, 0, &records).await.unwrap();
+    fake.handle.logs(&Principal::local()).append(attempt, 0, &records).await.unwrap();
     let path = format!("/api/v1/tasks/{}/logs", attempt.task);
     for (query, expected) in [
         ("", vec![0, 1, 2, 3, 4]),
@@ -71,7 +72,7 @@ async fn a_log_of_many_pieces_is_whole_and_in_order() {
     let text = |n: u64| format!("{n:0>1000}");
     for first in (0..2000).step_by(500) {
         let records: Vec<_> = (first..first + 500).map(|n| record(LogStream::Stdout, text(n).as_bytes())).collect();
-        fake.handle.logs().append(attempt, first, &records).await.unwrap();
+        fake.handle.logs(&Principal::local()).append(attempt, first, &records).await.unwrap();
     }
     let path = format!("/api/v1/tasks/{}/logs", attempt.task);
     let whole: String = (0..2000).map(text).collect();

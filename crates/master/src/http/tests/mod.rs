@@ -15,6 +15,7 @@ use crate::heartbeats::Heartbeats;
 use crate::logs::Logs;
 use crate::mailbox::{Ask, AskError, StoreHealth, mailboxes};
 use crate::model::Model;
+use crate::principal::Principal;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode};
 use axum::response::Response;
@@ -72,13 +73,13 @@ impl Fake {
             incarnation: Incarnation(1),
             term,
             strategy: "greedy".into(),
-            join_token: "cai1-0-token".into(),
             timing: Timing::default(),
         };
         let cluster = TestCluster::default();
         let core = Core { cluster, term, published: 0, store: Arc::clone(&store), model: Arc::clone(&model) };
         let core = Arc::new(Mutex::new(core));
         let shared = Shared {
+            join_token: "cai1-0-token".into(),
             facts,
             mailboxes: Arc::new(mailboxes),
             store,
@@ -124,7 +125,7 @@ impl Fake {
     /// Writes lines to the standard output of an attempt, the first with this number.
     async fn write(&self, attempt: Attempt, first: u64, lines: &[&str]) {
         let records: Vec<_> = lines.iter().map(|line| record(LogStream::Stdout, line.as_bytes())).collect();
-        self.handle.logs().append(attempt, first, &records).await.unwrap();
+        self.handle.logs(&Principal::local()).append(attempt, first, &records).await.unwrap();
     }
 
     async fn get(&self, path: &str) -> Answer {

@@ -1,6 +1,7 @@
 //! Workers, the cluster's numbers, and what a task left behind.
 
 use super::*;
+use crate::principal::Principal;
 use cloudai_core::testing::{cores, cores_and_gpus};
 use sha2::{Digest, Sha256};
 
@@ -84,7 +85,7 @@ async fn with_files(fake: &Fake, files: &[(&str, &[u8])]) -> TaskId {
     let mut outputs = Vec::new();
     for (path, data) in files {
         let (size, sha256) = (data.len() as u64, hex::encode(Sha256::digest(data)));
-        let bulk = fake.handle.logs().bulk();
+        let bulk = fake.handle.logs(&Principal::local()).bulk();
         bulk.append_file(attempt, path, 0, Bytes::copy_from_slice(data)).await.unwrap();
         bulk.finish_file(attempt, path, size, &sha256).await.unwrap();
         outputs.push(OutputFile { path: (*path).into(), size, sha256 });

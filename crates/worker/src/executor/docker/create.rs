@@ -113,6 +113,9 @@ fn environment(job: &Job, host: Host) -> Vec<String> {
     env.insert("CLOUDAI_ATTEMPT", job.attempt.number.to_string());
     env.insert("CLOUDAI_WORKER_ID", job.identity.worker.to_string());
     env.insert("CLOUDAI_OUTPUT_DIR", OUTPUT_DIR.into());
+    if let Some(id) = job.job {
+        env.insert("CLOUDAI_JOB_ID", id.to_string());
+    }
     if let Some(index) = job.attempt.task.index() {
         env.insert("CLOUDAI_ARRAY_INDEX", index.to_string());
     }
@@ -247,6 +250,7 @@ mod tests {
         Job {
             attempt: Attempt { task: TaskId::new(7).element(3), number: 2 },
             identity: Identity { cluster: "c".into(), incarnation: Incarnation(1), worker: "w".parse().unwrap() },
+            job: None,
             spec: Arc::new(spec),
             allocation,
             out_dir: "/x".into(),
