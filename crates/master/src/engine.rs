@@ -6,6 +6,8 @@
 
 mod batch;
 mod commit;
+#[cfg(test)]
+mod tests;
 
 use crate::clock::Clock;
 use crate::delivery::Delivery;

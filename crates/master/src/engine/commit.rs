@@ -5,6 +5,7 @@ use crate::mailbox::{Ask, AskError, NotNow, StoreHealth};
 use cloudai_core::effect::Row;
 use cloudai_core::event::Event;
 use cloudai_store::CommitError;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -73,6 +74,10 @@ impl Engine {
         self.cluster = cluster_of(&loaded, self.timing, &self.clock);
         // Nobody is silent because the master loaded its state.
         let _ = self.cluster.apply(self.clock.now(), Event::Paused(Duration::ZERO));
+        // Every worker is to register again. No row says so: readers and the strategy must hear it.
+        let workers: Vec<_> = self.cluster.workers().map(|worker| Row::Worker(Arc::clone(worker))).collect();
+        self.model.publish(&workers);
+        self.placing.publish(workers);
         Ok(())
     }
 
