@@ -4,7 +4,7 @@
 //! goes away ends the stream where it waits.
 
 use super::dto::{LogLine, LogState};
-use super::logs::{Format, Reader, Wanted, put_line};
+use super::log_reader::{Format, Reader, Wanted, put_line};
 use super::view;
 use crate::handle::Handle;
 use crate::logs::LogBell;

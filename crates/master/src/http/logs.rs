@@ -1,89 +1,20 @@
-//! `/api/v1/tasks/{id}/logs`: what is asked for, and reading a log piece by piece.
+//! `/api/v1/tasks/{id}/logs`: a log as it is, or followed.
 
-use super::dto::LogLine;
 use super::extract::{Caller, TaskPath};
 use super::follow::Follow;
+use super::log_reader::{Reader, Wanted};
 use super::problem::{Code, Problem};
 use super::query::Parameters;
-use super::view;
 use crate::handle::Handle;
-use crate::logs::Logs;
 use crate::model::SeenTask;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use cloudai_core::ids::Attempt;
-use cloudai_store::bulk::{BulkError, LogStream};
+use cloudai_store::bulk::BulkError;
 use futures::stream::{Stream, try_unfold};
-use std::collections::VecDeque;
-use std::sync::Arc;
-
-/// Bytes of output read from a log at a time: what one slow reader holds in memory.
-const PIECE: usize = 256 * 1024;
-/// The longest tail of one stream, whose records have to be counted one by one.
-const MAX_TAIL: u64 = 1_000_000;
-
-/// The form of a log in an answer.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Format {
-    /// One `LogLine` a line.
-    #[default]
-    JsonLines,
-    /// The bytes alone.
-    Raw,
-}
-
-impl Format {
-    const fn content_type(self) -> &'static str {
-        match self {
-            Self::JsonLines => "application/x-ndjson",
-            Self::Raw => "application/octet-stream",
-        }
-    }
-}
-
-/// What of a log is wanted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Wanted {
-    pub(super) format: Format,
-    /// Both when absent.
-    pub(super) stream: Option<LogStream>,
-    /// The latest when absent.
-    attempt: Option<u32>,
-    from: Option<u64>,
-    tail: Option<u64>,
-    follow: bool,
-}
-
-impl Wanted {
-    fn read(query: &mut Parameters) -> Self {
-        let format = query.parsed("format", |text| match text {
-            "jsonl" => Ok(Format::JsonLines),
-            "raw" => Ok(Format::Raw),
-            _ => Err("takes jsonl or raw".into()),
-        });
-        let stream = query.parsed("stream", |text| match text {
-            "stdout" => Ok(LogStream::Stdout),
-            "stderr" => Ok(LogStream::Stderr),
-            _ => Err("takes stdout or stderr".into()),
-        });
-        let attempt = query.whole("attempt", 1..=u64::from(u32::MAX));
-        let wanted = Self {
-            format: format.unwrap_or_default(),
-            stream,
-            attempt: attempt.and_then(|number| u32::try_from(number).ok()),
-            from: query.whole("from", 0..=u64::MAX),
-            tail: query.whole("tail", 0..=MAX_TAIL),
-            follow: query.flag("follow"),
-        };
-        if wanted.from.is_some() && wanted.tail.is_some() {
-            query.wrong("tail", None, "can not be given together with from");
-        }
-        wanted
-    }
-}
 
 /// The log of a task, whole or live.
 pub(super) async fn read(
@@ -136,120 +67,4 @@ fn until(reader: Reader, end: u64) -> impl Stream<Item = Result<Bytes, BulkError
         }
         Ok(None)
     })
-}
-
-/// Reads one attempt's log in order, as it is wanted.
-#[derive(Debug)]
-pub(super) struct Reader {
-    pub(super) logs: Arc<Logs>,
-    pub(super) attempt: Attempt,
-    /// The number of the record after the last one read.
-    pub(super) next: u64,
-    wanted: Wanted,
-}
-
-impl Reader {
-    /// A reader that begins where the request says.
-    async fn open(logs: &Arc<Logs>, attempt: Attempt, wanted: Wanted) -> Result<Self, BulkError> {
-        let mut reader = Self::at_start(Arc::clone(logs), attempt, wanted);
-        reader.next = match (wanted.from, wanted.tail, wanted.stream) {
-            (Some(from), _, _) => from,
-            (None, None, _) => 0,
-            (None, Some(count), None) => logs.bulk().log_tail(attempt, count).await?,
-            (None, Some(count), Some(stream)) => tail_of(logs, attempt, stream, count).await?,
-        };
-        Ok(reader)
-    }
-
-    /// A reader of a whole log.
-    pub(super) fn at_start(logs: Arc<Logs>, attempt: Attempt, wanted: Wanted) -> Self {
-        Self { logs, attempt, next: 0, wanted }
-    }
-
-    /// The next records that are there, written out; empty when none of them is wanted, none when
-    /// there are none yet.
-    pub(super) async fn piece(&mut self) -> Result<Option<Bytes>, BulkError> {
-        let records = self.logs.bulk().read_log(self.attempt, self.next, PIECE).await?;
-        if records.is_empty() {
-            return Ok(None);
-        }
-        let mut piece = BytesMut::new();
-        for record in &records {
-            let number = self.next;
-            self.next += 1;
-            if self.wanted.stream.is_some_and(|stream| stream != record.stream) {
-                continue;
-            }
-            match self.wanted.format {
-                Format::Raw => piece.extend_from_slice(&record.data),
-                Format::JsonLines => {
-                    let entry = view::log_entry(self.attempt.number, number, record);
-                    put_line(&mut piece, &LogLine::Log(entry));
-                }
-            }
-        }
-        Ok(Some(piece.freeze()))
-    }
-}
-
-/// Writes one line of JSON.
-pub(super) fn put_line(out: &mut BytesMut, line: &LogLine) {
-    // Plain text fields: serialising them into memory can not fail.
-    if serde_json::to_writer(out.writer(), line).is_ok() {
-        out.put_u8(b'\n');
-    }
-}
-
-/// The number of the first of the last `count` records of one stream.
-async fn tail_of(logs: &Logs, attempt: Attempt, stream: LogStream, count: u64) -> Result<u64, BulkError> {
-    let bulk = logs.bulk();
-    let most = usize::try_from(count).unwrap_or(usize::MAX);
-    let (mut next, mut last) = (0, VecDeque::new());
-    loop {
-        let records = bulk.read_log(attempt, next, PIECE).await?;
-        if records.is_empty() {
-            return Ok(last.front().copied().unwrap_or(next));
-        }
-        for record in records {
-            if record.stream == stream {
-                last.push_back(next);
-            }
-            if last.len() > most {
-                last.pop_front();
-            }
-            next += 1;
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::query::tests::{of, refused};
-    use super::*;
-
-    #[test]
-    fn what_is_wanted_of_a_log_is_read_from_the_query() {
-        let mut query = of("format=raw&stream=stderr&attempt=2&tail=10&follow");
-        let wanted = Wanted::read(&mut query);
-        assert!(query.close().is_ok());
-        let expected = Wanted {
-            format: Format::Raw,
-            stream: Some(LogStream::Stderr),
-            attempt: Some(2),
-            from: None,
-            tail: Some(10),
-            follow: true,
-        };
-        assert_eq!(wanted, expected);
-        assert_eq!(Wanted::read(&mut of("")), Wanted::default());
-    }
-
-    #[tokio::test]
-    async fn a_wrong_wish_for_a_log_names_what_is_possible() {
-        let mut query = of("format=xml&stream=both&attempt=0&from=1&tail=1&since=2");
-        Wanted::read(&mut query);
-        let said = refused(query.close().unwrap_err()).await;
-        let paths: Vec<&str> = said.iter().map(|(path, _)| path.as_str()).collect();
-        assert_eq!(paths, ["format", "stream", "attempt", "tail", "since"]);
-    }
 }

@@ -10,6 +10,7 @@ mod edge;
 mod extract;
 mod files;
 mod follow;
+mod log_reader;
 mod logs;
 mod problem;
 mod query;

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::http::follow::Follow;
-use crate::http::logs::Wanted;
+use crate::http::log_reader::Wanted;
 use crate::principal::Principal;
 use axum::body::BodyDataStream;
 use cloudai_core::event::{Event, Removal};
