@@ -58,11 +58,11 @@ recorded_alive() {
 }
 
 # spawn DIR NAME COMMAND...: runs it in a session of its own (Ctrl-C does not reach it), recorded in DIR/NAME.pid,
-# stdout in DIR/NAME.out and stderr in DIR/NAME.log.
+# stdout in DIR/NAME.out and stderr at the end of DIR/NAME.log.
 spawn() {
     local dir=$1 name=$2
     shift 2
-    setsid "$@" >"$dir/$name.out" 2>"$dir/$name.log" </dev/null 9>&- &
+    setsid "$@" >"$dir/$name.out" 2>>"$dir/$name.log" </dev/null 9>&- &
     record "$dir/$name.pid" $!
 }
 
@@ -74,8 +74,15 @@ stop_recorded() {
         recorded_alive "$file" && { kill -TERM "$PID" 2>/dev/null || as_root kill -TERM "$PID" || true; }
     done
     deadline=$((SECONDS + grace))
+    local told=
     for file in "$@"; do
-        while recorded_alive "$file" && [ "$SECONDS" -lt "$deadline" ]; do sleep 0.1; done
+        while recorded_alive "$file" && [ "$SECONDS" -lt "$deadline" ]; do
+            if [ -z "$told" ] && [ "$SECONDS" -ge $((deadline - grace + 2)) ]; then
+                told=yes
+                say "waiting for $(basename "$file" .pid) to stop its containers ($grace s at most)"
+            fi
+            sleep 0.1
+        done
         if recorded_alive "$file"; then
             warn "$(basename "$file" .pid) (pid $PID) did not stop within $grace s: killed"
             kill -KILL "$PID" 2>/dev/null || as_root kill -KILL "$PID" || true

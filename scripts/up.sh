@@ -50,8 +50,15 @@ step 'cluster'
 if find_master "$DIR"; then
     say "the master runs already on $CLOUDAI_ADDR"
 else
-    stop_cluster "$DIR" # workers of a master that died
-    start_master "$DIR" "$(address $GRPC_PORT_WANTED)" "$(address $HTTP_PORT_WANTED)"
+    # Where it was before: workers of a master that died look for it there, with their containers.
+    grpc=$(json grpc <"$DIR/master.out" 2>/dev/null) || grpc=
+    http=$(json http <"$DIR/master.out" 2>/dev/null) || http=
+    if clusters_in "$DIR" && [ -n "$grpc" ] && [ -n "$http" ]; then
+        say 'workers run without their master: starting it where they look for it'
+    else
+        grpc=$(address $GRPC_PORT_WANTED) http=$(address $HTTP_PORT_WANTED)
+    fi
+    start_master "$DIR" "$grpc" "$http"
     say "master started on $CLOUDAI_ADDR"
 fi
 share

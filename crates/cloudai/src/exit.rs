@@ -117,6 +117,12 @@ impl Failure {
         self
     }
 
+    /// Whether the same call may go through a little later.
+    #[must_use]
+    pub(crate) fn is_passing(&self) -> bool {
+        self.exit == Exit::Unreachable || self.code == "unavailable"
+    }
+
     /// Sets the next command.
     #[must_use]
     pub(crate) fn next(mut self, next: impl Into<String>) -> Self {

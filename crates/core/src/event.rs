@@ -236,6 +236,9 @@ pub enum Rejected {
     /// A report of another life of the cluster.
     #[error("the report is of another incarnation of the cluster")]
     WrongIncarnation,
+    /// Another worker of this name was heard of just now.
+    #[error("a worker {0} is connected from another data folder")]
+    WorkerLive(WorkerId),
     /// The worker registered again since.
     #[error("the session has ended: register again")]
     StaleSession,

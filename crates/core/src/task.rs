@@ -376,7 +376,10 @@ impl TaskRecord {
     /// The worker that holds it now, or held it last.
     #[must_use]
     pub fn worker(&self) -> Option<&WorkerId> {
-        self.attempts.last().map(|attempt| &attempt.worker)
+        match &self.state {
+            State::Queued(_) => None,
+            State::Active(_) | State::Finished(_) => self.attempts.last().map(|attempt| &attempt.worker),
+        }
     }
 
     /// What it holds now.

@@ -89,4 +89,7 @@ pub struct About {
     pub arch: String,
     /// Abilities beyond the basic ones, as `gpu`.
     pub capabilities: Vec<String>,
+    /// The data folder that it runs from, as a random word: tells a worker that starts again from
+    /// another one of the same name. Empty once it left in good order.
+    pub instance: String,
 }

@@ -4,13 +4,16 @@
 
 use cloudai_core::cluster::MAX_ROWS;
 use cloudai_core::effect::Row;
-use cloudai_core::event::{Answer, Event, Heartbeat, Held, HeldStage, Placement, PlacementRefusal, Rejected, Removal};
+use cloudai_core::event::{
+    Answer, Event, Heartbeat, Held, HeldStage, Placement, PlacementRefusal, Registration, Rejected, Removal,
+};
 use cloudai_core::ids::{Attempt, CommandSeq};
 use cloudai_core::resources::Capacity;
 use cloudai_core::state::{Phase, Reason, Status};
 use cloudai_core::task::{Cause, Outcome, Step};
 use cloudai_core::testing::{TestCluster, cores, spec, worker_id};
-use cloudai_core::worker::WorkerStatus;
+use cloudai_core::worker::{About, WorkerStatus};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 const S: fn(u64) -> Duration = Duration::from_secs;
@@ -280,6 +283,36 @@ fn a_worker_with_thousands_of_attempts_is_removed_a_thousand_rows_at_a_time() {
     }
     assert_eq!(events, 3);
     assert!(tasks.iter().all(|task| c.record(*task).reason() == Some(Reason::WorkerLost)));
+}
+
+#[test]
+fn a_name_belongs_to_one_data_folder_until_its_worker_left_or_fell_silent() {
+    let come = |c: &mut TestCluster, instance: &str| {
+        let about = About { instance: instance.into(), ..About::default() };
+        let registration = Registration {
+            worker: worker_id("w1"),
+            address: None,
+            capacity: cores(4),
+            labels: BTreeMap::new(),
+            about,
+            held: Vec::new(),
+        };
+        match c.apply(Event::Register(Box::new(registration))) {
+            Ok(Answer::Registered(session)) => Ok(session),
+            other => Err(other),
+        }
+    };
+    let refused = Err(Err(Rejected::WorkerLive(worker_id("w1"))));
+    let mut c = TestCluster::default();
+    come(&mut c, "a").unwrap();
+    let session = come(&mut c, "a").expect("the same one starts again");
+    assert_eq!(come(&mut c, "b"), refused);
+    c.ok(Event::Leave(worker_id("w1"), session));
+    come(&mut c, "b").expect("the first has left");
+    c.wait(S(29));
+    assert_eq!(come(&mut c, "a"), refused);
+    c.wait(S(1));
+    come(&mut c, "a").expect("the second was silent for 30 s");
 }
 
 #[test]

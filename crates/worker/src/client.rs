@@ -81,13 +81,6 @@ impl Backoff {
     pub(crate) fn wait(&mut self) -> Duration {
         let full = self.next;
         self.next = (full * 2).min(self.longest);
-        full.mul_f64(1.0 - 0.5 * chance())
+        full.mul_f64(rand::random_range(0.5..=1.0))
     }
-}
-
-/// A number from 0 to 1: the boot clock's microseconds differ enough between workers.
-fn chance() -> f64 {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-    let micros = u32::try_from(time.tv_nsec / 1000).unwrap_or(0).wrapping_mul(2_654_435_761);
-    f64::from(micros) / f64::from(u32::MAX)
 }

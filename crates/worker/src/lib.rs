@@ -22,4 +22,5 @@ mod shell;
 mod upload;
 
 pub use client::AddressError;
+pub use link::{Because, Refused};
 pub use serve::{Config, Engine, StartError, Worker};

@@ -42,14 +42,29 @@ pub(crate) struct Link {
 #[error("the master refused this worker: {why}")]
 pub struct Refused {
     why: String,
-    /// It showed no token that lets it in.
-    pub forbidden: bool,
+    /// What for.
+    pub because: Because,
+}
+
+/// What a worker was refused for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Because {
+    /// It shows no token that lets it in.
+    Token,
+    /// Another worker of its name is connected.
+    Name,
+    /// Something else that trying again does not mend.
+    Other,
 }
 
 impl From<&tonic::Status> for Refused {
     fn from(status: &tonic::Status) -> Self {
-        let forbidden = matches!(status.code(), Code::Unauthenticated | Code::PermissionDenied);
-        Self { why: status.message().to_owned(), forbidden }
+        let because = match status.code() {
+            Code::Unauthenticated | Code::PermissionDenied => Because::Token,
+            Code::AlreadyExists => Because::Name,
+            _ => Because::Other,
+        };
+        Self { why: status.message().to_owned(), because }
     }
 }
 
@@ -126,7 +141,7 @@ impl Link {
                 member.cluster,
                 told.cluster
             );
-            return Err(Refused { why, forbidden: false });
+            return Err(Refused { why, because: Because::Other });
         }
         if told != *member {
             if let Err(error) = told.save(&self.data_dir) {
@@ -320,10 +335,17 @@ fn check_protocol(told: u32) -> Result<(), Refused> {
         return Ok(());
     }
     let why = format!("it speaks protocol {told}, this worker 1 to {PROTOCOL}: bring both to one version of cloudai");
-    Err(Refused { why, forbidden: false })
+    Err(Refused { why, because: Because::Other })
 }
 
 /// What trying again does not mend.
 fn is_refusal(code: Code) -> bool {
-    matches!(code, Code::Unauthenticated | Code::PermissionDenied | Code::InvalidArgument | Code::FailedPrecondition)
+    matches!(
+        code,
+        Code::Unauthenticated
+            | Code::PermissionDenied
+            | Code::InvalidArgument
+            | Code::FailedPrecondition
+            | Code::AlreadyExists
+    )
 }

@@ -12,6 +12,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 const FILE: &str = "membership.json";
+const INSTANCE: &str = "instance";
+
+/// A random word that stays with the folder.
+/// # Errors
+/// It can not be read or written.
+pub(crate) fn instance(dir: &Path) -> io::Result<String> {
+    match std::fs::read_to_string(dir.join(INSTANCE)) {
+        Ok(word) if !word.trim().is_empty() => return Ok(word.trim().to_owned()),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(_) | Err(_) => {}
+    }
+    let word = format!("{:032x}", rand::random::<u128>());
+    files::replace(dir, INSTANCE, word.as_bytes())?;
+    Ok(word)
+}
 
 /// What the last registration told.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,6 +73,14 @@ impl Membership {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_folder_keeps_its_word_and_no_two_have_the_same() {
+        let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let word = instance(one.path()).unwrap();
+        assert_eq!(instance(one.path()).unwrap(), word);
+        assert_ne!(instance(other.path()).unwrap(), word);
+    }
 
     #[test]
     fn what_a_registration_told_is_known_in_the_next_life() {

@@ -7,7 +7,7 @@ use crate::executor::fake::FakeExecutor;
 use crate::executor::{EngineError, Executor, Identity};
 use crate::journal::Journal;
 use crate::link::{Link, Refused};
-use crate::membership::Membership;
+use crate::membership::{self, Membership};
 use crate::messages::Input;
 use crate::run::Runner;
 use crate::shell::{Channels, Shell};
@@ -129,6 +129,8 @@ impl Worker {
         info.engine = engine;
         info.os = std::env::consts::OS.into();
         info.arch = std::env::consts::ARCH.into();
+        let folder = |source| StartError::DataDir { path: config.data_dir.clone(), source };
+        info.instance = membership::instance(&config.data_dir).map_err(folder)?;
         info.capabilities = cloudai_proto::CAPABILITIES.iter().map(ToString::to_string).collect();
         let inputs = mpsc::channel(INPUTS);
         let data_dir = config.data_dir.clone();

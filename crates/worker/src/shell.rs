@@ -28,6 +28,10 @@ const LOOK: Duration = Duration::from_secs(1);
 
 /// Between two tries to remove what is left of an attempt, first and at most.
 const DISCARD_AGAIN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+/// A master that answered no heartbeat for so long is away: two heartbeats of the default interval.
+const MASTER_AWAY: Duration = Duration::from_secs(10);
+/// What containers may take to end beyond their grace, when nobody is told of it.
+const LAST_ENDS: Duration = Duration::from_secs(5);
 /// What removing may take when the worker stops.
 const LAST_DISCARDS: Duration = Duration::from_secs(10);
 
@@ -114,7 +118,7 @@ impl Shell {
             self.carry_out(effects).await;
             if self.leaving.is_cancelled() && deadline.is_none() {
                 info!(attempts = self.running.len(), "stopping");
-                deadline = Some(clock::now() + patience);
+                deadline = Some(clock::now() + self.patience(patience));
             }
             if deadline.is_some_and(|end| self.agent.is_idle() || clock::now() >= end) {
                 break;
@@ -131,6 +135,14 @@ impl Shell {
             warn!("stopped before everything was removed, the next start does it");
         }
         self.agent.is_idle()
+    }
+
+    /// Without a master nothing can be acknowledged: then only the containers are waited for, and
+    /// the journal keeps what is to be told.
+    fn patience(&self, whole: Duration) -> Duration {
+        let heard = self.agent.renewed().is_some_and(|at| clock::now().since(at) < MASTER_AWAY);
+        let graces = self.running.values().map(|running| running.order.spec.limits.kill_after);
+        if heard { whole } else { graces.max().unwrap_or_default() + LAST_ENDS }
     }
 
     /// Waits for something to happen and takes all that has happened.

@@ -109,7 +109,7 @@ impl Fields {
         TaskSpec::from_value(&value).map_err(|error| {
             let failure = Failure { code: "invalid".into(), ..Failure::usage("the task is not valid") };
             let failure = error.0.iter().fold(failure, |failure, field| failure.why(field.to_string()));
-            failure.next("cloudai task submit --help")
+            failure.next("cloudai task submit --help; the fields of a file: docs/task-file.md")
         })?;
         Ok(value)
     }

@@ -50,7 +50,7 @@ enum Part {
 }
 
 /// Lost connections in a row, without a record between, until the master is given up.
-const LOST: u32 = 20;
+pub(super) const LOST: u32 = 20;
 /// Lost connections until a master that never answered is given up.
 const NEVER_ANSWERED: u32 = 3;
 
@@ -71,10 +71,7 @@ impl Follow {
         tokio::select! {
             biased;
             _ = tokio::signal::ctrl_c() => {
-                let id = short(&self.id);
-                cx.screen.note(&format!(
-                    "\nDetached, the task goes on. Resume: cloudai task logs {id} --follow. Stop: cloudai task cancel {id}"
-                ));
+                detached(&self.id, "logs {} --follow", cx);
                 Ok(Ended::Detached)
             }
             ended = reading.finish(cx) => {
@@ -100,6 +97,14 @@ impl Follow {
     }
 }
 
+/// Says how to come back to a task that was left by Ctrl-C.
+pub(super) fn detached(id: &str, resume: &str, cx: &Context) {
+    let id = short(id);
+    let resume = resume.replace("{}", &id);
+    cx.screen
+        .note(&format!("\nDetached, the task goes on. Resume: cloudai task {resume}. Stop: cloudai task cancel {id}"));
+}
+
 /// A reading on its way.
 struct Reading<'a> {
     what: &'a Follow,
@@ -123,9 +128,7 @@ impl Reading<'_> {
                     self.answered = true;
                     self.read(response, cx).await?
                 }
-                Err(failure) if failure.exit == Exit::Unreachable || failure.code == "unavailable" => {
-                    Part::Cut(Some(failure))
-                }
+                Err(failure) if failure.is_passing() => Part::Cut(Some(failure)),
                 Err(failure) => return Err(failure),
             };
             let failure = match part {
@@ -257,7 +260,7 @@ fn is_final(state: &LogState) -> bool {
 }
 
 /// The pause after so many lost connections in a row: 50 ms to 5 s.
-fn pause(lost: u32) -> Duration {
+pub(super) fn pause(lost: u32) -> Duration {
     let longest = Duration::from_millis(100).saturating_mul(1 << lost.saturating_sub(1).min(6));
     jittered(longest.min(Duration::from_secs(5)))
 }

@@ -2,6 +2,7 @@
 
 use super::document::{Fields, to_json};
 use super::follow::{self, Ended};
+use super::wait::Waited;
 use super::{Context, wait, worker};
 use crate::config::duration;
 use crate::exit::{Exit, Failure};
@@ -12,7 +13,8 @@ use cloudai_master::http::dto::{Task, Worker};
 use reqwest::StatusCode;
 use std::time::Duration;
 
-pub(super) const EXAMPLES: &str = "  cloudai task submit python:3.12 -- python -c 'print(1)'\n  \
+pub(super) const EXAMPLES: &str = "  cloudai task submit cloudai/busybox -- echo hello\n  \
+     cloudai task submit python:3.12 -- python -c 'print(1)'\n  \
      cloudai task submit train:2.1 --cpus 4 --mem 8g --gpus 1 --env EPOCHS=3 --follow\n  \
      cloudai task submit --file task.yaml --wait --wait-timeout 1h";
 
@@ -91,6 +93,10 @@ pub(super) async fn run(mut args: Args, cx: &Context) -> Result<Exit, Failure> {
 }
 
 pub(super) async fn dispatch(mut args: Dispatch, cx: &Context) -> Result<Exit, Failure> {
+    if let Some(other) = args.fields.worker.filter(|other| *other != args.on) {
+        return Err(Failure::usage(format!("--worker {other} and the worker {} can not both be meant", args.on))
+            .next(format!("cloudai dispatch {} {}", args.on, args.image)));
+    }
     args.fields.worker = Some(args.on);
     let document = args.fields.document(Some(&args.image), &args.command)?;
     submit(&document, &args.after, cx).await
@@ -163,12 +169,14 @@ fn new_key() -> String {
 
 async fn wait_for(task: &Task, after: &After, cx: &Context) -> Result<Exit, Failure> {
     let deadline = after.wait_timeout.map(|limit| tokio::time::Instant::now() + limit);
-    match wait::until_final(&cx.client, &task.id, deadline).await? {
-        Some(task) => {
-            cx.screen.one(&task, &task.id, || render::task::outcome(&task, &cx.screen))?;
+    cx.screen.note(&render::task::outcome(task, &cx.screen));
+    match wait::until_final(cx, &task.id, deadline).await? {
+        Waited::Left => Ok(Exit::Interrupted),
+        Waited::Ended(task) => {
+            cx.screen.one(&*task, &task.id, || render::task::outcome(&task, &cx.screen))?;
             Ok(wait::exit_of(&task, after.propagate_exit))
         }
-        None => {
+        Waited::TooLong => {
             cx.screen.one(task, &task.id, || crate::id::short(&task.id))?;
             Err(wait::still_going(std::slice::from_ref(&task.id)))
         }

@@ -1,7 +1,6 @@
 //! `cloudai task wait`, and waiting for one task as other commands need it.
 
-use super::Context;
-use crate::client::Client;
+use super::{Context, follow};
 use crate::config::duration;
 use crate::exit::{Exit, Failure};
 use crate::{id, render};
@@ -39,14 +38,15 @@ pub(super) async fn run(args: &Args, cx: &Context) -> Result<Exit, Failure> {
     let mut ended = Vec::new();
     let mut going = Vec::new();
     for id in &ids {
-        match until_final(&cx.client, id, deadline).await? {
-            Some(task) => {
+        match until_final(cx, id, deadline).await? {
+            Waited::Left => return Ok(Exit::Interrupted),
+            Waited::Ended(task) => {
                 if cx.screen.for_people() {
                     cx.screen.line(&render::task::outcome(&task, &cx.screen))?;
                 }
-                ended.push(task);
+                ended.push(*task);
             }
-            None => going.push(id.clone()),
+            Waited::TooLong => going.push(id.clone()),
         }
     }
     let all_completed = ended.iter().all(|task| task.status == Status::Completed.word());
@@ -83,28 +83,57 @@ pub(super) fn exit_of(task: &Task, propagate: bool) -> Exit {
     }
 }
 
+/// How a wait ended.
+pub(super) enum Waited {
+    /// With the task.
+    Ended(Box<Task>),
+    /// By its time limit.
+    TooLong,
+    /// By Ctrl-C; the user is told how to come back.
+    Left,
+}
+
+/// Waits until a task ended, over lost connections too.
+pub(super) async fn until_final(cx: &Context, id: &str, deadline: Option<Instant>) -> Result<Waited, Failure> {
+    tokio::select! {
+        biased;
+        _ = tokio::signal::ctrl_c() => {
+            follow::detached(id, "wait {}", cx);
+            Ok(Waited::Left)
+        }
+        ended = ask_until_final(cx, id, deadline) => Ok(ended?.map_or(Waited::TooLong, |task| Waited::Ended(Box::new(task)))),
+    }
+}
+
 /// Asks until a task ended; none when the deadline came first.
-pub(super) async fn until_final(client: &Client, id: &str, deadline: Option<Instant>) -> Result<Option<Task>, Failure> {
+async fn ask_until_final(cx: &Context, id: &str, deadline: Option<Instant>) -> Result<Option<Task>, Failure> {
+    let mut lost = 0;
     loop {
         let asked = Instant::now();
         let left = deadline.map(|deadline| deadline.saturating_duration_since(asked));
         let wait = left.map_or(LONGEST, |left| left.as_secs().min(LONGEST));
         let (path, query) = (["api", "v1", "tasks", id], [("wait_s", wait.to_string())]);
-        let answer = client.get::<Task>(&path, &query);
-        let task = match left {
-            Some(left) => match tokio::time::timeout(left + LATE, answer).await {
-                Ok(task) => task?,
-                Err(_) => return Ok(None),
-            },
-            None => answer.await?,
+        let answer = cx.client.get::<Task>(&path, &query);
+        let limit = left.map_or(Duration::from_secs(LONGEST), |left| left) + LATE;
+        let pause = match tokio::time::timeout(limit, answer).await {
+            Ok(Ok(task)) if task.status.parse::<Status>().is_ok_and(Status::is_final) => return Ok(Some(task)),
+            Ok(Ok(_)) => {
+                lost = 0;
+                PACE.saturating_sub(asked.elapsed())
+            }
+            Ok(Err(failure)) if failure.is_passing() && lost < follow::LOST => {
+                lost += 1;
+                if lost == 2 {
+                    cx.screen.note("-- connection lost, trying again --");
+                }
+                follow::pause(lost)
+            }
+            Ok(Err(failure)) => return Err(failure),
+            Err(_) => Duration::ZERO,
         };
-        if task.status.parse::<Status>().is_ok_and(Status::is_final) {
-            return Ok(Some(task));
-        }
         if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
             return Ok(None);
         }
-        let pause = PACE.saturating_sub(asked.elapsed());
         let left = deadline.map_or(pause, |deadline| deadline.saturating_duration_since(Instant::now()));
         tokio::time::sleep(pause.min(left)).await;
     }

@@ -118,6 +118,9 @@ async fn remove(args: &Remove, cx: &Context) -> Result<Exit, Failure> {
         return Err(if failure.exit == Exit::NotFound { near(failure, &args.id, cx).await } else { failure });
     }
     cx.screen.note(&format!("{} is removed", args.id));
+    if args.force {
+        cx.screen.note("If its process still runs it comes back with its token: stop it there, then remove it.");
+    }
     Ok(Exit::Ok)
 }
 

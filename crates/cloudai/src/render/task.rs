@@ -118,6 +118,7 @@ pub(crate) fn queue(tasks: &[Task], now: Timestamp, screen: &Screen) -> String {
         Column::number("PRIO", 3),
         Column::text("REASON", 0),
         Column::number("AGE", 1),
+        Column::name("WHY", 1),
     ]);
     for (at, task) in tasks.iter().enumerate() {
         table.row(vec![
@@ -129,6 +130,7 @@ pub(crate) fn queue(tasks: &[Task], now: Timestamp, screen: &Screen) -> String {
             task.priority.to_string().into(),
             reason(task).into(),
             age(&task.created_at, now).into(),
+            printable(&task.message).into(),
         ]);
     }
     table.render(if screen.wide() { None } else { screen.width }, screen.colour)

@@ -7,7 +7,7 @@ use anyhow::Context;
 use cloudai_core::ids::WorkerId;
 use cloudai_worker::executor::docker::DockerOptions;
 use cloudai_worker::probe::host::{Declared, Host};
-use cloudai_worker::{Config, Engine, StartError, Worker};
+use cloudai_worker::{Because, Config, Engine, Refused, StartError, Worker};
 use std::path::{Path, PathBuf};
 
 /// Runs a worker until the process is asked to stop.
@@ -18,8 +18,11 @@ pub(crate) async fn run_worker(settings: WorkerSettings) -> anyhow::Result<()> {
     let stop = stop::on_signal()?;
     let worker = Worker::prepare(config(settings)?).await?;
     worker.run(stop).await.map_err(|error| match &error {
-        StartError::Refused(refused) if refused.forbidden => {
+        StartError::Refused(Refused { because: Because::Token, .. }) => {
             anyhow::Error::new(Failure::new(Exit::NotAllowed, "forbidden", error.to_string()))
+        }
+        StartError::Refused(Refused { because: Because::Name, .. }) => {
+            anyhow::Error::new(Failure::new(Exit::Conflict, "conflict", error.to_string()))
         }
         _ => anyhow::Error::new(error),
     })

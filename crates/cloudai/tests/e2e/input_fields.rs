@@ -176,6 +176,13 @@ async fn the_command_line_says_the_same_before_it_asks_anyone() {
     assert_eq!(cluster.rest.all_tasks().await, [] as [Value; 0]);
 }
 
+#[test]
+fn every_field_that_is_live_stands_in_the_documentation_and_no_other() {
+    let text = include_str!("../../../../docs/task-file.md");
+    let rows = text.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+    assert_eq!(rows.collect::<Vec<_>>(), LIVE);
+}
+
 #[tokio::test]
 async fn fields_that_are_still_to_come_are_refused_and_say_so() {
     let cluster = Cluster::start().await;
@@ -195,6 +202,7 @@ async fn unknown_fields_are_refused_with_the_nearest_name_and_all_at_once() {
         ("Image", "image"),
         ("cpu-cores", "cpu_cores"),
         ("memory", "memory_gb"),
+        ("cpus", "cpu_cores"),
         ("kill_after", "kill_after_s"),
         ("label", "labels"),
         ("depend_on", "depends_on"),

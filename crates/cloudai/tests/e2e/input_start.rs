@@ -57,6 +57,25 @@ async fn a_worker_with_a_wrong_token_is_refused_and_told_where_the_right_one_is(
 }
 
 #[tokio::test]
+async fn a_second_worker_of_a_live_name_is_refused_and_harms_nothing() {
+    let mut cluster = Cluster::of(fake_worker("w1")).await;
+    let long = cluster.rest.submit(json!({"image": "fake:x", "env": {"FAKE_DURATION_MS": "2000"}})).await;
+    cluster.rest.running(&long).await;
+    let (grpc, token) = (cluster.grpc().to_owned(), cluster.token().to_owned());
+    let words = ["worker", "start", "--master", &grpc, "--join-token", &token, "--id", "w1"];
+    let words: Vec<_> = words.into_iter().chain(["--executor", "fake", "--data-dir", "other"]).collect();
+    let ran = cluster.run(&words).await;
+    assert_eq!((ran.code, ran.out.as_str()), (7, ""), "{}", ran.err);
+    assert!(ran.err.contains("w1 is connected") && ran.err.contains("another --id"), "{}", ran.err);
+    cluster.rest.completed(&long).await;
+    // Once the first has left, its name is free.
+    cluster.stop_worker("w1").await;
+    let mut second = cluster.begin(&words);
+    cluster.worker_until("w1", "active").await;
+    second.kill();
+}
+
+#[tokio::test]
 async fn a_worker_without_an_engine_says_which_it_looked_for() {
     let cluster = Cluster::start().await;
     let words = ["worker", "start", "--master", cluster.grpc(), "--join-token", cluster.token(), "--id", "w1"];

@@ -7,7 +7,7 @@ use crate::task::Cause;
 use crate::time::Timestamp;
 
 impl Agent {
-    pub(super) fn renewed(&mut self, session: Session, sent_at: Timestamp) {
+    pub(super) fn renew(&mut self, session: Session, sent_at: Timestamp) {
         if self.link.is_some_and(|link| link.session == session) {
             self.renewed = self.renewed.max(Some(sent_at));
         }

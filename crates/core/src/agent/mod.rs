@@ -142,7 +142,7 @@ impl Agent {
             AgentEvent::Ended(attempt, outcome) => self.ended(&mut out, now, attempt, outcome),
             AgentEvent::Acknowledged { attempt, sent } => self.acknowledged(&mut out, attempt, sent),
             AgentEvent::Renewed { session, sent_at, draining } => {
-                self.renewed(session, sent_at);
+                self.renew(session, sent_at);
                 self.halt_all_in_time(&mut out, now, draining);
             }
             AgentEvent::Shutdown => self.shutdown(&mut out, now),
@@ -162,6 +162,12 @@ impl Agent {
     #[must_use]
     pub fn held(&self) -> Vec<Held> {
         self.attempts.iter().map(|(attempt, slot)| Held { attempt: *attempt, stage: slot.stage() }).collect()
+    }
+
+    /// When the last heartbeat that was acknowledged had been sent.
+    #[must_use]
+    pub fn renewed(&self) -> Option<Timestamp> {
+        self.renewed
     }
 
     /// Whether nothing runs and nothing waits to be acknowledged.

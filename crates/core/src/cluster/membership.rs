@@ -12,9 +12,18 @@ use std::sync::Arc;
 
 impl Cluster {
     /// Begins a new session; what the worker should not hold is stopped at once.
-    pub(super) fn register(&mut self, out: &mut Out, registration: Registration) -> Answer {
+    ///
+    /// A name belongs to the data folder that holds its attempts, until its worker has left or was
+    /// silent for long: two at once would take each other's attempts for lost.
+    pub(super) fn register(&mut self, out: &mut Out, registration: Registration) -> Result<Answer, Rejected> {
         let Registration { worker: id, address, capacity, labels, about, held } = registration;
         let now = out.now;
+        if self.workers.get(&id).is_some_and(|worker| {
+            let instance = &worker.record.about.instance;
+            !instance.is_empty() && *instance != about.instance && now.since(worker.heard) < self.timing.inactive
+        }) {
+            return Err(Rejected::WorkerLive(id));
+        }
         self.known(&id, now);
         self.change_worker(out, &id, |record| {
             record.address = record.address.take().or(address);
@@ -26,7 +35,7 @@ impl Cluster {
             record.connected_at = Some(now);
             record.last_seen = Some(now);
         });
-        let Some(worker) = self.workers.get_mut(&id) else { return Answer::Done };
+        let Some(worker) = self.workers.get_mut(&id) else { return Ok(Answer::Done) };
         worker.heard = now;
         worker.link = Some(Link::default());
         worker.refresh();
@@ -35,7 +44,7 @@ impl Cluster {
         // What is absent is judged by the session's first heartbeat: a registration that comes
         // late, or twice, tells of a past in which the worker had not begun what it runs now.
         self.reconcile_present(out, &id, &held);
-        Answer::Registered(session)
+        Ok(Answer::Registered(session))
     }
 
     pub(super) fn admit(&mut self, out: &mut Out, admission: Admission) -> Answer {
@@ -87,6 +96,7 @@ impl Cluster {
         self.in_session(id, session)?;
         self.take_back(out, id, &BTreeSet::new());
         self.end_session(out, id);
+        self.change_worker(out, id, |record| record.about.instance.clear());
         Ok(Answer::Done)
     }
 

@@ -159,7 +159,7 @@ impl Cluster {
             Event::Submit(tasks) => self.submit(&mut out, tasks)?,
             Event::Cancel(cancel) => self.cancel(&mut out, cancel)?,
             Event::Place(placements) => self.place(&mut out, placements),
-            Event::Register(registration) => self.register(&mut out, *registration),
+            Event::Register(registration) => self.register(&mut out, *registration)?,
             Event::Admit(admission) => self.admit(&mut out, admission),
             Event::Remove(removal) => self.remove(&mut out, &removal)?,
             Event::Subscribed(worker, session) => self.subscribed(&mut out, &worker, session)?,

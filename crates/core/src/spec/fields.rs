@@ -58,10 +58,31 @@ pub const LATER: &[(&str, &str)] = &[
     ("ttl_after_finish_s", "retention by task"),
 ];
 
+/// What people write who know the flags, or other systems.
+const OTHER_WORDS: &[(&str, &str)] = &[
+    ("cpu", "cpu_cores"),
+    ("cpus", "cpu_cores"),
+    ("mem", "memory_gb"),
+    ("memory", "memory_gb"),
+    ("disk", "storage_gb"),
+    ("storage", "storage_gb"),
+    ("gpu", "gpu_cores"),
+    ("gpus", "gpu_cores"),
+    ("timeout", "timeout_s"),
+    ("cmd", "command"),
+    ("environment", "env"),
+    ("worker", "worker_id"),
+    ("pull", "pull_policy"),
+    ("read_only", "read_only_root"),
+];
+
 /// The known name nearest to a wrong one, when one is near enough to be a slip.
 pub(super) fn nearest(wrong: &str) -> Option<&'static str> {
     let names = LIVE.iter().copied().chain(LATER.iter().map(|(name, _)| *name));
     let wrong = wrong.to_ascii_lowercase().replace('-', "_");
+    if let Some((_, name)) = OTHER_WORDS.iter().find(|(word, _)| *word == wrong) {
+        return Some(name);
+    }
     names
         .map(|name| (crate::text::distance(&wrong, name), name))
         .min()

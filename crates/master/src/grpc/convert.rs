@@ -42,6 +42,7 @@ pub(super) fn registration(info: pb::WorkerInfo) -> Result<Registration, Status>
             os: info.os,
             arch: info.arch,
             capabilities: info.capabilities,
+            instance: info.instance,
         },
     })
 }

@@ -250,6 +250,9 @@ fn batches(
 
 fn status(error: AskError) -> Status {
     match error {
+        AskError::Rejected(live @ Rejected::WorkerLive(_)) => {
+            Status::already_exists(format!("{live}: give this one another --id, or stop that one first"))
+        }
         AskError::Rejected(rejected) => Status::failed_precondition(rejected.to_string()),
         AskError::Unavailable(not_now) => Status::unavailable(not_now.to_string()),
         AskError::Store(source) => Status::unavailable(source.to_string()),

@@ -157,6 +157,7 @@ impl Problem {
             Rejected::WorkerBusy { worker, .. } => {
                 Self::new(Code::Conflict, rejected.to_string()).next(format!("cloudai worker remove {worker} --force"))
             }
+            Rejected::WorkerLive(_) => Self::new(Code::Conflict, rejected.to_string()),
             Rejected::TaskExists(_) | Rejected::Superseded(_) | Rejected::WrongIncarnation | Rejected::StaleSession => {
                 Self::internal(rejected)
             }

@@ -50,6 +50,9 @@ pub struct WorkerInfo {
     pub arch: ::prost::alloc::string::String,
     #[prost(string, repeated, tag = "18")]
     pub capabilities: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// A random word for the data folder that it runs from.
+    #[prost(string, tag = "30")]
+    pub instance: ::prost::alloc::string::String,
     /// Every attempt the worker holds.
     #[prost(message, repeated, tag = "19")]
     pub held: ::prost::alloc::vec::Vec<TaskInfo>,
