@@ -51,8 +51,11 @@ if find_master "$DIR"; then
     say "the master runs already on $CLOUDAI_ADDR"
 else
     # Where it was before: workers of a master that died look for it there, with their containers.
-    grpc=$(json grpc <"$DIR/master.out" 2>/dev/null) || grpc=
-    http=$(json http <"$DIR/master.out" 2>/dev/null) || http=
+    grpc='' http=''
+    if [ -e "$DIR/master.out" ]; then
+        grpc=$(json grpc <"$DIR/master.out") || grpc=
+        http=$(json http <"$DIR/master.out") || http=
+    fi
     if clusters_in "$DIR" && [ -n "$grpc" ] && [ -n "$http" ]; then
         say 'workers run without their master: starting it where they look for it'
     else
