@@ -204,7 +204,7 @@ impl Committed {
             }
         }
         if fitting > 0 {
-            return "a worker has room; waits for its turn".into();
+            return "there is room for it; it is being placed".into();
         }
         let nearest = lacks.iter().min_by_key(|(lack, _)| lack.need - lack.have.min(lack.need));
         match (nearest, &record.spec.worker_id) {

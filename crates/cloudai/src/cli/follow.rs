@@ -64,7 +64,8 @@ impl Follow {
     /// # Errors
     /// The master's problem, or that it could not be reached any more.
     pub(super) async fn run(&self, cx: &Context) -> Result<Ended, Failure> {
-        let mut reading = Reading { what: self, out: Output::new(self, cx), next: None, told: None, answered: false };
+        let mut reading =
+            Reading { what: self, out: Output::new(self, cx), next: None, shown: None, told: None, answered: false };
         if !self.follow {
             return reading.finish(cx).await.map(|_| Ended::Printed);
         }
@@ -111,6 +112,8 @@ struct Reading<'a> {
     out: Output,
     /// The attempt and the record that come next.
     next: Option<(u32, u64)>,
+    /// The attempt of the last record that was written out.
+    shown: Option<u32>,
     /// What was last told about the task.
     told: Option<String>,
     /// The master answered at least once.
@@ -229,8 +232,10 @@ impl Reading<'_> {
         }
     }
 
-    fn new_attempt(&self, entry: &LogEntry, cx: &Context) {
-        if self.what.follow && self.next.is_some_and(|(attempt, _)| attempt < entry.attempt) {
+    /// Marks where the log of another attempt begins, also when the news of it were missed.
+    fn new_attempt(&mut self, entry: &LogEntry, cx: &Context) {
+        let before = self.shown.replace(entry.attempt);
+        if self.what.follow && before.is_some_and(|before| before != entry.attempt) {
             cx.screen.note(&format!("-- attempt {} --", entry.attempt));
         }
     }

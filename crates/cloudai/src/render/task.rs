@@ -245,7 +245,7 @@ fn attempt_line(attempt: &Attempt) -> String {
         between(attempt.started_at.as_deref(), attempt.ended_at.as_deref())
             .map(|took| format!("ran {}", quantity::duration(took))),
     );
-    parts.push(format!("{} log records", quantity::count(attempt.log_records)));
+    parts.extend(attempt.log_records.map(|records| format!("{} log records", quantity::count(records))));
     if !attempt.message.is_empty() {
         parts.push(printable(&attempt.message));
     }

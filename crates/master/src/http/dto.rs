@@ -101,10 +101,10 @@ pub struct Attempt {
     pub started_at: Option<String>,
     /// When it ended or was given up.
     pub ended_at: Option<String>,
-    /// Records of its log that were kept.
-    pub log_records: u64,
+    /// Records of its log that were kept; unknown while it runs, and when its end was never reported.
+    pub log_records: Option<u64>,
     /// Bytes of output in them.
-    pub log_bytes: u64,
+    pub log_bytes: Option<u64>,
 }
 
 /// `POST /api/v1/tasks/batch`: up to 1,000 task documents, all accepted or none.

@@ -60,6 +60,8 @@ fn attempt(record: &AttemptRecord) -> dto::Attempt {
         None if record.started_at.is_some() => Status::Running,
         None => Status::Pending,
     };
+    // Of an attempt whose end nobody reported the count is unknown, not 0.
+    let log = end.map(|end| end.log).filter(|log| log.complete || log.records > 0);
     dto::Attempt {
         attempt: record.number,
         worker_id: record.worker.to_string(),
@@ -71,8 +73,8 @@ fn attempt(record: &AttemptRecord) -> dto::Attempt {
         assigned_at: time(record.assigned_at),
         started_at: record.started_at.map(time),
         ended_at: record.ended_at.map(time),
-        log_records: end.map_or(0, |end| end.log.records),
-        log_bytes: end.map_or(0, |end| end.log.bytes),
+        log_records: log.map(|log| log.records),
+        log_bytes: log.map(|log| log.bytes),
     }
 }
 
