@@ -22,7 +22,7 @@ pub struct TaskQuery {
     pub statuses: Vec<Status>,
     /// Only this owner's.
     pub owner: Option<UserId>,
-    /// Only those whose latest attempt is or was on this worker.
+    /// Only those that are on this worker, or ended there.
     pub worker: Option<WorkerId>,
     /// Only those whose name begins so.
     pub name_prefix: Option<String>,
