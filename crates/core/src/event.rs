@@ -42,6 +42,16 @@ pub enum Event {
     Tick,
 }
 
+/// The last command that a worker was sent, in which of its sessions: numbers of two sessions say
+/// nothing of each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LastSent {
+    /// The session that the master knows; 0 for none.
+    pub session: Session,
+    /// 0 for none yet.
+    pub seq: CommandSeq,
+}
+
 /// A task to accept. Its id is made outside, its order inside.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NewTask {
@@ -173,11 +183,11 @@ pub enum Answer {
     /// The new session of a registered worker.
     Registered(Session),
     /// The last command sent to a worker in its present session.
-    Sent(CommandSeq),
+    Sent(LastSent),
     /// The last command sent to the worker: once it has seen that one, it may forget the attempt.
     Ended {
         /// The worker's highest command number so far.
-        sent: CommandSeq,
+        sent: LastSent,
     },
 }
 

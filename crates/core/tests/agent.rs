@@ -4,7 +4,7 @@
 
 use cloudai_core::agent::{Agent, AgentEffect, AgentEvent, JournalEntry};
 use cloudai_core::effect::{Command, StartOrder, StopOrder};
-use cloudai_core::event::HeldStage;
+use cloudai_core::event::{HeldStage, LastSent};
 use cloudai_core::ids::{Attempt, CommandSeq, Incarnation, Session, Term, UserId};
 use cloudai_core::resources::Free;
 use cloudai_core::spec::TaskSpec;
@@ -67,6 +67,10 @@ impl TestAgent {
     fn renew(&mut self) {
         self.apply(AgentEvent::Renewed { session: Session(1), sent_at: self.now, draining: false });
     }
+}
+
+fn last_sent(session: u64, seq: u64) -> LastSent {
+    LastSent { session: Session(session), seq: CommandSeq(seq) }
 }
 
 fn attempt(task: u128, number: u32) -> Attempt {
@@ -136,7 +140,7 @@ fn an_end_is_journalled_before_it_is_told_and_told_until_acknowledged() {
         agent.now = agent.agent.next_deadline(agent.now).unwrap();
         assert_eq!(reported(&agent.apply(AgentEvent::Tick)), [(attempt(1, 1), Cause::Exited)]);
     }
-    let effects = agent.apply(AgentEvent::Acknowledged { attempt: attempt(1, 1), sent: CommandSeq(1) });
+    let effects = agent.apply(AgentEvent::Acknowledged { attempt: attempt(1, 1), sent: last_sent(1, 1) });
     assert!(matches!(effects[1], AgentEffect::Discard(_)));
     assert!(agent.agent.is_idle() && agent.agent.next_deadline(agent.now).is_none());
 }
@@ -157,9 +161,24 @@ fn a_delayed_start_never_runs_an_ended_attempt_again() {
     agent.start(1, attempt(1, 1));
     agent.apply(ended(attempt(1, 1)));
     // The master sent the start again as number 2 before it heard of the end.
-    agent.apply(AgentEvent::Acknowledged { attempt: attempt(1, 1), sent: CommandSeq(2) });
+    agent.apply(AgentEvent::Acknowledged { attempt: attempt(1, 1), sent: last_sent(1, 2) });
     assert!(launched(&agent.start(2, attempt(1, 1))).is_empty());
     assert!(agent.agent.is_idle());
+}
+
+#[test]
+fn an_acknowledgement_from_another_session_lets_no_delayed_start_through() {
+    for other in [0, 2] {
+        let mut agent = TestAgent::new();
+        agent.start(1, attempt(1, 1));
+        agent.apply(ended(attempt(1, 1)));
+        // The master has begun a session that this worker has not heard of, or knows none.
+        agent.apply(AgentEvent::Acknowledged { attempt: attempt(1, 1), sent: last_sent(other, 0) });
+        assert!(agent.agent.is_idle());
+        assert!(launched(&agent.start(2, attempt(1, 1))).is_empty(), "sent again before the end was known");
+        assert!(launched(&agent.start(9, attempt(1, 1))).is_empty());
+        assert_eq!(launched(&agent.start(10, attempt(1, 2))), [attempt(1, 2)]);
+    }
 }
 
 #[test]

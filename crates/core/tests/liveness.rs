@@ -5,13 +5,13 @@
 use cloudai_core::cluster::MAX_ROWS;
 use cloudai_core::effect::Row;
 use cloudai_core::event::{
-    Answer, Event, Heartbeat, Held, HeldStage, Placement, PlacementRefusal, Registration, Rejected, Removal,
+    Answer, Event, Heartbeat, Held, HeldStage, NewTask, Placement, PlacementRefusal, Registration, Rejected, Removal,
 };
-use cloudai_core::ids::{Attempt, CommandSeq};
+use cloudai_core::ids::{Attempt, CommandSeq, TaskId, UserId};
 use cloudai_core::resources::Capacity;
 use cloudai_core::state::{Phase, Reason, Status};
 use cloudai_core::task::{Cause, Outcome, Step};
-use cloudai_core::testing::{TestCluster, cores, spec, worker_id};
+use cloudai_core::testing::{TestCluster, cores, spec, task_id, worker_id};
 use cloudai_core::worker::{About, WorkerStatus};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -222,6 +222,22 @@ fn a_pause_of_the_master_is_nobodys_silence() {
 }
 
 #[test]
+fn pauses_in_a_row_keep_a_dead_worker_no_longer_than_one_does() {
+    let mut c = TestCluster::default();
+    c.worker("w1", cores(4));
+    let task = c.task(1);
+    c.place(task, "w1");
+    for _ in 0..100 {
+        c.now = c.now + S(3);
+        c.ok(Event::Paused(S(3)));
+    }
+    c.wait(S(30));
+    assert_eq!(c.worker_record("w1").status, WorkerStatus::Inactive);
+    c.wait(S(100));
+    assert_eq!(c.record(task).reason(), Some(Reason::WorkerLost), "lease and margin after the last pause");
+}
+
+#[test]
 fn a_worker_that_leaves_in_good_order_takes_nothing_with_it() {
     let mut c = TestCluster::default();
     let session = c.worker("w1", cores(4));
@@ -264,9 +280,18 @@ fn a_worker_that_says_it_leaves_gets_no_new_work_and_gives_back_what_it_never_be
 fn a_worker_with_thousands_of_attempts_is_removed_a_thousand_rows_at_a_time() {
     let mut c = TestCluster::default();
     c.worker("w1", Capacity { cpu_milli: 10_000_000, memory: 1 << 50, storage: 1 << 50, gpus: Vec::new() });
-    let tasks: Vec<_> = (0..2500).map(|number| c.task(number)).collect();
-    for task in &tasks {
-        c.place(*task, "w1");
+    let tasks: Vec<_> = (0..2500).map(task_id).collect();
+    for part in tasks.chunks(MAX_ROWS) {
+        let new = |id: &TaskId| NewTask {
+            id: *id,
+            owner: UserId::local(),
+            job: None,
+            depends_on: Vec::new(),
+            spec: spec(&[]),
+        };
+        c.ok(Event::Submit(part.iter().map(new).collect()));
+        let place = |task: &TaskId| Placement { attempt: Attempt { task: *task, number: 1 }, worker: worker_id("w1") };
+        c.ok(Event::Place(part.iter().map(place).collect()));
     }
     let mut rows = c.rows.len();
     c.ok(Event::Remove(Removal { worker: worker_id("w1"), force: true }));

@@ -3,8 +3,8 @@
 
 use crate::context::{Context, What, say};
 use cloudai_core::effect::Dispatch;
-use cloudai_core::event::{EndReport, Heartbeat, Registration};
-use cloudai_core::ids::{Attempt, CommandSeq, Session, TaskId, Term};
+use cloudai_core::event::{EndReport, Heartbeat, LastSent, Registration};
+use cloudai_core::ids::{Attempt, Session, TaskId, Term};
 use cloudai_core::spec::TaskSpec;
 use cloudai_core::task::Step;
 use cloudai_core::time::Timestamp;
@@ -58,7 +58,7 @@ pub(crate) enum Word {
     Registered { life: u32, call: u32, session: Session, term: Term },
     Renewed { life: u32, session: Session, sent_at: Timestamp, draining: bool },
     RegisterAgain { life: u32, session: Session },
-    Acknowledged { life: u32, attempt: Attempt, sent: CommandSeq },
+    Acknowledged { life: u32, attempt: Attempt, sent: LastSent },
     Command { term: Term, dispatch: Dispatch },
 }
 
@@ -145,7 +145,9 @@ impl Word {
             }
             Self::Renewed { session, .. } => format!("renewed {session}"),
             Self::RegisterAgain { session, .. } => format!("register again, not {session}"),
-            Self::Acknowledged { attempt, sent, .. } => format!("acknowledged {attempt:?} sent {sent}"),
+            Self::Acknowledged { attempt, sent, .. } => {
+                format!("acknowledged {attempt:?} sent {} of {}", sent.seq, sent.session)
+            }
             Self::Command { dispatch, .. } => {
                 let what = match &dispatch.command {
                     cloudai_core::effect::Command::Start(order) => format!("start {:?}", order.attempt),

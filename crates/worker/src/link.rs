@@ -6,7 +6,8 @@ use crate::membership::Membership;
 use crate::messages::{Beat, Input, Report};
 use crate::probe::host::Sampler;
 use cloudai_core::agent::AgentEvent;
-use cloudai_core::ids::{Attempt, Session, Term, WorkerId};
+use cloudai_core::event::LastSent;
+use cloudai_core::ids::{Attempt, CommandSeq, Session, Term, WorkerId};
 use cloudai_core::task::Step;
 use cloudai_core::time::Timestamp;
 use cloudai_proto::{PROTOCOL, v1 as pb};
@@ -301,7 +302,7 @@ impl Link {
             if !ack.success {
                 info!(%attempt, why = ack.message, "report was not needed");
             }
-            let sent = cloudai_core::ids::CommandSeq(ack.sent_command);
+            let sent = LastSent { session: Session(ack.session), seq: CommandSeq(ack.sent_command) };
             self.input(AgentEvent::Acknowledged { attempt, sent }).await;
         }
     }

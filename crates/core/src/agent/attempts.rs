@@ -2,7 +2,7 @@
 
 use super::{Agent, AgentEffect, DRAIN_TELL, JournalEntry, Origin, Slot, SlotState, Stopping, Tombstone};
 use crate::effect::{StartOrder, StopOrder};
-use crate::event::HeldStage;
+use crate::event::{HeldStage, LastSent};
 use crate::ids::{Attempt, CommandSeq};
 use crate::resources::{Allocation, Free};
 use crate::task::{Cause, Outcome, Step};
@@ -160,7 +160,7 @@ impl Agent {
     }
 
     /// The master knows: nothing of the attempt is needed here any more.
-    pub(super) fn acknowledged(&mut self, out: &mut Vec<AgentEffect>, attempt: Attempt, sent: CommandSeq) {
+    pub(super) fn acknowledged(&mut self, out: &mut Vec<AgentEffect>, attempt: Attempt, sent: LastSent) {
         let ended = self.attempts.get(&attempt).is_some_and(|slot| matches!(slot.state, SlotState::Ended { .. }));
         if !ended {
             return;
@@ -168,10 +168,15 @@ impl Agent {
         self.attempts.remove(&attempt);
         out.push(AgentEffect::Journal(JournalEntry::Forgotten(attempt)));
         out.push(AgentEffect::Discard(attempt));
-        if self.link.is_some_and(|link| link.seen < sent) {
-            let grave = self.tombstones.entry(attempt.task).or_insert(Tombstone { number: 0, until: sent });
+        // Starts of this session may be on their way. How many, an answer from another session does
+        // not tell: then the grave stays for as long as this one lasts.
+        let until = self.link.map(|link| if link.session == sent.session { sent.seq } else { CommandSeq(u64::MAX) });
+        if let Some((link, until)) = self.link.zip(until)
+            && link.seen < until
+        {
+            let grave = self.tombstones.entry(attempt.task).or_insert(Tombstone { number: 0, until });
             grave.number = grave.number.max(attempt.number);
-            grave.until = grave.until.max(sent);
+            grave.until = grave.until.max(until);
         }
     }
 

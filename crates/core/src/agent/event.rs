@@ -1,6 +1,7 @@
 //! What a worker's agent is told.
 
 use crate::effect::Command;
+use crate::event::LastSent;
 use crate::ids::{Attempt, CommandSeq, Incarnation, Session, Term};
 use crate::task::{Outcome, Step};
 use crate::time::Timestamp;
@@ -46,7 +47,7 @@ pub enum AgentEvent {
         /// Which.
         attempt: Attempt,
         /// The last command that the master had sent by then.
-        sent: CommandSeq,
+        sent: LastSent,
     },
     /// The heartbeat of this session that was sent at `sent_at` was acknowledged.
     Renewed {

@@ -15,7 +15,7 @@ mod report;
 mod submit;
 
 use crate::effect::{Applied, Command, Dispatch, Effect, Row};
-use crate::event::{Answer, Event, Rejected};
+use crate::event::{Answer, Event, LastSent, Rejected};
 use crate::ids::{Attempt, CommandSeq, Incarnation, Session, TaskId, UserId, WorkerId};
 use crate::resources::{Allocation, Free, free};
 use crate::spec::TaskSpec;
@@ -203,8 +203,12 @@ impl Cluster {
 
     /// The last command sent to a worker in its present session.
     #[must_use]
-    pub fn sent(&self, worker: &WorkerId) -> CommandSeq {
-        self.workers.get(worker).and_then(|worker| worker.link.as_ref()).map_or(CommandSeq(0), |link| link.sent)
+    pub fn sent(&self, worker: &WorkerId) -> LastSent {
+        let nobody = LastSent { session: Session(0), seq: CommandSeq(0) };
+        self.workers.get(worker).map_or(nobody, |worker| match &worker.link {
+            Some(link) => LastSent { session: worker.record.session, seq: link.sent },
+            None => nobody,
+        })
     }
 
     /// Makes a new version of a live task and stores it.

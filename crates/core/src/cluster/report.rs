@@ -1,8 +1,8 @@
 //! What workers tell of single attempts. Only the current attempt of a task is heard.
 
 use super::{Cluster, Out};
-use crate::event::{Answer, EndReport, Rejected};
-use crate::ids::Attempt;
+use crate::event::{Answer, EndReport, LastSent, Rejected};
+use crate::ids::{Attempt, CommandSeq, Session};
 use crate::task::{State, Step, TaskRecord};
 use crate::verdict;
 use std::sync::Arc;
@@ -41,7 +41,8 @@ impl Cluster {
         }
         self.note_start(out, &task, outcome.run);
         self.settle(out, task.id, verdict, outcome.log);
-        let sent = worker.map_or(crate::ids::CommandSeq(0), |worker| self.sent(&worker));
+        let nobody = LastSent { session: Session(0), seq: CommandSeq(0) };
+        let sent = worker.map_or(nobody, |worker| self.sent(&worker));
         Ok(Answer::Ended { sent })
     }
 

@@ -62,14 +62,17 @@ impl WorkerApi {
             }
         }
         match self.tell(who, Event::Ended(report)).await {
-            Ok(Answer::Ended { sent }) => {
-                Ok(pb::ResultAck { success: true, sent_command: sent.0, ..Default::default() })
-            }
+            Ok(Answer::Ended { sent }) => Ok(pb::ResultAck {
+                success: true,
+                sent_command: sent.seq.0,
+                session: sent.session.0,
+                ..Default::default()
+            }),
             Ok(other) => Err(Status::internal(format!("unexpected answer {other:?}"))),
             // The master knows better; the worker may forget the attempt.
             Err(AskError::Rejected(rejected)) => {
-                let sent_command = self.sent_to(who, &worker).await;
-                Ok(pb::ResultAck { message: rejected.to_string(), sent_command, ..Default::default() })
+                let (session, sent_command) = self.sent_to(who, &worker).await;
+                Ok(pb::ResultAck { message: rejected.to_string(), sent_command, session, ..Default::default() })
             }
             Err(error) => Err(status(error)),
         }
@@ -86,10 +89,10 @@ impl WorkerApi {
 
     /// A number that no command sent so far to the worker exceeds. What the worker must not forget
     /// before it has seen it needs no exact number: a later one only keeps a tombstone longer.
-    async fn sent_to(&self, who: &Principal, worker: &WorkerId) -> u64 {
+    async fn sent_to(&self, who: &Principal, worker: &WorkerId) -> (u64, u64) {
         match self.tell(who, Event::Sent(worker.clone())).await {
-            Ok(Answer::Sent(sent)) => sent.0,
-            Ok(_) | Err(_) => u64::MAX,
+            Ok(Answer::Sent(sent)) => (sent.session.0, sent.seq.0),
+            Ok(_) | Err(_) => (0, u64::MAX),
         }
     }
 }

@@ -320,6 +320,9 @@ pub struct ResultAck {
     /// It could not be taken in now: tell it again.
     #[prost(bool, tag = "4")]
     pub again: bool,
+    /// The session that sent_command counts in.
+    #[prost(uint64, tag = "5")]
+    pub session: u64,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ResultAcks {
