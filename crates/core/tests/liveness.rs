@@ -141,7 +141,7 @@ fn a_lost_stop_is_repeated_while_the_attempt_runs() {
 fn an_attempt_that_no_master_knows_is_stopped() {
     let mut c = TestCluster::default();
     let session = c.worker("w1", cores(4));
-    let ghost = Attempt { task: cloudai_core::testing::task_id(99), number: 1 };
+    let ghost = Attempt { task: task_id(99), number: 1 };
     c.heartbeat("w1", session, 0, vec![at(ghost, Step::Running)]).unwrap();
     assert_eq!(c.stops(), [ghost]);
 }
