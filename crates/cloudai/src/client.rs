@@ -4,9 +4,12 @@
 //! submission carries an idempotency key), so lost connections are retried.
 
 use crate::exit::{Exit, Failure};
+use bytes::Bytes;
 use cloudai_master::http::dto::Problem;
+use reqwest::header::CONTENT_TYPE;
 use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 use serde::de::DeserializeOwned;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
@@ -18,12 +21,12 @@ const CONNECT: Duration = Duration::from_secs(5);
 const ANSWER: Duration = Duration::from_secs(60);
 
 /// A client of one master.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Client {
     http: reqwest::Client,
     base: Url,
     /// The master's clock minus ours, in milliseconds, from the last answer.
-    offset: AtomicI64,
+    offset: Arc<AtomicI64>,
 }
 
 /// Reads an address as people type it: `http://host:port`, `host:port`, `:port`, `port`.
@@ -60,7 +63,7 @@ impl Client {
             .user_agent(concat!("cloudai/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|error| Failure::error("the HTTP client could not start").why(chain(&error)))?;
-        Ok(Self { http, base, offset: AtomicI64::new(0) })
+        Ok(Self { http, base, offset: Arc::default() })
     }
 
     /// The address, for messages.
@@ -104,6 +107,17 @@ impl Client {
         let response = self.send(make).await?;
         let status = response.status();
         Ok((status, self.json(response).await?))
+    }
+
+    /// `POST` of JSON that is written already, without a key: sent again it would count twice, so
+    /// it is sent once.
+    /// # Errors
+    /// The master's problem, or that it could not be reached.
+    pub(crate) async fn post_bytes<T: DeserializeOwned>(&self, path: &[&str], body: Bytes) -> Result<T, Failure> {
+        let request = self.request(Method::POST, path).timeout(ANSWER).body(body);
+        let response = request.header(CONTENT_TYPE, "application/json").send().await;
+        let response = self.accept(response.map_err(|error| self.unreachable(&error))?).await?;
+        self.json(response).await
     }
 
     /// `DELETE`; the answer has no body.

@@ -2,9 +2,10 @@
 //!
 //! Reading order: `cli` (the command tree and what each command does), `aliases` (the words and
 //! spellings of the reference), `client` (the REST API), `render` (output), `config` (settings and
-//! where they come from), `serve` (starting master and workers), `exit` (codes and failures).
+//! where they come from), `serve` (starting master and workers), `bench` (how fast it is), `exit` (codes and failures).
 
 mod aliases;
+mod bench;
 mod cli;
 mod client;
 mod config;

@@ -17,6 +17,7 @@ pub mod effect;
 pub mod event;
 pub mod feasible;
 pub mod ids;
+pub mod ledger;
 pub mod queue;
 pub mod resources;
 pub mod retry;

@@ -194,6 +194,21 @@ impl Free {
         }
     }
 
+    /// What is left of a capacity under the sum of all allocations; nothing where that exceeds it.
+    #[must_use]
+    pub fn left(capacity: &Capacity, sum: &Allocation) -> Self {
+        let device = |gpu: &Gpu| {
+            let held = sum.gpus.iter().find(|(id, _)| *id == gpu.id).map_or(0, |(_, milli)| *milli);
+            (gpu.clone(), WHOLE.saturating_sub(held))
+        };
+        Self {
+            cpu_milli: capacity.cpu_milli.saturating_sub(sum.cpu_milli),
+            memory: capacity.memory.saturating_sub(sum.memory),
+            storage: capacity.storage.saturating_sub(sum.storage),
+            gpus: capacity.gpus.iter().map(device).collect(),
+        }
+    }
+
     /// The amount left of a resource; of GPUs the sum over devices.
     #[must_use]
     pub fn amount(&self, kind: Kind) -> u64 {
@@ -281,24 +296,32 @@ impl Allocation {
             Kind::Gpu => self.gpus.iter().map(|(_, milli)| milli).sum(),
         }
     }
-}
 
-/// What is left of a capacity under some allocations; nothing where they exceed it, as they may
-/// after a worker came back smaller.
-#[must_use]
-pub fn free<'a>(capacity: &Capacity, held: impl IntoIterator<Item = &'a Allocation>) -> Free {
-    let mut free = Free::all(capacity);
-    for allocation in held {
-        free.cpu_milli = free.cpu_milli.saturating_sub(allocation.cpu_milli);
-        free.memory = free.memory.saturating_sub(allocation.memory);
-        free.storage = free.storage.saturating_sub(allocation.storage);
-        for (id, milli) in &allocation.gpus {
-            if let Some((_, left)) = free.gpus.iter_mut().find(|(gpu, _)| gpu.id == *id) {
-                *left = left.saturating_sub(*milli);
+    /// Makes this the sum of both, device by device.
+    pub fn add(&mut self, other: &Self) {
+        self.cpu_milli = self.cpu_milli.saturating_add(other.cpu_milli);
+        self.memory = self.memory.saturating_add(other.memory);
+        self.storage = self.storage.saturating_add(other.storage);
+        for (id, milli) in &other.gpus {
+            match self.gpus.iter_mut().find(|(known, _)| known == id) {
+                Some((_, sum)) => *sum = sum.saturating_add(*milli),
+                None => self.gpus.push((id.clone(), *milli)),
             }
         }
     }
-    free
+
+    /// Takes off what was added before.
+    pub fn subtract(&mut self, other: &Self) {
+        self.cpu_milli = self.cpu_milli.saturating_sub(other.cpu_milli);
+        self.memory = self.memory.saturating_sub(other.memory);
+        self.storage = self.storage.saturating_sub(other.storage);
+        for (id, milli) in &other.gpus {
+            if let Some((_, sum)) = self.gpus.iter_mut().find(|(known, _)| known == id) {
+                *sum = sum.saturating_sub(*milli);
+            }
+        }
+        self.gpus.retain(|(_, sum)| *sum > 0);
+    }
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use crate::mailbox::mailboxes;
 use crate::model::Model;
 use crate::placing::{self, Placing};
 use crate::{grpc, http};
+use axum::serve::ListenerExt;
 use cloudai_core::cluster::Cluster;
 use cloudai_core::effect::Row;
 use cloudai_core::state::Status;
@@ -24,9 +25,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
-use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
-use tracing::info;
+use tonic::transport::server::TcpIncoming;
+use tracing::{debug, info};
 
 /// How long open calls may take to end when the master stops.
 const GRACE: Duration = Duration::from_secs(5);
@@ -278,16 +279,23 @@ async fn serve_grpc(
         stop.cancelled().await;
         subscriptions.close_all();
     };
+    // The builder's own setting does not reach connections that come from a listener of ours.
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     tonic::transport::Server::builder()
-        .tcp_nodelay(true)
         .http2_keepalive_interval(Some(Duration::from_secs(10)))
         .add_service(service)
-        .serve_with_incoming_shutdown(TcpListenerStream::new(listener), stopped)
+        .serve_with_incoming_shutdown(incoming, stopped)
         .await
         .map_err(|error| RunError::Server("gRPC", std::io::Error::other(error)))
 }
 
 async fn serve_http(listener: TcpListener, router: axum::Router, stop: CancellationToken) -> Result<(), RunError> {
+    // Else an answer of two packets waits 40 ms for the client to acknowledge the first.
+    let listener = listener.tap_io(|stream| {
+        if let Err(error) = stream.set_nodelay(true) {
+            debug!(%error, "connection can not be told to send at once");
+        }
+    });
     axum::serve(listener, router)
         .with_graceful_shutdown(async move { stop.cancelled().await })
         .await

@@ -19,6 +19,7 @@ pub mod probe;
 mod run;
 mod serve;
 mod shell;
+mod steps;
 mod upload;
 
 pub use client::AddressError;

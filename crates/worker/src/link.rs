@@ -5,13 +5,14 @@ use crate::convert;
 use crate::membership::Membership;
 use crate::messages::{Beat, Input, Report};
 use crate::probe::host::Sampler;
+use crate::steps::Steps;
 use cloudai_core::agent::AgentEvent;
-use cloudai_core::event::LastSent;
+use cloudai_core::event::{Held, HeldStage, LastSent};
 use cloudai_core::ids::{Attempt, CommandSeq, Session, Term, WorkerId};
-use cloudai_core::task::Step;
 use cloudai_core::time::Timestamp;
 use cloudai_proto::{PROTOCOL, v1 as pb};
 use prost::Message;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -25,6 +26,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(5);
 const REPORTS: usize = 256;
 /// Bytes of ends after which a call is full: one end may have 10,000 files.
 const REPORTED: usize = 1 << 20;
+/// Between two calls that tell steps: too short for people to see, long for short attempts.
+const STEPS: Duration = Duration::from_millis(20);
 /// For the answer to a heartbeat or report; the next one carries the same.
 const ANSWER: Duration = Duration::from_secs(10);
 
@@ -307,18 +310,18 @@ impl Link {
         }
     }
 
-    /// Tells steps as they come; what does not get through is in the next heartbeat.
-    pub(crate) async fn tell(self, mut steps: mpsc::Receiver<(Attempt, Step)>) {
-        let mut waiting = Vec::with_capacity(REPORTS);
-        while steps.recv_many(&mut waiting, REPORTS).await > 0 {
-            let tasks = std::mem::take(&mut waiting).into_iter().map(|(attempt, step)| {
-                let stage = cloudai_core::event::HeldStage::At(step);
-                convert::task_info(&cloudai_core::event::Held { attempt, stage }, None, String::new())
+    /// Tells steps, at most every [`STEPS`]; what does not get through is in the next heartbeat.
+    pub(crate) async fn tell(self, steps: Arc<Steps>) {
+        loop {
+            let tasks = steps.take().await.into_iter().map(|(attempt, step)| {
+                let held = Held { attempt, stage: HeldStage::At(step) };
+                convert::task_info(&held, None, String::new())
             });
             let request = pb::TaskProgressList { tasks: tasks.collect() };
             if let Err(status) = self.master.clone().report_task_progress(request).await {
                 debug!(%status, "steps not taken");
             }
+            tokio::time::sleep(STEPS).await;
         }
     }
 

@@ -99,10 +99,14 @@ impl OutputProblem {
     }
 }
 
-/// Finds the regular files of a folder and of the folders in it, following no link.
+/// Finds the regular files of a folder and of the folders in it, following no link. A folder that
+/// was never made holds none.
 /// # Errors
 /// More files or bytes than allowed, or something that can not be read.
 pub async fn collect(dir: &Path, limits: Limits) -> Result<Collected, OutputProblem> {
+    if matches!(dir.try_exists(), Ok(false)) {
+        return Ok(Collected::default());
+    }
     let dir = dir.to_owned();
     let walk = spawn_blocking(move || Walk { limits, entries: 0, found: Collected::default() }.run(&dir));
     walk.await.unwrap_or_else(|broken| Err(unreadable(".", io::Error::other(broken))))

@@ -11,6 +11,7 @@ use crate::membership::{self, Membership};
 use crate::messages::Input;
 use crate::run::Runner;
 use crate::shell::{Channels, Shell};
+use crate::steps::Steps;
 use crate::{clock, convert};
 use cloudai_core::agent::Agent;
 use cloudai_core::ids::{Incarnation, WorkerId};
@@ -26,7 +27,7 @@ use tracing::{info, warn};
 
 /// Inputs of the shell that wait; senders wait beyond that.
 const INPUTS: usize = 4096;
-/// Reports and steps that wait to be sent; what finds no room is told again.
+/// Reports that wait to be sent; what finds no room is told again.
 const OUTPUTS: usize = 4096;
 /// What stopping takes beyond the longest grace of a task: engine, log, report.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -166,11 +167,11 @@ impl Worker {
         remove_leftovers(&runner, &agent).await;
 
         let (reports, reports_in) = mpsc::channel(OUTPUTS);
-        let (steps, steps_in) = mpsc::channel(OUTPUTS);
-        let mut shell = Shell::new(agent, journal, runner, Channels { inputs, reports, steps });
+        let steps = Arc::new(Steps::default());
+        let mut shell = Shell::new(agent, journal, runner, Channels { inputs, reports, steps: Arc::clone(&steps) });
         shell.begin(resume).await;
         let reporter = tokio::spawn(link.clone().report(reports_in));
-        let teller = tokio::spawn(link.clone().tell(steps_in));
+        let teller = tokio::spawn(link.clone().tell(steps));
         let link_stop = CancellationToken::new();
         let first_session = first.as_ref().map(|(ack, _)| ack.session);
         let keeper = tokio::spawn(link.clone().keep(member, first, shell.leaving(), link_stop.clone()));

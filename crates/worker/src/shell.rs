@@ -7,11 +7,12 @@ use crate::executor::{Progress, Stop};
 use crate::journal::Journal;
 use crate::messages::{Beat, Input, Report};
 use crate::run::{Run, Runner};
+use crate::steps::Steps;
 use cloudai_core::agent::{Agent, AgentEffect, AgentEvent};
 use cloudai_core::effect::StartOrder;
 use cloudai_core::ids::{Attempt, Session};
 use cloudai_core::resources::Allocation;
-use cloudai_core::task::{Outcome, Step};
+use cloudai_core::task::Outcome;
 use cloudai_proto::v1 as pb;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -46,7 +47,7 @@ pub(crate) struct Shell {
     inputs: mpsc::Receiver<Input>,
     inputs_out: mpsc::Sender<Input>,
     reports: mpsc::Sender<Report>,
-    steps: mpsc::Sender<(Attempt, Step)>,
+    steps: Arc<Steps>,
     running: BTreeMap<Attempt, Running>,
     runs: JoinSet<(Attempt, Outcome)>,
     discards: JoinSet<()>,
@@ -70,7 +71,7 @@ struct Running {
 pub(crate) struct Channels {
     pub(crate) inputs: (mpsc::Sender<Input>, mpsc::Receiver<Input>),
     pub(crate) reports: mpsc::Sender<Report>,
-    pub(crate) steps: mpsc::Sender<(Attempt, Step)>,
+    pub(crate) steps: Arc<Steps>,
 }
 
 impl Shell {
@@ -287,10 +288,10 @@ impl Shell {
                     running.stop.send_replace(Some(Stop { grace, cause }));
                 }
             }
-            // A full channel loses it: the next heartbeat tells.
-            AgentEffect::Tell(attempt, step) => drop(self.steps.try_send((attempt, step))),
+            AgentEffect::Tell(attempt, step) => self.steps.put(attempt, step),
             // A full channel loses it: the agent reports again.
             AgentEffect::Report { attempt, incarnation, outcome } => {
+                self.steps.forget(attempt);
                 drop(self.reports.try_send(Report { attempt, incarnation, outcome }));
             }
             AgentEffect::Discard(attempt) => self.discard(attempt),

@@ -1,5 +1,6 @@
 //! The one command tree: what can be typed, and which function does it.
 
+mod bench;
 mod cancel;
 mod cluster;
 mod config;
@@ -94,6 +95,9 @@ enum Command {
     /// Settings and where they come from
     #[command(subcommand)]
     Config(config::Command),
+    /// Measures how fast this build is on this machine
+    #[command(subcommand)]
+    Bench(bench::Command),
     /// Prints the version
     Version,
     #[command(flatten)]
@@ -163,6 +167,9 @@ async fn run(cli: Cli) -> Result<Exit, Failure> {
         let plain = env!("CARGO_PKG_VERSION");
         return screen.one(&version, plain, || format!("cloudai {plain}")).map(|()| Exit::Ok);
     }
+    if let Command::Bench(command) = cli.command {
+        return Box::pin(bench::run(command, cli.global.json, &screen)).await;
+    }
     let resolver = Resolver::open(&Process, cli.global.config.as_deref())?;
     let addr = cli.global.addr.as_deref();
     match cli.command {
@@ -194,6 +201,6 @@ async fn ask(command: Command, cx: &Context) -> Result<Exit, Failure> {
         Command::Queue { verb } => queue::run(verb, cx).await,
         Command::Cluster(command) => cluster::run(command, cx).await,
         Command::Reference(command) => reference::run(command, cx).await,
-        Command::Master(_) | Command::Up(_) | Command::Config(_) | Command::Version => Ok(Exit::Ok),
+        Command::Master(_) | Command::Up(_) | Command::Config(_) | Command::Bench(_) | Command::Version => Ok(Exit::Ok),
     }
 }

@@ -4,7 +4,6 @@ use super::{Agent, AgentEffect, DRAIN_TELL, JournalEntry, Origin, Slot, SlotStat
 use crate::effect::{StartOrder, StopOrder};
 use crate::event::{HeldStage, LastSent};
 use crate::ids::{Attempt, CommandSeq};
-use crate::resources::{Allocation, Free};
 use crate::task::{Cause, Outcome, Step};
 use crate::time::Timestamp;
 use std::sync::Arc;
@@ -17,14 +16,6 @@ impl Slot {
             SlotState::Launched { stop: true, .. } => HeldStage::Stopping,
             SlotState::Launched { step, .. } => HeldStage::At(*step),
             SlotState::Ended { .. } => HeldStage::Ended,
-        }
-    }
-
-    /// What it holds of the worker.
-    fn allocation(&self) -> Option<&Allocation> {
-        match &self.state {
-            SlotState::Launched { order, .. } => Some(&order.allocation),
-            SlotState::Waiting(_) | SlotState::Ended { .. } => None,
         }
     }
 }
@@ -45,6 +36,7 @@ impl Agent {
         out.push(AgentEffect::Journal(JournalEntry::Started(Arc::clone(&order), link.incarnation)));
         let slot = Slot { incarnation: link.incarnation, state: SlotState::Waiting(order) };
         self.attempts.insert(attempt, slot);
+        self.waiting.insert(attempt);
         self.launch_waiting(out);
     }
 
@@ -65,25 +57,19 @@ impl Agent {
 
     /// Launches accepted attempts that fit beside what runs; the others wait for it to end.
     fn launch_waiting(&mut self, out: &mut Vec<AgentEffect>) {
-        let mut free = Free::all(&self.capacity);
-        for allocation in self.attempts.values().filter_map(Slot::allocation) {
+        let waiting: Vec<_> = self.waiting.iter().copied().collect();
+        for attempt in waiting {
+            let Some(slot) = self.attempts.get_mut(&attempt) else { continue };
+            let SlotState::Waiting(order) = &slot.state else { continue };
             // More than everything is held only after the worker came back smaller: nothing fits.
-            if free.take(allocation).is_err() {
-                return;
+            if self.room.free().clone().take(&order.allocation).is_err() {
+                continue;
             }
-        }
-        for slot in self.attempts.values_mut() {
-            if let SlotState::Waiting(order) = &slot.state
-                && free.take(&order.allocation).is_ok()
-            {
-                let order = Arc::clone(order);
-                out.push(AgentEffect::Launch {
-                    order: Arc::clone(&order),
-                    incarnation: slot.incarnation,
-                    resume: false,
-                });
-                slot.state = SlotState::Launched { order, step: Step::Assigned, stop: false, origin: Origin::Here };
-            }
+            self.waiting.remove(&attempt);
+            self.room.hold(&self.capacity, attempt, order.allocation.clone());
+            let (order, incarnation) = (Arc::clone(order), slot.incarnation);
+            out.push(AgentEffect::Launch { order: Arc::clone(&order), incarnation, resume: false });
+            slot.state = SlotState::Launched { order, step: Step::Assigned, stop: false, origin: Origin::Here };
         }
     }
 
@@ -123,6 +109,7 @@ impl Agent {
                 out.push(AgentEffect::Journal(entry));
                 // Due at once: the next tick reports it.
                 slot.state = SlotState::Ended { outcome, reported: Timestamp::ZERO };
+                self.waiting.remove(&attempt);
             }
             SlotState::Ended { .. } => {}
         }
@@ -156,6 +143,8 @@ impl Agent {
         out.push(AgentEffect::Journal(JournalEntry::Ended(attempt, Arc::clone(&outcome), incarnation)));
         out.push(AgentEffect::Report { attempt, incarnation, outcome: Arc::clone(&outcome) });
         slot.state = SlotState::Ended { outcome, reported: now };
+        self.waiting.remove(&attempt);
+        self.room.release(&self.capacity, &attempt);
         self.launch_waiting(out);
     }
 

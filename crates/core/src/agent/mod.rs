@@ -20,11 +20,12 @@ pub use event::AgentEvent;
 use crate::effect::{Command, StartOrder};
 use crate::event::Held;
 use crate::ids::{Attempt, CommandSeq, Incarnation, Session, TaskId, Term};
+use crate::ledger::Ledger;
 use crate::resources::Capacity;
 use crate::task::{Cause, Outcome, Step};
 use crate::time::Timestamp;
 use crate::timing::Timing;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,6 +45,10 @@ pub struct Agent {
     /// When the last acknowledged heartbeat was sent: the lease runs from there.
     renewed: Option<Timestamp>,
     attempts: BTreeMap<Attempt, Slot>,
+    /// What the launched ones hold of this worker.
+    room: Ledger<Attempt>,
+    /// Those of state `Waiting`.
+    waiting: BTreeSet<Attempt>,
     /// The highest attempt of each task that is over and acknowledged, until the given command of
     /// the present session has been seen.
     tombstones: BTreeMap<TaskId, Tombstone>,
@@ -117,11 +122,13 @@ impl Agent {
     pub fn new(timing: Timing, capacity: Capacity) -> Self {
         Self {
             timing,
+            room: Ledger::new(&capacity),
             capacity,
             term: Term(0),
             link: None,
             renewed: None,
             attempts: BTreeMap::new(),
+            waiting: BTreeSet::new(),
             tombstones: BTreeMap::new(),
             stopping: None,
         }

@@ -21,6 +21,11 @@ impl Agent {
     ) -> (Self, Vec<AgentEffect>) {
         let mut agent = Self::new(timing, capacity);
         agent.attempts = replay(journal);
+        for (attempt, slot) in &agent.attempts {
+            if let SlotState::Launched { order, .. } = &slot.state {
+                agent.room.hold(&agent.capacity, *attempt, order.allocation.clone());
+            }
+        }
         // A lease as long as the master's: it is unknown how old the last one is, and the master
         // tells at registration which attempts it has given up.
         agent.renewed = Some(now);

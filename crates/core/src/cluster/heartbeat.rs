@@ -101,7 +101,7 @@ impl Cluster {
     }
 
     fn held_tasks(&self, id: &WorkerId) -> Vec<Attempt> {
-        let held = self.workers.get(id).into_iter().flat_map(|worker| worker.held.keys());
+        let held = self.workers.get(id).into_iter().flat_map(|worker| worker.ledger.held().keys());
         held.filter_map(|task| self.tasks.get(task)).map(|task| task.attempt()).collect()
     }
 

@@ -20,7 +20,7 @@ pub fn check(cluster: &Cluster) -> Vec<String> {
 
 fn allocations_are_what_active_tasks_hold(cluster: &Cluster, broken: &mut Vec<String>) {
     for (id, worker) in &cluster.workers {
-        for (task, allocation) in &worker.held {
+        for (task, allocation) in worker.ledger.held() {
             let active = cluster.tasks.get(task).and_then(|task| task.active());
             if !active.is_some_and(|active| active.worker == *id && active.allocation == *allocation) {
                 broken.push(format!("3.3.3: {id} holds {task}, which is not active there"));
@@ -30,7 +30,7 @@ fn allocations_are_what_active_tasks_hold(cluster: &Cluster, broken: &mut Vec<St
     for task in cluster.tasks.values() {
         if let Some(active) = task.active() {
             let worker = cluster.workers.get(&active.worker);
-            if !worker.is_some_and(|worker| worker.held.contains_key(&task.id)) {
+            if !worker.is_some_and(|worker| worker.ledger.held().contains_key(&task.id)) {
                 broken.push(format!("3.3.3: {} is active on {}, which does not hold it", task.id, active.worker));
             }
         }
@@ -40,18 +40,18 @@ fn allocations_are_what_active_tasks_hold(cluster: &Cluster, broken: &mut Vec<St
 fn no_worker_is_over_committed(cluster: &Cluster, broken: &mut Vec<String>) {
     for (id, worker) in &cluster.workers {
         for kind in [Kind::Cpu, Kind::Memory, Kind::Storage, Kind::Gpu] {
-            let held: u64 = worker.held.values().map(|allocation| allocation.amount(kind)).sum();
+            let held: u64 = worker.ledger.held().values().map(|allocation| allocation.amount(kind)).sum();
             let capacity = worker.record.capacity.amount(kind);
             if held > capacity {
                 broken.push(format!("3.3.3: {id} holds {held} {kind} of {capacity}"));
             }
         }
         let mut left = Free::all(&worker.record.capacity);
-        let devices = worker.held.values().all(|allocation| left.take(allocation).is_ok());
+        let devices = worker.ledger.held().values().all(|allocation| left.take(allocation).is_ok());
         if !devices {
             broken.push(format!("3.3.3: a device of {id} is held beyond its whole"));
-        } else if left != worker.free {
-            broken.push(format!("3.3.3: {id} counts {:?} as free, not {left:?}", worker.free));
+        } else if left != *worker.ledger.free() {
+            broken.push(format!("3.3.3: {id} counts {:?} as free, not {left:?}", worker.ledger.free()));
         }
     }
 }
@@ -98,7 +98,7 @@ fn backoffs_have_an_alarm(cluster: &Cluster, broken: &mut Vec<String>) {
 fn silent_workers_are_judged(cluster: &Cluster, broken: &mut Vec<String>) {
     let judged: BTreeSet<_> = cluster.judgements.iter().map(|(_, id)| id).collect();
     for (id, worker) in &cluster.workers {
-        if !worker.held.is_empty() && !judged.contains(id) {
+        if !worker.ledger.held().is_empty() && !judged.contains(id) {
             broken.push(format!("3.3.4: {id} holds attempts and nobody watches its silence"));
         }
     }

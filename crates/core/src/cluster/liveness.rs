@@ -48,7 +48,7 @@ impl Cluster {
             self.end_session(out, id);
         }
         while !out.full()
-            && let Some(task) = self.workers.get(id).and_then(|worker| worker.held.keys().next().copied())
+            && let Some(task) = self.workers.get(id).and_then(|worker| worker.ledger.held().keys().next().copied())
         {
             self.lose(out, task, "its worker was silent for too long; look at it with: cloudai worker list");
         }
@@ -80,7 +80,7 @@ impl Cluster {
         if worker.record.status.is_connected() {
             return Some((worker.heard + self.timing.inactive).max(now));
         }
-        if worker.held.is_empty() && worker.link.is_none() {
+        if worker.ledger.held().is_empty() && worker.link.is_none() {
             return None;
         }
         Some((worker.heard + self.timing.lost_after()).max(now))

@@ -4,7 +4,8 @@ use super::{Cluster, Link, MAX_ROWS, Out, Worker};
 use crate::effect::Row;
 use crate::event::{Admission, Answer, Registration, Rejected, Removal};
 use crate::ids::{Session, WorkerId};
-use crate::resources::Free;
+use crate::ledger::Ledger;
+use crate::resources::Capacity;
 use crate::time::Timestamp;
 use crate::worker::{About, WorkerRecord, WorkerStatus};
 use std::collections::{BTreeMap, BTreeSet};
@@ -38,7 +39,7 @@ impl Cluster {
         let Some(worker) = self.workers.get_mut(&id) else { return Ok(Answer::Done) };
         worker.heard = now;
         worker.link = Some(Link::default());
-        worker.refresh();
+        worker.ledger.resize(&worker.record.capacity);
         let session = worker.record.session;
         self.judgements.insert((now + self.timing.inactive, id.clone()));
         // What is absent is judged by the session's first heartbeat: a registration that comes
@@ -60,7 +61,7 @@ impl Cluster {
     pub(super) fn remove(&mut self, out: &mut Out, removal: &Removal) -> Result<Answer, Rejected> {
         let id = &removal.worker;
         let worker = self.workers.get(id).ok_or_else(|| Rejected::NoSuchWorker(id.clone()))?;
-        let attempts = worker.held.len();
+        let attempts = worker.ledger.held().len();
         if attempts > 0 && !removal.force {
             return Err(Rejected::WorkerBusy { worker: id.clone(), attempts });
         }
@@ -74,7 +75,8 @@ impl Cluster {
 
     pub(super) fn go_on_removing(&mut self, out: &mut Out) {
         while let Some(id) = self.removals.first().cloned() {
-            while let Some(task) = self.workers.get(&id).and_then(|worker| worker.held.keys().next().copied()) {
+            while let Some(task) = self.workers.get(&id).and_then(|worker| worker.ledger.held().keys().next().copied())
+            {
                 if out.full() {
                     return;
                 }
@@ -122,15 +124,14 @@ impl Cluster {
                 address: None,
                 status: WorkerStatus::Registered,
                 session: Session(0),
-                capacity: crate::resources::Capacity::default(),
+                capacity: Capacity::default(),
                 labels: BTreeMap::new(),
                 about: About::default(),
                 registered_at: now,
                 connected_at: None,
                 last_seen: None,
             }),
-            held: BTreeMap::new(),
-            free: Free::all(&crate::resources::Capacity::default()),
+            ledger: Ledger::new(&Capacity::default()),
             heard: now,
             link: None,
         };

@@ -17,7 +17,8 @@ mod submit;
 use crate::effect::{Applied, Command, Dispatch, Effect, Row};
 use crate::event::{Answer, Event, LastSent, Rejected};
 use crate::ids::{Attempt, CommandSeq, Incarnation, Session, TaskId, UserId, WorkerId};
-use crate::resources::{Allocation, Free, free};
+use crate::ledger::Ledger;
+use crate::resources::Allocation;
 use crate::spec::TaskSpec;
 use crate::task::{State, TaskRecord};
 use crate::time::Timestamp;
@@ -66,8 +67,7 @@ struct KeyUse {
 struct Worker {
     record: Arc<WorkerRecord>,
     /// What its attempts hold.
-    held: BTreeMap<TaskId, Allocation>,
-    free: Free,
+    ledger: Ledger<TaskId>,
     /// When it was last heard; memory only.
     heard: Timestamp,
     /// The session of this master's life.
@@ -120,8 +120,8 @@ impl Cluster {
         for record in start.workers {
             let record = unheard(record);
             cluster.judgements.insert((now + timing.inactive, record.id.clone()));
-            let free = Free::all(&record.capacity);
-            let worker = Worker { record, held: BTreeMap::new(), free, heard: now, link: None };
+            let ledger = Ledger::new(&record.capacity);
+            let worker = Worker { record, ledger, heard: now, link: None };
             cluster.workers.insert(worker.record.id.clone(), worker);
         }
         for task in start.tasks {
@@ -250,23 +250,17 @@ impl Cluster {
 
 impl Worker {
     fn hold(&mut self, task: TaskId, allocation: Allocation) {
-        self.held.insert(task, allocation);
-        self.refresh();
+        self.ledger.hold(&self.record.capacity, task, allocation);
     }
 
     fn release(&mut self, task: TaskId) {
         if cfg!(feature = "fault_forget_release") {
             return;
         }
-        self.held.remove(&task);
+        self.ledger.release(&self.record.capacity, &task);
         if let Some(link) = self.link.as_mut() {
             link.starts.remove(&task);
         }
-        self.refresh();
-    }
-
-    fn refresh(&mut self) {
-        self.free = free(&self.record.capacity, self.held.values());
     }
 
     /// Ends the present session: the worker has to register again.

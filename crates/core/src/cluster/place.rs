@@ -40,7 +40,7 @@ impl Cluster {
             let crate::resources::Demand { cpu_milli, memory, storage, .. } = task.spec.demand;
             return Ok(Allocation { cpu_milli, memory, storage, gpus: Vec::new() });
         }
-        feasible::fits(&task.spec, &worker.record, &worker.free)
+        feasible::fits(&task.spec, &worker.record, worker.ledger.free())
     }
 
     fn assign(&mut self, out: &mut Out, placement: &Placement, allocation: Allocation) {

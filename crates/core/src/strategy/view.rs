@@ -5,8 +5,9 @@ use crate::effect::Row;
 use crate::event::Placement;
 use crate::feasible;
 use crate::ids::{Attempt, TaskId, WorkerId};
+use crate::ledger::Ledger;
 use crate::queue::Place;
-use crate::resources::{Allocation, Demand, Free, free};
+use crate::resources::{Allocation, Demand, Free};
 use crate::spec::TaskSpec;
 use crate::state::Phase;
 use crate::task::{State, TaskRecord};
@@ -54,14 +55,7 @@ struct Demanded {
 #[derive(Debug)]
 struct WorkerView {
     record: Arc<WorkerRecord>,
-    held: BTreeMap<TaskId, Allocation>,
-    free: Free,
-}
-
-impl WorkerView {
-    fn refresh(&mut self) {
-        self.free = free(&self.record.capacity, self.held.values());
-    }
+    ledger: Ledger<TaskId>,
 }
 
 impl View {
@@ -98,8 +92,7 @@ impl View {
                 if self.active.insert(task.id, active.worker.clone()).is_none()
                     && let Some(worker) = self.workers.get_mut(&active.worker)
                 {
-                    worker.held.insert(task.id, active.allocation.clone());
-                    worker.refresh();
+                    worker.ledger.hold(&worker.record.capacity, task.id, active.allocation.clone());
                 }
             }
             State::Finished(_) => self.release(task.id),
@@ -148,16 +141,15 @@ impl View {
         if let Some(worker) = self.active.remove(&task)
             && let Some(worker) = self.workers.get_mut(&worker)
         {
-            worker.held.remove(&task);
-            worker.refresh();
+            worker.ledger.release(&worker.record.capacity, &task);
         }
     }
 
     fn apply_worker(&mut self, record: &Arc<WorkerRecord>) {
         let known = self.workers.remove(&record.id);
-        let held = known.map(|worker| worker.held).unwrap_or_default();
-        let mut worker = WorkerView { free: Free::all(&record.capacity), record: Arc::clone(record), held };
-        worker.refresh();
+        let mut ledger = known.map_or_else(|| Ledger::new(&record.capacity), |worker| worker.ledger);
+        ledger.resize(&record.capacity);
+        let worker = WorkerView { record: Arc::clone(record), ledger };
         self.workers.insert(record.id.clone(), worker);
         self.refresh_workers();
     }
@@ -185,12 +177,12 @@ impl View {
 
     /// Every worker with what it has left, inactive ones too.
     pub fn each_worker(&self) -> impl Iterator<Item = (&Arc<WorkerRecord>, &Free)> + Clone {
-        self.workers.values().map(|worker| (&worker.record, &worker.free))
+        self.workers.values().map(|worker| (&worker.record, worker.ledger.free()))
     }
 
     /// What the attempts on a worker hold.
     pub fn held(&self, worker: &WorkerId) -> impl Iterator<Item = (TaskId, &Allocation)> {
-        let held = self.workers.get(worker).into_iter().flat_map(|worker| &worker.held);
+        let held = self.workers.get(worker).into_iter().flat_map(|worker| worker.ledger.held());
         held.map(|(task, allocation)| (*task, allocation))
     }
 
@@ -269,7 +261,7 @@ impl Draft<'_> {
     /// Places a task on a worker if it fits; answers whether it did.
     pub fn place(&mut self, task: &Waiting, worker: usize) -> bool {
         let Some(seen) = self.view.workers.get(&self.view.order[worker]) else { return false };
-        let left = self.taken.get(&worker).unwrap_or(&seen.free);
+        let left = self.taken.get(&worker).unwrap_or(seen.ledger.free());
         let Ok(allocation) = feasible::fits(&task.spec, &seen.record, left) else { return false };
         let mut left = left.clone();
         if left.take(&allocation).is_err() {

@@ -239,7 +239,8 @@ impl Program {
 
     fn leave_file(&self, dir: &Path) -> Result<(), Outcome> {
         let Some((name, content)) = &self.out else { return Ok(()) };
-        std::fs::write(dir.join(name), content).map_err(|why| nothing(Cause::OutputError, &format!("{name}: {why}")))
+        let written = std::fs::create_dir_all(dir).and_then(|()| std::fs::write(dir.join(name), content));
+        written.map_err(|why| nothing(Cause::OutputError, &format!("{name}: {why}")))
     }
 
     /// All of its output is there from its start; the caller's share of it was counted before.

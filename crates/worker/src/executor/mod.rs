@@ -73,7 +73,8 @@ pub struct Job {
     pub spec: Arc<TaskSpec>,
     /// With how much of this worker.
     pub allocation: Allocation,
-    /// The host's folder that the container sees as `/out`; it exists.
+    /// The host's folder that the container sees as `/out`; the executor makes it when it starts one
+    /// that can write there.
     pub out_dir: PathBuf,
     /// Whether a container may exist already.
     pub resume: bool,

@@ -146,7 +146,11 @@ impl Run<'_> {
     /// Lets whatever user the container runs as write its results; the parent keeps others out.
     async fn open_output_folder(&self) -> Result<(), Outcome> {
         let open = std::fs::Permissions::from_mode(0o777);
-        let done = tokio::fs::set_permissions(&self.job.out_dir, open).await;
+        let made = tokio::fs::create_dir_all(&self.job.out_dir).await;
+        let done = match made {
+            Ok(()) => tokio::fs::set_permissions(&self.job.out_dir, open).await,
+            Err(why) => Err(why),
+        };
         done.map_err(|why| {
             let text = format!("the output folder {} can not be prepared: {why}", self.job.out_dir.display());
             without_run(Cause::OutputError, text)

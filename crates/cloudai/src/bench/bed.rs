@@ -1,0 +1,232 @@
+//! A cluster of real processes that lives as long as one run.
+
+use super::Plan;
+use super::figures::Used;
+use crate::client::{Client, parse_addr};
+use crate::exit::Failure;
+use cloudai_master::http::dto::Cluster;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+use tokio::time::{Instant, sleep, timeout};
+
+/// For anything that must happen before measuring begins.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Between two looks at the cluster.
+const PACE: Duration = Duration::from_millis(10);
+/// Of a process's log that a failure shows, in bytes.
+const SHOWN: usize = 2000;
+
+/// What a cluster is made of.
+#[derive(Clone, Debug)]
+pub(crate) struct Make {
+    /// How many workers.
+    pub(crate) workers: u32,
+    /// What each worker offers: words of its command line.
+    pub(crate) offer: Vec<String>,
+}
+
+impl Make {
+    /// Workers that only act, with room for so many tasks of [`super::load`] each.
+    #[must_use]
+    pub(crate) fn fake(workers: u32, slots: u32) -> Self {
+        let words = format!("--executor fake --cpus {slots} --mem {}m --disk 1t --gpus 0", slots * 64);
+        Self { workers, offer: words.split(' ').map(ToOwned::to_owned).collect() }
+    }
+
+    /// Workers on this machine's container engine.
+    #[must_use]
+    pub(crate) fn docker(slots: u32) -> Self {
+        let words = format!("--executor docker --mem {}m --disk 10g --gpus 0", slots * 64);
+        Self { workers: 1, offer: words.split(' ').map(ToOwned::to_owned).collect() }
+    }
+}
+
+/// A process of this binary; it ends with this value.
+#[derive(Debug)]
+struct Process {
+    child: Child,
+    log: PathBuf,
+}
+
+/// The cluster.
+#[derive(Debug)]
+pub(crate) struct Bed {
+    dir: TempDir,
+    master: Process,
+    workers: Vec<Process>,
+    client: Client,
+}
+
+/// What all processes of a kind have used.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Uses {
+    /// The master.
+    pub(crate) master: Used,
+    /// All workers; the peak is the sum of theirs.
+    pub(crate) workers: Used,
+    /// This process, which is the client.
+    pub(crate) client: Used,
+}
+
+impl Bed {
+    /// Starts a cluster and waits until all its workers are active.
+    /// # Errors
+    /// What a process said when it could not start.
+    pub(crate) async fn make(plan: &Plan, make: &Make) -> Result<Self, Failure> {
+        let dir = tempfile::Builder::new().prefix("cloudai-bench-").tempdir_in(&plan.dir)?;
+        let (master, told) = start_master(dir.path(), true).await?;
+        let mut bed = Self { dir, master, workers: Vec::new(), client: told.client()? };
+        for number in 1..=make.workers {
+            bed.workers.push(bed.start_worker(number, make, &told)?);
+        }
+        bed.until_active(make.workers).await?;
+        Ok(bed)
+    }
+
+    /// The client of its master.
+    #[must_use]
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// The state of the cluster.
+    /// # Errors
+    /// The master does not answer.
+    pub(crate) async fn look(&self) -> Result<Cluster, Failure> {
+        self.client.get(&["api", "v1", "cluster"], &[]).await
+    }
+
+    /// What its processes have used so far.
+    #[must_use]
+    pub(crate) fn uses(&self) -> Uses {
+        let of = |process: &Process| process.child.id().and_then(Used::of).unwrap_or_default();
+        let mut workers = Used::default();
+        for used in self.workers.iter().map(of) {
+            workers.cpu += used.cpu;
+            workers.peak += used.peak;
+            workers.resident += used.resident;
+        }
+        Uses { master: of(&self.master), workers, client: Used::of(std::process::id()).unwrap_or_default() }
+    }
+
+    /// Ends the master as a crash does and starts it again on its data; answers how long it took
+    /// until it answered.
+    /// # Errors
+    /// What it said when it could not start.
+    pub(crate) async fn restart_master(&mut self) -> Result<Duration, Failure> {
+        self.master.child.kill().await?;
+        let began = Instant::now();
+        let (master, told) = start_master(self.dir.path(), false).await?;
+        self.master = master;
+        self.client = told.client()?;
+        self.look().await?;
+        Ok(began.elapsed())
+    }
+
+    fn start_worker(&self, number: u32, make: &Make, told: &Told) -> Result<Process, Failure> {
+        let name = format!("w{number}");
+        let data = self.dir.path().display().to_string();
+        let words = ["worker", "start", "--id", &name, "--master", &told.grpc, "--data-dir", &data];
+        let mut command = command(self.dir.path(), &words)?;
+        command.args(&make.offer).env("CLOUDAI_JOIN_TOKEN", &told.join_token).stdout(Stdio::null());
+        Process::start(self.dir.path(), &name, command)
+    }
+
+    async fn until_active(&mut self, workers: u32) -> Result<(), Failure> {
+        let began = Instant::now();
+        loop {
+            let active = self.look().await?.workers.active;
+            if u32::try_from(active) == Ok(workers) {
+                return Ok(());
+            }
+            for worker in &mut self.workers {
+                if worker.child.try_wait()?.is_some() {
+                    return Err(worker.failed("a worker of the benchmark ended"));
+                }
+            }
+            if began.elapsed() > PATIENCE {
+                return Err(self.master.failed(&format!("only {active} of {workers} workers came")));
+            }
+            sleep(PACE).await;
+        }
+    }
+}
+
+impl Process {
+    fn start(dir: &Path, name: &str, mut command: Command) -> Result<Self, Failure> {
+        let log = dir.join(format!("{name}.log"));
+        let file = std::fs::OpenOptions::new().create(true).append(true).open(&log)?;
+        let child = command.stderr(file).kill_on_drop(true).spawn()?;
+        Ok(Self { child, log })
+    }
+
+    /// A failure with the end of what it told.
+    fn failed(&self, what: &str) -> Failure {
+        let told = std::fs::read(&self.log).unwrap_or_default();
+        let end = String::from_utf8_lossy(&told[told.len().saturating_sub(SHOWN)..]).into_owned();
+        Failure::error(what).why(end.trim().to_owned())
+    }
+}
+
+/// What a master tells when it starts.
+#[derive(Clone, Debug, Default)]
+struct Told {
+    http: String,
+    grpc: String,
+    join_token: String,
+}
+
+impl Told {
+    fn client(&self) -> Result<Client, Failure> {
+        Client::new(parse_addr(&self.http).map_err(Failure::error)?)
+    }
+}
+
+async fn start_master(dir: &Path, first: bool) -> Result<(Process, Told), Failure> {
+    let data = dir.display().to_string();
+    let words = ["master", "--data-dir", &data, "--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0"];
+    let mut command = command(dir, &words)?;
+    command.args(["--no-shell", "--print-addresses", "--print-credentials"]).stdout(Stdio::piped());
+    let mut process = Process::start(dir, "master", command)?;
+    let told = timeout(PATIENCE, told_by(&mut process, first)).await.ok().flatten();
+    match told {
+        Some(told) => Ok((process, told)),
+        None => Err(process.failed("the master of the benchmark did not start")),
+    }
+}
+
+/// Reads the addresses that a master prints, and the join token that only its first start prints.
+async fn told_by(process: &mut Process, first: bool) -> Option<Told> {
+    let mut lines = BufReader::new(process.child.stdout.take()?).lines();
+    let mut told = Told::default();
+    while let Ok(Some(line)) = lines.next_line().await {
+        let object: serde_json::Value = serde_json::from_str(&line).ok()?;
+        let text = |name: &str| object.get(name).and_then(|value| value.as_str()).map(ToOwned::to_owned);
+        if let (Some(grpc), Some(http)) = (text("grpc"), text("http")) {
+            (told.grpc, told.http) = (grpc, http);
+        }
+        if let Some(token) = text("join_token") {
+            told.join_token = token;
+        }
+        if !told.http.is_empty() && (!told.join_token.is_empty() || !first) {
+            return Some(told);
+        }
+    }
+    None
+}
+
+/// This binary with an empty environment: nothing of the user's settings counts.
+fn command(dir: &Path, words: &[&str]) -> Result<Command, Failure> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(words).current_dir(dir).env_clear().env("HOME", dir).env("LOG_LEVEL", "warn").stdin(Stdio::null());
+    for name in ["PATH", "DOCKER_HOST"] {
+        if let Some(value) = std::env::var_os(name) {
+            command.env(name, value);
+        }
+    }
+    Ok(command)
+}

@@ -1,0 +1,64 @@
+//! `cloudai bench`.
+
+use crate::bench::{Benchmark, Dispatch, Latency, Plan, measure};
+use crate::exit::{Exit, Failure};
+use crate::render::Screen;
+use clap::Subcommand;
+use std::path::PathBuf;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Tasks a second, all the way from submission to result
+    #[command(
+        before_help = "  cloudai bench dispatch\n  cloudai bench dispatch --tasks 10000 --workers 16 --json out.json"
+    )]
+    Dispatch(Of<Dispatch>),
+    /// The time from submission to end of one task alone
+    #[command(before_help = "  cloudai bench latency\n  cloudai bench latency --tasks 200 --runs 1")]
+    Latency(Of<Latency>),
+}
+
+/// A benchmark with what all of them take.
+#[derive(Debug, clap::Args)]
+pub(super) struct Of<B: clap::Args> {
+    #[command(flatten)]
+    bench: B,
+    /// How often it is measured, with fresh processes and data each time
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
+    runs: u32,
+    /// Where the data lies while it runs: the disk that is measured [default: the system's folder for such]
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
+    /// With --json: where to write it, instead of to stdout
+    #[arg(value_name = "FILE")]
+    file: Option<PathBuf>,
+}
+
+pub(super) async fn run(command: Command, json: bool, screen: &Screen) -> Result<Exit, Failure> {
+    match command {
+        Command::Dispatch(of) => of.run(json, screen).await,
+        Command::Latency(of) => of.run(json, screen).await,
+    }
+}
+
+impl<B: Benchmark + clap::Args> Of<B> {
+    async fn run(self, json: bool, screen: &Screen) -> Result<Exit, Failure> {
+        if let Some(file) = self.file.as_ref().filter(|_| !json) {
+            return Err(Failure::usage(format!("{} stands alone", file.display()))
+                .why("a file is where --json writes to")
+                .next(format!("cloudai bench {} --json {}", B::NAME, file.display())));
+        }
+        let plan = Plan { runs: self.runs, dir: self.dir.unwrap_or_else(std::env::temp_dir) };
+        let report = measure(&self.bench, &plan, |line| screen.hint(line)).await?;
+        let Some(file) = self.file else {
+            return screen
+                .one(&report, report.bench(), || report.table(screen.width, screen.colour))
+                .map(|()| Exit::Ok);
+        };
+        let text = serde_json::to_string_pretty(&report).map_err(|error| Failure::error(error.to_string()))?;
+        std::fs::write(&file, text + "\n")
+            .map_err(|error| Failure::error(format!("{} can not be written", file.display())).why(error.to_string()))?;
+        screen.line(&report.table(screen.width, screen.colour))?;
+        Ok(Exit::Ok)
+    }
+}

@@ -1,0 +1,62 @@
+//! Steps of attempts that the master is to be told: the latest of each, and none of what is over.
+//!
+//! Nothing depends on them: heartbeats tell the same, and an end tells when its container began.
+//! So they are told at a steady pace, and thousands of short attempts cost no call each.
+
+use cloudai_core::ids::Attempt;
+use cloudai_core::task::Step;
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use tokio::sync::Notify;
+
+/// At most one step for each attempt that the worker holds.
+#[derive(Debug, Default)]
+pub(crate) struct Steps {
+    waiting: Mutex<BTreeMap<Attempt, Step>>,
+    arrived: Notify,
+}
+
+impl Steps {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Attempt, Step>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has a step told, in the place of an earlier one of the same attempt.
+    pub(crate) fn put(&self, attempt: Attempt, step: Step) {
+        self.lock().insert(attempt, step);
+        self.arrived.notify_one();
+    }
+
+    /// The attempt is over: its end tells more than its steps.
+    pub(crate) fn forget(&self, attempt: Attempt) {
+        self.lock().remove(&attempt);
+    }
+
+    /// Waits until there is something to tell, and takes all of it.
+    pub(crate) async fn take(&self) -> Vec<(Attempt, Step)> {
+        loop {
+            let taken = std::mem::take(&mut *self.lock());
+            if !taken.is_empty() {
+                return taken.into_iter().collect();
+            }
+            self.arrived.notified().await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cloudai_core::ids::TaskId;
+
+    #[tokio::test]
+    async fn only_the_latest_step_of_what_is_not_over_is_told() {
+        let [one, two] = [1, 2].map(|task| Attempt { task: TaskId::new(task), number: 1 });
+        let steps = Steps::default();
+        steps.put(one, Step::Starting);
+        steps.put(two, Step::Starting);
+        steps.put(one, Step::Running);
+        steps.forget(two);
+        assert_eq!(steps.take().await, [(one, Step::Running)]);
+    }
+}
