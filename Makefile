@@ -21,7 +21,7 @@ DOCKER_TESTS := (binary(/docker|^tidy$$/) - binary(tidy)) + test(/docker/)
 # Rustdoc links a program per example: only when there are any.
 DOCTESTS = $(shell grep -rlE --include='*.rs' '^\s*//[/!] ```(rust|no_run|should_panic|compile_fail|$$)' crates/*/src)
 
-.PHONY: help doctor setup all check lint fmt fmt-check test doctest e2e planted chaos proto images demo up down release clean
+.PHONY: help doctor setup all check lint fmt fmt-check test doctest e2e planted bench chaos proto images demo up down release clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | \
@@ -52,6 +52,16 @@ planted: ## the simulator catches every planted fault
 	  echo "planted: $$fault"; \
 	  cargo test $(CARGO_FLAGS) --quiet -p cloudai-sim --features $$fault --test planted || exit 1; \
 	done
+
+# Each measures fresh processes on this machine; nothing else should run beside it.
+BENCHES := dispatch latency submit list memory
+
+bench: all ## measures this build (quarter of an hour, keep the machine quiet), writes docs/performance.md
+	@mkdir -p target/bench
+	@for bench in $(BENCHES); do target/$(PROFILE)/cloudai bench $$bench --json target/bench/$$bench.json; echo; done
+	@target/$(PROFILE)/cloudai bench report $(BENCHES:%=target/bench/%.json) > target/bench/performance.md
+	@mv target/bench/performance.md docs/performance.md
+	@echo 'docs/performance.md was written'
 
 chaos: ## many more seeds of the simulator (SEEDS=4000)
 	SEEDS=$(or $(SEEDS),4000) cargo test $(CARGO_FLAGS) -p cloudai-sim --test faults

@@ -51,7 +51,8 @@ macro_rules! as_text {
 /// Printed as `task-<ulid>` or `task-<ulid>.<index>`; the stored key is the pair.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TaskId {
-    ulid: u128,
+    /// Its halves, high and low: there are millions of ids, and a `u128` would make each a third larger.
+    ulid: (u64, u64),
     index: Option<u32>,
 }
 
@@ -64,7 +65,9 @@ impl TaskId {
     /// The id of a task, or of a whole array.
     #[must_use]
     pub const fn new(ulid: u128) -> Self {
-        Self { ulid, index: None }
+        #[allow(clippy::cast_possible_truncation, reason = "the halves are cut out here")]
+        let halves = ((ulid >> 64) as u64, ulid as u64);
+        Self { ulid: halves, index: None }
     }
 
     /// The id of one element of this array.
@@ -76,7 +79,7 @@ impl TaskId {
     /// The first half of the key: 48 bits of milliseconds, 80 bits of randomness.
     #[must_use]
     pub const fn ulid(self) -> u128 {
-        self.ulid
+        ((self.ulid.0 as u128) << 64) | self.ulid.1 as u128
     }
 
     /// The second half of the key; none for a task that is no array element.
@@ -88,7 +91,7 @@ impl TaskId {
 
 impl fmt::Display for TaskId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{}", Self::PREFIX, Ulid(self.ulid))?;
+        write!(f, "{}{}", Self::PREFIX, Ulid(self.ulid()))?;
         self.index.map_or(Ok(()), |index| write!(f, ".{index}"))
     }
 }
@@ -101,7 +104,7 @@ impl FromStr for TaskId {
         let (ulid, index) = rest.split_once('.').map_or((rest, None), |(u, i)| (u, Some(i)));
         let ulid = Ulid::from_string(ulid).map_err(|_| wrong())?.0;
         let index = index.map(|i| parse_index(i).ok_or_else(wrong)).transpose()?;
-        Ok(Self { ulid, index })
+        Ok(Self { index, ..Self::new(ulid) })
     }
 }
 

@@ -46,6 +46,12 @@ impl<K: Ord> Ledger<K> {
         &self.held
     }
 
+    /// The sum of what all hold.
+    #[must_use]
+    pub const fn sum(&self) -> &Allocation {
+        &self.sum
+    }
+
     /// What nobody holds; nothing of a resource of which more is held than there is, as after a
     /// worker came back smaller.
     #[must_use]

@@ -9,9 +9,11 @@ use crate::principal::Principal;
 use cloudai_core::event::{Admission, Answer, Cancel, Event, NewTask, Rejected, Removal, Submitted};
 use cloudai_core::ids::{Attempt, Incarnation, TaskId, Term, WorkerId};
 use cloudai_core::queue::Place;
+use cloudai_core::resources::Allocation;
 use cloudai_core::spec::TaskSpec;
 use cloudai_core::task::{OutputFile, TaskRecord};
 use cloudai_core::timing::Timing;
+use cloudai_core::worker::WorkerRecord;
 use cloudai_store::query::{Page, TaskQuery};
 use cloudai_store::{Store, StoreError};
 use std::sync::Arc;
@@ -158,7 +160,12 @@ impl Handle {
     /// # Errors
     /// [`AskError::Store`].
     pub async fn resolve(&self, who: &Principal, part: &str, limit: usize) -> Result<Vec<SeenTask>, AskError> {
-        let ids = self.shared.store.tasks_like(&part.to_ascii_uppercase(), limit).await?;
+        let part = part.to_ascii_uppercase();
+        let mut ids = self.shared.model.live_like(&part, limit);
+        ids.extend(self.shared.store.tasks_like(&part, limit).await?);
+        ids.sort_unstable_by(|one, other| other.cmp(one));
+        ids.dedup();
+        ids.truncate(limit);
         let mut tasks = Vec::with_capacity(ids.len());
         for id in ids {
             match self.task(who, id).await {
@@ -178,7 +185,14 @@ impl Handle {
         if !who.may_touch(&owner) {
             return Ok(Page { items: Vec::new(), next: None });
         }
-        let page = self.shared.store.tasks(&query).await?;
+        query.check().map_err(|error| AskError::Store(Arc::new(error)))?;
+        // First what lives: what ends meanwhile is found twice rather than not at all.
+        let live = self.shared.model.live(&query).map_err(|error| AskError::Store(Arc::new(error)))?;
+        let ended = match query.of_ended() {
+            Some(query) => self.shared.store.tasks(&query).await?,
+            None => Page { items: Vec::new(), next: None },
+        };
+        let page = query.merge(live, ended);
         let items = page.items.into_iter().filter(|task| who.may_touch(&task.owner));
         Ok(Page { items: items.map(|task| self.see(task)).collect(), next: page.next })
     }
@@ -218,6 +232,12 @@ impl Handle {
     #[must_use]
     pub fn workers(&self, _who: &Principal) -> Vec<SeenWorker> {
         self.shared.model.workers()
+    }
+
+    /// Every worker with the sum of what its attempts hold.
+    #[must_use]
+    pub fn loads(&self, _who: &Principal) -> Vec<(Arc<WorkerRecord>, Allocation)> {
+        self.shared.model.loads()
     }
 
     /// One worker.

@@ -282,6 +282,7 @@ impl Worker {
     fn tell_agent(&mut self, context: &mut Context, event: AgentEvent) {
         let Some(agent) = self.agent.as_mut() else { return };
         let effects = agent.apply(self.clock.read(context.now), event);
+        debug_assert!(agent.is_consistent(), "w{}: the agent's books do not match its attempts", self.index);
         self.perform(context, effects);
         self.arm(context);
         if self.leaving.is_some() && self.agent.as_ref().is_some_and(Agent::is_idle) {

@@ -44,11 +44,11 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
     /// The task that an owner submitted under an idempotency key.
     async fn task_by_key(&self, owner: &UserId, key: &str) -> Result<Option<Arc<TaskRecord>>, StoreError>;
 
-    /// Up to `limit` ids whose text begins (after `task-`) or ends with `part`, newest first.
+    /// Up to `limit` ids of ended tasks whose text begins (after `task-`) or ends with `part`, newest first.
     /// `part` is in upper case.
     async fn tasks_like(&self, part: &str, limit: usize) -> Result<Vec<TaskId>, StoreError>;
 
-    /// One page of tasks.
+    /// One page of tasks that have ended.
     /// # Errors
     /// [`StoreError::Unsupported`] for a pair of filter and order that no index serves.
     async fn tasks(&self, query: &TaskQuery) -> Result<Page<Arc<TaskRecord>>, StoreError>;

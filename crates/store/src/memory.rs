@@ -1,6 +1,6 @@
 //! A store that forgets: for tests and for clusters that need not outlive their master.
 
-use crate::query::{MAX_NAMES, Page, Sort, TaskQuery, too_many_names};
+use crate::query::{MAX_NAMES, Page, Sort, TaskQuery, has_name, too_many_names};
 use crate::rules::{self, Fixed};
 use crate::{CommitError, Loaded, Store, StoreError};
 use async_trait::async_trait;
@@ -154,7 +154,8 @@ impl Tables {
         {
             return Err(too_many_names(prefix));
         }
-        let wanted = |task: &&Arc<TaskRecord>| query.is_after(task.order) && matches(task, query);
+        let wanted =
+            |task: &&Arc<TaskRecord>| task.finished().is_some() && query.is_after(task.order) && query.matches(task);
         let orders = match query.sort {
             Sort::Newest => orders(self.in_order().rev().filter(wanted), query.limit),
             Sort::Oldest => orders(self.in_order().filter(wanted), query.limit),
@@ -175,17 +176,6 @@ fn put_back<K: Ord, V>(table: &mut BTreeMap<K, V>, key: K, before: Option<V>) {
 /// One place more than a page holds, so that the page knows whether it is the last.
 fn orders<'a>(tasks: impl Iterator<Item = &'a Arc<TaskRecord>>, limit: usize) -> Vec<u64> {
     tasks.map(|task| task.order).take(limit.saturating_add(1)).collect()
-}
-
-fn has_name(task: &TaskRecord, prefix: &str) -> bool {
-    task.spec.name.as_ref().is_some_and(|name| name.starts_with(prefix))
-}
-
-fn matches(task: &TaskRecord, query: &TaskQuery) -> bool {
-    (query.statuses.is_empty() || query.statuses.contains(&task.status()))
-        && query.owner.as_ref().is_none_or(|owner| *owner == task.owner)
-        && query.worker.as_ref().is_none_or(|worker| Some(worker) == task.worker())
-        && query.name_prefix.as_ref().is_none_or(|prefix| has_name(task, prefix))
 }
 
 #[async_trait]
@@ -244,7 +234,8 @@ impl Store for MemoryStore {
             let text = rules::short(*id);
             text.starts_with(part) || text.ends_with(part)
         };
-        Ok(tables.tasks.keys().rev().copied().filter(alike).take(limit).collect())
+        let ended = tables.tasks.values().rev().filter(|task| task.finished().is_some()).map(|task| task.id);
+        Ok(ended.filter(alike).take(limit).collect())
     }
 
     async fn tasks(&self, query: &TaskQuery) -> Result<Page<Arc<TaskRecord>>, StoreError> {

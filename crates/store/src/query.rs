@@ -3,6 +3,9 @@
 use crate::StoreError;
 use cloudai_core::ids::{UserId, WorkerId};
 use cloudai_core::state::Status;
+use cloudai_core::task::TaskRecord;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// The longest page, so that one request never holds more than some megabytes.
 pub const MAX_LIMIT: usize = 1000;
@@ -12,6 +15,8 @@ pub const MAX_LIMIT: usize = 1000;
 pub const MAX_NAMES: usize = 10_000;
 
 /// Which tasks, in which order, how many.
+///
+/// A store serves those that have ended: the master has the others in memory.
 ///
 /// Served: any set of statuses, alone or with one of `owner` and `worker`, in both orders;
 /// `name_prefix` with any of these as long as it matches no more than [`MAX_NAMES`] tasks.
@@ -72,14 +77,52 @@ impl TaskQuery {
         Ok(())
     }
 
-    /// The statuses asked for, each once; all when none is named.
+    /// The final statuses asked for, each once; all of them when none is named.
     pub(crate) fn wanted(&self) -> Vec<Status> {
         let asked = |status: &Status| self.statuses.is_empty() || self.statuses.contains(status);
-        Status::ALL.iter().copied().filter(asked).collect()
+        Status::ALL.iter().copied().filter(|status| status.is_final() && asked(status)).collect()
+    }
+
+    /// The part of the question that is about tasks that have ended; none when it is about live
+    /// ones alone.
+    #[must_use]
+    pub fn of_ended(&self) -> Option<Self> {
+        let statuses = self.wanted();
+        (!statuses.is_empty()).then(|| Self { statuses, ..self.clone() })
+    }
+
+    /// Whether a task is one of those that are asked for, wherever the cursor is.
+    #[must_use]
+    pub fn matches(&self, task: &TaskRecord) -> bool {
+        (self.statuses.is_empty() || self.statuses.contains(&task.status()))
+            && self.owner.as_ref().is_none_or(|owner| *owner == task.owner)
+            && self.worker.as_ref().is_none_or(|worker| Some(worker) == task.worker())
+            && self.name_prefix.as_ref().is_none_or(|prefix| has_name(task, prefix))
+    }
+
+    /// One page of live and ended tasks together; a task that is among both has ended meanwhile.
+    #[must_use]
+    pub fn merge(&self, live: Vec<Arc<TaskRecord>>, ended: Page<Arc<TaskRecord>>) -> Page<Arc<TaskRecord>> {
+        let all = live.into_iter().chain(ended.items).map(|task| (task.order, task));
+        let mut tasks: BTreeMap<u64, Arc<TaskRecord>> = all.collect();
+        let (orders, next) = self.cut(tasks.keys().copied().collect());
+        let last = orders.last().copied().map(Cursor);
+        let items = orders.iter().filter_map(|order| tasks.remove(order)).collect();
+        // A page that the store cut is full.
+        Page { items, next: next.or(if ended.next.is_some() { last } else { None }) }
+    }
+
+    /// Puts places in the order of the list.
+    pub fn sort(&self, orders: &mut [u64]) {
+        match self.sort {
+            Sort::Newest => orders.sort_unstable_by(|a, b| b.cmp(a)),
+            Sort::Oldest => orders.sort_unstable(),
+        }
     }
 
     /// Whether a place comes after the cursor.
-    pub(crate) fn is_after(&self, order: u64) -> bool {
+    #[must_use]
+    pub fn is_after(&self, order: u64) -> bool {
         match (self.cursor, self.sort) {
             (None, _) => true,
             (Some(Cursor(at)), Sort::Newest) => order < at,
@@ -89,10 +132,7 @@ impl TaskQuery {
 
     /// Sorts places and keeps one page of them; tells where the next begins.
     pub(crate) fn cut(&self, mut orders: Vec<u64>) -> (Vec<u64>, Option<Cursor>) {
-        match self.sort {
-            Sort::Newest => orders.sort_unstable_by(|a, b| b.cmp(a)),
-            Sort::Oldest => orders.sort_unstable(),
-        }
+        self.sort(&mut orders);
         let more = orders.len() > self.limit;
         orders.truncate(self.limit);
         let next = orders.last().filter(|_| more).copied().map(Cursor);
@@ -100,8 +140,14 @@ impl TaskQuery {
     }
 }
 
+/// Whether a task has a name that begins so.
+pub(crate) fn has_name(task: &TaskRecord, prefix: &str) -> bool {
+    task.spec.name.as_ref().is_some_and(|name| name.starts_with(prefix))
+}
+
 /// The refusal of a prefix that matches too much.
-pub(crate) fn too_many_names(prefix: &str) -> StoreError {
+#[must_use]
+pub fn too_many_names(prefix: &str) -> StoreError {
     StoreError::Unsupported(format!(
         "name_prefix {prefix:?} matches more than {MAX_NAMES} tasks, too many to sort by time: give a longer one"
     ))

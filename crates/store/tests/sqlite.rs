@@ -88,28 +88,6 @@ fn an_empty_directory_gets_the_newest_schema_and_only_its_owner_may_look() {
 }
 
 #[tokio::test]
-async fn every_attempt_has_its_assignment_and_an_ended_task_its_result() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = open(dir.path());
-    let term = store.lead().await.unwrap();
-    let first = task(1).on("w1", cloudai_core::task::Step::Running);
-    store.commit(term, at(1), &[first.row()]).await.unwrap();
-    let second = task(1).on("w1", cloudai_core::task::Step::Running).in_status(Status::Failed, "w2");
-    store.commit(term, at(2), &[second.row()]).await.unwrap();
-    let conn = database(dir.path());
-    let mut statement = conn
-        .prepare(
-            "SELECT attempt || worker || coalesce(status, '-') || coalesce(reason, '-') || accepted FROM assignments",
-        )
-        .unwrap();
-    let found: Vec<String> = statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
-    assert_eq!(found, ["1w1--0", "2w2failedexit_code1"]);
-    let sql = "SELECT status || reason || exit_code || worker || attempt || finished_at FROM results";
-    let result: String = conn.query_row(sql, [], |row| row.get(0)).unwrap();
-    assert_eq!(result, "failedexit_code3w22200");
-}
-
-#[tokio::test]
 async fn what_a_task_depends_on_is_kept_with_it_and_found_from_the_other_side() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());

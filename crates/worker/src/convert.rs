@@ -24,11 +24,29 @@ fn bad(what: &'static str, why: impl ToString) -> BadMessage {
     BadMessage { what, why: why.to_string() }
 }
 
+/// The last spec that a stream brought, with its text: tasks of one sort come in rows.
+#[derive(Debug, Default)]
+pub(crate) struct Specs {
+    last: Option<(String, Arc<TaskSpec>)>,
+}
+
+impl Specs {
+    fn parse(&mut self, text: &str) -> Result<Arc<TaskSpec>, BadMessage> {
+        if let Some((_, spec)) = self.last.as_ref().filter(|(last, _)| last == text) {
+            return Ok(Arc::clone(spec));
+        }
+        let document: Value = serde_json::from_str(text).map_err(|error| bad("task", error))?;
+        let spec = Arc::new(TaskSpec::from_value(&document).map_err(|error| bad("task", error))?);
+        self.last = Some((text.to_owned(), Arc::clone(&spec)));
+        Ok(spec)
+    }
+}
+
 /// A command with its place in the session.
-pub(crate) fn command(command: pb::Command) -> Result<(CommandSeq, Command), BadMessage> {
+pub(crate) fn command(command: pb::Command, specs: &mut Specs) -> Result<(CommandSeq, Command), BadMessage> {
     let seq = CommandSeq(command.seq);
     match command.what.ok_or_else(|| bad("command", "it is empty"))? {
-        pb::command::What::Start(task) => Ok((seq, Command::Start(Arc::new(start(&task)?)))),
+        pb::command::What::Start(task) => Ok((seq, Command::Start(Arc::new(start(&task, specs)?)))),
         pb::command::What::Stop(stop) => {
             let attempt = attempt(&stop.task_id, stop.attempt)?;
             let kill_after = Duration::from_millis(stop.kill_after_ms);
@@ -37,9 +55,7 @@ pub(crate) fn command(command: pb::Command) -> Result<(CommandSeq, Command), Bad
     }
 }
 
-fn start(task: &pb::Task) -> Result<StartOrder, BadMessage> {
-    let document: Value = serde_json::from_str(&task.spec_json).map_err(|error| bad("task", error))?;
-    let spec = TaskSpec::from_value(&document).map_err(|error| bad("task", error))?;
+fn start(task: &pb::Task, specs: &mut Specs) -> Result<StartOrder, BadMessage> {
     let allocation = task.allocation.as_ref().ok_or_else(|| bad("task", "it has no allocation"))?;
     Ok(StartOrder {
         attempt: attempt(&task.task_id, task.attempt)?,
@@ -50,7 +66,7 @@ fn start(task: &pb::Task) -> Result<StartOrder, BadMessage> {
             Some(task.job_id.parse().map_err(|error| bad("job id", error))?)
         },
         submitted_at: Timestamp::from_millis(task.created_at_ms),
-        spec: Arc::new(spec),
+        spec: specs.parse(&task.spec_json)?,
         allocation: Allocation {
             cpu_milli: allocation.cpu_milli,
             memory: allocation.memory_bytes,

@@ -26,7 +26,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(5);
 const REPORTS: usize = 256;
 /// Bytes of ends after which a call is full: one end may have 10,000 files.
 const REPORTED: usize = 1 << 20;
-/// Between two calls that tell steps: too short for people to see, long for short attempts.
+/// How long steps wait to be told together: too short for people to see, long for short attempts.
 const STEPS: Duration = Duration::from_millis(20);
 /// For the answer to a heartbeat or report; the next one carries the same.
 const ANSWER: Duration = Duration::from_secs(10);
@@ -181,12 +181,13 @@ impl Link {
     }
 
     async fn take_commands(&self, mut stream: tonic::Streaming<pb::CommandBatch>) {
+        let mut specs = convert::Specs::default();
         loop {
             match stream.message().await {
                 Ok(Some(batch)) => {
                     let (session, term) = (Session(batch.session), Term(batch.term));
                     for command in batch.commands {
-                        match convert::command(command) {
+                        match convert::command(command, &mut specs) {
                             Ok((seq, command)) => {
                                 self.input(AgentEvent::Command { session, term, seq, command }).await;
                             }
@@ -310,18 +311,26 @@ impl Link {
         }
     }
 
-    /// Tells steps, at most every [`STEPS`]; what does not get through is in the next heartbeat.
+    /// Tells steps, [`STEPS`] after they came; what does not get through is in the next heartbeat.
     pub(crate) async fn tell(self, steps: Arc<Steps>) {
         loop {
-            let tasks = steps.take().await.into_iter().map(|(attempt, step)| {
-                let held = Held { attempt, stage: HeldStage::At(step) };
-                convert::task_info(&held, None, String::new())
-            });
-            let request = pb::TaskProgressList { tasks: tasks.collect() };
-            if let Err(status) = self.master.clone().report_task_progress(request).await {
+            steps.arrived().await;
+            // What ends meanwhile need not be told.
+            tokio::time::sleep(STEPS).await;
+            let tasks: Vec<_> = steps
+                .take()
+                .into_iter()
+                .map(|(attempt, step)| {
+                    let held = Held { attempt, stage: HeldStage::At(step) };
+                    convert::task_info(&held, None, String::new())
+                })
+                .collect();
+            if tasks.is_empty() {
+                continue;
+            }
+            if let Err(status) = self.master.clone().report_task_progress(pb::TaskProgressList { tasks }).await {
                 debug!(%status, "steps not taken");
             }
-            tokio::time::sleep(STEPS).await;
         }
     }
 

@@ -32,15 +32,14 @@ impl Steps {
         self.lock().remove(&attempt);
     }
 
-    /// Waits until there is something to tell, and takes all of it.
-    pub(crate) async fn take(&self) -> Vec<(Attempt, Step)> {
-        loop {
-            let taken = std::mem::take(&mut *self.lock());
-            if !taken.is_empty() {
-                return taken.into_iter().collect();
-            }
-            self.arrived.notified().await;
-        }
+    /// Waits until something has come since the last time.
+    pub(crate) async fn arrived(&self) {
+        self.arrived.notified().await;
+    }
+
+    /// Takes all that there is to tell.
+    pub(crate) fn take(&self) -> Vec<(Attempt, Step)> {
+        std::mem::take(&mut *self.lock()).into_iter().collect()
     }
 }
 
@@ -49,14 +48,14 @@ mod tests {
     use super::*;
     use cloudai_core::ids::TaskId;
 
-    #[tokio::test]
-    async fn only_the_latest_step_of_what_is_not_over_is_told() {
+    #[test]
+    fn only_the_latest_step_of_what_is_not_over_is_told() {
         let [one, two] = [1, 2].map(|task| Attempt { task: TaskId::new(task), number: 1 });
         let steps = Steps::default();
         steps.put(one, Step::Starting);
         steps.put(two, Step::Starting);
         steps.put(one, Step::Running);
         steps.forget(two);
-        assert_eq!(steps.take().await, [(one, Step::Running)]);
+        assert_eq!(steps.take(), [(one, Step::Running)]);
     }
 }

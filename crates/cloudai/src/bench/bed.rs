@@ -36,13 +36,6 @@ impl Make {
         let words = format!("--executor fake --cpus {slots} --mem {}m --disk 1t --gpus 0", slots * 64);
         Self { workers, offer: words.split(' ').map(ToOwned::to_owned).collect() }
     }
-
-    /// Workers on this machine's container engine.
-    #[must_use]
-    pub(crate) fn docker(slots: u32) -> Self {
-        let words = format!("--executor docker --mem {}m --disk 10g --gpus 0", slots * 64);
-        Self { workers: 1, offer: words.split(' ').map(ToOwned::to_owned).collect() }
-    }
 }
 
 /// A process of this binary; it ends with this value.
@@ -125,6 +118,16 @@ impl Bed {
         self.client = told.client()?;
         self.look().await?;
         Ok(began.elapsed())
+    }
+
+    /// Ends the workers as a crash does.
+    /// # Errors
+    /// A process that can not be ended.
+    pub(crate) async fn end_workers(&mut self) -> Result<(), Failure> {
+        for mut worker in self.workers.drain(..) {
+            worker.child.kill().await?;
+        }
+        Ok(())
     }
 
     fn start_worker(&self, number: u32, make: &Make, told: &Told) -> Result<Process, Failure> {

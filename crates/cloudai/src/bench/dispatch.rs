@@ -36,7 +36,7 @@ impl Benchmark for Dispatch {
         let before = bed.uses();
         let began = Instant::now();
         let submitting = async { load::submit(&bed, self.tasks, self.connections).await.map(|()| began.elapsed()) };
-        let (submitted, ended) = tokio::try_join!(submitting, self.until_all_ended(&bed))?;
+        let (submitted, ended) = tokio::try_join!(submitting, until_ended(&bed, self.tasks))?;
         let took = ended.duration_since(began);
         let after = bed.uses();
         Ok(vec![
@@ -51,18 +51,19 @@ impl Benchmark for Dispatch {
     }
 }
 
-impl Dispatch {
-    async fn until_all_ended(&self, bed: &Bed) -> Result<Instant, Failure> {
-        loop {
-            let tasks = bed.look().await?.tasks;
-            let count = |status: &str| tasks.get(status).copied().unwrap_or(0);
-            if count("failed") + count("cancelled") > 0 {
-                return Err(Failure::error("a task of the benchmark failed").why(format!("{tasks:?}")));
-            }
-            if count("completed") == self.tasks {
-                return Ok(Instant::now());
-            }
-            sleep(PACE).await;
+/// Waits until so many tasks have completed.
+/// # Errors
+/// One that did not.
+pub(super) async fn until_ended(bed: &Bed, tasks: u64) -> Result<Instant, Failure> {
+    loop {
+        let counts = bed.look().await?.tasks;
+        let count = |status: &str| counts.get(status).copied().unwrap_or(0);
+        if count("failed") + count("cancelled") > 0 {
+            return Err(Failure::error("a task of the benchmark failed").why(format!("{counts:?}")));
         }
+        if count("completed") == tasks {
+            return Ok(Instant::now());
+        }
+        sleep(PACE).await;
     }
 }

@@ -1,16 +1,17 @@
 //! Figures of a run: amounts with units, shares of a sample, what a process has used.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
 /// One measured amount.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Figure {
     /// What was measured, as `rate`.
     pub(crate) name: String,
     /// In what, as `tasks/s`.
-    pub(crate) unit: &'static str,
+    pub(crate) unit: Cow<'static, str>,
     /// How much.
     pub(crate) value: f64,
 }
@@ -19,7 +20,7 @@ impl Figure {
     /// An amount with its unit.
     #[must_use]
     pub(crate) fn new(name: impl Into<String>, unit: &'static str, value: f64) -> Self {
-        Self { name: name.into(), unit, value }
+        Self { name: name.into(), unit: unit.into(), value }
     }
 
     /// A time in milliseconds.
@@ -94,20 +95,25 @@ impl Sample {
         self.times.push(time);
     }
 
+    /// Takes all of another in.
+    pub(crate) fn join(&mut self, other: Self) {
+        self.times.extend(other.times);
+    }
+
     /// The median, the 99th percentile and the longest, in milliseconds.
     #[must_use]
-    pub(crate) fn figures(mut self, of: &str) -> Vec<Figure> {
-        self.times.sort_unstable();
-        [("p50", 50), ("p99", 99), ("max", 100)]
-            .into_iter()
-            .map(|(name, share)| Figure::ms(format!("{of} {name}"), self.share(share)))
-            .collect()
+    pub(crate) fn figures(&self, of: &str) -> Vec<Figure> {
+        let shares = [("p50", 50), ("p99", 99), ("max", 100)];
+        shares.map(|(name, share)| Figure::ms(format!("{of} {name}"), self.share(share))).into()
     }
 
     /// The smallest time that so many of a hundred do not exceed (nearest rank).
-    fn share(&self, percent: usize) -> Duration {
-        let rank = (self.times.len() * percent).div_ceil(100);
-        self.times.get(rank.saturating_sub(1)).copied().unwrap_or_default()
+    #[must_use]
+    pub(crate) fn share(&self, percent: usize) -> Duration {
+        let mut times = self.times.clone();
+        times.sort_unstable();
+        let rank = (times.len() * percent).div_ceil(100);
+        times.get(rank.saturating_sub(1)).copied().unwrap_or_default()
     }
 }
 

@@ -9,15 +9,21 @@ mod bed;
 mod dispatch;
 mod figures;
 mod latency;
+mod list;
 mod load;
+mod memory;
 mod report;
+mod submit;
 
 pub(crate) use dispatch::Dispatch;
 pub(crate) use latency::Latency;
+pub(crate) use list::List;
+pub(crate) use memory::Memory;
+pub(crate) use submit::Submit;
 
 use crate::exit::Failure;
 use figures::Figure;
-use report::Report;
+pub(crate) use report::Report;
 use std::path::PathBuf;
 
 /// What all benchmarks take.

@@ -4,15 +4,15 @@ use super::figures::{Figure, Shown};
 use super::{Benchmark, Plan};
 use crate::exit::Failure;
 use crate::render::table::{Column, Table};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// All runs of one benchmark.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Report {
     /// Its word on the command line.
-    bench: &'static str,
+    bench: String,
     /// What a row means.
-    what: &'static str,
+    what: String,
     /// How large it was.
     settings: serde_json::Value,
     /// Where it ran.
@@ -24,19 +24,19 @@ pub(crate) struct Report {
 }
 
 /// A figure over all runs.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Spread {
     name: String,
-    unit: &'static str,
+    unit: String,
     median: f64,
     least: f64,
     most: f64,
 }
 
 /// What the figures depend on beside the code.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Machine {
-    version: &'static str,
+    version: String,
     /// How this binary was built: `ci` checks what `release` does not.
     checked_build: bool,
     cores: usize,
@@ -55,7 +55,7 @@ impl Report {
             settings.insert("runs".into(), plan.runs.into());
         }
         let figures = spreads(&runs);
-        Ok(Self { bench: B::NAME, what: B::WHAT, settings, machine: Machine::here(), figures, runs })
+        Ok(Self { bench: B::NAME.into(), what: B::WHAT.into(), settings, machine: Machine::here(), figures, runs })
     }
 
     /// For people.
@@ -72,7 +72,7 @@ impl Report {
         for figure in &self.figures {
             let shown = [figure.median, figure.least, figure.most].map(|value| Shown(value).to_string());
             let [median, least, most] = shown;
-            let cells = [figure.name.clone(), median, least, most, figure.unit.to_owned()];
+            let cells = [figure.name.clone(), median, least, most, figure.unit.clone()];
             table.row(cells.into_iter().map(Into::into).collect());
         }
         let Machine { cores, processor, system, .. } = &self.machine;
@@ -80,10 +80,34 @@ impl Report {
         format!("{head}\n{}\n{cores} cores, {processor}, {system}", table.render(width, colour))
     }
 
+    /// A section of a document.
+    #[must_use]
+    pub(crate) fn markdown(&self) -> String {
+        let mut text = format!("## {}\n\n{}: {}.\n\n", self.bench, capital(&self.what), settings_of(&self.settings));
+        text.push_str("| figure | median | least | most | unit |\n|---|---:|---:|---:|---|\n");
+        for Spread { name, unit, median, least, most } in &self.figures {
+            let [median, least, most] = [median, least, most].map(|value| Shown(*value).to_string());
+            text.push_str(&format!("| {name} | {median} | {least} | {most} | {unit} |\n"));
+        }
+        text
+    }
+
+    /// A document of several reports, all of one machine.
+    #[must_use]
+    pub(crate) fn document(reports: &[Self]) -> String {
+        let machine = reports.first().map(|report| report.machine.describe()).unwrap_or_default();
+        let sections: Vec<_> = reports.iter().map(Self::markdown).collect();
+        format!(
+            "# Performance\n\nWritten by `make bench`; do not edit. What bounds these figures, and what was done about \
+             it, stands in\n[performance/notes.md](performance/notes.md).\n\n{machine}\n\n{}",
+            sections.join("\n")
+        )
+    }
+
     /// Its word on the command line.
     #[must_use]
-    pub(crate) const fn bench(&self) -> &'static str {
-        self.bench
+    pub(crate) fn bench(&self) -> &str {
+        &self.bench
     }
 }
 
@@ -103,12 +127,26 @@ fn spreads(runs: &[Vec<Figure>]) -> Vec<Spread> {
         let median =
             if values.len().is_multiple_of(2) { (values[middle - 1] + values[middle]) / 2.0 } else { values[middle] };
         let (least, most) = (values[0], values[values.len() - 1]);
-        Spread { name: figure.name.clone(), unit: figure.unit, median, least, most }
+        Spread { name: figure.name.clone(), unit: figure.unit.clone().into_owned(), median, least, most }
     };
     first.iter().map(of).collect()
 }
 
+fn capital(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
+}
+
 impl Machine {
+    fn describe(&self) -> String {
+        let checks = if self.checked_build { "with overflow checks and debug assertions" } else { "without checks" };
+        let gib = self.memory_bytes >> 30;
+        format!(
+            "Machine: {} cores ({}), {gib} GiB, {}; everything, client included, runs on it. cloudai {}, built {checks}.",
+            self.cores, self.processor, self.system, self.version
+        )
+    }
+
     fn here() -> Self {
         let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
         let field = |text: &str, name: &str| {
@@ -119,7 +157,7 @@ impl Machine {
         let kib = memory.and_then(|text| text.split_ascii_whitespace().next()?.parse::<u64>().ok());
         let uname = rustix::system::uname();
         Self {
-            version: env!("CARGO_PKG_VERSION"),
+            version: env!("CARGO_PKG_VERSION").into(),
             checked_build: cfg!(debug_assertions),
             cores: std::thread::available_parallelism().map_or(1, usize::from),
             processor: field(&read("/proc/cpuinfo"), "model name").unwrap_or_else(|| "unknown processor".into()),

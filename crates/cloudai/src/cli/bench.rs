@@ -1,10 +1,10 @@
 //! `cloudai bench`.
 
-use crate::bench::{Benchmark, Dispatch, Latency, Plan, measure};
+use crate::bench::{Benchmark, Dispatch, Latency, List, Memory, Plan, Report, Submit, measure};
 use crate::exit::{Exit, Failure};
 use crate::render::Screen;
 use clap::Subcommand;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -16,6 +16,22 @@ pub(super) enum Command {
     /// The time from submission to end of one task alone
     #[command(before_help = "  cloudai bench latency\n  cloudai bench latency --tasks 200 --runs 1")]
     Latency(Of<Latency>),
+    /// Submissions a second, many in a call and one in a call
+    #[command(before_help = "  cloudai bench submit\n  cloudai bench submit --connections 1")]
+    Submit(Of<Submit>),
+    /// What a queue of a million tasks costs
+    #[command(before_help = "  cloudai bench memory\n  cloudai bench memory --tasks 100000 --runs 1")]
+    Memory(Of<Memory>),
+    /// Lists in a cluster with a million tasks, over every filter and order
+    #[command(before_help = "  cloudai bench list\n  cloudai bench list --tasks 100000 --runs 1")]
+    List(Of<List>),
+    /// Makes one document of what benchmarks wrote with --json
+    #[command(before_help = "  cloudai bench report dispatch.json latency.json > performance.md")]
+    Report {
+        /// Files that benchmarks wrote
+        #[arg(value_name = "FILE", required = true)]
+        files: Vec<PathBuf>,
+    },
 }
 
 /// A benchmark with what all of them take.
@@ -38,7 +54,22 @@ pub(super) async fn run(command: Command, json: bool, screen: &Screen) -> Result
     match command {
         Command::Dispatch(of) => of.run(json, screen).await,
         Command::Latency(of) => of.run(json, screen).await,
+        Command::Submit(of) => of.run(json, screen).await,
+        Command::Memory(of) => of.run(json, screen).await,
+        Command::List(of) => of.run(json, screen).await,
+        Command::Report { files } => {
+            let reports = files.iter().map(|file| read(file)).collect::<Result<Vec<_>, _>>()?;
+            screen.line(&Report::document(&reports)).map(|()| Exit::Ok)
+        }
     }
+}
+
+fn read(file: &Path) -> Result<Report, Failure> {
+    let unread = |why: String| Failure::error(format!("{} can not be read", file.display())).why(why);
+    let text = std::fs::read(file).map_err(|error| unread(error.to_string()))?;
+    serde_json::from_slice(&text).map_err(|error| {
+        unread(error.to_string()).next("give a file that a benchmark wrote: cloudai bench dispatch --json FILE")
+    })
 }
 
 impl<B: Benchmark + clap::Args> Of<B> {

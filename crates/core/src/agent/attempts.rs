@@ -35,7 +35,7 @@ impl Agent {
         self.stop_older(out, attempt);
         out.push(AgentEffect::Journal(JournalEntry::Started(Arc::clone(&order), link.incarnation)));
         let slot = Slot { incarnation: link.incarnation, state: SlotState::Waiting(order) };
-        self.attempts.insert(attempt, slot);
+        self.insert(attempt, slot);
         self.waiting.insert(attempt);
         self.launch_waiting(out);
     }
@@ -59,17 +59,27 @@ impl Agent {
     fn launch_waiting(&mut self, out: &mut Vec<AgentEffect>) {
         let waiting: Vec<_> = self.waiting.iter().copied().collect();
         for attempt in waiting {
-            let Some(slot) = self.attempts.get_mut(&attempt) else { continue };
-            let SlotState::Waiting(order) = &slot.state else { continue };
+            let order = match self.attempts.get(&attempt).map(|slot| &slot.state) {
+                Some(SlotState::Waiting(order)) => Arc::clone(order),
+                Some(SlotState::Launched { .. } | SlotState::Ended { .. }) | None => continue,
+            };
             // More than everything is held only after the worker came back smaller: nothing fits.
             if self.room.free().clone().take(&order.allocation).is_err() {
                 continue;
             }
             self.waiting.remove(&attempt);
             self.room.hold(&self.capacity, attempt, order.allocation.clone());
-            let (order, incarnation) = (Arc::clone(order), slot.incarnation);
-            out.push(AgentEffect::Launch { order: Arc::clone(&order), incarnation, resume: false });
-            slot.state = SlotState::Launched { order, step: Step::Assigned, stop: false, origin: Origin::Here };
+            let launched = SlotState::Launched {
+                order: Arc::clone(&order),
+                step: Step::Assigned,
+                stop: false,
+                origin: Origin::Here,
+            };
+            let incarnation = self.change(attempt, |slot| {
+                slot.state = launched;
+                slot.incarnation
+            });
+            out.extend(incarnation.map(|incarnation| AgentEffect::Launch { order, incarnation, resume: false }));
         }
     }
 
@@ -87,14 +97,13 @@ impl Agent {
             out.push(AgentEffect::Journal(JournalEntry::Ended(attempt, Arc::clone(&outcome), link.incarnation)));
             out.push(AgentEffect::Report { attempt, incarnation: link.incarnation, outcome: Arc::clone(&outcome) });
             let state = SlotState::Ended { outcome, reported: now };
-            self.attempts.insert(attempt, Slot { incarnation: link.incarnation, state });
+            self.insert(attempt, Slot { incarnation: link.incarnation, state });
         }
     }
 
     /// Asks the executor to end an attempt; one that was not launched ends at once.
     pub(super) fn halt(&mut self, out: &mut Vec<AgentEffect>, attempt: Attempt, grace: Duration, cause: Cause) {
-        let Some(slot) = self.attempts.get_mut(&attempt) else { return };
-        match &mut slot.state {
+        let halted = self.change(attempt, |slot| match &mut slot.state {
             SlotState::Launched { order, stop, .. } => {
                 if !*stop {
                     let entry = JournalEntry::Stopping(Arc::clone(order), slot.incarnation, cause);
@@ -102,6 +111,7 @@ impl Agent {
                 }
                 *stop = true;
                 out.push(AgentEffect::Halt { attempt, grace, cause });
+                false
             }
             SlotState::Waiting(_) => {
                 let outcome = Arc::new(Outcome::of(cause, "stopped before it was begun"));
@@ -109,9 +119,12 @@ impl Agent {
                 out.push(AgentEffect::Journal(entry));
                 // Due at once: the next tick reports it.
                 slot.state = SlotState::Ended { outcome, reported: Timestamp::ZERO };
-                self.waiting.remove(&attempt);
+                true
             }
-            SlotState::Ended { .. } => {}
+            SlotState::Ended { .. } => false,
+        });
+        if halted == Some(true) {
+            self.waiting.remove(&attempt);
         }
     }
 
@@ -134,7 +147,7 @@ impl Agent {
         attempt: Attempt,
         outcome: Arc<Outcome>,
     ) {
-        let Some(slot) = self.attempts.get_mut(&attempt) else { return };
+        let Some(slot) = self.attempts.get(&attempt) else { return };
         if matches!(slot.state, SlotState::Ended { .. }) {
             return;
         }
@@ -142,7 +155,7 @@ impl Agent {
         let incarnation = slot.incarnation;
         out.push(AgentEffect::Journal(JournalEntry::Ended(attempt, Arc::clone(&outcome), incarnation)));
         out.push(AgentEffect::Report { attempt, incarnation, outcome: Arc::clone(&outcome) });
-        slot.state = SlotState::Ended { outcome, reported: now };
+        self.change(attempt, |slot| slot.state = SlotState::Ended { outcome, reported: now });
         self.waiting.remove(&attempt);
         self.room.release(&self.capacity, &attempt);
         self.launch_waiting(out);
@@ -154,7 +167,7 @@ impl Agent {
         if !ended {
             return;
         }
-        self.attempts.remove(&attempt);
+        self.remove(attempt);
         out.push(AgentEffect::Journal(JournalEntry::Forgotten(attempt)));
         out.push(AgentEffect::Discard(attempt));
         // Starts of this session may be on their way. How many, an answer from another session does
@@ -163,20 +176,38 @@ impl Agent {
         if let Some((link, until)) = self.link.zip(until)
             && link.seen < until
         {
-            let grave = self.tombstones.entry(attempt.task).or_insert(Tombstone { number: 0, until });
-            grave.number = grave.number.max(attempt.number);
-            grave.until = grave.until.max(until);
+            self.bury(attempt, until);
+        }
+    }
+
+    /// Remembers an attempt that is over until a command has been seen.
+    fn bury(&mut self, attempt: Attempt, until: CommandSeq) {
+        let grave = self.tombstones.entry(attempt.task).or_insert(Tombstone { number: 0, until });
+        self.graves.remove(&(grave.until, attempt.task));
+        grave.number = grave.number.max(attempt.number);
+        grave.until = grave.until.max(until);
+        self.graves.insert((grave.until, attempt.task));
+    }
+
+    /// No start from before this command can arrive any more.
+    pub(super) fn forget_graves_before(&mut self, seq: CommandSeq) {
+        while let Some((until, task)) = self.graves.first().copied().filter(|(until, _)| *until < seq) {
+            self.graves.remove(&(until, task));
+            self.tombstones.remove(&task);
         }
     }
 
     /// Tells of an end again, if it is one.
     pub(super) fn report(&mut self, out: &mut Vec<AgentEffect>, now: Timestamp, attempt: Attempt) {
-        if let Some(slot) = self.attempts.get_mut(&attempt)
-            && let SlotState::Ended { outcome, reported } = &mut slot.state
-        {
-            *reported = now;
-            let outcome = Arc::clone(outcome);
-            out.push(AgentEffect::Report { attempt, incarnation: slot.incarnation, outcome });
+        let told = self.change(attempt, |slot| match &mut slot.state {
+            SlotState::Ended { outcome, reported } => {
+                *reported = now;
+                Some((slot.incarnation, Arc::clone(outcome)))
+            }
+            SlotState::Waiting(_) | SlotState::Launched { .. } => None,
+        });
+        if let Some((incarnation, outcome)) = told.flatten() {
+            out.push(AgentEffect::Report { attempt, incarnation, outcome });
         }
     }
 
@@ -214,9 +245,7 @@ impl Agent {
     pub(super) fn tick(&mut self, out: &mut Vec<AgentEffect>, now: Timestamp) {
         self.enforce_lease(out, now);
         self.halt_all_in_time(out, now, false);
-        let again = |slot: &Slot| matches!(&slot.state, SlotState::Ended { reported, .. } if *reported + super::REPORT_AGAIN <= now);
-        let due: Vec<_> = self.attempts.iter().filter(|(_, slot)| again(slot)).map(|(attempt, _)| *attempt).collect();
-        for attempt in due {
+        for attempt in self.alarms.due_reports(now) {
             self.report(out, now, attempt);
         }
     }

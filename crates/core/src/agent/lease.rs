@@ -5,6 +5,7 @@ use crate::effect::StartOrder;
 use crate::ids::Session;
 use crate::task::Cause;
 use crate::time::Timestamp;
+use std::time::Duration;
 
 impl Agent {
     pub(super) fn renew(&mut self, session: Session, sent_at: Timestamp) {
@@ -15,17 +16,22 @@ impl Agent {
 
     /// Whether this may be begun: not once it would have to stop at once.
     pub(super) fn lease_allows(&self, now: Timestamp, order: &StartOrder) -> bool {
-        self.lease_stop(order).is_some_and(|stop| now < stop)
+        self.lease_stop(order.spec.limits.kill_after).is_some_and(|stop| now < stop)
     }
 
-    /// When an attempt must begin to stop unless the lease is renewed before. Without a lease since
-    /// the process began there is nothing to count from: the registration brings one.
-    pub(super) fn lease_stop(&self, order: &StartOrder) -> Option<Timestamp> {
-        self.renewed.map(|renewed| renewed + self.timing.stop_after(order.spec.limits.kill_after))
+    /// When an attempt with this grace must begin to stop unless the lease is renewed before: the
+    /// longer it takes, the earlier. Without a lease since the process began there is nothing to
+    /// count from: the registration brings one.
+    pub(super) fn lease_stop(&self, kill_after: Duration) -> Option<Timestamp> {
+        self.renewed.map(|renewed| renewed + self.timing.stop_after(kill_after))
     }
 
     pub(super) fn enforce_lease(&mut self, out: &mut Vec<AgentEffect>, now: Timestamp) {
-        let over = |order: &StartOrder| self.lease_stop(order).is_some_and(|stop| stop <= now);
+        let ends = |grace| self.lease_stop(grace).is_some_and(|stop| stop <= now);
+        if !self.alarms.longest_grace().is_some_and(ends) {
+            return;
+        }
+        let over = |order: &StartOrder| ends(order.spec.limits.kill_after);
         let due: Vec<_> = self
             .attempts
             .iter()

@@ -8,12 +8,14 @@
 //! - an end is reported again until it is acknowledged;
 //! - without a renewed lease it starts nothing, and stops what it runs before the master gives up.
 
+mod alarms;
 mod attempts;
 mod effect;
 mod event;
 mod lease;
 mod restore;
 
+use alarms::Alarms;
 pub use effect::{AgentEffect, JournalEntry};
 pub use event::AgentEvent;
 
@@ -45,6 +47,7 @@ pub struct Agent {
     /// When the last acknowledged heartbeat was sent: the lease runs from there.
     renewed: Option<Timestamp>,
     attempts: BTreeMap<Attempt, Slot>,
+    alarms: Alarms,
     /// What the launched ones hold of this worker.
     room: Ledger<Attempt>,
     /// Those of state `Waiting`.
@@ -52,6 +55,8 @@ pub struct Agent {
     /// The highest attempt of each task that is over and acknowledged, until the given command of
     /// the present session has been seen.
     tombstones: BTreeMap<TaskId, Tombstone>,
+    /// The tombstones by the command that they wait for.
+    graves: BTreeSet<(CommandSeq, TaskId)>,
     stopping: Option<Stopping>,
 }
 
@@ -128,8 +133,10 @@ impl Agent {
             link: None,
             renewed: None,
             attempts: BTreeMap::new(),
+            alarms: Alarms::default(),
             waiting: BTreeSet::new(),
             tombstones: BTreeMap::new(),
+            graves: BTreeSet::new(),
             stopping: None,
         }
     }
@@ -186,13 +193,10 @@ impl Agent {
     /// When the next [`AgentEvent::Tick`] is due; always after `now`.
     #[must_use]
     pub fn next_deadline(&self, now: Timestamp) -> Option<Timestamp> {
-        let reports = self.attempts.values().filter_map(|slot| match &slot.state {
-            SlotState::Ended { reported, .. } => Some(*reported + REPORT_AGAIN),
-            SlotState::Launched { order, stop: false, .. } | SlotState::Waiting(order) => self.lease_stop(order),
-            SlotState::Launched { .. } => None,
-        });
+        let reports = self.alarms.next_report();
+        let lease = self.alarms.longest_grace().and_then(|grace| self.lease_stop(grace));
         let halt = self.stopping.filter(|stopping| !stopping.halted).map(|stopping| stopping.since + DRAIN_TELL);
-        reports.chain(halt).min().map(|at| at.max(now + Duration::from_millis(1)))
+        [reports, lease, halt].into_iter().flatten().min().map(|at| at.max(now + Duration::from_millis(1)))
     }
 
     fn registered(&mut self, out: &mut Vec<AgentEffect>, link: Link, term: Term, timing: Timing, sent_at: Timestamp) {
@@ -205,6 +209,7 @@ impl Agent {
         self.renewed = Some(sent_at);
         // Starts of earlier sessions can not arrive any more.
         self.tombstones.clear();
+        self.graves.clear();
         self.report_all(out);
     }
 
@@ -224,10 +229,49 @@ impl Agent {
         }
         self.term = term;
         link.seen = seq;
-        self.tombstones.retain(|_, tombstone| tombstone.until >= seq);
+        self.forget_graves_before(seq);
         match command {
             Command::Start(order) => self.start(out, now, order),
             Command::Stop(order) => self.stop(out, now, &order),
         }
+    }
+
+    /// Changes an attempt that is here, and what follows of it for the clock.
+    fn change<T>(&mut self, attempt: Attempt, change: impl FnOnce(&mut Slot) -> T) -> Option<T> {
+        let slot = self.attempts.get_mut(&attempt)?;
+        self.alarms.clear(attempt, slot);
+        let changed = change(slot);
+        self.alarms.set(attempt, slot);
+        Some(changed)
+    }
+
+    fn insert(&mut self, attempt: Attempt, slot: Slot) {
+        self.alarms.set(attempt, &slot);
+        if let Some(before) = self.attempts.insert(attempt, slot) {
+            self.alarms.clear(attempt, &before);
+        }
+    }
+
+    fn remove(&mut self, attempt: Attempt) {
+        if let Some(slot) = self.attempts.remove(&attempt) {
+            self.alarms.clear(attempt, &slot);
+        }
+    }
+
+    /// Whether what is kept beside the attempts is what follows from them; tests ask after every
+    /// event.
+    #[must_use]
+    pub fn is_consistent(&self) -> bool {
+        let waits =
+            |(attempt, slot): (&Attempt, &Slot)| matches!(slot.state, SlotState::Waiting(_)).then_some(*attempt);
+        let launched = |(attempt, slot): (&Attempt, &Slot)| match &slot.state {
+            SlotState::Launched { order, .. } => Some((*attempt, order.allocation.clone())),
+            SlotState::Waiting(_) | SlotState::Ended { .. } => None,
+        };
+        let graves = self.tombstones.iter().map(|(task, grave)| (grave.until, *task));
+        self.alarms == Alarms::of(&self.attempts)
+            && self.attempts.iter().filter_map(waits).eq(self.waiting.iter().copied())
+            && self.attempts.iter().filter_map(launched).collect::<BTreeMap<_, _>>() == *self.room.held()
+            && graves.collect::<BTreeSet<_>>() == self.graves
     }
 }

@@ -1,6 +1,6 @@
 //! A worker's process that begins again: the journal tells what it held.
 
-use super::{Agent, AgentEffect, JournalEntry, Origin, Slot, SlotState};
+use super::{Agent, AgentEffect, Alarms, JournalEntry, Origin, Slot, SlotState};
 use crate::effect::StartOrder;
 use crate::ids::{Attempt, Incarnation};
 use crate::resources::Capacity;
@@ -21,6 +21,7 @@ impl Agent {
     ) -> (Self, Vec<AgentEffect>) {
         let mut agent = Self::new(timing, capacity);
         agent.attempts = replay(journal);
+        agent.alarms = Alarms::of(&agent.attempts);
         for (attempt, slot) in &agent.attempts {
             if let SlotState::Launched { order, .. } = &slot.state {
                 agent.room.hold(&agent.capacity, *attempt, order.allocation.clone());

@@ -3,10 +3,12 @@
 //! A strategy is a pure function of the view and of its own state: it proposes, the cluster
 //! checks every proposal again and alone decides. A new one is a file here and a line in [`ALL`].
 
+mod fleet;
 mod greedy;
 mod round_robin;
 mod view;
 
+pub use fleet::{Fleet, Seen};
 pub use greedy::Greedy;
 pub use round_robin::RoundRobin;
 pub use view::{Draft, View, Waiting};

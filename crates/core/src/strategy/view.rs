@@ -1,13 +1,12 @@
 //! What a strategy sees: a mirror of the committed state, kept current row by row.
 
-use super::ROUND;
+use super::{Fleet, ROUND};
 use crate::effect::Row;
 use crate::event::Placement;
 use crate::feasible;
 use crate::ids::{Attempt, TaskId, WorkerId};
-use crate::ledger::Ledger;
 use crate::queue::Place;
-use crate::resources::{Allocation, Demand, Free};
+use crate::resources::{Demand, Free};
 use crate::spec::TaskSpec;
 use crate::state::Phase;
 use crate::task::{State, TaskRecord};
@@ -24,9 +23,7 @@ pub struct View {
     version: u64,
     queue: BTreeMap<Place, Waiting>,
     pinned: BTreeMap<Place, Waiting>,
-    places: BTreeMap<TaskId, (Place, bool)>,
-    workers: BTreeMap<WorkerId, WorkerView>,
-    active: BTreeMap<TaskId, WorkerId>,
+    fleet: Fleet,
     /// Active workers in the order of their names: what strategies index.
     order: Vec<WorkerId>,
     /// The distinct demands of waiting tasks that are not pinned.
@@ -35,11 +32,20 @@ pub struct View {
 
 /// A task that waits for a place now.
 #[derive(Clone, Debug)]
-pub struct Waiting {
+pub struct Waiting(Arc<TaskRecord>);
+
+impl Waiting {
     /// The attempt that a placement would make.
-    pub attempt: Attempt,
+    #[must_use]
+    pub fn attempt(&self) -> Attempt {
+        Attempt { task: self.0.id, number: self.0.number() + 1 }
+    }
+
     /// What it asks for.
-    pub spec: Arc<TaskSpec>,
+    #[must_use]
+    pub fn spec(&self) -> &Arc<TaskSpec> {
+        &self.0.spec
+    }
 }
 
 /// Waiting tasks that ask for the same.
@@ -52,23 +58,14 @@ struct Demanded {
     possible: bool,
 }
 
-#[derive(Debug)]
-struct WorkerView {
-    record: Arc<WorkerRecord>,
-    ledger: Ledger<TaskId>,
-}
-
 impl View {
     /// Takes a committed row in; older versions must not come after newer ones.
     pub fn apply(&mut self, row: &Row) {
         self.version += 1;
+        self.fleet.apply(row);
         match row {
             Row::Task(task) => self.apply_task(task),
-            Row::Worker(worker) => self.apply_worker(worker),
-            Row::WorkerRemoved(id) => {
-                self.workers.remove(id);
-                self.refresh_workers();
-            }
+            Row::Worker(_) | Row::WorkerRemoved(_) => self.refresh_workers(),
             Row::Outputs(..) => {}
         }
     }
@@ -80,116 +77,67 @@ impl View {
     }
 
     fn apply_task(&mut self, task: &Arc<TaskRecord>) {
-        self.leave_queue(task.id);
+        self.leave_queue(task);
         match &task.state {
-            State::Queued(queued) => {
-                self.release(task.id);
-                if queued.phase == Phase::WaitingCapacity {
-                    self.enter_queue(task);
-                }
-            }
-            State::Active(active) => {
-                if self.active.insert(task.id, active.worker.clone()).is_none()
-                    && let Some(worker) = self.workers.get_mut(&active.worker)
-                {
-                    worker.ledger.hold(&worker.record.capacity, task.id, active.allocation.clone());
-                }
-            }
-            State::Finished(_) => self.release(task.id),
+            State::Queued(queued) if queued.phase == Phase::WaitingCapacity => self.enter_queue(task),
+            State::Queued(_) | State::Active(_) | State::Finished(_) => {}
         }
     }
 
-    fn enter_queue(&mut self, task: &TaskRecord) {
-        let attempt = Attempt { task: task.id, number: task.number() + 1 };
-        let waiting = Waiting { attempt, spec: Arc::clone(&task.spec) };
-        let (place, pinned) = (Place::of(task), task.spec.worker_id.is_some());
-        if pinned {
-            self.pinned.insert(place, waiting);
+    fn enter_queue(&mut self, task: &Arc<TaskRecord>) {
+        let waiting = Waiting(Arc::clone(task));
+        if task.spec.worker_id.is_some() {
+            self.pinned.insert(Place::of(task), waiting);
         } else {
-            self.count_demand(&waiting.spec);
-            self.queue.insert(place, waiting);
+            self.count_demand(&task.spec);
+            self.queue.insert(Place::of(task), waiting);
         }
-        self.places.insert(task.id, (place, pinned));
     }
 
     fn count_demand(&mut self, spec: &Arc<TaskSpec>) {
         match self.demands.get_mut(&spec.demand) {
             Some(demanded) => demanded.waiting += 1,
             None => {
-                let possible = possible(spec, &self.workers);
+                let possible = self.fleet.satisfiable(spec);
                 let demanded = Demanded { example: Arc::clone(spec), waiting: 1, possible };
                 self.demands.insert(spec.demand.clone(), demanded);
             }
         }
     }
 
-    fn leave_queue(&mut self, task: TaskId) {
-        let Some((place, pinned)) = self.places.remove(&task) else { return };
-        if pinned {
-            self.pinned.remove(&place);
-        } else if let Some(waiting) = self.queue.remove(&place)
-            && let Some(demanded) = self.demands.get_mut(&waiting.spec.demand)
+    /// A task's place and whether it is pinned never change.
+    fn leave_queue(&mut self, task: &TaskRecord) {
+        if task.spec.worker_id.is_some() {
+            self.pinned.remove(&Place::of(task));
+        } else if let Some(waiting) = self.queue.remove(&Place::of(task))
+            && let Some(demanded) = self.demands.get_mut(&waiting.spec().demand)
         {
             demanded.waiting -= 1;
             if demanded.waiting == 0 {
-                self.demands.remove(&waiting.spec.demand);
+                self.demands.remove(&waiting.spec().demand);
             }
         }
     }
 
-    fn release(&mut self, task: TaskId) {
-        if let Some(worker) = self.active.remove(&task)
-            && let Some(worker) = self.workers.get_mut(&worker)
-        {
-            worker.ledger.release(&worker.record.capacity, &task);
-        }
-    }
-
-    fn apply_worker(&mut self, record: &Arc<WorkerRecord>) {
-        let known = self.workers.remove(&record.id);
-        let mut ledger = known.map_or_else(|| Ledger::new(&record.capacity), |worker| worker.ledger);
-        ledger.resize(&record.capacity);
-        let worker = WorkerView { record: Arc::clone(record), ledger };
-        self.workers.insert(record.id.clone(), worker);
-        self.refresh_workers();
-    }
-
     fn refresh_workers(&mut self) {
-        let active = |worker: &&WorkerView| worker.record.status == WorkerStatus::Active;
-        self.order = self.workers.values().filter(active).map(|worker| worker.record.id.clone()).collect();
+        let active = |record: &&Arc<WorkerRecord>| record.status == WorkerStatus::Active;
+        self.order = self.fleet.workers().filter(active).map(|record| record.id.clone()).collect();
         for demanded in self.demands.values_mut() {
-            demanded.possible = possible(&demanded.example, &self.workers);
+            demanded.possible = self.fleet.satisfiable(&demanded.example);
         }
     }
 
     /// Waiting tasks in order, but for pinned ones and those that no registered worker could
     /// ever run: these must not block the others.
     pub fn waiting(&self) -> impl Iterator<Item = &Waiting> {
-        self.queue.values().filter(|task| self.is_possible(&task.spec))
+        self.queue.values().filter(|task| self.is_possible(task.spec()))
     }
 
     /// Every waiting task in order, pinned and impossible ones too.
     pub fn queue(&self) -> impl Iterator<Item = TaskId> {
         let mut all: Vec<_> = self.queue.iter().chain(&self.pinned).collect();
         all.sort_by_key(|(place, _)| **place);
-        all.into_iter().map(|(_, task)| task.attempt.task)
-    }
-
-    /// Every worker with what it has left, inactive ones too.
-    pub fn each_worker(&self) -> impl Iterator<Item = (&Arc<WorkerRecord>, &Free)> + Clone {
-        self.workers.values().map(|worker| (&worker.record, worker.ledger.free()))
-    }
-
-    /// What the attempts on a worker hold.
-    pub fn held(&self, worker: &WorkerId) -> impl Iterator<Item = (TaskId, &Allocation)> {
-        let held = self.workers.get(worker).into_iter().flat_map(|worker| worker.ledger.held());
-        held.map(|(task, allocation)| (*task, allocation))
-    }
-
-    /// A worker's record.
-    #[must_use]
-    pub fn worker(&self, id: &WorkerId) -> Option<&Arc<WorkerRecord>> {
-        self.workers.get(id).map(|worker| &worker.record)
+        all.into_iter().map(|(_, task)| task.attempt().task)
     }
 
     fn is_possible(&self, spec: &TaskSpec) -> bool {
@@ -226,26 +174,20 @@ impl View {
         let mut draft = self.draft();
         let mut blocked = std::collections::BTreeSet::new();
         for task in self.pinned.values() {
-            let Some(pin) = &task.spec.worker_id else { continue };
+            let Some(pin) = &task.spec().worker_id else { continue };
             if draft.placements.len() == ROUND || blocked.contains(pin) {
                 continue;
             }
             let placed = self.order.binary_search(pin).is_ok_and(|worker| draft.place(task, worker));
-            let impossible = self
-                .workers
-                .get(pin)
-                .is_some_and(|worker| feasible::could_ever(&task.spec, pin, &worker.record.capacity).is_err());
+            let seen = self.fleet.get(pin);
+            let impossible =
+                seen.is_some_and(|seen| feasible::could_ever(task.spec(), pin, &seen.record().capacity).is_err());
             if !placed && !impossible {
                 blocked.insert(pin);
             }
         }
         draft.into_placements()
     }
-}
-
-/// Whether some registered worker could ever run a task that is not pinned.
-fn possible(spec: &TaskSpec, workers: &BTreeMap<WorkerId, WorkerView>) -> bool {
-    feasible::satisfiable(spec, workers.values().map(|worker| &*worker.record)).is_ok()
 }
 
 /// Placements of one round that fit together.
@@ -260,15 +202,15 @@ pub struct Draft<'a> {
 impl Draft<'_> {
     /// Places a task on a worker if it fits; answers whether it did.
     pub fn place(&mut self, task: &Waiting, worker: usize) -> bool {
-        let Some(seen) = self.view.workers.get(&self.view.order[worker]) else { return false };
-        let left = self.taken.get(&worker).unwrap_or(seen.ledger.free());
-        let Ok(allocation) = feasible::fits(&task.spec, &seen.record, left) else { return false };
+        let Some(seen) = self.view.fleet.get(&self.view.order[worker]) else { return false };
+        let left = self.taken.get(&worker).unwrap_or(seen.free());
+        let Ok(allocation) = feasible::fits(task.spec(), seen.record(), left) else { return false };
         let mut left = left.clone();
         if left.take(&allocation).is_err() {
             return false;
         }
         self.taken.insert(worker, left);
-        self.placements.push(Placement { attempt: task.attempt, worker: seen.record.id.clone() });
+        self.placements.push(Placement { attempt: task.attempt(), worker: seen.record().id.clone() });
         true
     }
 

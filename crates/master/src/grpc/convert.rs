@@ -5,6 +5,7 @@ use cloudai_core::effect::{Command, Dispatch, StartOrder};
 use cloudai_core::event::{EndReport, Heartbeat, Held, HeldStage, Registration};
 use cloudai_core::ids::{Attempt, CommandSeq, Incarnation, Session, Term, WorkerId};
 use cloudai_core::resources::{Allocation, Capacity, GIB, Gpu, WHOLE};
+use cloudai_core::spec::TaskSpec;
 use cloudai_core::task::{Cause, LogEnd, MAX_MESSAGE, Outcome, OutputFile, Step};
 use cloudai_core::time::Timestamp;
 use cloudai_core::worker::About;
@@ -139,13 +140,31 @@ fn cause(cause: pb::Cause) -> Result<Cause, Status> {
 
 /// Commands of one session as they go over its stream.
 pub(super) fn commands(session: Session, term: Term, dispatches: Vec<Dispatch>) -> Result<pb::CommandBatch, Status> {
-    let commands = dispatches.into_iter().map(command).collect::<Result<_, _>>()?;
+    let mut specs = Specs::default();
+    let commands = dispatches.into_iter().map(|dispatch| command(dispatch, &mut specs)).collect::<Result<_, _>>()?;
     Ok(pb::CommandBatch { session: session.0, term: term.0, commands })
 }
 
-fn command(dispatch: Dispatch) -> Result<pb::Command, Status> {
+/// The last spec with its text: tasks that were submitted together often share one.
+#[derive(Default)]
+struct Specs {
+    last: Option<(Arc<TaskSpec>, String)>,
+}
+
+impl Specs {
+    fn text(&mut self, spec: &Arc<TaskSpec>) -> Result<String, Status> {
+        if let Some((_, text)) = self.last.as_ref().filter(|(last, _)| Arc::ptr_eq(last, spec)) {
+            return Ok(text.clone());
+        }
+        let text = serde_json::to_string(&spec.to_value()).map_err(|error| Status::internal(error.to_string()))?;
+        self.last = Some((Arc::clone(spec), text.clone()));
+        Ok(text)
+    }
+}
+
+fn command(dispatch: Dispatch, specs: &mut Specs) -> Result<pb::Command, Status> {
     let what = match dispatch.command {
-        Command::Start(order) => pb::command::What::Start(task(&order)?),
+        Command::Start(order) => pb::command::What::Start(task(&order, specs)?),
         Command::Stop(order) => pb::command::What::Stop(pb::StopTask {
             task_id: order.attempt.task.to_string(),
             attempt: order.attempt.number,
@@ -156,9 +175,8 @@ fn command(dispatch: Dispatch) -> Result<pb::Command, Status> {
 }
 
 #[allow(clippy::cast_precision_loss, reason = "for people: the allocation is exact")]
-fn task(order: &StartOrder) -> Result<pb::Task, Status> {
+fn task(order: &StartOrder, specs: &mut Specs) -> Result<pb::Task, Status> {
     let demand = &order.spec.demand;
-    let document = order.spec.to_value();
     Ok(pb::Task {
         task_id: order.attempt.task.to_string(),
         user_id: order.owner.to_string(),
@@ -169,7 +187,7 @@ fn task(order: &StartOrder) -> Result<pb::Task, Status> {
         gpu_cores: demand.gpu_milli as f64 / WHOLE as f64,
         created_at: i64::try_from(order.submitted_at.as_millis() / 1000).unwrap_or(i64::MAX),
         attempt: order.attempt.number,
-        spec_json: serde_json::to_string(&document).map_err(|error| Status::internal(error.to_string()))?,
+        spec_json: specs.text(&order.spec)?,
         allocation: Some(allocation(&order.allocation)),
         job_id: order.job.map(|job| job.to_string()).unwrap_or_default(),
         created_at_ms: order.submitted_at.as_millis(),

@@ -18,9 +18,8 @@ pub(super) async fn get(
 ) -> Result<Json<Cluster>, Problem> {
     query.close()?;
     let facts = handle.facts();
-    let workers = handle.workers(&who);
-    let active = || workers.iter().filter(|worker| worker.record.status == WorkerStatus::Active);
-    let held = workers.iter().flat_map(|worker| worker.held.iter().map(|(_, allocation)| allocation));
+    let workers = handle.loads(&who);
+    let active = || workers.iter().filter(|(worker, _)| worker.status == WorkerStatus::Active);
     let tasks = handle.counts(&who);
     Ok(Json(Cluster {
         cluster: facts.cluster.clone(),
@@ -32,7 +31,7 @@ pub(super) async fn get(
         uptime_s: handle.uptime().as_secs(),
         workers: WorkerCounts { total: workers.len(), active: active().count() },
         tasks: tasks.into_iter().map(|(status, count)| (status.word().into(), count)).collect(),
-        capacity: view::offered(active().map(|worker| &worker.record.capacity)),
-        allocated: view::held(held),
+        capacity: view::offered(active().map(|(worker, _)| &worker.capacity)),
+        allocated: view::held(workers.iter().map(|(_, load)| load)),
     }))
 }

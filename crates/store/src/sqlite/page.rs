@@ -1,4 +1,4 @@
-//! Lists of tasks: which places of the submission order belong to a page, then their records.
+//! Lists of ended tasks: which places of the submission order belong to a page, then their records.
 //!
 //! Places come from indexes alone, a limited piece per status, and are merged here: the cost is
 //! in proportion to the page. A test holds every statement against the query planner.
@@ -36,15 +36,9 @@ fn places_sql(scope: Scope, sort: Sort) -> String {
     };
     let (after, direction) = direction(sort);
     format!(
-        "SELECT ord FROM tasks INDEXED BY {index} WHERE {narrow}status = ?1 AND ord {after} ?2
-         ORDER BY ord {direction} LIMIT ?3"
+        "SELECT ord FROM tasks INDEXED BY {index}
+         WHERE {narrow}ended = ?1 AND ord {after} ?2 ORDER BY ord {direction} LIMIT ?3"
     )
-}
-
-/// The places of all tasks, from the cursor on.
-fn all_places_sql(sort: Sort) -> String {
-    let (after, direction) = direction(sort);
-    format!("SELECT ord FROM tasks WHERE ord {after} ?1 ORDER BY ord {direction} LIMIT ?2")
 }
 
 fn direction(sort: Sort) -> (&'static str, &'static str) {
@@ -58,10 +52,13 @@ const NAMES_FROM: &str = "SELECT ord FROM tasks INDEXED BY tasks_name WHERE name
 const NAMES_BETWEEN: &str = "SELECT ord FROM tasks INDEXED BY tasks_name WHERE name >= ?1 AND name < ?3 LIMIT ?2";
 const FACE: &str = "SELECT status, owner, worker FROM tasks WHERE ord = ?1";
 const BODY: &str = "SELECT body FROM tasks WHERE ord = ?1";
-const IDS: &str = "SELECT ulid, idx FROM tasks WHERE ulid >= ?1 AND ulid <= ?2 ORDER BY ulid DESC, idx DESC LIMIT ?3";
-const ELEMENTS: &str = "SELECT ulid, idx FROM tasks WHERE ulid = ?1 AND idx >= ?2 AND idx <= ?3
+const IDS: &str = "SELECT ulid, idx FROM tasks WHERE ulid >= ?1 AND ulid <= ?2 AND finished_at IS NOT NULL
+    ORDER BY ulid DESC, idx DESC LIMIT ?3";
+const ELEMENTS: &str =
+    "SELECT ulid, idx FROM tasks WHERE ulid = ?1 AND idx >= ?2 AND idx <= ?3 AND finished_at IS NOT NULL
     ORDER BY idx DESC LIMIT ?4";
-const ENDINGS: &str = "SELECT id_rev FROM tasks INDEXED BY tasks_id_rev WHERE id_rev >= ?1 AND id_rev < ?2 LIMIT ?3";
+const ENDINGS: &str = "SELECT id_rev FROM tasks INDEXED BY tasks_id_rev
+    WHERE ended IS NOT NULL AND id_rev >= ?1 AND id_rev < ?2 LIMIT ?3";
 
 /// One page of tasks; the question was checked.
 pub(super) fn tasks(conn: &Connection, query: &TaskQuery) -> Result<Page<Arc<TaskRecord>>, StoreError> {
@@ -86,9 +83,6 @@ fn places(conn: &Connection, query: &TaskQuery) -> rusqlite::Result<Vec<u64>> {
         (None, Some(worker)) => (Scope::Worker, Some(worker.as_str())),
         (None, None) => (Scope::All, None),
     };
-    if scope == Scope::All && query.statuses.is_empty() {
-        return orders(conn, &all_places_sql(query.sort), [edge, limit]);
-    }
     let sql = places_sql(scope, query.sort);
     let mut found = Vec::new();
     for status in query.wanted() {
@@ -112,9 +106,6 @@ fn named(conn: &Connection, query: &TaskQuery, prefix: &str) -> Result<Vec<u64>,
         return Err(too_many_names(prefix));
     }
     found.retain(|order| query.is_after(*order));
-    if query.statuses.is_empty() && query.owner.is_none() && query.worker.is_none() {
-        return Ok(found);
-    }
     let mut matching = Vec::new();
     for order in found {
         if matches(conn, query, order).map_err(read_error)? {
@@ -129,7 +120,7 @@ fn matches(conn: &Connection, query: &TaskQuery, order: u64) -> rusqlite::Result
         let status = row.get_ref(0)?.as_str()?;
         let worker = row.get_ref(2)?.as_str_or_null()?;
         let owner = row.get_ref(1)?.as_str()?;
-        Ok((query.statuses.is_empty() || query.statuses.iter().any(|wanted| wanted.word() == status))
+        Ok(query.wanted().iter().any(|wanted| wanted.word() == status)
             && query.owner.as_ref().is_none_or(|wanted| wanted.as_str() == owner)
             && query.worker.as_ref().is_none_or(|wanted| Some(wanted.as_str()) == worker))
     })
@@ -256,7 +247,6 @@ mod tests {
         .map(str::to_owned)
         .into();
         for sort in [Sort::Newest, Sort::Oldest] {
-            statements.push(all_places_sql(sort));
             statements.extend([Scope::All, Scope::Owner, Scope::Worker].map(|scope| places_sql(scope, sort)));
         }
         for sql in statements {

@@ -93,23 +93,19 @@ fn records<T: DeserializeOwned>(conn: &Connection, sql: &str, args: impl Params)
 
 pub(super) const TASK: &str = "SELECT body FROM tasks WHERE ulid = ?1 AND idx = ?2";
 pub(super) const BY_KEY: &str = "SELECT body FROM tasks INDEXED BY tasks_key WHERE owner = ?1 AND idem_key = ?2";
-pub(super) const LIVE: &str = "SELECT body FROM tasks INDEXED BY tasks_status WHERE status = ?1 ORDER BY ord";
-pub(super) const ENDED: &str = "SELECT count(*) FROM tasks INDEXED BY tasks_status WHERE status = ?1";
+pub(super) const LIVE: &str = "SELECT body FROM tasks INDEXED BY tasks_live WHERE finished_at IS NULL ORDER BY ord";
+pub(super) const ENDED: &str = "SELECT count(*) FROM tasks INDEXED BY tasks_status WHERE ended = ?1";
 
 pub(super) fn load(conn: &Connection) -> Result<Loaded, StoreError> {
     let mut loaded = cluster(conn).map_err(read_error)?;
-    for status in Status::ALL.iter().copied() {
-        if status.is_final() {
-            let count: u64 =
-                conn.query_row(ENDED, [status.word()], |row| row.get(0).map(i64::unsigned_abs)).map_err(read_error)?;
-            if count > 0 {
-                loaded.ended.insert(status.word().to_owned(), count);
-            }
-        } else {
-            loaded.tasks.append(&mut records::<TaskRecord>(conn, LIVE, [status.word()])?);
+    for status in Status::ALL.iter().filter(|status| status.is_final()) {
+        let count: u64 =
+            conn.query_row(ENDED, [status.word()], |row| row.get(0).map(i64::unsigned_abs)).map_err(read_error)?;
+        if count > 0 {
+            loaded.ended.insert(status.word().to_owned(), count);
         }
     }
-    loaded.tasks.sort_unstable_by_key(|task| task.order);
+    loaded.tasks = records::<TaskRecord>(conn, LIVE, [])?;
     loaded.workers = records::<WorkerRecord>(conn, "SELECT body FROM workers ORDER BY id", [])?;
     Ok(loaded)
 }

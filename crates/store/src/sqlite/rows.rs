@@ -3,7 +3,7 @@
 use crate::rules::{self, Fixed};
 use cloudai_core::effect::Row;
 use cloudai_core::ids::{Attempt, TaskId};
-use cloudai_core::task::{AttemptRecord, OutputFile, TaskRecord};
+use cloudai_core::task::{OutputFile, TaskRecord};
 use cloudai_core::worker::WorkerRecord;
 use rusqlite::{OptionalExtension, Transaction, ffi, params};
 
@@ -68,40 +68,41 @@ fn put_worker(tx: &Transaction<'_>, worker: &WorkerRecord) -> Result<(), RowErro
     Ok(())
 }
 
+/// Most rows are newer versions of what is there, and the others are new: only what is neither is
+/// looked at.
 fn put_task(tx: &Transaction<'_>, task: &TaskRecord) -> Result<(), RowError> {
-    match stored_version(tx, task)? {
-        Some(version) if version >= rules::number(task.version)? => return Ok(()),
-        Some(_) => update_task(tx, task)?,
-        None => {
-            insert_task(tx, task)?;
-            insert_dependencies(tx, task)?;
-        }
+    if task.version > FIRST_VERSION && update_task(tx, task)? {
+        return Ok(());
     }
-    for attempt in &task.attempts {
-        put_assignment(tx, task.id, attempt)?;
+    if is_stored(tx, task)? {
+        return Ok(());
     }
-    put_result(tx, task)
+    insert_task(tx, task)?;
+    insert_dependencies(tx, task)
 }
 
-/// The version that is stored, after a check that it is the same task.
-fn stored_version(tx: &Transaction<'_>, task: &TaskRecord) -> Result<Option<i64>, RowError> {
+/// The version of a task that was just submitted.
+const FIRST_VERSION: u64 = 1;
+
+/// Whether this version or a newer one is stored.
+fn is_stored(tx: &Transaction<'_>, task: &TaskRecord) -> Result<bool, RowError> {
     let (ulid, idx) = key(task.id);
     let order = rules::number(task.order)?;
     let fixed = Fixed::of(task);
     let found = tx
-        .prepare_cached("SELECT version, ord, owner, name, idem_key FROM tasks WHERE ulid = ?1 AND idx = ?2")?
+        .prepare_cached("SELECT ord, owner, name, idem_key FROM tasks WHERE ulid = ?1 AND idx = ?2")?
         .query_row(params![ulid, idx], |row| {
-            let same = row.get::<_, i64>(1)? == order
-                && row.get_ref(2)?.as_str()? == fixed.owner
-                && row.get_ref(3)?.as_str_or_null()? == fixed.name
-                && row.get_ref(4)?.as_str_or_null()? == fixed.key;
-            Ok((row.get(0)?, same))
+            let same = row.get::<_, i64>(0)? == order
+                && row.get_ref(1)?.as_str()? == fixed.owner
+                && row.get_ref(2)?.as_str_or_null()? == fixed.name
+                && row.get_ref(3)?.as_str_or_null()? == fixed.key;
+            Ok(same)
         })
         .optional()?;
     match found {
-        None => Ok(None),
-        Some((version, true)) => Ok(Some(version)),
-        Some((_, false)) => Err(RowError::Refused(rules::NOT_FIXED.to_owned())),
+        None => Ok(false),
+        Some(true) => Ok(true),
+        Some(false) => Err(RowError::Refused(rules::NOT_FIXED.to_owned())),
     }
 }
 
@@ -110,8 +111,8 @@ fn insert_task(tx: &Transaction<'_>, task: &TaskRecord) -> Result<(), RowError> 
     let id_rev: String = rules::short(task.id).chars().rev().collect();
     tx.prepare_cached(
         "INSERT INTO tasks (ord, ulid, idx, version, owner, job, status, phase, worker, name, idem_key,
-             created_at, finished_at, priority, id_rev, body)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
+             created_at, finished_at, priority, id_rev, body, ended)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
     )?
     .execute(params![
         rules::number(task.order)?,
@@ -130,6 +131,7 @@ fn insert_task(tx: &Transaction<'_>, task: &TaskRecord) -> Result<(), RowError> 
         task.spec.priority,
         id_rev,
         serde_json::to_string(task)?,
+        ended(task),
     ])
     .map_err(|error| taken(error, task))?;
     Ok(())
@@ -146,24 +148,38 @@ fn insert_dependencies(tx: &Transaction<'_>, task: &TaskRecord) -> Result<(), Ro
     Ok(())
 }
 
-fn update_task(tx: &Transaction<'_>, task: &TaskRecord) -> Result<(), RowError> {
-    tx.prepare_cached(
-        "UPDATE tasks SET version = ?2, job = ?3, status = ?4, phase = ?5, worker = ?6, finished_at = ?7,
-             priority = ?8, body = ?9
-         WHERE ord = ?1",
-    )?
-    .execute(params![
-        rules::number(task.order)?,
-        rules::number(task.version)?,
-        task.job.map(|job| job.to_string()),
-        task.status().word(),
-        task.phase(false).map(|phase| phase.word()),
-        task.worker().map(|worker| worker.as_str()),
-        task.finished_at.map(|at| rules::number(at.as_millis())).transpose()?,
-        task.spec.priority,
-        serde_json::to_string(task)?,
-    ])?;
-    Ok(())
+/// Writes a newer version of the same task; whether there was an older one.
+fn update_task(tx: &Transaction<'_>, task: &TaskRecord) -> Result<bool, RowError> {
+    let (ulid, idx) = key(task.id);
+    let fixed = Fixed::of(task);
+    let changed = tx
+        .prepare_cached(
+            "UPDATE tasks SET version = ?2, status = ?3, phase = ?4, worker = ?5, finished_at = ?6, body = ?7,
+                 ended = ?13
+             WHERE ord = ?1 AND version < ?2 AND ulid = ?8 AND idx = ?9 AND owner = ?10 AND name IS ?11
+                 AND idem_key IS ?12",
+        )?
+        .execute(params![
+            rules::number(task.order)?,
+            rules::number(task.version)?,
+            task.status().word(),
+            task.phase(false).map(|phase| phase.word()),
+            task.worker().map(|worker| worker.as_str()),
+            task.finished_at.map(|at| rules::number(at.as_millis())).transpose()?,
+            serde_json::to_string(task)?,
+            ulid,
+            idx,
+            fixed.owner,
+            fixed.name,
+            fixed.key,
+            ended(task),
+        ])?;
+    Ok(changed > 0)
+}
+
+/// The status of a task that has ended: what the indexes of lists are about.
+fn ended(task: &TaskRecord) -> Option<&'static str> {
+    task.finished().map(|finished| finished.status.word())
 }
 
 /// Says in words which uniqueness a new task breaks.
@@ -175,53 +191,6 @@ fn taken(error: rusqlite::Error, task: &TaskRecord) -> RowError {
         Some(ffi::SQLITE_CONSTRAINT_UNIQUE) => RowError::Refused(rules::key_taken(&task.owner)),
         _ => RowError::Sql(error),
     }
-}
-
-fn put_assignment(tx: &Transaction<'_>, task: TaskId, attempt: &AttemptRecord) -> Result<(), RowError> {
-    let (ulid, idx) = key(task);
-    let end = attempt.end.as_ref();
-    tx.prepare_cached(
-        "INSERT INTO assignments (ulid, idx, attempt, worker, assigned_at, ended_at, status, reason, accepted)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
-         ON CONFLICT (ulid, idx, attempt) DO UPDATE SET worker = excluded.worker,
-             assigned_at = excluded.assigned_at, ended_at = excluded.ended_at, status = excluded.status,
-             reason = excluded.reason, accepted = excluded.accepted",
-    )?
-    .execute(params![
-        ulid,
-        idx,
-        attempt.number,
-        attempt.worker.as_str(),
-        rules::number(attempt.assigned_at.as_millis())?,
-        attempt.ended_at.map(|at| rules::number(at.as_millis())).transpose()?,
-        end.map(|end| end.status.word()),
-        end.and_then(|end| end.reason).map(|reason| reason.word()),
-        end.is_some_and(|end| end.accepted),
-    ])?;
-    Ok(())
-}
-
-fn put_result(tx: &Transaction<'_>, task: &TaskRecord) -> Result<(), RowError> {
-    let Some(finished) = task.finished() else { return Ok(()) };
-    let (ulid, idx) = key(task.id);
-    tx.prepare_cached(
-        "INSERT OR REPLACE INTO results (ulid, idx, status, reason, exit_code, oom_killed, message, worker,
-             attempt, finished_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
-    )?
-    .execute(params![
-        ulid,
-        idx,
-        finished.status.word(),
-        finished.reason.map(|reason| reason.word()),
-        finished.exit_code,
-        finished.oom_killed,
-        finished.message,
-        task.worker().map(|worker| worker.as_str()),
-        task.number(),
-        task.finished_at.map(|at| rules::number(at.as_millis())).transpose()?,
-    ])?;
-    Ok(())
 }
 
 /// Replaces the files of an attempt.

@@ -1,7 +1,27 @@
 //! The tables, as the list of steps that lead to them. A step is never edited once it shipped.
 
 /// One step per schema version: the first makes version 1 of an empty file.
-pub(super) const STEPS: &[&str] = &[FIRST];
+pub(super) const STEPS: &[&str] = &[FIRST, ENDED_APART];
+
+/// Live tasks are listed from the master's memory: only what has ended needs the indexes of lists,
+/// and each change of a live task costs its own row and nothing beside. `ended` is the status of
+/// those, so that a question names what the index is about and is answered from it alone. Attempts
+/// and results stand in the records alone.
+const ENDED_APART: &str = "
+DROP TABLE assignments;
+DROP TABLE results;
+DROP INDEX tasks_status;
+DROP INDEX tasks_owner;
+DROP INDEX tasks_worker;
+DROP INDEX tasks_id_rev;
+ALTER TABLE tasks ADD COLUMN ended TEXT;
+UPDATE tasks SET ended = status WHERE finished_at IS NOT NULL;
+CREATE INDEX tasks_live   ON tasks (finished_at) WHERE finished_at IS NULL;
+CREATE INDEX tasks_status ON tasks (ended) WHERE ended IS NOT NULL;
+CREATE INDEX tasks_owner  ON tasks (owner, ended) WHERE ended IS NOT NULL;
+CREATE INDEX tasks_worker ON tasks (worker, ended) WHERE ended IS NOT NULL AND worker IS NOT NULL;
+CREATE INDEX tasks_id_rev ON tasks (id_rev) WHERE ended IS NOT NULL;
+";
 
 /// The submission order is the row id of a task: every index ends with the row id, so each index
 /// below is sorted by (its columns, submission order) and serves its pages in that order.

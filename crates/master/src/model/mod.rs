@@ -1,6 +1,8 @@
 //! The committed state as readers see it: shares the core's records, updated batch by batch.
 //!
-//! Reading takes a short lock and never waits for the store or the engine.
+//! Reading takes a short lock and never waits for the store or the engine. `live.rs` has the lists.
+
+mod live;
 
 use cloudai_core::effect::Row;
 use cloudai_core::event::PlacementRefusal;
@@ -9,11 +11,13 @@ use cloudai_core::ids::{TaskId, WorkerId};
 use cloudai_core::queue::Place;
 use cloudai_core::resources::{Allocation, Free};
 use cloudai_core::state::{Phase, Status};
-use cloudai_core::strategy::View;
+use cloudai_core::strategy::{Fleet, Seen};
 use cloudai_core::task::{State, TaskRecord};
 use cloudai_core::worker::{WorkerRecord, WorkerStatus};
+use cloudai_store::StoreError;
+use cloudai_store::query::TaskQuery;
+use live::Live;
 use std::collections::{BTreeMap, VecDeque};
-use std::ops::Bound;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use tokio::sync::watch;
 
@@ -30,12 +34,13 @@ pub struct Model {
 
 #[derive(Debug, Default)]
 struct Committed {
-    tasks: BTreeMap<TaskId, Arc<TaskRecord>>,
+    live: Live,
+    /// Those that ended last, and in which order.
+    ended: BTreeMap<TaskId, Arc<TaskRecord>>,
     recent: VecDeque<TaskId>,
-    ended: BTreeMap<Status, u64>,
-    view: View,
-    /// Everything that waits, in the order of placement; tasks that can not be placed yet too.
-    queue: BTreeMap<Place, TaskId>,
+    /// How many there are of each status, those that only the store still has included.
+    counts: BTreeMap<Status, u64>,
+    fleet: Fleet,
 }
 
 /// A task with what only the whole cluster knows about it.
@@ -64,8 +69,10 @@ impl Model {
     /// The state that a master starts from.
     #[must_use]
     pub fn new(rows: impl IntoIterator<Item = Row>, ended: BTreeMap<Status, u64>) -> Self {
+        let none = Status::ALL.iter().map(|status| (*status, 0));
+        let counts = none.chain(ended).collect();
         let model =
-            Self { state: RwLock::new(Committed { ended, ..Committed::default() }), batches: watch::Sender::new(0) };
+            Self { state: RwLock::new(Committed { counts, ..Committed::default() }), batches: watch::Sender::new(0) };
         model.publish(&rows.into_iter().collect::<Vec<_>>());
         model
     }
@@ -93,7 +100,8 @@ impl Model {
     /// A live or recently ended task.
     #[must_use]
     pub fn task(&self, id: TaskId) -> Option<Arc<TaskRecord>> {
-        self.read().tasks.get(&id).cloned()
+        let state = self.read();
+        state.live.get(id).or_else(|| state.ended.get(&id)).cloned()
     }
 
     /// Adds what only the whole cluster knows.
@@ -106,80 +114,89 @@ impl Model {
     #[must_use]
     pub fn queue(&self, after: Option<Place>, limit: usize) -> Vec<SeenTask> {
         let state = self.read();
-        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let queue = state.queue.range((from, Bound::Unbounded)).map(|(_, id)| id);
-        let tasks = queue.filter_map(|id| state.tasks.get(id)).take(limit);
-        tasks.map(|task| state.see(Arc::clone(task))).collect()
+        state.live.queue(after).take(limit).map(|task| state.see(Arc::clone(task))).collect()
+    }
+
+    /// The first of a list of live tasks, one more than its limit if there are.
+    /// # Errors
+    /// [`StoreError::Unsupported`] for a name prefix that matches too many.
+    pub fn live(&self, query: &TaskQuery) -> Result<Vec<Arc<TaskRecord>>, StoreError> {
+        let state = self.read();
+        let seen = query.worker.as_ref().and_then(|worker| state.fleet.get(worker));
+        let on_worker: Vec<TaskId> = seen.map(|seen| seen.held().keys().copied().collect()).unwrap_or_default();
+        state.live.page(query, &on_worker)
+    }
+
+    /// Ids of live tasks that begin or end with a part of their text, newest first.
+    #[must_use]
+    pub fn live_like(&self, part: &str, limit: usize) -> Vec<TaskId> {
+        self.read().live.like(part, limit)
     }
 
     /// Every worker in the order of the names.
     #[must_use]
     pub fn workers(&self) -> Vec<SeenWorker> {
         let state = self.read();
-        state.view.each_worker().map(|(record, free)| state.see_worker(record, free)).collect()
+        state.fleet.each().map(SeenWorker::of).collect()
     }
 
     /// One worker.
     #[must_use]
     pub fn worker(&self, id: &WorkerId) -> Option<SeenWorker> {
-        let state = self.read();
-        let found = state.view.each_worker().find(|(record, _)| record.id == *id);
-        found.map(|(record, free)| state.see_worker(record, free))
+        self.read().fleet.get(id).map(SeenWorker::of)
     }
 
     /// One worker's record.
     #[must_use]
     pub fn worker_record(&self, id: &WorkerId) -> Option<Arc<WorkerRecord>> {
-        self.read().view.worker(id).cloned()
+        self.read().fleet.get(id).map(|seen| Arc::clone(seen.record()))
+    }
+
+    /// Every worker with the sum of what its attempts hold.
+    #[must_use]
+    pub fn loads(&self) -> Vec<(Arc<WorkerRecord>, Allocation)> {
+        let load = |seen: &Seen| (Arc::clone(seen.record()), seen.allocated().clone());
+        self.read().fleet.each().map(load).collect()
     }
 
     /// How many tasks there are by status; every status is present.
     #[must_use]
     pub fn counts(&self) -> BTreeMap<Status, u64> {
-        let state = self.read();
-        let mut counts: BTreeMap<Status, u64> = Status::ALL.iter().map(|status| (*status, 0)).collect();
-        for (status, ended) in &state.ended {
-            *counts.entry(*status).or_default() += ended;
-        }
-        for task in state.tasks.values().filter(|task| !task.status().is_final()) {
-            *counts.entry(task.status()).or_default() += 1;
-        }
-        counts
+        self.read().counts.clone()
     }
 }
 
 impl Committed {
     fn apply(&mut self, row: &Row) {
-        self.view.apply(row);
+        self.fleet.apply(row);
         let Row::Task(task) = row else { return };
         let status = task.status();
-        match status {
-            Status::Queued => drop(self.queue.insert(Place::of(task), task.id)),
-            Status::Pending | Status::Running | Status::Completed | Status::Failed | Status::Cancelled => {
-                self.queue.remove(&Place::of(task));
-            }
+        let before = self.live.apply(task);
+        if let Some(count) = before.and_then(|before| self.counts.get_mut(&before)) {
+            *count -= 1;
         }
-        let before = self.tasks.insert(task.id, Arc::clone(task));
-        if status.is_final() && before.is_none_or(|before| !before.status().is_final()) {
-            *self.ended.entry(status).or_default() += 1;
+        if !status.is_final() {
+            *self.counts.entry(status).or_default() += 1;
+        } else if self.ended.insert(task.id, Arc::clone(task)).is_none() {
+            *self.counts.entry(status).or_default() += 1;
             self.recent.push_back(task.id);
             if self.recent.len() > RECENT
                 && let Some(oldest) = self.recent.pop_front()
             {
-                self.tasks.remove(&oldest);
+                self.ended.remove(&oldest);
             }
         }
     }
 
     fn see(&self, record: Arc<TaskRecord>) -> SeenTask {
-        let worker = record.active().and_then(|active| self.view.worker(&active.worker));
+        let worker = record.active().and_then(|active| self.fleet.get(&active.worker)).map(Seen::record);
         let silent = worker.is_some_and(|worker| !worker.status.is_connected());
         let mut phase = record.phase(silent);
         let mut message = record.message().to_owned();
         if let State::Queued(queued) = &record.state
             && queued.phase == Phase::WaitingCapacity
         {
-            match feasible::satisfiable(&record.spec, self.view.each_worker().map(|(worker, _)| &**worker)) {
+            match feasible::satisfiable(&record.spec, self.fleet.workers().map(AsRef::as_ref)) {
                 Ok(()) => message = self.why_waiting(&record),
                 Err(why) => {
                     phase = Some(Phase::Unsatisfiable);
@@ -194,12 +211,12 @@ impl Committed {
 
     /// One sentence: what stands against a place now. The same rule places.
     fn why_waiting(&self, record: &TaskRecord) -> String {
-        let active = || self.view.each_worker().filter(|(worker, _)| worker.status == WorkerStatus::Active);
+        let active = || self.fleet.each().filter(|seen| seen.record().status == WorkerStatus::Active);
         let (mut fitting, mut lacks) = (0usize, Vec::new());
-        for (worker, free) in active() {
-            match feasible::fits(&record.spec, worker, free) {
+        for seen in active() {
+            match feasible::fits(&record.spec, seen.record(), seen.free()) {
                 Ok(_) => fitting += 1,
-                Err(PlacementRefusal::Lack(lack)) => lacks.push((lack, &worker.id)),
+                Err(PlacementRefusal::Lack(lack)) => lacks.push((lack, &seen.record().id)),
                 Err(PlacementRefusal::Stale | PlacementRefusal::WorkerUnavailable | PlacementRefusal::Pinned) => {}
             }
         }
@@ -213,9 +230,11 @@ impl Committed {
             (None, None) => "no worker is connected; start one with: cloudai worker start".into(),
         }
     }
+}
 
-    fn see_worker(&self, record: &Arc<WorkerRecord>, free: &Free) -> SeenWorker {
-        let held = self.view.held(&record.id).map(|(task, allocation)| (task, allocation.clone())).collect();
-        SeenWorker { record: Arc::clone(record), held, free: free.clone() }
+impl SeenWorker {
+    fn of(seen: &Seen) -> Self {
+        let held = seen.held().iter().map(|(task, allocation)| (*task, allocation.clone())).collect();
+        Self { record: Arc::clone(seen.record()), held, free: seen.free().clone() }
     }
 }

@@ -1,0 +1,223 @@
+//! Tasks that have not ended, with the orders in which they are asked for.
+//!
+//! Lists of them never ask the store: what waits and runs stays readable while it is away. Every
+//! list walks one sorted set from the cursor on, so its cost is in proportion to the page.
+
+use cloudai_core::ids::{TaskId, UserId};
+use cloudai_core::queue::Place;
+use cloudai_core::state::Status;
+use cloudai_core::task::TaskRecord;
+use cloudai_store::StoreError;
+use cloudai_store::query::{MAX_NAMES, Sort, TaskQuery, too_many_names};
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
+use std::sync::Arc;
+
+/// Submission orders by status.
+type ByStatus = BTreeMap<Status, BTreeSet<u64>>;
+
+/// Live tasks.
+#[derive(Debug, Default)]
+pub(super) struct Live {
+    /// By submission order, which a task keeps for life.
+    tasks: BTreeMap<u64, Arc<TaskRecord>>,
+    ids: BTreeMap<TaskId, u64>,
+    by_status: ByStatus,
+    by_owner: BTreeMap<UserId, ByStatus>,
+    by_name: BTreeSet<(Box<str>, u64)>,
+    /// Everything that waits, in the order of placement; what can not be placed yet too.
+    queue: BTreeSet<Place>,
+}
+
+impl Live {
+    /// Takes a new version in, or takes the task out when it has ended; answers its status before.
+    pub(super) fn apply(&mut self, task: &Arc<TaskRecord>) -> Option<Status> {
+        let before = self.tasks.get(&task.order).map(|before| before.status());
+        let now = task.status();
+        if before != Some(now) {
+            if let Some(before) = before {
+                self.unlist(task, before);
+            }
+            if !now.is_final() {
+                self.list(task, now);
+            }
+        }
+        if now.is_final() {
+            if before.is_some() {
+                self.forget(task);
+            }
+            return before;
+        }
+        if self.tasks.insert(task.order, Arc::clone(task)).is_none() {
+            self.ids.insert(task.id, task.order);
+            if let Some(name) = &task.spec.name {
+                self.by_name.insert((name.as_str().into(), task.order));
+            }
+        }
+        before
+    }
+
+    fn forget(&mut self, task: &TaskRecord) {
+        self.tasks.remove(&task.order);
+        self.ids.remove(&task.id);
+        if let Some(name) = &task.spec.name {
+            self.by_name.remove(&(name.as_str().into(), task.order));
+        }
+    }
+
+    fn list(&mut self, task: &TaskRecord, status: Status) {
+        self.by_status.entry(status).or_default().insert(task.order);
+        let own = self.by_owner.entry(task.owner.clone()).or_default();
+        own.entry(status).or_default().insert(task.order);
+        if status == Status::Queued {
+            self.queue.insert(Place::of(task));
+        }
+    }
+
+    fn unlist(&mut self, task: &TaskRecord, status: Status) {
+        take_out(&mut self.by_status, status, task.order);
+        if let Some(own) = self.by_owner.get_mut(&task.owner) {
+            take_out(own, status, task.order);
+            if own.is_empty() {
+                self.by_owner.remove(&task.owner);
+            }
+        }
+        if status == Status::Queued {
+            self.queue.remove(&Place::of(task));
+        }
+    }
+
+    /// A live task.
+    pub(super) fn get(&self, id: TaskId) -> Option<&Arc<TaskRecord>> {
+        self.tasks.get(self.ids.get(&id)?)
+    }
+
+    /// Waiting tasks in the order of placement, behind a place or from the start.
+    pub(super) fn queue(&self, after: Option<Place>) -> impl Iterator<Item = &Arc<TaskRecord>> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let places = self.queue.range((from, Bound::Unbounded));
+        places.filter_map(|place| self.tasks.get(&place.parts().1))
+    }
+
+    /// Ids that begin or end with a part of their text, newest first.
+    pub(super) fn like(&self, part: &str, limit: usize) -> Vec<TaskId> {
+        let part = Part::of(part);
+        self.ids.keys().rev().filter(|id| part.is_of(**id)).take(limit).copied().collect()
+    }
+
+    /// The first of a list, one more than its limit if there are; `on_worker` are the tasks of the
+    /// worker that is asked for.
+    /// # Errors
+    /// [`StoreError::Unsupported`] for a name prefix that matches too many.
+    pub(super) fn page(&self, query: &TaskQuery, on_worker: &[TaskId]) -> Result<Vec<Arc<TaskRecord>>, StoreError> {
+        let most = query.limit.saturating_add(1);
+        if let Some(prefix) = &query.name_prefix {
+            return Ok(self.first(self.named(prefix)?, query, most));
+        }
+        if query.worker.is_some() {
+            let orders = on_worker.iter().filter_map(|id| self.ids.get(id)).copied().collect();
+            return Ok(self.first(orders, query, most));
+        }
+        let lists = match &query.owner {
+            Some(owner) => self.by_owner.get(owner),
+            None => Some(&self.by_status),
+        };
+        let wanted = |status: &Status| query.statuses.is_empty() || query.statuses.contains(status);
+        let lists = lists.into_iter().flatten().filter(|(status, _)| wanted(status));
+        // A page's worth of each status: the page is among them.
+        let orders = lists.flat_map(|(_, orders)| walk(orders, query).take(most)).collect();
+        Ok(self.first(orders, query, most))
+    }
+
+    fn named(&self, prefix: &str) -> Result<Vec<u64>, StoreError> {
+        let from = (Box::from(prefix), 0);
+        let named = self.by_name.range(from..).take_while(|(name, _)| name.starts_with(prefix));
+        let orders: Vec<u64> = named.map(|(_, order)| *order).take(MAX_NAMES + 1).collect();
+        if orders.len() > MAX_NAMES { Err(too_many_names(prefix)) } else { Ok(orders) }
+    }
+
+    /// The first of these places, of those that the question is about.
+    fn first(&self, mut orders: Vec<u64>, query: &TaskQuery, most: usize) -> Vec<Arc<TaskRecord>> {
+        orders.retain(|order| query.is_after(*order));
+        query.sort(&mut orders);
+        let tasks = orders.iter().filter_map(|order| self.tasks.get(order));
+        tasks.filter(|task| query.matches(task)).take(most).cloned().collect()
+    }
+}
+
+fn take_out(lists: &mut ByStatus, status: Status, order: u64) {
+    if let Some(orders) = lists.get_mut(&status) {
+        orders.remove(&order);
+        if orders.is_empty() {
+            lists.remove(&status);
+        }
+    }
+}
+
+/// Places from the cursor on, in the order of the question.
+fn walk<'a>(orders: &'a BTreeSet<u64>, query: &TaskQuery) -> Box<dyn Iterator<Item = u64> + 'a> {
+    let cursor = query.cursor.map(|cursor| cursor.0);
+    match query.sort {
+        Sort::Newest => Box::new(orders.range(..cursor.unwrap_or(u64::MAX)).rev().copied()),
+        Sort::Oldest => {
+            let from = cursor.map_or(Bound::Unbounded, Bound::Excluded);
+            Box::new(orders.range((from, Bound::Unbounded)).copied())
+        }
+    }
+}
+
+/// A part of an id, made ready to be held against a million of them.
+struct Part<'a> {
+    text: &'a str,
+    /// Its digits as a number, and how many bits they have; none when no ulid holds them.
+    digits: Option<(u128, usize)>,
+}
+
+/// Characters of a ulid, and bits of each.
+const LENGTH: usize = 26;
+const BITS: usize = 5;
+
+impl<'a> Part<'a> {
+    fn of(text: &'a str) -> Self {
+        const DIGITS: &str = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+        let digit = |c: char| DIGITS.find(c).map(|digit| digit as u128);
+        let number = || text.chars().map(digit).try_fold(0_u128, |sum, digit| Some((sum << BITS) | digit?));
+        let digits = (text.len() < LENGTH).then(number).flatten().map(|number| (number, text.len() * BITS));
+        Self { text, digits }
+    }
+
+    fn is_of(&self, id: TaskId) -> bool {
+        match (self.digits, id.index()) {
+            (Some((number, bits)), None) => {
+                let ends = id.ulid() & ((1 << bits) - 1) == number;
+                ends || id.ulid() >> (LENGTH * BITS - bits) == number
+            }
+            (None, _) | (Some(_), Some(_)) => {
+                let whole = id.to_string();
+                let text = whole.strip_prefix(TaskId::PREFIX).unwrap_or(&whole);
+                text.starts_with(self.text) || text.ends_with(self.text)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_is_held_against_numbers_as_against_texts() {
+        let ids = [0, 1, 0x0123_4567_89ab_cdef_0123_4567_89ab_cdef, u128::MAX].map(TaskId::new);
+        for id in ids.into_iter().chain(ids.map(|id| id.element(70))) {
+            let whole = id.to_string();
+            let text = whole.strip_prefix(TaskId::PREFIX).unwrap();
+            for length in 1..=text.len() {
+                let parts = [&text[..length], &text[text.len() - length..]];
+                for part in parts.into_iter().chain(["ZZZZ", "0.7", "ILOU"]) {
+                    let expected = text.starts_with(part) || text.ends_with(part);
+                    assert_eq!(Part::of(part).is_of(id), expected, "{part} of {text}");
+                }
+            }
+        }
+    }
+}
