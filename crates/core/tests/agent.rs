@@ -7,7 +7,7 @@ use cloudai_core::effect::{Command, StartOrder, StopOrder};
 use cloudai_core::event::{HeldStage, LastSent};
 use cloudai_core::ids::{Attempt, CommandSeq, Incarnation, Session, Term, UserId};
 use cloudai_core::resources::Free;
-use cloudai_core::spec::TaskSpec;
+use cloudai_core::spec::{TaskSpec, Value};
 use cloudai_core::task::{Cause, Outcome, Step};
 use cloudai_core::testing::{START, cores, spec, task_id};
 use cloudai_core::time::Timestamp;
@@ -78,7 +78,7 @@ fn attempt(task: u128, number: u32) -> Attempt {
 }
 
 fn order(attempt: Attempt, spec: Arc<TaskSpec>) -> Command {
-    let allocation = Free::all(&cores(2)).pick(&spec.demand).unwrap();
+    let allocation = Free::all(&cores(8)).pick(&spec.demand).unwrap();
     let (owner, submitted_at) = (UserId::local(), Timestamp::ZERO);
     Command::Start(Arc::new(StartOrder { attempt, owner, job: None, submitted_at, spec, allocation }))
 }
@@ -209,6 +209,19 @@ fn attempts_that_do_not_fit_beside_what_runs_wait_for_room() {
 }
 
 #[test]
+fn an_attempt_that_is_larger_than_the_whole_worker_goes_back_at_once() {
+    let mut agent = TestAgent::new();
+    // It was placed when the worker had more: nothing that ends here would make room for it.
+    let large = order(attempt(1, 1), spec(&[("cpu_cores", Value::Int(3))]));
+    let effects = agent.command(1, 1, 1, large.clone());
+    assert!(launched(&effects).is_empty());
+    assert_eq!(reported(&effects), [(attempt(1, 1), Cause::WorkerStopped)]);
+    assert!(matches!(effects[0], AgentEffect::Journal(JournalEntry::Ended(..))), "{effects:?}");
+    assert_eq!(reported(&agent.command(1, 1, 2, large)), [(attempt(1, 1), Cause::WorkerStopped)]);
+    assert_eq!(launched(&agent.start(3, attempt(2, 1))), [attempt(2, 1)], "others are not held up by it");
+}
+
+#[test]
 fn a_newer_attempt_stops_the_older_one_first() {
     let mut agent = TestAgent::new();
     agent.start(1, attempt(1, 1));
@@ -289,7 +302,7 @@ fn what_was_being_stopped_when_the_worker_died_did_not_end_by_itself() {
 #[test]
 fn a_task_with_a_long_grace_is_not_begun_when_it_would_have_to_stop() {
     let slow = |number| {
-        let spec = spec(&[("kill_after_s", cloudai_core::spec::Value::Int(60))]);
+        let spec = spec(&[("kill_after_s", Value::Int(60))]);
         order(attempt(number, 1), spec)
     };
     let mut agent = TestAgent::new();

@@ -4,6 +4,7 @@ use super::{Agent, AgentEffect, DRAIN_TELL, JournalEntry, Origin, Slot, SlotStat
 use crate::effect::{StartOrder, StopOrder};
 use crate::event::{HeldStage, LastSent};
 use crate::ids::{Attempt, CommandSeq};
+use crate::resources::Free;
 use crate::task::{Cause, Outcome, Step};
 use crate::time::Timestamp;
 use std::sync::Arc;
@@ -33,6 +34,10 @@ impl Agent {
             return; // absent from the next heartbeat: the master sends it again or elsewhere
         }
         self.stop_older(out, attempt);
+        if Free::all(&self.capacity).take(&order.allocation).is_err() {
+            // Placed before the worker came back smaller: it would wait for ever.
+            return self.end_unbegun(out, now, attempt, Cause::WorkerStopped, "its worker is too small for it now");
+        }
         out.push(AgentEffect::Journal(JournalEntry::Started(Arc::clone(&order), link.incarnation)));
         let slot = Slot { incarnation: link.incarnation, state: SlotState::Waiting(order) };
         self.insert(attempt, slot);
@@ -90,15 +95,26 @@ impl Agent {
         if self.attempts.contains_key(&attempt) {
             self.halt(out, attempt, order.kill_after, Cause::Stopped);
             self.report(out, now, attempt);
-        } else if let Some(link) = self.link
-            && !self.ran_before(attempt)
-        {
-            let outcome = Arc::new(Outcome::of(Cause::Stopped, "stopped before it was begun"));
-            out.push(AgentEffect::Journal(JournalEntry::Ended(attempt, Arc::clone(&outcome), link.incarnation)));
-            out.push(AgentEffect::Report { attempt, incarnation: link.incarnation, outcome: Arc::clone(&outcome) });
-            let state = SlotState::Ended { outcome, reported: now };
-            self.insert(attempt, Slot { incarnation: link.incarnation, state });
+        } else if !self.ran_before(attempt) {
+            self.end_unbegun(out, now, attempt, Cause::Stopped, "stopped before it was begun");
         }
+    }
+
+    /// Ends an attempt that was ordered and never begun here: the master hears of it as of any other.
+    fn end_unbegun(
+        &mut self,
+        out: &mut Vec<AgentEffect>,
+        now: Timestamp,
+        attempt: Attempt,
+        cause: Cause,
+        message: &str,
+    ) {
+        let Some(link) = self.link else { return };
+        let outcome = Arc::new(Outcome::of(cause, message));
+        out.push(AgentEffect::Journal(JournalEntry::Ended(attempt, Arc::clone(&outcome), link.incarnation)));
+        out.push(AgentEffect::Report { attempt, incarnation: link.incarnation, outcome: Arc::clone(&outcome) });
+        let state = SlotState::Ended { outcome, reported: now };
+        self.insert(attempt, Slot { incarnation: link.incarnation, state });
     }
 
     /// Asks the executor to end an attempt; one that was not launched ends at once.
