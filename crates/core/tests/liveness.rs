@@ -352,3 +352,41 @@ fn a_busy_worker_is_removed_only_by_force() {
     assert_eq!(c.record(task).reason(), Some(Reason::WorkerLost));
     assert!(matches!(c.apply(removal(true)), Err(Rejected::NoSuchWorker(_))));
 }
+
+#[test]
+fn a_worker_that_was_removed_never_has_an_earlier_session_again() {
+    let mut c = TestCluster::default();
+    let first = c.worker("w1", cores(4));
+    let second = c.worker("w1", cores(4));
+    c.ok(Event::Remove(Removal { worker: worker_id("w1"), force: false }));
+    c.wait(S(1));
+    let third = c.worker("w1", cores(4));
+    assert!(
+        third != first && third != second,
+        "{first} {second} {third}: what is late of one would count in the other"
+    );
+    assert_eq!(c.heartbeat("w1", first, 0, vec![]), Err(Rejected::StaleSession));
+}
+
+#[test]
+fn a_worker_that_comes_back_smaller_keeps_what_it_holds_and_gets_nothing_more_of_that() {
+    let mut c = TestCluster::default();
+    c.worker("w1", cores(4));
+    let (one, two, three) = (c.task(1), c.task(2), c.task(3));
+    let (first, second) = (c.place(one, "w1"), c.place(two, "w1"));
+    c.wait(S(1));
+    let held = [first, second].map(|attempt| at(attempt, Step::Running));
+    let session = c.register("w1", cores(1), held.to_vec());
+    c.heartbeat("w1", session, 0, held.to_vec()).unwrap();
+    assert_eq!((c.record(one).status(), c.record(two).status()), (Status::Running, Status::Running));
+    let third = Attempt { task: three, number: 1 };
+    let place = || Event::Place(vec![Placement { attempt: third, worker: worker_id("w1") }]);
+    for ends in [Some(first), Some(second), None] {
+        let answer = c.ok(place());
+        let taken = matches!(answer, Answer::Placed { taken: 1, .. });
+        assert_eq!(taken, ends.is_none(), "one core has room for one task: {answer:?}");
+        if let Some(attempt) = ends {
+            c.end(attempt, Outcome::exit(0)).unwrap();
+        }
+    }
+}

@@ -1,7 +1,7 @@
 //! The rules of SPEC 3.3 that hold in every state, checked by tests after every event.
 
-use super::Cluster;
-use crate::resources::{Free, Kind};
+use super::{Cluster, Worker};
+use crate::resources::{Allocation, Free, Kind, WHOLE};
 use crate::state::Phase;
 use crate::task::{State, TaskRecord};
 use std::collections::BTreeSet;
@@ -37,23 +37,45 @@ fn allocations_are_what_active_tasks_hold(cluster: &Cluster, broken: &mut Vec<St
     }
 }
 
+/// A worker that came back smaller may hold more than it has; then nothing of that was given to it
+/// since it came back.
 fn no_worker_is_over_committed(cluster: &Cluster, broken: &mut Vec<String>) {
     for (id, worker) in &cluster.workers {
+        let capacity = &worker.record.capacity;
         for kind in [Kind::Cpu, Kind::Memory, Kind::Storage, Kind::Gpu] {
-            let held: u64 = worker.ledger.held().values().map(|allocation| allocation.amount(kind)).sum();
-            let capacity = worker.record.capacity.amount(kind);
-            if held > capacity {
-                broken.push(format!("3.3.3: {id} holds {held} {kind} of {capacity}"));
+            let amount = |allocation: &Allocation| allocation.amount(kind);
+            let held: u64 = worker.ledger.held().values().map(amount).sum();
+            if held > capacity.amount(kind) && given_since(cluster, worker, amount) {
+                broken.push(format!("3.3.3: {id} holds {held} {kind} of {}", capacity.amount(kind)));
             }
         }
-        let mut left = Free::all(&worker.record.capacity);
-        let devices = worker.ledger.held().values().all(|allocation| left.take(allocation).is_ok());
-        if !devices {
-            broken.push(format!("3.3.3: a device of {id} is held beyond its whole"));
-        } else if left != *worker.ledger.free() {
+        let devices: BTreeSet<_> =
+            worker.ledger.held().values().flat_map(|held| held.gpus.iter().map(|(gpu, _)| gpu)).collect();
+        for device in devices {
+            let amount = |allocation: &Allocation| {
+                allocation.gpus.iter().filter(|(gpu, _)| gpu == device).map(|(_, milli)| milli).sum::<u64>()
+            };
+            let held: u64 = worker.ledger.held().values().map(amount).sum();
+            let whole = if capacity.gpus.iter().any(|gpu| gpu.id == *device) { WHOLE } else { 0 };
+            if held > whole && given_since(cluster, worker, amount) {
+                broken.push(format!("3.3.3: device {device} of {id} is held beyond its whole"));
+            }
+        }
+        let mut sum = Allocation::default();
+        worker.ledger.held().values().for_each(|held| sum.add(held));
+        let left = Free::left(capacity, &sum);
+        if left != *worker.ledger.free() {
             broken.push(format!("3.3.3: {id} counts {:?} as free, not {left:?}", worker.ledger.free()));
         }
     }
+}
+
+/// Whether the worker was given something that holds this since it came with its present capacity.
+fn given_since(cluster: &Cluster, worker: &Worker, amount: impl Fn(&Allocation) -> u64) -> bool {
+    worker.ledger.held().iter().filter(|(_, allocation)| amount(allocation) > 0).any(|(task, _)| {
+        let given = cluster.tasks.get(task).and_then(|task| task.attempts.last()).map(|attempt| attempt.assigned_at);
+        given > worker.record.connected_at
+    })
 }
 
 fn attempts_tell_the_story(cluster: &Cluster, broken: &mut Vec<String>) {

@@ -32,14 +32,18 @@ impl Cluster {
             record.labels = labels;
             record.about = about;
             record.status = WorkerStatus::Active;
-            record.session = record.session.next();
+            // From the time on: a name that was removed and comes again gets no session of its past.
+            let first = record.session == Session(0);
+            record.session = if first { Session(now.as_millis()) } else { record.session.next() };
             record.connected_at = Some(now);
             record.last_seen = Some(now);
         });
         let Some(worker) = self.workers.get_mut(&id) else { return Ok(Answer::Done) };
         worker.heard = now;
         worker.link = Some(Link::default());
-        worker.ledger.resize(&worker.record.capacity);
+        if !cfg!(feature = "fault_ignore_shrinking") {
+            worker.ledger.resize(&worker.record.capacity);
+        }
         let session = worker.record.session;
         self.judgements.insert((now + self.timing.inactive, id.clone()));
         // What is absent is judged by the session's first heartbeat: a registration that comes

@@ -33,6 +33,9 @@ impl Cluster {
             return Err(PlacementRefusal::Stale);
         }
         let worker = self.workers.get(&placement.worker).ok_or(PlacementRefusal::WorkerUnavailable)?;
+        if cfg!(feature = "fault_trust_any_worker") {
+            return worker.ledger.free().pick(&task.spec.demand).map_err(PlacementRefusal::Lack);
+        }
         if worker.link.is_none() {
             return Err(PlacementRefusal::WorkerUnavailable);
         }

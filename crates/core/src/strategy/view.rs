@@ -140,6 +140,17 @@ impl View {
         all.into_iter().map(|(_, task)| task.attempt().task)
     }
 
+    /// Every waiting task, pinned and impossible ones too, pinned ones last.
+    pub fn each_waiting(&self) -> impl Iterator<Item = &Waiting> {
+        self.queue.values().chain(self.pinned.values())
+    }
+
+    /// The workers.
+    #[must_use]
+    pub const fn fleet(&self) -> &Fleet {
+        &self.fleet
+    }
+
     fn is_possible(&self, spec: &TaskSpec) -> bool {
         self.demands.get(&spec.demand).is_some_and(|demanded| demanded.possible)
     }
