@@ -98,6 +98,9 @@ impl Batch {
 enum About {
     Task(TaskId),
     Worker(WorkerId),
+    /// Kept beside a later row of the worker: one that comes again begins at version 1, which the
+    /// store would take for old if the removal were not before it.
+    Removed(WorkerId),
     Outputs(Attempt),
 }
 
@@ -105,7 +108,7 @@ fn newest(rows: Vec<(Row, usize)>) -> Vec<(Row, usize)> {
     let about = |row: &Row| match row {
         Row::Task(task) => About::Task(task.id),
         Row::Worker(worker) => About::Worker(worker.id.clone()),
-        Row::WorkerRemoved(id) => About::Worker(id.clone()),
+        Row::WorkerRemoved(id) => About::Removed(id.clone()),
         Row::Outputs(attempt, _) => About::Outputs(*attempt),
     };
     let mut last: BTreeMap<About, usize> = BTreeMap::new();

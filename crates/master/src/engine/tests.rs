@@ -2,18 +2,22 @@
 
 #![allow(clippy::unwrap_used, reason = "a test's helpers fail as the test does")]
 
+use super::Batch;
 use crate::handle::Handle;
 use crate::mailbox::AskError;
 use crate::principal::Principal;
 use crate::serve::{Config, Master};
-use cloudai_core::event::{Answer, EndReport, Event, Registration};
+use cloudai_core::cluster::{Cluster, Start};
+use cloudai_core::event::{Answer, EndReport, Event, Registration, Removal};
 use cloudai_core::ids::{Attempt, TaskId};
 use cloudai_core::spec::TaskSpec;
 use cloudai_core::state::Status;
 use cloudai_core::task::{Outcome, OutputFile};
 use cloudai_core::testing::{cores, worker_id};
+use cloudai_core::time::Timestamp;
 use cloudai_core::timing::Timing;
 use cloudai_core::worker::{About, WorkerStatus};
+use cloudai_store::Store;
 use cloudai_store::bulk::local::LocalBulk;
 use cloudai_store::memory::MemoryStore;
 use std::collections::BTreeMap;
@@ -30,16 +34,19 @@ async fn until(handle: &Handle, mut shows: impl FnMut() -> bool) {
     }
 }
 
-async fn register(handle: &Handle) {
-    let registration = Registration {
+fn registration() -> Event {
+    Event::Register(Box::new(Registration {
         worker: worker_id("w1"),
         address: None,
         capacity: cores(4),
         labels: BTreeMap::new(),
         about: About::default(),
         held: Vec::new(),
-    };
-    let answer = handle.report(&Principal::worker(), Event::Register(Box::new(registration))).await.unwrap();
+    }))
+}
+
+async fn register(handle: &Handle) {
+    let answer = handle.report(&Principal::worker(), registration()).await.unwrap();
     assert!(matches!(answer, Answer::Registered(_)), "{answer:?}");
 }
 
@@ -84,4 +91,23 @@ async fn a_row_that_the_store_refuses_fails_its_sender_alone_and_every_worker_re
     }
     stop.cancel();
     running.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_worker_that_is_removed_and_comes_again_within_one_batch_is_stored() {
+    let (store, now) = (MemoryStore::new(), Timestamp::from_millis(1_000_000));
+    let term = store.lead().await.unwrap();
+    let mut cluster = Cluster::new(Timing::default(), Start::default(), now);
+    let remove = Event::Remove(Removal { worker: worker_id("w1"), force: true });
+    for (second, events) in [(0, vec![registration(), registration()]), (1, vec![remove, registration()])] {
+        let now = now + Duration::from_secs(second);
+        let mut batch = Batch::new(now);
+        for event in events {
+            batch.apply(&mut cluster, event, None);
+        }
+        let rows: Vec<_> = batch.rows().into_iter().map(|(row, _)| row).collect();
+        store.commit(term, now, &rows).await.unwrap();
+    }
+    let held: Vec<_> = cluster.workers().cloned().collect();
+    assert_eq!(store.load().await.unwrap().workers, held);
 }
