@@ -4,10 +4,10 @@
 use crate::store::Store;
 use cloudai_core::cluster::{Cluster, MAX_ROWS, invariants};
 use cloudai_core::effect::{Effect, Row};
-use cloudai_core::ids::{Attempt, TaskId};
+use cloudai_core::ids::{Attempt, TaskId, WorkerId};
 use cloudai_core::resources::{Allocation, Capacity, Free};
 use cloudai_core::state::{Reason, Status};
-use cloudai_core::task::{State, TaskRecord};
+use cloudai_core::task::{State, Step, TaskRecord};
 use cloudai_core::time::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -32,8 +32,17 @@ pub(crate) struct Check {
     /// Attempts that the store calls over, and whether their worker's agent was then out of the
     /// master's reach by its own death: the one case in which its container may live on.
     over: BTreeMap<Attempt, bool>,
-    /// Workers whose agent died and has not registered since.
+    /// Workers whose agent died, or that were removed by force, and have not registered since.
     alone: Vec<bool>,
+    /// What a worker held when it registered last.
+    brought: Vec<BTreeSet<Attempt>>,
+    /// Workers whose agent stands still now.
+    still: Vec<bool>,
+    /// Attempts whose agent stood still beyond the time at which it had to stop them: their
+    /// containers were out of everybody's reach, as if it had been dead.
+    unattended: BTreeSet<Attempt>,
+    /// What a worker held when it came back smaller: it may exceed the worker together with the rest.
+    inherited: Vec<BTreeSet<Attempt>>,
     acknowledged: BTreeSet<TaskId>,
     /// Tasks whose cancel was acknowledged before they had ended.
     cancelled: BTreeSet<TaskId>,
@@ -46,6 +55,10 @@ impl Check {
         Self {
             broken: None,
             alone: vec![false; capacities.len()],
+            brought: vec![BTreeSet::new(); capacities.len()],
+            still: vec![false; capacities.len()],
+            unattended: BTreeSet::new(),
+            inherited: vec![BTreeSet::new(); capacities.len()],
             capacities,
             runs: BTreeMap::new(),
             running: BTreeSet::new(),
@@ -85,6 +98,19 @@ impl Check {
         }
     }
 
+    /// Nothing is given to a worker that takes no work.
+    pub(crate) fn placed_on_active(&mut self, effects: &[Effect], idle: &BTreeSet<WorkerId>) {
+        for effect in effects {
+            if let Effect::Save(Row::Task(task)) = effect
+                && let Some(active) = task.active()
+                && active.step == Step::Assigned
+                && idle.contains(&active.worker)
+            {
+                self.fail(format!("3.3.4: {} is given to {}, which takes no work", task.id, active.worker));
+            }
+        }
+    }
+
     pub(crate) fn deadline_is_ahead(&mut self, of: &str, due: Option<Timestamp>, now: Timestamp) {
         if due.is_some_and(|due| due <= now) {
             self.fail(format!("the next deadline of the {of} is not after now"));
@@ -108,9 +134,21 @@ impl Check {
     // The store.
 
     /// Rows about to become durable, in order.
-    pub(crate) fn committing(&mut self, store: &Store, rows: &[Row]) {
+    pub(crate) fn committing<'a>(&mut self, store: &Store, rows: impl Iterator<Item = &'a Row>) {
         let mut newer: BTreeMap<TaskId, &Arc<TaskRecord>> = BTreeMap::new();
         let mut keys = BTreeMap::new();
+        let rows: Vec<_> = rows.collect();
+        let removed: BTreeSet<_> = rows
+            .iter()
+            .filter_map(|row| match row {
+                Row::WorkerRemoved(id) => Some(id),
+                Row::Task(_) | Row::Worker(_) | Row::Outputs(..) => None,
+            })
+            .collect();
+        for index in removed.iter().filter_map(|id| index_of(id)) {
+            // An operator who removes a worker takes its attempts away at once.
+            self.alone[index] = true;
+        }
         for row in rows {
             match row {
                 Row::Task(task) => {
@@ -127,7 +165,8 @@ impl Check {
                     newer.insert(task.id, task);
                 }
                 Row::Worker(worker) => {
-                    if store.workers.get(&worker.id).is_some_and(|before| before.version >= worker.version) {
+                    let before = store.workers.get(&worker.id).filter(|_| !removed.contains(&worker.id));
+                    if before.is_some_and(|before| before.version >= worker.version) {
                         self.fail(format!("the version of {} does not grow", worker.id));
                     }
                 }
@@ -155,20 +194,13 @@ impl Check {
         for attempt in &task.attempts {
             let key = Attempt { task: id, number: attempt.number };
             if attempt.end.is_some() && !self.over.contains_key(&key) {
-                let worker = self.runs.get(&key).map(|run| run.worker);
-                let excused =
-                    worker.map_or_else(|| self.is_alone(attempt.worker.as_str()), |worker| self.alone[worker]);
+                let excused = index_of(&attempt.worker).is_some_and(|index| self.alone[index] || self.still[index]);
                 self.over.insert(key, excused);
             }
         }
         if let State::Finished(end) = &task.state {
             self.result_is_true(task, end.status, end.reason, end.exit_code);
         }
-    }
-
-    fn is_alone(&self, name: &str) -> bool {
-        let index = name.trim_start_matches('w').parse::<usize>().ok();
-        index.and_then(|index| self.alone.get(index).copied()).unwrap_or(false)
     }
 
     /// What is stored as a result happened, in the attempt that is called accepted.
@@ -236,8 +268,30 @@ impl Check {
         self.alone[worker] = true;
     }
 
-    pub(crate) fn agent_registered(&mut self, worker: usize) {
+    pub(crate) fn agent_registered(&mut self, worker: usize, held: BTreeSet<Attempt>) {
         self.alone[worker] = false;
+        self.brought[worker] = held;
+    }
+
+    /// A process begins on a host that has so much now, with what its journal tells.
+    pub(crate) fn agent_started(&mut self, worker: usize, capacity: &Capacity, held: BTreeSet<Attempt>) {
+        let shrank = is_smaller(capacity, &self.capacities[worker]);
+        self.still[worker] = false;
+        self.capacities[worker] = capacity.clone();
+        self.inherited[worker].retain(|attempt| held.contains(attempt));
+        if shrank {
+            self.inherited[worker].extend(held);
+        }
+    }
+
+    pub(crate) fn agent_stands_still(&mut self, worker: usize) {
+        self.still[worker] = true;
+    }
+
+    /// It goes on, and was to have stopped these before.
+    pub(crate) fn agent_goes_on(&mut self, worker: usize, overdue: impl IntoIterator<Item = Attempt>) {
+        self.still[worker] = false;
+        self.unattended.extend(overdue);
     }
 
     pub(crate) fn container_started(
@@ -255,16 +309,19 @@ impl Check {
         if self.cancelled_waiting.contains(&attempt.task) {
             self.fail(format!("3.3.7: {attempt} starts after its cancel was acknowledged while it waited"));
         }
-        self.room(worker);
+        if !self.inherited[worker].contains(&attempt) {
+            self.room(worker, attempt);
+        }
         self.company(worker, attempt);
     }
 
-    /// The containers that run on a worker fit it together.
-    fn room(&mut self, worker: usize) {
-        let mut free = Free::all(&self.capacities[worker]);
-        let here = self.running.iter().filter_map(|attempt| self.runs.get(attempt)).filter(|run| run.worker == worker);
-        let lack = here.filter_map(|run| free.take(&run.allocation).err()).next();
-        if let Some(lack) = lack {
+    /// A container fits its worker beside all that run there.
+    fn room(&mut self, worker: usize, attempt: Attempt) {
+        let mut sum = Allocation::default();
+        let others = self.running.iter().filter(|other| **other != attempt).filter_map(|other| self.runs.get(other));
+        others.filter(|run| run.worker == worker).for_each(|run| sum.add(&run.allocation));
+        let Some(run) = self.runs.get(&attempt) else { return };
+        if let Err(lack) = Free::left(&self.capacities[worker], &sum).take(&run.allocation) {
             self.fail(format!("3.3.3: the containers on w{worker} exceed it ({lack})"));
         }
     }
@@ -272,11 +329,18 @@ impl Check {
     /// No other attempt of the task runs, and this one is not given up, but where an agent is dead.
     fn company(&mut self, worker: usize, attempt: Attempt) {
         let given_up = self.over.get(&attempt).copied();
-        if given_up == Some(false) && !self.alone[worker] {
+        let attended = !self.alone[worker] && !self.unattended.contains(&attempt);
+        let late = match given_up {
+            Some(true) => !self.brought[worker].contains(&attempt),
+            Some(false) => true,
+            None => false,
+        };
+        if late && attended {
             self.fail(format!("3.3.4: {attempt} starts after it was given up, though its agent lives"));
         }
         let others = self.running.iter().filter(|other| other.task == attempt.task && **other != attempt);
-        let unexcused = others.filter(|other| self.over.get(other) != Some(&true) && given_up != Some(true)).copied();
+        let alone = |attempt: &Attempt| self.over.get(attempt) == Some(&true) || self.unattended.contains(attempt);
+        let unexcused = others.filter(|other| !alone(other) && !alone(&attempt)).copied();
         if let Some(other) = unexcused.into_iter().next() {
             self.fail(format!("3.3.4: {attempt} starts while attempt {} runs under a live agent", other.number));
         }
@@ -309,4 +373,17 @@ impl Check {
             }
         }
     }
+}
+
+/// Which worker has this name.
+fn index_of(id: &WorkerId) -> Option<usize> {
+    id.as_str().strip_prefix('w')?.parse().ok()
+}
+
+/// Whether something of the one is missing in the other.
+fn is_smaller(now: &Capacity, before: &Capacity) -> bool {
+    now.cpu_milli < before.cpu_milli
+        || now.memory < before.memory
+        || now.storage < before.storage
+        || before.gpus.iter().any(|gpu| !now.gpus.contains(gpu))
 }

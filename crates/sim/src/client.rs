@@ -2,6 +2,7 @@
 //! cancel again.
 
 use crate::context::{Context, What};
+use crate::master::Wish;
 use crate::network::{Message, Reply, Request};
 use crate::workload::Arrival;
 use cloudai_core::ids::TaskId;
@@ -89,6 +90,14 @@ impl Client {
         match reply {
             Reply::Submitted { submission, task } => self.submitted(context, submission, task),
             Reply::Refused { submission } => self.fates[submission] = Fate::Dropped,
+            Reply::NotNow(Wish::Submit(submission)) => {
+                // Nothing was done: without a key too it is sent again when the user's patience ends.
+                if self.fates[submission] == Fate::Sent {
+                    self.fates[submission] = Fate::Planned;
+                }
+            }
+            // It asks again as long as it has no answer.
+            Reply::NotNow(Wish::Cancel(_)) => {}
             Reply::Cancelled { task } => {
                 let fresh = self.cancels.insert(task, true) == Some(false);
                 if fresh && context.rng.chance(300) {

@@ -35,6 +35,8 @@ pub(crate) struct Context {
     pub(crate) plan: FaultPlan,
     pub(crate) trace: Trace,
     pub(crate) check: Check,
+    /// How often each thing happened that must not be missing in the seeds.
+    pub(crate) counts: BTreeMap<&'static str, u64>,
     queue: BTreeMap<(Timestamp, u64), What>,
     sequence: u64,
     ids: u128,
@@ -43,7 +45,17 @@ pub(crate) struct Context {
 impl Context {
     pub(crate) fn new(rng: Rng, plan: FaultPlan, check: Check, echo: bool) -> Self {
         let trace = Trace::new(START, echo);
-        Self { now: START, rng, plan, trace, check, queue: BTreeMap::new(), sequence: 0, ids: 0 }
+        Self {
+            now: START,
+            rng,
+            plan,
+            trace,
+            check,
+            counts: BTreeMap::new(),
+            queue: BTreeMap::new(),
+            sequence: 0,
+            ids: 0,
+        }
     }
 
     /// Milliseconds since the start.
@@ -65,6 +77,11 @@ impl Context {
         let ((when, _), what) = self.queue.pop_first()?;
         self.now = when;
         Some(what)
+    }
+
+    /// Notes that something happened once more.
+    pub(crate) fn count(&mut self, what: &'static str) {
+        *self.counts.entry(what).or_default() += 1;
     }
 
     pub(crate) fn next_id(&mut self) -> TaskId {

@@ -199,6 +199,11 @@ impl Engine {
         self.containers.remove(&attempt);
     }
 
+    /// What the executor is busy with.
+    pub(crate) fn orders(&self) -> impl Iterator<Item = &Arc<StartOrder>> {
+        self.jobs.values().map(|job| &job.order)
+    }
+
     /// Whether a container runs here.
     pub(crate) fn runs_anything(&self) -> bool {
         self.containers.values().any(|container| matches!(container.state, State::Running { .. }))

@@ -17,6 +17,16 @@ pub enum Fault {
     Reboot(usize, u64),
     /// A worker leaves in good order and comes back.
     Leave(usize, u64),
+    /// A worker's process stands still for so many milliseconds; its containers go on.
+    WorkerPause(usize, u64),
+    /// A worker's process dies and comes back with so many thousandths of what its host had first.
+    Resize(usize, u64, u64),
+    /// An operator takes a worker out; by force also one that holds attempts.
+    Remove(usize, bool),
+    /// An operator admits a worker, one that is there or one that never comes.
+    Admit(usize),
+    /// Another master takes the lead for a moment.
+    Usurp,
     /// The end of all faults.
     Heal,
 }
@@ -73,8 +83,14 @@ pub struct FaultPlan {
     pub pull_failure: u64,
     /// Rounds to which bad proposals are added.
     pub hostile: u64,
+    /// Commits in which a row can not be stored.
+    pub refusal: u64,
+    /// How far the workers' clocks are off the master's at most, in millionths.
+    pub drift: u64,
     /// Partitions.
     pub windows: Vec<Window>,
+    /// Times in which no commit goes through: first millisecond, first after it.
+    pub away: Vec<(u64, u64)>,
     /// What happens at set times.
     pub events: Vec<(u64, Fault)>,
 }
@@ -101,7 +117,10 @@ impl FaultPlan {
             engine_error: 0,
             pull_failure: 0,
             hostile: 0,
+            refusal: 0,
+            drift: 0,
             windows: Vec::new(),
+            away: Vec::new(),
             events: Vec::new(),
         }
     }
@@ -129,10 +148,14 @@ impl FaultPlan {
             engine_error: rate(rng, 30),
             pull_failure: rate(rng, 30),
             hostile: rate(rng, 700),
+            refusal: rate(rng, 20),
+            drift: rate(rng, 200),
             windows: Vec::new(),
+            away: Vec::new(),
             events: vec![(horizon, Fault::Heal)],
         };
         plan.draw_windows(rng, workers);
+        plan.draw_away(rng);
         plan.draw_events(rng, workers);
         plan
     }
@@ -152,8 +175,16 @@ impl FaultPlan {
         }
     }
 
+    fn draw_away(&mut self, rng: &mut Rng) {
+        let count = if rng.chance(500) { rng.between((1, 4)) } else { 0 };
+        for _ in 0..count {
+            let from = rng.below(self.horizon);
+            self.away.push((from, from + length(rng)));
+        }
+    }
+
     fn draw_events(&mut self, rng: &mut Rng, workers: usize) {
-        for kind in 0..5 {
+        for kind in 0..10 {
             let count = if rng.chance(600) { rng.between((1, 5)) } else { 0 };
             for _ in 0..count {
                 let at = rng.below(self.horizon);
@@ -163,7 +194,12 @@ impl FaultPlan {
                     1 => Fault::MasterPause(rng.between((2001, 200_000))),
                     2 => Fault::WorkerCrash(worker, down),
                     3 => Fault::Reboot(worker, down),
-                    _ => Fault::Leave(worker, down),
+                    4 => Fault::Leave(worker, down),
+                    5 => Fault::WorkerPause(worker, down),
+                    6 => Fault::Resize(worker, down, [100, 250, 250, 500, 1500][rng.index(5)]),
+                    7 => Fault::Remove(worker, rng.chance(700)),
+                    8 => Fault::Admit(rng.index(workers + 2)),
+                    _ => Fault::Usurp,
                 };
                 self.events.push((at, fault));
             }
@@ -178,8 +214,13 @@ impl FaultPlan {
         }
         for (_, fault) in &mut self.events {
             match fault {
-                Fault::WorkerCrash(worker, _) | Fault::Reboot(worker, _) | Fault::Leave(worker, _) => *worker %= count,
-                Fault::MasterCrash(_) | Fault::MasterPause(_) | Fault::Heal => {}
+                Fault::WorkerCrash(worker, _)
+                | Fault::Reboot(worker, _)
+                | Fault::Leave(worker, _)
+                | Fault::WorkerPause(worker, _)
+                | Fault::Resize(worker, ..)
+                | Fault::Remove(worker, _) => *worker %= count,
+                Fault::MasterCrash(_) | Fault::MasterPause(_) | Fault::Admit(_) | Fault::Usurp | Fault::Heal => {}
             }
         }
     }
@@ -192,6 +233,12 @@ impl FaultPlan {
         !self.windows.iter().filter(hits).any(blocks)
     }
 
+    /// Whether no commit goes through at this time.
+    #[must_use]
+    pub fn is_store_away(&self, at: u64) -> bool {
+        self.away.iter().any(|(from, until)| (*from..*until).contains(&at))
+    }
+
     /// Ends all faults; what takes time goes on taking it.
     pub fn heal(&mut self) {
         self.loss = 0;
@@ -202,7 +249,9 @@ impl FaultPlan {
         self.worker_crash = 0;
         self.engine_error = 0;
         self.pull_failure = 0;
+        self.refusal = 0;
         self.windows.clear();
+        self.away.clear();
     }
 }
 

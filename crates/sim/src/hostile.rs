@@ -2,12 +2,38 @@
 //! and misplaced ones. A cluster that trusts its strategy does not survive it.
 
 use crate::rng::Rng;
-use cloudai_core::event::Placement;
-use cloudai_core::ids::{Attempt, WorkerId};
-use cloudai_core::strategy::{Strategy, View};
+use cloudai_core::event::{Placement, PlacementRefusal};
+use cloudai_core::feasible;
+use cloudai_core::ids::WorkerId;
+use cloudai_core::strategy::{Strategy, View, Waiting};
+use cloudai_core::worker::WorkerStatus;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Proposals of the past that are kept to be made again.
 const REMEMBERED: usize = 64;
+
+/// How a strategy may lie, by the names that counts have.
+pub const LIES: [&str; 7] = [
+    "lie: a placement of the past",
+    "lie: a placement made twice",
+    "lie: more than is free",
+    "lie: a worker that takes no work",
+    "lie: a worker that is not there",
+    "lie: a task pinned elsewhere",
+    "lie: an attempt that is not the next one",
+];
+
+/// How often each lie was told.
+#[derive(Clone, Debug, Default)]
+pub struct Lies(Arc<[AtomicU64; LIES.len()]>);
+
+impl Lies {
+    /// Every lie with its count.
+    pub fn counted(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        LIES.iter().zip(self.0.iter()).map(|(name, count)| (*name, count.load(Ordering::Relaxed)))
+    }
+}
 
 /// A good strategy and the lies beside it.
 #[derive(Debug)]
@@ -15,44 +41,67 @@ pub struct Hostile {
     inner: Box<dyn Strategy>,
     rng: Rng,
     per_mille: u64,
-    /// Every worker that there is, dead or alive, and one that never was.
+    /// Every worker that there may be.
     workers: Vec<WorkerId>,
     past: Vec<Placement>,
+    told: Lies,
 }
 
 impl Hostile {
     /// Lies in so many rounds of a thousand.
     #[must_use]
-    pub fn new(inner: Box<dyn Strategy>, rng: Rng, per_mille: u64, workers: &[WorkerId]) -> Self {
+    pub fn new(inner: Box<dyn Strategy>, rng: Rng, per_mille: u64, workers: &[WorkerId], told: Lies) -> Self {
         let mut workers = workers.to_vec();
         workers.extend("nobody".parse());
-        Self { inner, rng, per_mille, workers, past: Vec::new() }
+        Self { inner, rng, per_mille, workers, past: Vec::new(), told }
     }
 
-    fn lie(&mut self, view: &View, honest: &[Placement]) -> Option<Placement> {
-        let worker = self.workers.get(self.rng.index(self.workers.len()))?.clone();
-        match self.rng.below(4) {
-            // Stale: it was good once.
-            0 => self.past.get(self.rng.index(self.past.len())).cloned(),
-            // Twice in one round, perhaps on two workers.
+    fn pick<T: Clone>(&mut self, from: &[T]) -> Option<T> {
+        from.get(self.rng.index(from.len())).cloned()
+    }
+
+    /// A lie of this kind, where there is something to lie about.
+    fn lie(&mut self, kind: usize, view: &View, honest: &[Placement]) -> Option<Placement> {
+        match kind {
+            0 => {
+                let past = std::mem::take(&mut self.past);
+                let over = |one: &&Placement| !view.each_waiting().any(|task| task.attempt == one.attempt);
+                let stale: Vec<_> = past.iter().filter(over).cloned().collect();
+                self.past = past;
+                self.pick(&stale)
+            }
             1 => {
-                let twin = honest.get(self.rng.index(honest.len()))?.clone();
-                Some(if self.rng.chance(500) { twin } else { Placement { worker, ..twin } })
+                let twin = self.pick(honest)?;
+                let workers = self.workers.clone();
+                let worker = if self.rng.chance(500) { twin.worker.clone() } else { self.pick(&workers)? };
+                Some(Placement { worker, ..twin })
             }
-            // Anywhere, whether it fits or not: oversized, dead, unknown, pinned elsewhere.
-            2 => {
-                let waiting: Vec<_> = view.queue().collect();
-                let task = *waiting.get(self.rng.index(waiting.len()))?;
-                let number = u32::try_from(self.rng.between((1, 3))).ok()?;
-                Some(Placement { attempt: Attempt { task, number }, worker })
-            }
-            // An attempt that is not the next one.
+            2 => self.misplace(view, |view, task, worker| {
+                let found = view.each_worker().find(|(record, _)| record.id == *worker);
+                let why = found.and_then(|(record, free)| feasible::fits(&task.spec, record, free).err());
+                matches!(why, Some(PlacementRefusal::Lack(_)))
+            }),
+            3 => self.misplace(view, |view, _, worker| {
+                view.worker(worker).is_some_and(|record| record.status != WorkerStatus::Active)
+            }),
+            4 => self.misplace(view, |view, _, worker| view.worker(worker).is_none()),
+            5 => self.misplace(view, |_, task, worker| task.spec.worker_id.as_ref().is_some_and(|pin| pin != worker)),
             _ => {
-                let mut one = honest.get(self.rng.index(honest.len()))?.clone();
+                let mut one = self.pick(honest)?;
                 one.attempt.number = if self.rng.chance(500) { one.attempt.number + 1 } else { one.attempt.number - 1 };
                 Some(one)
             }
         }
+    }
+
+    /// A waiting task on a worker where it must not go for this reason.
+    fn misplace(&mut self, view: &View, wrong: impl Fn(&View, &Waiting, &WorkerId) -> bool) -> Option<Placement> {
+        let pairs = view.each_waiting().flat_map(|task| self.workers.iter().map(move |worker| (task, worker)));
+        let wrong: Vec<_> = pairs
+            .filter(|(task, worker)| wrong(view, task, worker))
+            .map(|(task, worker)| Placement { attempt: task.attempt, worker: worker.clone() })
+            .collect();
+        self.pick(&wrong)
     }
 }
 
@@ -66,7 +115,9 @@ impl Strategy for Hostile {
         let mut all = honest.clone();
         if self.rng.chance(self.per_mille) {
             for _ in 0..self.rng.between((1, 6)) {
-                if let Some(lie) = self.lie(view, &honest) {
+                let kind = self.rng.index(LIES.len());
+                if let Some(lie) = self.lie(kind, view, &honest) {
+                    self.told.0[kind].fetch_add(1, Ordering::Relaxed);
                     let at = self.rng.index(all.len() + 1);
                     all.insert(at, lie);
                 }

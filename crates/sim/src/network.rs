@@ -2,8 +2,9 @@
 //! delays and reorders them.
 
 use crate::context::{Context, What, say};
+use crate::master::Wish;
 use cloudai_core::effect::Dispatch;
-use cloudai_core::event::{EndReport, Heartbeat, LastSent, Registration};
+use cloudai_core::event::{Admission, EndReport, Heartbeat, LastSent, Registration, Removal};
 use cloudai_core::ids::{Attempt, Session, TaskId, Term};
 use cloudai_core::spec::TaskSpec;
 use cloudai_core::task::Step;
@@ -36,6 +37,8 @@ pub(crate) enum Request {
     Leave { caller: Caller, session: Session },
     Submit { submission: usize, spec: Arc<TaskSpec> },
     Cancel { task: TaskId },
+    Admit(Admission),
+    Remove(Removal),
 }
 
 impl Request {
@@ -47,7 +50,7 @@ impl Request {
             | Self::Progress { caller, .. }
             | Self::Ended { caller, .. }
             | Self::Leave { caller, .. } => Some(caller.worker),
-            Self::Submit { .. } | Self::Cancel { .. } => None,
+            Self::Submit { .. } | Self::Cancel { .. } | Self::Admit(_) | Self::Remove(_) => None,
         }
     }
 }
@@ -65,9 +68,18 @@ pub(crate) enum Word {
 /// What a client hears.
 #[derive(Clone, Debug)]
 pub(crate) enum Reply {
-    Submitted { submission: usize, task: TaskId },
-    Refused { submission: usize },
-    Cancelled { task: TaskId },
+    Submitted {
+        submission: usize,
+        task: TaskId,
+    },
+    Refused {
+        submission: usize,
+    },
+    Cancelled {
+        task: TaskId,
+    },
+    /// Nothing was done: to be tried again after a while.
+    NotNow(Wish),
 }
 
 impl Context {
@@ -129,6 +141,8 @@ impl Request {
             Self::Leave { caller, session } => format!("from w{}: leave {session}", caller.worker),
             Self::Submit { submission, .. } => format!("submit {submission}"),
             Self::Cancel { task } => format!("cancel {task}"),
+            Self::Admit(admission) => format!("admit {}", admission.worker),
+            Self::Remove(removal) => format!("remove {}, force {}", removal.worker, removal.force),
         }
     }
 }

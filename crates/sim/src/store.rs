@@ -1,5 +1,6 @@
 //! The simulated durable store: what is here has survived every crash.
 
+use crate::context::Context;
 use cloudai_core::cluster::Start;
 use cloudai_core::effect::Row;
 use cloudai_core::ids::{Incarnation, TaskId, Term, UserId, WorkerId};
@@ -21,11 +22,44 @@ pub(crate) struct Store {
     last_order: u64,
 }
 
+/// Why a batch was not stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CommitError {
+    /// Another master leads.
+    Fenced,
+    /// Nothing was written; worth another try.
+    Unavailable,
+    /// This row can never be stored.
+    Refused { row: usize },
+}
+
 impl Store {
+    /// A master takes the lead: commits of earlier ones are fenced.
+    pub(crate) fn lead(&mut self) {
+        self.term = self.term.next();
+    }
+
+    /// Whether a batch can be stored now.
+    pub(crate) fn may_commit(&self, context: &mut Context, term: Term, rows: &[Row]) -> Result<(), CommitError> {
+        if context.plan.is_store_away(context.elapsed()) {
+            Err(CommitError::Unavailable)
+        } else if term != self.term {
+            Err(CommitError::Fenced)
+        } else if context.rng.chance(context.plan.refusal) {
+            Err(CommitError::Refused { row: context.rng.index(rows.len()) })
+        } else {
+            Ok(())
+        }
+    }
+
+    /// A version that is not newer than the stored one is skipped.
     pub(crate) fn commit(&mut self, rows: &[Row]) {
         for row in rows {
             match row {
                 Row::Task(task) => {
+                    if self.tasks.get(&task.id).is_some_and(|stored| stored.version >= task.version) {
+                        continue;
+                    }
                     self.last_order = self.last_order.max(task.order);
                     if let Some(key) = &task.spec.idempotency_key {
                         self.keys.insert((task.owner.clone(), Arc::clone(key)), task.id);
@@ -33,6 +67,9 @@ impl Store {
                     self.tasks.insert(task.id, Arc::clone(task));
                 }
                 Row::Worker(worker) => {
+                    if self.workers.get(&worker.id).is_some_and(|stored| stored.version >= worker.version) {
+                        continue;
+                    }
                     self.workers.insert(worker.id.clone(), Arc::clone(worker));
                 }
                 Row::WorkerRemoved(id) => {

@@ -6,12 +6,14 @@ use crate::engine::{Engine, EngineEvent, Heard};
 use crate::network::{Caller, Message, Request, Word};
 use crate::store::INCARNATION;
 use cloudai_core::agent::{Agent, AgentBeat, AgentEffect, AgentEvent, JournalEntry};
+use cloudai_core::effect::StartOrder;
 use cloudai_core::event::{EndReport, Heartbeat, Registration};
-use cloudai_core::ids::{Session, WorkerId};
+use cloudai_core::ids::{Attempt, Session, WorkerId};
 use cloudai_core::resources::Capacity;
 use cloudai_core::time::{Timestamp, millis};
 use cloudai_core::worker::About;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How long a worker waits for the answer to a registration.
@@ -32,6 +34,8 @@ pub(crate) enum WorkerEvent {
     Unanswered { life: u32, call: u32 },
     /// A worker that leaves has waited long enough.
     LeaveNow { life: u32 },
+    /// A pause is over.
+    Resumed { life: u32 },
     /// On the host.
     Engine(EngineEvent),
 }
@@ -41,8 +45,12 @@ pub(crate) enum WorkerEvent {
 pub(crate) struct Worker {
     index: usize,
     id: WorkerId,
+    /// What the next process offers.
     capacity: Capacity,
+    /// What the host has when nothing is wrong with it.
+    whole: Capacity,
     clock: Clock,
+    paused_until: Option<Timestamp>,
     journal: Vec<JournalEntry>,
     engine: Engine,
     life: u32,
@@ -54,34 +62,44 @@ pub(crate) struct Worker {
     leaving: Option<u64>,
 }
 
-/// A boot clock: counts from the boot of its host.
+/// A boot clock: counts from the boot of its host, at a rate of its own.
 #[derive(Clone, Copy, Debug)]
 struct Clock {
     booted: Timestamp,
     showed: Duration,
+    /// Milliseconds that it counts in a thousand seconds.
+    rate: u64,
 }
+
+/// Milliseconds in a thousand seconds of the world.
+const TRUE_RATE: u64 = 1_000_000;
 
 impl Clock {
     fn read(self, now: Timestamp) -> Timestamp {
-        Timestamp::ZERO + self.showed + now.since(self.booted)
+        let passed = millis(now.since(self.booted)) * self.rate / TRUE_RATE;
+        Timestamp::ZERO + self.showed + Duration::from_millis(passed)
     }
 
-    /// When this clock shows `at`, by the world's clock.
+    /// When this clock first shows `at`, by the world's clock.
     fn world(self, at: Timestamp) -> Timestamp {
-        self.booted + at.since(Timestamp::ZERO + self.showed)
+        let counted = millis(at.since(Timestamp::ZERO + self.showed));
+        self.booted + Duration::from_millis((counted * TRUE_RATE).div_ceil(self.rate))
     }
 }
 
 impl Worker {
     pub(crate) fn new(context: &mut Context, index: usize, id: WorkerId, capacity: Capacity) -> Self {
         let showed = Duration::from_millis(context.rng.below(1 << 40));
-        let clock = Clock { booted: context.now, showed };
+        let drift = context.rng.between((0, 2 * context.plan.drift));
+        let clock = Clock { booted: context.now, showed, rate: TRUE_RATE - context.plan.drift + drift };
         let engine = Engine::new(index);
         Self {
             index,
             id,
+            whole: capacity.clone(),
             capacity,
             clock,
+            paused_until: None,
             journal: Vec::new(),
             engine,
             life: 0,
@@ -115,7 +133,11 @@ impl Worker {
                 self.register(context);
             }
             WorkerEvent::LeaveNow { life } if life == self.life && self.agent.is_some() => self.depart(context),
-            WorkerEvent::Beat { .. } | WorkerEvent::Unanswered { .. } | WorkerEvent::LeaveNow { .. } => {}
+            WorkerEvent::Resumed { life } if life == self.life && self.agent.is_some() => self.resumed(context),
+            WorkerEvent::Beat { .. }
+            | WorkerEvent::Unanswered { .. }
+            | WorkerEvent::LeaveNow { .. }
+            | WorkerEvent::Resumed { .. } => {}
             WorkerEvent::Engine(event) => {
                 let heard = self.engine.handle(context, event);
                 self.hear(context, heard);
@@ -134,8 +156,10 @@ impl Worker {
         let now = self.clock.read(context.now);
         let journal = self.journal.clone();
         let (agent, effects) = Agent::restore(context.plan.timing, self.capacity.clone(), journal, now);
-        say!(context, "w{} starts, life {}, holds {}", self.index, self.life, agent.held().len());
         self.agent = Some(agent);
+        let held = self.held();
+        say!(context, "w{} starts, life {}, holds {}", self.index, self.life, held.len());
+        context.check.agent_started(self.index, &self.capacity, held);
         self.perform(context, effects);
         self.register(context);
         self.after(context, millis(context.plan.timing.heartbeat), WorkerEvent::Beat { life: self.life });
@@ -144,6 +168,7 @@ impl Worker {
     /// The process dies and comes back after so many milliseconds.
     pub(crate) fn crash(&mut self, context: &mut Context, down: u64, why: &str) {
         if self.agent.take().is_some() {
+            self.paused_until = None;
             say!(context, "w{} crashes {why}, down {down} ms", self.index);
             context.check.agent_crashed(self.index);
             self.engine.begin_life(self.life + 1);
@@ -160,8 +185,57 @@ impl Worker {
         let synced = synced.map_or(0, |last| last + 1);
         let lost = context.rng.index(self.journal.len() - synced + 1);
         self.journal.truncate(self.journal.len() - lost);
-        self.clock = Clock { booted: context.now, showed: Duration::ZERO };
+        self.clock = Clock { booted: context.now, showed: Duration::ZERO, ..self.clock };
         say!(context, "w{} reboots, {lost} entries of its journal are lost", self.index);
+    }
+
+    /// The process stands still; its containers go on.
+    pub(crate) fn pause(&mut self, context: &mut Context, length: u64) {
+        if self.agent.is_some() && self.paused_until.is_none() {
+            say!(context, "w{} stands still for {length} ms", self.index);
+            context.count("worker paused");
+            context.check.agent_stands_still(self.index);
+            self.paused_until = Some(context.now + Duration::from_millis(length));
+            self.after(context, length, WorkerEvent::Resumed { life: self.life });
+        }
+    }
+
+    fn resumed(&mut self, context: &mut Context) {
+        self.paused_until = None;
+        let now = self.clock.read(context.now);
+        let renewed = self.agent.as_ref().and_then(Agent::renewed).unwrap_or(now);
+        let timing = context.plan.timing;
+        let over = |order: &&Arc<StartOrder>| renewed + timing.stop_after(order.spec.limits.kill_after) <= now;
+        let overdue: Vec<_> = self.engine.orders().filter(over).map(|order| order.attempt).collect();
+        say!(context, "w{} goes on, {} attempts are overdue", self.index, overdue.len());
+        if !overdue.is_empty() {
+            context.count("worker paused beyond its lease");
+        }
+        context.check.agent_goes_on(self.index, overdue);
+    }
+
+    /// Until when something has to wait for the end of a pause: all but what happens on the host.
+    pub(crate) fn defers(&self, context: &Context, event: Option<&WorkerEvent>) -> Option<Timestamp> {
+        let passes = matches!(event, Some(WorkerEvent::Resumed { .. } | WorkerEvent::Engine(EngineEvent::Exit { .. })));
+        self.paused_until.filter(|until| *until >= context.now && !passes)
+    }
+
+    /// The process dies, and finds another host when it comes back.
+    pub(crate) fn resize(&mut self, context: &mut Context, down: u64, per_mille: u64) {
+        if self.agent.is_some() {
+            context.count(if per_mille < 1000 { "worker came back smaller" } else { "worker came back" });
+            self.capacity = scaled(&self.whole, per_mille);
+            self.crash(context, down, "to come back with other capacity");
+        }
+    }
+
+    /// Nothing is wrong with the host any more.
+    pub(crate) fn heal(&mut self, context: &mut Context) {
+        if self.capacity != self.whole {
+            self.capacity = self.whole.clone();
+            self.crash(context, 0, "to come back whole");
+        }
+        self.start(context);
     }
 
     /// The worker is to leave in good order and to come back.
@@ -256,13 +330,17 @@ impl Worker {
         }
     }
 
+    fn held(&self) -> BTreeSet<Attempt> {
+        self.agent.iter().flat_map(Agent::held).map(|held| held.attempt).collect()
+    }
+
     fn session(&self) -> Option<Session> {
         self.agent.as_ref().and_then(Agent::heartbeat).map(|beat| beat.session)
     }
 
     fn registered(&mut self, context: &mut Context, session: Session) {
         if self.session() == Some(session) {
-            context.check.agent_registered(self.index);
+            context.check.agent_registered(self.index, self.held());
             self.call += 1; // the answer's twin is for nobody
             self.ask(context, |caller| Request::Subscribe { caller, session });
             self.beat(context);
@@ -340,5 +418,17 @@ impl Worker {
                 context.at(when, What::Worker(self.index, WorkerEvent::Timer { life: self.life, at }));
             }
         }
+    }
+}
+
+/// So many thousandths of a host, and as many of its devices.
+fn scaled(whole: &Capacity, per_mille: u64) -> Capacity {
+    let part = |amount: u64| amount / 1000 * per_mille;
+    let devices = whole.gpus.len() * usize::try_from(per_mille.min(1000)).unwrap_or(1000) / 1000;
+    Capacity {
+        cpu_milli: part(whole.cpu_milli),
+        memory: part(whole.memory),
+        storage: part(whole.storage),
+        gpus: whole.gpus.iter().take(devices).cloned().collect(),
     }
 }

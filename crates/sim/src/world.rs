@@ -4,13 +4,14 @@ use crate::check::Check;
 use crate::client::Client;
 use crate::context::{Context, START, What};
 use crate::faults::{Fault, FaultPlan};
-use crate::hostile::Hostile;
+use crate::hostile::{Hostile, Lies};
 use crate::master::{MakeStrategy, Master, MasterEvent};
-use crate::network::Message;
+use crate::network::{Message, Request};
 use crate::rng::Rng;
 use crate::store::Store;
 use crate::worker::{Worker, WorkerEvent};
 use crate::workload::Workload;
+use cloudai_core::event::{Admission, Removal};
 use cloudai_core::ids::{Attempt, WorkerId};
 use cloudai_core::spec::SpecError;
 use cloudai_core::state::Status;
@@ -18,6 +19,7 @@ use cloudai_core::strategy::{self, Strategy};
 use cloudai_core::time::millis;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 /// No run takes more events: one that does runs away.
 const STEP_LIMIT: u64 = 5_000_000;
@@ -34,6 +36,7 @@ pub struct World {
     /// When everything must have ended, in milliseconds from the start.
     limit: u64,
     steps: u64,
+    lies: Lies,
 }
 
 /// How a run went.
@@ -49,6 +52,8 @@ pub struct Summary {
     pub hash: u64,
     /// Every container that ran.
     pub runs: Vec<Run>,
+    /// How often each thing happened that must not be missing in the seeds.
+    pub counts: BTreeMap<&'static str, u64>,
 }
 
 /// One container's run.
@@ -115,12 +120,14 @@ impl World {
         plan.fold_onto(count);
         let all: Vec<_> = workload.workers.iter().map(|(id, _)| id.clone()).collect();
         let per_mille = plan.hostile;
+        let lies = Lies::default();
+        let told = lies.clone();
         let make: MakeStrategy = Box::new(move |context| {
             let (_, make) = strategy::ALL[context.rng.index(strategy::ALL.len())];
             let rng = context.rng.fork();
-            Box::new(Hostile::new(make(), rng, per_mille, &all))
+            Box::new(Hostile::new(make(), rng, per_mille, &all, told.clone()))
         });
-        Ok(Self::build(Some(seed), rng, workload, plan, make, echo))
+        Ok(Self { lies, ..Self::build(Some(seed), rng, workload, plan, make, echo) })
     }
 
     /// A world in which nothing fails and nothing but the programs takes time; none when no
@@ -149,7 +156,7 @@ impl World {
         }
         let client = Client::new(&mut context, workload.tasks);
         let master = Master::new(names.clone(), Store::default(), make);
-        Self { seed, context, master, workers, names, client, limit, steps: 0 }
+        Self { seed, context, master, workers, names, client, limit, steps: 0, lies: Lies::default() }
     }
 
     /// Runs until everything has ended.
@@ -183,12 +190,18 @@ impl World {
 
     fn handle(&mut self, what: What) {
         let context = &mut self.context;
+        let deferred = match &what {
+            What::Deliver(Message::Master(_)) | What::Master(_) => self.master.defers(context, &what),
+            What::Deliver(Message::Worker(worker, _)) => self.workers[*worker].defers(context, None),
+            What::Worker(worker, event) => self.workers[*worker].defers(context, Some(event)),
+            What::Deliver(Message::Client(_)) | What::Client(_) | What::Fault(_) => None,
+        };
+        if let Some(until) = deferred {
+            // What waits is taken up in any order once the process goes on.
+            let jitter = context.rng.below(5);
+            return context.at(until + Duration::from_millis(jitter), what);
+        }
         match what {
-            What::Deliver(Message::Master(_)) | What::Master(_) if self.master.defers(context, &what) => {
-                if let Some(until) = self.master.paused_until() {
-                    context.at(until, what);
-                }
-            }
             What::Deliver(Message::Master(request)) => self.master.receive(context, request),
             What::Deliver(Message::Worker(worker, word)) => self.workers[worker].receive(context, word),
             What::Deliver(Message::Client(reply)) => self.client.receive(context, reply),
@@ -207,14 +220,29 @@ impl World {
             Fault::WorkerCrash(worker, down) => self.workers[worker].crash(context, down, "as planned"),
             Fault::Reboot(worker, down) => self.workers[worker].reboot(context, down),
             Fault::Leave(worker, down) => self.workers[worker].leave(context, down),
+            Fault::WorkerPause(worker, length) => self.workers[worker].pause(context, length),
+            Fault::Resize(worker, down, per_mille) => self.workers[worker].resize(context, down, per_mille),
+            Fault::Remove(worker, force) => {
+                let removal = Removal { worker: self.names[worker].clone(), force };
+                context.send(Message::Master(Request::Remove(removal)));
+            }
+            Fault::Admit(worker) => self.admit(worker),
+            Fault::Usurp => self.master.usurp(context),
             Fault::Heal => {
                 context.say(format_args!("all faults end"));
                 context.plan.heal();
                 self.master.start(context);
                 for worker in &mut self.workers {
-                    worker.start(context);
+                    worker.heal(context);
                 }
             }
+        }
+    }
+
+    fn admit(&mut self, worker: usize) {
+        if let Ok(worker) = format!("w{worker}").parse() {
+            let admission = Admission { worker, address: None };
+            self.context.send(Message::Master(Request::Admit(admission)));
         }
     }
 
@@ -251,7 +279,9 @@ impl World {
             end: run.ended.map(since),
         });
         let hash = self.context.trace.hash();
-        Summary { steps: self.steps, elapsed: self.context.elapsed(), ends, hash, runs: runs.collect() }
+        let mut counts = self.context.counts.clone();
+        counts.extend(self.lies.counted());
+        Summary { steps: self.steps, elapsed: self.context.elapsed(), ends, hash, runs: runs.collect(), counts }
     }
 }
 

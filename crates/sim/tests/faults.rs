@@ -3,7 +3,9 @@
 //!
 //! `SEED=4711` runs that one seed with its trace on standard error; `SEEDS=5000` runs more of them.
 
+use cloudai_sim::hostile::LIES;
 use cloudai_sim::world::{Failure, Summary, World};
+use std::collections::BTreeMap;
 
 /// Tests in this file that share the seeds.
 const PARTS: u64 = 8;
@@ -21,7 +23,7 @@ fn part(part: u64) {
     let seeds: Vec<u64> = match number("SEED") {
         Some(seed) if part == 0 => vec![seed],
         Some(_) => return,
-        None => (part..number("SEEDS").unwrap_or(200)).step_by(8).collect(),
+        None => (part..number("SEEDS").unwrap_or(1000)).step_by(8).collect(),
     };
     let echo = number("SEED").is_some();
     let failed: Vec<_> = seeds.iter().filter_map(|seed| run(*seed, echo).err()).collect();
@@ -42,14 +44,14 @@ macro_rules! parts {
 }
 
 parts! {
-    two_hundred_seeds_keep_every_rule_part_0 0
-    two_hundred_seeds_keep_every_rule_part_1 1
-    two_hundred_seeds_keep_every_rule_part_2 2
-    two_hundred_seeds_keep_every_rule_part_3 3
-    two_hundred_seeds_keep_every_rule_part_4 4
-    two_hundred_seeds_keep_every_rule_part_5 5
-    two_hundred_seeds_keep_every_rule_part_6 6
-    two_hundred_seeds_keep_every_rule_part_7 7
+    a_thousand_seeds_keep_every_rule_part_0 0
+    a_thousand_seeds_keep_every_rule_part_1 1
+    a_thousand_seeds_keep_every_rule_part_2 2
+    a_thousand_seeds_keep_every_rule_part_3 3
+    a_thousand_seeds_keep_every_rule_part_4 4
+    a_thousand_seeds_keep_every_rule_part_5 5
+    a_thousand_seeds_keep_every_rule_part_6 6
+    a_thousand_seeds_keep_every_rule_part_7 7
 }
 
 #[test]
@@ -59,4 +61,42 @@ fn a_seed_tells_the_same_story_every_time() {
         assert_eq!(first, second);
         assert_ne!(first.hash, run(seed + 100, false).unwrap().hash);
     }
+}
+
+/// What must come up again and again, or the seeds prove nothing about it.
+const FAULTS: [&str; 21] = [
+    "busy worker not removed",
+    "cancelled",
+    "commit fenced",
+    "commit found no store",
+    "commit stalled",
+    "late result superseded",
+    "master paused",
+    "refused as pinned elsewhere",
+    "refused as stale",
+    "refused as the worker takes no work",
+    "refused as too large",
+    "row refused",
+    "user refused for now",
+    "worker admitted",
+    "worker came back",
+    "worker came back smaller",
+    "worker drained",
+    "worker holds more than it has",
+    "worker paused",
+    "worker paused beyond its lease",
+    "worker removed",
+];
+
+#[test]
+fn every_kind_of_fault_and_lie_happens_in_the_seeds() {
+    let mut counts: BTreeMap<_, u64> = FAULTS.iter().chain(&LIES).map(|name| (*name, 0)).collect();
+    for seed in 0..80 {
+        for (name, count) in run(seed, false).unwrap().counts {
+            let counted = counts.get_mut(name).unwrap_or_else(|| panic!("{name} is not listed"));
+            *counted += count;
+        }
+    }
+    let rare: Vec<_> = counts.iter().filter(|(_, count)| **count < 5).collect();
+    assert!(rare.is_empty(), "too rare: {rare:?} of {counts:#?}");
 }

@@ -5,7 +5,11 @@
 #[cfg(any(
     feature = "fault_accept_stale_attempt",
     feature = "fault_forget_release",
-    feature = "fault_skip_capacity_check"
+    feature = "fault_ignore_lease",
+    feature = "fault_ignore_shrinking",
+    feature = "fault_keep_refused",
+    feature = "fault_skip_capacity_check",
+    feature = "fault_trust_any_worker"
 ))]
 mod planted {
     use cloudai_sim::world::World;
@@ -31,6 +35,30 @@ mod planted {
     #[cfg(feature = "fault_forget_release")]
     fn a_master_that_forgets_to_release_is_caught() {
         is_caught_by(&["3.3.3"]);
+    }
+
+    #[test]
+    #[cfg(feature = "fault_ignore_lease")]
+    fn a_worker_that_goes_on_without_a_lease_is_caught() {
+        is_caught_by(&["3.3.4"]);
+    }
+
+    #[test]
+    #[cfg(feature = "fault_ignore_shrinking")]
+    fn a_master_that_goes_on_giving_what_a_worker_had_is_caught() {
+        is_caught_by(&["3.3.3"]);
+    }
+
+    #[test]
+    #[cfg(feature = "fault_keep_refused")]
+    fn a_master_that_keeps_what_the_store_refused_is_caught() {
+        is_caught_by(&["3.3.1"]);
+    }
+
+    #[test]
+    #[cfg(feature = "fault_trust_any_worker")]
+    fn a_master_that_gives_work_to_silent_workers_is_caught() {
+        is_caught_by(&["3.3.4"]);
     }
 
     #[test]

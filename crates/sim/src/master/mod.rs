@@ -1,14 +1,19 @@
 //! The simulated shell of the master: a batch of events, one commit, then the answers.
 //!
-//! It does what the real engine does and crashes between any two of its steps. Nothing of a batch
-//! is told, not even a refusal, before the batch is stored.
+//! It does what the real engine does (`batch` and `commit` are named as there) and crashes between
+//! any two of its steps. Nothing of a batch is told, not even a refusal, before the batch is stored.
 
-use crate::context::{Context, Short, What, say};
+mod batch;
+mod commit;
+mod words;
+
+use crate::context::{Context, What, say};
 use crate::network::{Caller, Message, Reply, Request, Word};
 use crate::store::Store;
+use batch::Batch;
 use cloudai_core::cluster::Cluster;
-use cloudai_core::effect::{Dispatch, Effect, Row};
-use cloudai_core::event::{Answer, Cancel, Event, Heartbeat, NewTask, Placement, Rejected};
+use cloudai_core::effect::Row;
+use cloudai_core::event::{Cancel, Event, Heartbeat, NewTask, Placement};
 use cloudai_core::ids::{Attempt, Session, TaskId, Term, UserId, WorkerId};
 use cloudai_core::spec::TaskSpec;
 use cloudai_core::strategy::{self, Strategy, View};
@@ -19,6 +24,8 @@ use std::time::Duration;
 
 /// The most events of one batch: small, so that batches end between related events too.
 const BATCH: u64 = 24;
+/// A pause of the master longer than this is nobody else's silence.
+const PAUSE: Duration = Duration::from_secs(2);
 
 /// What happens to the master.
 #[derive(Clone, Debug)]
@@ -27,7 +34,9 @@ pub(crate) enum MasterEvent {
     Start,
     /// A batch is to be taken.
     Wake(u32),
-    /// The store has written the batch.
+    /// The batch is to be given to the store, again after a while without one.
+    Commit(u32),
+    /// The store answers.
     Committed(u32),
     /// The batch's answers are to be given.
     Tell(u32),
@@ -57,14 +66,23 @@ struct Life {
     number: u32,
     term: Term,
     cluster: Cluster,
-    mailbox: VecDeque<(Event, Origin)>,
+    /// Of workers and of the strategy: taken first, kept while the store is away.
+    reports: VecDeque<(Event, Origin)>,
+    /// Refused while the store is away.
+    users: VecDeque<(Event, Origin)>,
     /// The latest heartbeat of each worker since the last batch.
     slots: BTreeMap<usize, Heartbeat>,
     /// Sessions given in this life and still valid as far as the store knows.
     granted: BTreeMap<WorkerId, Session>,
     batch: Option<Batch>,
+    /// When the present batch was begun.
+    began: Timestamp,
+    /// Whether the last try to commit found no store.
+    trouble: bool,
     waking: bool,
     timer: Option<Timestamp>,
+    /// Whether a deadline has come.
+    due: bool,
     view: View,
     strategy: Box<dyn Strategy>,
     /// Whether a round of the strategy is on its way.
@@ -82,15 +100,6 @@ enum Origin {
     Cancel(TaskId),
     Round,
     Nobody,
-}
-
-/// What a batch has brought about so far.
-#[derive(Debug, Default)]
-struct Batch {
-    rows: Vec<Row>,
-    answers: Vec<Told>,
-    commands: Vec<Dispatch>,
-    round: bool,
 }
 
 #[derive(Debug)]
@@ -111,29 +120,26 @@ impl Master {
         Self { store, names, make, lives: 0, life: None, paused_until: None }
     }
 
-    /// Whether this has to wait for the end of a pause.
-    pub(crate) fn defers(&self, context: &Context, what: &What) -> bool {
+    /// Until when this has to wait for the end of a pause.
+    pub(crate) fn defers(&self, context: &Context, what: &What) -> Option<Timestamp> {
         let resumes = matches!(what, What::Master(MasterEvent::Resumed(number, _)) if self.is(*number));
-        self.paused_until.is_some_and(|until| until >= context.now) && !resumes
-    }
-
-    /// When the present pause ends.
-    pub(crate) const fn paused_until(&self) -> Option<Timestamp> {
-        self.paused_until
+        self.paused_until.filter(|until| *until >= context.now && !resumes)
     }
 
     pub(crate) fn handle(&mut self, context: &mut Context, event: MasterEvent) {
         match event {
             MasterEvent::Start => self.start(context),
             MasterEvent::Wake(number) if self.is(number) => self.wake(context),
+            MasterEvent::Commit(number) if self.is(number) => self.commit(context),
             MasterEvent::Committed(number) if self.is(number) => self.committed(context),
             MasterEvent::Tell(number) if self.is(number) => self.tell(context),
             MasterEvent::Timer(number, at) if self.is(number) => self.timer(context, at),
             MasterEvent::Round(number, placements) if self.is(number) => {
-                self.push(context, Event::Place(placements), Origin::Round);
+                self.report(context, Event::Place(placements), Origin::Round);
             }
             MasterEvent::Resumed(number, length) if self.is(number) => self.resumed(context, length),
             MasterEvent::Wake(_)
+            | MasterEvent::Commit(_)
             | MasterEvent::Committed(_)
             | MasterEvent::Tell(_)
             | MasterEvent::Timer(..)
@@ -151,7 +157,7 @@ impl Master {
             return;
         }
         self.lives += 1;
-        self.store.term = self.store.term.next();
+        self.store.lead();
         let cluster = Cluster::new(context.plan.timing, self.store.load(), context.now);
         let mut view = View::default();
         let workers = cluster.workers().cloned().map(Row::Worker);
@@ -163,12 +169,16 @@ impl Master {
             number: self.lives,
             term: self.store.term,
             cluster,
-            mailbox: VecDeque::new(),
+            reports: VecDeque::new(),
+            users: VecDeque::new(),
             slots: BTreeMap::new(),
             granted: BTreeMap::new(),
             batch: None,
+            began: context.now,
+            trouble: false,
             waking: false,
             timer: None,
+            due: false,
             view,
             strategy,
             round: false,
@@ -193,19 +203,26 @@ impl Master {
             && self.paused_until.is_none()
         {
             say!(context, "master pauses for {length} ms");
+            context.count("master paused");
             self.paused_until = Some(context.now + Duration::from_millis(length));
             context.after(length, What::Master(MasterEvent::Resumed(life.number, length)));
         }
     }
 
+    /// It notices the pause before it looks at anything else; one within a commit when that is done.
     fn resumed(&mut self, context: &mut Context, length: u64) {
         self.paused_until = None;
         say!(context, "master goes on");
-        if let Some(life) = self.life.as_mut() {
-            // It notices the pause before it looks at anything else.
-            life.mailbox.push_front((Event::Paused(Duration::from_millis(length)), Origin::Nobody));
+        if let Some(life) = self.life.as_mut().filter(|life| life.batch.is_none()) {
+            life.notice_pause(context, Duration::from_millis(length));
         }
         self.schedule(context);
+    }
+
+    /// Another master takes the lead, for a moment: the next commit of this one is fenced.
+    pub(crate) fn usurp(&mut self, context: &mut Context) {
+        say!(context, "another master takes the lead");
+        self.store.lead();
     }
 
     fn crash_here(&mut self, context: &mut Context, why: &str) -> bool {
@@ -227,28 +244,30 @@ impl Master {
             Request::Heartbeat { caller, sent_at, heartbeat } => self.beat(context, caller, sent_at, heartbeat),
             Request::Register { caller, call, registration } => {
                 let origin = Origin::Register(caller, registration.worker.clone(), call);
-                self.push(context, Event::Register(registration), origin);
+                self.report(context, Event::Register(registration), origin);
             }
             Request::Subscribe { caller, session } => {
                 let id = self.names[caller.worker].clone();
-                self.push(context, Event::Subscribed(id, session), Origin::Nobody);
+                self.report(context, Event::Subscribed(id, session), Origin::Nobody);
             }
             Request::Progress { attempt, step, .. } => {
-                self.push(context, Event::Progress(attempt, step), Origin::Nobody);
+                self.report(context, Event::Progress(attempt, step), Origin::Nobody);
             }
             Request::Ended { caller, report } => {
                 let origin = Origin::Ended(caller, self.names[caller.worker].clone(), report.attempt);
-                self.push(context, Event::Ended(report), origin);
+                self.report(context, Event::Ended(report), origin);
             }
             Request::Leave { caller, session } => {
                 let id = self.names[caller.worker].clone();
-                self.push(context, Event::Leave(id, session), Origin::Nobody);
+                self.report(context, Event::Leave(id, session), Origin::Nobody);
             }
             Request::Submit { submission, spec } => self.submit(context, submission, spec),
             Request::Cancel { task } => {
                 let event = Event::Cancel(Cancel { task, by: UserId::local() });
-                self.push(context, event, Origin::Cancel(task));
+                self.wish(context, event, Origin::Cancel(task));
             }
+            Request::Admit(admission) => self.wish(context, Event::Admit(admission), Origin::Nobody),
+            Request::Remove(removal) => self.wish(context, Event::Remove(removal), Origin::Nobody),
         }
     }
 
@@ -277,125 +296,61 @@ impl Master {
             return;
         }
         let task = NewTask { id: context.next_id(), owner, job: None, depends_on: Vec::new(), spec };
-        self.push(context, Event::Submit(vec![task]), Origin::Submit(submission));
+        self.wish(context, Event::Submit(vec![task]), Origin::Submit(submission));
     }
 
-    fn push(&mut self, context: &mut Context, event: Event, origin: Origin) {
+    /// Takes a worker's or the strategy's word.
+    fn report(&mut self, context: &mut Context, event: Event, origin: Origin) {
         if let Some(life) = self.life.as_mut() {
-            life.mailbox.push_back((event, origin));
+            life.reports.push_back((event, origin));
         }
         self.schedule(context);
+    }
+
+    /// Takes a user's wish, or refuses it at once when no commit goes through.
+    fn wish(&mut self, context: &mut Context, event: Event, origin: Origin) {
+        let Some(life) = self.life.as_mut() else { return };
+        if life.trouble {
+            not_now(context, &origin);
+        } else {
+            life.users.push_back((event, origin));
+            self.schedule(context);
+        }
     }
 
     /// Makes sure that what waits is looked at.
     fn schedule(&mut self, context: &mut Context) {
         let Some(life) = self.life.as_mut() else { return };
-        if life.batch.is_none() && !life.waking && !(life.mailbox.is_empty() && life.slots.is_empty()) {
+        let waits = life.due || !(life.reports.is_empty() && life.users.is_empty() && life.slots.is_empty());
+        if life.batch.is_none() && !life.waking && waits {
             life.waking = true;
             context.after(0, What::Master(MasterEvent::Wake(life.number)));
         }
     }
 
-    /// Decide.
+    /// Decide: heartbeats, then what is due, then reports, then users' wishes.
     fn wake(&mut self, context: &mut Context) {
         let Some(life) = self.life.as_mut() else { return };
         life.waking = false;
         if life.batch.is_some() {
             return;
         }
-        let mut batch = Batch::default();
+        life.began = context.now;
+        let mut batch = Batch::new(context.now, commit::FIRST_WAIT);
         for heartbeat in std::mem::take(&mut life.slots).into_values() {
-            life.apply(context, &mut batch, Event::Heartbeat(heartbeat), Origin::Nobody);
+            batch.apply(context, &mut life.cluster, Event::Heartbeat(heartbeat), Origin::Nobody);
+        }
+        if std::mem::take(&mut life.due) {
+            batch.apply(context, &mut life.cluster, Event::Tick, Origin::Nobody);
         }
         for _ in 0..context.rng.between((1, BATCH)) {
-            let Some((event, origin)) = life.mailbox.pop_front() else { break };
-            life.apply(context, &mut batch, event, origin);
+            let next = life.reports.pop_front().or_else(|| life.users.pop_front());
+            let Some((event, origin)) = next else { break };
+            batch.apply(context, &mut life.cluster, event, origin);
         }
-        let (number, empty) = (life.number, batch.rows.is_empty());
         life.batch = Some(batch);
-        if self.crash_here(context, "before a commit") {
-            return;
-        }
-        if empty {
-            self.tell(context);
-        } else {
-            let stall = if context.rng.chance(context.plan.stall) { context.rng.between((500, 60_000)) } else { 0 };
-            let commit = context.rng.between(context.plan.commit);
-            context.after(commit + stall, What::Master(MasterEvent::Committed(number)));
-        }
-    }
-
-    /// Commit.
-    fn committed(&mut self, context: &mut Context) {
-        let Some(life) = self.life.as_ref() else { return };
-        let Some(batch) = &life.batch else { return };
-        context.check.committing(&self.store, &batch.rows);
-        self.store.commit(&batch.rows);
-        context.check.memory_is_stored(&self.store, &life.cluster);
-        say!(context, "stored {} rows", batch.rows.len());
-        let number = life.number;
-        if !self.crash_here(context, "after a commit") {
-            context.after(0, What::Master(MasterEvent::Tell(number)));
-        }
-    }
-
-    /// Tell.
-    fn tell(&mut self, context: &mut Context) {
-        let Some(batch) = self.life.as_mut().and_then(|life| life.batch.take()) else { return };
-        for told in batch.answers {
-            if self.crash_here(context, "between two answers") {
-                return;
-            }
-            self.answer(context, told);
-        }
-        if self.crash_here(context, "between answers and commands") {
-            return;
-        }
-        let Some(life) = self.life.as_mut() else { return };
-        let term = life.term;
-        for dispatch in batch.commands {
-            if self.crash_here(context, "between two commands") {
-                return;
-            }
-            let worker = self.names.iter().position(|name| *name == dispatch.worker).unwrap_or(0);
-            context.send(Message::Worker(worker, Word::Command { term, dispatch }));
-        }
-        let Some(life) = self.life.as_mut() else { return };
-        for row in &batch.rows {
-            life.view.apply(row);
-            if let Row::Worker(worker) = row
-                && life.granted.get(&worker.id).is_some_and(|session| *session != worker.session)
-            {
-                life.granted.remove(&worker.id);
-            }
-        }
-        life.round &= !batch.round;
-        self.arm(context);
-        self.begin_round(context);
-        self.schedule(context);
-    }
-
-    fn answer(&mut self, context: &mut Context, told: Told) {
-        match told {
-            Told::Message(message) => {
-                match &message {
-                    Message::Client(Reply::Submitted { task, .. }) => {
-                        context.check.submission_acknowledged(&self.store, *task);
-                    }
-                    Message::Client(Reply::Cancelled { task }) => {
-                        context.check.cancel_acknowledged(&self.store, *task);
-                    }
-                    Message::Client(Reply::Refused { .. }) | Message::Worker(..) | Message::Master(_) => {}
-                }
-                context.send(message);
-            }
-            Told::Granted(id, session) => {
-                let current = self.store.workers.get(&id).is_some_and(|worker| worker.session == session);
-                if let Some(life) = self.life.as_mut().filter(|_| current) {
-                    life.granted.insert(id, session);
-                }
-            }
-            Told::Accepted(attempt) => context.check.report_acknowledged(&self.store, attempt),
+        if !self.crash_here(context, "before a commit") {
+            self.commit(context);
         }
     }
 
@@ -403,7 +358,8 @@ impl Master {
         let Some(life) = self.life.as_mut() else { return };
         if life.timer == Some(at) {
             life.timer = None;
-            self.push(context, Event::Tick, Origin::Nobody);
+            life.due = true;
+            self.schedule(context);
         }
     }
 
@@ -437,101 +393,30 @@ impl Master {
 }
 
 impl Life {
-    fn apply(&mut self, context: &mut Context, batch: &mut Batch, event: Event, origin: Origin) {
-        let now = context.now;
-        let told = short(&event);
-        let result = self.cluster.apply(now, event);
-        let says =
-            result.as_ref().map_or_else(|why| format!("rejected, {why:?}"), |applied| short_answer(&applied.answer));
-        say!(context, "master applies {told}: {says}");
-        context.check.invariants(&self.cluster);
-        batch.round |= matches!(origin, Origin::Round);
-        let answer = result.map(|applied| {
-            context.check.effects_are_few(&applied.effects);
-            for effect in applied.effects {
-                match effect {
-                    Effect::Save(row) => batch.rows.push(row),
-                    Effect::Send(dispatch) => batch.commands.push(dispatch),
-                }
-            }
-            applied.answer
-        });
-        self.note(batch, origin, answer);
-    }
-
-    /// Keeps the answer until the batch is stored.
-    fn note(&self, batch: &mut Batch, origin: Origin, answer: Result<Answer, Rejected>) {
-        let told = &mut batch.answers;
-        match (origin, answer) {
-            (Origin::Register(Caller { worker, life }, id, call), Ok(Answer::Registered(session))) => {
-                told.push(Told::Granted(id, session));
-                let word = Word::Registered { life, call, session, term: self.term };
-                told.push(Told::Message(Message::Worker(worker, word)));
-            }
-            (Origin::Ended(Caller { worker, life }, id, attempt), answer) => {
-                // A refusal is an answer too: the worker may forget the attempt.
-                let sent = if let Ok(Answer::Ended { sent }) = answer {
-                    told.push(Told::Accepted(attempt));
-                    sent
-                } else {
-                    self.cluster.sent(&id)
-                };
-                told.push(Told::Message(Message::Worker(worker, Word::Acknowledged { life, attempt, sent })));
-            }
-            (Origin::Submit(submission), Ok(Answer::Submitted(tasks))) => {
-                for submitted in tasks {
-                    let reply = Reply::Submitted { submission, task: submitted.id };
-                    told.push(Told::Message(Message::Client(reply)));
-                }
-            }
-            (Origin::Submit(submission), Err(_)) => {
-                told.push(Told::Message(Message::Client(Reply::Refused { submission })));
-            }
-            (Origin::Cancel(task), _) => told.push(Told::Message(Message::Client(Reply::Cancelled { task }))),
-            _ => {}
+    /// Whoever could not be heard while the master stood still is not judged by that time.
+    fn notice_pause(&mut self, context: &mut Context, length: Duration) {
+        if length > PAUSE {
+            // A pause yields no rows and can not be rejected.
+            let _ = self.cluster.apply(context.now, Event::Paused(length));
+            context.check.invariants(&self.cluster);
         }
     }
 }
 
-fn short(event: &Event) -> String {
-    match event {
-        Event::Submit(tasks) => format!("submit of {:?}", tasks.iter().map(|task| task.id.ulid()).collect::<Vec<_>>()),
-        Event::Cancel(cancel) => format!("cancel of {}", Short(cancel.task)),
-        Event::Place(placements) => {
-            let list: Vec<_> = placements
-                .iter()
-                .map(|place| format!("{}#{}@{}", Short(place.attempt.task), place.attempt.number, place.worker))
-                .collect();
-            format!("placements {list:?}")
-        }
-        Event::Register(registration) => format!("registration of {}", registration.worker),
-        Event::Heartbeat(heartbeat) => format!("heartbeat of {}", heartbeat.worker),
-        Event::Progress(attempt, step) => format!("{}#{} {step:?}", Short(attempt.task), attempt.number),
-        Event::Ended(report) => {
-            let Attempt { task, number } = report.attempt;
-            format!("end of {}#{number}, {:?} {:?}", Short(task), report.outcome.cause, report.outcome.exit_code)
-        }
-        Event::Admit(_)
-        | Event::Sent(_)
-        | Event::Remove(_)
-        | Event::Subscribed(..)
-        | Event::Leave(..)
-        | Event::Paused(_)
-        | Event::Tick => {
-            format!("{event:?}")
-        }
-    }
+/// Tells a user that nothing was done.
+fn not_now(context: &mut Context, origin: &Origin) {
+    context.count("user refused for now");
+    let reply = match origin {
+        Origin::Submit(submission) => Reply::NotNow(Wish::Submit(*submission)),
+        Origin::Cancel(task) => Reply::NotNow(Wish::Cancel(*task)),
+        Origin::Register(..) | Origin::Ended(..) | Origin::Round | Origin::Nobody => return,
+    };
+    context.send(Message::Client(reply));
 }
 
-fn short_answer(answer: &Answer) -> String {
-    match answer {
-        Answer::Placed { taken, refused } => {
-            let why: Vec<_> =
-                refused.iter().map(|(place, why)| format!("{}: {why}", Short(place.attempt.task))).collect();
-            format!("{taken} taken, refused {why:?}")
-        }
-        Answer::Done | Answer::Sent(_) | Answer::Submitted(_) | Answer::Registered(_) | Answer::Ended { .. } => {
-            format!("{answer:?}")
-        }
-    }
+/// What a user wished.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wish {
+    Submit(usize),
+    Cancel(TaskId),
 }

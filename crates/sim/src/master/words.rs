@@ -1,0 +1,44 @@
+//! Lines of the trace about what the master does.
+
+use crate::context::Short;
+use cloudai_core::event::{Answer, Event};
+use cloudai_core::ids::Attempt;
+
+pub(super) fn short(event: &Event) -> String {
+    match event {
+        Event::Submit(tasks) => format!("submit of {:?}", tasks.iter().map(|task| task.id.ulid()).collect::<Vec<_>>()),
+        Event::Cancel(cancel) => format!("cancel of {}", Short(cancel.task)),
+        Event::Place(placements) => {
+            let list: Vec<_> = placements
+                .iter()
+                .map(|place| format!("{}#{}@{}", Short(place.attempt.task), place.attempt.number, place.worker))
+                .collect();
+            format!("placements {list:?}")
+        }
+        Event::Register(registration) => format!("registration of {}", registration.worker),
+        Event::Heartbeat(heartbeat) => format!("heartbeat of {}", heartbeat.worker),
+        Event::Progress(attempt, step) => format!("{}#{} {step:?}", Short(attempt.task), attempt.number),
+        Event::Ended(report) => {
+            let Attempt { task, number } = report.attempt;
+            format!("end of {}#{number}, {:?} {:?}", Short(task), report.outcome.cause, report.outcome.exit_code)
+        }
+        Event::Admit(admission) => format!("admission of {}", admission.worker),
+        Event::Remove(removal) => format!("removal of {}, force {}", removal.worker, removal.force),
+        Event::Sent(_) | Event::Subscribed(..) | Event::Leave(..) | Event::Paused(_) | Event::Tick => {
+            format!("{event:?}")
+        }
+    }
+}
+
+pub(super) fn short_answer(answer: &Answer) -> String {
+    match answer {
+        Answer::Placed { taken, refused } => {
+            let why: Vec<_> =
+                refused.iter().map(|(place, why)| format!("{}: {why}", Short(place.attempt.task))).collect();
+            format!("{taken} taken, refused {why:?}")
+        }
+        Answer::Done | Answer::Sent(_) | Answer::Submitted(_) | Answer::Registered(_) | Answer::Ended { .. } => {
+            format!("{answer:?}")
+        }
+    }
+}
