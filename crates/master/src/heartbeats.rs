@@ -41,6 +41,8 @@ pub struct Heartbeats {
 
 #[derive(Debug, Default)]
 struct Slots {
+    /// How often every session has ended.
+    epoch: u64,
     /// Sessions that were begun in this master's life.
     sessions: BTreeMap<WorkerId, Session>,
     waiting: BTreeMap<WorkerId, Heartbeat>,
@@ -52,14 +54,25 @@ impl Heartbeats {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A worker has begun a session.
-    pub fn begin(&self, worker: WorkerId, session: Session) {
-        self.lock().sessions.insert(worker, session);
+    /// Names the cluster as it was loaded: ask for it before a registration.
+    #[must_use]
+    pub fn epoch(&self) -> u64 {
+        self.lock().epoch
+    }
+
+    /// A worker has begun a session, unless the cluster was loaded anew since: it does not know the
+    /// session then, and the worker is to register again.
+    pub fn begin(&self, worker: WorkerId, session: Session, epoch: u64) {
+        let mut slots = self.lock();
+        if slots.epoch == epoch {
+            slots.sessions.insert(worker, session);
+        }
     }
 
     /// Every session has ended: the cluster was loaded anew.
     pub fn end_all(&self) {
         let mut slots = self.lock();
+        slots.epoch += 1;
         slots.sessions.clear();
         slots.waiting.clear();
     }
@@ -94,5 +107,21 @@ impl Heartbeats {
     #[must_use]
     pub fn heard(&self, worker: &WorkerId) -> Option<Heard> {
         self.lock().heard.get(worker).cloned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_that_was_answered_before_a_reload_does_not_live_after_it() {
+        let (heartbeats, worker) = (Heartbeats::default(), cloudai_core::testing::worker_id("w1"));
+        let before = heartbeats.epoch();
+        heartbeats.end_all();
+        heartbeats.begin(worker.clone(), Session(1), before);
+        assert!(!heartbeats.knows(&worker, Session(1)), "the cluster would refuse each of its heartbeats unheard");
+        heartbeats.begin(worker.clone(), Session(2), heartbeats.epoch());
+        assert!(heartbeats.knows(&worker, Session(2)));
     }
 }

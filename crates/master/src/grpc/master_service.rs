@@ -108,9 +108,10 @@ impl MasterService for WorkerApi {
         let protocol = info.protocol.min(PROTOCOL);
         let registration = convert::registration(info)?;
         let worker = registration.worker.clone();
+        let epoch = self.handle.shared.heartbeats.epoch();
         match self.tell(who, Event::Register(Box::new(registration))).await.map_err(status)? {
             Answer::Registered(session) => {
-                self.handle.shared.heartbeats.begin(worker.clone(), session);
+                self.handle.shared.heartbeats.begin(worker.clone(), session, epoch);
                 info!(%worker, %session, "worker registered");
                 Ok(Response::new(self.register_ack(protocol, session)))
             }
