@@ -86,6 +86,8 @@ check_system() {
         busybox=$(first_version /bin/busybox)
     fi
     need busybox-static "$busybox" apt busybox-static
+    # Tests set the wall clock of single processes with it.
+    need faketime "$(first_version faketime --version)" apt faketime
     free=$(df -Pk . | awk 'NR == 2 { print int($4 / 1048576) }')
     if [ "$free" -ge "$DISK_MIN_GB" ]; then
         row disk "$free GB free" ok

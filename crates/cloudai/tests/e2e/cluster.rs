@@ -16,6 +16,8 @@ pub(crate) struct Plan {
     lease_s: f64,
     strategy: &'static str,
     workers: Vec<WorkerPlan>,
+    master_dir: PathBuf,
+    variables: Vec<(String, String)>,
 }
 
 /// A worker that is to be started.
@@ -55,7 +57,8 @@ const MARGIN_S: f64 = 0.5;
 impl Plan {
     /// A lease so long that no test comes to its end.
     pub(crate) fn new() -> Self {
-        Self { lease_s: 90.0, strategy: "round_robin", workers: Vec::new() }
+        let (master_dir, variables) = ("state".into(), Vec::new());
+        Self { lease_s: 90.0, strategy: "round_robin", workers: Vec::new(), master_dir, variables }
     }
 
     /// The shortest lease that leaves a worker on a busy machine time to renew it: a lost worker's
@@ -68,6 +71,16 @@ impl Plan {
 
     pub(crate) fn strategy(self, strategy: &'static str) -> Self {
         Self { strategy, ..self }
+    }
+
+    /// Another folder for the master's state.
+    pub(crate) fn master_dir(self, dir: &Path) -> Self {
+        Self { master_dir: dir.to_owned(), ..self }
+    }
+
+    /// Variables for master and workers.
+    pub(crate) fn variables(self, variables: &[(String, String)]) -> Self {
+        Self { variables: variables.to_vec(), ..self }
     }
 
     pub(crate) fn worker(mut self, worker: WorkerPlan) -> Self {
@@ -84,8 +97,9 @@ impl Plan {
             ("CLOUDAI_WORKER_LEASE_S", self.lease_s.to_string()),
             ("CLOUDAI_WORKER_LEASE_MARGIN_S", MARGIN_S.to_string()),
         ];
-        let variables = variables.map(|(name, value)| (name.to_owned(), value)).to_vec();
-        let mut master = master(dir.path(), &variables, self.strategy, ["127.0.0.1:0", "127.0.0.1:0"]);
+        let given = variables.map(|(name, value)| (name.to_owned(), value)).to_vec();
+        let variables = [given, self.variables.clone()].concat();
+        let mut master = start_master(dir.path(), &variables, &self.master_dir, self.strategy, ["127.0.0.1:0"; 2]);
         let addresses = master.printed("grpc").await;
         let token = master.printed("join_token").await["join_token"].as_str().unwrap().to_owned();
         let address = |which: &str| addresses[which].as_str().unwrap().to_owned();
@@ -97,6 +111,8 @@ impl Plan {
             plans: BTreeMap::new(),
             master,
             variables,
+            worker_variables: self.variables,
+            master_dir: self.master_dir,
             strategy: self.strategy,
             grpc,
             http,
@@ -112,8 +128,15 @@ impl Plan {
     }
 }
 
-fn master(dir: &Path, variables: &[(String, String)], strategy: &str, [grpc, http]: [&str; 2]) -> Process {
-    let words = ["master", "--data-dir", "state", "--grpc", grpc, "--http", http, "--strategy", strategy];
+fn start_master(
+    dir: &Path,
+    variables: &[(String, String)],
+    state: &Path,
+    strategy: &str,
+    [grpc, http]: [&str; 2],
+) -> Process {
+    let state = state.to_str().unwrap();
+    let words = ["master", "--data-dir", state, "--grpc", grpc, "--http", http, "--strategy", strategy];
     let flags = ["--no-shell", "--print-addresses", "--print-credentials"];
     let words: Vec<_> = words.into_iter().chain(flags).map(ToOwned::to_owned).collect();
     Process::start(dir, "master", variables, &words)
@@ -130,6 +153,8 @@ pub(crate) struct Cluster {
     plans: BTreeMap<String, WorkerPlan>,
     master: Process,
     variables: Vec<(String, String)>,
+    worker_variables: Vec<(String, String)>,
+    master_dir: PathBuf,
     strategy: &'static str,
     grpc: String,
     http: String,
@@ -181,12 +206,13 @@ impl Cluster {
         let words = words.into_iter().chain(offer).chain(["--data-dir", "state"]).map(ToOwned::to_owned);
         let words: Vec<_> = words.collect();
         let journal = self.journal_path().display().to_string();
-        let worker = Process::start(self.dir(), id, &[("CLOUDAI_FAKE_JOURNAL".into(), journal)], &words);
+        let variables = [vec![("CLOUDAI_FAKE_JOURNAL".into(), journal)], self.worker_variables.clone()].concat();
+        let worker = Process::start(self.dir(), id, &variables, &words);
         self.workers.insert(id.to_owned(), worker);
     }
 
     /// How often a worker said that it was registered.
-    fn sessions(&self, id: &str) -> usize {
+    pub(crate) fn sessions(&self, id: &str) -> usize {
         self.workers.get(id).map_or(0, |worker| worker.err().matches("registered").count())
     }
 
@@ -236,6 +262,16 @@ impl Cluster {
         .await;
     }
 
+    /// What the master told on stderr so far.
+    pub(crate) fn master_err(&self) -> String {
+        self.master.err()
+    }
+
+    /// The database of the master.
+    pub(crate) fn database(&self) -> PathBuf {
+        self.dir().join(&self.master_dir).join("cloudai.db")
+    }
+
     /// SIGKILL for the master.
     pub(crate) fn kill_master(&mut self) {
         self.master.kill();
@@ -250,7 +286,7 @@ impl Cluster {
     /// Starts the master again, on the same addresses and state.
     pub(crate) async fn restart_master(&mut self) {
         let addresses = [self.grpc.as_str(), self.http.as_str()];
-        self.master = master(self.dir.path(), &self.variables, self.strategy, addresses);
+        self.master = start_master(self.dir.path(), &self.variables, &self.master_dir, self.strategy, addresses);
         self.master.printed("grpc").await;
     }
 

@@ -10,8 +10,10 @@ mod engine;
 mod process;
 mod rest;
 
+mod clock;
 mod faults_docker;
 mod follow;
+mod full_disk;
 mod input;
 mod input_fields;
 mod input_start;
@@ -20,3 +22,4 @@ mod path_docker;
 mod processes;
 mod processes_docker;
 mod restart;
+mod stalled_store;

@@ -19,6 +19,8 @@ pub(crate) struct Rest {
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
+    /// `Retry-After`, in seconds.
+    pub(crate) retry_after: Option<u64>,
     pub(crate) body: Value,
 }
 
@@ -42,9 +44,9 @@ impl Rest {
             request = request.json(body);
         }
         let response = request.send().await?;
-        let status = response.status().as_u16();
+        let (status, retry_after) = (response.status().as_u16(), retry_after(&response));
         let bytes = response.bytes().await?;
-        Ok(Answer { status, body: serde_json::from_slice(&bytes).unwrap_or_default() })
+        Ok(Answer { status, retry_after, body: serde_json::from_slice(&bytes).unwrap_or_default() })
     }
 
     pub(crate) async fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> Answer {
@@ -56,8 +58,8 @@ impl Rest {
     pub(crate) async fn post_bytes(&self, path: &str, bytes: Vec<u8>) -> Answer {
         let request = self.http.post(format!("{}{path}", self.base)).header("Content-Type", "application/json");
         let response = request.body(bytes).send().await.unwrap();
-        let status = response.status().as_u16();
-        Answer { status, body: response.json().await.unwrap_or_default() }
+        let (status, retry_after) = (response.status().as_u16(), retry_after(&response));
+        Answer { status, retry_after, body: response.json().await.unwrap_or_default() }
     }
 
     pub(crate) async fn get(&self, path: &str) -> Value {
@@ -159,6 +161,10 @@ impl Rest {
         })
         .await;
     }
+}
+
+fn retry_after(response: &reqwest::Response) -> Option<u64> {
+    response.headers().get("Retry-After")?.to_str().ok()?.parse().ok()
 }
 
 /// The ids of a list.
