@@ -214,7 +214,7 @@ impl Draft<'_> {
     /// Places a task on a worker if it fits; answers whether it did.
     pub fn place(&mut self, task: &Waiting, worker: usize) -> bool {
         let Some(seen) = self.view.fleet.get(&self.view.order[worker]) else { return false };
-        let left = self.taken.get(&worker).unwrap_or(seen.free());
+        let left = self.taken.get(&worker).unwrap_or_else(|| seen.free());
         let Ok(allocation) = feasible::fits(task.spec(), seen.record(), left) else { return false };
         let mut left = left.clone();
         if left.take(&allocation).is_err() {
