@@ -116,16 +116,63 @@ fn settings_are_shown_with_their_source() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join(".env"), "GRPC_PORT=:6000\n").unwrap();
     std::fs::write(dir.path().join("cloudai.toml"), "[master]\nstrategy = \"greedy\"\n").unwrap();
-    let variables = [("HOME", "."), ("CLOUDAI_JOIN_TOKEN", "secret")];
+    let variables = [("HOME", "."), ("CLOUDAI_JOIN_TOKEN", "hush"), ("JWT_SECRET", "hush")];
     let ran = run_in(dir.path(), &variables, &["config", "show", "-o", "json"]);
     let shown: Value = serde_json::from_str(&ran.out).unwrap();
     let of = |key: &str| shown["items"].as_array().unwrap().iter().find(|one| one["key"] == key).unwrap().clone();
-    assert_eq!(of("master.grpc")["source"], ".env GRPC_PORT");
-    assert_eq!(of("master.strategy")["source"], "cloudai.toml master.strategy");
-    assert_eq!(of("master.http")["source"], "default");
-    assert!(!ran.out.contains("secret"), "{}", ran.out);
-    let ran = run_in(dir.path(), &variables, &["config", "path"]);
-    assert_eq!(ran.out, "cloudai.toml\n");
+    let at = |key: &str| ["source", "name", "file", "line"].map(|field| of(key)[field].clone());
+    assert_eq!(at("master.grpc"), [json!("dotenv"), json!("GRPC_PORT"), json!(".env"), json!(1)]);
+    assert_eq!(at("master.strategy"), [json!("file"), json!("master.strategy"), json!("cloudai.toml"), json!(2)]);
+    assert_eq!(at("master.http"), [json!("default"), json!(null), json!(null), json!(null)]);
+    assert_eq!((&of("worker.join_token")["value"], &of("mongo_uri")["value"]), (&json!("(set)"), &json!(null)));
+    assert!(!ran.out.contains("hush"), "{}", ran.out);
+    let table = run_in(dir.path(), &variables, &["config", "show"]);
+    assert!(table.out.contains("greedy") && table.out.contains("cloudai.toml:2 master.strategy"), "{}", table.out);
+    let absolute = |name: &str| format!("{}\n", dir.path().join(name).display());
+    let ran = run_in(dir.path(), &variables, &["config", "path", "-o", "quiet"]);
+    assert_eq!(ran.out, absolute(".env") + &absolute("cloudai.toml"));
+    std::fs::create_dir_all(dir.path().join(".config/cloudai")).unwrap();
+    std::fs::write(dir.path().join(".config/cloudai/config.toml"), "").unwrap();
+    let ran = run_in(dir.path(), &variables, &["config", "path", "-o", "json"]);
+    let places: Value = serde_json::from_str(&ran.out).unwrap();
+    let states: Vec<_> = places["items"].as_array().unwrap().iter().map(|place| place["state"].clone()).collect();
+    assert_eq!(states, ["read", "read", "hidden"]);
+}
+
+#[test]
+fn validate_lists_every_problem_with_its_place_and_ends_as_wrong_usage() {
+    let dir = tempfile::tempdir().unwrap();
+    let home = ("HOME", ".");
+    let ran = run_in(dir.path(), &[home], &["config", "validate"]);
+    assert_eq!((ran.code, ran.out.as_str()), (0, "every setting is right (no file)\n"), "{}", ran.err);
+    let toml = "[master]\nstrateggy = \"greedy\"\nhttp = \"eighty\"\nstore = \"mongodb\"\n";
+    std::fs::write(dir.path().join("cloudai.toml"), toml).unwrap();
+    let variables = [home, ("MONGO_URI", "mongodb://u:hush@h"), ("HTTP_PORT", "8080")];
+    let ran = run_in(dir.path(), &variables, &["config", "validate"]);
+    assert_eq!(ran.code, 64, "{}", ran.err);
+    let expected = [
+        "error: cloudai.toml:2: master.strateggy: there is no such setting; did you mean master.strategy?",
+        "error: cloudai.toml:3: master.http is \"eighty\": ",
+        "error: cloudai.toml:4: master.store is \"mongodb\": the MongoDB store is still to come; --store: sqlite",
+        "error: environment: MONGO_URI: the MongoDB store is still to come",
+    ];
+    assert_eq!(ran.out.lines().count(), expected.len(), "{}", ran.out);
+    for (line, expected) in ran.out.lines().zip(expected) {
+        assert!(line.starts_with(expected), "{line}\nis not\n{expected}");
+    }
+    let ran = run_in(dir.path(), &variables, &["config", "validate", "cloudai.toml", "-o", "json"]);
+    let list: Value = serde_json::from_str(&ran.out).unwrap();
+    let items = list["items"].as_array().unwrap();
+    assert_eq!((ran.code, items.len()), (64, 3), "the file alone: {}", ran.out);
+    let http = &items[1];
+    let fields = ["severity", "key", "source", "file", "line", "value"].map(|field| http[field].clone());
+    let file = json!("cloudai.toml");
+    assert_eq!(fields, [json!("error"), json!("master.http"), json!("file"), file, json!(3), json!("eighty")]);
+    assert_eq!(run_in(dir.path(), &[home], &["config", "validate", "other.toml"]).code, 64);
+    // Who starts with them is told the same.
+    let ran = run_in(dir.path(), &variables, &["master"]);
+    assert!(ran.code == 64 && ran.err.contains("cloudai.toml:2: master.strateggy"), "{}", ran.err);
+    assert!(!ran.err.contains("hush") && ran.err.contains("cloudai config validate"), "{}", ran.err);
 }
 
 #[test]

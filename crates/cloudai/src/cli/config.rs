@@ -1,82 +1,175 @@
-//! `cloudai config`: what is set, and where.
+//! `cloudai config`: what is set, where, and whether it is right.
 
-use crate::config::{ADDR, KNOWN, Process, Resolver, file_candidates};
+use crate::config::{
+    ADDR, DOTENV, FileAlone, Flags, KNOWN, Layer, Process, Resolver, Severity, Source, Surroundings, file_candidates,
+};
 use crate::exit::{Exit, Failure};
 use crate::render::Screen;
 use crate::render::table::{Column, Table};
 use clap::Subcommand;
 use cloudai_master::http::dto::List;
 use serde::Serialize;
+use std::path::{Path, PathBuf};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Shows every setting, its value and where that comes from
     #[command(before_help = "  cloudai config show\n  HTTP_PORT=9090 cloudai config show -o quiet")]
     Show,
-    /// Prints the configuration file in use
-    #[command(before_help = "  cloudai config path")]
+    /// Lists the files that are looked for, best first, and which of them are read
+    #[command(before_help = "  cloudai config path\n  cloudai config path -o quiet     those that are read")]
     Path,
+    /// Checks everything that is configured, or one file alone, and lists every problem
+    #[command(before_help = "  cloudai config validate                the file, .env and the environment\n  \
+                             cloudai config validate cloudai.toml   this file alone")]
+    Validate {
+        /// Checks this file alone, without .env and the environment
+        file: Option<PathBuf>,
+    },
 }
 
 /// One setting, as shown.
 #[derive(Serialize)]
 struct Shown {
     key: &'static str,
+    /// `(set)` of a secret.
     value: Option<String>,
-    source: Option<String>,
+    #[serde(flatten)]
+    at: Source,
+    about: &'static str,
     allowed: &'static str,
+    used_by: Vec<&'static str>,
+}
+
+/// A file of settings.
+#[derive(Serialize)]
+struct Place {
+    path: String,
+    kind: &'static str,
+    /// `read`, `not there`, or `hidden` behind a better one.
+    state: &'static str,
 }
 
 pub(super) fn run(
     command: &Command,
-    resolver: &Resolver<'_>,
-    addr: Option<&str>,
+    named: Option<&Path>,
+    addr: Option<&String>,
     screen: &Screen,
 ) -> Result<Exit, Failure> {
+    let flags = || Flags::default().with(&ADDR, addr);
     match command {
-        Command::Show => show(resolver, addr, screen)?,
-        Command::Path => path(resolver, screen)?,
+        Command::Show => show(&Resolver::open(&Process, named)?.given(flags()), screen),
+        Command::Path => path(&Resolver::open(&Process, named)?, named, screen),
+        Command::Validate { file: None } => validate(&Resolver::open(&Process, named)?.given(flags()), screen),
+        Command::Validate { file: Some(file) } => validate(&Resolver::open(&FileAlone(&Process), Some(file))?, screen),
     }
-    Ok(Exit::Ok)
 }
 
-fn show(resolver: &Resolver<'_>, addr: Option<&str>, screen: &Screen) -> Result<(), Failure> {
+fn show(resolver: &Resolver<'_>, screen: &Screen) -> Result<Exit, Failure> {
     let shown = KNOWN.iter().map(|setting| {
-        let flag = addr.filter(|_| setting.key == ADDR.key);
-        let found = resolver.find(setting, flag);
-        let value = |text: &String| if setting.secret { "(set)".to_owned() } else { text.clone() };
+        let facts = setting.facts();
+        let found = resolver.find(facts);
+        let value = |text: &String| if facts.secret { "(set)".to_owned() } else { text.clone() };
         Shown {
-            key: setting.key,
+            key: facts.key,
             value: found.as_ref().map(|found| value(&found.text)),
-            source: found.map(|found| found.source.to_string()),
-            allowed: setting.allowed,
+            at: found.map_or_else(|| Source::plain(Layer::Default, None), |found| found.source),
+            about: facts.about,
+            allowed: facts.allowed,
+            used_by: facts.used_by.iter().map(|user| user.word()).collect(),
         }
     });
     let list = List { items: shown.collect(), next_cursor: None };
     let plain = |shown: &Shown| format!("{}={}", shown.key, shown.value.as_deref().unwrap_or_default());
-    screen.list(&list, plain, || {
-        let mut columns = vec![Column::text("KEY", 0), Column::name("VALUE", 0), Column::text("SOURCE", 1)];
-        if screen.wide() {
-            columns.push(Column::text("ALLOWED", 2));
-        }
-        let mut table = Table::new(&columns);
-        for shown in &list.items {
-            let or_nothing = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".into()).into();
-            let mut row = vec![shown.key.into(), or_nothing(&shown.value), or_nothing(&shown.source)];
-            if screen.wide() {
-                row.push(shown.allowed.into());
-            }
-            table.row(row);
-        }
-        table.render(if screen.wide() { None } else { screen.width }, screen.colour)
-    })
+    screen.list(&list, plain, || settings_table(&list.items, screen))?;
+    let problems = resolver.validate();
+    if !problems.is_empty() {
+        screen.note(&format!("{} problem(s): cloudai config validate", problems.len()));
+    }
+    Ok(Exit::Ok)
 }
 
-fn path(resolver: &Resolver<'_>, screen: &Screen) -> Result<(), Failure> {
-    if let Some(path) = resolver.file() {
-        return screen.line(&path.display().to_string());
+fn settings_table(settings: &[Shown], screen: &Screen) -> String {
+    let mut columns = vec![Column::text("KEY", 0), Column::name("VALUE", 0), Column::text("SOURCE", 1)];
+    if screen.wide() {
+        columns.extend([Column::text("USED BY", 3), Column::text("ALLOWED", 2)]);
     }
-    let places: Vec<_> = file_candidates(&Process, None).iter().map(|path| path.display().to_string()).collect();
-    screen.note(&format!("There is no configuration file. It would be {}", places.join(" or ")));
-    Ok(())
+    let mut table = Table::new(&columns);
+    for shown in settings {
+        let value = shown.value.as_deref().unwrap_or("-");
+        let mut row = vec![shown.key.into(), value.into(), shown.at.to_string().into()];
+        if screen.wide() {
+            let allowed = if shown.allowed.is_empty() { "nothing yet" } else { shown.allowed };
+            row.extend([shown.used_by.join(", ").into(), allowed.into()]);
+        }
+        table.row(row);
+    }
+    table.render(if screen.wide() { None } else { screen.width }, screen.colour)
+}
+
+fn path(resolver: &Resolver<'_>, named: Option<&Path>, screen: &Screen) -> Result<Exit, Failure> {
+    let mut found = resolver.file().is_some();
+    let dotenv = if resolver.has_dotenv() { "read" } else { "not there" };
+    let mut places = vec![Place { path: absolute(Path::new(DOTENV)), kind: "variables", state: dotenv }];
+    let mut hidden = false;
+    for candidate in file_candidates(&Process, named) {
+        let read = found && resolver.file() == Some(candidate.as_path());
+        let there = hidden && matches!(Process.read(&candidate), Ok(Some(_)));
+        let state = if read {
+            "read"
+        } else if there {
+            "hidden"
+        } else {
+            "not there"
+        };
+        places.push(Place { path: absolute(&candidate), kind: "settings", state });
+        hidden |= read;
+        found &= !read;
+    }
+    let list = List { items: places, next_cursor: None };
+    if screen.quiet() {
+        let mut read = list.items.iter().filter(|place| place.state == "read");
+        return read.try_for_each(|place| screen.line(&place.path)).map(|()| Exit::Ok);
+    }
+    screen.list(
+        &list,
+        |place| place.path.clone(),
+        || {
+            let mut table = Table::new(&[Column::text("PATH", 0), Column::text("KIND", 1), Column::text("STATE", 0)]);
+            for place in &list.items {
+                table.row(vec![place.path.as_str().into(), place.kind.into(), place.state.into()]);
+            }
+            table.render(screen.width, screen.colour)
+        },
+    )?;
+    Ok(Exit::Ok)
+}
+
+fn absolute(path: &Path) -> String {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string()
+}
+
+fn validate(resolver: &Resolver<'_>, screen: &Screen) -> Result<Exit, Failure> {
+    let problems = resolver.validate();
+    let wrong = problems.iter().any(|problem| problem.severity == Severity::Error);
+    if problems.is_empty() && screen.for_people() {
+        let file = resolver.file().map_or_else(|| "no file".into(), |path| path.display().to_string());
+        screen.line(&format!("every setting is right ({file})"))?;
+        return Ok(Exit::Ok);
+    }
+    let list = List { items: problems, next_cursor: None };
+    let line = |problem: &crate::config::Problem| {
+        let severity = match problem.severity {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        };
+        let layer = match problem.at.source {
+            Layer::Environment => "environment: ",
+            Layer::Flag => "flag: ",
+            Layer::Dotenv | Layer::File | Layer::Default => "",
+        };
+        format!("{severity}: {layer}{problem}")
+    };
+    screen.list(&list, line, || list.items.iter().map(line).collect::<Vec<_>>().join("\n"))?;
+    Ok(if wrong { Exit::Usage } else { Exit::Ok })
 }

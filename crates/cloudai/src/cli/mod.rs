@@ -17,8 +17,10 @@ mod wait;
 mod worker;
 
 use crate::aliases;
-use crate::client::{Client, parse_addr};
-use crate::config::{MasterFlags, MasterSettings, Process, Resolver, UpFlags, UpSettings, WorkerSettings};
+use crate::client::Client;
+use crate::config::{
+    ADDR, Flags, KNOWN, MasterFlags, MasterSettings, Process, Resolver, UpFlags, UpSettings, User, WorkerSettings,
+};
 use crate::exit::{self, Exit, Failure};
 use crate::render::{Format, Screen};
 use crate::serve;
@@ -47,7 +49,7 @@ pub(crate) struct Cli {
 /// What every command takes.
 #[derive(Debug, clap::Args)]
 struct Global {
-    /// The master's HTTP address [env: CLOUDAI_ADDR] [default: http://127.0.0.1:8080]
+    /// The master's HTTP address
     #[arg(long, global = true, value_name = "URL", help_heading = "Everywhere")]
     addr: Option<String>,
     /// A configuration file, instead of ./cloudai.toml and the user's
@@ -120,9 +122,30 @@ pub(crate) fn tree() -> clap::Command {
     fn laid_out(command: clap::Command) -> clap::Command {
         command.help_template(HELP).mut_subcommands(laid_out)
     }
-    let mut tree = laid_out(Cli::command()).after_help(exit::HELP).arg_required_else_help(true);
+    let tree = laid_out(Cli::command()).after_help(exit::HELP).arg_required_else_help(true);
+    let mut tree = with_settings(tree, User::Client)
+        .mut_subcommand("master", |command| with_settings(command, User::Master))
+        .mut_subcommand("up", |command| with_settings(command, User::Up))
+        .mut_subcommand("worker", |worker| {
+            worker.mut_subcommand("start", |command| with_settings(command, User::Worker))
+        });
     tree.build();
     tree
+}
+
+/// Says behind each flag that is a setting where else it may be given.
+fn with_settings(command: clap::Command, user: User) -> clap::Command {
+    command.mut_args(|arg| {
+        let flag = arg.get_long().map(|long| format!("--{long}"));
+        let mut settings = KNOWN.iter().map(|setting| setting.facts()).filter(|facts| facts.used_by.contains(&user));
+        match settings.find(|facts| facts.flag.is_some() && facts.flag == flag.as_deref()) {
+            Some(facts) => {
+                let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
+                arg.help(format!("{help} {}", facts.hint()))
+            }
+            None => arg,
+        }
+    })
 }
 
 /// Runs a command line to its end; everything that goes wrong has been told when this returns.
@@ -170,8 +193,11 @@ async fn run(cli: Cli) -> Result<Exit, Failure> {
     if let Command::Bench(command) = cli.command {
         return Box::pin(bench::run(command, cli.global.json, &screen)).await;
     }
-    let resolver = Resolver::open(&Process, cli.global.config.as_deref())?;
-    let addr = cli.global.addr.as_deref();
+    let (named, addr) = (cli.global.config.as_deref(), cli.global.addr.as_ref());
+    if let Command::Config(command) = &cli.command {
+        return config::run(command, named, addr, &screen);
+    }
+    let resolver = Resolver::open(&Process, named)?;
     match cli.command {
         Command::Master(flags) => {
             serve::run_master(MasterSettings::resolve(&resolver, &flags)?).await?;
@@ -185,9 +211,10 @@ async fn run(cli: Cli) -> Result<Exit, Failure> {
             serve::run_worker(WorkerSettings::resolve(&resolver, &flags)?).await?;
             Ok(Exit::Ok)
         }
-        Command::Config(command) => config::run(&command, &resolver, addr, &screen),
         command => {
-            let base = resolver.required(&crate::config::ADDR, addr, parse_addr)?;
+            let resolver = resolver.given(Flags::default().with(&ADDR, addr));
+            resolver.check(User::Client)?;
+            let base = resolver.required(&ADDR)?;
             Box::pin(ask(command, &Context { client: Client::new(base)?, screen })).await
         }
     }

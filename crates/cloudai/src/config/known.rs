@@ -1,107 +1,267 @@
-//! The table of every setting: its key, flag, variables, default and what is allowed.
+//! The table of every setting. Nothing else lists settings: flags' help, `config show`,
+//! `config validate` and `docs/configuration.md` are made of it.
 
 use super::Surroundings;
+use super::parse::{Listen, bytes, duration, listen, plain_port, thousandths, truth, whole};
+use super::setting::{Facts, Fallback, Known, Setting, User};
+use super::values::{self, Executor, LogFormat, Store};
+use Fallback::{Found, Nothing, Text};
+use User::{Client, Master, Up, Worker};
+use cloudai_core::ids::WorkerId;
+use reqwest::Url;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
 
-/// A setting that `config show` lists.
-pub(crate) struct Setting {
-    /// Its key in `cloudai.toml`, dots for tables.
-    pub(crate) key: &'static str,
-    /// Its flag.
-    pub(crate) flag: &'static str,
-    /// Its variables: ours first, then the reference's.
-    pub(crate) variables: &'static [&'static str],
-    /// Its value when nobody gives one.
-    pub(crate) default: fn(&dyn Surroundings) -> Option<String>,
-    /// What its value may be.
-    pub(crate) allowed: &'static str,
-    /// Never shown.
-    pub(crate) secret: bool,
-}
-
-impl std::fmt::Debug for Setting {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Setting").field("key", &self.key).finish_non_exhaustive()
-    }
-}
-
-/// Declares the settings as statics and the list of them.
+/// Declares the settings as statics and the list of them; the doc comment is what users read.
 macro_rules! settings {
-    ($($(#[$doc:meta])* $name:ident = $key:literal, $flag:literal, [$($variable:literal),*], $default:expr, $allowed:literal;)+) => {
-        $($(#[$doc])* pub(crate) static $name: Setting = Setting {
-            key: $key,
-            flag: $flag,
-            variables: &[$($variable),*],
-            default: $default,
-            allowed: $allowed,
-            secret: matches!($key.as_bytes(), b"worker.join_token" | b"mongo_uri"),
-        };)+
+    ($(
+        #[doc = $about:literal]
+        $name:ident: $value:ty {
+            key: $key:literal, $(flag: $flag:literal,)? variables: [$($variable:literal),+],
+            parse: $parse:expr, allowed: $allowed:expr, fallback: $fallback:expr,
+            $(secret: $secret:literal,)? used_by: [$($user:ident),+] $(,)?
+        }
+    )+) => {
+        $(
+            #[doc = $about]
+            pub(crate) static $name: Setting<$value> = Setting {
+                facts: Facts {
+                    key: $key,
+                    about: $about.trim_ascii(),
+                    flag: optional!($($flag)?),
+                    variables: &[$($variable),+],
+                    allowed: $allowed,
+                    fallback: $fallback,
+                    secret: false $(|| $secret)?,
+                    used_by: &[$($user),+],
+                },
+                parse: $parse,
+            };
+        )+
         /// Every setting, in the order of `config show`.
-        pub(crate) static KNOWN: &[&Setting] = &[$(&$name),+];
+        pub(crate) static KNOWN: &[&dyn Known] = &[$(&$name),+];
     };
 }
 
-fn none(_: &dyn Surroundings) -> Option<String> {
-    None
-}
-
-macro_rules! text {
-    ($text:literal) => {
-        |_| Some($text.into())
+macro_rules! optional {
+    () => {
+        None
+    };
+    ($flag:literal) => {
+        Some($flag)
     };
 }
 
 settings! {
     /// The master that clients talk to.
-    ADDR = "addr", "--addr", ["CLOUDAI_ADDR"], text!("http://127.0.0.1:8080"), "a URL, as http://127.0.0.1:8080";
+    ADDR: Url {
+        key: "addr", flag: "--addr", variables: ["CLOUDAI_ADDR"],
+        parse: crate::client::parse_addr, allowed: "a URL, as http://127.0.0.1:8080",
+        fallback: Text("http://127.0.0.1:8080"), used_by: [Client],
+    }
+    /// Who a client is.
+    TOKEN: () {
+        key: "token", variables: ["CLOUDAI_TOKEN"],
+        parse: values::users_to_come, allowed: "", fallback: Nothing(""), secret: true, used_by: [Client],
+    }
+    /// Whose certificates a client trusts.
+    CA: () {
+        key: "ca", variables: ["CLOUDAI_CA"],
+        parse: values::tls_to_come, allowed: "", fallback: Nothing(""), used_by: [Client],
+    }
     /// Where state is kept.
-    DATA_DIR = "data_dir", "--data-dir", ["CLOUDAI_DATA_DIR"], data_dir, "a folder";
-    /// How much is logged.
-    LOG_LEVEL = "log_level", "-", ["CLOUDAI_LOG", "LOG_LEVEL"], text!("info"), "trace, debug, info, warn, error, or directives as info,cloudai_master=debug";
-    /// Where workers reach the master.
-    GRPC = "master.grpc", "--grpc", ["CLOUDAI_GRPC", "GRPC_PORT"], text!("127.0.0.1:50051"), "ip:port, :port or a port; port 0 takes a free one";
-    /// Where clients reach the master.
-    HTTP = "master.http", "--http", ["CLOUDAI_HTTP", "HTTP_PORT"], text!("127.0.0.1:8080"), "ip:port, :port or a port; port 0 takes a free one";
+    DATA_DIR: PathBuf {
+        key: "data_dir", flag: "--data-dir", variables: ["CLOUDAI_DATA_DIR"],
+        parse: values::folder, allowed: "a folder",
+        fallback: Found("/var/lib/cloudai for root, else the user's data folder", data_dir),
+        used_by: [Master, Worker, Up],
+    }
+    /// How much is logged, also by module.
+    LOG_LEVEL: String {
+        key: "log_level", flag: "--log-level", variables: ["CLOUDAI_LOG_LEVEL", "LOG_LEVEL"],
+        parse: values::log_filter,
+        allowed: "trace, debug, info, warn, error, off, or directives as info,cloudai_master=debug",
+        fallback: Text("info"), used_by: [Master, Worker, Up],
+    }
+    /// The file to which the log is appended; SIGHUP opens it again.
+    LOG_FILE: PathBuf {
+        key: "log_file", flag: "--log-file", variables: ["CLOUDAI_LOG_FILE"],
+        parse: values::folder, allowed: "a file in a folder that is there",
+        fallback: Nothing("stderr"), used_by: [Master, Worker, Up],
+    }
+    /// The form of the log: lines for people, or one JSON object a line.
+    LOG_FORMAT: LogFormat {
+        key: "log_format", flag: "--log-format", variables: ["CLOUDAI_LOG_FORMAT"],
+        parse: values::log_format, allowed: "text or json",
+        fallback: Text("text"), used_by: [Master, Worker, Up],
+    }
+    /// Where workers reach the master; port 0 takes a free one.
+    GRPC: Listen {
+        key: "master.grpc", flag: "--grpc", variables: ["CLOUDAI_GRPC", "GRPC_PORT"],
+        parse: listen, allowed: "ip:port, :port or a port; port 0 takes a free one",
+        fallback: Text("127.0.0.1:50051"), used_by: [Master, Up],
+    }
+    /// Where clients reach the master; port 0 takes a free one.
+    HTTP: Listen {
+        key: "master.http", flag: "--http", variables: ["CLOUDAI_HTTP", "HTTP_PORT"],
+        parse: listen, allowed: "ip:port, :port or a port; port 0 takes a free one",
+        fallback: Text("127.0.0.1:8080"), used_by: [Master, Up],
+    }
     /// What keeps the state.
-    STORE = "master.store", "--store", ["CLOUDAI_STORE"], text!("auto"), "sqlite, memory or auto (sqlite)";
+    STORE: Store {
+        key: "master.store", flag: "--store", variables: ["CLOUDAI_STORE"],
+        parse: values::store, allowed: "sqlite, memory (gone at the end) or auto (sqlite)",
+        fallback: Text("auto"), used_by: [Master, Up],
+    }
     /// How tasks are placed.
-    STRATEGY = "master.strategy", "--strategy", ["CLOUDAI_STRATEGY", "SCHEDULER_STRATEGY"], text!("greedy"), "greedy or round_robin";
-    /// Between two heartbeats.
-    HEARTBEAT = "master.heartbeat_s", "-", ["CLOUDAI_HEARTBEAT_S", "HEARTBEAT_INTERVAL"], text!("5"), "seconds above 0, as 5 or 500ms";
-    /// Silence until a worker gets no new work.
-    INACTIVE = "master.worker_inactive_s", "-", ["CLOUDAI_WORKER_INACTIVE_S"], text!("30"), "seconds: above two heartbeats, at most the lease";
+    STRATEGY: String {
+        key: "master.strategy", flag: "--strategy", variables: ["CLOUDAI_STRATEGY", "SCHEDULER_STRATEGY"],
+        parse: values::strategy, allowed: "greedy or round_robin",
+        fallback: Text("greedy"), used_by: [Master, Up],
+    }
+    /// Time between two heartbeats of a worker.
+    HEARTBEAT: Duration {
+        key: "master.heartbeat_s", variables: ["CLOUDAI_HEARTBEAT_S", "HEARTBEAT_INTERVAL"],
+        parse: duration, allowed: "seconds above 0, as 5 or 500ms",
+        fallback: Text("5"), used_by: [Master, Up],
+    }
+    /// Silence after which a worker gets no new work.
+    INACTIVE: Duration {
+        key: "master.worker_inactive_s", variables: ["CLOUDAI_WORKER_INACTIVE_S"],
+        parse: duration, allowed: "seconds: above two heartbeats, at most the lease",
+        fallback: Text("30"), used_by: [Master, Up],
+    }
     /// How long a heartbeat keeps a worker's attempts its own.
-    LEASE = "master.worker_lease_s", "-", ["CLOUDAI_WORKER_LEASE_S"], text!("120"), "seconds: above kill_after_s + the margin + two heartbeats";
-    /// What the master waits longer and the worker stops earlier.
-    LEASE_MARGIN = "master.worker_lease_margin_s", "-", ["CLOUDAI_WORKER_LEASE_MARGIN_S"], text!("10"), "seconds";
-    /// The masters of a worker.
-    MASTER = "worker.master", "--master", ["CLOUDAI_MASTER", "MASTER_ADDR"], text!("127.0.0.1:50051"), "host:port, several with commas";
-    /// What a worker shows to join.
-    JOIN_TOKEN = "worker.join_token", "--join-token", ["CLOUDAI_JOIN_TOKEN"], none, "what `cloudai worker token` prints";
+    LEASE: Duration {
+        key: "master.worker_lease_s", variables: ["CLOUDAI_WORKER_LEASE_S"],
+        parse: duration, allowed: "seconds: above kill_after_s + the margin + two heartbeats",
+        fallback: Text("120"), used_by: [Master, Up],
+    }
+    /// What the master waits longer, and the worker stops earlier, than the lease.
+    LEASE_MARGIN: Duration {
+        key: "master.worker_lease_margin_s", variables: ["CLOUDAI_WORKER_LEASE_MARGIN_S"],
+        parse: duration, allowed: "seconds",
+        fallback: Text("10"), used_by: [Master, Up],
+    }
+    /// Where a worker's masters are, several with commas.
+    MASTER: Vec<String> {
+        key: "worker.master", flag: "--master", variables: ["CLOUDAI_MASTER", "MASTER_ADDR"],
+        parse: values::masters, allowed: "host:port, several with commas",
+        fallback: Text("127.0.0.1:50051"), used_by: [Worker],
+    }
+    /// What a worker shows to join; in the environment `ps` does not show it.
+    JOIN_TOKEN: String {
+        key: "worker.join_token", flag: "--join-token", variables: ["CLOUDAI_JOIN_TOKEN"],
+        parse: values::token, allowed: "what `cloudai worker token` prints",
+        fallback: Nothing(""), secret: true, used_by: [Worker],
+    }
     /// A worker's name.
-    WORKER_ID = "worker.id", "--id", ["CLOUDAI_WORKER_ID", "WORKER_ID"], |from| Some(plain_name(&from.hostname())), "1 to 63 of a-z A-Z 0-9 . _ -, beginning with a letter or digit";
-    /// The address that a worker tells.
-    WORKER_IP = "worker.ip", "-", ["CLOUDAI_WORKER_IP", "WORKER_IP"], none, "an IP address";
-    /// The port of that address.
-    WORKER_PORT = "worker.port", "-", ["CLOUDAI_WORKER_PORT", "WORKER_PORT"], none, "a port";
-    /// What runs containers.
-    EXECUTOR = "worker.executor", "--executor", ["CLOUDAI_EXECUTOR"], text!("docker"), "docker or fake";
-    /// Cores a worker offers.
-    CPUS = "worker.cpus", "--cpus", ["CLOUDAI_CPUS"], none, "a number of cores, as 4 or 0.5; all but the reserve when not given";
-    /// Memory a worker offers.
-    MEM = "worker.mem", "--mem", ["CLOUDAI_MEM"], none, "a size, as 8g; a plain number is GB; all but the reserve when not given";
-    /// Disk a worker offers.
-    DISK = "worker.disk", "--disk", ["CLOUDAI_DISK"], none, "a size, as 100g; a plain number is GB; all but the reserve when not given";
-    /// Devices a worker offers.
-    GPUS = "worker.gpus", "--gpus", ["CLOUDAI_GPUS"], none, "a number of devices, 0 to 1024; those found when not given";
-    /// A worker's labels.
-    LABELS = "worker.labels", "--label", ["CLOUDAI_LABELS"], none, "k=v, several with commas";
-    /// How many workers `up` starts.
-    UP_WORKERS = "up.workers", "--workers", ["CLOUDAI_WORKERS"], text!("1"), "0 to 1000";
-    /// Of a store that is to come.
-    MONGO_URI = "mongo_uri", "-", ["MONGO_URI"], none, "nothing yet: the MongoDB store is still to come";
-    /// Of encryption that is to come.
-    TLS_ENABLED = "tls_enabled", "-", ["CLOUDAI_TLS_ENABLED", "TLS_ENABLED"], text!("false"), "false: TLS is still to come";
+    WORKER_ID: WorkerId {
+        key: "worker.id", flag: "--id", variables: ["CLOUDAI_WORKER_ID", "WORKER_ID"],
+        parse: values::worker_id, allowed: "1 to 63 of a-z A-Z 0-9 . _ -, beginning with a letter or digit",
+        fallback: Found("the host's name", |from| Some(plain_name(&from.hostname()))), used_by: [Worker],
+    }
+    /// The address that a worker tells the master.
+    WORKER_IP: IpAddr {
+        key: "worker.ip", variables: ["CLOUDAI_WORKER_IP", "WORKER_IP"],
+        parse: values::ip, allowed: "an IP address",
+        fallback: Nothing("none is told"), used_by: [Worker],
+    }
+    /// The port of that address; has no effect without the address.
+    WORKER_PORT: u16 {
+        key: "worker.port", variables: ["CLOUDAI_WORKER_PORT", "WORKER_PORT"],
+        parse: plain_port, allowed: "a port, as 50052 or :50052",
+        fallback: Text("50052"), used_by: [Worker],
+    }
+    /// What runs containers: docker, or fake for tests.
+    EXECUTOR: Executor {
+        key: "worker.executor", flag: "--executor", variables: ["CLOUDAI_EXECUTOR"],
+        parse: values::executor, allowed: "docker or fake",
+        fallback: Text("docker"), used_by: [Worker, Up],
+    }
+    /// Cores that a worker offers.
+    CPUS: u64 {
+        key: "worker.cpus", flag: "--cpus", variables: ["CLOUDAI_CPUS"],
+        parse: thousandths, allowed: "a number of cores, as 4 or 0.5",
+        fallback: Nothing("all but a reserve"), used_by: [Worker],
+    }
+    /// Memory that a worker offers.
+    MEM: u64 {
+        key: "worker.mem", flag: "--mem", variables: ["CLOUDAI_MEM"],
+        parse: bytes, allowed: "a size, as 8g; a plain number is GB",
+        fallback: Nothing("all but a reserve"), used_by: [Worker],
+    }
+    /// Disk that a worker offers.
+    DISK: u64 {
+        key: "worker.disk", flag: "--disk", variables: ["CLOUDAI_DISK"],
+        parse: bytes, allowed: "a size, as 100g; a plain number is GB",
+        fallback: Nothing("all but a reserve"), used_by: [Worker],
+    }
+    /// Devices that a worker offers.
+    GPUS: u32 {
+        key: "worker.gpus", flag: "--gpus", variables: ["CLOUDAI_GPUS"],
+        parse: |text| whole(text, 1024), allowed: "a number of devices, 0 to 1024",
+        fallback: Nothing("those found"), used_by: [Worker],
+    }
+    /// Free words to find a worker by; the flag may be repeated.
+    LABELS: BTreeMap<String, String> {
+        key: "worker.labels", flag: "--label", variables: ["CLOUDAI_LABELS"],
+        parse: values::labels, allowed: "k=v, several with commas",
+        fallback: Nothing(""), used_by: [Worker],
+    }
+    /// How many workers `up` starts; they share the machine.
+    UP_WORKERS: u32 {
+        key: "up.workers", flag: "--workers", variables: ["CLOUDAI_WORKERS"],
+        parse: |text| whole(text, 1000), allowed: "0 to 1000",
+        fallback: Text("1"), used_by: [Up],
+    }
+    /// The MongoDB that keeps the state.
+    MONGO_URI: () {
+        key: "mongo_uri", variables: ["CLOUDAI_MONGO_URI", "MONGO_URI"],
+        parse: values::mongo_to_come, allowed: "", fallback: Nothing(""), secret: true, used_by: [Master, Up],
+    }
+    /// The database in that MongoDB.
+    DB_NAME: () {
+        key: "db_name", variables: ["CLOUDAI_DB_NAME", "DB_NAME"],
+        parse: values::mongo_to_come, allowed: "", fallback: Nothing(""), used_by: [Master, Up],
+    }
+    /// The user of that MongoDB.
+    MONGODB_USERNAME: () {
+        key: "mongodb_username", variables: ["CLOUDAI_MONGODB_USERNAME", "MONGODB_USERNAME"],
+        parse: values::mongo_to_come, allowed: "", fallback: Nothing(""), used_by: [Master, Up],
+    }
+    /// The password of that user.
+    MONGODB_PASSWORD: () {
+        key: "mongodb_password", variables: ["CLOUDAI_MONGODB_PASSWORD", "MONGODB_PASSWORD"],
+        parse: values::mongo_to_come, allowed: "", fallback: Nothing(""), secret: true, used_by: [Master, Up],
+    }
+    /// What signs the tokens of signed-in users.
+    JWT_SECRET: () {
+        key: "jwt_secret", variables: ["CLOUDAI_JWT_SECRET", "JWT_SECRET"],
+        parse: values::users_to_come, allowed: "", fallback: Nothing(""), secret: true, used_by: [Master, Up],
+    }
+    /// Whether connections are encrypted.
+    TLS_ENABLED: () {
+        key: "tls_enabled", variables: ["CLOUDAI_TLS_ENABLED", "TLS_ENABLED"],
+        parse: |text| if truth(text)? { values::tls_to_come(text) } else { Ok(()) },
+        allowed: "false: TLS is still to come", fallback: Text("false"), used_by: [Master, Worker, Up],
+    }
+    /// The certificate that is shown to clients.
+    TLS_CERT_FILE: () {
+        key: "tls_cert_file", variables: ["CLOUDAI_TLS_CERT_FILE", "TLS_CERT_FILE"],
+        parse: values::tls_to_come, allowed: "", fallback: Nothing(""), used_by: [Master, Up],
+    }
+    /// The key of that certificate.
+    TLS_KEY_FILE: () {
+        key: "tls_key_file", variables: ["CLOUDAI_TLS_KEY_FILE", "TLS_KEY_FILE"],
+        parse: values::tls_to_come, allowed: "", fallback: Nothing(""), used_by: [Master, Up],
+    }
 }
+
+/// Variables of ours that are no settings: a hook of the fake executor, and one of the scripts.
+pub(crate) const NO_SETTINGS: [&str; 2] = ["CLOUDAI_FAKE_JOURNAL", "CLOUDAI_NO_INSTALL"];
 
 /// System-wide for root, the user's own otherwise.
 fn data_dir(from: &dyn Surroundings) -> Option<String> {

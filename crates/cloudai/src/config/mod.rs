@@ -1,89 +1,40 @@
 //! Where a setting's value comes from: flag, environment, `.env`, file, default; in that order.
 //!
-//! [`Resolver`] finds the text of a setting and remembers its source; `parse.rs` reads texts;
-//! `master.rs`, `worker.rs` and `up.rs` make the plain structs that `serve` starts from.
+//! `known.rs` is the table of all settings, `setting.rs` says what one is; `sources.rs` reads the
+//! places, [`Resolver`] finds a setting's text in them and remembers where it stood; `parse.rs`
+//! and `values.rs` read texts; `validate.rs` looks at everything at once; `master.rs`, `worker.rs`
+//! and `up.rs` make the plain structs that `serve` starts from.
 
 mod known;
+mod log;
 mod master;
 mod parse;
+mod problem;
+mod setting;
+mod sources;
+#[cfg(test)]
+mod tests;
 mod up;
+mod validate;
+mod values;
 mod worker;
 
-pub(crate) use known::ADDR;
-pub(crate) use known::{KNOWN, Setting};
-pub(crate) use master::{MasterFlags, MasterSettings, Store};
+pub(crate) use known::{ADDR, KNOWN};
+pub(crate) use log::LogSettings;
+pub(crate) use master::{MasterFlags, MasterSettings};
 pub(crate) use parse::{cores, duration, gigabytes, key_value, with_unit};
+pub(crate) use problem::{Problem, Severity};
+pub(crate) use setting::{Facts, Setting, User};
+pub(crate) use sources::{DOTENV, FileAlone, Layer, Process, Source, Surroundings};
 pub(crate) use up::{UpFlags, UpSettings};
-pub(crate) use worker::{Executor, WorkerFlags, WorkerSettings};
+pub(crate) use values::{Executor, LogFormat, Store};
+pub(crate) use worker::{WorkerFlags, WorkerSettings};
 
 use crate::exit::Failure;
+use sources::Texts;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
-
-/// What a process is given by its surroundings; tests give their own.
-pub(crate) trait Surroundings {
-    /// An environment variable that is set and not empty.
-    fn var(&self, name: &str) -> Option<String>;
-    /// The text of a file, none when it is not there.
-    /// # Errors
-    /// When it is there and can not be read.
-    fn read(&self, path: &Path) -> std::io::Result<Option<String>>;
-    /// Whether the user is root.
-    fn is_root(&self) -> bool;
-    /// The machine's name.
-    fn hostname(&self) -> String;
-}
-
-/// The surroundings of this very process.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Process;
-
-impl Surroundings for Process {
-    fn var(&self, name: &str) -> Option<String> {
-        std::env::var(name).ok().filter(|value| !value.is_empty())
-    }
-    fn read(&self, path: &Path) -> std::io::Result<Option<String>> {
-        match std::fs::read_to_string(path) {
-            Ok(text) => Ok(Some(text)),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-    fn is_root(&self) -> bool {
-        rustix::process::geteuid().is_root()
-    }
-    fn hostname(&self) -> String {
-        rustix::system::uname().nodename().to_string_lossy().into_owned()
-    }
-}
-
-/// Where a value was found.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Source {
-    /// On the command line.
-    Flag(&'static str),
-    /// In the environment, under this name.
-    Environment(&'static str),
-    /// In the file `.env`, under this name.
-    DotEnv(&'static str),
-    /// In a configuration file.
-    File(PathBuf, &'static str),
-    /// Nowhere.
-    Default,
-}
-
-impl fmt::Display for Source {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Flag(name) => write!(f, "flag {name}"),
-            Self::Environment(name) => write!(f, "environment {name}"),
-            Self::DotEnv(name) => write!(f, ".env {name}"),
-            Self::File(path, key) => write!(f, "{} {key}", path.display()),
-            Self::Default => f.write_str("default"),
-        }
-    }
-}
 
 /// A setting's text and where it stood.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,124 +45,149 @@ pub(crate) struct Found {
     pub(crate) source: Source,
 }
 
+/// Texts that were given on the command line, by the keys of their settings.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Flags(BTreeMap<&'static str, String>);
+
+impl Flags {
+    /// Adds what a flag was given, if anything.
+    #[must_use]
+    pub(crate) fn with<T>(mut self, setting: &'static Setting<T>, text: Option<&String>) -> Self {
+        if let Some(text) = text {
+            self.0.insert(setting.facts.key, text.clone());
+        }
+        self
+    }
+}
+
 /// Finds the values of settings.
+#[derive(Clone)]
 pub(crate) struct Resolver<'a> {
     surroundings: &'a dyn Surroundings,
-    dotenv: BTreeMap<String, String>,
-    file: Option<(PathBuf, BTreeMap<String, String>)>,
+    flags: Flags,
+    dotenv: Option<Texts>,
+    file: Option<Texts>,
+    /// What is wrong with the files and the names in them.
+    problems: Vec<Problem>,
 }
 
 impl fmt::Debug for Resolver<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Resolver").field("file", &self.file.as_ref().map(|(path, _)| path)).finish_non_exhaustive()
+        f.debug_struct("Resolver").field("file", &self.file.as_ref().map(Texts::path)).finish_non_exhaustive()
     }
 }
 
 /// The file of settings in a folder.
-const FILE: &str = "cloudai.toml";
+pub(crate) const FILE: &str = "cloudai.toml";
 
 impl<'a> Resolver<'a> {
     /// Reads `.env` and the configuration file: the one that is named, else `cloudai.toml` here,
-    /// else the user's.
+    /// else the user's. What is wrong in them is told by whoever reads a setting.
     /// # Errors
-    /// A file that can not be read or understood, or that holds an unknown key.
+    /// A file that can not be read, or a named one that is not there.
     pub(crate) fn open(surroundings: &'a dyn Surroundings, named: Option<&Path>) -> Result<Self, Failure> {
-        let dotenv = match read(surroundings, Path::new(".env"))? {
-            Some(text) => parse_dotenv(&text)?,
-            None => BTreeMap::new(),
-        };
+        let mut problems = Vec::new();
+        let dotenv = read(surroundings, Path::new(DOTENV))?;
+        let dotenv = dotenv.map(|text| sources::read_dotenv(&text, &mut problems));
         let mut file = None;
         for path in file_candidates(surroundings, named) {
             if let Some(text) = read(surroundings, &path)? {
-                let values = parse_file(&path, &text)?;
-                file = Some((path, values));
+                file = Some(sources::read_toml(&path, &text, &mut problems));
                 break;
             }
         }
         if let (Some(path), None) = (named, &file) {
-            return Err(
-                Failure::usage(format!("there is no configuration file {}", path.display())).next("check --config")
-            );
+            return Err(Failure::usage(format!("there is no configuration file {}", path.display()))
+                .next("name one that is there"));
         }
-        Ok(Self { surroundings, dotenv, file })
+        problems.extend(file.iter().flat_map(validate::unknown_keys));
+        Ok(Self { surroundings, flags: Flags::default(), dotenv, file, problems })
+    }
+
+    /// The same with what was given on the command line.
+    #[must_use]
+    pub(crate) fn given(&self, flags: Flags) -> Self {
+        Self { flags, ..self.clone() }
     }
 
     /// The configuration file in use.
     #[must_use]
     pub(crate) fn file(&self) -> Option<&Path> {
-        self.file.as_ref().map(|(path, _)| path.as_path())
+        self.file.as_ref().map(Texts::path)
+    }
+
+    /// Whether `.env` is there.
+    #[must_use]
+    pub(crate) fn has_dotenv(&self) -> bool {
+        self.dotenv.is_some()
     }
 
     /// The text of a setting; none when it stands nowhere and has no default.
     #[must_use]
-    pub(crate) fn find(&self, setting: &'static Setting, flag: Option<&str>) -> Option<Found> {
-        self.find_given(setting, flag).or_else(|| {
-            let text = (setting.default)(self.surroundings)?;
-            Some(Found { text, source: Source::Default })
+    pub(crate) fn find(&self, facts: &Facts) -> Option<Found> {
+        self.all(facts).into_iter().next().or_else(|| {
+            let text = match facts.fallback {
+                setting::Fallback::Text(text) => Some(text.to_owned()),
+                setting::Fallback::Found(_, find) => find(self.surroundings),
+                setting::Fallback::Nothing(_) => None,
+            };
+            Some(Found { text: text?, source: Source::plain(Layer::Default, None) })
         })
     }
 
-    /// The text of a setting that somebody gave.
+    /// Every text that was given for a setting, best first.
     #[must_use]
-    pub(crate) fn find_given(&self, setting: &'static Setting, flag: Option<&str>) -> Option<Found> {
-        if let Some(text) = flag {
-            return Some(Found { text: text.into(), source: Source::Flag(setting.flag) });
-        }
-        let set = |name: &&'static str| Some((*name, self.surroundings.var(name)?));
-        if let Some((name, text)) = setting.variables.iter().find_map(set) {
-            return Some(Found { text, source: Source::Environment(name) });
-        }
-        let set = |name: &&'static str| Some((*name, self.dotenv.get(*name).filter(|text| !text.is_empty())?));
-        if let Some((name, text)) = setting.variables.iter().find_map(set) {
-            return Some(Found { text: text.clone(), source: Source::DotEnv(name) });
-        }
-        let (path, values) = self.file.as_ref()?;
-        let text = values.get(setting.key).cloned()?;
-        Some(Found { text, source: Source::File(path.clone(), setting.key) })
+    pub(crate) fn all(&self, facts: &Facts) -> Vec<Found> {
+        let flag = self.flags.0.get(facts.key).cloned();
+        let flag = flag.map(|text| Found { text, source: Source::plain(Layer::Flag, facts.flag) });
+        let environment = facts.variables.iter().filter_map(|name| {
+            Some(Found { text: self.surroundings.var(name)?, source: Source::plain(Layer::Environment, Some(name)) })
+        });
+        let found = |(text, source): (&str, Source)| Found { text: text.to_owned(), source };
+        let variables = facts.variables.iter();
+        let dotenv = self.dotenv.iter().flat_map(|texts| variables.clone().filter_map(|name| texts.get(name)));
+        let file = self.file.iter().filter_map(|texts| texts.get(facts.key));
+        flag.into_iter().chain(environment).chain(dotenv.map(found)).chain(file.map(found)).collect()
     }
 
-    /// A setting's value, read by `parse`.
+    /// Says all that keeps `user` from starting with these settings.
+    /// # Errors
+    /// Every problem of the files and of each setting that it uses.
+    pub(crate) fn check(&self, user: User) -> Result<(), Failure> {
+        let used = KNOWN.iter().filter(|setting| setting.facts().used_by.contains(&user));
+        let wrong = used.filter_map(|setting| {
+            let found = self.find(setting.facts())?;
+            let problem = setting.check(&found.text).err()?;
+            Some(Problem::of_value(setting.facts(), found.source, &found.text, problem))
+        });
+        problem::none_of(&self.problems.iter().cloned().chain(wrong).collect::<Vec<_>>())
+    }
+
+    /// A setting's value, if it has one.
     /// # Errors
     /// Names the place, the value and what is allowed.
-    pub(crate) fn value<T>(
-        &self,
-        setting: &'static Setting,
-        flag: Option<&str>,
-        parse: impl Fn(&str) -> Result<T, String>,
-    ) -> Result<Option<T>, Failure> {
-        let Some(found) = self.find(setting, flag) else { return Ok(None) };
-        parse(found.text.trim()).map(Some).map_err(|problem| bad(setting, &found, &problem))
+    pub(crate) fn value<T>(&self, setting: &'static Setting<T>) -> Result<Option<T>, Failure> {
+        let Some(found) = self.find(&setting.facts) else { return Ok(None) };
+        let read = (setting.parse)(found.text.trim());
+        read.map(Some).or_else(|problem| {
+            let problem = Problem::of_value(&setting.facts, found.source, &found.text, problem);
+            problem::none_of(&[problem]).map(|()| None)
+        })
     }
 
     /// A setting that has a default.
     /// # Errors
     /// As [`Resolver::value`].
-    pub(crate) fn required<T>(
-        &self,
-        setting: &'static Setting,
-        flag: Option<&str>,
-        parse: impl Fn(&str) -> Result<T, String>,
-    ) -> Result<T, Failure> {
-        self.value(setting, flag, parse)?.ok_or_else(|| {
-            let names = setting.variables.first().copied().unwrap_or(setting.key);
-            Failure::usage(format!("{} is not set", setting.key))
-                .why(setting.allowed)
-                .next(format!("{} or {names}", setting.flag))
+    pub(crate) fn required<T>(&self, setting: &'static Setting<T>) -> Result<T, Failure> {
+        let facts = &setting.facts;
+        self.value(setting)?.ok_or_else(|| {
+            Failure::usage(format!("{} is not set", facts.key)).why(facts.allowed).next(format!(
+                "{} or {}",
+                facts.name(),
+                facts.variables.first().copied().unwrap_or(facts.key)
+            ))
         })
     }
-}
-
-/// The failure of a value that is not allowed. Secrets are not repeated.
-fn bad(setting: &Setting, found: &Found, problem: &str) -> Failure {
-    let place = match &found.source {
-        Source::Flag(name) | Source::Environment(name) => (*name).to_owned(),
-        Source::DotEnv(name) => format!("{name} in .env"),
-        Source::File(path, key) => format!("{key} in {}", path.display()),
-        Source::Default => setting.key.to_owned(),
-    };
-    let what = if setting.secret { format!("{place} can not be used") } else { format!("{place} is {:?}", found.text) };
-    let name = if setting.flag == "-" { setting.variables[0] } else { setting.flag };
-    Failure::usage(what).why(problem).next(format!("{name}: {}", setting.allowed))
 }
 
 /// The places of the configuration file, best first.
@@ -232,52 +208,3 @@ fn read(surroundings: &dyn Surroundings, path: &Path) -> Result<Option<String>, 
         .read(path)
         .map_err(|error| Failure::usage(format!("{} can not be read", path.display())).why(error.to_string()))
 }
-
-fn parse_dotenv(text: &str) -> Result<BTreeMap<String, String>, Failure> {
-    let pairs: Result<_, _> = dotenvy::from_read_iter(text.as_bytes()).collect();
-    pairs.map_err(|error| Failure::usage(".env was not understood").why(error.to_string()))
-}
-
-/// The values of a TOML file by their dotted keys, as texts.
-fn parse_file(path: &Path, text: &str) -> Result<BTreeMap<String, String>, Failure> {
-    let wrong = |problem: String| Failure::usage(format!("{} was not understood", path.display())).why(problem);
-    let table: toml::Table = text.parse().map_err(|error: toml::de::Error| wrong(error.to_string()))?;
-    let mut values = BTreeMap::new();
-    flatten("", &table, &mut values).map_err(&wrong)?;
-    match values.keys().find(|key| !KNOWN.iter().any(|setting| setting.key == *key)) {
-        Some(unknown) => Err(wrong(unknown_key(unknown)).next("cloudai config show lists all keys")),
-        None => Ok(values),
-    }
-}
-
-fn unknown_key(key: &str) -> String {
-    let near = KNOWN.iter().map(|setting| (cloudai_core::text::distance(key, setting.key), setting.key)).min();
-    match near.filter(|(distance, name)| *distance <= 2.max(name.len() / 3)) {
-        Some((_, near)) => format!("{key} is no setting: did you mean {near}?"),
-        None => format!("{key} is no setting"),
-    }
-}
-
-fn flatten(prefix: &str, table: &toml::Table, into: &mut BTreeMap<String, String>) -> Result<(), String> {
-    for (name, value) in table {
-        let key = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
-        let text = match value {
-            toml::Value::Table(inner) => {
-                flatten(&key, inner, into)?;
-                continue;
-            }
-            toml::Value::String(text) => text.clone(),
-            toml::Value::Integer(_) | toml::Value::Float(_) | toml::Value::Boolean(_) => value.to_string(),
-            toml::Value::Array(items) => {
-                let texts: Option<Vec<_>> = items.iter().map(toml::Value::as_str).collect();
-                texts.ok_or_else(|| format!("{key} must be a list of texts"))?.join(",")
-            }
-            toml::Value::Datetime(_) => return Err(format!("{key} must be a text or a number")),
-        };
-        into.insert(key, text);
-    }
-    Ok(())
-}
-
-#[cfg(test)]
-pub(crate) mod tests;

@@ -119,16 +119,41 @@ pub(super) fn truth(text: &str) -> Result<bool, String> {
     }
 }
 
-/// Where to listen: `ip:port`, `localhost:port`, `:port`, `port`; without an address it is `anywhere`.
-pub(super) fn listen(text: &str, anywhere: Ipv4Addr) -> Result<SocketAddr, String> {
+/// Where to listen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Listen {
+    /// The address; none when only a port was given.
+    pub(crate) ip: Option<IpAddr>,
+    /// The port; 0 takes a free one.
+    pub(crate) port: u16,
+}
+
+impl Listen {
+    /// The address to bind; without one of its own it is `anywhere`.
+    #[must_use]
+    pub(super) fn at(self, anywhere: Ipv4Addr) -> SocketAddr {
+        SocketAddr::new(self.ip.unwrap_or(IpAddr::V4(anywhere)), self.port)
+    }
+}
+
+/// Where to listen: `ip:port`, `localhost:port`, `:port`, `port`.
+pub(super) fn listen(text: &str) -> Result<Listen, String> {
     let wrong = || format!("{text:?} is no address to listen on: expected ip:port, :port or a port");
     if let Some(port) = text.strip_prefix(':').or_else(|| (!text.contains(':')).then_some(text)) {
-        return port.parse().map(|port: u16| SocketAddr::new(IpAddr::V4(anywhere), port)).map_err(|_| wrong());
+        return port.parse().map(|port| Listen { ip: None, port }).map_err(|_| wrong());
     }
     if let Some(port) = text.strip_prefix("localhost:") {
-        return port.parse().map(|port: u16| (Ipv4Addr::LOCALHOST, port).into()).map_err(|_| wrong());
+        let ip = Some(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        return port.parse().map(|port| Listen { ip, port }).map_err(|_| wrong());
     }
-    text.parse().map_err(|_| wrong())
+    let address: SocketAddr = text.parse().map_err(|_| wrong())?;
+    Ok(Listen { ip: Some(address.ip()), port: address.port() })
+}
+
+/// A port: `50052` or `:50052`.
+pub(super) fn plain_port(text: &str) -> Result<u16, String> {
+    let port = text.strip_prefix(':').unwrap_or(text);
+    port.parse().map_err(|_| format!("{text:?} is no port"))
 }
 
 /// Where to connect: `host:port`, `:port` or a port of this machine; `http://` may stand before.
@@ -191,16 +216,19 @@ mod tests {
     }
 
     #[test]
-    fn an_address_without_a_host_is_this_machine() {
-        let loopback = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    fn an_address_without_a_host_is_where_the_listener_may_be() {
+        let at = |text, anywhere| listen(text).map(|listen| listen.at(anywhere).to_string());
         for text in [":50051", "50051", "127.0.0.1:50051", "localhost:50051"] {
-            assert_eq!(listen(text, Ipv4Addr::LOCALHOST), Ok(loopback(50051)), "{text}");
+            assert_eq!(at(text, Ipv4Addr::LOCALHOST).as_deref(), Ok("127.0.0.1:50051"), "{text}");
         }
-        assert_eq!(listen(":0", Ipv4Addr::UNSPECIFIED).unwrap().to_string(), "0.0.0.0:0");
-        assert_eq!(listen("[::1]:9", Ipv4Addr::LOCALHOST).unwrap().to_string(), "[::1]:9");
+        assert_eq!(at(":0", Ipv4Addr::UNSPECIFIED).unwrap(), "0.0.0.0:0");
+        assert_eq!(at("localhost:1", Ipv4Addr::UNSPECIFIED).unwrap(), "127.0.0.1:1");
+        assert_eq!(at("[::1]:9", Ipv4Addr::LOCALHOST).unwrap(), "[::1]:9");
         for bad in ["", ":", "x", "1.2.3.4", "host:80", "70000", ":-1"] {
-            assert!(listen(bad, Ipv4Addr::LOCALHOST).is_err(), "{bad}");
+            assert!(listen(bad).is_err(), "{bad}");
         }
+        assert_eq!((plain_port("7"), plain_port(":7")), (Ok(7), Ok(7)));
+        assert!(plain_port("::7").is_err() && plain_port("").is_err());
     }
 
     #[test]

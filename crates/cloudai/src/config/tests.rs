@@ -1,7 +1,8 @@
 //! Precedence and refusals of settings, in surroundings that tests make up.
 
-use super::known::{GRPC, HTTP, STRATEGY};
+use super::known::{GRPC, HTTP, KNOWN, STRATEGY};
 use super::*;
+use std::collections::BTreeSet;
 
 /// Surroundings out of tables.
 #[derive(Default)]
@@ -25,6 +26,9 @@ impl Surroundings for MadeUp {
     fn var(&self, name: &str) -> Option<String> {
         self.variables.get(name).cloned()
     }
+    fn names(&self) -> Vec<String> {
+        self.variables.keys().cloned().collect()
+    }
     fn read(&self, path: &Path) -> std::io::Result<Option<String>> {
         Ok(self.files.get(path).cloned())
     }
@@ -36,9 +40,14 @@ impl Surroundings for MadeUp {
     }
 }
 
-fn found(from: &MadeUp, setting: &'static Setting, flag: Option<&str>) -> (String, String) {
-    let found = Resolver::open(from, None).unwrap().find(setting, flag).unwrap();
+fn found<T>(from: &MadeUp, setting: &'static Setting<T>, flag: Option<&str>) -> (String, String) {
+    let flags = Flags::default().with(setting, flag.map(ToOwned::to_owned).as_ref());
+    let found = Resolver::open(from, None).unwrap().given(flags).find(&setting.facts).unwrap();
     (found.text, found.source.to_string())
+}
+
+fn master(from: &MadeUp, flags: &MasterFlags) -> Result<MasterSettings, Failure> {
+    MasterSettings::resolve(&Resolver::open(from, None).unwrap(), flags)
 }
 
 #[test]
@@ -54,9 +63,9 @@ fn the_nearest_source_wins_and_is_remembered() {
         (all(), None, "ours", "environment CLOUDAI_HTTP"),
         (all().var("CLOUDAI_HTTP", "n"), None, "n", "environment CLOUDAI_HTTP"),
         (empty().var("HTTP_PORT", "theirs").file(".env", "CLOUDAI_HTTP=dot"), None, "theirs", "environment HTTP_PORT"),
-        (empty().file(".env", "CLOUDAI_HTTP=dot").file(FILE, toml), None, "dot", ".env CLOUDAI_HTTP"),
-        (empty().file(".env", "HTTP_PORT=").file(FILE, toml), None, "file", "cloudai.toml master.http"),
-        (user, None, "file", "x/cloudai/config.toml master.http"),
+        (empty().file(".env", "CLOUDAI_HTTP=dot").file(FILE, toml), None, "dot", ".env:1 CLOUDAI_HTTP"),
+        (empty().file(".env", "HTTP_PORT=").file(FILE, toml), None, "file", "cloudai.toml:2 master.http"),
+        (user, None, "file", "x/cloudai/config.toml:2 master.http"),
         (empty(), None, "127.0.0.1:8080", "default"),
     ];
     for (at, (from, flag, text, source)) in rows.into_iter().enumerate() {
@@ -84,47 +93,190 @@ fn a_named_file_must_be_there() {
 #[test]
 fn an_unknown_key_is_refused_with_the_nearest() {
     let from = MadeUp::default().file(FILE, "[master]\nstrateggy = \"greedy\"\n");
-    let failure = Resolver::open(&from, None).unwrap_err();
-    assert!(failure.why[0].contains("did you mean master.strategy?"), "{failure}");
+    for user in [User::Client, User::Master, User::Worker, User::Up] {
+        let failure = Resolver::open(&from, None).unwrap().check(user).unwrap_err();
+        let said = ["strateggy in cloudai.toml:2", "no such setting", "did you mean master.strategy?"];
+        assert!(said.iter().all(|said| failure.to_string().contains(said)), "{failure}");
+    }
 }
 
 #[test]
 fn a_bad_value_names_its_place_the_value_and_what_is_allowed() {
     let rows = [
         (MadeUp::default().var("HTTP_PORT", "eighty"), "HTTP_PORT is \"eighty\""),
-        (MadeUp::default().file(".env", "SCHEDULER_STRATEGY=best"), "SCHEDULER_STRATEGY in .env is \"best\""),
-        (MadeUp::default().file(FILE, "[master]\nstore = \"disk\"\n"), "master.store in cloudai.toml is \"disk\""),
+        (MadeUp::default().file(".env", "SCHEDULER_STRATEGY=best"), "SCHEDULER_STRATEGY in .env:1 is \"best\""),
+        (MadeUp::default().file(FILE, "[master]\nstore = \"disk\"\n"), "master.store in cloudai.toml:2 is \"disk\""),
         (MadeUp::default().var("HEARTBEAT_INTERVAL", "soon"), "HEARTBEAT_INTERVAL is \"soon\""),
         (MadeUp::default().var("LOG_LEVEL", "loud"), "LOG_LEVEL is \"loud\""),
     ];
     for (from, said) in rows {
-        let from = from.var("HOME", "h");
-        let resolver = Resolver::open(&from, None).unwrap();
-        let failure = MasterSettings::resolve(&resolver, &MasterFlags::default()).unwrap_err();
+        let failure = master(&from.var("HOME", "h"), &MasterFlags::default()).unwrap_err();
         assert_eq!(failure.what, said);
         assert!(!failure.why.is_empty() && failure.next.contains(": "), "{failure}");
     }
 }
 
 #[test]
-fn what_is_still_to_come_stops_master_and_worker() {
+fn several_bad_values_are_told_at_once() {
+    let toml = "nothing = 1\n[master]\nhttp = 'x'\n";
+    let from = MadeUp::default().var("HOME", "h").file(FILE, toml).var("HEARTBEAT_INTERVAL", "soon");
+    let flags = MasterFlags { strategy: Some("best".into()), ..MasterFlags::default() };
+    let failure = master(&from, &flags).unwrap_err();
+    assert_eq!(failure.what, "4 settings can not be used");
+    for said in [
+        "cloudai.toml:1: nothing",
+        "cloudai.toml:3: master.http is \"x\"",
+        "HEARTBEAT_INTERVAL is \"soon\"",
+        "--strategy is \"best\"",
+    ] {
+        assert!(failure.why.iter().any(|why| why.starts_with(said)), "{said} is not in {failure}");
+    }
+    // What a worker does not use is not its concern.
+    let from = MadeUp::default().var("HOME", "h").var("CLOUDAI_JOIN_TOKEN", "t").var("HEARTBEAT_INTERVAL", "soon");
+    WorkerSettings::resolve(&Resolver::open(&from, None).unwrap(), &WorkerFlags::default()).unwrap();
+}
+
+#[test]
+fn what_is_still_to_come_stops_whoever_would_use_it_and_says_what_to_do() {
     let plain = MasterFlags::default;
+    let variable = |name: &str| MadeUp::default().var(name, "secret");
     let rows = [
-        (MadeUp::default().var("MONGO_URI", "mongodb://u:secret@h"), plain(), "MongoDB"),
-        (MadeUp::default().var("TLS_ENABLED", "true"), plain(), "TLS"),
-        (MadeUp::default(), MasterFlags { store: Some("mongodb".into()), ..plain() }, "MongoDB"),
-        (MadeUp::default(), MasterFlags { strategy: Some("ai-predictive".into()), ..plain() }, "ai_predictive"),
+        (variable("MONGO_URI"), plain(), "MongoDB", "unset MONGO_URI"),
+        (variable("DB_NAME"), plain(), "MongoDB", "unset DB_NAME"),
+        (variable("MONGODB_USERNAME"), plain(), "MongoDB", "unset MONGODB_USERNAME"),
+        (variable("MONGODB_PASSWORD"), plain(), "MongoDB", "unset MONGODB_PASSWORD"),
+        (variable("JWT_SECRET"), plain(), "users", "unset JWT_SECRET"),
+        (variable("TLS_CERT_FILE"), plain(), "TLS", "unset TLS_CERT_FILE"),
+        (variable("TLS_KEY_FILE"), plain(), "TLS", "unset TLS_KEY_FILE"),
+        (MadeUp::default().var("TLS_ENABLED", "true"), plain(), "TLS", "TLS_ENABLED: false"),
+        (
+            MadeUp::default().file(FILE, "mongo_uri = 'secret'"),
+            plain(),
+            "MongoDB",
+            "take mongo_uri in cloudai.toml:1 out",
+        ),
+        (MadeUp::default(), MasterFlags { store: Some("mongodb".into()), ..plain() }, "MongoDB", "--store: sqlite"),
+        (
+            MadeUp::default(),
+            MasterFlags { strategy: Some("ai-predictive".into()), ..plain() },
+            "ai_predictive",
+            "greedy",
+        ),
     ];
-    for (from, flags, feature) in rows {
-        let from = from.var("HOME", "h");
-        let failure = MasterSettings::resolve(&Resolver::open(&from, None).unwrap(), &flags).unwrap_err();
+    for (from, flags, feature, next) in rows {
+        let failure = master(&from.var("HOME", "h"), &flags).unwrap_err();
         let said = failure.to_string();
-        assert!(said.contains("still to come") && said.contains(feature) && !said.contains("secret"), "{said}");
+        assert!(said.contains("still to come") && said.contains(feature) && said.contains(next), "{said}");
+    }
+    for hidden in ["MONGO_URI", "MONGODB_PASSWORD", "JWT_SECRET"] {
+        let said = master(&variable(hidden).var("HOME", "h"), &plain()).unwrap_err().to_string();
+        assert!(!said.contains("secret"), "{said}");
     }
     let from = MadeUp::default().var("HOME", "h").var("CLOUDAI_JOIN_TOKEN", "t");
-    let flags = WorkerFlags { executor: Some("oci".into()), ..WorkerFlags::default() };
-    let failure = WorkerSettings::resolve(&Resolver::open(&from, None).unwrap(), &flags).unwrap_err();
-    assert!(failure.to_string().contains("still to come"), "{failure}");
+    let worker = |from: &MadeUp, executor: Option<&str>| {
+        let flags = WorkerFlags { executor: executor.map(ToOwned::to_owned), ..WorkerFlags::default() };
+        WorkerSettings::resolve(&Resolver::open(from, None).unwrap(), &flags)
+    };
+    assert!(worker(&from, Some("oci")).unwrap_err().to_string().contains("still to come"));
+    assert!(worker(&from.var("TLS_ENABLED", "1"), None).unwrap_err().to_string().contains("TLS is still to come"));
+    // A client that was given a token or a certificate means to be safe.
+    for name in ["CLOUDAI_TOKEN", "CLOUDAI_CA"] {
+        let from = variable(name);
+        assert!(Resolver::open(&from, None).unwrap().check(User::Client).is_err(), "{name}");
+    }
+    // Off is off.
+    assert!(master(&MadeUp::default().var("HOME", "h").var("TLS_ENABLED", "false"), &plain()).is_ok());
+}
+
+#[test]
+fn every_name_of_the_reference_is_a_setting() {
+    let names = "MONGO_URI DB_NAME MONGODB_USERNAME MONGODB_PASSWORD GRPC_PORT HTTP_PORT JWT_SECRET LOG_LEVEL \
+                 TLS_ENABLED TLS_CERT_FILE TLS_KEY_FILE MASTER_ADDR WORKER_ID WORKER_IP WORKER_PORT \
+                 HEARTBEAT_INTERVAL SCHEDULER_STRATEGY";
+    for name in names.split_whitespace() {
+        let of = KNOWN.iter().filter(|setting| setting.facts().variables.contains(&name));
+        assert_eq!(of.count(), 1, "{name}");
+    }
+}
+
+#[test]
+fn no_key_or_variable_means_two_things_and_every_default_is_allowed() {
+    let (mut keys, mut variables) = (BTreeSet::new(), BTreeSet::new());
+    let from = MadeUp::default().var("HOME", "h");
+    for setting in KNOWN {
+        let facts = setting.facts();
+        assert!(keys.insert(facts.key), "{} stands twice", facts.key);
+        assert!(facts.variables.iter().all(|name| variables.insert(name)), "{:?}", facts.variables);
+        assert!(facts.variables[0].starts_with("CLOUDAI_"), "{}: ours comes first", facts.key);
+        assert!(!facts.about.is_empty() && !facts.used_by.is_empty(), "{}", facts.key);
+        if let Some(found) = Resolver::open(&from, None).unwrap().find(facts) {
+            assert_eq!(setting.check(&found.text), Ok(()), "{}", facts.key);
+        }
+    }
+}
+
+#[test]
+fn every_flag_of_a_setting_is_a_flag_of_the_commands_that_use_it_and_its_help_tells_the_rest() {
+    let tree = crate::cli::tree();
+    let of = |user| match user {
+        User::Client => &tree,
+        User::Master => tree.find_subcommand("master").unwrap(),
+        User::Up => tree.find_subcommand("up").unwrap(),
+        User::Worker => tree.find_subcommand("worker").unwrap().find_subcommand("start").unwrap(),
+    };
+    // `up` is for the first minutes: it keeps its state where a master does by itself.
+    let without = [(User::Up, "--store")];
+    for facts in KNOWN.iter().map(|setting| setting.facts()) {
+        let Some(flag) = facts.flag else { continue };
+        for user in facts.used_by.iter().copied().filter(|user| !without.contains(&(*user, flag))) {
+            let arg = of(user).get_arguments().find(|arg| arg.get_long() == flag.strip_prefix("--"));
+            let help = arg.unwrap_or_else(|| panic!("{} has no {flag}", user.word())).get_help().unwrap().to_string();
+            assert!(facts.variables.iter().all(|name| help.contains(name)), "{flag}: {help}");
+            assert!(help.contains(facts.fallback.words()), "{flag}: {help}");
+        }
+    }
+}
+
+#[test]
+fn validating_lists_every_problem_of_every_place_also_the_overridden() {
+    let toml = "[master]\nhtp = 1\nhttp = 'x'\n[worker]\ncpus = 'many'\nport = 7\n";
+    let from = MadeUp::default()
+        .file(FILE, toml)
+        .file(".env", "HTTP_PORT=y\nCLOUDAI_WORKER_LEASE_SS=9\nOTHER=z\n")
+        .var("CLOUDAI_HTTP", "z")
+        .var("HTTP_PORT", "0.0.0.0:1")
+        .var("GRPC_PORT", "0.0.0.0:1")
+        .var("CLOUDAI_FAKE_JOURNAL", "f")
+        .var("JWT_SECRET", "hush");
+    let told: Vec<_> = Resolver::open(&from, None).unwrap().validate().iter().map(ToString::to_string).collect();
+    let expected = [
+        "cloudai.toml:2: master.htp: there is no such setting; did you mean master.http?",
+        "CLOUDAI_HTTP is \"z\": ",
+        ".env:1: HTTP_PORT is \"y\": ",
+        "cloudai.toml:3: master.http is \"x\": ",
+        "cloudai.toml:5: worker.cpus is \"many\": \"many\" is no number: expected one as 2 or 0.5; --cpus: a number of cores, as 4 or 0.5",
+        "JWT_SECRET: users and their tokens are still to come",
+        "GRPC_PORT is \"0.0.0.0:1\": the address can be reached by others",
+        "cloudai.toml:6: worker.port is \"7\": it has no effect without worker.ip",
+        ".env:2: CLOUDAI_WORKER_LEASE_SS: there is no such setting; did you mean CLOUDAI_WORKER_LEASE_S?",
+    ];
+    assert_eq!(told.len(), expected.len(), "{told:#?}");
+    for (told, expected) in told.iter().zip(expected) {
+        assert!(told.starts_with(expected), "{told}\nis not\n{expected}");
+    }
+    let alone = Resolver::open(&FileAlone(&from), Some(Path::new(FILE))).unwrap().validate();
+    assert!(alone.len() == 4 && alone.iter().all(|problem| problem.at.source == Layer::File), "{alone:?}");
+}
+
+#[test]
+fn times_that_do_not_go_together_are_a_problem_at_the_place_that_was_given() {
+    let from = MadeUp::default().var("HOME", "h").file(FILE, "[master]\nworker_lease_s = 30\n");
+    let problems = Resolver::open(&from, None).unwrap().validate();
+    let told: Vec<_> = problems.iter().map(ToString::to_string).collect();
+    assert!(
+        told.len() == 1 && told[0].starts_with("cloudai.toml:2: ") && told[0].contains("worker_lease_s is 30s"),
+        "{told:?}"
+    );
 }
 
 #[test]
@@ -151,7 +303,7 @@ fn a_master_that_others_can_reach_needs_both_flags() {
 #[test]
 fn times_that_do_not_go_together_are_refused() {
     let from = MadeUp::default().var("HOME", "h").var("CLOUDAI_WORKER_LEASE_S", "30");
-    let failure = MasterSettings::resolve(&Resolver::open(&from, None).unwrap(), &MasterFlags::default()).unwrap_err();
+    let failure = master(&from, &MasterFlags::default()).unwrap_err();
     assert!(failure.why[0].contains("worker_lease_s is 30s"), "{failure}");
 }
 
@@ -191,4 +343,51 @@ fn up_is_a_master_without_a_shell_and_its_workers() {
     assert_eq!((settings.workers, settings.executor, settings.master.shell), (3, Executor::Fake, false));
     assert_eq!(settings.master.strategy, "greedy");
     assert_eq!(found(&from, &STRATEGY, None).1, "environment SCHEDULER_STRATEGY");
+}
+
+/// The table between the marks of the document, as it must be.
+fn document() -> String {
+    let cell = |text: &str| text.replace('|', "\\|");
+    let code = |text: &str| if text.is_empty() { "–".to_owned() } else { format!("`{}`", cell(text)) };
+    let mut table = String::from(
+        "| key | flag | variables | value | default | used by | what it is |\n|---|---|---|---|---|---|---|\n",
+    );
+    for facts in KNOWN.iter().map(|setting| setting.facts()) {
+        let variables: Vec<_> = facts.variables.iter().map(|name| code(name)).collect();
+        let default = match facts.fallback {
+            setting::Fallback::Text(text) => code(text),
+            setting::Fallback::Found(words, _) | setting::Fallback::Nothing(words) => cell(words),
+        };
+        let users: Vec<_> = facts.used_by.iter().map(|user| user.word()).collect();
+        let allowed = if facts.allowed.is_empty() { "none yet: still to come" } else { facts.allowed };
+        table.push_str(&format!(
+            "| `{}` | {} | {} | {} | {} | {} | {} |\n",
+            facts.key,
+            code(facts.flag.unwrap_or_default()),
+            variables.join(" "),
+            cell(allowed),
+            default,
+            users.join(", "),
+            cell(facts.about),
+        ));
+    }
+    table
+}
+
+#[test]
+fn the_document_has_every_setting_as_it_is() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/configuration.md");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let (begin, end) = ("<!-- settings: made by `make docs` -->\n", "<!-- settings end -->\n");
+    let (before, rest) = text.split_once(begin).unwrap();
+    let (kept, after) = rest.split_once(end).unwrap();
+    let fresh = document();
+    if std::env::var_os("UPDATE_GENERATED").is_some() {
+        std::fs::write(&path, format!("{before}{begin}{fresh}{end}{after}")).unwrap();
+    } else {
+        assert!(
+            kept == fresh,
+            "docs/configuration.md is older than crates/cloudai/src/config/known.rs: run `make docs`"
+        );
+    }
 }

@@ -1,35 +1,49 @@
 //! The settings of `cloudai up`: a master and its workers in one process.
 
-use super::known::UP_WORKERS;
-use super::parse::whole;
-use super::worker::executor;
-use super::{Executor, MasterFlags, MasterSettings, Resolver};
+use super::known::{DATA_DIR, EXECUTOR, GRPC, HTTP, STRATEGY, UP_WORKERS};
+use super::log::LogFlags;
+use super::{Executor, Flags, MasterFlags, MasterSettings, Resolver, User};
 use crate::exit::Failure;
 
 /// What `cloudai up` was given on its command line.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub(crate) struct UpFlags {
-    /// How many workers it starts; they share this machine [env: CLOUDAI_WORKERS] [default: 1]
+    /// How many workers it starts; they share this machine
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub(crate) workers: Option<String>,
-    /// What runs containers: docker, or fake for tests [env: CLOUDAI_EXECUTOR] [default: docker]
+    /// What runs containers: docker, or fake for tests
     #[arg(long, value_name = "KIND")]
     pub(crate) executor: Option<String>,
-    /// Master and workers keep their state here [env: CLOUDAI_DATA_DIR]
+    /// Master and workers keep their state here
     #[arg(long, value_name = "DIR")]
     pub(crate) data_dir: Option<String>,
-    /// Where clients reach the master; port 0 takes a free one [env: CLOUDAI_HTTP, HTTP_PORT]
+    /// Where clients reach the master; port 0 takes a free one
     #[arg(long, value_name = "ADDR")]
     pub(crate) http: Option<String>,
-    /// Where workers reach the master; port 0 takes a free one [env: CLOUDAI_GRPC, GRPC_PORT]
+    /// Where workers reach the master; port 0 takes a free one
     #[arg(long, value_name = "ADDR")]
     pub(crate) grpc: Option<String>,
-    /// How tasks are placed: greedy or round_robin [env: CLOUDAI_STRATEGY, SCHEDULER_STRATEGY] [default: greedy]
+    /// How tasks are placed: greedy or round_robin
     #[arg(long, value_name = "NAME")]
     pub(crate) strategy: Option<String>,
     /// Print the chosen addresses as one line of JSON: {"grpc": "...", "http": "..."}
     #[arg(long)]
     pub(crate) print_addresses: bool,
+    #[command(flatten)]
+    pub(crate) log: LogFlags,
+}
+
+impl UpFlags {
+    fn given(&self) -> Flags {
+        let flags = Flags::default()
+            .with(&UP_WORKERS, self.workers.as_ref())
+            .with(&EXECUTOR, self.executor.as_ref())
+            .with(&DATA_DIR, self.data_dir.as_ref())
+            .with(&GRPC, self.grpc.as_ref())
+            .with(&HTTP, self.http.as_ref())
+            .with(&STRATEGY, self.strategy.as_ref());
+        self.log.add_to(flags)
+    }
 }
 
 /// Everything that `up` starts from.
@@ -46,21 +60,15 @@ pub(crate) struct UpSettings {
 impl UpSettings {
     /// The settings from flags and surroundings.
     /// # Errors
-    /// A value that is not allowed, or one of a feature that is still to come.
+    /// Every value that is not allowed, or is of a feature that is still to come.
     pub(crate) fn resolve(resolver: &Resolver<'_>, flags: &UpFlags) -> Result<Self, Failure> {
-        let master = MasterFlags {
-            data_dir: flags.data_dir.clone(),
-            grpc: flags.grpc.clone(),
-            http: flags.http.clone(),
-            strategy: flags.strategy.clone(),
-            no_shell: true,
-            print_addresses: flags.print_addresses,
-            ..MasterFlags::default()
-        };
+        let resolver = resolver.given(flags.given());
+        resolver.check(User::Up)?;
+        let switches = MasterFlags { no_shell: true, print_addresses: flags.print_addresses, ..MasterFlags::default() };
         Ok(Self {
-            master: MasterSettings::resolve(resolver, &master)?,
-            workers: resolver.required(&UP_WORKERS, flags.workers.as_deref(), |text| whole(text, 1000))?,
-            executor: executor(resolver, flags.executor.as_deref())?,
+            master: MasterSettings::resolve_checked(&resolver, &switches)?,
+            workers: resolver.required(&UP_WORKERS)?,
+            executor: resolver.required(&EXECUTOR)?,
         })
     }
 }

@@ -1,59 +1,69 @@
 //! The settings of a worker, checked.
 
-use super::Resolver;
 use super::known::{
-    CPUS, DISK, EXECUTOR, GPUS, JOIN_TOKEN, LABELS, LOG_LEVEL, MASTER, MEM, WORKER_ID, WORKER_IP, WORKER_PORT,
+    CPUS, DATA_DIR, DISK, EXECUTOR, GPUS, JOIN_TOKEN, LABELS, MASTER, MEM, WORKER_ID, WORKER_IP, WORKER_PORT,
 };
-use super::master::{data_dir, log, refuse_what_is_to_come};
-use super::parse::{bytes, connect, key_value, thousandths, whole};
+use super::log::LogFlags;
+use super::{Executor, Flags, LogSettings, Resolver, User};
 use crate::exit::Failure;
 use cloudai_core::ids::WorkerId;
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 /// What `cloudai worker start` was given on its command line.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub(crate) struct WorkerFlags {
-    /// Where its masters are, several with commas [env: CLOUDAI_MASTER, MASTER_ADDR] [default: 127.0.0.1:50051]
+    /// Where its masters are, several with commas
     #[arg(long, value_name = "ADDR[,ADDR...]")]
     pub(crate) master: Option<String>,
-    /// What `cloudai worker token` prints [env: CLOUDAI_JOIN_TOKEN, where `ps` does not show it]
+    /// What `cloudai worker token` prints
     #[arg(long, value_name = "TOKEN")]
     pub(crate) join_token: Option<String>,
-    /// Its name [env: CLOUDAI_WORKER_ID, WORKER_ID] [default: the host's name]
+    /// Its name
     #[arg(long, value_name = "ID")]
     pub(crate) id: Option<String>,
-    /// What runs containers: docker, or fake for tests [env: CLOUDAI_EXECUTOR] [default: docker]
+    /// What runs containers: docker, or fake for tests
     #[arg(long, value_name = "KIND")]
     pub(crate) executor: Option<String>,
-    /// Cores it offers [default: all but a reserve]
+    /// Cores it offers
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub(crate) cpus: Option<String>,
-    /// Memory it offers, as 8g [default: all but a reserve]
+    /// Memory it offers, as 8g
     #[arg(long, value_name = "SIZE", alias = "memory", allow_negative_numbers = true)]
     pub(crate) mem: Option<String>,
-    /// Disk it offers, as 100g [default: all but a reserve]
+    /// Disk it offers, as 100g
     #[arg(long, value_name = "SIZE", alias = "storage", allow_negative_numbers = true)]
     pub(crate) disk: Option<String>,
-    /// Devices it offers [default: those found]
+    /// Devices it offers
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub(crate) gpus: Option<String>,
     /// A free word to find it by; may be repeated
     #[arg(long = "label", value_name = "K=V")]
     pub(crate) labels: Vec<String>,
-    /// Where its journal is kept [env: CLOUDAI_DATA_DIR] [default: /var/lib/cloudai for root, else the user's data folder]
+    /// Where its journal is kept
     #[arg(long, value_name = "DIR")]
     pub(crate) data_dir: Option<String>,
+    #[command(flatten)]
+    pub(crate) log: LogFlags,
 }
 
-/// What runs a worker's containers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Executor {
-    /// The Docker engine of its host.
-    Docker,
-    /// Nothing: tasks are acted.
-    Fake,
+impl WorkerFlags {
+    fn given(&self) -> Flags {
+        let labels = (!self.labels.is_empty()).then(|| self.labels.join(","));
+        let flags = Flags::default()
+            .with(&MASTER, self.master.as_ref())
+            .with(&JOIN_TOKEN, self.join_token.as_ref())
+            .with(&WORKER_ID, self.id.as_ref())
+            .with(&EXECUTOR, self.executor.as_ref())
+            .with(&CPUS, self.cpus.as_ref())
+            .with(&MEM, self.mem.as_ref())
+            .with(&DISK, self.disk.as_ref())
+            .with(&GPUS, self.gpus.as_ref())
+            .with(&LABELS, labels.as_ref())
+            .with(&DATA_DIR, self.data_dir.as_ref());
+        self.log.add_to(flags)
+    }
 }
 
 /// Everything that a worker is started with.
@@ -75,8 +85,8 @@ pub(crate) struct WorkerSettings {
     pub(crate) labels: BTreeMap<String, String>,
     /// Where its journal is kept; may not exist yet.
     pub(crate) data_dir: PathBuf,
-    /// A filter of `tracing`.
-    pub(crate) log: String,
+    /// How it logs.
+    pub(crate) log: LogSettings,
 }
 
 /// Given amounts; what is absent is detected.
@@ -95,27 +105,26 @@ pub(crate) struct Offer {
 impl WorkerSettings {
     /// The settings from flags and surroundings.
     /// # Errors
-    /// A value that is not allowed, or one of a feature that is still to come.
+    /// Every value that is not allowed, or is of a feature that is still to come.
     pub(crate) fn resolve(resolver: &Resolver<'_>, flags: &WorkerFlags) -> Result<Self, Failure> {
-        refuse_what_is_to_come(resolver)?;
-        let token = |text: &str| if text.is_empty() { Err("it is empty".to_owned()) } else { Ok(text.to_owned()) };
+        let resolver = resolver.given(flags.given());
+        resolver.check(User::Worker)?;
+        let port = resolver.required(&WORKER_PORT)?;
         Ok(Self {
-            masters: resolver.required(&MASTER, flags.master.as_deref(), masters)?,
-            join_token: resolver.value(&JOIN_TOKEN, flags.join_token.as_deref(), token)?.ok_or_else(no_token)?,
-            id: resolver.required(&WORKER_ID, flags.id.as_deref(), |text| {
-                text.parse().map_err(|_: cloudai_core::ids::IdError| "it is no worker id".to_owned())
-            })?,
-            address: address(resolver)?,
-            executor: executor(resolver, flags.executor.as_deref())?,
+            masters: resolver.required(&MASTER)?,
+            join_token: resolver.value(&JOIN_TOKEN)?.ok_or_else(no_token)?,
+            id: resolver.required(&WORKER_ID)?,
+            address: resolver.value(&WORKER_IP)?.map(|ip| SocketAddr::new(ip, port)),
+            executor: resolver.required(&EXECUTOR)?,
             offer: Offer {
-                cpu_milli: resolver.value(&CPUS, flags.cpus.as_deref(), thousandths)?,
-                memory: resolver.value(&MEM, flags.mem.as_deref(), bytes)?,
-                storage: resolver.value(&DISK, flags.disk.as_deref(), bytes)?,
-                gpus: resolver.value(&GPUS, flags.gpus.as_deref(), |text| whole(text, 1024))?,
+                cpu_milli: resolver.value(&CPUS)?,
+                memory: resolver.value(&MEM)?,
+                storage: resolver.value(&DISK)?,
+                gpus: resolver.value(&GPUS)?,
             },
-            labels: labels(resolver, &flags.labels)?,
-            data_dir: data_dir(resolver, flags.data_dir.as_deref())?,
-            log: resolver.required(&LOG_LEVEL, None, log)?,
+            labels: resolver.value(&LABELS)?.unwrap_or_default(),
+            data_dir: resolver.required(&DATA_DIR)?,
+            log: LogSettings::resolve(&resolver)?,
         })
     }
 }
@@ -124,36 +133,4 @@ fn no_token() -> Failure {
     Failure::usage("a worker needs the join token of its cluster")
         .why("neither --join-token nor CLOUDAI_JOIN_TOKEN is set")
         .next("on the master: cloudai worker token")
-}
-
-fn masters(text: &str) -> Result<Vec<String>, String> {
-    text.split(',').map(|one| connect(one.trim())).collect()
-}
-
-fn address(resolver: &Resolver<'_>) -> Result<Option<SocketAddr>, Failure> {
-    let ip = resolver.value(&WORKER_IP, None, |text| {
-        let text = if text == "localhost" { "127.0.0.1" } else { text };
-        text.parse::<IpAddr>().map_err(|_| format!("{text:?} is no IP address"))
-    })?;
-    let port = resolver.value(&WORKER_PORT, None, |text| {
-        let text = text.trim_start_matches(':');
-        text.parse::<u16>().map_err(|_| format!("{text:?} is no port"))
-    })?;
-    // The reference's port, when only the address is given.
-    Ok(ip.map(|ip| SocketAddr::new(ip, port.unwrap_or(50052))))
-}
-
-pub(super) fn executor(resolver: &Resolver<'_>, flag: Option<&str>) -> Result<Executor, Failure> {
-    resolver.required(&EXECUTOR, flag, |text| match text {
-        "docker" => Ok(Executor::Docker),
-        "fake" => Ok(Executor::Fake),
-        "oci" => Err("the oci executor is still to come".into()),
-        _ => Err("there is no such executor".into()),
-    })
-}
-
-fn labels(resolver: &Resolver<'_>, flags: &[String]) -> Result<BTreeMap<String, String>, Failure> {
-    let flag = (!flags.is_empty()).then(|| flags.join(","));
-    let pairs = |text: &str| text.split(',').map(|pair| key_value(pair.trim())).collect();
-    Ok(resolver.value(&LABELS, flag.as_deref(), pairs)?.unwrap_or_default())
 }

@@ -72,6 +72,12 @@ impl Screen {
         matches!(self.format, Format::Table | Format::Wide)
     }
 
+    /// Whether only ids were asked for.
+    #[must_use]
+    pub(crate) fn quiet(&self) -> bool {
+        self.format == Format::Quiet
+    }
+
     /// Whether the wide table was asked for.
     #[must_use]
     pub(crate) fn wide(&self) -> bool {

@@ -17,8 +17,7 @@ use tracing::warn;
 /// # Errors
 /// When it can not start, or fails on the way.
 pub(crate) async fn run_master(settings: MasterSettings) -> anyhow::Result<()> {
-    logging::start(&settings.log)?;
-    let stop = stop::on_signal()?;
+    let stop = stop::on_signal(logging::start(&settings.log)?)?;
     let master = bind(&settings).await?;
     announce(&settings, &master)?;
     master.run(stop).await?;

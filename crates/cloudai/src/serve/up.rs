@@ -16,8 +16,7 @@ use tokio_util::sync::CancellationToken;
 /// # Errors
 /// When it can not start, or fails on the way.
 pub(crate) async fn run_up(settings: UpSettings) -> anyhow::Result<()> {
-    logging::start(&settings.master.log)?;
-    let stop = stop::on_signal()?;
+    let stop = stop::on_signal(logging::start(&settings.master.log)?)?;
     let master = master::bind(&settings.master).await?;
     let workers = prepare_workers(&settings, &master).await?;
     announce(&settings, &master)?;

@@ -14,8 +14,7 @@ use std::path::{Path, PathBuf};
 /// # Errors
 /// When it can not start, or fails on the way.
 pub(crate) async fn run_worker(settings: WorkerSettings) -> anyhow::Result<()> {
-    logging::start(&settings.log)?;
-    let stop = stop::on_signal()?;
+    let stop = stop::on_signal(logging::start(&settings.log)?)?;
     let worker = Worker::prepare(config(settings)?).await?;
     worker.run(stop).await.map_err(|error| match &error {
         StartError::Refused(Refused { because: Because::Token, .. }) => {

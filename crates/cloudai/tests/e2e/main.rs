@@ -17,6 +17,7 @@ mod full_disk;
 mod input;
 mod input_fields;
 mod input_start;
+mod log_file;
 mod path;
 mod path_docker;
 mod processes;

@@ -1,0 +1,98 @@
+//! Looks at everything that is configured at once, also at what another place overrides.
+
+use super::known::{GRPC, HTTP, KNOWN, NO_SETTINGS, WORKER_IP, WORKER_PORT};
+use super::problem::{Problem, Severity};
+use super::sources::{Layer, Source, Texts};
+use super::{Resolver, master};
+use cloudai_core::text::distance;
+
+impl Resolver<'_> {
+    /// Every problem of every place, errors first.
+    #[must_use]
+    pub(crate) fn validate(&self) -> Vec<Problem> {
+        let mut found = self.problems.clone();
+        for setting in KNOWN {
+            for given in self.all(setting.facts()) {
+                if let Err(problem) = setting.check(&given.text) {
+                    found.push(Problem::of_value(setting.facts(), given.source, &given.text, problem));
+                }
+            }
+        }
+        found.extend(self.times());
+        found.extend(self.open_addresses());
+        found.extend(self.port_without_address());
+        found.extend(self.unknown_variables());
+        found.sort_by_key(|problem| problem.severity == Severity::Warning);
+        found
+    }
+
+    /// Times that are right each and wrong together.
+    fn times(&self) -> Option<Problem> {
+        let wrong = master::timing(self).ok()?.check(cloudai_core::spec::DEFAULT_KILL_AFTER).err()?;
+        // The place of the one that was given is the likely culprit; defaults go together.
+        let given = master::TIMES.iter().flat_map(|setting| self.all(&setting.facts)).next();
+        let at = given.map_or_else(|| Source::plain(Layer::Default, None), |found| found.source);
+        Some(Problem {
+            severity: Severity::Error,
+            key: None,
+            at,
+            value: None,
+            problem: wrong.to_string(),
+            next: master::TIMES.map(|setting| setting.facts.key).join(", "),
+        })
+    }
+
+    /// Right only with two flags, which no file can give.
+    fn open_addresses(&self) -> Vec<Problem> {
+        let open = [&GRPC, &HTTP].into_iter().filter_map(|setting| {
+            let found = self.find(&setting.facts)?;
+            let address = (setting.parse)(&found.text).ok()?;
+            let open = address.ip.is_some_and(|ip| !ip.is_loopback());
+            open.then(|| Problem {
+                severity: Severity::Warning,
+                key: Some(setting.facts.key.into()),
+                at: found.source,
+                value: Some(found.text),
+                problem: "the address can be reached by others".into(),
+                next: "a master refuses it without --insecure --i-know-this-is-insecure".into(),
+            })
+        });
+        open.collect()
+    }
+
+    fn port_without_address(&self) -> Option<Problem> {
+        let port = self.all(&WORKER_PORT.facts).into_iter().next()?;
+        self.find(&WORKER_IP.facts).is_none().then(|| Problem {
+            severity: Severity::Warning,
+            key: Some(WORKER_PORT.facts.key.into()),
+            at: port.source,
+            value: Some(port.text),
+            problem: "it has no effect without worker.ip".into(),
+            next: "give CLOUDAI_WORKER_IP as well".into(),
+        })
+    }
+
+    /// Names that look like ours and are not; other programs' variables are nobody's business.
+    fn unknown_variables(&self) -> Vec<Problem> {
+        let environment = self.surroundings.names();
+        let environment = environment.iter().map(|name| (name.as_str(), Source::plain(Layer::Environment, Some(name))));
+        let dotenv = self.dotenv.iter().flat_map(Texts::names);
+        let known = || KNOWN.iter().flat_map(|setting| setting.facts().variables.iter().copied());
+        let unknown = environment.chain(dotenv).filter(|(name, _)| {
+            name.starts_with("CLOUDAI_") && !NO_SETTINGS.contains(name) && !known().any(|known| known == *name)
+        });
+        unknown.map(|(name, at)| Problem::of_name(Severity::Warning, at, nearest(name, known()))).collect()
+    }
+}
+
+/// The keys of a file that are none.
+pub(super) fn unknown_keys(file: &Texts) -> Vec<Problem> {
+    let known = || KNOWN.iter().map(|setting| setting.facts().key);
+    let unknown = file.names().filter(|(name, _)| !known().any(|key| key == *name));
+    unknown.map(|(name, at)| Problem::of_name(Severity::Error, at, nearest(name, known()))).collect()
+}
+
+fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let (slips, near) = known.map(|known| (distance(name, known), known)).min()?;
+    (slips <= 2.max(near.len() / 3)).then_some(near)
+}
