@@ -2,6 +2,7 @@
 
 use crate::clock::Clock;
 use crate::heartbeats::{Heard, Heartbeats};
+use crate::http::Live;
 use crate::logs::Logs;
 use crate::mailbox::{AskError, Mailboxes};
 use crate::model::{Model, SeenTask, SeenWorker};
@@ -18,6 +19,7 @@ use cloudai_store::query::{Page, TaskQuery};
 use cloudai_store::{Store, StoreError};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
 
 /// Cheap to clone; every part of the master that is not the engine holds one.
@@ -37,6 +39,10 @@ pub(crate) struct Shared {
     pub(crate) heartbeats: Arc<Heartbeats>,
     pub(crate) logs: Arc<Logs>,
     pub(crate) clock: Arc<Clock>,
+    /// Clients that listen over WebSockets.
+    pub(crate) live: Live,
+    /// Cancelled when the master begins to stop: whoever waits for news ends.
+    pub(crate) stopping: CancellationToken,
 }
 
 /// What does not change while a master lives.
@@ -143,8 +149,11 @@ impl Handle {
             changes.mark_unchanged();
             // Only the record is looked at: what it waits for is worked out once, at the end.
             ended = self.shared.model.task(id).is_none_or(|task| task.finished().is_some());
-            if !ended && !matches!(tokio::time::timeout_at(deadline, changes.changed()).await, Ok(Ok(()))) {
-                break;
+            if !ended {
+                let changed = tokio::time::timeout_at(deadline, changes.changed());
+                if !matches!(self.shared.stopping.run_until_cancelled(changed).await, Some(Ok(Ok(())))) {
+                    break;
+                }
             }
         }
         self.task(who, id).await

@@ -6,7 +6,7 @@ use cloudai_core::ids::{Attempt, Session, WorkerId};
 use cloudai_core::time::Timestamp;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 /// What a worker tells of its host.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -37,6 +37,8 @@ pub struct Heard {
 pub struct Heartbeats {
     slots: Mutex<Slots>,
     arrived: Notify,
+    /// How many have come in this master's life.
+    count: watch::Sender<u64>,
 }
 
 #[derive(Debug, Default)]
@@ -90,6 +92,7 @@ impl Heartbeats {
         slots.waiting.insert(heartbeat.worker.clone(), heartbeat);
         drop(slots);
         self.arrived.notify_one();
+        self.count.send_modify(|count| *count += 1);
     }
 
     /// Takes all that arrived.
@@ -101,6 +104,12 @@ impl Heartbeats {
     /// Waits until something arrived.
     pub async fn arrived(&self) {
         self.arrived.notified().await;
+    }
+
+    /// How many have come, to await the next one on.
+    #[must_use]
+    pub fn count(&self) -> watch::Receiver<u64> {
+        self.count.subscribe()
     }
 
     /// The last that was heard of a worker in this master's life.

@@ -16,6 +16,7 @@ mod mailbox;
 pub mod model;
 mod placing;
 pub mod principal;
+pub mod readiness;
 mod serve;
 
 pub use mailbox::{AskError, NotNow};

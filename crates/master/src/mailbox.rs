@@ -133,6 +133,11 @@ impl Mailboxes {
         self.health.borrow().trouble.clone().unwrap_or_else(|| "ok".into())
     }
 
+    /// The store's state; closed when there is no engine any more.
+    pub(crate) fn health(&self) -> watch::Receiver<StoreHealth> {
+        self.health.clone()
+    }
+
     fn share(&self, user: &UserId) -> Arc<Semaphore> {
         let mut shares = self.per_user.lock().unwrap_or_else(PoisonError::into_inner);
         shares.retain(|_, share| Arc::strong_count(share) > 1);

@@ -11,7 +11,6 @@ use crate::mailbox::mailboxes;
 use crate::model::Model;
 use crate::placing::{self, Placing};
 use crate::{grpc, http};
-use axum::serve::ListenerExt;
 use cloudai_core::cluster::Cluster;
 use cloudai_core::effect::Row;
 use cloudai_core::state::Status;
@@ -27,7 +26,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::server::TcpIncoming;
-use tracing::{debug, info};
+use tracing::info;
 
 /// How long open calls may take to end when the master stops.
 const GRACE: Duration = Duration::from_secs(5);
@@ -149,6 +148,8 @@ impl Master {
             heartbeats,
             logs,
             clock,
+            live: http::Live::default(),
+            stopping: CancellationToken::new(),
         };
         let handle = Handle { shared: Arc::new(shared) };
         Ok(Self {
@@ -197,9 +198,12 @@ impl Master {
         let Self { grpc, http, handle, engine, subscriptions, placing, strategy, view, .. } = self;
         info!(grpc = %self.grpc_address, http = %self.http_address, "master started");
         let mut parts = JoinSet::new();
-        let service = grpc::service(handle.clone(), Arc::clone(&subscriptions));
-        parts.spawn(serve_grpc(grpc, service, subscriptions, stop.clone()));
-        parts.spawn(serve_http(http, http::router(handle.clone(), self.http_address.ip().is_loopback()), stop.clone()));
+        let (routes, health) = grpc::routes(&handle, Arc::clone(&subscriptions))?;
+        parts.spawn(serve_grpc(grpc, routes, subscriptions, stop.clone()));
+        parts.spawn(health.keep(handle.clone()));
+        let router = http::router(handle.clone(), self.http_address.ip().is_loopback());
+        parts.spawn(serve_http(http, router, stop.clone()));
+        parts.spawn(say_that_it_stops(handle.clone(), stop.clone()));
         let engine_stop = CancellationToken::new();
         let engine = tokio::spawn(engine.run(engine_stop.clone()));
         let placer = place_in_a_thread(Arc::clone(&placing), strategy, view, &handle);
@@ -269,9 +273,17 @@ fn new_join_token() -> String {
     format!("cai1-0-{}", hex::encode(rand::random::<[u8; 16]>()))
 }
 
+/// Ends whoever waits for news, and waits until the live clients have been told.
+async fn say_that_it_stops(handle: Handle, stop: CancellationToken) -> Result<(), RunError> {
+    stop.cancelled().await;
+    handle.shared.stopping.cancel();
+    handle.shared.live.ended().await;
+    Ok(())
+}
+
 async fn serve_grpc(
     listener: TcpListener,
-    service: grpc::WorkerFacing,
+    routes: tonic::service::Routes,
     subscriptions: Arc<Subscriptions>,
     stop: CancellationToken,
 ) -> Result<(), RunError> {
@@ -283,23 +295,15 @@ async fn serve_grpc(
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     tonic::transport::Server::builder()
         .http2_keepalive_interval(Some(Duration::from_secs(10)))
-        .add_service(service)
+        .add_routes(routes)
         .serve_with_incoming_shutdown(incoming, stopped)
         .await
         .map_err(|error| RunError::Server("gRPC", std::io::Error::other(error)))
 }
 
 async fn serve_http(listener: TcpListener, router: axum::Router, stop: CancellationToken) -> Result<(), RunError> {
-    // Else an answer of two packets waits 40 ms for the client to acknowledge the first.
-    let listener = listener.tap_io(|stream| {
-        if let Err(error) = stream.set_nodelay(true) {
-            debug!(%error, "connection can not be told to send at once");
-        }
-    });
-    axum::serve(listener, router)
-        .with_graceful_shutdown(async move { stop.cancelled().await })
-        .await
-        .map_err(|error| RunError::Server("HTTP", error))
+    http::door::serve(listener, router, http::door::Limits::default(), stop).await;
+    Ok(())
 }
 
 fn place_in_a_thread(

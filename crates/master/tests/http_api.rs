@@ -2,53 +2,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that can not go on fails")]
 
-use cloudai_core::timing::Timing;
+mod support;
+
 use cloudai_master::http::dto;
-use cloudai_master::{Config, Master, RunError};
-use cloudai_store::bulk::local::LocalBulk;
-use cloudai_store::memory::MemoryStore;
 use serde::de::DeserializeOwned;
-use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
-use std::time::Duration;
-use tempfile::TempDir;
+use std::net::SocketAddr;
+use support::Running;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::task::{JoinHandle, JoinSet};
-use tokio_util::sync::CancellationToken;
-
-/// A master of its own on free ports.
-struct Running {
-    http: SocketAddr,
-    stop: CancellationToken,
-    ended: JoinHandle<Result<(), RunError>>,
-    _dir: TempDir,
-}
-
-impl Running {
-    async fn start() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let master = Master::bind(Config {
-            grpc: any,
-            http: any,
-            store: Arc::new(MemoryStore::new()),
-            bulk: Arc::new(LocalBulk::open(dir.path()).unwrap()),
-            strategy: "greedy".into(),
-            timing: Timing::default(),
-        });
-        let master = master.await.unwrap();
-        let (http, stop) = (master.http_address(), CancellationToken::new());
-        let ended = tokio::spawn(master.run(stop.clone()));
-        Self { http, stop, ended, _dir: dir }
-    }
-
-    async fn stop(self) {
-        self.stop.cancel();
-        let ended = tokio::time::timeout(Duration::from_secs(20), self.ended).await;
-        ended.expect("the master did not stop").unwrap().unwrap();
-    }
-}
+use tokio::task::JoinSet;
 
 /// One request on a connection of its own.
 async fn ask(http: SocketAddr, method: &str, path: &str, headers: &str, body: &str) -> Answer {

@@ -10,6 +10,10 @@ pub mod v1 {
     include!("gen/cloudai.v1.rs");
 }
 
+/// Files, messages and services of `proto/` as an encoded `FileDescriptorSet`, comments left out:
+/// what reflection answers.
+pub const DESCRIPTOR: &[u8] = include_bytes!("gen/cloudai.v1.bin");
+
 /// The newest version of the protocol between master and workers.
 pub const PROTOCOL: u32 = 1;
 

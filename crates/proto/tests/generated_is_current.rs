@@ -1,5 +1,6 @@
 //! The committed code is what `proto/` says. `make proto` (UPDATE_GENERATED=1) brings it up to date.
 
+use prost::Message;
 use std::path::Path;
 
 #[test]
@@ -8,6 +9,9 @@ fn generated_code_is_current() {
     let proto = root.join("../../proto");
     let out = tempfile::tempdir().unwrap();
     let fds = protox::compile(["cloudai/v1/master_worker.proto"], [&proto]).unwrap();
+    let mut bare = fds.clone();
+    bare.file.iter_mut().for_each(|file| file.source_code_info = None);
+    let descriptor = bare.encode_to_vec();
     tonic_prost_build::configure()
         .bytes(".cloudai.v1.LogRecord.data")
         .bytes(".cloudai.v1.FileChunk.data")
@@ -15,10 +19,12 @@ fn generated_code_is_current() {
         .compile_fds(fds)
         .unwrap();
     let fresh = std::fs::read_to_string(out.path().join("cloudai.v1.rs")).unwrap();
-    let kept = root.join("src/gen/cloudai.v1.rs");
-    if std::env::var_os("UPDATE_GENERATED").is_some() {
-        std::fs::write(&kept, &fresh).unwrap();
+    for (name, fresh) in [("src/gen/cloudai.v1.rs", fresh.into_bytes()), ("src/gen/cloudai.v1.bin", descriptor)] {
+        let kept = root.join(name);
+        if std::env::var_os("UPDATE_GENERATED").is_some() {
+            std::fs::write(&kept, &fresh).unwrap();
+        }
+        let kept = std::fs::read(&kept).unwrap_or_default();
+        assert!(kept == fresh, "{name} is older than proto/: run `make proto`");
     }
-    let kept = std::fs::read_to_string(&kept).unwrap_or_default();
-    assert!(kept == fresh, "the generated code is older than proto/: run `make proto`");
 }

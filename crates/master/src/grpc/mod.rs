@@ -1,34 +1,52 @@
 //! The gRPC side: the only place in the master that knows protobuf types.
 
 mod convert;
+mod health;
 mod logs;
 mod master_service;
 
 use crate::delivery::subscribe::Subscriptions;
 use crate::handle::Handle;
 use crate::principal::Principal;
+use crate::serve::RunError;
 use cloudai_proto::v1::master_service_server::MasterServiceServer;
 use master_service::WorkerApi;
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
-use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
+use tonic::service::{Interceptor, Routes};
 use tonic::{Request, Status};
 
 /// The largest message of a worker: a batch of log records or a part of a file is far below it, a
 /// heartbeat of ten thousand attempts fits.
 const MAX_MESSAGE: usize = 16 << 20;
 
-/// What workers call, behind the join token.
-pub(crate) type WorkerFacing = InterceptedService<MasterServiceServer<WorkerApi>, JoinToken>;
-
-/// Makes the service.
-pub(crate) fn service(handle: Handle, subscriptions: Arc<Subscriptions>) -> WorkerFacing {
+/// Makes all services: what workers call, behind the join token; health and reflection, open.
+///
+/// Those two need no token: they tell whether the master serves, which a load balancer without
+/// secrets asks, and the schema, which everyone can read in `proto/`.
+/// # Errors
+/// When the committed schema can not be read: a fault of the build.
+pub(crate) fn routes(
+    handle: &Handle,
+    subscriptions: Arc<Subscriptions>,
+) -> Result<(Routes, health::Reporter), RunError> {
     let token = JoinToken::new(handle.join_token(&Principal::local()));
-    let service = MasterServiceServer::new(WorkerApi::new(handle, subscriptions))
+    let service = MasterServiceServer::new(WorkerApi::new(handle.clone(), subscriptions))
         .max_decoding_message_size(MAX_MESSAGE)
         .max_encoding_message_size(MAX_MESSAGE);
-    InterceptedService::new(service, token)
+    let (reporter, health) = health::service();
+    let schema = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(cloudai_proto::DESCRIPTOR)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    let unreadable = |error| RunError::Server("gRPC reflection", std::io::Error::other(error));
+    let routes = Routes::new(InterceptedService::new(service, token))
+        .add_service(health)
+        .add_service(schema().build_v1().map_err(unreadable)?)
+        .add_service(schema().build_v1alpha().map_err(unreadable)?);
+    Ok((routes, reporter))
 }
 
 /// Lets only those in who show the join token.

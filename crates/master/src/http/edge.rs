@@ -2,7 +2,7 @@
 
 use super::problem::{Code, Problem};
 use axum::extract::Request;
-use axum::http::header::{CACHE_CONTROL, HOST, ORIGIN, X_CONTENT_TYPE_OPTIONS};
+use axum::http::header::{CACHE_CONTROL, HOST, ORIGIN, UPGRADE, X_CONTENT_TYPE_OPTIONS};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -81,9 +81,11 @@ fn refuse_other_names(local: bool, request: &Request) -> Result<(), Problem> {
     Err(Problem::new(Code::Forbidden, why).next("call it by its address, as http://127.0.0.1:8080"))
 }
 
-/// A page of another site may be open in a browser on this machine: it changes nothing here.
+/// A page of another site may be open in a browser on this machine: it changes nothing here. Nor
+/// does it listen: a browser lets every page read a WebSocket, unlike the answer of a `GET`.
 fn refuse_other_origins(request: &Request) -> Result<(), Problem> {
-    if matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) {
+    let reads = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
+    if reads && !request.headers().contains_key(UPGRADE) {
         return Ok(());
     }
     let Some(origin) = request.headers().get(ORIGIN) else { return Ok(()) };

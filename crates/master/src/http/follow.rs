@@ -137,7 +137,7 @@ impl Follow {
                 return Ok(Some(piece));
             }
             if !self.over && !self.turned(&task) {
-                self.wait(&task).await;
+                self.wait(&task).await?;
             }
         }
         Ok(None)
@@ -191,7 +191,7 @@ impl Follow {
     }
 
     /// Waits for records, for a change of the model, or for what tells of itself by neither.
-    async fn wait(&mut self, task: &SeenTask) {
+    async fn wait(&mut self, task: &SeenTask) -> Result<(), FollowError> {
         let missed = self.open.as_ref().and_then(|open| open.missed).map(|since| since + self.late);
         let pull = (task.phase == Some(Phase::Pulling)).then(|| Instant::now() + PULL_LOOK);
         let look = missed.into_iter().chain(pull).min();
@@ -201,6 +201,8 @@ impl Follow {
             changes.changed().await
         };
         tokio::select! {
+            // Breaking off says that there is more; an end would say that this was all.
+            () = self.handle.shared.stopping.cancelled() => return Err(AskError::Stopped.into()),
             () = rung(self.open.as_mut()) => {}
             changed = changed => {
                 // Without a model there is no master any more.
@@ -209,6 +211,7 @@ impl Follow {
             }
             () = at(look) => {}
         }
+        Ok(())
     }
 
     fn line(&self, line: LogLine) -> Option<Bytes> {

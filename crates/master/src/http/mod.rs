@@ -5,13 +5,16 @@
 //! the cluster: handlers read parameters, ask the [`Handle`], and show what it answers.
 
 mod cluster;
+pub(crate) mod door;
 pub mod dto;
 mod edge;
 mod extract;
 mod files;
 mod follow;
+mod live;
 mod log_reader;
 mod logs;
+mod probes;
 mod problem;
 mod query;
 mod queue;
@@ -22,6 +25,8 @@ mod tasks;
 mod tests;
 mod view;
 mod workers;
+
+pub(crate) use live::Live;
 
 use crate::handle::Handle;
 use crate::principal::Principal;
@@ -35,11 +40,14 @@ use tower_http::catch_panic::CatchPanicLayer;
 /// Every route.
 fn routes() -> Vec<Route> {
     vec![
-        get("/livez", reference::livez),
+        get("/livez", probes::livez),
+        get("/readyz", probes::readyz),
         get("/health", reference::health),
         get("/telemetry", reference::telemetry),
         get("/telemetry/{id}", reference::telemetry_of),
         get("/workers", reference::workers),
+        get("/ws/telemetry", live::all),
+        get("/ws/telemetry/{id}", live::one),
         get("/api/v1/tasks", tasks::list),
         post("/api/v1/tasks", tasks::submit),
         post("/api/v1/tasks/batch", tasks::submit_batch),
@@ -64,7 +72,7 @@ pub fn router(handle: Handle, local: bool) -> Router {
     at_the_edge(local, for_strangers(handle).layer(from_fn(identify)))
 }
 
-/// All routes for callers of whom nothing is known: each but `/livez` refuses them.
+/// All routes for callers of whom nothing is known: each but `/livez` and `/readyz` refuses them.
 fn for_strangers(handle: Handle) -> Router {
     table::router(routes()).with_state(handle)
 }

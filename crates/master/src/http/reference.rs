@@ -66,11 +66,6 @@ pub(super) struct Basic {
     last_update: u64,
 }
 
-/// Whether the process serves: no more is asked of it.
-pub(super) async fn livez() -> &'static str {
-    "ok\n"
-}
-
 /// Whether all is well, and how many there are.
 pub(super) async fn health(Caller(who): Caller, State(handle): State<Handle>) -> Json<Health> {
     let workers = handle.workers(&who);
@@ -78,7 +73,7 @@ pub(super) async fn health(Caller(who): Caller, State(handle): State<Handle>) ->
     Json(Health {
         status: if store.is_none() { "healthy" } else { "degraded" },
         time: seconds(handle.now()),
-        active_clients: 0,
+        active_clients: handle.shared.live.clients(),
         workers: workers.len(),
         active_workers: workers.iter().filter(|worker| is_active(worker)).count(),
         store,
@@ -87,8 +82,13 @@ pub(super) async fn health(Caller(who): Caller, State(handle): State<Handle>) ->
 
 /// Every worker's telemetry by its id.
 pub(super) async fn telemetry(Caller(who): Caller, State(handle): State<Handle>) -> Json<BTreeMap<String, Telemetry>> {
-    let workers = handle.workers(&who);
-    Json(workers.iter().map(|worker| (worker.record.id.to_string(), telemetry_at(&handle, &who, worker))).collect())
+    Json(telemetry_of_all(&handle, &who))
+}
+
+/// Every worker's telemetry by its id, for those who ask and those who listen.
+pub(super) fn telemetry_of_all(handle: &Handle, who: &Principal) -> BTreeMap<String, Telemetry> {
+    let workers = handle.workers(who);
+    workers.iter().map(|worker| (worker.record.id.to_string(), telemetry_at(handle, who, worker))).collect()
 }
 
 /// One worker's telemetry.
@@ -113,7 +113,7 @@ pub(super) async fn workers(Caller(who): Caller, State(handle): State<Handle>) -
     Json(workers.iter().map(|worker| (worker.record.id.to_string(), basic(worker))).collect())
 }
 
-fn telemetry_at(handle: &Handle, who: &Principal, worker: &SeenWorker) -> Telemetry {
+pub(super) fn telemetry_at(handle: &Handle, who: &Principal, worker: &SeenWorker) -> Telemetry {
     let heard = handle.heard(who, &worker.record.id);
     let usage = heard.as_ref().map(|heard| heard.usage).unwrap_or_default();
     Telemetry {

@@ -243,3 +243,14 @@ async fn a_slow_client_holds_one_piece_and_loses_nothing() {
     }
     assert_eq!(lines.short().await, "completed!");
 }
+
+#[tokio::test]
+async fn a_follow_breaks_off_when_the_master_stops_and_does_not_end() {
+    let fake = Fake::start().await;
+    let id = fake.task().await;
+    let mut lines = Lines::of(&fake, id, "").await;
+    assert_eq!(lines.short().await, "queued/waiting_capacity");
+    fake.handle.shared.stopping.cancel();
+    let piece = tokio::time::timeout(PATIENCE, lines.body.next()).await.expect("the follow goes on");
+    assert!(piece.expect("an end says that this was all").is_err());
+}

@@ -2,13 +2,15 @@
 //! that every moment of a task's life can be held still and looked at.
 
 mod follow;
+mod live;
 mod logs;
+mod probes;
 mod reference;
 mod routes;
 mod tasks;
 mod workers;
 
-use super::{dto, router};
+use super::{Live, dto, router};
 use crate::clock::Clock;
 use crate::handle::{Facts, Handle, Shared};
 use crate::heartbeats::Heartbeats;
@@ -63,6 +65,10 @@ impl Core {
 
 impl Fake {
     async fn start() -> Self {
+        Self::with(Live::default()).await
+    }
+
+    async fn with(live: Live) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
         let term = store.lead().await.unwrap();
@@ -87,6 +93,8 @@ impl Fake {
             heartbeats: Arc::new(Heartbeats::default()),
             logs: Arc::new(Logs::new(Arc::new(LocalBulk::open(dir.path()).unwrap()))),
             clock: Arc::new(Clock::start(cloudai_core::testing::START)),
+            live,
+            stopping: tokio_util::sync::CancellationToken::new(),
         };
         let engine = Arc::clone(&core);
         tokio::spawn(async move {

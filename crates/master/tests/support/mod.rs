@@ -1,0 +1,119 @@
+//! A whole master for tests, on free ports of this machine.
+
+#![allow(dead_code, reason = "not every test needs all of it")]
+
+use async_trait::async_trait;
+use cloudai_core::effect::Row;
+use cloudai_core::ids::{Attempt, TaskId, Term, UserId};
+use cloudai_core::task::{OutputFile, TaskRecord};
+use cloudai_core::time::Timestamp;
+use cloudai_core::timing::Timing;
+use cloudai_master::principal::Principal;
+use cloudai_master::{Config, Master, RunError};
+use cloudai_store::bulk::local::LocalBulk;
+use cloudai_store::memory::MemoryStore;
+use cloudai_store::query::{Page, TaskQuery};
+use cloudai_store::{CommitError, Loaded, Store, StoreError};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tempfile::TempDir;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// Longer than anything in these tests takes.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A running master.
+pub(crate) struct Running {
+    pub(crate) http: SocketAddr,
+    pub(crate) grpc: SocketAddr,
+    pub(crate) token: String,
+    pub(crate) store: Arc<Switched>,
+    pub(crate) stop: CancellationToken,
+    ended: JoinHandle<Result<(), RunError>>,
+    _dir: TempDir,
+}
+
+impl Running {
+    pub(crate) async fn start() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let store = Arc::new(Switched::default());
+        let master = Master::bind(Config {
+            grpc: any,
+            http: any,
+            store: Arc::clone(&store) as Arc<dyn Store>,
+            bulk: Arc::new(LocalBulk::open(dir.path()).unwrap()),
+            strategy: "greedy".into(),
+            timing: Timing::default(),
+        });
+        let master = master.await.unwrap();
+        let (http, grpc, stop) = (master.http_address(), master.grpc_address(), CancellationToken::new());
+        let token = master.handle().join_token(&Principal::local()).to_owned();
+        let ended = tokio::spawn(master.run(stop.clone()));
+        Self { http, grpc, token, store, stop, ended, _dir: dir }
+    }
+
+    pub(crate) async fn stop(self) {
+        self.stop.cancel();
+        self.ended().await;
+    }
+
+    /// Waits for the end, which must be a good one.
+    pub(crate) async fn ended(self) {
+        let ended = tokio::time::timeout(PATIENCE, self.ended).await;
+        ended.expect("the master did not stop").unwrap().unwrap();
+    }
+}
+
+/// A store whose commits can be switched off.
+#[derive(Debug, Default)]
+pub(crate) struct Switched {
+    store: MemoryStore,
+    away: AtomicBool,
+}
+
+impl Switched {
+    pub(crate) fn set_away(&self, away: bool) {
+        self.away.store(away, Ordering::SeqCst);
+    }
+}
+
+#[async_trait]
+impl Store for Switched {
+    async fn lead(&self) -> Result<Term, StoreError> {
+        self.store.lead().await
+    }
+    async fn load(&self) -> Result<Loaded, StoreError> {
+        self.store.load().await
+    }
+    async fn commit(&self, term: Term, now: Timestamp, rows: &[Row]) -> Result<(), CommitError> {
+        if self.away.load(Ordering::SeqCst) {
+            return Err(CommitError::Unavailable(std::io::Error::other("switched off")));
+        }
+        self.store.commit(term, now, rows).await
+    }
+    async fn task(&self, id: TaskId) -> Result<Option<Arc<TaskRecord>>, StoreError> {
+        self.store.task(id).await
+    }
+    async fn task_by_key(&self, owner: &UserId, key: &str) -> Result<Option<Arc<TaskRecord>>, StoreError> {
+        self.store.task_by_key(owner, key).await
+    }
+    async fn tasks_like(&self, part: &str, limit: usize) -> Result<Vec<TaskId>, StoreError> {
+        self.store.tasks_like(part, limit).await
+    }
+    async fn tasks(&self, query: &TaskQuery) -> Result<Page<Arc<TaskRecord>>, StoreError> {
+        self.store.tasks(query).await
+    }
+    async fn outputs(&self, attempt: Attempt) -> Result<Vec<OutputFile>, StoreError> {
+        self.store.outputs(attempt).await
+    }
+    async fn fact(&self, name: &str) -> Result<Option<String>, StoreError> {
+        self.store.fact(name).await
+    }
+    async fn keep_fact(&self, name: &str, value: &str) -> Result<String, StoreError> {
+        self.store.keep_fact(name, value).await
+    }
+}
