@@ -23,6 +23,12 @@ mod docker {
         (outcome.cause, outcome.exit_code, outcome.oom_killed)
     }
 
+    /// What the container of an attempt is called.
+    fn name(job: &Job) -> String {
+        let task = job.attempt.task.to_string();
+        format!("cloudai-{}-a{}-i1", task.trim_start_matches("task-"), job.attempt.number)
+    }
+
     fn program(engine: &Engine, words: &[&str]) -> Job {
         let words: Vec<_> = words.iter().map(ToString::to_string).collect();
         with(job(&engine.identity, IMAGE, engine.out.path()), |spec| spec.container.command = words)
@@ -268,8 +274,7 @@ mod docker {
     async fn a_container_that_was_only_created_is_started_by_a_resume() {
         let engine = Engine::new().await;
         let mut job = engine.sh("echo started");
-        let name = format!("cloudai-{}-a1-i1", job.attempt.task.to_string().trim_start_matches("task-"));
-        let mut args = vec!["create".to_owned(), "--name".into(), name, "--log-driver".into(), "local".into()];
+        let mut args = vec!["create".to_owned(), "--name".into(), name(&job), "--log-driver".into(), "local".into()];
         for (key, value) in [
             ("cluster", engine.identity.cluster.to_string()),
             ("incarnation", "1".into()),
@@ -313,6 +318,43 @@ mod docker {
             assert_eq!(engine.executor.existing().await.unwrap(), [job.attempt]);
         }
         second.executor.remove(a.attempt).await.unwrap();
+        assert_eq!(first.executor.existing().await.unwrap(), [a.attempt], "another worker's container stays");
+    }
+
+    /// A container of somebody else; removed with the test.
+    struct Foreign(String);
+
+    impl Foreign {
+        fn named(name: &str) -> Self {
+            Self(docker(&["run", "--detach", "--network", "none", "--name", name, IMAGE, "sleep", "1000000"]))
+        }
+
+        fn running(&self) -> bool {
+            docker(&["inspect", "--format", "{{.State.Running}}", &self.0]) == "true"
+        }
+    }
+
+    impl Drop for Foreign {
+        fn drop(&mut self) {
+            let _ = std::process::Command::new("docker").args(["rm", "--force", &self.0]).output();
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_foreign_container_of_the_same_name_is_nobodys_failure_and_stays() {
+        let engine = Engine::new().await;
+        let mut job = engine.sh("echo ran");
+        let foreign = Foreign::named(&name(&job));
+        for resume in [false, true] {
+            job.resume = resume;
+            let outcome = run(&engine.executor, &job).await.outcome;
+            assert_eq!(fact(&outcome), (Cause::EngineError, None, false), "{}", outcome.message);
+            assert!(outcome.message.contains(&name(&job)), "{}", outcome.message);
+        }
+        engine.executor.remove(job.attempt).await.unwrap();
+        assert!(foreign.running(), "the foreign container is left alone");
+        (job.attempt.number, job.resume) = (2, false);
+        assert_eq!(run(&engine.executor, &job).await.stdout(), "ran\n", "the next attempt has another name");
     }
 
     /// What a script printed, line by line.

@@ -22,6 +22,7 @@ use cloudai_core::ids::Attempt;
 use cloudai_core::task::Outcome;
 use create::Host;
 use error::{Backoff, Fault, PATIENCE, chain, patiently};
+use seen::inspect;
 use std::collections::HashMap;
 use std::path::Path;
 use std::time::Duration;
@@ -151,11 +152,17 @@ impl Executor for DockerExecutor {
 
     async fn remove(&self, attempt: Attempt) -> Result<(), EngineError> {
         let name = create::name(&self.identity, attempt);
+        let found = inspect(&self.engine.docker, &name, self.engine.patience).await?;
+        let id = match found {
+            Some(seen) if seen.is_of(&self.identity, attempt) => seen.id,
+            // Somebody else's of the same name is not ours to remove.
+            Some(_) | None => return Ok(()),
+        };
         let begin = Instant::now();
         let mut backoff = Backoff::new();
         loop {
             let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
-            match self.engine.docker.remove_container(&name, Some(options)).await.map_err(Fault::from) {
+            match self.engine.docker.remove_container(&id, Some(options)).await.map_err(Fault::from) {
                 // A conflict: the engine is removing it already.
                 Ok(()) | Err(Fault::Gone(_) | Fault::Conflict(_)) => return Ok(()),
                 Err(fault) if fault.may_pass() && begin.elapsed() < self.engine.patience => backoff.pause().await,

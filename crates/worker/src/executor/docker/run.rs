@@ -77,8 +77,13 @@ impl Run<'_> {
         let found = found.map_err(|fault| engine_failed("look for the container", &fault))?;
         match found {
             Some(seen) if !seen.is_of(&self.job.identity, self.job.attempt) => {
-                let text = format!("a container named {} exists that is not this worker's: remove it", self.name);
-                Err(without_run(Cause::StartError, text))
+                // Not the task's fault: its next attempt has another name.
+                let text = format!(
+                    "a container named {0} exists that is not this worker's, so the attempt's own can not be made: \
+                     look with `docker inspect {0}` on this worker, and remove it if nobody needs it",
+                    self.name
+                );
+                Err(without_run(Cause::EngineError, text))
             }
             found => Ok(found),
         }
