@@ -94,7 +94,7 @@ fetch() {
 
 prepare() {
     step 'tools'
-    if scripts/doctor.sh >/dev/null 2>&1; then say 'everything needed is there'; else scripts/doctor.sh --install; fi
+    if scripts/doctor.sh --run >/dev/null 2>&1; then say 'everything needed is there'; else scripts/doctor.sh --run --install; fi
     step 'container engine'
     mkdir -p "$RUN"
     if engine_version >/dev/null; then

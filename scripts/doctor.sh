@@ -2,6 +2,7 @@
 # Tells what this machine needs for building, running and testing CloudAI, and mends it where it may.
 #   scripts/doctor.sh            prints the table; exits 1 when something needed is missing
 #   scripts/doctor.sh --install  installs what apt has (root, or sudo without a password); never touches Rust
+#   scripts/doctor.sh --run ...  leaves out what only the tests need
 # CLOUDAI_NO_INSTALL=1 turns installing off: then the commands are printed instead.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=lib.sh
@@ -9,6 +10,12 @@ set -euo pipefail
 
 RUST_MIN=1.95
 DISK_MIN_GB=8
+
+run_only=''
+if [ "${1:-}" = --run ]; then
+    run_only=--run
+    shift
+fi
 
 packages=() # what apt can mend
 by_hand=()  # commands that only the user may run
@@ -96,11 +103,20 @@ check_system() {
     fi
 }
 
+# Real peers of the tests.
+check_tests() {
+    need docker-registry "$(command -v docker-registry)" apt docker-registry
+}
+
 install_packages() {
     export DEBIAN_FRONTEND=noninteractive
     say "installing with apt: ${packages[*]}"
     as_root env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 -qq update ||
         die 'apt-get update failed' 'see the lines above' 'mend the package sources, then run this again'
+    # Its package starts a registry for everybody on port 5000; the tests start their own.
+    if [[ " ${packages[*]} " == *' docker-registry '* && -d /run/systemd/system ]]; then
+        as_root systemctl mask docker-registry.service >>"$RUN/apt.log" 2>&1 || true
+    fi
     # Debian 12 and Ubuntu ship the client inside docker.io; newer Debian has it apart.
     if ! apt-cache show docker-cli >/dev/null 2>&1; then packages=("${packages[@]/#docker-cli/docker.io}"); fi
     as_root env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 -qq -y --no-install-recommends \
@@ -115,6 +131,7 @@ row need found state 'how to mend'
 check_rust
 check_system
 check_engine
+if [ -z "$run_only" ]; then check_tests; fi
 
 if [ "${#by_hand[@]}" -eq 0 ] && [ "${#packages[@]}" -eq 0 ]; then exit 0; fi
 
@@ -123,7 +140,7 @@ if [ "${1:-}" = --install ] && [ "${#packages[@]}" -gt 0 ] && [ -z "${CLOUDAI_NO
     mkdir -p "$RUN"
     install_packages
     # Look again with fresh eyes; without --install, so that it ends.
-    exec "$0"
+    exec "$0" ${run_only:+"$run_only"}
 fi
 
 printf '\nerror: this machine lacks something that CloudAI needs; run:\n' >&2

@@ -37,7 +37,7 @@ share() {
     MEMORY=${memory_mb}m
 }
 
-if scripts/doctor.sh >/dev/null 2>&1; then :; else scripts/doctor.sh --install; fi
+if scripts/doctor.sh --run >/dev/null 2>&1; then :; else scripts/doctor.sh --run --install; fi
 mkdir -p "$DIR"
 scripts/engine.sh start
 step 'build'

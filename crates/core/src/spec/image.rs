@@ -1,5 +1,33 @@
 //! The form of an image reference, after the distribution project's reference grammar.
 
+/// The parts of an image reference.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ImageRef<'a> {
+    /// The registry's `host[:port]`; none is Docker Hub.
+    pub host: Option<&'a str>,
+    /// Host and path, without tag and digest.
+    pub name: &'a str,
+    /// Its tag.
+    pub tag: Option<&'a str>,
+    /// Its digest, as `sha256:...`.
+    pub digest: Option<&'a str>,
+}
+
+impl<'a> ImageRef<'a> {
+    /// Takes a reference apart; whether its parts are good is not looked at.
+    #[must_use]
+    pub fn of(image: &'a str) -> Self {
+        let (rest, digest) = image.split_once('@').map_or((image, None), |(rest, digest)| (rest, Some(digest)));
+        let after_slash = rest.rfind('/').map_or(0, |slash| slash + 1);
+        let colon = rest[after_slash..].find(':').map(|colon| after_slash + colon);
+        let (name, tag) = colon.map_or((rest, None), |at| (&rest[..at], Some(&rest[at + 1..])));
+        // The first part is a host only when it can not be part of a name on Docker Hub.
+        let host = name.split_once('/').map(|(first, _)| first);
+        let host = host.filter(|host| host.contains(['.', ':']) || *host == "localhost");
+        Self { host, name, tag, digest }
+    }
+}
+
 /// Checks `[host[:port]/]path[:tag][@algorithm:hex]`; the longest allowed is 512 bytes.
 /// # Errors
 /// What is wrong, as the end of a sentence.
@@ -10,17 +38,18 @@ pub(super) fn check(image: &str) -> Result<(), &'static str> {
     if image.len() > 512 {
         return Err("is longer than 512 bytes");
     }
-    let (rest, digest) = image.split_once('@').map_or((image, None), |(r, d)| (r, Some(d)));
+    let ImageRef { host, name, tag, digest } = ImageRef::of(image);
     if !digest.is_none_or(is_digest) {
         return Err("has a bad digest: expected @sha256:<64 hex digits>");
     }
-    let after_slash = rest.rfind('/').map_or(0, |slash| slash + 1);
-    let colon = rest[after_slash..].find(':').map(|colon| after_slash + colon);
-    let (path, tag) = colon.map_or((rest, None), |at| (&rest[..at], Some(&rest[at + 1..])));
     if !tag.is_none_or(is_tag) {
         return Err("has a bad tag: 1 to 128 of a-z A-Z 0-9 . _ -, beginning with none of . -");
     }
-    is_path(path)
+    let Some(host) = host else { return is_path(name) };
+    if !is_host(host) {
+        return Err("has a bad registry host");
+    }
+    is_path(&name[host.len() + 1..])
 }
 
 fn is_digest(digest: &str) -> bool {
@@ -34,19 +63,11 @@ fn is_tag(tag: &str) -> bool {
 }
 
 fn is_path(path: &str) -> Result<(), &'static str> {
-    let mut parts: Vec<&str> = path.split('/').collect();
-    let host = parts[0];
-    if parts.len() > 1 && (host.contains(['.', ':']) || host == "localhost") {
-        if !is_host(host) {
-            return Err("has a bad registry host");
-        }
-        parts.remove(0);
-    }
-    let good = |part: &&str| {
+    let good = |part: &str| {
         let word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
         part.starts_with(word) && part.ends_with(word) && part.chars().all(|c| word(c) || "._-".contains(c))
     };
-    if parts.iter().all(good) {
+    if path.split('/').all(good) {
         Ok(())
     } else {
         Err("is no image reference: expected [host/]name[:tag], the name in lower case")
@@ -61,7 +82,24 @@ fn is_host(host: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::check;
+    use super::{ImageRef, check};
+
+    #[test]
+    fn a_reference_names_its_registry_or_docker_hub() {
+        let digest = format!("sha256:{}", "0".repeat(64));
+        let with_digest = format!("a:1@{digest}");
+        let rows = [
+            ("busybox", None, "busybox", None, None),
+            ("team/train:1", None, "team/train", Some("1"), None),
+            ("localhost/a", Some("localhost"), "localhost/a", None, None),
+            ("localhost:5001/a/b", Some("localhost:5001"), "localhost:5001/a/b", None, None),
+            ("ghcr.io/a:2", Some("ghcr.io"), "ghcr.io/a", Some("2"), None),
+            (with_digest.as_str(), None, "a", Some("1"), Some(digest.as_str())),
+        ];
+        for (image, host, name, tag, digest) in rows {
+            assert_eq!(ImageRef::of(image), ImageRef { host, name, tag, digest }, "{image}");
+        }
+    }
 
     #[test]
     fn references_of_every_form_are_accepted() {

@@ -10,6 +10,7 @@ mod value;
 mod write;
 
 pub use fields::{LATER, LIVE};
+pub use image::ImageRef;
 pub use value::Value;
 
 use crate::ids::WorkerId;

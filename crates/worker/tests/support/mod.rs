@@ -3,6 +3,7 @@
 
 pub mod proxy;
 
+pub mod registry;
 use cloudai_core::ids::{Attempt, Incarnation, TaskId};
 use cloudai_core::resources::{Allocation, MIB};
 use cloudai_core::spec::{PullPolicy, TaskSpec};

@@ -41,7 +41,7 @@ impl Proxy {
 
     pub fn options(&self) -> DockerOptions {
         let address = format!("unix://{}", self.dir.path().join("engine.sock").display());
-        DockerOptions { address, patience: Duration::from_secs(20) }
+        DockerOptions { address, patience: Duration::from_secs(20), ..DockerOptions::default() }
     }
 }
 

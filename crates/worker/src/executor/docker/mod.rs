@@ -5,7 +5,9 @@
 //! the engine's answers.
 
 mod create;
+mod credentials;
 mod error;
+mod helper;
 mod logs;
 mod outcome;
 mod pull;
@@ -21,6 +23,7 @@ use bollard::{API_DEFAULT_VERSION, Docker};
 use cloudai_core::ids::Attempt;
 use cloudai_core::task::Outcome;
 use create::Host;
+pub use credentials::Logins;
 use error::{Backoff, Fault, PATIENCE, chain, patiently};
 use seen::inspect;
 use std::collections::HashMap;
@@ -45,20 +48,23 @@ pub struct DockerOptions {
     pub address: String,
     /// How long a running attempt waits for an engine that went away.
     pub patience: Duration,
+    /// Whose credentials registries are shown.
+    pub logins: Logins,
 }
 
 impl Default for DockerOptions {
     fn default() -> Self {
-        Self { address: DEFAULT_SOCKET.into(), patience: PATIENCE }
+        Self { address: DEFAULT_SOCKET.into(), patience: PATIENCE, logins: Logins::default() }
     }
 }
 
 impl DockerOptions {
-    /// The defaults, with `DOCKER_HOST` honoured.
+    /// The defaults, with `DOCKER_HOST` and `DOCKER_CONFIG` honoured.
     #[must_use]
     pub fn from_env() -> Self {
+        let defaults = Self { logins: Logins::from_env(), ..Self::default() };
         let address = std::env::var("DOCKER_HOST").ok().filter(|address| !address.is_empty());
-        address.map_or_else(Self::default, |address| Self { address, ..Self::default() })
+        Self { address: address.unwrap_or(defaults.address), ..defaults }
     }
 }
 
@@ -114,7 +120,13 @@ impl DockerExecutor {
         };
         let docker = docker.map_err(|error| unreachable(chain(&error)))?;
         let (address, patience) = (address.clone(), options.patience);
-        let engine = Engine { docker, address, patience, pulls: pull::Pulls::default(), host: OnceCell::new() };
+        let engine = Engine {
+            docker,
+            address,
+            patience,
+            pulls: pull::Pulls::new(options.logins.clone()),
+            host: OnceCell::new(),
+        };
         Ok(Self { engine, identity })
     }
 

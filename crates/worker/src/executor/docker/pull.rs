@@ -1,10 +1,13 @@
 //! Images: whether one is there, and one pull per image at a time for all who wait for it.
 
+use super::credentials::{Found, Logins, Source};
 use super::error::{Fault, patiently};
 use crate::executor::Progress;
-use bollard::Docker;
+use bollard::auth::DockerCredentials;
 use bollard::models::CreateImageInfo;
 use bollard::query_parameters::CreateImageOptionsBuilder;
+use bollard::{BollardRequest, Docker};
+use cloudai_core::spec::ImageRef;
 use futures::StreamExt;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -17,7 +20,7 @@ use tracing::{info, warn};
 #[derive(Clone, Debug, Default)]
 struct State {
     percent: u8,
-    done: Option<Result<(), Fault>>,
+    done: Option<Result<(), Unpulled>>,
 }
 
 /// A pull that runs; it is given up when the last one who waits for it goes.
@@ -28,16 +31,34 @@ struct Flight {
 }
 
 /// The pulls of a worker.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Pulls {
+    logins: Logins,
     flights: Mutex<HashMap<String, Weak<Flight>>>,
 }
 
+/// Why a pull did not succeed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Unpulled {
+    pub(super) fault: Fault,
+    /// What was shown to the registry; none when it did not come to that.
+    source: Option<Source>,
+}
+
 impl Pulls {
+    pub(super) fn new(logins: Logins) -> Self {
+        Self { logins, flights: Mutex::default() }
+    }
+
     /// Pulls an image, or waits for the pull of it that is under way.
     ///
     /// A caller that stops waiting takes the pull from nobody else; an error reaches all.
-    pub(super) async fn pull(&self, docker: &Docker, image: &str, steps: &mpsc::Sender<Progress>) -> Result<(), Fault> {
+    pub(super) async fn pull(
+        &self,
+        docker: &Docker,
+        image: &str,
+        steps: &mpsc::Sender<Progress>,
+    ) -> Result<(), Unpulled> {
         let flight = self.join(docker, image);
         let mut state = flight.state.clone();
         let mut told = None;
@@ -51,7 +72,8 @@ impl Pulls {
                 let _ = steps.try_send(Progress::Detail(format!("pulling {percent}%")));
             }
             if state.changed().await.is_err() {
-                return Err(Fault::Away("the pull ended without an answer".into()));
+                let fault = Fault::Away("the pull ended without an answer".into());
+                return Err(Unpulled { fault, source: None });
             }
         }
     }
@@ -66,27 +88,38 @@ impl Pulls {
             return flight;
         }
         let (tell, state) = watch::channel(State::default());
-        let task = tokio::spawn(fly(docker.clone(), image.to_owned(), tell));
+        let task = tokio::spawn(fly(docker.clone(), self.logins.clone(), image.to_owned(), tell));
         let flight = Arc::new(Flight { state, _task: AbortOnDropHandle::new(task) });
         flights.insert(image.to_owned(), Arc::downgrade(&flight));
         flight
     }
 }
 
-async fn fly(docker: Docker, image: String, tell: watch::Sender<State>) {
+async fn fly(docker: Docker, logins: Logins, image: String, tell: watch::Sender<State>) {
     info!(image, "pull started");
-    let result = read(&docker, &image, &tell).await;
+    // Asked for each pull: a login of this moment counts.
+    let Found { credentials, source } = logins.of_image(&image).await;
+    let result = read(&docker, &image, credentials, &tell).await;
     match &result {
         Ok(()) => info!(image, "pull ended"),
         Err(fault) => warn!(image, why = fault.text(), "pull failed"),
     }
+    let result = result.map_err(|fault| Unpulled { fault, source: Some(source) });
     tell.send_modify(|state| state.done = Some(result));
 }
 
-async fn read(docker: &Docker, image: &str, tell: &watch::Sender<State>) -> Result<(), Fault> {
-    let (name, tag) = split(image);
-    let options = CreateImageOptionsBuilder::new().from_image(name).tag(tag).build();
-    let mut stream = std::pin::pin!(docker.create_image(Some(options), None, None));
+async fn read(
+    docker: &Docker,
+    image: &str,
+    credentials: Option<DockerCredentials>,
+    tell: &watch::Sender<State>,
+) -> Result<(), Fault> {
+    let reference = ImageRef::of(image);
+    // Without a tag the engine would pull every one there is.
+    let tag = reference.digest.or(reference.tag).unwrap_or("latest");
+    let options = CreateImageOptionsBuilder::new().from_image(reference.name).tag(tag).build();
+    let docker = &docker.clone().with_request_modifier(url_safe);
+    let mut stream = std::pin::pin!(docker.create_image(Some(options), None, credentials));
     let mut layers = Layers::default();
     while let Some(message) = stream.next().await {
         layers.note(message?);
@@ -110,14 +143,17 @@ pub(super) async fn present(docker: &Docker, image: &str, patience: Duration) ->
     }
 }
 
-/// The name of an image and its digest, its tag or `latest`: without the last the engine would
-/// pull every tag there is.
-fn split(image: &str) -> (&str, &str) {
-    let (rest, digest) = image.split_once('@').map_or((image, None), |(rest, digest)| (rest, Some(digest)));
-    let slash = rest.rfind('/').map_or(0, |slash| slash + 1);
-    let colon = rest[slash..].find(':').map(|colon| slash + colon);
-    let (name, tag) = colon.map_or((rest, None), |at| (&rest[..at], Some(&rest[at + 1..])));
-    (name, digest.or(tag).unwrap_or("latest"))
+/// Engines read credentials as URL-safe base64 and take what is none for no credentials, without a
+/// word; the client writes the other alphabet, which is the same for most passwords.
+fn url_safe(mut request: BollardRequest) -> BollardRequest {
+    if let Some(value) = request.headers_mut().get_mut("x-registry-auth")
+        && let Ok(text) = value.to_str()
+        && let Ok(mut safe) = http::HeaderValue::from_str(&text.replace('+', "-").replace('/', "_"))
+    {
+        safe.set_sensitive(true);
+        *value = safe;
+    }
+    request
 }
 
 /// Bytes of each layer: here, and in all.
@@ -150,40 +186,85 @@ impl Layers {
     }
 }
 
-/// What a person can do about a pull that failed.
-pub(super) fn advice(image: &str, fault: &Fault) -> String {
-    let text = fault.text();
-    let any = |signs: &[&str]| signs.iter().any(|sign| text.to_ascii_lowercase().contains(sign));
-    let next = if any(&["manifest unknown", "manifest for", "not found", "does not exist", "no such image"]) {
-        "check its name and tag"
-    } else if any(&["unauthorized", "denied", "authentication", "forbidden", "no basic auth"]) {
-        "check its name, or log this worker's host in to the registry with `docker login`"
-    } else if any(&["toomanyrequests", "too many requests", "429"]) {
-        "the registry limits pulls: try later, or log in"
-    } else {
-        "check that this worker's host reaches the registry"
+/// Why a registry gave no image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Refusal {
+    /// 401 and 403.
+    Denied,
+    /// 404.
+    Absent,
+    /// 429.
+    TooMany,
+    /// Anything else: it was perhaps not reached.
+    Other,
+}
+
+impl Refusal {
+    /// Read from the engine's words: neither Docker nor Podman passes the registry's status on.
+    fn of(text: &str) -> Self {
+        const DENIED: [&str; 7] = [
+            "unauthorized",
+            "denied",
+            "authentication required",
+            "no basic auth",
+            "forbidden",
+            "status: 401",
+            "status: 403",
+        ];
+        const TOO_MANY: [&str; 3] = ["toomanyrequests", "too many requests", "status: 429"];
+        const ABSENT: [&str; 6] =
+            ["manifest unknown", "manifest for", "name unknown", "no such image", "status: 404", "not found"];
+        let text = text.to_ascii_lowercase();
+        let any = |signs: &[&str]| signs.iter().any(|sign| text.contains(sign));
+        // Docker Hub says of a name that is not there that access is denied or that it may not exist.
+        if any(&TOO_MANY) {
+            Self::TooMany
+        } else if any(&DENIED) {
+            Self::Denied
+        } else if any(&ABSENT) {
+            Self::Absent
+        } else {
+            Self::Other
+        }
+    }
+}
+
+/// What happened to a pull, and what a person can do about it.
+pub(super) fn advice(image: &str, unpulled: &Unpulled) -> String {
+    let text = unpulled.fault.text();
+    let said = match (Refusal::of(text), &unpulled.source) {
+        (Refusal::Denied, Some(source)) => format!(
+            "{} refused access ({text}): {}; check the image's name, or run `{}` on this worker as the user that the \
+             worker runs as",
+            source.registry(),
+            source.told(),
+            source.login(),
+        ),
+        (Refusal::TooMany, Some(source)) => format!(
+            "{} limits how often images are pulled ({text}): try later, or run `{}` on this worker for a higher limit",
+            source.registry(),
+            source.login(),
+        ),
+        (Refusal::Absent, Some(source)) => {
+            format!("{} does not have it ({text}): check its name and tag", source.registry())
+        }
+        (Refusal::Other, Some(source)) => {
+            format!("{text}; check that this worker's host reaches {}", source.registry())
+        }
+        (_, None) => format!("{text}; check its name and tag"),
     };
-    format!("image {image} could not be pulled: {text}; {next}")
+    format!("image {image} could not be pulled: {said}")
+}
+
+/// The engine lost an image between its pull and the container's creation.
+pub(super) fn lost(image: &str, fault: &Fault) -> String {
+    format!("image {image} was there and is not any more: {}; check what removes images on this worker", fault.text())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use bollard::models::ProgressDetail;
-
-    #[test]
-    fn an_image_without_a_tag_is_the_latest() {
-        let rows = [
-            ("busybox", ("busybox", "latest")),
-            ("a/b:1", ("a/b", "1")),
-            ("localhost:5001/a/b", ("localhost:5001/a/b", "latest")),
-            ("localhost:5001/a:2", ("localhost:5001/a", "2")),
-            ("a:1@sha256:ab", ("a", "sha256:ab")),
-        ];
-        for (image, expected) in rows {
-            assert_eq!(split(image), expected, "{image}");
-        }
-    }
 
     #[test]
     fn progress_is_the_share_of_all_bytes() {
@@ -205,10 +286,32 @@ mod tests {
     }
 
     #[test]
-    fn advice_fits_what_the_registry_said() {
-        let said = |text: &str| advice("x", &Fault::Gone(text.into()));
-        assert!(said("manifest unknown").contains("name and tag"));
-        assert!(said("pull access denied").contains("docker login"));
-        assert!(said("dial tcp: lookup x: no such host").contains("reaches the registry"));
+    fn what_the_registry_said_is_told_apart() {
+        let rows = [
+            ("unauthorized: authentication required", Refusal::Denied),
+            ("Get \"http://localhost:1/v2/x\": no basic auth credentials", Refusal::Denied),
+            ("pull access denied for x, repository does not exist or may require 'docker login'", Refusal::Denied),
+            ("Requesting bear token: invalid status code from registry 403 (Forbidden)", Refusal::Denied),
+            ("manifest for localhost:1/x:2 not found: manifest unknown", Refusal::Absent),
+            ("reading manifest 2 in localhost:1/x: name unknown", Refusal::Absent),
+            ("toomanyrequests: You have reached your pull rate limit", Refusal::TooMany),
+            ("received unexpected HTTP status: 429 Too Many Requests", Refusal::TooMany),
+            ("dial tcp: lookup x: no such host", Refusal::Other),
+        ];
+        for (text, expected) in rows {
+            assert_eq!(Refusal::of(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn credentials_reach_the_engine_in_its_alphabet() {
+        let request = |value: &str| {
+            let request = http::Request::builder().header("X-Registry-Auth", value);
+            url_safe(request.body(bollard::body_full("".into())).unwrap())
+        };
+        let request = request("a+b/c=");
+        let value = &request.headers()["x-registry-auth"];
+        assert_eq!(value, "a-b_c=");
+        assert!(value.is_sensitive(), "it is not printed");
     }
 }

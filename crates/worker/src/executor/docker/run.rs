@@ -4,6 +4,7 @@ use super::create::{body, name};
 use super::error::{Backoff, Fault};
 use super::logs::Reader;
 use super::outcome::{ended, engine_failed, no_image, not_started, without_run};
+use super::pull::Unpulled;
 use super::seen::{Seen, Stage, inspect};
 use super::wait::{End, Limit, Running};
 use super::{Engine, pull, stamp};
@@ -111,8 +112,8 @@ impl Run<'_> {
         };
         match result {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(fault @ Fault::Away(_))) => Err(engine_failed("pull the image", &fault)),
-            Ok(Err(fault)) => Err(without_run(Cause::ImagePull, pull::advice(&spec.image, &fault))),
+            Ok(Err(Unpulled { fault: fault @ Fault::Away(_), .. })) => Err(engine_failed("pull the image", &fault)),
+            Ok(Err(unpulled)) => Err(without_run(Cause::ImagePull, pull::advice(&spec.image, &unpulled))),
             Err(_) => {
                 let limit = spec.limits.pull.as_secs_f64();
                 let text = format!("image {} was not pulled within {limit} s: raise pull_timeout_s", spec.image);
@@ -138,7 +139,7 @@ impl Run<'_> {
                     backoff.pause().await;
                 }
                 Err(fault @ Fault::Gone(_)) => {
-                    return Err(without_run(Cause::ImagePull, pull::advice(&self.job.spec.image, &fault)));
+                    return Err(without_run(Cause::ImagePull, pull::lost(&self.job.spec.image, &fault)));
                 }
                 Err(fault) => return Err(not_started(self.job, &fault)),
             }

@@ -1,0 +1,121 @@
+//! Pulls from a registry that wants a password, with the credentials of this host's Docker configuration.
+
+#![allow(clippy::unwrap_used)] // helpers of tests, too
+
+mod support;
+
+mod docker {
+    use crate::support::registry::{PASSWORD, Registry, USER};
+    use crate::support::{Engine, identity, job, run, unique, with};
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    use cloudai_core::spec::PullPolicy;
+    use cloudai_core::task::{Cause, Outcome};
+    use cloudai_worker::executor::docker::{DockerOptions, Logins};
+    use serde_json::{Value, json};
+    use std::path::Path;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    /// Logins of a folder with this `config.json`; helpers are looked for beside it.
+    fn logins(dir: &Path, config: &Value) -> Logins {
+        std::fs::write(dir.join("config.json"), config.to_string()).unwrap();
+        let path = format!("{}:/usr/bin:/bin", dir.display());
+        Logins { dir: Some(dir.to_owned()), path: Some(path.into()) }
+    }
+
+    fn auths(host: &str, password: &str) -> Value {
+        json!({"auths": {host: {"auth": STANDARD.encode(format!("{USER}:{password}"))}}})
+    }
+
+    /// How a task ends whose image must be pulled with these logins.
+    async fn pulled(image: &str, logins: Logins) -> Outcome {
+        let cluster = format!("test-{:x}", unique());
+        let options = DockerOptions { logins, ..DockerOptions::from_env() };
+        let engine = Engine::of(identity(&cluster, "w1"), &options).await;
+        let job = with(job(&engine.identity, image, engine.out.path()), |spec| {
+            spec.container.command = vec!["true".into()];
+            spec.container.pull_policy = PullPolicy::Always;
+        });
+        run(&engine.executor, &job).await.outcome
+    }
+
+    async fn denied(image: &str, logins: Logins) -> String {
+        let outcome = pulled(image, logins).await;
+        assert_eq!(outcome.cause, Cause::ImagePull, "{}", outcome.message);
+        assert!(!outcome.message.contains(PASSWORD), "{}", outcome.message);
+        outcome.message
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_private_image_is_pulled_with_the_hosts_login() {
+        let registry = Registry::start();
+        let dir = tempfile::tempdir().unwrap();
+        let outcome = pulled(&registry.image, logins(dir.path(), &auths(&registry.host, PASSWORD))).await;
+        assert_eq!((outcome.cause, outcome.exit_code), (Cause::Exited, Some(0)), "{}", outcome.message);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_private_image_is_pulled_with_a_helpers_login() {
+        let registry = Registry::start();
+        let dir = tempfile::tempdir().unwrap();
+        let answer = json!({"ServerURL": registry.host, "Username": USER, "Secret": PASSWORD});
+        let script = format!("[ \"$1 $(cat)\" = \"get {}\" ] && echo '{answer}'", registry.host);
+        crate::support::registry::program(&dir.path().join("docker-credential-test"), &script);
+        let config = json!({"auths": {}, "credHelpers": {registry.host.as_str(): "test"}});
+        let outcome = pulled(&registry.image, logins(dir.path(), &config)).await;
+        assert_eq!((outcome.cause, outcome.exit_code), (Cause::Exited, Some(0)), "{}", outcome.message);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_refused_pull_says_which_credentials_were_tried_and_what_to_run() {
+        let registry = Registry::start();
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("config.json").display().to_string();
+        let login = format!("docker login {}", registry.host);
+        let wrong = format!("{PASSWORD}x");
+        let helper = json!({"credsStore": "absent"});
+        let rows = [
+            (auths(&registry.host, &wrong), format!("the credentials in {file} were refused")),
+            (json!({}), format!("{file} has no credentials for it")),
+            (helper, "docker-credential-absent is not installed".into()),
+        ];
+        for (config, said) in rows {
+            let message = denied(&registry.image, logins(dir.path(), &config)).await;
+            for words in [&registry.image, &login, &said] {
+                assert!(message.contains(words.as_str()), "{words}: {message}");
+            }
+        }
+        let message = denied(&registry.image, Logins::default()).await;
+        assert!(message.contains("neither DOCKER_CONFIG nor HOME is set"), "{message}");
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn an_image_that_is_not_there_is_told_from_one_that_is_denied() {
+        let registry = Registry::start();
+        let dir = tempfile::tempdir().unwrap();
+        let image = format!("{}/private:nosuch", registry.host);
+        let message = denied(&image, logins(dir.path(), &auths(&registry.host, PASSWORD))).await;
+        assert!(message.contains("check its name and tag"), "{message}");
+        assert!(!message.contains("docker login"), "{message}");
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_registry_that_limits_pulls_is_told_as_that() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let image = format!("{}/any:1", listener.local_addr().unwrap());
+        let limiting = tokio::spawn(async move {
+            while let Ok((mut client, _)) = listener.accept().await {
+                let body = r#"{"errors":[{"code":"TOOMANYREQUESTS","message":"slow down"}]}"#;
+                let head = "HTTP/1.1 429 Too Many Requests\r\nContent-Type: application/json\r\nConnection: close";
+                let answer = format!("{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+                // Whoever went away wants no answer.
+                let _ = client.read(&mut [0; 4096]).await;
+                let _ = client.write_all(answer.as_bytes()).await;
+            }
+        });
+        let message = denied(&image, Logins::default()).await;
+        assert!(message.contains("limits how often images are pulled"), "{message}");
+        limiting.abort();
+    }
+}
