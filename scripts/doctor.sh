@@ -105,7 +105,11 @@ check_system() {
 
 # Real peers of the tests.
 check_tests() {
+    local podman=''
     need docker-registry "$(command -v docker-registry)" apt docker-registry
+    # Without its init process it runs no container of ours.
+    [ -x /usr/libexec/podman/catatonit ] || [ -x /usr/bin/catatonit ] && podman=$(first_version podman --version)
+    need podman "$podman" apt 'podman catatonit'
 }
 
 install_packages() {

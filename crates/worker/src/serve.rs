@@ -2,7 +2,7 @@
 //! run, leave in good order.
 
 use crate::client::{self, AddressError};
-use crate::executor::docker::{DockerExecutor, DockerOptions};
+use crate::executor::docker::{DockerExecutor, DockerOptions, Places};
 use crate::executor::fake::FakeExecutor;
 use crate::executor::{EngineError, Executor, Identity};
 use crate::journal::Journal;
@@ -14,10 +14,10 @@ use crate::shell::{Channels, Shell};
 use crate::steps::Steps;
 use crate::{clock, convert};
 use cloudai_core::agent::Agent;
-use cloudai_core::ids::{Incarnation, WorkerId};
+use cloudai_core::ids::WorkerId;
 use cloudai_core::resources::Capacity;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -56,8 +56,9 @@ pub struct Config {
 /// What runs attempts.
 #[derive(Clone, Debug)]
 pub enum Engine {
-    /// A container engine over its API.
-    Docker(DockerOptions),
+    /// A container engine over its API, in one of these places; the address of the options is set
+    /// when it was found.
+    Docker(Places, DockerOptions),
     /// Nothing real; starts and ends are noted in the file when given.
     Fake(Option<PathBuf>),
 }
@@ -65,14 +66,26 @@ pub enum Engine {
 impl Engine {
     const fn name(&self) -> &'static str {
         match self {
-            Self::Docker(_) => "docker",
+            Self::Docker(..) => "docker",
             Self::Fake(_) => "fake",
+        }
+    }
+
+    /// Finds the engine of a worker; answers its name and version.
+    async fn find(&mut self, worker: &WorkerId, dir: &Path) -> Result<String, EngineError> {
+        match self {
+            Self::Docker(places, options) => {
+                let (address, name) = places.find(worker, dir, options).await?;
+                options.address = address;
+                Ok(name)
+            }
+            Self::Fake(_) => Ok("fake".into()),
         }
     }
 
     fn open(&self, identity: Identity) -> Result<Arc<dyn Executor>, EngineError> {
         Ok(match self {
-            Self::Docker(options) => Arc::new(DockerExecutor::connect(identity, options)?),
+            Self::Docker(_, options) => Arc::new(DockerExecutor::connect(identity, options)?),
             Self::Fake(journal) => Arc::new(FakeExecutor::new(journal.clone())),
         })
     }
@@ -117,10 +130,9 @@ impl Worker {
     /// Looks whether everything that it needs is there.
     /// # Errors
     /// [`StartError`].
-    pub async fn prepare(config: Config) -> Result<Self, StartError> {
+    pub async fn prepare(mut config: Config) -> Result<Self, StartError> {
         let lock = lock_folder(&config.data_dir)?;
-        let nobody = Identity { cluster: "".into(), incarnation: Incarnation(0), worker: config.id.clone() };
-        let engine = config.engine.open(nobody)?.engine().await?;
+        let engine = config.engine.find(&config.id, &config.data_dir).await?;
         let master = client::client(&config.master, &config.join_token)?;
         let mut info = convert::worker_info(&config.id, &config.capacity);
         info.worker_ip.clone_from(&config.address);
@@ -228,7 +240,7 @@ async fn run_shell(
     }
 }
 
-fn lock_folder(dir: &std::path::Path) -> Result<std::fs::File, StartError> {
+fn lock_folder(dir: &Path) -> Result<std::fs::File, StartError> {
     let failed = |source| StartError::DataDir { path: dir.to_owned(), source };
     std::fs::create_dir_all(dir).map_err(failed)?;
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);

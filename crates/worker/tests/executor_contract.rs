@@ -9,6 +9,7 @@ use cloudai_worker::executor::fake::FakeExecutor;
 use cloudai_worker::executor::{Executor, Identity, Job};
 use std::sync::Arc;
 use std::time::Duration;
+use support::podman::Podman;
 use support::{Engine, Live, identity, run, with};
 use tempfile::TempDir;
 
@@ -72,6 +73,16 @@ impl Bench for Engine {
         lines.extend(script.err.iter().map(|line| format!("echo '{line}' >&2")));
         lines.push(if script.forever { "exec sleep 1000000".into() } else { format!("exit {}", script.exit) });
         self.sh(&lines.join("\n"))
+    }
+}
+
+impl Bench for Podman {
+    fn executor(&self) -> &Arc<dyn Executor> {
+        self.engine.executor()
+    }
+
+    fn job(&self, script: &Script) -> Job {
+        self.engine.job(script)
     }
 }
 
@@ -255,4 +266,6 @@ macro_rules! contracts {
 contracts! {
     fake: Fake,
     docker: Engine,
+    // Its name has `docker` in it because it needs an engine of this machine to have its image from.
+    docker_podman: Podman,
 }

@@ -181,6 +181,12 @@ settings! {
         parse: values::executor, allowed: "docker or fake",
         fallback: Text("docker"), used_by: [Worker, Up],
     }
+    /// Where the container engine of a worker's machine is: Docker or Podman.
+    ENGINE: String {
+        key: "worker.engine", flag: "--engine", variables: ["CLOUDAI_ENGINE", "DOCKER_HOST"],
+        parse: values::engine, allowed: "unix://PATH or tcp://127.0.0.1:PORT, of Docker or Podman",
+        fallback: Nothing("Docker's socket, else Podman's"), used_by: [Worker, Up],
+    }
     /// Cores that a worker offers.
     CPUS: u64 {
         key: "worker.cpus", flag: "--cpus", variables: ["CLOUDAI_CPUS"],

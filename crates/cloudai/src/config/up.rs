@@ -1,6 +1,6 @@
 //! The settings of `cloudai up`: a master and its workers in one process.
 
-use super::known::{DATA_DIR, EXECUTOR, GRPC, HTTP, STRATEGY, UP_WORKERS};
+use super::known::{DATA_DIR, ENGINE, EXECUTOR, GRPC, HTTP, STRATEGY, UP_WORKERS};
 use super::log::LogFlags;
 use super::{Executor, Flags, MasterFlags, MasterSettings, Resolver, User};
 use crate::exit::Failure;
@@ -14,6 +14,9 @@ pub(crate) struct UpFlags {
     /// What runs containers: docker, or fake for tests
     #[arg(long, value_name = "KIND")]
     pub(crate) executor: Option<String>,
+    /// The container engine's address, of Docker or Podman
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) engine: Option<String>,
     /// Master and workers keep their state here
     #[arg(long, value_name = "DIR")]
     pub(crate) data_dir: Option<String>,
@@ -38,6 +41,7 @@ impl UpFlags {
         let flags = Flags::default()
             .with(&UP_WORKERS, self.workers.as_ref())
             .with(&EXECUTOR, self.executor.as_ref())
+            .with(&ENGINE, self.engine.as_ref())
             .with(&DATA_DIR, self.data_dir.as_ref())
             .with(&GRPC, self.grpc.as_ref())
             .with(&HTTP, self.http.as_ref())
@@ -55,6 +59,8 @@ pub(crate) struct UpSettings {
     pub(crate) workers: u32,
     /// What runs their containers.
     pub(crate) executor: Executor,
+    /// Where the engine is; none looks in the usual places.
+    pub(crate) engine: Option<String>,
 }
 
 impl UpSettings {
@@ -69,6 +75,7 @@ impl UpSettings {
             master: MasterSettings::resolve_checked(&resolver, &switches)?,
             workers: resolver.required(&UP_WORKERS)?,
             executor: resolver.required(&EXECUTOR)?,
+            engine: resolver.value(&ENGINE)?,
         })
     }
 }

@@ -76,6 +76,17 @@ pub(super) fn strategy(text: &str) -> Result<String, String> {
     }
 }
 
+/// The engine runs on the worker's own machine: output folders are of it.
+pub(super) fn engine(text: &str) -> Result<String, String> {
+    if ["unix://", "tcp://", "http://"].iter().any(|scheme| text.starts_with(scheme)) {
+        Ok(text.to_owned())
+    } else if text.starts_with('/') {
+        Ok(format!("unix://{text}"))
+    } else {
+        Err("it is no address of an engine on this machine".into())
+    }
+}
+
 pub(super) fn executor(text: &str) -> Result<Executor, String> {
     match text {
         "docker" => Ok(Executor::Docker),

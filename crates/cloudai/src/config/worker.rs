@@ -1,7 +1,7 @@
 //! The settings of a worker, checked.
 
 use super::known::{
-    CPUS, DATA_DIR, DISK, EXECUTOR, GPUS, JOIN_TOKEN, LABELS, MASTER, MEM, WORKER_ID, WORKER_IP, WORKER_PORT,
+    CPUS, DATA_DIR, DISK, ENGINE, EXECUTOR, GPUS, JOIN_TOKEN, LABELS, MASTER, MEM, WORKER_ID, WORKER_IP, WORKER_PORT,
 };
 use super::log::LogFlags;
 use super::{Executor, Flags, LogSettings, Resolver, User};
@@ -26,6 +26,9 @@ pub(crate) struct WorkerFlags {
     /// What runs containers: docker, or fake for tests
     #[arg(long, value_name = "KIND")]
     pub(crate) executor: Option<String>,
+    /// The container engine's address, of Docker or Podman
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) engine: Option<String>,
     /// Cores it offers
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub(crate) cpus: Option<String>,
@@ -56,6 +59,7 @@ impl WorkerFlags {
             .with(&JOIN_TOKEN, self.join_token.as_ref())
             .with(&WORKER_ID, self.id.as_ref())
             .with(&EXECUTOR, self.executor.as_ref())
+            .with(&ENGINE, self.engine.as_ref())
             .with(&CPUS, self.cpus.as_ref())
             .with(&MEM, self.mem.as_ref())
             .with(&DISK, self.disk.as_ref())
@@ -79,6 +83,8 @@ pub(crate) struct WorkerSettings {
     pub(crate) address: Option<SocketAddr>,
     /// What runs its containers.
     pub(crate) executor: Executor,
+    /// Where the engine is; none looks in the usual places.
+    pub(crate) engine: Option<String>,
     /// What it offers, where that is not to be found out.
     pub(crate) offer: Offer,
     /// Free words.
@@ -116,6 +122,7 @@ impl WorkerSettings {
             id: resolver.required(&WORKER_ID)?,
             address: resolver.value(&WORKER_IP)?.map(|ip| SocketAddr::new(ip, port)),
             executor: resolver.required(&EXECUTOR)?,
+            engine: resolver.value(&ENGINE)?,
             offer: Offer {
                 cpu_milli: resolver.value(&CPUS)?,
                 memory: resolver.value(&MEM)?,

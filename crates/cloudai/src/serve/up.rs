@@ -55,7 +55,7 @@ async fn prepare_workers(settings: &UpSettings, master: &Master) -> anyhow::Resu
             address: String::new(),
             capacity: share(&whole, settings.workers),
             labels: std::collections::BTreeMap::new(),
-            engine: worker::engine(settings.executor),
+            engine: worker::engine(settings.executor, settings.engine.clone()),
             data_dir: worker::folder(data_dir, &id),
             id,
         };

@@ -5,7 +5,7 @@ use crate::config::{Executor, WorkerSettings};
 use crate::exit::{Exit, Failure};
 use anyhow::Context;
 use cloudai_core::ids::WorkerId;
-use cloudai_worker::executor::docker::DockerOptions;
+use cloudai_worker::executor::docker::{DockerOptions, Places};
 use cloudai_worker::probe::host::{Declared, Host};
 use cloudai_worker::{Because, Config, Engine, Refused, StartError, Worker};
 use std::path::{Path, PathBuf};
@@ -45,7 +45,7 @@ fn config(settings: WorkerSettings) -> anyhow::Result<Config> {
         address: settings.address.map(|address| address.to_string()).unwrap_or_default(),
         capacity,
         labels: settings.labels,
-        engine: engine(settings.executor),
+        engine: engine(settings.executor, settings.engine),
         data_dir,
     })
 }
@@ -71,9 +71,12 @@ pub(super) fn capacity(
     Ok(Host::probe(data_dir)?.capacity(declared, enforced)?)
 }
 
-pub(super) fn engine(executor: Executor) -> Engine {
+pub(super) fn engine(executor: Executor, named: Option<String>) -> Engine {
     match executor {
-        Executor::Docker => Engine::Docker(DockerOptions::from_env()),
+        Executor::Docker => {
+            let usual = || Places::usual(std::env::var("XDG_RUNTIME_DIR").ok().as_deref());
+            Engine::Docker(named.map_or_else(usual, Places::Named), DockerOptions::from_env())
+        }
         Executor::Fake => Engine::Fake(std::env::var_os("CLOUDAI_FAKE_JOURNAL").map(PathBuf::from)),
     }
 }

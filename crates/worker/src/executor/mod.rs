@@ -140,16 +140,29 @@ pub struct LogRecord {
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
     /// Nothing answers where the engine should be.
-    #[error(
-        "no container engine answers at {address}: {why}; start it with `systemctl start docker` or `dockerd`, then look with `docker info`"
-    )]
+    #[error("no container engine answers at {address}: {why}; {}", start(address))]
     Unreachable {
         /// Where it was looked for.
         address: String,
         /// Why.
         why: String,
     },
+    /// Nothing answers at any of the usual places; which, and why.
+    #[error(
+        "no container engine was found: {0}; start one with `systemctl start docker` or \
+         `systemctl start podman.socket`, or name its socket with --engine"
+    )]
+    NoneFound(String),
     /// The engine refused or failed.
     #[error("the container engine failed: {0}")]
     Failed(String),
+}
+
+/// How an engine is started that should be at an address.
+fn start(address: &str) -> &'static str {
+    if address.contains("podman") {
+        "start it with `systemctl start podman.socket` (of a user: `systemctl --user start podman.socket`)"
+    } else {
+        "start it with `systemctl start docker` or `dockerd`, then look with `docker info`"
+    }
 }

@@ -1,9 +1,10 @@
 //! What the executor tests share: jobs, running attempts, an engine and ways to disturb it.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used)] // tests: each binary uses its part
 
+pub mod podman;
 pub mod proxy;
-
 pub mod registry;
+
 use cloudai_core::ids::{Attempt, Incarnation, TaskId};
 use cloudai_core::resources::{Allocation, MIB};
 use cloudai_core::spec::{PullPolicy, TaskSpec};

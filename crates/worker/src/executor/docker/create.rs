@@ -29,9 +29,44 @@ pub(super) mod label {
     pub(in super::super) const ATTEMPT: &str = "cloudai.attempt";
 }
 
-/// What the engine's machine can do.
+/// Which engine answers; both speak the same API, almost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Docker,
+    /// By its Docker-compatible socket.
+    Podman,
+}
+
+impl Kind {
+    /// The engine's name.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Docker => "docker",
+            Self::Podman => "podman",
+        }
+    }
+}
+
+/// Which capabilities a container's first process is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rights {
+    /// Those of [`CAPABILITIES`].
+    Few,
+    None,
+}
+
+impl Rights {
+    /// What a user, as `NAME[:GROUP]` or by numbers, is given.
+    pub(super) fn of_user(user: &str) -> Self {
+        let name = user.split(':').next().unwrap_or_default();
+        if matches!(name, "" | "root") || name.parse() == Ok(0) { Self::Few } else { Self::None }
+    }
+}
+
+/// The engine and what its machine can do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Host {
+    pub(super) kind: Kind,
     /// Its cores; the engine refuses a container that asks for more.
     pub(super) cpus: u64,
     /// Whether it has a GPU driver; without one GPUs are only told by environment.
@@ -77,7 +112,7 @@ pub(super) fn attempt_of(labels: &HashMap<String, String>) -> Option<Attempt> {
 }
 
 /// All that the engine is told about a container.
-pub(super) fn body(job: &Job, host: Host) -> ContainerCreateBody {
+pub(super) fn body(job: &Job, host: Host, rights: Rights) -> ContainerCreateBody {
     let spec = &job.spec.container;
     ContainerCreateBody {
         image: Some(job.spec.image.clone()),
@@ -89,7 +124,7 @@ pub(super) fn body(job: &Job, host: Host) -> ContainerCreateBody {
         labels: Some(labels(&job.identity, job.attempt)),
         // Images may name another signal; the promise to users is SIGTERM.
         stop_signal: Some("SIGTERM".into()),
-        host_config: Some(host_config(job, host)),
+        host_config: Some(host_config(job, host, rights)),
         ..ContainerCreateBody::default()
     }
 }
@@ -142,7 +177,7 @@ fn visible_devices(job: &Job, host: Host) -> (String, Option<String>) {
     (ids.join(","), Some(cuda))
 }
 
-fn host_config(job: &Job, host: Host) -> HostConfig {
+fn host_config(job: &Job, host: Host, rights: Rights) -> HostConfig {
     let spec = &job.spec.container;
     let memory = signed(job.allocation.memory);
     HostConfig {
@@ -153,7 +188,10 @@ fn host_config(job: &Job, host: Host) -> HostConfig {
         pids_limit: Some(PIDS),
         init: Some(true),
         cap_drop: Some(vec!["ALL".into()]),
-        cap_add: Some(CAPABILITIES.map(Into::into).to_vec()),
+        cap_add: match rights {
+            Rights::Few => Some(CAPABILITIES.map(Into::into).to_vec()),
+            Rights::None => None,
+        },
         security_opt: Some(vec!["no-new-privileges".into()]),
         privileged: Some(false),
         auto_remove: Some(false),
@@ -162,7 +200,7 @@ fn host_config(job: &Job, host: Host) -> HostConfig {
         tmpfs: Some(tmpfs(spec)),
         shm_size: spec.shm_size.map(signed),
         mounts: Some(vec![output_mount(job)]),
-        log_config: Some(log_config()),
+        log_config: Some(log_config(host.kind)),
         device_requests: device_requests(job, host),
         ..HostConfig::default()
     }
@@ -209,14 +247,18 @@ fn output_mount(job: &Job) -> Mount {
     }
 }
 
-/// One file that is never rotated: by default the driver throws away all but the last 100 MB,
+/// One file that is never rotated: by default Docker's driver throws away all but the last 100 MB,
 /// and records are counted from the first one after a restart of the worker. It refuses "no
 /// limit", so the limit is one that no disk reaches; it is gone with the container.
-fn log_config() -> HostConfigLogConfig {
-    let options = [("max-size", "1t"), ("max-file", "1"), ("compress", "false")];
+fn log_config(kind: Kind) -> HostConfigLogConfig {
+    let (driver, options): (_, &[_]) = match kind {
+        Kind::Docker => ("local", &[("max-size", "1t"), ("max-file", "1"), ("compress", "false")]),
+        // Podman's own file, which keeps bytes as they are; its other driver needs systemd's journal.
+        Kind::Podman => ("k8s-file", &[("max-size", "1t")]),
+    };
     HostConfigLogConfig {
-        typ: Some("local".into()),
-        config: Some(options.into_iter().map(|(key, value)| (key.into(), value.into())).collect()),
+        typ: Some(driver.into()),
+        config: Some(options.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect()),
     }
 }
 
@@ -241,7 +283,7 @@ mod tests {
     use cloudai_core::spec::TaskSpec;
     use std::sync::Arc;
 
-    const HOST: Host = Host { cpus: 2, gpu_driver: false };
+    const HOST: Host = Host { kind: Kind::Docker, cpus: 2, gpu_driver: false };
 
     fn job(change: impl FnOnce(&mut TaskSpec, &mut Allocation)) -> Job {
         let mut spec = TaskSpec::of_image("busybox").unwrap();
@@ -261,7 +303,7 @@ mod tests {
 
     fn env(job: &Job, host: Host, name: &str) -> Option<String> {
         let prefix = format!("{name}=");
-        body(job, host).env?.into_iter().find_map(|line| line.strip_prefix(&prefix).map(ToOwned::to_owned))
+        body(job, host, Rights::Few).env?.into_iter().find_map(|line| line.strip_prefix(&prefix).map(ToOwned::to_owned))
     }
 
     #[test]
@@ -280,10 +322,20 @@ mod tests {
                 spec.container.command = words(command);
                 spec.container.args = words(args);
             });
-            assert_eq!(body(&job, HOST).cmd, expected.map(words), "{command:?} {args:?}");
+            assert_eq!(body(&job, HOST, Rights::Few).cmd, expected.map(words), "{command:?} {args:?}");
         }
         let cleared = job(|spec, _| spec.container.entrypoint = Some(Vec::new()));
-        assert_eq!(body(&cleared, HOST).entrypoint, Some(vec![String::new()]));
+        assert_eq!(body(&cleared, HOST, Rights::Few).entrypoint, Some(vec![String::new()]));
+    }
+
+    #[test]
+    fn only_root_is_given_capabilities() {
+        for root in ["", "root", "0", "0:0", "root:users", "00"] {
+            assert_eq!(Rights::of_user(root), Rights::Few, "{root}");
+        }
+        for other in ["1", "65534:0", "nobody", "rooter"] {
+            assert_eq!(Rights::of_user(other), Rights::None, "{other}");
+        }
     }
 
     #[test]
@@ -291,7 +343,7 @@ mod tests {
         let rows = [(1, 10_000_000), (1500, 1_500_000_000), (9000, 2_000_000_000)];
         for (milli, nano) in rows {
             let job = job(|_, allocation| allocation.cpu_milli = milli);
-            assert_eq!(body(&job, HOST).host_config.unwrap().nano_cpus, Some(nano), "{milli}");
+            assert_eq!(body(&job, HOST, Rights::Few).host_config.unwrap().nano_cpus, Some(nano), "{milli}");
         }
     }
 
@@ -312,9 +364,9 @@ mod tests {
     fn gpus_are_requested_only_from_a_real_driver() {
         let job = job(|_, allocation| allocation.gpus = vec![("2".into(), 1000), ("3".into(), 1000)]);
         let real = Host { gpu_driver: true, ..HOST };
-        assert_eq!(body(&job, HOST).host_config.unwrap().device_requests, None);
+        assert_eq!(body(&job, HOST, Rights::Few).host_config.unwrap().device_requests, None);
         assert_eq!(env(&job, HOST, "CUDA_VISIBLE_DEVICES").unwrap(), "2,3");
-        let requests = body(&job, real).host_config.unwrap().device_requests.unwrap();
+        let requests = body(&job, real, Rights::Few).host_config.unwrap().device_requests.unwrap();
         assert_eq!(requests[0].device_ids, Some(vec!["2".into(), "3".into()]));
         assert_eq!(env(&job, real, "NVIDIA_VISIBLE_DEVICES").unwrap(), "2,3");
         assert_eq!(env(&job, real, "CUDA_VISIBLE_DEVICES").unwrap(), "0,1");
@@ -323,11 +375,11 @@ mod tests {
     #[test]
     fn a_read_only_root_leaves_tmp_writable() {
         let read_only = job(|spec, _| spec.container.read_only_root = true);
-        assert!(body(&read_only, HOST).host_config.unwrap().tmpfs.unwrap().contains_key("/tmp"));
+        assert!(body(&read_only, HOST, Rights::Few).host_config.unwrap().tmpfs.unwrap().contains_key("/tmp"));
         let own = job(|spec, _| {
             spec.container.read_only_root = true;
             spec.container.tmpfs.insert("/tmp".into(), 1024);
         });
-        assert!(body(&own, HOST).host_config.unwrap().tmpfs.unwrap()["/tmp"].ends_with("size=1024"));
+        assert!(body(&own, HOST, Rights::Few).host_config.unwrap().tmpfs.unwrap()["/tmp"].ends_with("size=1024"));
     }
 }

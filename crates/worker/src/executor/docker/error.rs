@@ -56,7 +56,7 @@ impl Fault {
     /// An engine answers 500 both for a program that is not there and for a full disk, so its
     /// words decide.
     pub(super) fn is_engines(&self) -> bool {
-        const SIGNS: [&str; 9] = [
+        const SIGNS: [&str; 10] = [
             "no space left on device",
             "context deadline exceeded",
             "connection refused",
@@ -66,6 +66,8 @@ impl Fault {
             "too many open files",
             "input/output error",
             "is shutting down",
+            // Podman without catatonit.
+            "container-init binary not found",
         ];
         match self {
             Self::Away(_) => true,

@@ -23,6 +23,21 @@ const QUIET: Duration = Duration::from_secs(5);
 /// Readings after the end that may disagree with the last record before the log counts as broken.
 const MAX_LAST_READINGS: u32 = 3;
 
+/// Between two readings of a log that can not be followed: soon enough for people who watch,
+const LOOK: Duration = Duration::from_millis(250);
+/// and so many times what a reading takes, so that a long log costs a twentieth of the time.
+const REST: u32 = 20;
+
+/// How a log is read while its container runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Manner {
+    /// By one stream that goes on.
+    Follow,
+    /// By whole readings, again and again. Podman drops lines at random from a stream that is
+    /// behind when its container ends (4.3.1: its follower throws away what it has not sent yet).
+    Repeat,
+}
+
 /// What was read of a log.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Handed {
@@ -39,6 +54,9 @@ pub(super) struct Reader<'a> {
     id: &'a str,
     sink: &'a mpsc::Sender<LogRecord>,
     ended: watch::Receiver<bool>,
+    manner: Manner,
+    /// The last record of the last reading and its place, when it was kept back.
+    kept_back: Option<(u64, LogRecord)>,
     patience: Duration,
     /// Records that the caller has.
     handed: u64,
@@ -46,6 +64,13 @@ pub(super) struct Reader<'a> {
     newest: Option<LogRecord>,
     bytes: u64,
     init_says: Option<String>,
+}
+
+/// How far a reading is.
+#[derive(Clone, Copy, Debug, Default)]
+struct Place {
+    records: u64,
+    bytes: u64,
 }
 
 /// Why a reading ended.
@@ -62,7 +87,20 @@ impl<'a> Reader<'a> {
     pub(super) fn new(docker: &'a Docker, id: &'a str, sink: &'a mpsc::Sender<LogRecord>) -> Self {
         let (_, ended) = watch::channel(true);
         let patience = super::error::PATIENCE;
-        Self { docker, id, sink, ended, patience, handed: 0, newest: None, bytes: 0, init_says: None }
+        let (manner, kept_back) = (Manner::Follow, None);
+        Self {
+            docker,
+            id,
+            sink,
+            ended,
+            manner,
+            kept_back,
+            patience,
+            handed: 0,
+            newest: None,
+            bytes: 0,
+            init_says: None,
+        }
     }
 
     /// Skips the records that an earlier life of the worker handed over.
@@ -70,9 +108,9 @@ impl<'a> Reader<'a> {
         Self { handed: records, ..self }
     }
 
-    /// Follows a running container until `ended` says that it is none.
-    pub(super) fn until(self, ended: watch::Receiver<bool>, patience: Duration) -> Self {
-        Self { ended, patience, ..self }
+    /// Reads along with a running container until `ended` says that it is none.
+    pub(super) fn until(self, ended: watch::Receiver<bool>, manner: Manner, patience: Duration) -> Self {
+        Self { ended, manner, patience, ..self }
     }
 
     /// Reads to the end; returns after the last record was handed over.
@@ -82,6 +120,7 @@ impl<'a> Reader<'a> {
         let mut last_readings = 0;
         let complete = loop {
             let over = *self.ended.borrow();
+            let began = Instant::now();
             let stopped = self.read().await;
             if self.handed > progress {
                 (progress, since, backoff) = (self.handed, Instant::now(), Backoff::new());
@@ -90,7 +129,7 @@ impl<'a> Reader<'a> {
                 Stopped::Unwanted => break false,
                 Stopped::AtEnd if over && self.is_whole().await => break true,
                 Stopped::AtEnd if over => last_readings += 1,
-                Stopped::AtEnd => self.container_end().await,
+                Stopped::AtEnd => self.pause(began.elapsed()).await,
                 Stopped::Broken(fault) => {
                     warn!(container = self.id, why = fault.text(), "log broke off");
                     if !fault.may_pass() || since.elapsed() > self.patience {
@@ -108,44 +147,76 @@ impl<'a> Reader<'a> {
         Handed { log, init_says: self.init_says }
     }
 
-    /// Waits for the container's end after its log ended first.
-    async fn container_end(&mut self) {
+    /// Waits until there may be more: a followed log that ended first has no more before the
+    /// container's end.
+    async fn pause(&mut self, took: Duration) {
+        let rest = match self.manner {
+            Manner::Follow => Duration::MAX,
+            Manner::Repeat => LOOK.max(took * REST),
+        };
         // An error says that the one who waits for the end is gone, and so is the reason to wait.
-        let _ = self.ended.wait_for(|ended| *ended).await;
+        let _ = timeout(rest, self.ended.wait_for(|ended| *ended)).await;
     }
 
     /// One reading from the first byte.
     async fn read(&mut self) -> Stopped {
-        let follow = !*self.ended.borrow();
+        let runs = !*self.ended.borrow();
+        let follow = runs && self.manner == Manner::Follow;
+        // While somebody writes to it, a log that is read to its end may end within a record.
+        let torn = runs && self.manner == Manner::Repeat;
         let options = LogsOptionsBuilder::new().follow(follow).stdout(true).stderr(true).timestamps(true).tail("all");
         let mut stream = std::pin::pin!(self.docker.logs(self.id, Some(options.build())));
-        let (mut position, mut bytes) = (0_u64, 0_u64);
+        let mut place = Place::default();
+        let mut last = None;
         loop {
             let item = match self.next(stream.as_mut()).await {
-                Some(Ok(item)) => item,
-                Some(Err(fault)) => return Stopped::Broken(fault),
-                None => return Stopped::AtEnd,
+                Some(item) => item.and_then(record),
+                None if last.is_none() => return Stopped::AtEnd,
+                None => break,
             };
-            let record = match record(item) {
+            let record = match item {
                 Ok(record) => record,
                 Err(fault) => return Stopped::Broken(fault),
             };
-            if position == 0 && record.stderr {
-                self.init_says = init_complaint(&record.data);
-            }
-            position += 1;
-            bytes += record.data.len() as u64;
-            self.bytes = self.bytes.max(bytes);
-            if position >= self.handed {
-                self.newest = Some(record.clone());
-            }
-            if position > self.handed {
-                if self.sink.send(record).await.is_err() {
-                    return Stopped::Unwanted;
-                }
-                self.handed = position;
+            let ready = if torn { last.replace(record) } else { Some(record) };
+            if let Some(record) = ready
+                && !self.take(&mut place, record).await
+            {
+                return Stopped::Unwanted;
             }
         }
+        // The same at the same place in two readings: it is whole.
+        let last = last.map(|record| (place.records, record));
+        if last != self.kept_back {
+            self.kept_back = last;
+            return Stopped::AtEnd;
+        }
+        if let Some((_, record)) = last
+            && !self.take(&mut place, record).await
+        {
+            return Stopped::Unwanted;
+        }
+        Stopped::AtEnd
+    }
+
+    /// Notes the next record of a reading, and hands it over if it is new; false when nobody takes it.
+    async fn take(&mut self, place: &mut Place, record: LogRecord) -> bool {
+        if place.records == 0 && record.stderr {
+            self.init_says = init_complaint(&record.data);
+        }
+        place.records += 1;
+        place.bytes += record.data.len() as u64;
+        self.bytes = self.bytes.max(place.bytes);
+        if place.records >= self.handed {
+            self.newest = Some(record.clone());
+        }
+        if place.records > self.handed {
+            if self.sink.send(record).await.is_err() {
+                return false;
+            }
+            self.handed = place.records;
+        }
+        true
     }
 
     /// The stream's next item; none at its end and when it stays silent after the container's.
@@ -198,11 +269,14 @@ fn split(message: &Bytes) -> Option<(u64, Bytes)> {
     Some((time, message.slice(space + 1..)))
 }
 
-/// The words of the init process, when a log begins with its complaint.
+/// The words of the init process, when a log begins with its complaint: Docker's, or Podman's.
 fn init_complaint(data: &[u8]) -> Option<String> {
     let text = std::str::from_utf8(data).ok()?;
-    let words = text.strip_prefix("[FATAL tini (")?;
-    Some(words.split_once(")] ")?.1.trim().to_owned())
+    let (_, words) = match text.strip_prefix("[FATAL tini (") {
+        Some(rest) => rest.split_once(")] ")?,
+        None => text.strip_prefix("ERROR (catatonit:")?.split_once("): ")?,
+    };
+    Some(words.trim().to_owned())
 }
 
 #[cfg(test)]
@@ -235,6 +309,8 @@ mod tests {
     fn the_init_process_is_understood() {
         let said = init_complaint(b"[FATAL tini (7)] exec nosuch failed: No such file or directory\n");
         assert_eq!(said.unwrap(), "exec nosuch failed: No such file or directory");
+        let said = init_complaint(b"ERROR (catatonit:6): failed to exec pid1: No such file or directory\n");
+        assert_eq!(said.unwrap(), "failed to exec pid1: No such file or directory");
         assert_eq!(init_complaint(b"sh: nosuch: not found\n"), None);
     }
 }

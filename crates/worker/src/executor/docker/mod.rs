@@ -1,6 +1,7 @@
-//! Attempts as containers of a Docker engine on this machine.
+//! Attempts as containers of an engine on this machine that speaks Docker's API: Docker or Podman.
 //!
-//! Reading order: `run` (the way of an attempt), `pull`, `create` (what a container is made
+//! Reading order: `place` (where the engine is), `run` (the way of an attempt), `pull`
+//! (with `credentials` and their `helper`s), `create` (what a container is made
 //! with), `wait` (its end), `logs`, `outcome` (the sentences); `seen`, `error` and `stamp` read
 //! the engine's answers.
 
@@ -10,6 +11,7 @@ mod error;
 mod helper;
 mod logs;
 mod outcome;
+mod place;
 mod pull;
 mod run;
 mod seen;
@@ -18,13 +20,15 @@ mod wait;
 
 use super::{EngineError, Executor, Identity, Job, JobIo};
 use async_trait::async_trait;
+use bollard::models::SystemVersion;
 use bollard::query_parameters::{ListContainersOptionsBuilder, RemoveContainerOptionsBuilder};
 use bollard::{API_DEFAULT_VERSION, Docker};
 use cloudai_core::ids::Attempt;
 use cloudai_core::task::Outcome;
-use create::Host;
+use create::{Host, Kind};
 pub use credentials::Logins;
 use error::{Backoff, Fault, PATIENCE, chain, patiently};
+pub use place::Places;
 use seen::inspect;
 use std::collections::HashMap;
 use std::path::Path;
@@ -83,11 +87,19 @@ impl Engine {
     async fn host(&self) -> Result<Host, Fault> {
         let ask = async || {
             let info = patiently(self.patience, || self.docker.info()).await?;
+            let (kind, _) = read_version(patiently(self.patience, || self.docker.version()).await?);
             let cpus = info.ncpu.and_then(|cpus| u64::try_from(cpus).ok()).unwrap_or(1);
-            Ok(Host { cpus, gpu_driver: Path::new(GPU_DRIVER).exists() })
+            Ok(Host { kind, cpus, gpu_driver: Path::new(GPU_DRIVER).exists() })
         };
         self.host.get_or_try_init(ask).await.copied()
     }
+}
+
+/// Which engine a version is of, and its number.
+fn read_version(version: SystemVersion) -> (Kind, String) {
+    let components = version.components.unwrap_or_default();
+    let podman = components.iter().any(|component| component.name.starts_with("Podman"));
+    (if podman { Kind::Podman } else { Kind::Docker }, version.version.unwrap_or_default())
 }
 
 /// Runs attempts as containers; see the module.
@@ -114,7 +126,7 @@ impl DockerExecutor {
                 Docker::connect_with_unix(address, CALL_TIMEOUT_S, API_DEFAULT_VERSION)
             }
             _ => {
-                let why = "DOCKER_HOST must be unix://PATH or tcp://127.0.0.1:PORT, an engine of this machine";
+                let why = "the address must be unix://PATH or tcp://127.0.0.1:PORT, an engine of this machine";
                 return Err(unreachable(why.into()));
             }
         };
@@ -152,7 +164,10 @@ impl Executor for DockerExecutor {
         };
         let unreachable = |why| EngineError::Unreachable { address: self.engine.address.clone(), why };
         match tokio::time::timeout(HELLO, hello).await {
-            Ok(Ok(version)) => Ok(format!("docker {}", version.version.unwrap_or_default()).trim_end().to_owned()),
+            Ok(Ok(version)) => {
+                let (kind, number) = read_version(version);
+                Ok(format!("{} {number}", kind.name()).trim_end().to_owned())
+            }
             Ok(Err(error)) => Err(unreachable(chain(&error))),
             Err(_) => Err(unreachable(format!("no answer within {} s", HELLO.as_secs()))),
         }

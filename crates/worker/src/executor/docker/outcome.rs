@@ -1,12 +1,17 @@
 //! How a container's end is told to people. No IO.
 
+use super::create::Kind;
 use super::error::Fault;
 use super::logs::Handed;
+use super::seen::Seen;
 use super::wait::End;
 use crate::executor::Job;
 use cloudai_core::resources::Bytes;
 use cloudai_core::spec::TaskSpec;
 use cloudai_core::task::{Cause, LogEnd, MAX_MESSAGE, Outcome};
+
+/// What Podman's init process says of a program that it could not begin, before the reason.
+const PODMAN_INIT: &str = "failed to exec pid1: ";
 
 /// An attempt that ended without a container's end; nothing is missing of its empty log.
 pub(super) fn without_run(cause: Cause, message: impl Into<String>) -> Outcome {
@@ -49,7 +54,8 @@ fn refusal_code(text: &str) -> i32 {
 }
 
 /// A container that ran to its end.
-pub(super) fn ended(job: &Job, end: &End, handed: Handed) -> Outcome {
+pub(super) fn ended(job: &Job, kind: Kind, end: &End, handed: Handed) -> Outcome {
+    let end = &End { seen: unmask(&end.seen, handed.init_says.as_deref()), asked: end.asked };
     let wish = end.by_wish();
     let seen = &end.seen;
     let message = match wish {
@@ -66,7 +72,7 @@ pub(super) fn ended(job: &Job, end: &End, handed: Handed) -> Outcome {
                 _ => how,
             }
         }
-        None => by_itself(job, end, &handed),
+        None => by_itself(job, kind, end, &handed),
     };
     Outcome {
         cause: wish.map_or(Cause::Exited, |asked| asked.cause),
@@ -79,7 +85,20 @@ pub(super) fn ended(job: &Job, end: &End, handed: Handed) -> Outcome {
     }
 }
 
-fn by_itself(job: &Job, end: &End, handed: &Handed) -> String {
+/// Podman's init process answers 1 for a program that it could not begin; the code that says so is
+/// 127, or 126, as with Docker.
+fn unmask(seen: &Seen, init_says: Option<&str>) -> Seen {
+    let why = init_says.and_then(|words| words.strip_prefix(PODMAN_INIT));
+    let code = match why {
+        Some(why) if seen.exit_code == Some(1) => Some(if why == "No such file or directory" { 127 } else { 126 }),
+        Some(_) | None => seen.exit_code,
+    };
+    let mut seen = seen.clone();
+    seen.exit_code = code;
+    seen
+}
+
+fn by_itself(job: &Job, kind: Kind, end: &End, handed: &Handed) -> String {
     let oom = end.seen.oom_killed;
     let memory = Bytes(job.allocation.memory);
     match end.seen.exit_code {
@@ -91,13 +110,21 @@ fn by_itself(job: &Job, end: &End, handed: &Handed) -> String {
         }
         Some(0) => String::new(),
         Some(code @ (126 | 127)) => unstartable(job, code, handed.init_says.as_deref()),
+        Some(137) if kind == Kind::Podman => format!(
+            "exit code 137 (SIGKILL): its log tells more; Podman does not always tell of a kill for memory \
+             (limit {memory}), so perhaps raise memory_gb"
+        ),
         Some(code) => exit(code),
         None => "ended without an exit code".into(),
     }
 }
 
 fn unstartable(job: &Job, code: i32, init_says: Option<&str>) -> String {
-    let program = init_says.and_then(|words| words.strip_prefix("exec ")?.split_once(" failed: "));
+    let program = init_says.and_then(|words| match words.strip_prefix(PODMAN_INIT) {
+        // It does not say which: the words that the task gave come first.
+        Some(why) => Some((job.spec.container.command.first().map_or("that it names", String::as_str), why)),
+        None => words.strip_prefix("exec ")?.split_once(" failed: "),
+    });
     match (program, code) {
         (Some((program, _)), 127) => {
             format!("the program {program} is not in the image {}: check command and entrypoint", job.spec.image)

@@ -143,6 +143,12 @@ pub(super) async fn present(docker: &Docker, image: &str, patience: Duration) ->
     }
 }
 
+/// The user that an image names; empty is root.
+pub(super) async fn user(docker: &Docker, image: &str, patience: Duration) -> Result<String, Fault> {
+    let image = patiently(patience, || docker.inspect_image(image)).await?;
+    Ok(image.config.and_then(|config| config.user).unwrap_or_default())
+}
+
 /// Engines read credentials as URL-safe base64 and take what is none for no credentials, without a
 /// word; the client writes the other alphabet, which is the same for most passwords.
 fn url_safe(mut request: BollardRequest) -> BollardRequest {

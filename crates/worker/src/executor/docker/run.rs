@@ -1,8 +1,8 @@
 //! One attempt from its image to its last log record.
 
-use super::create::{body, name};
+use super::create::{Host, Kind, Rights, body, name};
 use super::error::{Backoff, Fault};
-use super::logs::Reader;
+use super::logs::{Manner, Reader};
 use super::outcome::{ended, engine_failed, no_image, not_started, without_run};
 use super::pull::Unpulled;
 use super::seen::{Seen, Stage, inspect};
@@ -20,7 +20,11 @@ use tracing::{info, warn};
 
 /// Runs an attempt; every way out of it is an outcome.
 pub(super) async fn run(engine: &Engine, job: &Job, mut io: JobIo) -> Outcome {
-    let attempt = Run { engine, job, name: name(&job.identity, job.attempt) };
+    let host = match engine.host().await {
+        Ok(host) => host,
+        Err(fault) => return engine_failed("say what it can do", &fault),
+    };
+    let attempt = Run { engine, job, host, name: name(&job.identity, job.attempt) };
     match attempt.drive(&mut io).await {
         Ok(outcome) | Err(outcome) => outcome,
     }
@@ -29,6 +33,7 @@ pub(super) async fn run(engine: &Engine, job: &Job, mut io: JobIo) -> Outcome {
 struct Run<'a> {
     engine: &'a Engine,
     job: &'a Job,
+    host: Host,
     name: String,
 }
 
@@ -125,12 +130,12 @@ impl Run<'_> {
     /// Makes the container, or takes the one that an unheard answer left.
     async fn create(&self) -> Result<Seen, Outcome> {
         self.open_output_folder().await?;
-        let host = self.engine.host().await.map_err(|fault| engine_failed("say what it can do", &fault))?;
+        let rights = self.rights().await?;
         let begin = Instant::now();
         let mut backoff = Backoff::new();
         loop {
             let options = CreateContainerOptionsBuilder::new().name(&self.name).build();
-            let made = self.engine.docker.create_container(Some(options), body(self.job, host)).await;
+            let made = self.engine.docker.create_container(Some(options), body(self.job, self.host, rights)).await;
             match made.map_err(Fault::from) {
                 Ok(made) => made.warnings.iter().for_each(|warning| warn!(warning, "container created with a warning")),
                 Err(Fault::Conflict(_)) => {}
@@ -145,6 +150,20 @@ impl Run<'_> {
             }
             if let Some(seen) = self.find().await? {
                 return Ok(seen);
+            }
+        }
+    }
+
+    /// Docker gives a user who is not root no capability; Podman gives one all that are added.
+    async fn rights(&self) -> Result<Rights, Outcome> {
+        match (self.host.kind, &self.job.spec.container.user) {
+            (Kind::Docker, _) => Ok(Rights::Few),
+            (Kind::Podman, Some(user)) => Ok(Rights::of_user(user)),
+            (Kind::Podman, None) => {
+                let image = &self.job.spec.image;
+                let user = pull::user(&self.engine.docker, image, self.engine.patience).await;
+                let user = user.map_err(|fault| engine_failed("look at the image", &fault))?;
+                Ok(Rights::of_user(&user))
             }
         }
     }
@@ -196,10 +215,14 @@ impl Run<'_> {
         let engine = self.engine;
         let (tell_end, ended_rx) = watch::channel(false);
         let logs = &io.logs;
+        let manner = match self.host.kind {
+            Kind::Docker => Manner::Follow,
+            Kind::Podman => Manner::Repeat,
+        };
         let reader = async {
             let skip = self.job.skip().await;
             let reader = Reader::new(&engine.docker, &seen.id, logs).skipping(skip);
-            reader.until(ended_rx, engine.patience).run().await
+            reader.until(ended_rx, manner, engine.patience).run().await
         };
         let stop = &mut io.stop;
         let end = async {
@@ -211,7 +234,7 @@ impl Run<'_> {
         match end {
             Ok(Some(end)) => {
                 info!(exit_code = end.seen.exit_code, oom = end.seen.oom_killed, "container ended");
-                ended(self.job, &end, handed)
+                ended(self.job, self.host.kind, &end, handed)
             }
             Ok(None) => Outcome { log: handed.log, ..vanished() },
             Err(fault) => Outcome { log: handed.log, ..engine_failed("tell how the container ended", &fault) },
