@@ -6,7 +6,7 @@ mod docker {
     use crate::support::proxy::{Proxy, Trick};
     use crate::support::{Ended, Engine, IMAGE, Live, docker, identity, job, run, unique, with};
     use bytes::Bytes;
-    use cloudai_core::resources::MIB;
+    use cloudai_core::resources::{GIB, MIB};
     use cloudai_core::spec::PullPolicy;
     use cloudai_core::task::{Cause, Outcome, Step};
     use cloudai_worker::executor::docker::{DockerExecutor, DockerOptions};
@@ -57,7 +57,9 @@ mod docker {
                               yes abcdefg | head -c 64000000 | tr -d '\\n'";
         let engine = Engine::new().await;
         let begin = Instant::now();
-        let ended = engine.run_sh(SCRIPT).await;
+        let mut job = engine.sh(SCRIPT);
+        job.allocation.storage = GIB;
+        let ended = run(&engine.executor, &job).await;
         let took = begin.elapsed().as_secs_f64();
         let mut expected = Sha256::new();
         let line = "123456789012345678901234567890123456789012345678901234567890123\n";

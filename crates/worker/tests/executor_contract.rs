@@ -4,6 +4,7 @@
 
 mod support;
 
+use cloudai_core::resources::MIB;
 use cloudai_core::task::{Cause, Step};
 use cloudai_worker::executor::fake::FakeExecutor;
 use cloudai_worker::executor::{Executor, Identity, Job};
@@ -21,6 +22,8 @@ struct Script {
     exit: i32,
     forever: bool,
     ignores_term: bool,
+    /// Bytes that it writes to disk after all output.
+    fills: u64,
 }
 
 /// How an executor is made and told what to run.
@@ -54,6 +57,7 @@ impl Bench for Fake {
             set("FAKE_STDERR", script.err.join("\n"));
             set("FAKE_EXIT", script.exit.to_string());
             set("FAKE_DURATION_MS", if script.forever { "forever" } else { "0" }.into());
+            set("FAKE_DISK_BYTES", script.fills.to_string());
             set("FAKE_IGNORE_TERM", u8::from(script.ignores_term).to_string());
         })
     }
@@ -71,6 +75,13 @@ impl Bench for Engine {
         }
         lines.extend(script.out.iter().map(|line| format!("echo '{line}'")));
         lines.extend(script.err.iter().map(|line| format!("echo '{line}' >&2")));
+        if script.fills > 0 {
+            lines.push(format!(
+                "head -c {} /dev/zero > /root-fs; head -c {} /dev/zero > /out/f",
+                script.fills / 2,
+                script.fills / 2
+            ));
+        }
         lines.push(if script.forever { "exec sleep 1000000".into() } else { format!("exit {}", script.exit) });
         self.sh(&lines.join("\n"))
     }
@@ -169,6 +180,17 @@ async fn the_run_limit_ends_it(bench: impl Bench) {
     assert_eq!(ended.records.len(), 3, "what it wrote before is kept");
 }
 
+async fn more_on_disk_than_it_asked_for_ends_it(bench: impl Bench) {
+    let within = bench.job(&Script { fills: 16 * MIB, ..Script::default() });
+    assert_eq!(run(bench.executor(), &within).await.outcome.cause, Cause::Exited);
+    bench.executor().remove(within.attempt).await.unwrap();
+    let ended = run(bench.executor(), &bench.job(&Script { fills: 96 * MIB, ..forever() })).await;
+    let outcome = &ended.outcome;
+    assert_eq!((outcome.cause, outcome.exit_code), (Cause::StorageExceeded, Some(143)), "{}", outcome.message);
+    assert!(outcome.message.contains("MiB of disk") && outcome.message.contains("storage_gb"), "{}", outcome.message);
+    assert_eq!(ended.records.len(), 3, "what it printed is kept");
+}
+
 async fn a_running_one_is_taken_over_without_repeating_records(bench: impl Bench) {
     let mut job = bench.job(&forever());
     let mut live = Live::start(bench.executor(), &job);
@@ -254,6 +276,7 @@ macro_rules! contracts {
                 a_second_stop_shortens_the_grace
                 a_stop_before_the_start_makes_no_container
                 the_run_limit_ends_it
+                more_on_disk_than_it_asked_for_ends_it
                 a_running_one_is_taken_over_without_repeating_records
                 an_ended_one_is_never_started_again
                 one_that_is_gone_has_vanished

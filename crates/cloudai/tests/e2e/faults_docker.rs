@@ -115,6 +115,7 @@ mod docker {
         let cluster = Cluster::of(docker_worker("w1")).await;
         let mut document = sh(SCRIPT);
         document["cpu_cores"] = 1.into();
+        document["storage_gb"] = 1.into();
         let id = cluster.rest.submit(document).await;
         let task = cluster.rest.completed(&id).await;
         assert_eq!(
@@ -128,6 +129,22 @@ mod docker {
         let line = "123456789012345678901234567890123456789012345678901234567890123\n";
         (0..1_600_000).for_each(|_| expected.update(line));
         assert_eq!(hex::encode(Sha256::digest(&ran.bytes)), hex::encode(expected.finalize()));
+    }
+
+    #[tokio::test]
+    async fn a_task_that_takes_more_disk_than_it_asked_for_is_stopped_and_says_of_what() {
+        let cluster = Cluster::of(docker_worker("w1")).await;
+        let mut document =
+            sh("echo up; head -c 90000000 /dev/zero > /filled; head -c 40000000 /dev/zero > /out/f; exec sleep 1000");
+        document["storage_gb"] = json!(0.1);
+        let id = cluster.rest.submit(document).await;
+        let task = cluster.rest.ended(&id).await;
+        assert_eq!((end(&task), task["attempt"].as_u64()), (("failed", "storage_exceeded"), Some(1)), "{task:#}");
+        for words in ["of disk, more than its storage_gb of 102.3 MiB", "root file system", "/out", "raise storage_gb"]
+        {
+            assert!(message(&task).contains(words), "{words}: {task:#}");
+        }
+        assert_eq!(cluster.rest.log(&id, "").await, "up\n");
     }
 
     #[tokio::test]

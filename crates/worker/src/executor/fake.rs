@@ -11,6 +11,7 @@
 //! | `FAKE_OOM` | when `1`, a process of it was killed for its memory |
 //! | `FAKE_PULL_MS` | how long its image is pulled; without it there is no pull |
 //! | `FAKE_FAIL` | `pull`, `start` or `engine`: what fails |
+//! | `FAKE_DISK_BYTES` | how much of the disk it takes from its start on (0); too much ends it |
 //! | `FAKE_OUT` | `NAME=CONTENT`: a file that it leaves in `/out` |
 //!
 //! Its containers live in the executor: they run on while nobody watches, and are gone with it.
@@ -19,7 +20,7 @@ use super::{EngineError, Executor, Job, JobIo, LogRecord, Progress, Stop};
 use async_trait::async_trait;
 use bytes::Bytes;
 use cloudai_core::ids::Attempt;
-use cloudai_core::resources::GIB;
+use cloudai_core::resources::{Bytes as Size, GIB};
 use cloudai_core::task::{Cause, LogEnd, Outcome, Step};
 use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
@@ -154,6 +155,7 @@ struct Program {
     exit: i32,
     ignore_term: bool,
     oom: bool,
+    disk: u64,
     pull: Option<Duration>,
     fail: Option<String>,
     lines: Vec<(bool, Bytes)>,
@@ -184,6 +186,7 @@ impl Program {
             _ => Some(millis("FAKE_DURATION_MS")?.unwrap_or_default()),
         };
         let exit = get("FAKE_EXIT").map(|code| code.parse::<u8>().map_err(|_| bad("FAKE_EXIT", "0 to 255")));
+        let disk = get("FAKE_DISK_BYTES").map(|text| text.parse().map_err(|_| bad("FAKE_DISK_BYTES", "bytes")));
         let out = get("FAKE_OUT").map(|text| file(text).ok_or_else(|| bad("FAKE_OUT", "NAME=CONTENT")));
         let fail = get("FAKE_FAIL").filter(|what| !what.is_empty());
         if fail.is_some_and(|what| !["pull", "start", "engine"].contains(&what)) {
@@ -195,6 +198,7 @@ impl Program {
             exit: exit.transpose()?.unwrap_or(0).into(),
             ignore_term: get("FAKE_IGNORE_TERM") == Some("1"),
             oom: get("FAKE_OOM") == Some("1"),
+            disk: disk.transpose()?.unwrap_or(0),
             pull: millis("FAKE_PULL_MS")?,
             fail: fail.map(ToOwned::to_owned),
             lines: lines("FAKE_STDOUT", false).chain(lines("FAKE_STDERR", true)).collect(),
@@ -260,11 +264,15 @@ impl Program {
     async fn wait(&self, job: &Job, wishes: &mut watch::Receiver<Option<Stop>>, started: Instant) -> (End, Instant) {
         let by_itself = self.duration.map(|duration| started + duration);
         let limit = job.spec.limits.run.map(|limit| started + limit);
+        let excess = (self.disk > job.allocation.storage).then_some(started);
         let mut asked: Option<(Cause, Instant)> = None;
         loop {
             let kill_at = asked.map(|(_, kill_at)| kill_at);
             let stop = tokio::select! {
                 biased;
+                _ = moment(excess), if asked.is_none() => {
+                    Stop { grace: job.spec.limits.kill_after, cause: Cause::StorageExceeded }
+                }
                 at = moment(by_itself) => {
                     let cause = asked.map_or(Cause::Exited, |(cause, _)| cause);
                     return (End { cause, code: self.exit }, at);
@@ -290,6 +298,9 @@ impl Program {
         let message = match (end.cause, end.code) {
             (Cause::Exited, 0) => String::new(),
             (Cause::Exited, code) => format!("exit code {code}: its log tells more"),
+            (Cause::StorageExceeded, _) => {
+                format!("used {} of disk, more than its storage_gb: raise storage_gb, or write less", Size(self.disk))
+            }
             (Cause::TimedOut, _) => "ran longer than its limit: raise timeout_s".into(),
             (_, 137) => "was killed after its grace".into(),
             _ => "ended after SIGTERM".into(),

@@ -22,6 +22,9 @@ use tokio::task::JoinHandle;
 /// The image of all container tests; made by `scripts/images.sh`.
 pub const IMAGE: &str = "cloudai/busybox:latest";
 
+/// Between two looks at the disk that a container takes: soon, and little work for the others.
+pub const MEASURE: Duration = Duration::from_secs(1);
+
 /// A number that no other test process uses.
 pub fn unique() -> u128 {
     static COUNT: AtomicU32 = AtomicU32::new(0);
@@ -167,7 +170,8 @@ pub struct Engine {
 
 impl Engine {
     pub async fn new() -> Self {
-        Self::of(identity(&format!("test-{:x}", unique()), "w1"), &DockerOptions::from_env()).await
+        let options = DockerOptions { measure: MEASURE, ..DockerOptions::from_env() };
+        Self::of(identity(&format!("test-{:x}", unique()), "w1"), &options).await
     }
 
     pub async fn of(identity: Identity, options: &DockerOptions) -> Self {

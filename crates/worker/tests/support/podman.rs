@@ -48,7 +48,12 @@ impl Service {
 
     pub fn options(&self) -> DockerOptions {
         let address = format!("unix://{}", socket(self.dir.path()).display());
-        DockerOptions { address, patience: Duration::from_secs(20), ..DockerOptions::default() }
+        DockerOptions {
+            address,
+            patience: Duration::from_secs(20),
+            measure: super::MEASURE,
+            ..DockerOptions::default()
+        }
     }
 }
 

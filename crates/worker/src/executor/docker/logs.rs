@@ -12,6 +12,7 @@ use bollard::query_parameters::LogsOptionsBuilder;
 use bytes::Bytes;
 use cloudai_core::task::LogEnd;
 use futures::{Stream, StreamExt};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout};
@@ -62,8 +63,9 @@ pub(super) struct Reader<'a> {
     handed: u64,
     /// The newest record that was read, to compare with the engine's last.
     newest: Option<LogRecord>,
-    bytes: u64,
-    init_says: Option<String>,
+    bytes: &'a AtomicU64,
+    /// Its first line when that is an error: perhaps the complaint of the init process.
+    head: Vec<u8>,
 }
 
 /// How far a reading is.
@@ -84,23 +86,17 @@ enum Stopped {
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(docker: &'a Docker, id: &'a str, sink: &'a mpsc::Sender<LogRecord>) -> Self {
+    /// A reader that counts the bytes of the log in `bytes`, earlier lives of the worker included.
+    pub(super) fn new(
+        docker: &'a Docker,
+        id: &'a str,
+        sink: &'a mpsc::Sender<LogRecord>,
+        bytes: &'a AtomicU64,
+    ) -> Self {
         let (_, ended) = watch::channel(true);
         let patience = super::error::PATIENCE;
         let (manner, kept_back) = (Manner::Follow, None);
-        Self {
-            docker,
-            id,
-            sink,
-            ended,
-            manner,
-            kept_back,
-            patience,
-            handed: 0,
-            newest: None,
-            bytes: 0,
-            init_says: None,
-        }
+        Self { docker, id, sink, ended, manner, kept_back, patience, handed: 0, newest: None, bytes, head: Vec::new() }
     }
 
     /// Skips the records that an earlier life of the worker handed over.
@@ -143,8 +139,8 @@ impl<'a> Reader<'a> {
                 break false;
             }
         };
-        let log = LogEnd { records: self.handed, bytes: self.bytes, complete };
-        Handed { log, init_says: self.init_says }
+        let log = LogEnd { records: self.handed, bytes: self.bytes.load(Ordering::Relaxed), complete };
+        Handed { log, init_says: init_complaint(&self.head) }
     }
 
     /// Waits until there may be more: a followed log that ended first has no more before the
@@ -201,12 +197,10 @@ impl<'a> Reader<'a> {
 
     /// Notes the next record of a reading, and hands it over if it is new; false when nobody takes it.
     async fn take(&mut self, place: &mut Place, record: LogRecord) -> bool {
-        if place.records == 0 && record.stderr {
-            self.init_says = init_complaint(&record.data);
-        }
+        self.note_head(place, &record);
         place.records += 1;
         place.bytes += record.data.len() as u64;
-        self.bytes = self.bytes.max(place.bytes);
+        self.bytes.fetch_max(place.bytes, Ordering::Relaxed);
         if place.records >= self.handed {
             self.newest = Some(record.clone());
         }
@@ -217,6 +211,18 @@ impl<'a> Reader<'a> {
             self.handed = place.records;
         }
         true
+    }
+
+    /// The init process may write its line in pieces, and each may be a record.
+    fn note_head(&mut self, place: &Place, record: &LogRecord) {
+        const LONGEST: u64 = 1024;
+        if place.records == 0 {
+            self.head.clear();
+        }
+        let begun = place.bytes == self.head.len() as u64 && self.head.last() != Some(&b'\n');
+        if record.stderr && begun && place.bytes < LONGEST {
+            self.head.extend_from_slice(&record.data);
+        }
     }
 
     /// The stream's next item; none at its end and when it stays silent after the container's.
@@ -306,7 +312,19 @@ mod tests {
     }
 
     #[test]
-    fn the_init_process_is_understood() {
+    fn the_init_process_is_understood_also_in_pieces() {
+        let (sink, _records) = mpsc::channel(1);
+        let docker = Docker::connect_with_http("tcp://127.0.0.1:1", 1, bollard::API_DEFAULT_VERSION).unwrap();
+        let bytes = AtomicU64::new(0);
+        let mut reader = Reader::new(&docker, "x", &sink, &bytes);
+        let mut place = Place::default();
+        for piece in ["ERROR (catatonit:6): ", "failed to exec pid1: No such file or directory", "\n", "more\n"] {
+            let record = LogRecord { time_ns: 0, stderr: true, data: Bytes::from_static(piece.as_bytes()) };
+            reader.note_head(&place, &record);
+            place = Place { records: place.records + 1, bytes: place.bytes + piece.len() as u64 };
+        }
+        assert_eq!(init_complaint(&reader.head).unwrap(), "failed to exec pid1: No such file or directory");
+
         let said = init_complaint(b"[FATAL tini (7)] exec nosuch failed: No such file or directory\n");
         assert_eq!(said.unwrap(), "exec nosuch failed: No such file or directory");
         let said = init_complaint(b"ERROR (catatonit:6): failed to exec pid1: No such file or directory\n");

@@ -2,7 +2,7 @@
 //!
 //! Reading order: `place` (where the engine is), `run` (the way of an attempt), `pull`
 //! (with `credentials` and their `helper`s), `create` (what a container is made
-//! with), `wait` (its end), `logs`, `outcome` (the sentences); `seen`, `error` and `stamp` read
+//! with), `wait` (its end), `storage`, `logs`, `outcome` (the sentences); `seen`, `error` and `stamp` read
 //! the engine's answers.
 
 mod create;
@@ -16,6 +16,7 @@ mod pull;
 mod run;
 mod seen;
 mod stamp;
+mod storage;
 mod wait;
 
 use super::{EngineError, Executor, Identity, Job, JobIo};
@@ -31,9 +32,10 @@ use error::{Backoff, Fault, PATIENCE, chain, patiently};
 pub use place::Places;
 use seen::inspect;
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::Duration;
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, Semaphore};
 use tokio::time::Instant;
 
 /// Where the engine is when nothing else is said.
@@ -54,11 +56,13 @@ pub struct DockerOptions {
     pub patience: Duration,
     /// Whose credentials registries are shown.
     pub logins: Logins,
+    /// Between two measurements of an attempt's use of the disk, at least.
+    pub measure: Duration,
 }
 
 impl Default for DockerOptions {
     fn default() -> Self {
-        Self { address: DEFAULT_SOCKET.into(), patience: PATIENCE, logins: Logins::default() }
+        Self { address: DEFAULT_SOCKET.into(), patience: PATIENCE, logins: Logins::default(), measure: storage::EVERY }
     }
 }
 
@@ -80,6 +84,11 @@ struct Engine {
     patience: Duration,
     pulls: pull::Pulls,
     host: OnceCell<Host>,
+    /// Where the engine keeps its things, once it was asked.
+    root: OnceLock<PathBuf>,
+    measure: Duration,
+    /// Held by the attempt whose use of the disk is being measured.
+    measuring: Semaphore,
 }
 
 impl Engine {
@@ -88,6 +97,9 @@ impl Engine {
         let ask = async || {
             let info = patiently(self.patience, || self.docker.info()).await?;
             let (kind, _) = read_version(patiently(self.patience, || self.docker.version()).await?);
+            if let Some(root) = info.docker_root_dir {
+                self.root.get_or_init(|| root.into());
+            }
             let cpus = info.ncpu.and_then(|cpus| u64::try_from(cpus).ok()).unwrap_or(1);
             Ok(Host { kind, cpus, gpu_driver: Path::new(GPU_DRIVER).exists() })
         };
@@ -138,6 +150,9 @@ impl DockerExecutor {
             patience,
             pulls: pull::Pulls::new(options.logins.clone()),
             host: OnceCell::new(),
+            root: OnceLock::new(),
+            measure: options.measure,
+            measuring: Semaphore::new(1),
         };
         Ok(Self { engine, identity })
     }

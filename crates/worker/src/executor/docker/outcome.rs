@@ -55,7 +55,7 @@ fn refusal_code(text: &str) -> i32 {
 
 /// A container that ran to its end.
 pub(super) fn ended(job: &Job, kind: Kind, end: &End, handed: Handed) -> Outcome {
-    let end = &End { seen: unmask(&end.seen, handed.init_says.as_deref()), asked: end.asked };
+    let end = &End { seen: unmask(&end.seen, handed.init_says.as_deref()), ..end.clone() };
     let wish = end.by_wish();
     let seen = &end.seen;
     let message = match wish {
@@ -68,6 +68,10 @@ pub(super) fn ended(job: &Job, kind: Kind, end: &End, handed: Handed) -> Outcome
             match (asked.cause, job.spec.limits.run) {
                 (Cause::TimedOut, Some(limit)) => {
                     format!("ran longer than {} s: raise timeout_s, or make it faster; it {how}", limit.as_secs_f64())
+                }
+                (Cause::StorageExceeded, _) => {
+                    let used = end.excess.unwrap_or_default().told(job.allocation.storage);
+                    format!("{used}: raise storage_gb, or write less; it {how}")
                 }
                 _ => how,
             }

@@ -6,16 +6,20 @@ use super::logs::{Manner, Reader};
 use super::outcome::{ended, engine_failed, no_image, not_started, without_run};
 use super::pull::Unpulled;
 use super::seen::{Seen, Stage, inspect};
-use super::wait::{End, Limit, Running};
+use super::storage::Watch;
+use super::wait::{End, Running};
 use super::{Engine, pull, stamp};
 use crate::executor::{Job, JobIo, Progress, Stop};
 use bollard::query_parameters::{CreateContainerOptionsBuilder, StartContainerOptions};
 use cloudai_core::spec::PullPolicy;
 use cloudai_core::task::{Cause, Outcome, Step};
+use std::future::pending;
 use std::os::unix::fs::PermissionsExt;
+use std::sync::OnceLock;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tracing::{info, warn};
 
 /// Runs an attempt; every way out of it is an outcome.
@@ -214,19 +218,19 @@ impl Run<'_> {
     async fn attend(&self, io: &mut JobIo, seen: Seen) -> Outcome {
         let engine = self.engine;
         let (tell_end, ended_rx) = watch::channel(false);
-        let logs = &io.logs;
+        let (logs, log_bytes) = (&io.logs, &AtomicU64::new(0));
         let manner = match self.host.kind {
             Kind::Docker => Manner::Follow,
             Kind::Podman => Manner::Repeat,
         };
         let reader = async {
             let skip = self.job.skip().await;
-            let reader = Reader::new(&engine.docker, &seen.id, logs).skipping(skip);
+            let reader = Reader::new(&engine.docker, &seen.id, logs, log_bytes).skipping(skip);
             reader.until(ended_rx, manner, engine.patience).run().await
         };
         let stop = &mut io.stop;
         let end = async {
-            let end = self.end(&seen, stop).await;
+            let end = self.end(&seen, stop, log_bytes).await;
             tell_end.send_replace(true);
             end
         };
@@ -241,19 +245,38 @@ impl Run<'_> {
         }
     }
 
-    async fn end(&self, seen: &Seen, stop: &mut watch::Receiver<Option<Stop>>) -> Result<Option<End>, Fault> {
+    async fn end(
+        &self,
+        seen: &Seen,
+        stop: &mut watch::Receiver<Option<Stop>>,
+        log: &AtomicU64,
+    ) -> Result<Option<End>, Fault> {
         if seen.stage == Stage::Ended {
-            return Ok(Some(End { seen: seen.clone(), asked: None }));
+            return Ok(Some(End::of(seen.clone())));
         }
         let running = Running { docker: &self.engine.docker, id: &seen.id, patience: self.engine.patience };
-        running.end(stop, self.limit(seen)).await
+        let excess = OnceLock::new();
+        let limits = async {
+            let storage = Watch { engine: self.engine, id: &seen.id, job: self.job, log };
+            let grace = self.job.spec.limits.kill_after;
+            tokio::select! {
+                () = self.time_out(seen) => Stop { grace, cause: Cause::TimedOut },
+                usage = storage.excess() => {
+                    excess.get_or_init(|| usage);
+                    Stop { grace, cause: Cause::StorageExceeded }
+                }
+            }
+        };
+        let Some(mut end) = running.end(stop, limits).await? else { return Ok(None) };
+        end.excess = excess.into_inner();
+        Ok(Some(end))
     }
 
     /// The run-time limit, counted from the container's start, also of one that was taken over.
-    fn limit(&self, seen: &Seen) -> Option<Limit> {
-        let limits = self.job.spec.limits;
+    async fn time_out(&self, seen: &Seen) {
+        let Some(limit) = self.job.spec.limits.run else { return pending().await };
         let ran = seen.started.map_or(Duration::ZERO, |at| Duration::from_nanos(stamp::now().saturating_sub(at)));
-        Some(Limit { at: Instant::now() + limits.run?.saturating_sub(ran), grace: limits.kill_after })
+        sleep(limit.saturating_sub(ran)).await;
     }
 }
 
@@ -271,6 +294,6 @@ async fn wished(stop: &mut watch::Receiver<Option<Stop>>) -> Stop {
     let wish = stop.wait_for(Option::is_some).await.ok().and_then(|wish| *wish);
     match wish {
         Some(wish) => wish,
-        None => std::future::pending().await,
+        None => pending().await,
     }
 }

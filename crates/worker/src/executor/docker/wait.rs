@@ -3,6 +3,7 @@
 use super::error::{Backoff, Fault};
 use super::seen::{Seen, Stage, inspect};
 use super::stamp;
+use super::storage::Usage;
 use crate::executor::Stop;
 use bollard::Docker;
 use bollard::query_parameters::{
@@ -13,7 +14,7 @@ use futures::StreamExt;
 use futures::future::{BoxFuture, pending};
 use std::time::Duration;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
 /// The wait call tells the end at once; should the engine lose it, an inspection this often finds it.
@@ -51,9 +52,16 @@ impl Asked {
 pub(super) struct End {
     pub(super) seen: Seen,
     pub(super) asked: Option<Asked>,
+    /// What it took of the disk when that was too much.
+    pub(super) excess: Option<Usage>,
 }
 
 impl End {
+    /// An end that nobody asked for.
+    pub(super) fn of(seen: Seen) -> Self {
+        Self { seen, asked: None, excess: None }
+    }
+
     /// The wish that ended it; none when it ended by itself, perhaps just before.
     pub(super) fn by_wish(&self) -> Option<Asked> {
         self.asked.filter(|asked| self.seen.finished.is_none_or(|finished| finished >= asked.at))
@@ -68,33 +76,29 @@ pub(super) struct Running<'a> {
     pub(super) patience: Duration,
 }
 
-/// The run-time limit: when, and with which grace.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Limit {
-    pub(super) at: Instant,
-    pub(super) grace: Duration,
-}
-
 impl<'a> Running<'a> {
     /// Waits for the end, passing on wishes for it; none when the container was taken away.
     ///
+    /// `limits` comes when the attempt exceeds one of its limits; once it was asked to end that
+    /// does not matter any more.
     /// The first wish gives the cause; a later one only shortens the time until SIGKILL.
     /// # Errors
     /// The engine stayed silent, or can not end the container.
     pub(super) async fn end(
         self,
         wishes: &mut watch::Receiver<Option<Stop>>,
-        limit: Option<Limit>,
+        limits: impl Future<Output = Stop>,
     ) -> Result<Option<End>, Fault> {
         let mut asked: Option<Asked> = None;
         let mut stopping: BoxFuture<'a, Fault> = Box::pin(pending());
         let mut ended = std::pin::pin!(self.ended());
+        let mut limits = std::pin::pin!(limits);
         loop {
             let stop = tokio::select! {
                 biased;
-                seen = &mut ended => return Ok(self.settled(seen?).await?.map(|seen| End { seen, asked })),
+                seen = &mut ended => return Ok(self.settled(seen?).await?.map(|seen| End { asked, ..End::of(seen) })),
                 stop = wish(wishes, asked.map(|asked| asked.kill_at)) => stop,
-                stop = time_out(limit), if asked.is_none() => stop,
+                stop = &mut limits, if asked.is_none() => stop,
                 fault = &mut stopping => return Err(fault),
             };
             info!(container = self.id, grace_ms = stop.grace.as_millis(), "stop asked for");
@@ -181,16 +185,6 @@ async fn wish(wishes: &mut watch::Receiver<Option<Stop>>, kill_at: Option<Instan
         if wishes.changed().await.is_err() {
             pending::<()>().await;
         }
-    }
-}
-
-async fn time_out(limit: Option<Limit>) -> Stop {
-    match limit {
-        Some(limit) => {
-            sleep_until(limit.at).await;
-            Stop { grace: limit.grace, cause: Cause::TimedOut }
-        }
-        None => pending().await,
     }
 }
 
