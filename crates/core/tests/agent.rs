@@ -300,6 +300,20 @@ fn what_was_being_stopped_when_the_worker_died_did_not_end_by_itself() {
 }
 
 #[test]
+fn a_stop_that_was_begun_by_an_earlier_life_is_not_the_engines_failure() {
+    for (exit_code, cause) in [(Some(143), Cause::Stopped), (None, Cause::EngineError)] {
+        let mut agent = TestAgent::new();
+        agent.start(1, attempt(1, 1));
+        agent.command(1, 1, 2, stop(attempt(1, 1)));
+        let (mut agent, _) = agent.restarted();
+        agent.apply(AgentEvent::Step(attempt(1, 1), Step::Running));
+        let outcome = Outcome { exit_code, ..Outcome::of(Cause::EngineError, "somebody stopped it") };
+        let ended = AgentEvent::Ended(attempt(1, 1), Arc::new(outcome));
+        assert_eq!(reported(&agent.apply(ended)), [(attempt(1, 1), cause)]);
+    }
+}
+
+#[test]
 fn a_task_with_a_long_grace_is_not_begun_when_it_would_have_to_stop() {
     let slow = |number| {
         let spec = spec(&[("kill_after_s", Value::Int(60))]);

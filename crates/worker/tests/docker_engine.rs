@@ -303,8 +303,30 @@ mod docker {
         engine.executor.remove(job.attempt).await.unwrap();
         // The engine kills it and then removes it: either may be what is seen first.
         let outcome = live.end().await.outcome;
-        let killed = (Cause::Exited, Some(137), false);
-        assert!(outcome.cause == Cause::Vanished || fact(&outcome) == killed, "{outcome:?}");
+        assert!([Cause::Vanished, Cause::EngineError].contains(&outcome.cause), "{outcome:?}");
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn one_that_somebody_stops_is_not_the_programs_failure() {
+        let engine = Engine::new().await;
+        for (script, how) in [
+            ("trap 'exit 0' TERM; echo up; while true; do sleep 0.02; done", "stop"),
+            ("echo up; exec sleep 1000000", "kill"),
+        ] {
+            let job = engine.sh(script);
+            let mut live = Live::start(&engine.executor, &job);
+            live.until_records(1).await;
+            docker(&[how, &name(&job)]);
+            let outcome = live.end().await.outcome;
+            assert_eq!(outcome.cause, Cause::EngineError, "{outcome:?}");
+            assert!(outcome.message.contains("somebody stopped the container"), "{}", outcome.message);
+        }
+        let job = engine.sh("trap 'echo reloaded' HUP; echo up; sleep 1000000 & wait; exit 3");
+        let mut live = Live::start(&engine.executor, &job);
+        live.until_records(1).await;
+        docker(&["kill", "--signal", "HUP", &name(&job)]);
+        let outcome = live.end().await.outcome;
+        assert_eq!(fact(&outcome), (Cause::Exited, Some(3), false), "a signal that ends nothing is no stop");
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -27,22 +27,28 @@ pub(crate) struct WorkerPlan {
     executor: &'static str,
     cpus: f64,
     mem: &'static str,
+    engine: Option<String>,
 }
 
 /// A worker that only acts; two cores.
 pub(crate) fn fake_worker(id: &str) -> WorkerPlan {
-    WorkerPlan { id: id.into(), executor: "fake", cpus: 2.0, mem: "64g" }
+    WorkerPlan { id: id.into(), executor: "fake", cpus: 2.0, mem: "64g", engine: None }
 }
 
 /// A worker on this machine's engine; one core, which every machine has.
 pub(crate) fn docker_worker(id: &str) -> WorkerPlan {
-    WorkerPlan { id: id.into(), executor: "docker", cpus: 1.0, mem: "2g" }
+    WorkerPlan { id: id.into(), executor: "docker", cpus: 1.0, mem: "2g", engine: None }
 }
 
 impl WorkerPlan {
     /// Cores that it offers.
     pub(crate) fn cpus(self, cpus: f64) -> Self {
         Self { cpus, ..self }
+    }
+
+    /// Where its engine is, `unix://PATH`; not the machine's own.
+    pub(crate) fn engine(self, address: &str) -> Self {
+        Self { engine: Some(address.to_owned()), ..self }
     }
 
     /// Memory that it offers, as `8g`.
@@ -203,7 +209,8 @@ impl Cluster {
         let (grpc, token, cpus) = (self.grpc.as_str(), self.token.as_str(), plan.cpus.to_string());
         let words = ["worker", "start", "--master", grpc, "--join-token", token, "--id", id];
         let offer = ["--executor", plan.executor, "--cpus", &cpus, "--mem", plan.mem, "--disk", "100g"];
-        let words = words.into_iter().chain(offer).chain(["--data-dir", "state"]).map(ToOwned::to_owned);
+        let engine = plan.engine.iter().flat_map(|address| ["--engine", address.as_str()]);
+        let words = words.into_iter().chain(offer).chain(["--data-dir", "state"]).chain(engine).map(ToOwned::to_owned);
         let words: Vec<_> = words.collect();
         let journal = self.journal_path().display().to_string();
         let variables = [vec![("CLOUDAI_FAKE_JOURNAL".into(), journal)], self.worker_variables.clone()].concat();

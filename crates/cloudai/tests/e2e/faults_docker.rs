@@ -140,7 +140,7 @@ mod docker {
         let id = cluster.rest.submit(document).await;
         let task = cluster.rest.ended(&id).await;
         assert_eq!((end(&task), task["attempt"].as_u64()), (("failed", "storage_exceeded"), Some(1)), "{task:#}");
-        for words in ["of disk, more than its storage_gb of 102.3 MiB", "root file system", "/out", "raise storage_gb"]
+        for words in ["of disk, more than its storage_gb of 102.4 MiB", "root file system", "/out", "raise storage_gb"]
         {
             assert!(message(&task).contains(words), "{words}: {task:#}");
         }

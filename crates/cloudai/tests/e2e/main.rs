@@ -6,11 +6,14 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
 
 mod cluster;
+mod dockerd;
 mod engine;
 mod process;
 mod rest;
 
 mod clock;
+mod disk;
+mod engine_restart_docker;
 mod faults_docker;
 mod follow;
 mod full_disk;

@@ -284,7 +284,10 @@ impl Slot {
             None if found_dead && by_signal => Cause::Vanished,
             None => Cause::Exited,
         };
-        if outcome.cause != Cause::Exited || cause == Cause::Exited {
+        // Of a container that an earlier life had told the engine to stop, an executor sees only that
+        // somebody did.
+        let by_order = stopped.is_some() && outcome.cause == Cause::EngineError && outcome.exit_code.is_some();
+        if (outcome.cause != Cause::Exited && !by_order) || cause == Cause::Exited {
             return outcome;
         }
         let message = "stopped while its worker was away".into();

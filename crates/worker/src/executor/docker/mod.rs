@@ -2,11 +2,12 @@
 //!
 //! Reading order: `place` (where the engine is), `run` (the way of an attempt), `pull`
 //! (with `credentials` and their `helper`s), `create` (what a container is made
-//! with), `wait` (its end), `storage`, `logs`, `outcome` (the sentences); `seen`, `error` and `stamp` read
+//! with), `wait` (its end), `doer` (whose doing that was), `storage`, `logs`, `outcome` (the sentences); `seen`, `error` and `stamp` read
 //! the engine's answers.
 
 mod create;
 mod credentials;
+mod doer;
 mod error;
 mod helper;
 mod logs;

@@ -1,6 +1,7 @@
 //! How a container's end is told to people. No IO.
 
 use super::create::Kind;
+use super::doer::Doer;
 use super::error::Fault;
 use super::logs::Handed;
 use super::seen::Seen;
@@ -58,6 +59,11 @@ pub(super) fn ended(job: &Job, kind: Kind, end: &End, handed: Handed) -> Outcome
     let end = &End { seen: unmask(&end.seen, handed.init_says.as_deref()), ..end.clone() };
     let wish = end.by_wish();
     let seen = &end.seen;
+    let cause = match (wish, end.doer) {
+        (Some(asked), _) => asked.cause,
+        (None, Doer::Program) => Cause::Exited,
+        (None, Doer::Somebody | Doer::Engine) => Cause::EngineError,
+    };
     let message = match wish {
         Some(asked) => {
             let how = if seen.exit_code == Some(137) && !seen.oom_killed {
@@ -76,10 +82,19 @@ pub(super) fn ended(job: &Job, kind: Kind, end: &End, handed: Handed) -> Outcome
                 _ => how,
             }
         }
-        None => by_itself(job, kind, end, &handed),
+        None => match end.doer {
+            Doer::Program => by_itself(job, kind, end, &handed),
+            Doer::Somebody => "somebody stopped the container through the engine (`docker stop`, `docker kill`, or an \
+                               engine that was shut down), so the attempt does not count"
+                .into(),
+            Doer::Engine => "the container engine was started again under it and took the container down, so the \
+                             attempt does not count; with `\"live-restore\": true` in /etc/docker/daemon.json containers \
+                             outlive their engine"
+                .into(),
+        },
     };
     Outcome {
-        cause: wish.map_or(Cause::Exited, |asked| asked.cause),
+        cause,
         exit_code: seen.exit_code,
         oom_killed: seen.oom_killed,
         message: cut(message),

@@ -8,7 +8,7 @@ use super::pull::Unpulled;
 use super::seen::{Seen, Stage, inspect};
 use super::storage::Watch;
 use super::wait::{End, Running};
-use super::{Engine, pull, stamp};
+use super::{Engine, doer, pull, stamp};
 use crate::executor::{Job, JobIo, Progress, Stop};
 use bollard::query_parameters::{CreateContainerOptionsBuilder, StartContainerOptions};
 use cloudai_core::spec::PullPolicy;
@@ -230,7 +230,7 @@ impl Run<'_> {
         };
         let stop = &mut io.stop;
         let end = async {
-            let end = self.end(&seen, stop, log_bytes).await;
+            let end = Box::pin(self.end(&seen, stop, log_bytes)).await;
             tell_end.send_replace(true);
             end
         };
@@ -252,6 +252,7 @@ impl Run<'_> {
         log: &AtomicU64,
     ) -> Result<Option<End>, Fault> {
         if seen.stage == Stage::Ended {
+            // It ended while nobody looked; what that means is judged where the journal is known.
             return Ok(Some(End::of(seen.clone())));
         }
         let running = Running { docker: &self.engine.docker, id: &seen.id, patience: self.engine.patience };
@@ -267,8 +268,11 @@ impl Run<'_> {
                 }
             }
         };
-        let Some(mut end) = running.end(stop, limits).await? else { return Ok(None) };
+        let Some(mut end) = Box::pin(running.end(stop, limits)).await? else { return Ok(None) };
         end.excess = excess.into_inner();
+        if end.asked.is_none() {
+            end.doer = doer::of(self.engine, self.host.kind, &end.seen).await?;
+        }
         Ok(Some(end))
     }
 

@@ -1,5 +1,6 @@
 //! The end of a running container: by itself, by order or by its time limit.
 
+use super::doer::Doer;
 use super::error::{Backoff, Fault};
 use super::seen::{Seen, Stage, inspect};
 use super::stamp;
@@ -52,6 +53,8 @@ impl Asked {
 pub(super) struct End {
     pub(super) seen: Seen,
     pub(super) asked: Option<Asked>,
+    /// Who ended it when nobody asked.
+    pub(super) doer: Doer,
     /// What it took of the disk when that was too much.
     pub(super) excess: Option<Usage>,
 }
@@ -59,7 +62,7 @@ pub(super) struct End {
 impl End {
     /// An end that nobody asked for.
     pub(super) fn of(seen: Seen) -> Self {
-        Self { seen, asked: None, excess: None }
+        Self { seen, asked: None, doer: Doer::Program, excess: None }
     }
 
     /// The wish that ended it; none when it ended by itself, perhaps just before.
