@@ -65,7 +65,7 @@ impl Hostile {
         match kind {
             0 => {
                 let past = std::mem::take(&mut self.past);
-                let over = |one: &&Placement| !view.each_waiting().any(|task| task.attempt == one.attempt);
+                let over = |one: &&Placement| !view.each_waiting().any(|task| task.attempt() == one.attempt);
                 let stale: Vec<_> = past.iter().filter(over).cloned().collect();
                 self.past = past;
                 self.pick(&stale)
@@ -77,15 +77,15 @@ impl Hostile {
                 Some(Placement { worker, ..twin })
             }
             2 => self.misplace(view, |view, task, worker| {
-                let found = view.each_worker().find(|(record, _)| record.id == *worker);
-                let why = found.and_then(|(record, free)| feasible::fits(&task.spec, record, free).err());
+                let found = view.fleet().get(worker);
+                let why = found.and_then(|seen| feasible::fits(task.spec(), seen.record(), seen.free()).err());
                 matches!(why, Some(PlacementRefusal::Lack(_)))
             }),
             3 => self.misplace(view, |view, _, worker| {
-                view.worker(worker).is_some_and(|record| record.status != WorkerStatus::Active)
+                view.fleet().get(worker).is_some_and(|seen| seen.record().status != WorkerStatus::Active)
             }),
-            4 => self.misplace(view, |view, _, worker| view.worker(worker).is_none()),
-            5 => self.misplace(view, |_, task, worker| task.spec.worker_id.as_ref().is_some_and(|pin| pin != worker)),
+            4 => self.misplace(view, |view, _, worker| view.fleet().get(worker).is_none()),
+            5 => self.misplace(view, |_, task, worker| task.spec().worker_id.as_ref().is_some_and(|pin| pin != worker)),
             _ => {
                 let mut one = self.pick(honest)?;
                 one.attempt.number = if self.rng.chance(500) { one.attempt.number + 1 } else { one.attempt.number - 1 };
@@ -99,7 +99,7 @@ impl Hostile {
         let pairs = view.each_waiting().flat_map(|task| self.workers.iter().map(move |worker| (task, worker)));
         let wrong: Vec<_> = pairs
             .filter(|(task, worker)| wrong(view, task, worker))
-            .map(|(task, worker)| Placement { attempt: task.attempt, worker: worker.clone() })
+            .map(|(task, worker)| Placement { attempt: task.attempt(), worker: worker.clone() })
             .collect();
         self.pick(&wrong)
     }
