@@ -106,10 +106,10 @@ impl TaskQuery {
         let all = live.into_iter().chain(ended.items).map(|task| (task.order, task));
         let mut tasks: BTreeMap<u64, Arc<TaskRecord>> = all.collect();
         let (orders, next) = self.cut(tasks.keys().copied().collect());
-        let last = orders.last().copied().map(Cursor);
+        let last = orders.last().copied().map(Cursor).filter(|_| ended.next.is_some());
         let items = orders.iter().filter_map(|order| tasks.remove(order)).collect();
         // A page that the store cut is full.
-        Page { items, next: next.or(if ended.next.is_some() { last } else { None }) }
+        Page { items, next: next.or(last) }
     }
 
     /// Puts places in the order of the list.
