@@ -55,9 +55,9 @@ planted: ## the simulator catches every planted fault
 	done
 
 # Each measures fresh processes on this machine; nothing else should run beside it.
-BENCHES := dispatch latency submit list memory
+BENCHES := dispatch latency docker submit list memory
 
-bench: all ## measures this build (quarter of an hour, keep the machine quiet), writes docs/performance.md
+bench: setup images all ## measures this build (quarter of an hour, keep the machine quiet), writes docs/performance.md
 	@mkdir -p target/bench
 	@for bench in $(BENCHES); do target/$(PROFILE)/cloudai bench $$bench --json target/bench/$$bench.json; echo; done
 	@target/$(PROFILE)/cloudai bench report $(BENCHES:%=target/bench/%.json) > target/bench/performance.md

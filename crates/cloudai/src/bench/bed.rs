@@ -5,6 +5,7 @@ use super::figures::Used;
 use crate::client::{Client, parse_addr};
 use crate::exit::Failure;
 use cloudai_master::http::dto::Cluster;
+use rustix::process::{Pid, Signal, kill_process};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -35,6 +36,15 @@ impl Make {
     pub(crate) fn fake(workers: u32, slots: u32) -> Self {
         let words = format!("--executor fake --cpus {slots} --mem {}m --disk 1t --gpus 0", slots * 64);
         Self { workers, offer: words.split(' ').map(ToOwned::to_owned).collect() }
+    }
+}
+
+impl Make {
+    /// A worker with all cores of this machine and memory for so many containers of 64 MiB.
+    #[must_use]
+    pub(crate) fn docker(cores: u64, containers: u64) -> Self {
+        let words = format!("--executor docker --cpus {cores} --mem {}m --disk 10g --gpus 0", containers * 64);
+        Self { workers: 1, offer: words.split(' ').map(ToOwned::to_owned).collect() }
     }
 }
 
@@ -78,6 +88,12 @@ impl Bed {
         }
         bed.until_active(make.workers).await?;
         Ok(bed)
+    }
+
+    /// Where its data lies.
+    #[must_use]
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.path()
     }
 
     /// The client of its master.
@@ -126,6 +142,22 @@ impl Bed {
     pub(crate) async fn end_workers(&mut self) -> Result<(), Failure> {
         for mut worker in self.workers.drain(..) {
             worker.child.kill().await?;
+        }
+        Ok(())
+    }
+
+    /// Has the workers stop in good order: nothing of theirs is left in the engine.
+    /// # Errors
+    /// A process that can not be told, or does not end.
+    pub(crate) async fn stop_workers(&mut self) -> Result<(), Failure> {
+        for mut worker in self.workers.drain(..) {
+            let pid = worker.child.id().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
+            if let Some(pid) = pid {
+                kill_process(pid, Signal::TERM).map_err(std::io::Error::from)?;
+            }
+            if timeout(PATIENCE, worker.child.wait()).await.is_err() {
+                return Err(worker.failed("a worker of the benchmark did not stop"));
+            }
         }
         Ok(())
     }

@@ -7,6 +7,7 @@
 
 mod bed;
 mod dispatch;
+mod docker;
 mod figures;
 mod latency;
 mod list;
@@ -16,6 +17,7 @@ mod report;
 mod submit;
 
 pub(crate) use dispatch::Dispatch;
+pub(crate) use docker::Docker;
 pub(crate) use latency::Latency;
 pub(crate) use list::List;
 pub(crate) use memory::Memory;

@@ -1,6 +1,6 @@
 //! `cloudai bench`.
 
-use crate::bench::{Benchmark, Dispatch, Latency, List, Memory, Plan, Report, Submit, measure};
+use crate::bench::{Benchmark, Dispatch, Docker, Latency, List, Memory, Plan, Report, Submit, measure};
 use crate::exit::{Exit, Failure};
 use crate::render::Screen;
 use clap::Subcommand;
@@ -16,6 +16,9 @@ pub(super) enum Command {
     /// The time from submission to end of one task alone
     #[command(before_help = "  cloudai bench latency\n  cloudai bench latency --tasks 200 --runs 1")]
     Latency(Of<Latency>),
+    /// Containers a second, beside the engine's own calls
+    #[command(before_help = "  cloudai bench docker\n  cloudai bench docker --concurrency 8 --image busybox")]
+    Docker(Of<Docker>),
     /// Submissions a second, many in a call and one in a call
     #[command(before_help = "  cloudai bench submit\n  cloudai bench submit --connections 1")]
     Submit(Of<Submit>),
@@ -54,6 +57,7 @@ pub(super) async fn run(command: Command, json: bool, screen: &Screen) -> Result
     match command {
         Command::Dispatch(of) => of.run(json, screen).await,
         Command::Latency(of) => of.run(json, screen).await,
+        Command::Docker(of) => of.run(json, screen).await,
         Command::Submit(of) => of.run(json, screen).await,
         Command::Memory(of) => of.run(json, screen).await,
         Command::List(of) => of.run(json, screen).await,

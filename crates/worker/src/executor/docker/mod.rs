@@ -5,6 +5,7 @@
 //! with), `wait` (its end), `doer` (whose doing that was), `storage`, `logs`, `outcome` (the sentences); `seen`, `error` and `stamp` read
 //! the engine's answers.
 
+mod bare;
 mod create;
 mod credentials;
 mod doer;

@@ -1,0 +1,131 @@
+//! What this system adds to the container engine's own time: our way and the bare calls in turn.
+
+use super::bed::{Bed, Make};
+use super::dispatch::until_ended;
+use super::figures::Figure;
+use super::{Benchmark, Plan};
+use crate::exit::Failure;
+use cloudai_core::ids::{Attempt, Incarnation, TaskId};
+use cloudai_core::spec::TaskSpec;
+use cloudai_master::http::dto::{List, Submitted};
+use cloudai_worker::executor::docker::{DockerExecutor, DockerOptions};
+use cloudai_worker::executor::{Identity, Job};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+/// Containers that run `true`, some at a time.
+#[derive(Clone, Debug, serde::Serialize, clap::Args)]
+pub(crate) struct Docker {
+    /// Containers of one round
+    #[arg(long, value_name = "N", default_value_t = 40, value_parser = clap::value_parser!(u64).range(1..=1000))]
+    tasks: u64,
+    /// Rounds of each way, in turn
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=100))]
+    rounds: u64,
+    /// Containers at a time
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..=64))]
+    concurrency: u64,
+    /// An image with a program `true`; it must be there
+    #[arg(long, value_name = "IMAGE", default_value = "cloudai/busybox:latest")]
+    image: String,
+}
+
+impl Benchmark for Docker {
+    const NAME: &'static str = "docker";
+    const WHAT: &'static str = "containers that run `true`: submitted as tasks, and by the engine's bare calls";
+
+    async fn run(&self, plan: &Plan) -> Result<Vec<Figure>, Failure> {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from) as u64;
+        let mut bed = Bed::make(plan, &Make::docker(cores, self.concurrency)).await?;
+        let document = serde_json::json!({
+            "image": self.image, "command": ["true"], "pull_policy": "never",
+            "cpu_cores": super::figures::as_f64(cores * 1000 / self.concurrency) / 1e3,
+            "memory_gb": 0.0625, "storage_gb": 0.001,
+        });
+        let body: bytes::Bytes =
+            serde_json::json!({ "tasks": vec![&document; self.tasks as usize] }).to_string().into();
+        let bare = Bare::new(&document, bed.dir())?;
+        // Once each for everything that is slow only the first time.
+        self.ours(&bed, body.clone(), 1).await?;
+        bare.run(self.tasks, self.concurrency).await?;
+        let (mut ours, mut bares) = (Duration::ZERO, Duration::ZERO);
+        for round in 1..=self.rounds {
+            ours += self.ours(&bed, body.clone(), round + 1).await?;
+            bares += bare.run(self.tasks, self.concurrency).await?;
+        }
+        bed.stop_workers().await?;
+        let count = self.tasks * self.rounds;
+        let (ours, bares) = (
+            Figure::rate("tasks", "containers/s", count, ours),
+            Figure::rate("bare calls", "containers/s", count, bares),
+        );
+        Ok(vec![Figure::new("share of the bare rate", "", ours.value / bares.value), ours, bares])
+    }
+}
+
+impl Docker {
+    async fn ours(&self, bed: &Bed, body: bytes::Bytes, round: u64) -> Result<Duration, Failure> {
+        let began = Instant::now();
+        let _: List<Submitted> = bed.client().post_bytes(&["api", "v1", "tasks", "batch"], body).await?;
+        Ok(until_ended(bed, self.tasks * round).await?.duration_since(began))
+    }
+}
+
+/// The engine without us.
+struct Bare {
+    executor: Arc<DockerExecutor>,
+    job: Job,
+}
+
+impl Bare {
+    fn new(document: &serde_json::Value, dir: &Path) -> Result<Self, Failure> {
+        let unread = |error: &dyn std::fmt::Display| Failure::error(error.to_string());
+        let value = serde_json::from_value(document.clone()).map_err(|error| unread(&error))?;
+        let spec = TaskSpec::from_value(&value).map_err(|error| unread(&error))?;
+        let worker = "bench".parse().map_err(|error| unread(&error))?;
+        let identity = Identity { cluster: "bench".into(), incarnation: Incarnation(1), worker };
+        let free = cloudai_core::resources::Free::all(&cloudai_core::resources::Capacity {
+            cpu_milli: u64::MAX,
+            memory: u64::MAX,
+            storage: u64::MAX,
+            gpus: Vec::new(),
+        });
+        let allocation = free.pick(&spec.demand).map_err(|lack| unread(&lack))?;
+        let executor = DockerExecutor::connect(identity.clone(), &DockerOptions::from_env());
+        let job = Job {
+            attempt: Attempt { task: TaskId::new(0), number: 1 },
+            identity,
+            job: None,
+            spec: Arc::new(spec),
+            allocation,
+            out_dir: dir.join("bare"),
+            resume: false,
+            skip_records: watch::Sender::new(Some(0)).subscribe(),
+        };
+        Ok(Self { executor: Arc::new(executor.map_err(|error| unread(&error))?), job })
+    }
+
+    async fn run(&self, containers: u64, concurrency: u64) -> Result<Duration, Failure> {
+        let places = Arc::new(Semaphore::new(usize::try_from(concurrency).unwrap_or(1)));
+        let began = Instant::now();
+        let mut running: JoinSet<Result<(), Failure>> = JoinSet::new();
+        for number in 0..containers {
+            let (places, executor) = (Arc::clone(&places), Arc::clone(&self.executor));
+            let mut job = self.job.clone();
+            job.attempt.task = TaskId::new(number.into());
+            job.out_dir = job.out_dir.join(number.to_string());
+            running.spawn(async move {
+                let _place = places.acquire_owned().await.map_err(|error| Failure::error(error.to_string()))?;
+                executor.bare(&job).await.map_err(|error| Failure::error(error.to_string()))
+            });
+        }
+        while let Some(ended) = running.join_next().await {
+            ended.map_err(|error| Failure::error(error.to_string()))??;
+        }
+        Ok(began.elapsed())
+    }
+}
