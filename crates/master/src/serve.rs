@@ -258,14 +258,14 @@ async fn listen(address: SocketAddr, flag: &'static str) -> Result<(TcpListener,
 
 /// The read model and the strategy's view of the same state.
 fn mirrors(cluster: &Cluster, ended: &BTreeMap<String, u64>) -> (Model, View) {
-    let workers = cluster.workers().map(|worker| Row::Worker(Arc::clone(worker)));
-    let rows: Vec<_> = workers.chain(cluster.tasks().map(|task| Row::Task(Arc::clone(task)))).collect();
+    let rows = || {
+        let workers = cluster.workers().map(|worker| Row::Worker(Arc::clone(worker)));
+        workers.chain(cluster.tasks().map(|task| Row::Task(Arc::clone(task))))
+    };
     let mut view = View::default();
-    for row in &rows {
-        view.apply(row);
-    }
+    rows().for_each(|row| view.apply(&row));
     let ended = ended.iter().filter_map(|(word, count)| Some((word.parse::<Status>().ok()?, *count)));
-    (Model::new(rows, ended.collect()), view)
+    (Model::new(rows(), ended.collect()), view)
 }
 
 /// 128 random bits. The middle part will pin the cluster's CA once there is one.

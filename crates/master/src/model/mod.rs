@@ -71,10 +71,9 @@ impl Model {
     pub fn new(rows: impl IntoIterator<Item = Row>, ended: BTreeMap<Status, u64>) -> Self {
         let none = Status::ALL.iter().map(|status| (*status, 0));
         let counts = none.chain(ended).collect();
-        let model =
-            Self { state: RwLock::new(Committed { counts, ..Committed::default() }), batches: watch::Sender::new(0) };
-        model.publish(&rows.into_iter().collect::<Vec<_>>());
-        model
+        let mut state = Committed { counts, ..Committed::default() };
+        rows.into_iter().for_each(|row| state.apply(&row));
+        Self { state: RwLock::new(state), batches: watch::Sender::new(0) }
     }
 
     /// Takes a committed batch in and wakes who waits.

@@ -79,14 +79,23 @@ pub(super) fn record<T: DeserializeOwned>(body: &str) -> Result<Arc<T>, StoreErr
     serde_json::from_str(body).map(Arc::new).map_err(|error| StoreError::Corrupt(error.to_string()))
 }
 
-/// Every record of a question whose first column is JSON.
-fn records<T: DeserializeOwned>(conn: &Connection, sql: &str, args: impl Params) -> Result<Vec<Arc<T>>, StoreError> {
+/// Every record of a question whose first column is JSON, each made ready beside the one before it.
+fn records<T: DeserializeOwned>(
+    conn: &Connection,
+    sql: &str,
+    args: impl Params,
+    mut ready: impl FnMut(&mut T, Option<&Arc<T>>),
+) -> Result<Vec<Arc<T>>, StoreError> {
     let mut statement = conn.prepare_cached(sql).map_err(read_error)?;
     let mut rows = statement.query(args).map_err(read_error)?;
     let mut found = Vec::new();
     while let Some(row) = rows.next().map_err(read_error)? {
         let body = row.get_ref(0).map_err(read_error)?.as_str();
-        found.push(record(body.map_err(|error| StoreError::Corrupt(error.to_string()))?)?);
+        let mut record = record(body.map_err(|error| StoreError::Corrupt(error.to_string()))?)?;
+        if let Some(fresh) = Arc::get_mut(&mut record) {
+            ready(fresh, found.last());
+        }
+        found.push(record);
     }
     Ok(found)
 }
@@ -105,9 +114,21 @@ pub(super) fn load(conn: &Connection) -> Result<Loaded, StoreError> {
             loaded.ended.insert(status.word().to_owned(), count);
         }
     }
-    loaded.tasks = records::<TaskRecord>(conn, LIVE, [])?;
-    loaded.workers = records::<WorkerRecord>(conn, "SELECT body FROM workers ORDER BY id", [])?;
+    loaded.tasks = live(conn)?;
+    loaded.workers = records::<WorkerRecord>(conn, "SELECT body FROM workers ORDER BY id", [], |_, _| ())?;
     Ok(loaded)
+}
+
+/// All live tasks. Those that were submitted together are often alike: they share what is the same,
+/// as they did before.
+fn live(conn: &Connection) -> Result<Vec<Arc<TaskRecord>>, StoreError> {
+    let mut tasks = records::<TaskRecord>(conn, LIVE, [], |task, before: Option<&Arc<TaskRecord>>| {
+        if let Some(before) = before.filter(|before| before.spec == task.spec) {
+            task.spec = Arc::clone(&before.spec);
+        }
+    })?;
+    tasks.shrink_to_fit();
+    Ok(tasks)
 }
 
 fn cluster(conn: &Connection) -> rusqlite::Result<Loaded> {
@@ -127,11 +148,11 @@ fn cluster(conn: &Connection) -> rusqlite::Result<Loaded> {
 
 pub(super) fn task(conn: &Connection, id: TaskId) -> Result<Option<Arc<TaskRecord>>, StoreError> {
     let (ulid, idx) = key(id);
-    Ok(records(conn, TASK, params![ulid, idx])?.pop())
+    Ok(records(conn, TASK, params![ulid, idx], |_, _| ())?.pop())
 }
 
 pub(super) fn task_by_key(conn: &Connection, owner: &UserId, key: &str) -> Result<Option<Arc<TaskRecord>>, StoreError> {
-    Ok(records(conn, BY_KEY, [owner.as_str(), key])?.pop())
+    Ok(records(conn, BY_KEY, [owner.as_str(), key], |_, _| ())?.pop())
 }
 
 pub(super) fn outputs(conn: &Connection, attempt: Attempt) -> Result<Vec<OutputFile>, StoreError> {
