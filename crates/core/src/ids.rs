@@ -46,13 +46,28 @@ macro_rules! as_text {
     };
 }
 
+/// A ulid as its halves, high and low: there are millions of them, and the alignment of a `u128`
+/// would make every record that holds one larger.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+struct Halves(u64, u64);
+
+impl Halves {
+    #[allow(clippy::cast_possible_truncation, reason = "the halves are cut out here")]
+    const fn of(ulid: u128) -> Self {
+        Self((ulid >> 64) as u64, ulid as u64)
+    }
+
+    const fn whole(self) -> u128 {
+        ((self.0 as u128) << 64) | self.1 as u128
+    }
+}
+
 /// What a user submitted; one for life. An array element carries its index.
 ///
 /// Printed as `task-<ulid>` or `task-<ulid>.<index>`; the stored key is the pair.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TaskId {
-    /// Its halves, high and low: there are millions of ids, and a `u128` would make each a third larger.
-    ulid: (u64, u64),
+    ulid: Halves,
     index: Option<u32>,
 }
 
@@ -65,9 +80,7 @@ impl TaskId {
     /// The id of a task, or of a whole array.
     #[must_use]
     pub const fn new(ulid: u128) -> Self {
-        #[allow(clippy::cast_possible_truncation, reason = "the halves are cut out here")]
-        let halves = ((ulid >> 64) as u64, ulid as u64);
-        Self { ulid: halves, index: None }
+        Self { ulid: Halves::of(ulid), index: None }
     }
 
     /// The id of one element of this array.
@@ -79,7 +92,7 @@ impl TaskId {
     /// The first half of the key: 48 bits of milliseconds, 80 bits of randomness.
     #[must_use]
     pub const fn ulid(self) -> u128 {
-        ((self.ulid.0 as u128) << 64) | self.ulid.1 as u128
+        self.ulid.whole()
     }
 
     /// The second half of the key; none for a task that is no array element.
@@ -139,19 +152,19 @@ impl fmt::Debug for Attempt {
 
 /// A named group of tasks; printed as `job-<ulid>`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct JobId(u128);
+pub struct JobId(Halves);
 
 impl JobId {
     /// The id of a job.
     #[must_use]
     pub const fn new(ulid: u128) -> Self {
-        Self(ulid)
+        Self(Halves::of(ulid))
     }
 }
 
 impl fmt::Display for JobId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "job-{}", Ulid(self.0))
+        write!(f, "job-{}", Ulid(self.0.whole()))
     }
 }
 
@@ -160,7 +173,7 @@ impl FromStr for JobId {
     fn from_str(text: &str) -> Result<Self, IdError> {
         text.strip_prefix("job-")
             .and_then(|ulid| Ulid::from_string(ulid).ok())
-            .map(|ulid| Self(ulid.0))
+            .map(|ulid| Self::new(ulid.0))
             .ok_or_else(|| IdError::new("job id", text, "job-<26 characters>"))
     }
 }

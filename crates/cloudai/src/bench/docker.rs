@@ -24,7 +24,7 @@ pub(crate) struct Docker {
     #[arg(long, value_name = "N", default_value_t = 40, value_parser = clap::value_parser!(u64).range(1..=1000))]
     tasks: u64,
     /// Rounds of each way, in turn
-    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=100))]
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=100))]
     rounds: u64,
     /// Containers at a time
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..=64))]
@@ -47,7 +47,9 @@ impl Benchmark for Docker {
             "memory_gb": 0.0625, "storage_gb": 0.001,
         });
         let body: bytes::Bytes =
-            serde_json::json!({ "tasks": vec![&document; self.tasks as usize] }).to_string().into();
+            serde_json::json!({ "tasks": vec![&document; usize::try_from(self.tasks).unwrap_or(1)] })
+                .to_string()
+                .into();
         let bare = Bare::new(&document, bed.dir())?;
         // Once each for everything that is slow only the first time.
         self.ours(&bed, body.clone(), 1).await?;

@@ -3,18 +3,19 @@
 //! Lists of them never ask the store: what waits and runs stays readable while it is away. Every
 //! list walks one sorted set from the cursor on, so its cost is in proportion to the page.
 
+use super::orders::Orders;
 use cloudai_core::ids::{TaskId, UserId};
 use cloudai_core::queue::Place;
 use cloudai_core::state::Status;
 use cloudai_core::task::TaskRecord;
 use cloudai_store::StoreError;
 use cloudai_store::query::{MAX_NAMES, Sort, TaskQuery, too_many_names};
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Bound;
 use std::sync::Arc;
 
 /// Submission orders by status.
-type ByStatus = BTreeMap<Status, BTreeSet<u64>>;
+type ByStatus = BTreeMap<Status, Orders>;
 
 /// Live tasks.
 #[derive(Debug, Default)]
@@ -25,8 +26,9 @@ pub(super) struct Live {
     by_status: ByStatus,
     by_owner: BTreeMap<UserId, ByStatus>,
     by_name: BTreeSet<(Box<str>, u64)>,
-    /// Everything that waits, in the order of placement; what can not be placed yet too.
-    queue: BTreeSet<Place>,
+    /// Everything that waits, in the order of placement: by priority, the highest first, then as
+    /// submitted. What can not be placed yet too.
+    queue: BTreeMap<Reverse<i32>, Orders>,
 }
 
 impl Live {
@@ -70,7 +72,7 @@ impl Live {
         let own = self.by_owner.entry(task.owner.clone()).or_default();
         own.entry(status).or_default().insert(task.order);
         if status == Status::Queued {
-            self.queue.insert(Place::of(task));
+            self.queue.entry(Reverse(task.spec.priority)).or_default().insert(task.order);
         }
     }
 
@@ -83,7 +85,7 @@ impl Live {
             }
         }
         if status == Status::Queued {
-            self.queue.remove(&Place::of(task));
+            take_out(&mut self.queue, Reverse(task.spec.priority), task.order);
         }
     }
 
@@ -94,9 +96,15 @@ impl Live {
 
     /// Waiting tasks in the order of placement, behind a place or from the start.
     pub(super) fn queue(&self, after: Option<Place>) -> impl Iterator<Item = &Arc<TaskRecord>> {
-        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let places = self.queue.range((from, Bound::Unbounded));
-        places.filter_map(|place| self.tasks.get(&place.parts().1))
+        let after = after.map(Place::parts);
+        let lists = match after {
+            Some((priority, _)) => self.queue.range(Reverse(priority)..),
+            None => self.queue.range(..),
+        };
+        let orders = lists.flat_map(move |(Reverse(priority), orders)| {
+            orders.rising(after.filter(|(at, _)| at == priority).map(|(_, order)| order))
+        });
+        orders.filter_map(|order| self.tasks.get(&order))
     }
 
     /// Ids that begin or end with a part of their text, newest first.
@@ -145,24 +153,21 @@ impl Live {
     }
 }
 
-fn take_out(lists: &mut ByStatus, status: Status, order: u64) {
-    if let Some(orders) = lists.get_mut(&status) {
-        orders.remove(&order);
+fn take_out<K: Ord>(lists: &mut BTreeMap<K, Orders>, list: K, order: u64) {
+    if let Some(orders) = lists.get_mut(&list) {
+        orders.remove(order);
         if orders.is_empty() {
-            lists.remove(&status);
+            lists.remove(&list);
         }
     }
 }
 
 /// Places from the cursor on, in the order of the question.
-fn walk<'a>(orders: &'a BTreeSet<u64>, query: &TaskQuery) -> Box<dyn Iterator<Item = u64> + 'a> {
+fn walk<'a>(orders: &'a Orders, query: &TaskQuery) -> Box<dyn Iterator<Item = u64> + 'a> {
     let cursor = query.cursor.map(|cursor| cursor.0);
     match query.sort {
-        Sort::Newest => Box::new(orders.range(..cursor.unwrap_or(u64::MAX)).rev().copied()),
-        Sort::Oldest => {
-            let from = cursor.map_or(Bound::Unbounded, Bound::Excluded);
-            Box::new(orders.range((from, Bound::Unbounded)).copied())
-        }
+        Sort::Newest => Box::new(orders.falling(cursor)),
+        Sort::Oldest => Box::new(orders.rising(cursor)),
     }
 }
 
@@ -204,6 +209,125 @@ impl<'a> Part<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use cloudai_core::spec::{TaskSpec, Value};
+    use cloudai_core::state::Phase;
+    use cloudai_core::task::{Active, AttemptRecord, Finished, Queued, Spent, State, Step};
+    use cloudai_core::time::Timestamp;
+    use cloudai_store::query::Cursor;
+    use proptest::prelude::*;
+
+    /// A task of an order: `pick` decides whose it is, how it is called, how urgent it is.
+    fn task(order: u64, pick: u8, status: Status) -> Arc<TaskRecord> {
+        let name = ["a", "train-1", "train-2", ""][usize::from(pick % 4)];
+        let priority = i64::from(pick % 3) - 1;
+        let mut fields = vec![("image".to_owned(), Value::Text("x".into())), ("priority".into(), Value::Int(priority))];
+        if !name.is_empty() {
+            fields.push(("name".into(), Value::Text(name.into())));
+        }
+        let (queued, active) = (Status::Queued, status == Status::Pending || status == Status::Running);
+        let worker: cloudai_core::ids::WorkerId = ["w1", "w2"][usize::from(pick / 16 % 2)].parse().unwrap();
+        let step = if status == Status::Running { Step::Running } else { Step::Assigned };
+        let state = if status == queued {
+            let message = String::new();
+            State::Queued(Queued {
+                phase: Phase::WaitingCapacity,
+                since: Timestamp::ZERO,
+                until: None,
+                reason: None,
+                message,
+            })
+        } else if active {
+            let allocation = cloudai_core::resources::Allocation::default();
+            State::Active(Active { number: 1, worker: worker.clone(), step, allocation })
+        } else {
+            let (message, warnings) = (String::new(), Vec::new());
+            State::Finished(Finished { status, reason: None, exit_code: None, oom_killed: false, message, warnings })
+        };
+        let attempt = AttemptRecord {
+            number: 1,
+            worker,
+            assigned_at: Timestamp::ZERO,
+            started_at: None,
+            ended_at: None,
+            end: None,
+        };
+        Arc::new(TaskRecord {
+            id: TaskId::new(u128::from(order) << 64),
+            owner: ["ann", "bob"][usize::from(pick / 8 % 2)].parse().unwrap(),
+            job: None,
+            depends_on: Vec::new(),
+            spec: Arc::new(TaskSpec::from_value(&Value::Map(fields)).unwrap()),
+            version: 1,
+            order,
+            created_at: Timestamp::ZERO,
+            started_at: None,
+            finished_at: None,
+            state,
+            attempts: if status == queued { Vec::new() } else { vec![attempt] },
+            spent: Spent::default(),
+            cancel: None,
+        })
+    }
+
+    fn query() -> impl Strategy<Value = TaskQuery> {
+        let statuses = prop::sample::subsequence(Status::ALL.to_vec(), 0..3);
+        let filter = prop::sample::select(vec![
+            ("", "", ""),
+            ("ann", "", ""),
+            ("", "w1", ""),
+            ("", "", "train"),
+            ("bob", "w2", "a"),
+        ]);
+        (statuses, filter, any::<bool>(), 1usize..6).prop_map(|(statuses, (owner, worker, name), oldest, limit)| {
+            TaskQuery {
+                statuses,
+                owner: owner.parse().ok(),
+                worker: worker.parse().ok(),
+                name_prefix: (!name.is_empty()).then(|| name.into()),
+                sort: if oldest { Sort::Oldest } else { Sort::Newest },
+                limit,
+                cursor: None,
+            }
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn pages_and_queue_are_those_of_a_plain_list(
+            steps in prop::collection::vec((0u64..40, prop::sample::select(Status::ALL.to_vec())), 1..120),
+            picks in prop::collection::vec(any::<u8>(), 40),
+            query in query(),
+        ) {
+            let (mut live, mut plain) = (Live::default(), BTreeMap::new());
+            for (order, status) in steps {
+                let task = task(order, picks[usize::try_from(order).unwrap()], status);
+                let before = live.apply(&task);
+                prop_assert_eq!(before, plain.get(&order).map(|before: &Arc<TaskRecord>| before.status()));
+                if status.is_final() { plain.remove(&order) } else { plain.insert(order, task) };
+            }
+            let worker = |task: &&Arc<TaskRecord>| query.worker.is_some() && task.worker() == query.worker.as_ref();
+            let on_worker: Vec<TaskId> = plain.values().filter(worker).map(|task| task.id).collect();
+            let mut expected: Vec<u64> = plain.values().filter(|task| query.matches(task)).map(|task| task.order).collect();
+            query.sort(&mut expected);
+            let (mut found, mut query) = (Vec::new(), query);
+            loop {
+                let mut page: Vec<u64> = live.page(&query, &on_worker).unwrap().iter().map(|task| task.order).collect();
+                let more = page.len() > query.limit;
+                page.truncate(query.limit);
+                query.cursor = page.last().copied().map(Cursor);
+                found.extend(page);
+                if !more { break }
+            }
+            prop_assert_eq!(found, expected);
+            let mut queue: Vec<_> = plain.values().filter(|task| task.status() == Status::Queued).map(|task| Place::of(task)).collect();
+            queue.sort();
+            for start in 0..=queue.len() {
+                let after = start.checked_sub(1).map(|before| queue[before]);
+                let rest: Vec<_> = live.queue(after).map(|task| Place::of(task)).collect();
+                prop_assert_eq!(&rest[..], &queue[start..]);
+            }
+        }
+    }
 
     #[test]
     fn a_part_is_held_against_numbers_as_against_texts() {

@@ -3,6 +3,7 @@
 //! Reading takes a short lock and never waits for the store or the engine. `live.rs` has the lists.
 
 mod live;
+mod orders;
 
 use cloudai_core::effect::Row;
 use cloudai_core::event::PlacementRefusal;
