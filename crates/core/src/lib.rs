@@ -3,7 +3,8 @@
 //! Reading order: [`ids`], [`time`], [`resources`], [`spec`], [`state`] (words); [`task`],
 //! [`worker`] (records); [`event`] and [`effect`] (everything that goes in and comes out);
 //! [`cluster`] (the master's decisions, one file for each family of events) with [`feasible`],
-//! [`verdict`] and [`retry`]; [`strategy`] (proposals); [`agent`] (the worker's decisions).
+//! [`verdict`] and [`retry`]; [`batch`] (what is committed together); [`strategy`] (proposals);
+//! [`agent`] (the worker's decisions).
 //!
 //! Forbidden here: IO, clocks, randomness, `HashMap` order, async, protobuf, `serde_json::Value`.
 //! Callers pass the time and the ids in; the same code runs in the master, in the worker and in
@@ -12,6 +13,7 @@
 #![warn(clippy::wildcard_enum_match_arm)]
 
 pub mod agent;
+pub mod batch;
 pub mod cluster;
 pub mod effect;
 pub mod event;

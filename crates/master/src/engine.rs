@@ -2,7 +2,8 @@
 //!
 //! One loop takes a batch of events, applies each to the cluster, stores all their rows in one
 //! commit, and only then publishes, answers and sends. Nobody sees anything of a batch that was
-//! not committed.
+//! not committed. The loop has a thread of its own, which the disk may keep
+//! waiting: deciding and committing need no hand-over from one to another.
 
 mod batch;
 mod commit;
@@ -12,17 +13,20 @@ mod tests;
 use crate::clock::Clock;
 use crate::delivery::Delivery;
 use crate::heartbeats::Heartbeats;
-use crate::mailbox::{Ask, AskError, Inbox};
+use crate::mailbox::{Ask, Inbox};
 use crate::model::Model;
 use crate::placing::Placing;
 use batch::Batch;
+use cloudai_core::batch::PAUSE;
 use cloudai_core::cluster::{Cluster, Start};
+use cloudai_core::effect::Row;
 use cloudai_core::event::Event;
 use cloudai_core::ids::Term;
 use cloudai_core::timing::Timing;
 use cloudai_store::{Loaded, Store};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -32,8 +36,6 @@ const BATCH_EVENTS: usize = 4096;
 const BATCH_ROWS: usize = 4096;
 /// The engine looks at the clock at least so often, so that its own pauses are noticed.
 const LOOK: Duration = Duration::from_secs(1);
-/// A pause of the master longer than this is nobody else's silence (SPEC 3.3.4).
-const PAUSE: Duration = Duration::from_secs(2);
 
 /// Why the engine ended before it was told to.
 #[derive(Debug, thiserror::Error)]
@@ -73,6 +75,14 @@ pub(crate) fn cluster_of(loaded: &Loaded, timing: Timing, clock: &Clock) -> Clus
 }
 
 impl Engine {
+    /// [`Self::run`] on a thread of its own.
+    /// # Errors
+    /// The system gives it nothing to wait with.
+    pub(crate) fn start(self, stop: CancellationToken) -> std::io::Result<JoinHandle<Result<(), EngineError>>> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        Ok(tokio::task::spawn_blocking(move || runtime.block_on(self.run(stop))))
+    }
+
     /// Runs until told to stop, or until another master leads.
     /// # Errors
     /// [`EngineError`].
@@ -84,8 +94,8 @@ impl Engine {
             let first = tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
-                ask = self.inbox.reports.recv() => ask,
-                ask = self.inbox.users.recv() => ask,
+                Some(ask) = self.inbox.reports.recv() => Some(ask),
+                Some(ask) = self.inbox.users.recv() => Some(ask),
                 () = self.heartbeats.arrived() => None,
                 () = tokio::time::sleep(wait) => None,
             };
@@ -118,33 +128,33 @@ impl Engine {
     fn decide(&mut self, first: Option<Ask>) -> Batch {
         let mut batch = Batch::new(self.clock.now());
         for heartbeat in self.heartbeats.take() {
-            batch.apply(&mut self.cluster, Event::Heartbeat(heartbeat), None);
+            batch.apply(&mut self.cluster, Event::Heartbeat(heartbeat));
         }
         if self.cluster.next_deadline(batch.now()).is_some_and(|at| at <= batch.now() + Duration::from_millis(1)) {
-            batch.apply(&mut self.cluster, Event::Tick, None);
+            batch.apply(&mut self.cluster, Event::Tick);
         }
-        if let Some(Ask { event, reply }) = first {
-            batch.apply(&mut self.cluster, event, Some(reply));
+        if let Some(ask) = first {
+            batch.apply_all(&mut self.cluster, ask);
         }
         while !batch.is_full() {
             let next = self.inbox.reports.try_recv().or_else(|_| self.inbox.users.try_recv());
-            let Ok(Ask { event, reply }) = next else { break };
-            batch.apply(&mut self.cluster, event, Some(reply));
+            let Ok(ask) = next else { break };
+            batch.apply_all(&mut self.cluster, ask);
         }
         batch
     }
 
     /// Makes a committed batch visible, answers its senders, sends its commands: in this order, so
     /// that an answered caller reads its own write.
-    fn tell(&mut self, batch: Batch) {
-        let (rows, replies, dispatches) = batch.into_parts();
+    fn tell(&mut self, batch: Batch, rows: Vec<Row>) {
+        let (replies, dispatches) = batch.into_told();
         if !rows.is_empty() {
             self.model.publish(&rows);
             self.placing.publish(rows);
         }
-        for (reply, answer) in replies {
-            // A caller that went away is no failure: its event is committed all the same.
-            let _ = reply.send(answer.map_err(AskError::from));
+        for (reply, answers) in replies {
+            // A caller that went away is no failure: its events are committed all the same.
+            let _ = reply.send(answers);
         }
         if !dispatches.is_empty() {
             self.delivery.deliver(dispatches);

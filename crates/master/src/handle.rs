@@ -319,6 +319,18 @@ impl Handle {
         self.shared.mailboxes.report(event).await
     }
 
+    /// Puts what a worker tells to the engine, all of it in one commit; answers each, in order.
+    /// # Errors
+    /// [`AskError::Stopped`].
+    pub(crate) async fn report_all(
+        &self,
+        who: &Principal,
+        events: Vec<Event>,
+    ) -> Result<Vec<Result<Answer, AskError>>, AskError> {
+        debug_assert!(who.may_report(), "{who:?} is no worker");
+        self.shared.mailboxes.report_all(events).await
+    }
+
     /// Puts a user's event to the engine; returns once its changes are on disk.
     async fn ask(&self, who: &Principal, event: Event) -> Result<Answer, AskError> {
         self.shared.mailboxes.ask_as_user(&who.user, event).await

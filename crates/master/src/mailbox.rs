@@ -65,11 +65,17 @@ impl AskError {
     }
 }
 
-/// An event with the one who waits for its answer.
+/// What became of an event.
+pub(crate) type Answered = Result<Answer, AskError>;
+
+/// Where the answers go, in the order of their events.
+pub(crate) type Reply = oneshot::Sender<Vec<Answered>>;
+
+/// Events with the one who waits for their answers. They are committed together.
 #[derive(Debug)]
 pub(crate) struct Ask {
-    pub(crate) event: Event,
-    pub(crate) reply: oneshot::Sender<Result<Answer, AskError>>,
+    pub(crate) events: Vec<Event>,
+    pub(crate) reply: Reply,
 }
 
 /// What the store is like, as the engine sees it.
@@ -107,7 +113,7 @@ pub(crate) fn mailboxes() -> (Mailboxes, Inbox) {
 
 impl Mailboxes {
     /// Puts a user's event to the engine; returns once its changes are on disk.
-    pub(crate) async fn ask_as_user(&self, user: &UserId, event: Event) -> Result<Answer, AskError> {
+    pub(crate) async fn ask_as_user(&self, user: &UserId, event: Event) -> Answered {
         if self.health.borrow().trouble.is_some() {
             return Err(AskError::Unavailable(NotNow::STORE_AWAY));
         }
@@ -118,15 +124,20 @@ impl Mailboxes {
             mpsc::error::TrySendError::Closed(()) => AskError::Stopped,
         })?;
         let (reply, answer) = oneshot::channel();
-        room.send(Ask { event, reply });
-        answer.await.map_err(|_| AskError::Stopped)?
+        room.send(Ask { events: vec![event], reply });
+        only(answer.await)
     }
 
     /// Puts a worker's or the placing thread's event to the engine, waiting for room.
-    pub(crate) async fn report(&self, event: Event) -> Result<Answer, AskError> {
-        let (reply, answer) = oneshot::channel();
-        self.reports.send(Ask { event, reply }).await.map_err(|_| AskError::Stopped)?;
-        answer.await.map_err(|_| AskError::Stopped)?
+    pub(crate) async fn report(&self, event: Event) -> Answered {
+        only(Ok(self.report_all(vec![event]).await?))
+    }
+
+    /// Puts events to the engine, waiting for room; answers each, in order.
+    pub(crate) async fn report_all(&self, events: Vec<Event>) -> Result<Vec<Answered>, AskError> {
+        let (reply, answers) = oneshot::channel();
+        self.reports.send(Ask { events, reply }).await.map_err(|_| AskError::Stopped)?;
+        answers.await.map_err(|_| AskError::Stopped)
     }
 
     pub(crate) fn store_state(&self) -> String {
@@ -143,4 +154,9 @@ impl Mailboxes {
         shares.retain(|_, share| Arc::strong_count(share) > 1);
         Arc::clone(shares.entry(user.clone()).or_insert_with(|| Arc::new(Semaphore::new(PER_USER))))
     }
+}
+
+/// The answer to a single event.
+fn only(answers: Result<Vec<Answered>, oneshot::error::RecvError>) -> Answered {
+    answers.ok().and_then(|mut answers| answers.pop()).unwrap_or(Err(AskError::Stopped))
 }

@@ -23,7 +23,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::server::TcpIncoming;
 use tracing::info;
@@ -78,6 +78,9 @@ pub enum RunError {
     /// The engine ended.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// The engine could not be started.
+    #[error("the engine can not be started")]
+    Thread(#[source] std::io::Error),
     /// A server ended.
     #[error("the {0} server failed")]
     Server(&'static str, #[source] std::io::Error),
@@ -205,7 +208,9 @@ impl Master {
         parts.spawn(serve_http(http, router, stop.clone()));
         parts.spawn(say_that_it_stops(handle.clone(), stop.clone()));
         let engine_stop = CancellationToken::new();
-        let engine = tokio::spawn(engine.run(engine_stop.clone()));
+        // Also when nobody waits for this any more.
+        let _stops = engine_stop.clone().drop_guard();
+        let engine = engine.start(engine_stop.clone()).map_err(RunError::Thread)?;
         let placer = place_in_a_thread(Arc::clone(&placing), strategy, view, &handle);
 
         let ended = supervise(&mut parts, engine, &stop, &engine_stop).await;
@@ -222,7 +227,7 @@ impl Master {
 /// Waits for the stop or the first part that ends; then the servers end, then the engine.
 async fn supervise(
     parts: &mut JoinSet<Result<(), RunError>>,
-    mut engine: tokio::task::JoinHandle<Result<(), EngineError>>,
+    mut engine: JoinHandle<Result<(), EngineError>>,
     stop: &CancellationToken,
     engine_stop: &CancellationToken,
 ) -> Result<(), RunError> {

@@ -3,7 +3,7 @@
 
 use crate::store::Store;
 use cloudai_core::cluster::{Cluster, MAX_ROWS, invariants};
-use cloudai_core::effect::{Effect, Row};
+use cloudai_core::effect::Row;
 use cloudai_core::ids::{Attempt, TaskId, WorkerId};
 use cloudai_core::resources::{Allocation, Capacity, Free};
 use cloudai_core::state::{Reason, Status};
@@ -90,18 +90,17 @@ impl Check {
         }
     }
 
-    pub(crate) fn effects_are_few(&mut self, effects: &[Effect]) {
-        let rows = effects.iter().filter(|effect| matches!(effect, Effect::Save(_))).count();
+    pub(crate) fn changes_are_few(&mut self, changes: &[(Row, usize)]) {
         // One placement or loss may add a second row to the last one that was allowed.
-        if rows > MAX_ROWS + 1 {
-            self.fail(format!("one event yields {rows} rows"));
+        if changes.len() > MAX_ROWS + 1 {
+            self.fail(format!("one event yields {} rows", changes.len()));
         }
     }
 
     /// Nothing is given to a worker that takes no work.
-    pub(crate) fn placed_on_active(&mut self, effects: &[Effect], idle: &BTreeSet<WorkerId>) {
-        for effect in effects {
-            if let Effect::Save(Row::Task(task)) = effect
+    pub(crate) fn placed_on_active(&mut self, changes: &[(Row, usize)], idle: &BTreeSet<WorkerId>) {
+        for (row, _) in changes {
+            if let Row::Task(task) = row
                 && let Some(active) = task.active()
                 && active.step == Step::Assigned
                 && idle.contains(&active.worker)

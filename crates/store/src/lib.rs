@@ -24,7 +24,8 @@ use std::sync::Arc;
 /// The durable state of one cluster.
 ///
 /// A commit is all or nothing and on disk when it returns. Reads see every commit that returned
-/// before they began.
+/// before they began. What writes may block the thread of its caller for the disk's time, so the
+/// engine has a thread of its own; reads never do.
 #[async_trait]
 pub trait Store: Send + Sync + std::fmt::Debug + 'static {
     /// Becomes the only writer: takes the next term, so that commits of older ones are fenced.

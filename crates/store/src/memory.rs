@@ -1,6 +1,6 @@
 //! A store that forgets: for tests and for clusters that need not outlive their master.
 
-use crate::query::{MAX_NAMES, Page, Sort, TaskQuery, has_name, too_many_names};
+use crate::query::{MAX_NAMES, Page, Part, Sort, TaskQuery, has_name, too_many_names};
 use crate::rules::{self, Fixed};
 use crate::{CommitError, Loaded, Store, StoreError};
 use async_trait::async_trait;
@@ -230,12 +230,9 @@ impl Store for MemoryStore {
 
     async fn tasks_like(&self, part: &str, limit: usize) -> Result<Vec<TaskId>, StoreError> {
         let tables = self.tables();
-        let alike = |id: &TaskId| {
-            let text = rules::short(*id);
-            text.starts_with(part) || text.ends_with(part)
-        };
+        let part = Part::of(part);
         let ended = tables.tasks.values().rev().filter(|task| task.finished().is_some()).map(|task| task.id);
-        Ok(ended.filter(alike).take(limit).collect())
+        Ok(ended.filter(|id| part.is_of(*id)).take(limit).collect())
     }
 
     async fn tasks(&self, query: &TaskQuery) -> Result<Page<Arc<TaskRecord>>, StoreError> {

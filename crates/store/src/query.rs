@@ -1,5 +1,10 @@
 //! Questions to a store and their paged answers, and which of them are served.
 
+mod part;
+
+pub use part::Part;
+pub(crate) use part::short;
+
 use crate::StoreError;
 use cloudai_core::ids::{UserId, WorkerId};
 use cloudai_core::state::Status;

@@ -67,11 +67,6 @@ fn task_numbers(task: &TaskRecord) -> Result<(), String> {
         .try_for_each(|value| number(value).map(drop))
 }
 
-/// The part of an id that people type and search: everything after `task-`.
-pub(crate) fn short(id: TaskId) -> String {
-    id.to_string().split_off(TaskId::PREFIX.len())
-}
-
 /// A name for new data: 128 random bits in 26 characters.
 ///
 /// Only a name, no secret: where the system offers no randomness it is made of time and process.
@@ -80,7 +75,7 @@ pub(crate) fn new_cluster_id() -> String {
     let random =
         std::fs::File::open("/dev/urandom").and_then(|mut file| std::io::Read::read_exact(&mut file, &mut bytes));
     let id = random.map_or_else(|_| by_time(), |()| u128::from_be_bytes(bytes));
-    short(TaskId::new(id))
+    crate::query::short(TaskId::new(id))
 }
 
 fn by_time() -> u128 {

@@ -12,8 +12,6 @@ use tokio::sync::oneshot;
 pub(crate) enum Input {
     /// Something for the agent.
     Agent(AgentEvent),
-    /// A word for people about an attempt's present step.
-    Detail(Attempt, String),
     /// What does a heartbeat say?
     Beat(oneshot::Sender<Option<Beat>>),
     /// What is held?

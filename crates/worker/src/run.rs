@@ -1,7 +1,7 @@
 //! One attempt from its launch to the moment when its log and its files are kept.
 
 use crate::client::Master;
-use crate::executor::{Executor, Identity, Job, JobIo, LogRecord, Progress, Stop};
+use crate::executor::{Executor, Identity, Job, JobIo, LogRecord, Stop, Teller};
 use crate::outputs::{self, Limits};
 use crate::upload::{self, Whose};
 use cloudai_core::effect::StartOrder;
@@ -48,12 +48,7 @@ impl Runner {
     }
 
     /// Runs the attempt to its end; then its log and files are with the master.
-    pub(crate) async fn run(
-        &self,
-        run: Run,
-        steps: mpsc::Sender<Progress>,
-        stop: watch::Receiver<Option<Stop>>,
-    ) -> Outcome {
+    pub(crate) async fn run(&self, run: Run, steps: Teller, stop: watch::Receiver<Option<Stop>>) -> Outcome {
         let attempt = run.order.attempt;
         let whose = Whose { attempt, incarnation: run.identity.incarnation };
         let out_dir = self.out_dir(attempt);

@@ -111,6 +111,9 @@ pub enum StartError {
     /// Another worker uses the folder.
     #[error("{0} is in use by another worker: stop that one, or give another --data-dir")]
     Locked(PathBuf),
+    /// The system gives it no thread of its own.
+    #[error("the worker can not be started")]
+    Thread(#[source] std::io::Error),
     /// The master does not want it.
     #[error(transparent)]
     Refused(#[from] Refused),
@@ -180,15 +183,16 @@ impl Worker {
 
         let (reports, reports_in) = mpsc::channel(OUTPUTS);
         let steps = Arc::new(Steps::default());
-        let mut shell = Shell::new(agent, journal, runner, Channels { inputs, reports, steps: Arc::clone(&steps) });
-        shell.begin(resume).await;
+        let channels = Channels { inputs: inputs.1, reports, steps: Arc::clone(&steps) };
+        let mut shell = Shell::new(agent, journal, runner, channels);
+        shell.begin(resume);
         let reporter = tokio::spawn(link.clone().report(reports_in));
         let teller = tokio::spawn(link.clone().tell(steps));
         let link_stop = CancellationToken::new();
         let first_session = first.as_ref().map(|(ack, _)| ack.session);
         let keeper = tokio::spawn(link.clone().keep(member, first, shell.leaving(), link_stop.clone()));
 
-        let (last_session, ended) = run_shell(shell, keeper, &stop).await;
+        let (last_session, ended) = run_shell(shell, keeper, &stop).await.map_err(StartError::Thread)?;
         link_stop.cancel();
         // Who still holds something has not left: its lease tells when others may run that.
         if let (Some(session), Ended::Shell(Ok(true))) = (last_session.or(first_session), &ended) {
@@ -217,25 +221,28 @@ enum Ended {
     Link(Result<(), Refused>),
 }
 
-/// Runs the shell beside the link; a link that is refused for good ends the worker.
+/// Runs the shell, on a thread of its own, beside the link; a link that is refused for good ends
+/// the worker.
 async fn run_shell(
     shell: Shell,
     mut keeper: tokio::task::JoinHandle<Result<(), Refused>>,
     stop: &CancellationToken,
-) -> (Option<cloudai_core::ids::Session>, Ended) {
+) -> std::io::Result<(Option<cloudai_core::ids::Session>, Ended)> {
     let session = shell.session();
-    let mut running = tokio::spawn(shell.run(stop.clone(), PATIENCE));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let stopped = stop.clone();
+    let mut running = tokio::task::spawn_blocking(move || runtime.block_on(shell.run(stopped, PATIENCE)));
     tokio::select! {
         result = &mut running => {
             keeper.abort();
-            (session.borrow().to_owned(), Ended::Shell(result))
+            Ok((session.borrow().to_owned(), Ended::Shell(result)))
         }
         refused = &mut keeper => {
             stop.cancel();
             let result = running.await;
             let refused = refused.unwrap_or(Ok(()));
             let ended = if refused.is_err() { Ended::Link(refused) } else { Ended::Shell(result) };
-            (session.borrow().to_owned(), ended)
+            Ok((session.borrow().to_owned(), ended))
         }
     }
 }

@@ -3,7 +3,7 @@
 use crate::client::Backoff;
 use crate::clock;
 use crate::convert;
-use crate::executor::{Progress, Stop};
+use crate::executor::{Progress, Stop, Teller};
 use crate::journal::Journal;
 use crate::messages::{Beat, Input, Report};
 use crate::run::{Run, Runner};
@@ -15,8 +15,9 @@ use cloudai_core::resources::Allocation;
 use cloudai_core::task::Outcome;
 use cloudai_proto::v1 as pb;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -24,6 +25,8 @@ use tracing::{Instrument, error, info, info_span, warn};
 
 /// What one batch of the shell takes in at most.
 const BATCH: usize = 1024;
+/// Steps that wait to be taken in; attempts wait beyond that.
+const STEPS: usize = 1024;
 /// The shell looks at the clock at least so often.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -36,16 +39,22 @@ const LAST_ENDS: Duration = Duration::from_secs(5);
 /// What removing may take when the worker stops.
 const LAST_DISCARDS: Duration = Duration::from_secs(10);
 
-/// The agent with everything that carries out what it decides.
+/// The agent with everything that carries out what it decides. It has a thread of its own, which
+/// the disk may keep waiting; what it begins runs elsewhere.
 #[derive(Debug)]
 pub(crate) struct Shell {
     agent: Agent,
-    journal: Arc<Mutex<Journal>>,
+    journal: Journal,
     /// What waits for the journal; empty while it can be written.
     owed: Vec<AgentEffect>,
     runner: Runner,
+    /// Where attempts run.
+    elsewhere: Handle,
     inputs: mpsc::Receiver<Input>,
-    inputs_out: mpsc::Sender<Input>,
+    /// How far attempts are.
+    progress: mpsc::Receiver<(Attempt, Progress)>,
+    /// Where they tell it.
+    progress_out: mpsc::Sender<(Attempt, Progress)>,
     reports: mpsc::Sender<Report>,
     steps: Arc<Steps>,
     running: BTreeMap<Attempt, Running>,
@@ -69,21 +78,24 @@ struct Running {
 /// The ends of the shell's channels.
 #[derive(Debug)]
 pub(crate) struct Channels {
-    pub(crate) inputs: (mpsc::Sender<Input>, mpsc::Receiver<Input>),
+    pub(crate) inputs: mpsc::Receiver<Input>,
     pub(crate) reports: mpsc::Sender<Report>,
     pub(crate) steps: Arc<Steps>,
 }
 
 impl Shell {
+    /// What it begins runs on the present runtime.
     pub(crate) fn new(agent: Agent, journal: Journal, runner: Runner, channels: Channels) -> Self {
-        let (inputs_out, inputs) = channels.inputs;
+        let (progress_out, progress) = mpsc::channel(STEPS);
         Self {
             agent,
-            journal: Arc::new(Mutex::new(journal)),
+            journal,
             owed: Vec::new(),
             runner,
-            inputs,
-            inputs_out,
+            elsewhere: Handle::current(),
+            inputs: channels.inputs,
+            progress,
+            progress_out,
             reports: channels.reports,
             steps: channels.steps,
             running: BTreeMap::new(),
@@ -106,8 +118,8 @@ impl Shell {
     }
 
     /// Carries out what a restored agent wants first.
-    pub(crate) async fn begin(&mut self, effects: Vec<AgentEffect>) {
-        self.carry_out(effects).await;
+    pub(crate) fn begin(&mut self, effects: Vec<AgentEffect>) {
+        self.carry_out(effects);
     }
 
     /// Runs until told to stop; then stops its attempts, and ends when all their ends are
@@ -116,7 +128,7 @@ impl Shell {
         let mut deadline = None;
         loop {
             let effects = self.next_batch(&stop).await;
-            self.carry_out(effects).await;
+            self.carry_out(effects);
             if self.leaving.is_cancelled() && deadline.is_none() {
                 info!(attempts = self.running.len(), "stopping");
                 deadline = Some(clock::now() + self.patience(patience));
@@ -159,6 +171,7 @@ impl Shell {
             }
             Some(ended) = self.runs.join_next_with_id() => self.run_ended(ended, &mut effects),
             Some(input) = self.inputs.recv() => self.take(input, &mut effects),
+            Some((attempt, progress)) = self.progress.recv() => self.goes_on(attempt, progress, &mut effects),
             Some(_) = self.discards.join_next() => {}
             () = tokio::time::sleep(wait) => {}
         }
@@ -167,6 +180,8 @@ impl Shell {
                 self.run_ended(ended, &mut effects);
             } else if let Ok(input) = self.inputs.try_recv() {
                 self.take(input, &mut effects);
+            } else if let Ok((attempt, progress)) = self.progress.try_recv() {
+                self.goes_on(attempt, progress, &mut effects);
             } else {
                 break;
             }
@@ -183,11 +198,6 @@ impl Shell {
                 }
                 effects.extend(self.agent.apply(clock::now(), event));
             }
-            Input::Detail(attempt, detail) => {
-                if let Some(running) = self.running.get_mut(&attempt) {
-                    running.detail = detail;
-                }
-            }
             Input::Beat(reply) => {
                 let beat = self.agent.heartbeat();
                 let beat = beat.map(|beat| {
@@ -199,6 +209,17 @@ impl Shell {
             }
             Input::Held(reply) => {
                 let _ = reply.send(self.held());
+            }
+        }
+    }
+
+    fn goes_on(&mut self, attempt: Attempt, progress: Progress, effects: &mut Vec<AgentEffect>) {
+        match progress {
+            Progress::Step(step) => effects.extend(self.agent.apply(clock::now(), AgentEvent::Step(attempt, step))),
+            Progress::Detail(detail) => {
+                if let Some(running) = self.running.get_mut(&attempt) {
+                    running.detail = detail;
+                }
             }
         }
     }
@@ -238,10 +259,10 @@ impl Shell {
 
     /// Journals everything of a batch first, then does it in order. While the journal can not be
     /// written nothing is begun and nothing reported; what runs is still stopped when it must be.
-    async fn carry_out(&mut self, effects: Vec<AgentEffect>) {
+    fn carry_out(&mut self, effects: Vec<AgentEffect>) {
         let troubled = !self.owed.is_empty();
         self.owed.extend(effects);
-        match self.write_down().await {
+        match self.write_down() {
             Ok(()) => {
                 if troubled {
                     info!("the journal can be written again");
@@ -261,7 +282,7 @@ impl Shell {
         }
     }
 
-    async fn write_down(&self) -> std::io::Result<()> {
+    fn write_down(&mut self) -> std::io::Result<()> {
         let entry = |effect: &AgentEffect| match effect {
             AgentEffect::Journal(entry) => Some(entry.clone()),
             _ => None,
@@ -270,10 +291,7 @@ impl Shell {
         if entries.is_empty() {
             return Ok(());
         }
-        // The sync takes a disk's time. Were this future dropped meanwhile, nothing was done yet.
-        let journal = Arc::clone(&self.journal);
-        let append = move || journal.lock().unwrap_or_else(PoisonError::into_inner).append(&entries);
-        tokio::task::spawn_blocking(append).await.map_err(std::io::Error::other)?
+        self.journal.append(&entries)
     }
 
     fn do_one(&mut self, effect: AgentEffect) {
@@ -302,16 +320,15 @@ impl Shell {
         let attempt = run.order.attempt;
         let span = info_span!("attempt", task = %attempt.task, attempt = attempt.number, worker = %self.runner.identity.worker);
         let (stop, stopped) = watch::channel(None);
-        let (progress, told) = mpsc::channel(64);
+        let steps = Teller::new(attempt, self.progress_out.clone());
         self.running.insert(attempt, Running { order: Arc::clone(&run.order), stop, detail: String::new() });
-        let (runner, inputs) = (self.runner.clone(), self.inputs_out.clone());
+        let runner = self.runner.clone();
         let work = async move {
-            let telling = tell_progress(attempt, told, inputs);
-            let (outcome, ()) = tokio::join!(runner.run(run, progress, stopped), telling);
+            let outcome = runner.run(run, steps, stopped).await;
             info!(cause = ?outcome.cause, exit_code = outcome.exit_code, oom = outcome.oom_killed, "attempt ended");
             (attempt, outcome)
         };
-        let task = self.runs.spawn(work.instrument(span));
+        let task = self.runs.spawn_on(work.instrument(span), &self.elsewhere);
         self.attempts_of.insert(task.id(), attempt);
     }
 
@@ -319,24 +336,13 @@ impl Shell {
     /// container may run on resources that count as free.
     fn discard(&mut self, attempt: Attempt) {
         let runner = self.runner.clone();
-        self.discards.spawn(async move {
+        let discard = async move {
             let mut wait = Backoff::new(DISCARD_AGAIN.0, DISCARD_AGAIN.1);
             while let Err(error) = runner.discard(attempt).await {
                 warn!(%attempt, error, "attempt not removed, trying again");
                 tokio::time::sleep(wait.wait()).await;
             }
-        });
-    }
-}
-
-async fn tell_progress(attempt: Attempt, mut told: mpsc::Receiver<Progress>, inputs: mpsc::Sender<Input>) {
-    while let Some(progress) = told.recv().await {
-        let input = match progress {
-            Progress::Step(step) => Input::Agent(AgentEvent::Step(attempt, step)),
-            Progress::Detail(detail) => Input::Detail(attempt, detail),
         };
-        if inputs.send(input).await.is_err() {
-            return;
-        }
+        self.discards.spawn_on(discard, &self.elsewhere);
     }
 }

@@ -66,7 +66,8 @@ pub(crate) async fn pump_logs(
     mut records: mpsc::Receiver<LogRecord>,
 ) -> LogEnd {
     let mut end = LogEnd { records: kept.records, bytes: kept.bytes, complete: true };
-    let mut waiting = Vec::with_capacity(RECORDS);
+    // Most attempts say little: it grows with those that say more.
+    let mut waiting = Vec::new();
     while records.recv_many(&mut waiting, RECORDS).await > 0 {
         let batch = std::mem::take(&mut waiting);
         let count = batch.len() as u64;

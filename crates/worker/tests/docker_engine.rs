@@ -475,12 +475,13 @@ mod docker {
         let (steps, mut told) = tokio::sync::mpsc::channel(8);
         let (logs, records) = tokio::sync::mpsc::channel(1);
         let (_stop, stop) = tokio::sync::watch::channel(None);
+        let steps = cloudai_worker::executor::Teller::new(job.attempt, steps);
         let io = cloudai_worker::executor::JobIo { steps, logs, stop };
         drop(records);
         let outcome = engine.executor.run(&job, io).await;
         assert_eq!(fact(&outcome), (Cause::Exited, Some(4), false));
         assert!(!outcome.log.complete);
-        assert_eq!(told.recv().await, Some(Progress::Step(Step::Starting)));
+        assert_eq!(told.recv().await, Some((job.attempt, Progress::Step(Step::Starting))));
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,124 +1,99 @@
-//! Events that are committed together.
+//! Events that are committed together, and who waits for their answers.
 
 use super::{BATCH_EVENTS, BATCH_ROWS};
-use crate::mailbox::AskError;
+use crate::mailbox::{Answered, Ask, AskError, Reply};
+use cloudai_core::batch::{self, Done};
 use cloudai_core::cluster::Cluster;
-use cloudai_core::effect::{Dispatch, Effect, Row};
-use cloudai_core::event::{Answer, Event, Rejected};
-use cloudai_core::ids::{Attempt, TaskId, WorkerId};
+use cloudai_core::effect::{Dispatch, Row};
+use cloudai_core::event::Event;
 use cloudai_core::time::Timestamp;
-use std::collections::BTreeMap;
-use tokio::sync::oneshot;
 use tokio::time::{Duration, Instant};
 
 /// A batch ends after so long, so that a single caller waits no longer for its neighbours.
 const LONGEST: Duration = Duration::from_millis(2);
 
-/// Where an event's answer goes.
-pub(crate) type Reply = oneshot::Sender<Result<Answer, AskError>>;
-
 /// Applied events, not yet committed.
 #[derive(Debug)]
 pub(crate) struct Batch {
-    now: Timestamp,
+    events: batch::Batch<Option<Slot>>,
     began: Instant,
-    events: Vec<Applied>,
-    rows: Vec<(Row, usize)>,
-    dispatches: Vec<Dispatch>,
+    asks: Vec<Waiting>,
 }
 
+/// Where the answer of an event goes.
+#[derive(Clone, Copy, Debug)]
+struct Slot {
+    ask: usize,
+    place: usize,
+}
+
+/// Who waits, and what for.
 #[derive(Debug)]
-struct Applied {
-    /// Kept to be applied again if another row of the batch is refused.
-    event: Event,
-    reply: Option<Reply>,
-    answer: Result<Answer, Rejected>,
+struct Waiting {
+    reply: Reply,
+    answers: Vec<Answered>,
 }
 
-/// Rows, answers and commands of a committed batch.
-pub(crate) type Parts = (Vec<Row>, Vec<(Reply, Result<Answer, Rejected>)>, Vec<Dispatch>);
+/// Answers and commands of a committed batch.
+pub(crate) type Told = (Vec<(Reply, Vec<Answered>)>, Vec<Dispatch>);
 
 impl Batch {
     pub(crate) fn new(now: Timestamp) -> Self {
-        Self { now, began: Instant::now(), events: Vec::new(), rows: Vec::new(), dispatches: Vec::new() }
+        Self { events: batch::Batch::new(now), began: Instant::now(), asks: Vec::new() }
     }
 
     pub(crate) fn now(&self) -> Timestamp {
-        self.now
+        self.events.now()
     }
 
     pub(crate) fn is_full(&self) -> bool {
-        self.events.len() >= BATCH_EVENTS || self.rows.len() >= BATCH_ROWS || self.began.elapsed() >= LONGEST
+        self.events.events().len() >= BATCH_EVENTS
+            || self.events.changes().len() >= BATCH_ROWS
+            || self.began.elapsed() >= LONGEST
     }
 
-    pub(crate) fn apply(&mut self, cluster: &mut Cluster, event: Event, reply: Option<Reply>) {
-        let index = self.events.len();
-        let answer = cluster.apply(self.now, event.clone()).map(|applied| {
-            for effect in applied.effects {
-                match effect {
-                    Effect::Save(row) => self.rows.push((row, index)),
-                    Effect::Send(dispatch) => self.dispatches.push(dispatch),
-                }
-            }
-            applied.answer
-        });
-        self.events.push(Applied { event, reply, answer });
+    /// Applies an event that nobody waits for.
+    pub(crate) fn apply(&mut self, cluster: &mut Cluster, event: Event) {
+        self.events.apply(cluster, event, None);
     }
 
-    /// The newest version of everything that changed, and which event made it.
-    pub(crate) fn rows(&mut self) -> Vec<(Row, usize)> {
-        let rows = newest(std::mem::take(&mut self.rows));
-        self.rows.clone_from(&rows);
-        rows
+    /// Applies all that somebody asks for.
+    pub(crate) fn apply_all(&mut self, cluster: &mut Cluster, Ask { events, reply }: Ask) {
+        let ask = self.asks.len();
+        // Each is replaced when the batch is told.
+        let answers = events.iter().map(|_| Err(AskError::Stopped)).collect();
+        self.asks.push(Waiting { reply, answers });
+        for (place, event) in events.into_iter().enumerate() {
+            self.events.apply(cluster, event, Some(Slot { ask, place }));
+        }
     }
 
-    pub(crate) fn into_parts(self) -> Parts {
-        let rows = self.rows.into_iter().map(|(row, _)| row).collect();
-        let answered = self.events.into_iter().filter_map(|done| done.reply.map(|reply| (reply, done.answer)));
-        (rows, answered.collect(), self.dispatches)
+    /// The newest version of everything that changed.
+    pub(crate) fn rows(&self) -> Vec<Row> {
+        self.events.rows()
     }
 
-    /// The batch without the event whose row can not be stored, applied to a fresh cluster; its
-    /// caller is told.
-    pub(crate) fn without(self, culprit: usize, why: &str, cluster: &mut Cluster) -> Self {
-        let mut again = Self::new(self.now);
-        for (index, done) in self.events.into_iter().enumerate() {
-            if index != culprit {
-                again.apply(cluster, done.event, done.reply);
-            } else if let Some(reply) = done.reply {
-                let _ = reply.send(Err(AskError::Internal(format!("the store refused it: {why}"))));
+    pub(crate) fn into_told(mut self) -> Told {
+        let (events, dispatches) = self.events.into_told();
+        for Done { sender, answer, .. } in events {
+            if let Some(Slot { ask, place }) = sender {
+                self.asks[ask].answers[place] = answer.map_err(AskError::from);
             }
         }
-        again
+        (self.asks.into_iter().map(|ask| (ask.reply, ask.answers)).collect(), dispatches)
     }
-}
 
-/// What a row is about: a later row of the same thing replaces an earlier one.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-enum About {
-    Task(TaskId),
-    Worker(WorkerId),
-    /// Kept beside a later row of the worker: one that comes again begins at version 1, which the
-    /// store would take for old if the removal were not before it.
-    Removed(WorkerId),
-    Outputs(Attempt),
-}
-
-fn newest(rows: Vec<(Row, usize)>) -> Vec<(Row, usize)> {
-    let about = |row: &Row| match row {
-        Row::Task(task) => About::Task(task.id),
-        Row::Worker(worker) => About::Worker(worker.id.clone()),
-        Row::WorkerRemoved(id) => About::Removed(id.clone()),
-        Row::Outputs(attempt, _) => About::Outputs(*attempt),
-    };
-    let mut last: BTreeMap<About, usize> = BTreeMap::new();
-    for (index, (row, _)) in rows.iter().enumerate() {
-        last.insert(about(row), index);
+    /// The batch without the event that made a row that can not be stored, applied to a fresh
+    /// cluster. Its sender is told with the others.
+    pub(crate) fn without(mut self, row: usize, why: &str, cluster: &mut Cluster) -> Self {
+        let mut again = batch::Batch::new(self.events.now());
+        let (rest, culprit) = self.events.without(row);
+        for Done { event, sender, .. } in rest {
+            again.apply(cluster, event, sender);
+        }
+        if let Some(Slot { ask, place }) = culprit.and_then(|culprit| culprit.sender) {
+            self.asks[ask].answers[place] = Err(AskError::Internal(format!("the store refused it: {why}")));
+        }
+        Self { events: again, ..self }
     }
-    if last.len() == rows.len() {
-        return rows;
-    }
-    let keep: std::collections::BTreeSet<usize> = last.into_values().collect();
-    let kept = rows.into_iter().enumerate().filter(|(index, _)| keep.contains(index));
-    kept.map(|(_, row)| row).collect()
 }

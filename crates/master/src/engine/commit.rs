@@ -23,14 +23,14 @@ impl Engine {
         stop: &CancellationToken,
     ) -> Result<(), EngineError> {
         let mut wait = FIRST_WAIT;
-        loop {
-            let (rows, events): (Vec<Row>, Vec<usize>) = batch.rows().into_iter().unzip();
+        let rows = loop {
+            let rows = batch.rows();
             let committed = match rows.as_slice() {
                 [] => Ok(()),
                 rows => self.store.commit(self.term, batch.now(), rows).await,
             };
             match committed {
-                Ok(()) => break,
+                Ok(()) => break rows,
                 Err(CommitError::Fenced) => return Err(EngineError::Fenced),
                 Err(CommitError::Unavailable(error)) => {
                     self.set_trouble(&error);
@@ -40,15 +40,14 @@ impl Engine {
                     wait = (wait * 2).min(LONGEST_WAIT);
                 }
                 Err(CommitError::Refused { row, why }) => {
-                    let culprit = events.get(row).copied().unwrap_or(0);
                     error!(row, why, "store refused a row, loading the state again");
                     self.reload().await?;
-                    batch = batch.without(culprit, &why, &mut self.cluster);
+                    batch = batch.without(row, &why, &mut self.cluster);
                 }
             }
-        }
+        };
         self.clear_trouble();
-        self.tell(batch);
+        self.tell(batch, rows);
         Ok(())
     }
 
@@ -60,8 +59,9 @@ impl Engine {
                 biased;
                 () = stop.cancelled() => return true,
                 () = tokio::time::sleep_until(until) => return false,
-                Some(Ask { reply, .. }) = self.inbox.users.recv() => {
-                    let _ = reply.send(Err(AskError::Unavailable(NotNow::STORE_AWAY)));
+                Some(Ask { events, reply }) = self.inbox.users.recv() => {
+                    let away = |_| Err(AskError::Unavailable(NotNow::STORE_AWAY));
+                    let _ = reply.send(events.iter().map(away).collect());
                 }
             }
         }

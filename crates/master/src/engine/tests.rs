@@ -103,10 +103,9 @@ async fn a_worker_that_is_removed_and_comes_again_within_one_batch_is_stored() {
         let now = now + Duration::from_secs(second);
         let mut batch = Batch::new(now);
         for event in events {
-            batch.apply(&mut cluster, event, None);
+            batch.apply(&mut cluster, event);
         }
-        let rows: Vec<_> = batch.rows().into_iter().map(|(row, _)| row).collect();
-        store.commit(term, now, &rows).await.unwrap();
+        store.commit(term, now, &batch.rows()).await.unwrap();
     }
     let held: Vec<_> = cluster.workers().cloned().collect();
     assert_eq!(store.load().await.unwrap().workers, held);

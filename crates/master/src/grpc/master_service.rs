@@ -6,7 +6,7 @@ use crate::handle::Handle;
 use crate::mailbox::AskError;
 use crate::principal::Principal;
 use cloudai_core::effect::Dispatch;
-use cloudai_core::event::{Answer, Event, Held, HeldStage, Rejected};
+use cloudai_core::event::{Answer, EndReport, Event, Held, HeldStage, Rejected};
 use cloudai_core::ids::{Session, Term, WorkerId};
 use cloudai_core::task::LogEnd;
 use cloudai_core::time::millis;
@@ -19,6 +19,8 @@ use tokio::sync::mpsc;
 use tonic::{Request, Response, Status, Streaming};
 use tracing::info;
 
+/// Events that are put to the engine together at most.
+const TOGETHER: usize = 1024;
 /// Commands that go over the wire in one message at most.
 const COMMANDS: usize = 256;
 
@@ -49,11 +51,32 @@ impl WorkerApi {
         recorded && shared.heartbeats.knows(worker, session)
     }
 
-    async fn report(&self, who: &Principal, result: pb::TaskResult) -> Result<pb::ResultAck, Status> {
+    /// Takes ends in, all in one commit. One that can not be taken in now holds no other back.
+    async fn ends(&self, who: &Principal, results: Vec<pb::TaskResult>) -> Vec<Result<pb::ResultAck, Status>> {
+        let mut acks: Vec<_> = results.iter().map(|_| Err(Status::unavailable("not asked"))).collect();
+        let (mut places, mut workers, mut events) = (Vec::new(), Vec::new(), Vec::new());
+        let read = results.into_iter().map(|result| self.end(who, result));
+        for (place, read) in futures::future::join_all(read).await.into_iter().enumerate() {
+            match read {
+                Ok((worker, report)) => {
+                    places.push(place);
+                    workers.push(worker);
+                    events.push(Event::Ended(report));
+                }
+                Err(status) => acks[place] = Err(status),
+            }
+        }
+        for ((place, worker), answer) in places.into_iter().zip(workers).zip(self.tell_all(who, events).await) {
+            acks[place] = self.end_ack(who, &worker, answer).await;
+        }
+        acks
+    }
+
+    /// What an end says, once its log is on disk: the worker forgets its copy when it is acknowledged.
+    async fn end(&self, who: &Principal, result: pb::TaskResult) -> Result<(WorkerId, EndReport), Status> {
         let worker = convert::worker_id(&result.worker_id)?;
         let mut report = convert::end_report(result)?;
         if report.outcome.log.records > 0 {
-            // The worker forgets its copy of the log once the end is acknowledged.
             let kept = self.handle.logs(who).bulk().sync_log(report.attempt).await.map_err(logs::bulk_status)?;
             if kept.records < report.outcome.log.records {
                 // This machine lost power after it had taken them in.
@@ -61,7 +84,16 @@ impl WorkerApi {
                     LogEnd { records: kept.records, bytes: kept.bytes, complete: false };
             }
         }
-        match self.tell(who, Event::Ended(report)).await {
+        Ok((worker, report))
+    }
+
+    async fn end_ack(
+        &self,
+        who: &Principal,
+        worker: &WorkerId,
+        answer: Result<Answer, AskError>,
+    ) -> Result<pb::ResultAck, Status> {
+        match answer {
             Ok(Answer::Ended { sent }) => Ok(pb::ResultAck {
                 success: true,
                 sent_command: sent.seq.0,
@@ -71,20 +103,24 @@ impl WorkerApi {
             Ok(other) => Err(Status::internal(format!("unexpected answer {other:?}"))),
             // The master knows better; the worker may forget the attempt.
             Err(AskError::Rejected(rejected)) => {
-                let (session, sent_command) = self.sent_to(who, &worker).await;
+                let (session, sent_command) = self.sent_to(who, worker).await;
                 Ok(pb::ResultAck { message: rejected.to_string(), sent_command, session, ..Default::default() })
             }
             Err(error) => Err(status(error)),
         }
     }
 
-    /// Takes a step in; old news is no failure.
-    async fn progress(&self, who: &Principal, held: Held) -> Result<(), Status> {
-        let HeldStage::At(step) = held.stage else { return Ok(()) };
-        match self.tell(who, Event::Progress(held.attempt, step)).await {
-            Ok(_) | Err(AskError::Rejected(_)) => Ok(()),
-            Err(error) => Err(status(error)),
+    /// Puts events to the engine, a batch's worth at a time; answers each, in order.
+    async fn tell_all(&self, who: &Principal, mut events: Vec<Event>) -> Vec<Result<Answer, AskError>> {
+        let mut answers = Vec::with_capacity(events.len());
+        while !events.is_empty() {
+            let rest = events.split_off(events.len().min(TOGETHER));
+            let asked = events.len();
+            let told = self.handle.report_all(who, events).await;
+            answers.extend(told.unwrap_or_else(|error| vec![Err(error); asked]));
+            events = rest;
         }
+        answers
     }
 
     /// A number that no command sent so far to the worker exceeds. What the worker must not forget
@@ -135,7 +171,8 @@ impl MasterService for WorkerApi {
         request: Request<pb::TaskResult>,
     ) -> Result<Response<pb::ResultAck>, Status> {
         let who = &caller(&request)?;
-        self.report(who, request.into_inner()).await.map(Response::new)
+        let mut acks = self.ends(who, vec![request.into_inner()]).await;
+        acks.pop().unwrap_or_else(|| Err(Status::internal("no answer"))).map(Response::new)
     }
 
     async fn report_task_completions(
@@ -143,13 +180,10 @@ impl MasterService for WorkerApi {
         request: Request<pb::TaskResults>,
     ) -> Result<Response<pb::ResultAcks>, Status> {
         let who = &caller(&request)?;
-        // One that can not be taken in now holds no other back.
-        let one = async |result| {
-            let again =
-                |status: Status| pb::ResultAck { message: status.message().into(), again: true, ..Default::default() };
-            self.report(who, result).await.unwrap_or_else(again)
-        };
-        let acks = futures::future::join_all(request.into_inner().results.into_iter().map(one)).await;
+        let again =
+            |status: Status| pb::ResultAck { message: status.message().into(), again: true, ..Default::default() };
+        let acks = self.ends(who, request.into_inner().results).await;
+        let acks = acks.into_iter().map(|ack| ack.unwrap_or_else(again)).collect();
         Ok(Response::new(pb::ResultAcks { acks }))
     }
 
@@ -159,8 +193,17 @@ impl MasterService for WorkerApi {
     ) -> Result<Response<pb::ProgressAck>, Status> {
         let who = &caller(&request)?;
         let held = request.get_ref().tasks.iter().map(convert::held).collect::<Result<Vec<_>, _>>()?;
-        let told = held.into_iter().map(|held| self.progress(who, held));
-        futures::future::try_join_all(told).await?;
+        let step = |held: Held| match held.stage {
+            HeldStage::At(step) => Some(Event::Progress(held.attempt, step)),
+            HeldStage::Stopping | HeldStage::Ended => None,
+        };
+        for told in self.tell_all(who, held.into_iter().filter_map(step).collect()).await {
+            match told {
+                // Old news is no failure.
+                Ok(_) | Err(AskError::Rejected(_)) => {}
+                Err(error) => return Err(status(error)),
+            }
+        }
         Ok(Response::new(pb::ProgressAck {}))
     }
 

@@ -9,7 +9,7 @@ use cloudai_core::queue::Place;
 use cloudai_core::state::Status;
 use cloudai_core::task::TaskRecord;
 use cloudai_store::StoreError;
-use cloudai_store::query::{MAX_NAMES, Sort, TaskQuery, too_many_names};
+use cloudai_store::query::{MAX_NAMES, Part, Sort, TaskQuery, too_many_names};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -171,41 +171,6 @@ fn walk<'a>(orders: &'a Orders, query: &TaskQuery) -> Box<dyn Iterator<Item = u6
     }
 }
 
-/// A part of an id, made ready to be held against a million of them.
-struct Part<'a> {
-    text: &'a str,
-    /// Its digits as a number, and how many bits they have; none when no ulid holds them.
-    digits: Option<(u128, usize)>,
-}
-
-/// Characters of a ulid, and bits of each.
-const LENGTH: usize = 26;
-const BITS: usize = 5;
-
-impl<'a> Part<'a> {
-    fn of(text: &'a str) -> Self {
-        const DIGITS: &str = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
-        let digit = |c: char| DIGITS.find(c).map(|digit| digit as u128);
-        let number = || text.chars().map(digit).try_fold(0_u128, |sum, digit| Some((sum << BITS) | digit?));
-        let digits = (text.len() < LENGTH).then(number).flatten().map(|number| (number, text.len() * BITS));
-        Self { text, digits }
-    }
-
-    fn is_of(&self, id: TaskId) -> bool {
-        match (self.digits, id.index()) {
-            (Some((number, bits)), None) => {
-                let ends = id.ulid() & ((1 << bits) - 1) == number;
-                ends || id.ulid() >> (LENGTH * BITS - bits) == number
-            }
-            (None, _) | (Some(_), Some(_)) => {
-                let whole = id.to_string();
-                let text = whole.strip_prefix(TaskId::PREFIX).unwrap_or(&whole);
-                text.starts_with(self.text) || text.ends_with(self.text)
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -325,22 +290,6 @@ mod tests {
                 let after = start.checked_sub(1).map(|before| queue[before]);
                 let rest: Vec<_> = live.queue(after).map(|task| Place::of(task)).collect();
                 prop_assert_eq!(&rest[..], &queue[start..]);
-            }
-        }
-    }
-
-    #[test]
-    fn a_part_is_held_against_numbers_as_against_texts() {
-        let ids = [0, 1, 0x0123_4567_89ab_cdef_0123_4567_89ab_cdef, u128::MAX].map(TaskId::new);
-        for id in ids.into_iter().chain(ids.map(|id| id.element(70))) {
-            let whole = id.to_string();
-            let text = whole.strip_prefix(TaskId::PREFIX).unwrap();
-            for length in 1..=text.len() {
-                let parts = [&text[..length], &text[text.len() - length..]];
-                for part in parts.into_iter().chain(["ZZZZ", "0.7", "ILOU"]) {
-                    let expected = text.starts_with(part) || text.ends_with(part);
-                    assert_eq!(Part::of(part).is_of(id), expected, "{part} of {text}");
-                }
             }
         }
     }

@@ -18,7 +18,7 @@ use cloudai_core::worker::{WorkerRecord, WorkerStatus};
 use cloudai_store::StoreError;
 use cloudai_store::query::TaskQuery;
 use live::Live;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use tokio::sync::watch;
 
@@ -37,7 +37,7 @@ pub struct Model {
 struct Committed {
     live: Live,
     /// Those that ended last, and in which order.
-    ended: BTreeMap<TaskId, Arc<TaskRecord>>,
+    ended: HashMap<TaskId, Arc<TaskRecord>>,
     recent: VecDeque<TaskId>,
     /// How many there are of each status, those that only the store still has included.
     counts: BTreeMap<Status, u64>,

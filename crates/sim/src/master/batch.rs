@@ -4,137 +4,85 @@ use super::{Life, Origin, Told};
 use crate::context::{Context, say};
 use crate::master::words::{short, short_answer};
 use crate::network::{Caller, Message, Reply, Word};
+use cloudai_core::batch;
 use cloudai_core::cluster::Cluster;
-use cloudai_core::effect::{Dispatch, Effect, Row};
+use cloudai_core::effect::{Dispatch, Row};
 use cloudai_core::event::{Answer, Event, PlacementRefusal, Rejected};
-use cloudai_core::ids::{Attempt, TaskId, WorkerId};
+use cloudai_core::ids::WorkerId;
 use cloudai_core::resources::Kind;
 use cloudai_core::time::Timestamp;
 use cloudai_core::worker::{WorkerRecord, WorkerStatus};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// Applied events, not yet committed.
 #[derive(Debug)]
 pub(super) struct Batch {
-    /// The time at which its events are applied.
-    pub(super) now: Timestamp,
-    events: Vec<Applied>,
-    rows: Vec<(Row, usize)>,
-    commands: Vec<Dispatch>,
+    events: batch::Batch<Origin>,
     /// How long the next try waits if this one finds no store.
     pub(super) wait: Duration,
 }
 
-#[derive(Debug)]
-struct Applied {
-    /// Kept to be applied again if another row of the batch is refused.
-    event: Event,
-    origin: Origin,
-    answer: Result<Answer, Rejected>,
-}
-
 impl Batch {
     pub(super) const fn new(now: Timestamp, wait: Duration) -> Self {
-        Self { now, events: Vec::new(), rows: Vec::new(), commands: Vec::new(), wait }
+        Self { events: batch::Batch::new(now), wait }
     }
 
     pub(super) fn apply(&mut self, context: &mut Context, cluster: &mut Cluster, event: Event, origin: Origin) {
-        let (index, words) = (self.events.len(), short(&event));
+        let (words, changes) = (short(&event), self.events.changes().len());
         let refused_workers = takes_no_work(cluster, &event);
-        let result = cluster.apply(self.now, event.clone());
-        let says =
-            result.as_ref().map_or_else(|why| format!("rejected, {why:?}"), |applied| short_answer(&applied.answer));
+        let done = self.events.apply(cluster, event, origin);
+        let says = done.answer.as_ref().map_or_else(|why| format!("rejected, {why:?}"), short_answer);
         say!(context, "master applies {words}: {says}");
+        tally(context, &done.event, &done.answer);
+        let registers = matches!(done.event, Event::Register(_));
         context.check.invariants(cluster);
-        let answer = result.map(|applied| {
-            context.check.effects_are_few(&applied.effects);
-            context.check.placed_on_active(&applied.effects, &refused_workers);
-            for effect in applied.effects {
-                match effect {
-                    Effect::Save(row) => self.rows.push((row, index)),
-                    Effect::Send(dispatch) => self.commands.push(dispatch),
-                }
-            }
-            applied.answer
-        });
-        tally(context, &event, &answer);
-        if matches!(event, Event::Register(_)) && cluster.workers().any(|worker| holds_too_much(cluster, worker)) {
+        let changes = &self.events.changes()[changes..];
+        context.check.changes_are_few(changes);
+        context.check.placed_on_active(changes, &refused_workers);
+        if registers && cluster.workers().any(|worker| holds_too_much(cluster, worker)) {
             context.count("worker holds more than it has");
         }
-        self.events.push(Applied { event, origin, answer });
     }
 
     /// Every change, in order.
     pub(super) fn changes(&self) -> impl Iterator<Item = &Row> {
-        self.rows.iter().map(|(row, _)| row)
+        self.events.changes().iter().map(|(row, _)| row)
     }
 
     /// The newest version of everything that changed.
     pub(super) fn rows(&self) -> Vec<Row> {
-        self.newest().map(|(row, _)| row.clone()).collect()
+        self.events.rows()
     }
 
-    /// Which event made one of the [`Self::rows`].
-    pub(super) fn culprit(&self, row: usize) -> usize {
-        self.newest().nth(row).map_or(0, |(_, event)| *event)
-    }
-
-    fn newest(&self) -> impl Iterator<Item = &(Row, usize)> {
-        let last: BTreeMap<About, usize> =
-            self.rows.iter().enumerate().map(|(at, (row, _))| (About::of(row), at)).collect();
-        let keep: BTreeSet<usize> = last.into_values().collect();
-        self.rows.iter().enumerate().filter(move |(at, _)| keep.contains(at)).map(|(_, row)| row)
-    }
-
-    /// The batch without one event, applied to a cluster that was loaded again. The sender of a
-    /// submission hears of it at once; a worker hears nothing and tells again.
-    pub(super) fn without(self, context: &mut Context, culprit: usize, cluster: &mut Cluster) -> (Self, Origin) {
-        let mut again = Self::new(self.now, self.wait);
-        let mut sender = Origin::Nobody;
-        for (index, done) in self.events.into_iter().enumerate() {
-            if index == culprit {
-                say!(context, "store refuses {}", short(&done.event));
-                sender = done.origin;
-            } else {
-                again.apply(context, cluster, done.event, done.origin);
-            }
+    /// The batch without the event that made one of the [`Self::rows`], applied to a cluster that
+    /// was loaded again. The sender of a submission hears of it at once; a worker hears nothing and
+    /// tells again.
+    pub(super) fn without(self, context: &mut Context, row: usize, cluster: &mut Cluster) -> (Self, Origin) {
+        let mut again = Self::new(self.events.now(), self.wait);
+        let (rest, culprit) = self.events.without(row);
+        for done in rest {
+            again.apply(context, cluster, done.event, done.sender);
         }
-        (again, sender)
+        let culprit = culprit.map(|culprit| {
+            say!(context, "store refuses {}", short(&culprit.event));
+            culprit.sender
+        });
+        (again, culprit.unwrap_or(Origin::Nobody))
     }
 
     /// Whether the answer to a round of the strategy is among the answers.
     pub(super) fn has_round(&self) -> bool {
-        self.events.iter().any(|done| matches!(done.origin, Origin::Round))
+        self.events.events().iter().any(|done| matches!(done.sender, Origin::Round))
     }
 
     /// What is to be told once it is stored: answers, then commands.
     pub(super) fn into_told(self, life: &Life) -> (Vec<Told>, Vec<Dispatch>) {
-        let mut told = Vec::new();
-        for done in self.events {
-            life.note(&mut told, done.origin, done.answer);
+        let (mut told, (events, commands)) = (Vec::new(), self.events.into_told());
+        for done in events {
+            life.note(&mut told, done.sender, done.answer);
         }
-        (told, self.commands)
-    }
-}
-
-/// What a row is about: a later row of the same thing replaces an earlier one.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-enum About {
-    Task(TaskId),
-    Worker(WorkerId),
-    Removed(WorkerId),
-    Outputs(Attempt),
-}
-
-impl About {
-    fn of(row: &Row) -> Self {
-        match row {
-            Row::Task(task) => Self::Task(task.id),
-            Row::Worker(worker) => Self::Worker(worker.id.clone()),
-            Row::WorkerRemoved(id) => Self::Removed(id.clone()),
-            Row::Outputs(attempt, _) => Self::Outputs(*attempt),
-        }
+        (told, commands)
     }
 }
 

@@ -92,8 +92,7 @@ impl Master {
         for worker in life.cluster.workers() {
             life.view.apply(&Row::Worker(Arc::clone(worker)));
         }
-        let culprit = batch.culprit(row);
-        let (again, sender) = batch.without(context, culprit, &mut life.cluster);
+        let (again, sender) = batch.without(context, row, &mut life.cluster);
         life.batch = Some(again);
         match sender {
             Origin::Submit(submission) => context.send(Message::Client(Reply::Refused { submission })),

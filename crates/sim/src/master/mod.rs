@@ -11,6 +11,7 @@ use crate::context::{Context, What, say};
 use crate::network::{Caller, Message, Reply, Request, Word};
 use crate::store::Store;
 use batch::Batch;
+use cloudai_core::batch::PAUSE;
 use cloudai_core::cluster::Cluster;
 use cloudai_core::effect::Row;
 use cloudai_core::event::{Cancel, Event, Heartbeat, NewTask, Placement};
@@ -24,8 +25,6 @@ use std::time::Duration;
 
 /// The most events of one batch: small, so that batches end between related events too.
 const BATCH: u64 = 24;
-/// A pause of the master longer than this is nobody else's silence.
-const PAUSE: Duration = Duration::from_secs(2);
 
 /// What happens to the master.
 #[derive(Clone, Debug)]

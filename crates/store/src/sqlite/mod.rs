@@ -1,6 +1,6 @@
 //! The embedded store: rows in one SQLite file of the data directory, for one master.
 //!
-//! One thread writes (`write.rs`, `rows.rs`), some connections read (`read.rs`, `page.rs`);
+//! One connection writes, on the thread of its caller (`write.rs`, `rows.rs`), some read (`read.rs`, `page.rs`);
 //! `migrate.rs` opens the directory and brings the schema (`schema.rs`) up to date. In WAL mode
 //! readers see the last commit and never wait for the writer.
 
@@ -40,23 +40,21 @@ impl SqliteStore {
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
         let lock = migrate::lock(dir)?;
         let conn = migrate::open_writer(dir)?;
-        let writer = Writer::start(conn).map_err(StoreError::Unavailable)?;
-        Ok(Self { writer, readers: Arc::new(Readers::new(migrate::file_in(dir), lock)) })
+        Ok(Self { writer: Writer::new(conn), readers: Arc::new(Readers::new(migrate::file_in(dir), lock)) })
     }
 }
 
 impl Drop for SqliteStore {
-    /// Waits for the commits that were asked for; the writer closes last and tidies the log away.
+    /// The writer closes last and tidies the log away.
     fn drop(&mut self) {
         self.readers.close();
-        self.writer.stop();
     }
 }
 
 #[async_trait]
 impl Store for SqliteStore {
     async fn lead(&self) -> Result<Term, StoreError> {
-        self.writer.lead().await
+        self.writer.lead()
     }
 
     async fn load(&self) -> Result<Loaded, StoreError> {
@@ -64,7 +62,7 @@ impl Store for SqliteStore {
     }
 
     async fn commit(&self, term: Term, now: Timestamp, rows: &[Row]) -> Result<(), CommitError> {
-        self.writer.commit(term, now, rows.to_vec()).await
+        self.writer.commit(term, now, rows)
     }
 
     async fn task(&self, id: TaskId) -> Result<Option<Arc<TaskRecord>>, StoreError> {
@@ -97,6 +95,6 @@ impl Store for SqliteStore {
     }
 
     async fn keep_fact(&self, name: &str, value: &str) -> Result<String, StoreError> {
-        self.writer.keep_fact(name.to_owned(), value.to_owned()).await
+        self.writer.keep_fact(name, value)
     }
 }

@@ -108,11 +108,10 @@ fn is_stored(tx: &Transaction<'_>, task: &TaskRecord) -> Result<bool, RowError> 
 
 fn insert_task(tx: &Transaction<'_>, task: &TaskRecord) -> Result<(), RowError> {
     let (ulid, idx) = key(task.id);
-    let id_rev: String = rules::short(task.id).chars().rev().collect();
     tx.prepare_cached(
-        "INSERT INTO tasks (ord, ulid, idx, version, owner, job, status, phase, worker, name, idem_key,
-             created_at, finished_at, priority, id_rev, body, ended)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
+        "INSERT INTO tasks (ord, ulid, idx, version, owner, job, status, worker, name, idem_key,
+             created_at, finished_at, priority, body, ended)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
     )?
     .execute(params![
         rules::number(task.order)?,
@@ -122,14 +121,12 @@ fn insert_task(tx: &Transaction<'_>, task: &TaskRecord) -> Result<(), RowError> 
         task.owner.as_str(),
         task.job.map(|job| job.to_string()),
         task.status().word(),
-        task.phase(false).map(|phase| phase.word()),
         task.worker().map(|worker| worker.as_str()),
         task.spec.name.as_deref(),
         rules::key(task).map(AsRef::<str>::as_ref),
         rules::number(task.created_at.as_millis())?,
         task.finished_at.map(|at| rules::number(at.as_millis())).transpose()?,
         task.spec.priority,
-        id_rev,
         serde_json::to_string(task)?,
         ended(task),
     ])
@@ -154,8 +151,7 @@ fn update_task(tx: &Transaction<'_>, task: &TaskRecord) -> Result<bool, RowError
     let fixed = Fixed::of(task);
     let changed = tx
         .prepare_cached(
-            "UPDATE tasks SET version = ?2, status = ?3, phase = ?4, worker = ?5, finished_at = ?6, body = ?7,
-                 ended = ?13
+            "UPDATE tasks SET version = ?2, status = ?3, worker = ?4, finished_at = ?5, body = ?6, ended = ?7
              WHERE ord = ?1 AND version < ?2 AND ulid = ?8 AND idx = ?9 AND owner = ?10 AND name IS ?11
                  AND idem_key IS ?12",
         )?
@@ -163,16 +159,15 @@ fn update_task(tx: &Transaction<'_>, task: &TaskRecord) -> Result<bool, RowError
             rules::number(task.order)?,
             rules::number(task.version)?,
             task.status().word(),
-            task.phase(false).map(|phase| phase.word()),
             task.worker().map(|worker| worker.as_str()),
             task.finished_at.map(|at| rules::number(at.as_millis())).transpose()?,
             serde_json::to_string(task)?,
+            ended(task),
             ulid,
             idx,
             fixed.owner,
             fixed.name,
             fixed.key,
-            ended(task),
         ])?;
     Ok(changed > 0)
 }

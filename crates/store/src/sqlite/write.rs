@@ -1,7 +1,5 @@
-//! The one writer: a thread that owns the writing connection and takes one job after another.
-//!
-//! A job is one transaction. The bound of the mailbox makes callers wait; the engine has one
-//! commit in flight, so that only start-up and facts are ever beside it.
+//! The one writing connection. Whoever commits does so on its own thread and waits for the disk:
+//! in a master that is the engine, which has a thread for it and one commit at a time.
 
 use super::migrate::read_error;
 use super::rows;
@@ -11,68 +9,34 @@ use cloudai_core::ids::Term;
 use cloudai_core::time::Timestamp;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior, params};
 use std::io;
-use std::thread::JoinHandle;
-use tokio::sync::{mpsc, oneshot};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// One commit in flight, one `lead`, some facts: more callers wait.
-const MAILBOX: usize = 16;
-
-enum Job {
-    Lead(oneshot::Sender<Result<Term, StoreError>>),
-    Commit { term: Term, now: Timestamp, rows: Vec<Row>, reply: oneshot::Sender<Result<(), CommitError>> },
-    KeepFact { name: String, value: String, reply: oneshot::Sender<Result<String, StoreError>> },
-}
-
-/// The handle of the writing thread.
+/// Lends the connection to one caller at a time.
 #[derive(Debug)]
 pub(super) struct Writer {
-    jobs: Option<mpsc::Sender<Job>>,
-    thread: Option<JoinHandle<()>>,
+    conn: Mutex<Connection>,
 }
 
 impl Writer {
-    pub(super) fn start(conn: Connection) -> io::Result<Self> {
-        let (jobs, mailbox) = mpsc::channel(MAILBOX);
-        let thread = std::thread::Builder::new().name("store-writer".into()).spawn(|| work(conn, mailbox))?;
-        Ok(Self { jobs: Some(jobs), thread: Some(thread) })
+    pub(super) fn new(conn: Connection) -> Self {
+        Self { conn: Mutex::new(conn) }
     }
 
-    /// Ends the thread once the jobs that it has are done, and closes its connection.
-    pub(super) fn stop(&mut self) {
-        self.jobs = None;
-        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
-            tracing::error!("store writer had panicked");
-        }
+    pub(super) fn lead(&self) -> Result<Term, StoreError> {
+        lead(&self.conn())
     }
 
-    pub(super) async fn lead(&self) -> Result<Term, StoreError> {
-        self.ask(Job::Lead).await.map_err(StoreError::Unavailable)?
+    pub(super) fn commit(&self, term: Term, now: Timestamp, rows: &[Row]) -> Result<(), CommitError> {
+        commit(&mut self.conn(), term, now, rows)
     }
 
-    pub(super) async fn commit(&self, term: Term, now: Timestamp, rows: Vec<Row>) -> Result<(), CommitError> {
-        self.ask(|reply| Job::Commit { term, now, rows, reply }).await.map_err(CommitError::Unavailable)?
+    pub(super) fn keep_fact(&self, name: &str, value: &str) -> Result<String, StoreError> {
+        keep_fact(&self.conn(), name, value)
     }
 
-    pub(super) async fn keep_fact(&self, name: String, value: String) -> Result<String, StoreError> {
-        self.ask(|reply| Job::KeepFact { name, value, reply }).await.map_err(StoreError::Unavailable)?
-    }
-
-    async fn ask<T>(&self, job: impl FnOnce(oneshot::Sender<T>) -> Job) -> io::Result<T> {
-        let gone = || io::Error::new(io::ErrorKind::BrokenPipe, "the store's writer has ended");
-        let (reply, answer) = oneshot::channel();
-        self.jobs.as_ref().ok_or_else(gone)?.send(job(reply)).await.map_err(|_| gone())?;
-        answer.await.map_err(|_| gone())
-    }
-}
-
-/// A caller that is gone does not stop its job: replies may go nowhere.
-fn work(mut conn: Connection, mut mailbox: mpsc::Receiver<Job>) {
-    while let Some(job) = mailbox.blocking_recv() {
-        match job {
-            Job::Lead(reply) => drop(reply.send(lead(&conn))),
-            Job::Commit { term, now, rows, reply } => drop(reply.send(commit(&mut conn, term, now, &rows))),
-            Job::KeepFact { name, value, reply } => drop(reply.send(keep_fact(&conn, &name, &value))),
-        }
+    /// A caller that panicked left no open transaction behind: it was rolled back as it was dropped.
+    fn conn(&self) -> MutexGuard<'_, Connection> {
+        self.conn.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

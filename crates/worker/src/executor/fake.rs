@@ -16,7 +16,7 @@
 //!
 //! Its containers live in the executor: they run on while nobody watches, and are gone with it.
 
-use super::{EngineError, Executor, Job, JobIo, LogRecord, Progress, Stop};
+use super::{EngineError, Executor, Job, JobIo, LogRecord, Stop};
 use async_trait::async_trait;
 use bytes::Bytes;
 use cloudai_core::ids::Attempt;
@@ -83,7 +83,7 @@ impl FakeExecutor {
                 self.start(&program, job, io).await?
             }
         };
-        tell(io, Step::Running).await;
+        io.steps.step(Step::Running).await;
         let log = program.hand_over(job, io).await;
         let (end, run) = match container.end {
             Some(end) => end,
@@ -94,7 +94,7 @@ impl FakeExecutor {
 
     async fn start(&self, program: &Program, job: &Job, io: &mut JobIo) -> Result<Container, Outcome> {
         not_stopped(io)?;
-        tell(io, Step::Starting).await;
+        io.steps.step(Step::Starting).await;
         not_stopped(io)?;
         program.may_start()?;
         program.leave_file(&job.out_dir)?;
@@ -212,7 +212,7 @@ impl Program {
         if self.pull.is_none() && !fails {
             return Ok(());
         }
-        tell(io, Step::Pulling).await;
+        io.steps.step(Step::Pulling).await;
         let (takes, limit) = (self.pull.unwrap_or_default(), job.spec.limits.pull);
         tokio::select! {
             biased;
@@ -330,10 +330,6 @@ fn nothing(cause: Cause, message: &str) -> Outcome {
 fn not_stopped(io: &JobIo) -> Result<(), Outcome> {
     let stop = *io.stop.borrow();
     stop.map_or(Ok(()), |stop| Err(nothing(stop.cause, "stopped before its container was started")))
-}
-
-async fn tell(io: &JobIo, step: Step) {
-    let _ = io.steps.send(Progress::Step(step)).await;
 }
 
 async fn moment(at: Option<Instant>) -> Instant {

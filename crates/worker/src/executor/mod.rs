@@ -98,11 +98,36 @@ impl Job {
 #[derive(Debug)]
 pub struct JobIo {
     /// How far it is.
-    pub steps: mpsc::Sender<Progress>,
+    pub steps: Teller,
     /// Its output, in order. A full channel slows the reading down, never the container's death.
     pub logs: mpsc::Sender<LogRecord>,
     /// The wish that it end.
     pub stop: watch::Receiver<Option<Stop>>,
+}
+
+/// Tells how far one attempt is, on a channel that all attempts share.
+#[derive(Clone, Debug)]
+pub struct Teller {
+    attempt: Attempt,
+    told: mpsc::Sender<(Attempt, Progress)>,
+}
+
+impl Teller {
+    /// For one attempt.
+    #[must_use]
+    pub const fn new(attempt: Attempt, told: mpsc::Sender<(Attempt, Progress)>) -> Self {
+        Self { attempt, told }
+    }
+
+    /// Tells that it reached a step. Nobody may be there to hear it any more.
+    pub async fn step(&self, step: Step) {
+        let _ = self.told.send((self.attempt, Progress::Step(step))).await;
+    }
+
+    /// Tells a word about the current step, unless others have more to tell than is heard.
+    pub fn detail(&self, word: String) {
+        let _ = self.told.try_send((self.attempt, Progress::Detail(word)));
+    }
 }
 
 /// How far a running attempt is.

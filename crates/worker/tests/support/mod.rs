@@ -10,7 +10,7 @@ use cloudai_core::resources::{Allocation, MIB};
 use cloudai_core::spec::{PullPolicy, TaskSpec};
 use cloudai_core::task::{Cause, Outcome, Step};
 use cloudai_worker::executor::docker::{DockerExecutor, DockerOptions};
-use cloudai_worker::executor::{Executor, Identity, Job, JobIo, LogRecord, Progress, Stop};
+use cloudai_worker::executor::{Executor, Identity, Job, JobIo, LogRecord, Progress, Stop, Teller};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -61,7 +61,7 @@ pub fn with(mut job: Job, change: impl FnOnce(&mut TaskSpec)) -> Job {
 /// An attempt that runs.
 pub struct Live {
     pub stop: watch::Sender<Option<Stop>>,
-    steps: mpsc::Receiver<Progress>,
+    steps: mpsc::Receiver<(Attempt, Progress)>,
     logs: mpsc::Receiver<LogRecord>,
     outcome: JoinHandle<Outcome>,
     pub told: Vec<Progress>,
@@ -85,7 +85,7 @@ impl Live {
         let (logs_tx, logs) = mpsc::channel(256);
         let (stop, stop_rx) = watch::channel(wish);
         let (executor, job) = (executor.clone(), job.clone());
-        let io = JobIo { steps: steps_tx, logs: logs_tx, stop: stop_rx };
+        let io = JobIo { steps: Teller::new(job.attempt, steps_tx), logs: logs_tx, stop: stop_rx };
         let outcome = tokio::spawn(async move { executor.run(&job, io).await });
         Self { stop, steps, logs, outcome, told: Vec::new(), records: Vec::new() }
     }
@@ -93,7 +93,7 @@ impl Live {
     /// Waits until it said this.
     pub async fn until(&mut self, progress: &Progress) {
         while !self.told.contains(progress) {
-            let told = self.steps.recv().await;
+            let told = self.steps.recv().await.map(|(_, told)| told);
             self.told.push(told.unwrap_or_else(|| panic!("never said {progress:?}: {:?}", self.told)));
         }
     }
@@ -118,7 +118,7 @@ impl Live {
     pub async fn end(mut self) -> Ended {
         loop {
             tokio::select! {
-                Some(told) = self.steps.recv() => self.told.push(told),
+                Some((_, told)) = self.steps.recv() => self.told.push(told),
                 Some(record) = self.logs.recv() => self.records.push(record),
                 else => break,
             }

@@ -98,11 +98,11 @@ impl Fake {
         };
         let engine = Arc::clone(&core);
         tokio::spawn(async move {
-            while let Some(Ask { event, reply }) = inbox.users.recv().await {
+            while let Some(Ask { events, reply }) = inbox.users.recv().await {
                 let mut core = engine.lock().await;
-                let answer = core.cluster.apply(event);
+                let answers: Vec<_> = events.into_iter().map(|event| core.cluster.apply(event)).collect();
                 core.publish().await;
-                let _ = reply.send(answer.map_err(AskError::from));
+                let _ = reply.send(answers.into_iter().map(|answer| answer.map_err(AskError::from)).collect());
             }
         });
         Self { handle: Handle { shared: Arc::new(shared) }, core, health: inbox.health, _dir: dir }

@@ -2,7 +2,7 @@
 
 use super::credentials::{Found, Logins, Source};
 use super::error::{Fault, patiently};
-use crate::executor::Progress;
+use crate::executor::Teller;
 use bollard::auth::DockerCredentials;
 use bollard::models::CreateImageInfo;
 use bollard::query_parameters::CreateImageOptionsBuilder;
@@ -12,7 +12,7 @@ use futures::StreamExt;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
@@ -53,12 +53,7 @@ impl Pulls {
     /// Pulls an image, or waits for the pull of it that is under way.
     ///
     /// A caller that stops waiting takes the pull from nobody else; an error reaches all.
-    pub(super) async fn pull(
-        &self,
-        docker: &Docker,
-        image: &str,
-        steps: &mpsc::Sender<Progress>,
-    ) -> Result<(), Unpulled> {
+    pub(super) async fn pull(&self, docker: &Docker, image: &str, steps: &Teller) -> Result<(), Unpulled> {
         let flight = self.join(docker, image);
         let mut state = flight.state.clone();
         let mut told = None;
@@ -68,8 +63,7 @@ impl Pulls {
                 return result;
             }
             if told.replace(percent) != Some(percent) && percent > 0 {
-                // Only a word for people: when nobody takes it, it is dropped.
-                let _ = steps.try_send(Progress::Detail(format!("pulling {percent}%")));
+                steps.detail(format!("pulling {percent}%"));
             }
             if state.changed().await.is_err() {
                 let fault = Fault::Away("the pull ended without an answer".into());

@@ -9,7 +9,7 @@ use super::seen::{Seen, Stage, inspect};
 use super::storage::Watch;
 use super::wait::{End, Running};
 use super::{Engine, doer, pull, stamp};
-use crate::executor::{Job, JobIo, Progress, Stop};
+use crate::executor::{Job, JobIo, Stop};
 use bollard::query_parameters::{CreateContainerOptionsBuilder, StartContainerOptions};
 use cloudai_core::spec::PullPolicy;
 use cloudai_core::task::{Cause, Outcome, Step};
@@ -48,7 +48,7 @@ impl Run<'_> {
             Some(seen) => {
                 info!(stage = ?seen.stage, "container found");
                 if seen.stage == Stage::Created {
-                    tell(io, Step::Starting).await;
+                    io.steps.step(Step::Starting).await;
                 }
                 seen
             }
@@ -59,7 +59,7 @@ impl Run<'_> {
             None => {
                 self.image(io).await?;
                 self.not_stopped(io)?;
-                tell(io, Step::Starting).await;
+                io.steps.step(Step::Starting).await;
                 self.create().await?
             }
         };
@@ -70,7 +70,7 @@ impl Run<'_> {
             seen = self.start(seen).await?;
         }
         if runs {
-            tell(io, Step::Running).await;
+            io.steps.step(Step::Running).await;
         }
         Ok(self.attend(io, seen).await)
     }
@@ -112,7 +112,7 @@ impl Run<'_> {
             }
         }
         self.not_stopped(io)?;
-        tell(io, Step::Pulling).await;
+        io.steps.step(Step::Pulling).await;
         let pulling = self.engine.pulls.pull(&self.engine.docker, &spec.image, &io.steps);
         let result = tokio::select! {
             biased;
@@ -286,11 +286,6 @@ impl Run<'_> {
 
 fn vanished() -> Outcome {
     without_run(Cause::Vanished, "the container is gone: somebody removed it while it ran")
-}
-
-/// Tells a step; one that nobody hears is no reason to end a container.
-async fn tell(io: &JobIo, step: Step) {
-    let _ = io.steps.send(Progress::Step(step)).await;
 }
 
 /// The first wish to end; never comes when nobody can wish.

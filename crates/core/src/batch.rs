@@ -1,0 +1,187 @@
+//! Events that are committed together.
+//!
+//! A single writer applies some events, stores all their rows at once and only then tells anybody
+//! anything. The master's engine and the simulator's are both built on this.
+
+use crate::cluster::Cluster;
+use crate::effect::{Dispatch, Effect, Row};
+use crate::event::{Answer, Event, Rejected};
+use crate::ids::{Attempt, TaskId, WorkerId};
+use crate::time::Timestamp;
+use std::time::Duration;
+
+/// A pause of the master longer than this is nobody else's silence (SPEC 3.3.4): it is told to the
+/// cluster as [`Event::Paused`].
+pub const PAUSE: Duration = Duration::from_secs(2);
+
+/// Applied events, not yet committed; `S` says who sent one.
+#[derive(Debug)]
+pub struct Batch<S> {
+    now: Timestamp,
+    events: Vec<Done<S>>,
+    /// Every change, in order, with the number of its event.
+    rows: Vec<(Row, usize)>,
+    commands: Vec<Dispatch>,
+}
+
+/// An event that was applied.
+#[derive(Debug)]
+pub struct Done<S> {
+    /// Kept to be applied again if another row of the batch is refused.
+    pub event: Event,
+    /// Who sent it.
+    pub sender: S,
+    /// What to answer once the batch is stored.
+    pub answer: Result<Answer, Rejected>,
+}
+
+impl<S> Batch<S> {
+    /// Nothing yet.
+    #[must_use]
+    pub const fn new(now: Timestamp) -> Self {
+        Self { now, events: Vec::new(), rows: Vec::new(), commands: Vec::new() }
+    }
+
+    /// The time at which its events are applied.
+    #[must_use]
+    pub const fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// What was applied, in order.
+    #[must_use]
+    pub fn events(&self) -> &[Done<S>] {
+        &self.events
+    }
+
+    /// Every change in order, those that later ones replace included.
+    #[must_use]
+    pub fn changes(&self) -> &[(Row, usize)] {
+        &self.rows
+    }
+
+    /// Applies an event; answers what it brought about.
+    pub fn apply(&mut self, cluster: &mut Cluster, event: Event, sender: S) -> &Done<S> {
+        let index = self.events.len();
+        let answer = cluster.apply(self.now, event.clone()).map(|applied| {
+            for effect in applied.effects {
+                match effect {
+                    Effect::Save(row) => self.rows.push((row, index)),
+                    Effect::Send(dispatch) => self.commands.push(dispatch),
+                }
+            }
+            applied.answer
+        });
+        self.events.push(Done { event, sender, answer });
+        &self.events[index]
+    }
+
+    /// The newest version of everything that changed, in order: what is to be stored.
+    #[must_use]
+    pub fn rows(&self) -> Vec<Row> {
+        self.newest().map(|(row, _)| row.clone()).collect()
+    }
+
+    fn newest(&self) -> impl Iterator<Item = &(Row, usize)> {
+        let places = self.rows.iter().enumerate().map(|(place, (row, _))| (About::of(row), place));
+        let mut places: Vec<_> = places.collect();
+        places.sort_unstable();
+        let replaced = places.windows(2).filter(|pair| pair[0].0 == pair[1].0).map(|pair| pair[0].1);
+        let mut replaced: Vec<usize> = replaced.collect();
+        replaced.sort_unstable();
+        let mut replaced = replaced.into_iter().peekable();
+        let kept = self.rows.iter().enumerate().filter(move |(place, _)| replaced.next_if_eq(place).is_none());
+        kept.map(|(_, row)| row)
+    }
+
+    /// The events without the one that made one of the [`Self::rows`], to be applied again to a
+    /// cluster that was loaded anew; and that one.
+    #[must_use]
+    pub fn without(self, row: usize) -> (Vec<Done<S>>, Option<Done<S>>) {
+        let culprit = self.newest().nth(row).map_or(0, |(_, event)| *event);
+        let mut events = self.events;
+        let taken = (culprit < events.len()).then(|| events.remove(culprit));
+        (events, taken)
+    }
+
+    /// What is to be told once it is stored: answers to senders, then commands to workers.
+    #[must_use]
+    pub fn into_told(self) -> (Vec<Done<S>>, Vec<Dispatch>) {
+        (self.events, self.commands)
+    }
+}
+
+/// What a row is about: a later row of the same thing replaces an earlier one.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum About<'a> {
+    Task(TaskId),
+    Worker(&'a WorkerId),
+    /// Kept beside a later row of the worker: one that comes again begins at version 1, which a
+    /// store would take for old if the removal were not before it.
+    Removed(&'a WorkerId),
+    Outputs(Attempt),
+}
+
+impl<'a> About<'a> {
+    fn of(row: &'a Row) -> Self {
+        match row {
+            Row::Task(task) => Self::Task(task.id),
+            Row::Worker(worker) => Self::Worker(&worker.id),
+            Row::WorkerRemoved(id) => Self::Removed(id),
+            Row::Outputs(attempt, _) => Self::Outputs(*attempt),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::Start;
+    use crate::event::NewTask;
+    use crate::spec::TaskSpec;
+    use crate::timing::Timing;
+    use std::sync::Arc;
+
+    fn submit(ids: std::ops::Range<u128>) -> Event {
+        let task = |id| NewTask {
+            id: TaskId::new(id),
+            owner: "ann".parse().unwrap(),
+            job: None,
+            depends_on: Vec::new(),
+            spec: Arc::new(TaskSpec::of_image("busybox:1").unwrap()),
+        };
+        Event::Submit(ids.map(task).collect())
+    }
+
+    fn cancel(id: u128) -> Event {
+        Event::Cancel(crate::event::Cancel { task: TaskId::new(id), by: "ann".parse().unwrap() })
+    }
+
+    fn batch(events: impl IntoIterator<Item = Event>) -> Batch<usize> {
+        let now = Timestamp::from_millis(1_000_000);
+        let mut cluster = Cluster::new(Timing::default(), Start::default(), now);
+        let mut batch = Batch::new(now);
+        for (sender, event) in events.into_iter().enumerate() {
+            batch.apply(&mut cluster, event, sender);
+        }
+        batch
+    }
+
+    #[test]
+    fn of_several_versions_of_a_task_only_the_newest_is_stored() {
+        let batch = batch([submit(1..4), cancel(2), submit(4..6)]);
+        assert_eq!(batch.changes().len(), 6);
+        let rows = batch.rows();
+        let tasks = rows.iter().filter_map(|row| if let Row::Task(task) = row { Some(task) } else { None });
+        let stored: Vec<_> = tasks.map(|task| (task.id.ulid(), task.status().is_final())).collect();
+        assert_eq!(stored, [(1, false), (3, false), (2, true), (4, false), (5, false)]);
+    }
+
+    #[test]
+    fn the_event_of_a_refused_row_is_taken_out_alone() {
+        let batch = batch([submit(1..4), cancel(2), submit(4..6)]);
+        let (rest, culprit) = batch.without(2);
+        assert_eq!(rest.iter().map(|done| done.sender).collect::<Vec<_>>(), [0, 2]);
+        assert_eq!(culprit.map(|done| done.event), Some(cancel(2)));
+    }
+}
