@@ -166,8 +166,14 @@ pub(crate) fn enter(argv: Vec<OsString>) -> Exit {
         }
     };
     let format = cli.global.format();
-    let ended = tokio::runtime::Runtime::new().map_err(Failure::from).and_then(|runtime| runtime.block_on(run(cli)));
+    let ended = runtime().map_err(Failure::from).and_then(|runtime| runtime.block_on(run(cli)));
     ended.unwrap_or_else(|failure| told(&failure, format))
+}
+
+/// One core is left to the threads that decide and wait for the disk: the engine's, the worker's.
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    tokio::runtime::Builder::new_multi_thread().worker_threads(cores.saturating_sub(1).max(1)).enable_all().build()
 }
 
 fn told(failure: &Failure, format: Option<Format>) -> Exit {

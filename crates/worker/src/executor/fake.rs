@@ -334,6 +334,8 @@ fn not_stopped(io: &JobIo) -> Result<(), Outcome> {
 
 async fn moment(at: Option<Instant>) -> Instant {
     match at {
+        // A timer rounds up to the next millisecond.
+        Some(at) if at <= Instant::now() => at,
         Some(at) => {
             sleep_until(at).await;
             at
