@@ -16,6 +16,7 @@ use crate::heartbeats::Heartbeats;
 use crate::mailbox::{Ask, Inbox};
 use crate::model::Model;
 use crate::placing::Placing;
+use crate::pulse::Pulse;
 use batch::Batch;
 use cloudai_core::batch::PAUSE;
 use cloudai_core::cluster::{Cluster, Start};
@@ -57,6 +58,7 @@ pub(crate) struct Engine {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) clock: Arc<Clock>,
     pub(crate) inbox: Inbox,
+    pub(crate) pulse: Arc<Pulse>,
     pub(crate) heartbeats: Arc<Heartbeats>,
     pub(crate) delivery: Arc<dyn Delivery>,
     pub(crate) model: Arc<Model>,

@@ -16,6 +16,7 @@ mod mailbox;
 pub mod model;
 mod placing;
 pub mod principal;
+mod pulse;
 pub mod readiness;
 mod serve;
 

@@ -4,6 +4,7 @@ use cloudai_core::event::{Answer, Event, Rejected};
 use cloudai_core::ids::UserId;
 use cloudai_store::StoreError;
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
@@ -76,6 +77,26 @@ pub(crate) type Reply = oneshot::Sender<Vec<Answered>>;
 pub(crate) struct Ask {
     pub(crate) events: Vec<Event>,
     pub(crate) reply: Reply,
+    /// Of a user, who does not wait for a store that is away.
+    pub(crate) claim: Option<Arc<Claim>>,
+}
+
+impl Ask {
+    /// Whether the engine may apply it: its sender has not given it up.
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.claim.as_ref().is_none_or(|claim| claim.take())
+    }
+}
+
+/// Who has an ask: the engine, once it applies it, or its sender, who takes it back. One of them.
+#[derive(Debug, Default)]
+pub(crate) struct Claim(AtomicBool);
+
+impl Claim {
+    /// Whether it is the caller's now.
+    fn take(&self) -> bool {
+        !self.0.swap(true, Ordering::SeqCst)
+    }
 }
 
 /// What the store is like, as the engine sees it.
@@ -99,7 +120,8 @@ pub(crate) struct Mailboxes {
 pub(crate) struct Inbox {
     pub(crate) reports: mpsc::Receiver<Ask>,
     pub(crate) users: mpsc::Receiver<Ask>,
-    pub(crate) health: watch::Sender<StoreHealth>,
+    /// The engine has the only strong one: it is closed when the engine ends.
+    pub(crate) health: Arc<watch::Sender<StoreHealth>>,
 }
 
 /// Makes both sides.
@@ -108,7 +130,7 @@ pub(crate) fn mailboxes() -> (Mailboxes, Inbox) {
     let (users, users_in) = mpsc::channel(USERS);
     let (health_in, health) = watch::channel(StoreHealth::default());
     let boxes = Mailboxes { reports, users, per_user: Mutex::default(), health };
-    (boxes, Inbox { reports: reports_in, users: users_in, health: health_in })
+    (boxes, Inbox { reports: reports_in, users: users_in, health: Arc::new(health_in) })
 }
 
 impl Mailboxes {
@@ -123,9 +145,18 @@ impl Mailboxes {
             mpsc::error::TrySendError::Full(()) => AskError::Unavailable(NotNow::BUSY),
             mpsc::error::TrySendError::Closed(()) => AskError::Stopped,
         })?;
-        let (reply, answer) = oneshot::channel();
-        room.send(Ask { events: vec![event], reply });
-        only(answer.await)
+        let (reply, mut answer) = oneshot::channel();
+        let claim = Arc::new(Claim::default());
+        room.send(Ask { events: vec![event], reply, claim: Some(Arc::clone(&claim)) });
+        let mut health = self.health.clone();
+        tokio::select! {
+            biased;
+            answer = &mut answer => return only(answer),
+            // It fails when there is no engine any more: then there is no answer either.
+            Ok(_) = health.wait_for(|health| health.trouble.is_some()) => {}
+        }
+        // What the engine has taken is in the commit under way, and has the fate of that.
+        if claim.take() { Err(AskError::Unavailable(NotNow::STORE_AWAY)) } else { only(answer.await) }
     }
 
     /// Puts a worker's or the placing thread's event to the engine, waiting for room.
@@ -136,7 +167,7 @@ impl Mailboxes {
     /// Puts events to the engine, waiting for room; answers each, in order.
     pub(crate) async fn report_all(&self, events: Vec<Event>) -> Result<Vec<Answered>, AskError> {
         let (reply, answers) = oneshot::channel();
-        self.reports.send(Ask { events, reply }).await.map_err(|_| AskError::Stopped)?;
+        self.reports.send(Ask { events, reply, claim: None }).await.map_err(|_| AskError::Stopped)?;
         answers.await.map_err(|_| AskError::Stopped)
     }
 
@@ -159,4 +190,39 @@ impl Mailboxes {
 /// The answer to a single event.
 fn only(answers: Result<Vec<Answered>, oneshot::error::RecvError>) -> Answered {
     answers.ok().and_then(|mut answers| answers.pop()).unwrap_or(Err(AskError::Stopped))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::task::Poll;
+
+    fn user() -> UserId {
+        "ann".parse().unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_waits_when_the_store_goes_away_is_taken_back_and_never_applied() {
+        let (boxes, mut inbox) = mailboxes();
+        let user = user();
+        let mut asking = std::pin::pin!(boxes.ask_as_user(&user, Event::Tick));
+        assert!(matches!(futures::poll!(&mut asking), Poll::Pending));
+        inbox.health.send_replace(StoreHealth { trouble: Some("slow".into()) });
+        assert!(matches!(asking.await, Err(AskError::Unavailable(NotNow::STORE_AWAY))));
+        assert!(!inbox.users.recv().await.unwrap().is_wanted(), "its sender was told that nothing was changed");
+    }
+
+    #[tokio::test]
+    async fn what_the_engine_has_taken_is_waited_for_however_long() {
+        let (boxes, mut inbox) = mailboxes();
+        let user = user();
+        let mut asking = std::pin::pin!(boxes.ask_as_user(&user, Event::Tick));
+        assert!(matches!(futures::poll!(&mut asking), Poll::Pending));
+        let taken = inbox.users.recv().await.unwrap();
+        assert!(taken.is_wanted());
+        inbox.health.send_replace(StoreHealth { trouble: Some("slow".into()) });
+        assert!(matches!(futures::poll!(&mut asking), Poll::Pending));
+        taken.reply.send(vec![Ok(Answer::Done)]).unwrap();
+        assert!(matches!(asking.await, Ok(Answer::Done)));
+    }
 }

@@ -10,7 +10,7 @@ use crate::logs::Logs;
 use crate::mailbox::mailboxes;
 use crate::model::Model;
 use crate::placing::{self, Placing};
-use crate::{grpc, http};
+use crate::{grpc, http, pulse};
 use cloudai_core::cluster::Cluster;
 use cloudai_core::effect::Row;
 use cloudai_core::state::Status;
@@ -136,6 +136,7 @@ impl Master {
             store: Arc::clone(&config.store),
             clock: Arc::clone(&clock),
             inbox,
+            pulse: Arc::default(),
             heartbeats: Arc::clone(&heartbeats),
             delivery: Arc::clone(&subscriptions) as Arc<dyn Delivery>,
             model: Arc::clone(&model),
@@ -207,6 +208,10 @@ impl Master {
         let router = http::router(handle.clone(), self.http_address.ip().is_loopback());
         parts.spawn(serve_http(http, router, stop.clone()));
         parts.spawn(say_that_it_stops(handle.clone(), stop.clone()));
+        let commits =
+            pulse::watch(Arc::clone(&engine.pulse), Arc::downgrade(&engine.inbox.health), Arc::clone(&engine.clock));
+        let stopping = stop.clone();
+        parts.spawn(async move { stopping.run_until_cancelled(commits).await.map_or(Ok(()), Ok) });
         let engine_stop = CancellationToken::new();
         // Also when nobody waits for this any more.
         let _stops = engine_stop.clone().drop_guard();

@@ -109,3 +109,28 @@ async fn what_is_no_request_of_ours_is_answered_and_the_master_goes_on() {
     }
     master.stop().await;
 }
+
+#[tokio::test]
+async fn a_commit_that_hangs_is_told_to_everybody_and_what_came_meanwhile_is_not_done_later() {
+    let master = Running::start().await;
+    let submit = async || ask(master.http, "POST", "/api/v1/tasks", JSON, r#"{"image":"busybox"}"#).await;
+    let held_up = master.store.hold().await;
+    let meanwhile = async {
+        let mut ready = ask(master.http, "GET", "/readyz", "", "").await;
+        while ready.status == 200 {
+            ready = ask(master.http, "GET", "/readyz", "", "").await;
+        }
+        assert!(ready.body.contains("a commit has been under way for more than a second"), "{ready:?}");
+        let refused = submit().await;
+        assert!(refused.status == 503 && refused.body.contains("nothing was changed"), "{refused:?}");
+        drop(held_up);
+    };
+    let (first, ()) = tokio::join!(submit(), meanwhile);
+    assert_eq!(first.status, 201, "it was in the commit that hung: {first:?}");
+    let second = submit().await;
+    assert_eq!(second.status, 201, "{second:?}");
+    assert_eq!(ask(master.http, "GET", "/readyz", "", "").await.status, 200);
+    let page: dto::List<dto::Task> = ask(master.http, "GET", "/api/v1/tasks", "", "").await.json();
+    assert_eq!(page.items.len(), 2, "the one that was refused was never made");
+    master.stop().await;
+}

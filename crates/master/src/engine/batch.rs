@@ -57,8 +57,12 @@ impl Batch {
         self.events.apply(cluster, event, None);
     }
 
-    /// Applies all that somebody asks for.
-    pub(crate) fn apply_all(&mut self, cluster: &mut Cluster, Ask { events, reply }: Ask) {
+    /// Applies all that somebody asks for, unless it was taken back.
+    pub(crate) fn apply_all(&mut self, cluster: &mut Cluster, asked: Ask) {
+        if !asked.is_wanted() {
+            return;
+        }
+        let Ask { events, reply, .. } = asked;
         let ask = self.asks.len();
         // Each is replaced when the batch is told.
         let answers = events.iter().map(|_| Err(AskError::Stopped)).collect();

@@ -1,13 +1,12 @@
 //! Committing a batch: exactly one is in flight, and it is retried until it is stored.
 
 use super::{Batch, Engine, EngineError, cluster_of};
-use crate::mailbox::{Ask, AskError, NotNow, StoreHealth};
+use crate::mailbox::StoreHealth;
 use cloudai_core::effect::Row;
 use cloudai_core::event::Event;
 use cloudai_store::CommitError;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
@@ -27,14 +26,20 @@ impl Engine {
             let rows = batch.rows();
             let committed = match rows.as_slice() {
                 [] => Ok(()),
-                rows => self.store.commit(self.term, batch.now(), rows).await,
+                rows => {
+                    self.pulse.begin(self.clock.now());
+                    let committed = self.store.commit(self.term, batch.now(), rows).await;
+                    self.pulse.end();
+                    committed
+                }
             };
             match committed {
                 Ok(()) => break rows,
                 Err(CommitError::Fenced) => return Err(EngineError::Fenced),
                 Err(CommitError::Unavailable(error)) => {
                     self.set_trouble(&error);
-                    if self.refuse_users_for(wait, stop).await {
+                    // Users who wait see the trouble and take back what they asked for.
+                    if stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
                         return Ok(()); // told to stop: nothing of this batch was ever seen
                     }
                     wait = (wait * 2).min(LONGEST_WAIT);
@@ -49,22 +54,6 @@ impl Engine {
         self.clear_trouble();
         self.tell(batch, rows);
         Ok(())
-    }
-
-    /// Answers users' wishes with "not now" while the store is away; whether to stop.
-    async fn refuse_users_for(&mut self, wait: Duration, stop: &CancellationToken) -> bool {
-        let until = Instant::now() + wait;
-        loop {
-            tokio::select! {
-                biased;
-                () = stop.cancelled() => return true,
-                () = tokio::time::sleep_until(until) => return false,
-                Some(Ask { events, reply }) = self.inbox.users.recv() => {
-                    let away = |_| Err(AskError::Unavailable(NotNow::STORE_AWAY));
-                    let _ = reply.send(events.iter().map(away).collect());
-                }
-            }
-        }
     }
 
     /// Drops what was never committed and starts again from the store; workers register again.

@@ -68,16 +68,22 @@ impl Running {
     }
 }
 
-/// A store whose commits can be switched off.
+/// A store whose commits can be switched off, or held up.
 #[derive(Debug, Default)]
 pub(crate) struct Switched {
     store: MemoryStore,
     away: AtomicBool,
+    hold: tokio::sync::RwLock<()>,
 }
 
 impl Switched {
     pub(crate) fn set_away(&self, away: bool) {
         self.away.store(away, Ordering::SeqCst);
+    }
+
+    /// Commits wait until the answer is dropped.
+    pub(crate) async fn hold(&self) -> tokio::sync::RwLockWriteGuard<'_, ()> {
+        self.hold.write().await
     }
 }
 
@@ -90,6 +96,7 @@ impl Store for Switched {
         self.store.load().await
     }
     async fn commit(&self, term: Term, now: Timestamp, rows: &[Row]) -> Result<(), CommitError> {
+        let _held_up = self.hold.read().await;
         if self.away.load(Ordering::SeqCst) {
             return Err(CommitError::Unavailable(std::io::Error::other("switched off")));
         }

@@ -41,7 +41,7 @@ use tower::ServiceExt;
 struct Fake {
     handle: Handle,
     core: Arc<Mutex<Core>>,
-    health: watch::Sender<StoreHealth>,
+    health: Arc<watch::Sender<StoreHealth>>,
     _dir: TempDir,
 }
 
@@ -98,7 +98,7 @@ impl Fake {
         };
         let engine = Arc::clone(&core);
         tokio::spawn(async move {
-            while let Some(Ask { events, reply }) = inbox.users.recv().await {
+            while let Some(Ask { events, reply, .. }) = inbox.users.recv().await {
                 let mut core = engine.lock().await;
                 let answers: Vec<_> = events.into_iter().map(|event| core.cluster.apply(event)).collect();
                 core.publish().await;
