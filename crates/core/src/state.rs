@@ -167,6 +167,8 @@ words!(
         OomKilled = "oom_killed",
         /// Some of the log could not be kept.
         LogIncomplete = "log_incomplete",
+        /// Some of its output files could not be kept.
+        OutputsIncomplete = "outputs_incomplete",
     }
 );
 

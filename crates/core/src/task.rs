@@ -263,6 +263,9 @@ pub struct Outcome {
     pub log: LogEnd,
     /// The files that were kept.
     pub outputs: Vec<OutputFile>,
+    /// Whether some files could not be kept.
+    #[serde(default)]
+    pub outputs_lost: bool,
 }
 
 /// The longest message of an outcome, in bytes.
@@ -280,6 +283,7 @@ impl Outcome {
             run: None,
             log: LogEnd::default(),
             outputs: Vec::new(),
+            outputs_lost: false,
         }
     }
 

@@ -64,6 +64,9 @@ fn finished(outcome: &Outcome, status: Status, reason: Option<Reason>) -> Finish
     if ran && !outcome.log.complete {
         warnings.push(Warning::LogIncomplete);
     }
+    if outcome.outputs_lost {
+        warnings.push(Warning::OutputsIncomplete);
+    }
     Finished {
         status,
         reason,

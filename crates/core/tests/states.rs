@@ -71,6 +71,7 @@ fn warnings_stand_beside_the_end_and_make_no_failure() {
         (ran(Outcome::exit(0)), vec![]),
         (ran(Outcome { oom_killed: true, ..Outcome::exit(0) }), vec![Warning::OomKilled]),
         (Outcome { log: cut, ..ran(Outcome::exit(0)) }, vec![Warning::LogIncomplete]),
+        (ran(Outcome { outputs_lost: true, ..Outcome::exit(0) }), vec![Warning::OutputsIncomplete]),
     ];
     for (outcome, warnings) in rows {
         let (mut c, attempt) = running();

@@ -1,21 +1,23 @@
-//! Between protobuf and the core's types. What a worker sends is checked here.
+//! Between protobuf and the core's types. What a worker sends is checked here; ends of attempts in
+//! `end.rs`.
 
 use crate::heartbeats::{Heard, Usage};
 use cloudai_core::effect::{Command, Dispatch, StartOrder};
-use cloudai_core::event::{EndReport, Heartbeat, Held, HeldStage, Registration};
-use cloudai_core::ids::{Attempt, CommandSeq, Incarnation, Session, Term, WorkerId};
+use cloudai_core::event::{Heartbeat, Held, HeldStage, Registration};
+use cloudai_core::ids::{Attempt, CommandSeq, Session, Term, WorkerId};
 use cloudai_core::resources::{Allocation, Capacity, GIB, Gpu, WHOLE};
 use cloudai_core::spec::TaskSpec;
-use cloudai_core::task::{Cause, LogEnd, MAX_MESSAGE, Outcome, OutputFile, Step};
+use cloudai_core::task::Step;
 use cloudai_core::time::Timestamp;
 use cloudai_core::worker::About;
 use cloudai_proto::v1 as pb;
+use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 use tonic::Status;
 
-/// The most files of one attempt.
-const MAX_OUTPUTS: usize = 10_000;
+/// The longest texts of a registration together, in bytes: they are stored with each change of the
+/// worker's state.
+const MAX_TEXTS: usize = 64 << 10;
 
 pub(super) fn worker_id(text: &str) -> Result<WorkerId, Status> {
     text.parse().map_err(|error| Status::invalid_argument(format!("worker_id: {error}")))
@@ -29,7 +31,11 @@ pub(super) fn attempt(task: &str, number: u32) -> Result<Attempt, Status> {
     Ok(Attempt { task, number })
 }
 
+/// # Errors
+/// What is wrong: a worker that is refused ends with this sentence, so that somebody mends it.
 pub(super) fn registration(info: pb::WorkerInfo) -> Result<Registration, Status> {
+    check_texts(&info)?;
+    check_devices(&info.gpus)?;
     Ok(Registration {
         worker: worker_id(&info.worker_id)?,
         address: Some(info.worker_ip.clone()).filter(|address| !address.is_empty()),
@@ -46,6 +52,27 @@ pub(super) fn registration(info: pb::WorkerInfo) -> Result<Registration, Status>
             instance: info.instance,
         },
     })
+}
+
+fn check_texts(info: &pb::WorkerInfo) -> Result<(), Status> {
+    let about = [&info.worker_ip, &info.version, &info.executor, &info.engine, &info.os, &info.arch, &info.instance];
+    let gpus = info.gpus.iter().flat_map(|gpu| [&gpu.id, &gpu.model]);
+    let labels = info.labels.iter().flat_map(|(name, value)| [name, value]);
+    let texts = about.into_iter().chain(&info.capabilities).chain(gpus).chain(labels);
+    let bytes: usize = texts.map(String::len).sum();
+    if bytes <= MAX_TEXTS {
+        return Ok(());
+    }
+    Err(Status::invalid_argument(format!("labels and other texts have {bytes} bytes: at most {MAX_TEXTS} are kept")))
+}
+
+/// A device that is there twice would be given away twice.
+fn check_devices(gpus: &[pb::GpuDevice]) -> Result<(), Status> {
+    let mut seen = BTreeSet::new();
+    match gpus.iter().find(|gpu| !seen.insert(&gpu.id)) {
+        None => Ok(()),
+        Some(twin) => Err(Status::invalid_argument(format!("gpus: the id {:?} is there twice", twin.id))),
+    }
 }
 
 /// Exact amounts where they are given, else the reference's decimals.
@@ -86,56 +113,21 @@ pub(super) fn heartbeat(beat: &pb::Heartbeat, now: Timestamp) -> Result<(Heartbe
         held: beat.running_tasks.iter().map(held).collect::<Result<_, _>>()?,
         draining: beat.draining,
     };
-    let usage =
-        Usage { cpu: beat.cpu_usage, memory: beat.memory_usage, gpu: beat.gpu_usage, storage: beat.storage_usage };
+    let usage = Usage {
+        cpu: finite(beat.cpu_usage),
+        memory: finite(beat.memory_usage),
+        gpu: finite(beat.gpu_usage),
+        storage: finite(beat.storage_usage),
+    };
     let details = heartbeat.held.iter().zip(&beat.running_tasks);
     let details = details.filter(|(_, info)| !info.detail.is_empty());
     let details = details.map(|(held, info)| (held.attempt, info.detail.chars().take(200).collect())).collect();
     Ok((heartbeat, Heard { at: now, usage, details }))
 }
 
-pub(super) fn end_report(result: pb::TaskResult) -> Result<EndReport, Status> {
-    if result.outputs.len() > MAX_OUTPUTS {
-        return Err(Status::invalid_argument(format!("outputs: more than {MAX_OUTPUTS}")));
-    }
-    let attempt = attempt(&result.task_id, result.attempt)?;
-    let outputs = result.outputs.iter().map(|file| OutputFile {
-        path: file.path.clone(),
-        size: file.size,
-        sha256: file.sha256.clone(),
-    });
-    let outcome = Outcome {
-        cause: cause(result.cause())?,
-        exit_code: result.exit_code,
-        oom_killed: result.oom_killed,
-        message: shortened(&result.message),
-        run: result.run_ms.map(Duration::from_millis),
-        log: LogEnd { records: result.log_records, bytes: result.log_bytes, complete: result.log_complete },
-        outputs: outputs.collect(),
-    };
-    Ok(EndReport { attempt, incarnation: Incarnation(result.incarnation), outcome: Arc::new(outcome) })
-}
-
-fn shortened(message: &str) -> String {
-    let end = (0..=MAX_MESSAGE.min(message.len())).rev().find(|end| message.is_char_boundary(*end));
-    message[..end.unwrap_or(0)].to_owned()
-}
-
-fn cause(cause: pb::Cause) -> Result<Cause, Status> {
-    Ok(match cause {
-        pb::Cause::Exited => Cause::Exited,
-        pb::Cause::TimedOut => Cause::TimedOut,
-        pb::Cause::Stopped => Cause::Stopped,
-        pb::Cause::LeaseEnded => Cause::LeaseEnded,
-        pb::Cause::WorkerStopped => Cause::WorkerStopped,
-        pb::Cause::Vanished => Cause::Vanished,
-        pb::Cause::ImagePull => Cause::ImagePull,
-        pb::Cause::StartError => Cause::StartError,
-        pb::Cause::EngineError => Cause::EngineError,
-        pb::Cause::OutputError => Cause::OutputError,
-        pb::Cause::StorageExceeded => Cause::StorageExceeded,
-        pb::Cause::Unspecified => return Err(Status::invalid_argument("cause: must be given")),
-    })
+/// JSON has no word for the others.
+fn finite(percent: f64) -> f64 {
+    if percent.is_finite() { percent } else { 0.0 }
 }
 
 /// Commands of one session as they go over its stream.
@@ -201,5 +193,38 @@ fn allocation(allocation: &Allocation) -> pb::Allocation {
         memory_bytes: allocation.memory,
         storage_bytes: allocation.storage,
         gpus: allocation.gpus.iter().map(share).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn info() -> pb::WorkerInfo {
+        pb::WorkerInfo { worker_id: "w1".into(), ..pb::WorkerInfo::default() }
+    }
+
+    fn refused(info: pb::WorkerInfo) -> String {
+        registration(info).unwrap_err().message().to_owned()
+    }
+
+    #[test]
+    fn a_registration_that_would_fill_the_store_or_tells_a_device_twice_is_refused_with_the_reason() {
+        let gpu = |id: &str| pb::GpuDevice { id: id.into(), model: "a100".into() };
+        assert!(registration(pb::WorkerInfo { gpus: vec![gpu("0"), gpu("1")], ..info() }).is_ok());
+        assert!(refused(pb::WorkerInfo { gpus: vec![gpu("0"), gpu("0")], ..info() }).contains("there twice"));
+        let labels = |bytes: usize| [("k".to_owned(), "x".repeat(bytes))].into();
+        assert!(registration(pb::WorkerInfo { labels: labels(MAX_TEXTS - 10), ..info() }).is_ok());
+        assert!(refused(pb::WorkerInfo { labels: labels(MAX_TEXTS), ..info() }).contains("at most 65536"));
+    }
+
+    #[test]
+    fn amounts_that_are_no_numbers_are_nothing_and_those_beyond_all_are_the_most() {
+        let amounts = |cpu| capacity(&pb::WorkerInfo { total_cpu: cpu, ..info() }).cpu_milli;
+        for (told, milli) in [(1.5, 1500), (f64::NAN, 0), (-1.0, 0), (f64::INFINITY, u64::MAX)] {
+            assert_eq!(amounts(told), milli, "{told}");
+        }
+        let beat = pb::Heartbeat { worker_id: "w1".into(), cpu_usage: f64::NAN, ..pb::Heartbeat::default() };
+        assert_eq!(heartbeat(&beat, Timestamp::ZERO).unwrap().1.usage, Usage::default());
     }
 }

@@ -64,7 +64,7 @@ pub(super) async fn upload_files(
             return Err(Status::invalid_argument("only data may follow the header of a file"));
         };
         let length = data.len() as u64;
-        if offset + length > header.size {
+        if offset.checked_add(length).is_none_or(|end| end > header.size) {
             return Err(Status::invalid_argument("the file is longer than its header says"));
         }
         bulk.append_file(attempt, &header.path, offset, data).await.map_err(bulk_status)?;

@@ -1,6 +1,6 @@
 //! What workers call.
 
-use super::{convert, logs};
+use super::{convert, end, logs};
 use crate::delivery::subscribe::Subscriptions;
 use crate::handle::Handle;
 use crate::mailbox::AskError;
@@ -8,21 +8,24 @@ use crate::principal::Principal;
 use cloudai_core::effect::Dispatch;
 use cloudai_core::event::{Answer, EndReport, Event, Held, HeldStage, Rejected};
 use cloudai_core::ids::{Session, Term, WorkerId};
-use cloudai_core::task::LogEnd;
 use cloudai_core::time::millis;
 use cloudai_proto::v1 as pb;
 use cloudai_proto::v1::master_service_server::MasterService;
 use cloudai_proto::{CAPABILITIES, PROTOCOL};
+use cloudai_store::bulk::LogPosition;
 use futures::stream::{BoxStream, StreamExt};
 use std::sync::Arc;
 use tokio::sync::mpsc;
 use tonic::{Request, Response, Status, Streaming};
-use tracing::info;
+use tracing::{info, warn};
 
 /// Events that are put to the engine together at most.
 const TOGETHER: usize = 1024;
 /// Commands that go over the wire in one message at most.
 const COMMANDS: usize = 256;
+
+/// No session, and a number that no command of any exceeds.
+const ANY_COMMAND: (u64, u64) = (0, u64::MAX);
 
 /// The service, one for all workers.
 #[derive(Debug)]
@@ -67,30 +70,29 @@ impl WorkerApi {
             }
         }
         for ((place, worker), answer) in places.into_iter().zip(workers).zip(self.tell_all(who, events).await) {
-            acks[place] = self.end_ack(who, &worker, answer).await;
+            acks[place] = self.end_ack(who, worker.as_ref(), answer).await;
         }
         acks
     }
 
     /// What an end says, once its log is on disk: the worker forgets its copy when it is acknowledged.
-    async fn end(&self, who: &Principal, result: pb::TaskResult) -> Result<(WorkerId, EndReport), Status> {
-        let worker = convert::worker_id(&result.worker_id)?;
-        let mut report = convert::end_report(result)?;
-        if report.outcome.log.records > 0 {
-            let kept = self.handle.logs(who).bulk().sync_log(report.attempt).await.map_err(logs::bulk_status)?;
-            if kept.records < report.outcome.log.records {
-                // This machine lost power after it had taken them in.
-                Arc::make_mut(&mut report.outcome).log =
-                    LogEnd { records: kept.records, bytes: kept.bytes, complete: false };
-            }
-        }
+    async fn end(&self, who: &Principal, result: pb::TaskResult) -> Result<(Option<WorkerId>, EndReport), Status> {
+        let worker = convert::worker_id(&result.worker_id).ok();
+        let mut report = end::report(result)?;
+        let told = report.outcome.log;
+        let kept = if told.records > 0 {
+            self.handle.logs(who).bulk().sync_log(report.attempt).await.map_err(logs::bulk_status)?
+        } else {
+            LogPosition::default()
+        };
+        Arc::make_mut(&mut report.outcome).log = end::kept_log(told, kept);
         Ok((worker, report))
     }
 
     async fn end_ack(
         &self,
         who: &Principal,
-        worker: &WorkerId,
+        worker: Option<&WorkerId>,
         answer: Result<Answer, AskError>,
     ) -> Result<pb::ResultAck, Status> {
         match answer {
@@ -103,7 +105,10 @@ impl WorkerApi {
             Ok(other) => Err(Status::internal(format!("unexpected answer {other:?}"))),
             // The master knows better; the worker may forget the attempt.
             Err(AskError::Rejected(rejected)) => {
-                let (session, sent_command) = self.sent_to(who, worker).await;
+                let (session, sent_command) = match worker {
+                    Some(worker) => self.sent_to(who, worker).await,
+                    None => ANY_COMMAND,
+                };
                 Ok(pb::ResultAck { message: rejected.to_string(), sent_command, session, ..Default::default() })
             }
             Err(error) => Err(status(error)),
@@ -128,7 +133,7 @@ impl WorkerApi {
     async fn sent_to(&self, who: &Principal, worker: &WorkerId) -> (u64, u64) {
         match self.tell(who, Event::Sent(worker.clone())).await {
             Ok(Answer::Sent(sent)) => (sent.session.0, sent.seq.0),
-            Ok(_) | Err(_) => (0, u64::MAX),
+            Ok(_) | Err(_) => ANY_COMMAND,
         }
     }
 }
@@ -180,10 +185,15 @@ impl MasterService for WorkerApi {
         request: Request<pb::TaskResults>,
     ) -> Result<Response<pb::ResultAcks>, Status> {
         let who = &caller(&request)?;
-        let again =
-            |status: Status| pb::ResultAck { message: status.message().into(), again: true, ..Default::default() };
+        let ack = |status: Status| {
+            let ack = end::not_taken(&status);
+            if !ack.again {
+                warn!(why = ack.message, "end of an attempt refused for good");
+            }
+            ack
+        };
         let acks = self.ends(who, request.into_inner().results).await;
-        let acks = acks.into_iter().map(|ack| ack.unwrap_or_else(again)).collect();
+        let acks = acks.into_iter().map(|told| told.unwrap_or_else(ack)).collect();
         Ok(Response::new(pb::ResultAcks { acks }))
     }
 

@@ -1,6 +1,7 @@
 //! The gRPC side: the only place in the master that knows protobuf types.
 
 mod convert;
+mod end;
 mod health;
 mod logs;
 mod master_service;

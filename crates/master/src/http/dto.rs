@@ -40,7 +40,7 @@ pub struct Task {
     pub exit_code: Option<i32>,
     /// Whether the kernel killed a process of it for its memory.
     pub oom_killed: bool,
-    /// `oom_killed`, `log_incomplete`.
+    /// `oom_killed`, `log_incomplete`, `outputs_incomplete`.
     pub warnings: Vec<String>,
     /// The worker of its latest attempt.
     pub worker_id: Option<String>,

@@ -16,9 +16,11 @@ use cloudai_store::query::{Page, TaskQuery};
 use cloudai_store::{CommitError, Loaded, Store, StoreError};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -68,12 +70,27 @@ impl Running {
     }
 }
 
+/// Posts JSON; the status of the answer.
+pub(crate) async fn post(master: &Running, path: &str, body: &str) -> u16 {
+    let mut stream = TcpStream::connect(master.http).await.unwrap();
+    let (host, length) = (master.http, body.len());
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Length: {length}\r\n\
+         Content-Type: application/json\r\n\r\n"
+    );
+    stream.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
+    let mut text = String::new();
+    tokio::time::timeout(PATIENCE, stream.read_to_string(&mut text)).await.expect("no answer").unwrap();
+    text.split(' ').nth(1).unwrap().parse().unwrap()
+}
+
 /// A store whose commits can be switched off, or held up.
 #[derive(Debug, Default)]
 pub(crate) struct Switched {
     store: MemoryStore,
     away: AtomicBool,
     hold: tokio::sync::RwLock<()>,
+    loads: AtomicUsize,
 }
 
 impl Switched {
@@ -85,6 +102,11 @@ impl Switched {
     pub(crate) async fn hold(&self) -> tokio::sync::RwLockWriteGuard<'_, ()> {
         self.hold.write().await
     }
+
+    /// How often its state was loaded.
+    pub(crate) fn loads(&self) -> usize {
+        self.loads.load(Ordering::SeqCst)
+    }
 }
 
 #[async_trait]
@@ -93,6 +115,7 @@ impl Store for Switched {
         self.store.lead().await
     }
     async fn load(&self) -> Result<Loaded, StoreError> {
+        self.loads.fetch_add(1, Ordering::SeqCst);
         self.store.load().await
     }
     async fn commit(&self, term: Term, now: Timestamp, rows: &[Row]) -> Result<(), CommitError> {

@@ -1,6 +1,9 @@
 //! Logs and files: large, append-only, beside the records.
 
 pub mod local;
+mod path;
+
+pub use path::check_path;
 
 use async_trait::async_trait;
 use bytes::Bytes;

@@ -7,7 +7,7 @@
 //! Unfinished files carry `.part`; a finished one is on disk, name included, before it is told.
 
 use super::{folder, make_dir, sync_names};
-use crate::bulk::BulkError;
+use crate::bulk::{BulkError, check_path};
 use cloudai_core::ids::Attempt;
 use sha2::{Digest, Sha256};
 use std::fs::{self, File, OpenOptions};
@@ -17,8 +17,6 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// The longest path, in bytes: what Linux takes.
-const MAX_PATH: usize = 4096;
 /// Files that are worked on at a time without waiting for each other, by chance.
 const STRIPES: usize = 64;
 /// Bytes hashed at a time.
@@ -44,7 +42,7 @@ impl Files {
     }
 
     fn names(&self, attempt: Attempt, path: &str) -> Result<Names, BulkError> {
-        check(path)?;
+        check_path(path)?;
         let name = hex::encode(Sha256::digest(path));
         let folder = folder(&self.root, attempt.task).join(attempt.number.to_string());
         Ok(Names { part: folder.join(format!("{name}.part")), done: folder.join(name) })
@@ -108,16 +106,6 @@ impl Files {
     }
 }
 
-/// Whether a path is relative and plain.
-fn check(path: &str) -> Result<(), BulkError> {
-    let plain = path.split('/').all(|part| !matches!(part, "" | "." | ".."));
-    if plain && !path.contains('\0') && path.len() <= MAX_PATH {
-        Ok(())
-    } else {
-        Err(BulkError::BadPath(path.chars().take(200).collect()))
-    }
-}
-
 fn size_of(path: &Path) -> io::Result<Option<u64>> {
     match fs::metadata(path) {
         Ok(found) => Ok(Some(found.len())),
@@ -144,19 +132,4 @@ fn is_as_announced(path: &Path, size: u64, sha256: &str) -> io::Result<bool> {
         }
     }
     Ok(hex::encode(hash.finalize()).eq_ignore_ascii_case(sha256))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_plain_relative_paths_are_taken() {
-        for good in ["a", "a/b.txt", "...", "a b", "ü", &"x".repeat(MAX_PATH)] {
-            assert!(check(good).is_ok(), "{good}");
-        }
-        for bad in ["", "/a", "a/", "a//b", ".", "..", "a/../b", "./a", "a\0b", &"x".repeat(MAX_PATH + 1)] {
-            assert!(matches!(check(bad), Err(BulkError::BadPath(_))), "{bad:?}");
-        }
-    }
 }

@@ -101,6 +101,7 @@ pub(super) fn ended(job: &Job, kind: Kind, end: &End, handed: Handed) -> Outcome
         run: seen.run(),
         log: handed.log,
         outputs: Vec::new(),
+        outputs_lost: false,
     }
 }
 

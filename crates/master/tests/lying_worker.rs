@@ -1,0 +1,147 @@
+//! A worker that tells what no store can keep: a whole master takes its ends in and goes on.
+
+#![allow(clippy::unwrap_used, reason = "a test that can not go on fails")]
+
+mod support;
+
+use cloudai_core::ids::TaskId;
+use cloudai_core::state::{Reason, Status, Warning};
+use cloudai_core::task::TaskRecord;
+use cloudai_proto::v1 as pb;
+use cloudai_proto::v1::master_service_client::MasterServiceClient;
+use cloudai_store::Store;
+use std::sync::Arc;
+use support::{PATIENCE, Running};
+use tokio::time::timeout;
+use tonic::metadata::MetadataValue;
+use tonic::service::Interceptor;
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::Channel;
+
+type Client = MasterServiceClient<InterceptedService<Channel, Token>>;
+
+#[derive(Clone)]
+struct Token(String);
+
+impl Interceptor for Token {
+    fn call(&mut self, mut request: tonic::Request<()>) -> Result<tonic::Request<()>, tonic::Status> {
+        let bearer: MetadataValue<_> = format!("Bearer {}", self.0).parse().unwrap();
+        request.metadata_mut().insert("authorization", bearer);
+        Ok(request)
+    }
+}
+
+async fn client(master: &Running) -> Client {
+    let channel = Channel::from_shared(format!("http://{}", master.grpc)).unwrap().connect().await.unwrap();
+    MasterServiceClient::with_interceptor(channel, Token(master.token.clone()))
+}
+
+/// Registers a worker with room for every task of a test; answers session and incarnation.
+async fn register(client: &mut Client) -> pb::RegisterAck {
+    let info = pb::WorkerInfo {
+        worker_id: "w1".into(),
+        protocol: 1,
+        cpu_milli: 64_000,
+        memory_bytes: 64 << 30,
+        storage_bytes: 64 << 30,
+        ..pb::WorkerInfo::default()
+    };
+    client.register_worker(info).await.unwrap().into_inner()
+}
+
+/// Submits tasks and waits until each was sent to the worker.
+async fn placed(master: &Running, client: &mut Client, session: u64, count: usize) -> Vec<String> {
+    let request = pb::SubscribeRequest { worker_id: "w1".into(), session };
+    let mut commands = client.subscribe(request).await.unwrap().into_inner();
+    let tasks = vec![r#"{"image":"busybox"}"#; count].join(",");
+    assert_eq!(support::post(master, "/api/v1/tasks/batch", &format!(r#"{{"tasks":[{tasks}]}}"#)).await, 201);
+    let mut ids = Vec::new();
+    while ids.len() < count {
+        let batch = timeout(PATIENCE, commands.message()).await.expect("no command").unwrap().unwrap();
+        ids.extend(batch.commands.into_iter().filter_map(|command| match command.what {
+            Some(pb::command::What::Start(task)) => Some(task.task_id),
+            Some(pb::command::What::Stop(_)) | None => None,
+        }));
+    }
+    ids
+}
+
+async fn stored(master: &Running, id: &str) -> Arc<TaskRecord> {
+    master.store.task(id.parse::<TaskId>().unwrap()).await.unwrap().unwrap()
+}
+
+fn file(path: &str, size: u64) -> pb::OutputFile {
+    pb::OutputFile { path: path.into(), size, sha256: "a".repeat(64) }
+}
+
+/// Good ends but for one thing each.
+fn lies() -> Vec<(&'static str, pb::TaskResult)> {
+    let good = || {
+        let mut result =
+            pb::TaskResult { exit_code: Some(0), run_ms: Some(1), log_complete: true, ..pb::TaskResult::default() };
+        result.set_cause(pb::Cause::Exited);
+        result
+    };
+    let files = |outputs| pb::TaskResult { outputs, ..good() };
+    let many = (0..20_000).map(|number| file(&number.to_string(), 1)).collect();
+    vec![
+        ("a path twice", files(vec![file("a", 1), file("a", 2)])),
+        ("a size that no store keeps", files(vec![file("a", 1), file("b", u64::MAX)])),
+        ("a path that leaves its folder", files(vec![file("a", 1), file("../../b", 1)])),
+        ("more files than are kept", files(many)),
+        ("a message of a MiB", pb::TaskResult { message: "\u{20ac}".repeat(350_000), ..good() }),
+        ("a log that was never sent", pb::TaskResult { log_bytes: u64::MAX, run_ms: Some(u64::MAX), ..good() }),
+        ("a name that is none", pb::TaskResult { worker_id: "no name".into(), ..good() }),
+    ]
+}
+
+#[tokio::test]
+async fn an_end_that_could_never_be_stored_ends_its_task_and_the_master_goes_on() {
+    let master = Running::start().await;
+    let mut client = client(&master).await;
+    let ack = register(&mut client).await;
+    let loads = master.store.loads();
+    let lies = lies();
+    let ids = placed(&master, &mut client, ack.session, lies.len() + 2).await;
+    let (odd, ids) = ids.split_at(2);
+
+    let named = |id: &String, result: pb::TaskResult| pb::TaskResult {
+        task_id: id.clone(),
+        attempt: 1,
+        incarnation: ack.incarnation,
+        ..result
+    };
+    let results = ids.iter().zip(&lies).map(|(id, (_, result))| named(id, result.clone())).collect();
+    let acks = client.report_task_completions(pb::TaskResults { results }).await.unwrap().into_inner().acks;
+    for ((id, (lie, _)), ack) in ids.iter().zip(&lies).zip(&acks) {
+        assert!(ack.success && !ack.again, "{lie}: {ack:?}");
+        let task = stored(&master, id).await;
+        assert_eq!(task.status(), Status::Completed, "{lie}");
+        let kept = master.store.outputs(task.attempt()).await.unwrap();
+        let paths: Vec<_> = kept.iter().map(|file| file.path.as_str()).collect();
+        let warnings = task.finished().unwrap().warnings.clone();
+        match *lie {
+            "a path twice" | "a size that no store keeps" | "a path that leaves its folder" => {
+                assert_eq!((paths, warnings), (vec!["a"], vec![Warning::OutputsIncomplete]), "{lie}");
+            }
+            "more files than are kept" => assert_eq!((paths.len(), warnings.len()), (10_000, 1), "{lie}"),
+            "a message of a MiB" => assert_eq!(task.message().len(), 2046),
+            _ => assert_eq!((paths.len(), warnings.len()), (0, 0), "{lie}"),
+        }
+        assert_eq!(task.attempts[0].end.as_ref().unwrap().log.bytes, 0, "{lie}");
+    }
+
+    // A cause of a later version is no end of the program; what names no attempt is forgotten.
+    let unknown = named(&odd[0], pb::TaskResult { cause: 4711, ..pb::TaskResult::default() });
+    let results = vec![unknown, pb::TaskResult { task_id: "no task".into(), ..pb::TaskResult::default() }];
+    let acks = client.report_task_completions(pb::TaskResults { results }).await.unwrap().into_inner().acks;
+    assert!(acks[0].success && !acks[1].success && !acks[1].again, "{acks:?}");
+    let again = stored(&master, &odd[0]).await;
+    assert_eq!((again.status(), again.reason()), (Status::Queued, Some(Reason::EngineError)));
+
+    let beat = pb::Heartbeat { worker_id: "w1".into(), session: ack.session, ..pb::Heartbeat::default() };
+    assert!(client.send_heartbeat(beat).await.unwrap().into_inner().success, "the session lives on");
+    assert_eq!(master.store.loads(), loads, "the master never loaded its state again");
+    drop(client);
+    master.stop().await;
+}

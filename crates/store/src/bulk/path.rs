@@ -1,0 +1,33 @@
+//! Which paths of output files are kept: one rule for every backend, and for what is listed.
+
+use super::BulkError;
+
+/// The longest path, in bytes: what Linux takes.
+const MAX_PATH: usize = 4096;
+
+/// Whether a path is relative and plain.
+/// # Errors
+/// [`BulkError::BadPath`].
+pub fn check_path(path: &str) -> Result<(), BulkError> {
+    let plain = path.split('/').all(|part| !matches!(part, "" | "." | ".."));
+    if plain && !path.contains('\0') && path.len() <= MAX_PATH {
+        Ok(())
+    } else {
+        Err(BulkError::BadPath(path.chars().take(200).collect()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_plain_relative_paths_are_taken() {
+        for good in ["a", "a/b.txt", "...", "a b", "ü", &"x".repeat(MAX_PATH)] {
+            assert!(check_path(good).is_ok(), "{good}");
+        }
+        for bad in ["", "/a", "a/", "a//b", ".", "..", "a/../b", "./a", "a\0b", &"x".repeat(MAX_PATH + 1)] {
+            assert!(matches!(check_path(bad), Err(BulkError::BadPath(_))), "{bad:?}");
+        }
+    }
+}
