@@ -133,6 +133,8 @@ pub struct Heartbeat {
     pub held: Vec<Held>,
     /// It is about to leave: what it does not hold now it will never begin in this session.
     pub draining: bool,
+    /// Why its container engine does not answer: it is given no work until it does.
+    pub engine_away: Option<String>,
 }
 
 /// An attempt that a worker holds.

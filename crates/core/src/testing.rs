@@ -211,7 +211,14 @@ impl TestCluster {
     /// # Errors
     /// The cluster's rejection.
     pub fn heartbeat(&mut self, name: &str, session: Session, seen: u64, held: Vec<Held>) -> Result<Answer, Rejected> {
-        let heartbeat = Heartbeat { worker: worker_id(name), session, seen: CommandSeq(seen), held, draining: false };
+        let heartbeat = Heartbeat {
+            worker: worker_id(name),
+            session,
+            seen: CommandSeq(seen),
+            held,
+            draining: false,
+            engine_away: None,
+        };
         self.apply(Event::Heartbeat(heartbeat))
     }
 

@@ -50,8 +50,18 @@ pub enum WorkerStatus {
     Active,
     /// Connected, but about to leave: gets no new work.
     Draining,
+    /// Connected, but its container engine does not answer: gets no new work.
+    EngineAway,
     /// Silent, or left; gets no new work.
     Inactive,
+}
+
+impl WorkerRecord {
+    /// Why its container engine does not answer, while that keeps it from work.
+    #[must_use]
+    pub fn engine_away(&self) -> Option<&str> {
+        self.about.engine_away.as_deref().filter(|_| self.status == WorkerStatus::EngineAway)
+    }
 }
 
 impl WorkerStatus {
@@ -62,18 +72,25 @@ impl WorkerStatus {
             Self::Registered => "registered",
             Self::Active => "active",
             Self::Draining => "draining",
+            Self::EngineAway => "engine_away",
             Self::Inactive => "inactive",
         }
+    }
+
+    /// How a worker takes part that is heard of and does not leave.
+    #[must_use]
+    pub const fn of_engine(away: Option<&str>) -> Self {
+        if away.is_some() { Self::EngineAway } else { Self::Active }
     }
 
     /// Whether it is heard of: what runs there is known to run.
     #[must_use]
     pub const fn is_connected(self) -> bool {
-        matches!(self, Self::Active | Self::Draining)
+        matches!(self, Self::Active | Self::Draining | Self::EngineAway)
     }
 }
 
-/// What a worker says of itself at registration.
+/// What a worker says of itself at registration; heartbeats keep current what changes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct About {
@@ -92,4 +109,7 @@ pub struct About {
     /// The data folder that it runs from, as a random word: tells a worker that starts again from
     /// another one of the same name. Empty once it left in good order.
     pub instance: String,
+    /// Why its container engine does not answer; none while it does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub engine_away: Option<String>,
 }

@@ -7,7 +7,7 @@ use cloudai_core::effect::Row;
 use cloudai_core::event::{
     Answer, Event, Heartbeat, Held, HeldStage, NewTask, Placement, PlacementRefusal, Registration, Rejected, Removal,
 };
-use cloudai_core::ids::{Attempt, CommandSeq, TaskId, UserId};
+use cloudai_core::ids::{Attempt, CommandSeq, Session, TaskId, UserId};
 use cloudai_core::resources::Capacity;
 use cloudai_core::state::{Phase, Reason, Status};
 use cloudai_core::task::{Cause, Outcome, Step};
@@ -257,7 +257,8 @@ fn a_worker_that_says_it_leaves_gets_no_new_work_and_gives_back_what_it_never_be
     let (runs, never) = (c.task(1), c.task(2));
     let (running, lost) = (c.place(runs, "w1"), c.place(never, "w1"));
     let held = vec![Held { attempt: running, stage: HeldStage::At(Step::Running) }];
-    let heartbeat = Heartbeat { worker: worker_id("w1"), session, seen: CommandSeq(1), held, draining: true };
+    let heartbeat =
+        Heartbeat { worker: worker_id("w1"), session, seen: CommandSeq(1), held, draining: true, engine_away: None };
     c.ok(Event::Heartbeat(heartbeat.clone()));
     assert_eq!(c.worker_record("w1").status, WorkerStatus::Draining);
     assert_eq!(c.record(runs).phase(false), Some(Phase::Running));
@@ -274,6 +275,84 @@ fn a_worker_that_says_it_leaves_gets_no_new_work_and_gives_back_what_it_never_be
     assert_eq!(c.worker_record("w1").status, WorkerStatus::Inactive);
     c.worker("w1", cores(4));
     assert_eq!(c.worker_record("w1").status, WorkerStatus::Active);
+}
+
+/// What a worker says that holds one running attempt, or none.
+fn beat(session: Session, running: Option<Attempt>, engine_away: Option<&str>) -> Heartbeat {
+    let held = running.map(|attempt| at(attempt, Step::Running)).into_iter().collect();
+    let (worker, engine_away) = (worker_id("w1"), engine_away.map(Into::into));
+    Heartbeat { worker, session, seen: CommandSeq(1), held, draining: false, engine_away }
+}
+
+#[test]
+fn a_worker_whose_engine_is_away_gets_no_work_and_keeps_what_it_has() {
+    let mut c = TestCluster::default();
+    let session = c.worker("w1", cores(4));
+    let (runs, waits) = (c.task(1), c.task(2));
+    let attempt = c.place(runs, "w1");
+    c.ok(Event::Heartbeat(beat(session, Some(attempt), Some("connection refused"))));
+    let record = c.worker_record("w1");
+    assert_eq!((record.status, record.engine_away()), (WorkerStatus::EngineAway, Some("connection refused")));
+    let next = Placement { attempt: Attempt { task: waits, number: 1 }, worker: worker_id("w1") };
+    let refused = c.ok(Event::Place(vec![next.clone()]));
+    assert!(
+        matches!(refused, Answer::Placed { taken: 0, ref refused } if refused[0].1 == PlacementRefusal::WorkerUnavailable)
+    );
+    let rows = c.rows.len();
+    for _ in 0..60 {
+        c.wait(S(5));
+        c.ok(Event::Heartbeat(beat(session, Some(attempt), Some("connection refused"))));
+    }
+    assert_eq!(c.record(runs).status(), Status::Running, "it is heard of: what runs there runs");
+    assert_eq!(c.rows.len(), rows, "an outage that lasts costs nothing");
+    c.ok(Event::Heartbeat(beat(session, Some(attempt), None)));
+    assert_eq!((c.worker_record("w1").status, c.worker_record("w1").engine_away()), (WorkerStatus::Active, None));
+    assert!(matches!(c.ok(Event::Place(vec![next])), Answer::Placed { taken: 1, .. }));
+}
+
+#[test]
+fn a_master_that_starts_anew_learns_from_the_registration_that_an_engine_is_away() {
+    let mut c = TestCluster::default();
+    let session = c.worker("w1", cores(4));
+    c.ok(Event::Heartbeat(beat(session, None, Some("refused"))));
+    let mut c = c.restarted();
+    let registration = |engine_away: Option<&str>| Registration {
+        worker: worker_id("w1"),
+        address: None,
+        capacity: cores(4),
+        labels: BTreeMap::new(),
+        about: About { engine_away: engine_away.map(Into::into), ..About::default() },
+        held: Vec::new(),
+    };
+    c.ok(Event::Register(Box::new(registration(Some("refused")))));
+    assert_eq!(c.worker_record("w1").engine_away(), Some("refused"));
+    c.ok(Event::Register(Box::new(registration(None))));
+    assert_eq!(c.worker_record("w1").status, WorkerStatus::Active);
+}
+
+#[test]
+fn a_worker_that_is_silent_while_its_engine_is_away_is_lost_as_any_other_and_tells_again() {
+    let mut c = TestCluster::default();
+    let session = c.worker("w1", cores(4));
+    let task = c.task(1);
+    let attempt = c.place(task, "w1");
+    c.ok(Event::Heartbeat(beat(session, Some(attempt), Some("refused"))));
+    c.wait(S(30));
+    assert_eq!((c.worker_record("w1").status, c.worker_record("w1").engine_away()), (WorkerStatus::Inactive, None));
+    c.ok(Event::Heartbeat(beat(session, Some(attempt), Some("refused"))));
+    assert_eq!(c.worker_record("w1").status, WorkerStatus::EngineAway);
+    c.wait(S(130));
+    assert_eq!(c.record(task).reason(), Some(Reason::WorkerLost));
+}
+
+#[test]
+fn a_worker_that_leaves_is_draining_whatever_its_engine_does() {
+    let mut c = TestCluster::default();
+    let session = c.worker("w1", cores(4));
+    c.ok(Event::Heartbeat(Heartbeat { draining: true, ..beat(session, None, Some("refused")) }));
+    assert_eq!(c.worker_record("w1").status, WorkerStatus::Draining);
+    c.ok(Event::Heartbeat(beat(session, None, None)));
+    assert_eq!(c.worker_record("w1").status, WorkerStatus::Draining);
 }
 
 #[test]

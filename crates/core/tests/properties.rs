@@ -117,7 +117,7 @@ impl Choice {
             address: None,
             capacity,
             labels: std::collections::BTreeMap::new(),
-            about: About::default(),
+            about: About { engine_away: self.detail.is_multiple_of(9).then(|| "no answer".into()), ..About::default() },
             held: self.held(cluster),
         }))
     }
@@ -144,6 +144,7 @@ impl Choice {
                 seen: CommandSeq(u64::from(self.detail % 8)),
                 held: self.held(cluster),
                 draining: self.detail.is_multiple_of(5),
+                engine_away: self.detail.is_multiple_of(3).then(|| "no answer".into()),
             }),
             19 => Event::Leave(self.worker(), self.session(cluster)),
             20 | 21 => Event::Progress(self.attempt(cluster, 0), self.pick(&STEPS)),

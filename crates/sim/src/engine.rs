@@ -83,11 +83,29 @@ pub(crate) struct Engine {
     life: u32,
     containers: BTreeMap<Attempt, Container>,
     jobs: BTreeMap<Attempt, Job>,
+    /// Nothing new can be begun before.
+    away_until: Timestamp,
 }
 
 impl Engine {
     pub(crate) const fn new(worker: usize) -> Self {
-        Self { worker, boot: 0, life: 0, containers: BTreeMap::new(), jobs: BTreeMap::new() }
+        Self {
+            worker,
+            boot: 0,
+            life: 0,
+            containers: BTreeMap::new(),
+            jobs: BTreeMap::new(),
+            away_until: Timestamp::ZERO,
+        }
+    }
+
+    /// It answers nothing before this time.
+    pub(crate) const fn go_away(&mut self, until: Timestamp) {
+        self.away_until = until;
+    }
+
+    pub(crate) fn is_away(&self, now: Timestamp) -> bool {
+        now < self.away_until
     }
 
     /// The worker's process ended or begins: its executor knows nothing.
@@ -238,12 +256,13 @@ impl Engine {
     }
 
     fn next(&mut self, context: &mut Context, attempt: Attempt, phase: Phase) -> Vec<Heard> {
+        let away = self.is_away(context.now);
         let Some(job) = self.jobs.get_mut(&attempt) else { return Vec::new() };
         let order = Arc::clone(&job.order);
         if phase == Phase::Pulling {
             if context.rng.chance(context.plan.pull_failure) {
                 self.end(context, attempt, Outcome::of(Cause::ImagePull, "the registry does not answer"));
-            } else if context.rng.chance(context.plan.engine_error) {
+            } else if context.rng.chance(context.plan.engine_error) || away {
                 self.end(context, attempt, Outcome::of(Cause::EngineError, "the engine failed"));
             } else {
                 job.phase = Phase::Creating;

@@ -21,6 +21,8 @@ pub enum Fault {
     WorkerPause(usize, u64),
     /// A worker's process dies and comes back with so many thousandths of what its host had first.
     Resize(usize, u64, u64),
+    /// A worker's container engine answers nothing for so many milliseconds; its containers go on.
+    EngineAway(usize, u64),
     /// An operator takes a worker out; by force also one that holds attempts.
     Remove(usize, bool),
     /// An operator admits a worker, one that is there or one that never comes.
@@ -184,7 +186,7 @@ impl FaultPlan {
     }
 
     fn draw_events(&mut self, rng: &mut Rng, workers: usize) {
-        for kind in 0..10 {
+        for kind in 0..11 {
             let count = if rng.chance(600) { rng.between((1, 5)) } else { 0 };
             for _ in 0..count {
                 let at = rng.below(self.horizon);
@@ -199,6 +201,7 @@ impl FaultPlan {
                     6 => Fault::Resize(worker, down, [100, 250, 250, 500, 1500][rng.index(5)]),
                     7 => Fault::Remove(worker, rng.chance(700)),
                     8 => Fault::Admit(rng.index(workers + 2)),
+                    9 => Fault::EngineAway(worker, down),
                     _ => Fault::Usurp,
                 };
                 self.events.push((at, fault));
@@ -219,6 +222,7 @@ impl FaultPlan {
                 | Fault::Leave(worker, _)
                 | Fault::WorkerPause(worker, _)
                 | Fault::Resize(worker, ..)
+                | Fault::EngineAway(worker, _)
                 | Fault::Remove(worker, _) => *worker %= count,
                 Fault::MasterCrash(_) | Fault::MasterPause(_) | Fault::Admit(_) | Fault::Usurp | Fault::Heal => {}
             }

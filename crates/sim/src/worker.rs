@@ -229,8 +229,19 @@ impl Worker {
         }
     }
 
+    /// The container engine answers nothing for so many milliseconds.
+    pub(crate) fn lose_engine(&mut self, context: &mut Context, length: u64) {
+        say!(context, "w{}: its engine is away for {length} ms", self.index);
+        self.engine.go_away(context.now + Duration::from_millis(length));
+    }
+
+    fn engine_away(&self, context: &Context) -> Option<String> {
+        self.engine.is_away(context.now).then(|| "no answer".into())
+    }
+
     /// Nothing is wrong with the host any more.
     pub(crate) fn heal(&mut self, context: &mut Context) {
+        self.engine.go_away(Timestamp::ZERO);
         if self.capacity != self.whole {
             self.capacity = self.whole.clone();
             self.crash(context, 0, "to come back whole");
@@ -278,7 +289,7 @@ impl Worker {
             address: None,
             capacity: self.capacity.clone(),
             labels: BTreeMap::new(),
-            about: About::default(),
+            about: About { engine_away: self.engine_away(context), ..About::default() },
             held: agent.held(),
         });
         let call = self.call;
@@ -290,7 +301,8 @@ impl Worker {
     fn beat(&self, context: &mut Context) {
         let Some(beat) = self.agent.as_ref().and_then(Agent::heartbeat) else { return };
         let AgentBeat { session, seen, held, draining } = beat;
-        let heartbeat = Heartbeat { worker: self.id.clone(), session, seen, held, draining };
+        let engine_away = self.engine_away(context);
+        let heartbeat = Heartbeat { worker: self.id.clone(), session, seen, held, draining, engine_away };
         let sent_at = self.clock.read(context.now);
         self.ask(context, |caller| Request::Heartbeat { caller, sent_at, heartbeat });
     }

@@ -222,6 +222,7 @@ impl World {
             Fault::Leave(worker, down) => self.workers[worker].leave(context, down),
             Fault::WorkerPause(worker, length) => self.workers[worker].pause(context, length),
             Fault::Resize(worker, down, per_mille) => self.workers[worker].resize(context, down, per_mille),
+            Fault::EngineAway(worker, length) => self.workers[worker].lose_engine(context, length),
             Fault::Remove(worker, force) => {
                 let removal = Removal { worker: self.names[worker].clone(), force };
                 context.send(Message::Master(Request::Remove(removal)));

@@ -2,12 +2,13 @@
 //!
 //! Reading order: `serve` (from a configuration to a running worker), `shell` (drives the core's
 //! agent: decide, journal, do), `link` (the session with the master), `run` (one attempt),
-//! [`executor`] (what runs it), `upload` (its log and files). The worker knows the master by
-//! protobuf alone.
+//! [`executor`] (what runs it), `engine_watch` (whether it answers), `upload` (its log and files).
+//! The worker knows the master by protobuf alone.
 
 mod client;
 pub mod clock;
 mod convert;
+mod engine_watch;
 pub mod executor;
 mod files;
 pub mod journal;

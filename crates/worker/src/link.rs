@@ -2,6 +2,7 @@
 
 use crate::client::{Backoff, Master};
 use crate::convert;
+use crate::engine_watch::Away;
 use crate::membership::Membership;
 use crate::messages::{Beat, Input, Report};
 use crate::probe::host::Sampler;
@@ -14,7 +15,7 @@ use cloudai_proto::{PROTOCOL, v1 as pb};
 use prost::Message;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tonic::Code;
 use tracing::{debug, info, warn};
@@ -39,6 +40,8 @@ pub(crate) struct Link {
     pub(crate) inputs: mpsc::Sender<Input>,
     pub(crate) info: pb::WorkerInfo,
     pub(crate) data_dir: std::path::PathBuf,
+    /// Whether the container engine answers.
+    pub(crate) engine: watch::Receiver<Away>,
 }
 
 /// Why a registration was refused for good.
@@ -79,7 +82,8 @@ impl Link {
         let mut said = false;
         loop {
             let sent_at = crate::clock::now();
-            let info = pb::WorkerInfo { held: held.clone(), ..self.info.clone() };
+            let (held, engine_away) = (held.clone(), self.engine_away());
+            let info = pb::WorkerInfo { held, engine_away, ..self.info.clone() };
             match self.master.clone().register_worker(info).await {
                 Ok(ack) => {
                     check_protocol(ack.get_ref().protocol)?;
@@ -206,9 +210,11 @@ impl Link {
         let mut beats = tokio::time::interval(interval);
         beats.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut told = false;
+        let mut engine = self.engine.clone();
         loop {
             tokio::select! {
                 _ = beats.tick() => {}
+                Ok(()) = engine.changed() => {}
                 () = leaving.cancelled(), if !told => told = true,
             }
             let sent_at = crate::clock::now();
@@ -242,7 +248,13 @@ impl Link {
             session: beat.session.0,
             seen_command: beat.seen.0,
             draining: beat.draining,
+            engine_away: self.engine_away(),
         }
+    }
+
+    /// Why the engine does not answer; empty while it does.
+    fn engine_away(&self) -> String {
+        self.engine.borrow().as_deref().unwrap_or_default().to_owned()
     }
 
     async fn ask_beat(&self) -> Option<Beat> {

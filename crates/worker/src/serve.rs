@@ -2,6 +2,7 @@
 //! run, leave in good order.
 
 use crate::client::{self, AddressError};
+use crate::engine_watch::{self, Away};
 use crate::executor::docker::{DockerExecutor, DockerOptions, Places};
 use crate::executor::fake::FakeExecutor;
 use crate::executor::{EngineError, Executor, Identity};
@@ -20,7 +21,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -127,6 +128,7 @@ pub struct Worker {
     _lock: std::fs::File,
     link: Link,
     inputs: (mpsc::Sender<Input>, mpsc::Receiver<Input>),
+    engine: watch::Sender<Away>,
 }
 
 impl Worker {
@@ -150,8 +152,10 @@ impl Worker {
         info.capabilities = cloudai_proto::CAPABILITIES.iter().map(ToString::to_string).collect();
         let inputs = mpsc::channel(INPUTS);
         let data_dir = config.data_dir.clone();
-        let link = Link { id: config.id.clone(), master, inputs: inputs.0.clone(), info, data_dir };
-        Ok(Self { config, _lock: lock, link, inputs })
+        // It answered just now.
+        let (engine, known) = watch::channel(None);
+        let link = Link { id: config.id.clone(), master, inputs: inputs.0.clone(), info, data_dir, engine: known };
+        Ok(Self { config, _lock: lock, link, inputs, engine })
     }
 
     /// Runs until told to stop; then stops its attempts, reports them and leaves. What an earlier
@@ -159,7 +163,7 @@ impl Worker {
     /// # Errors
     /// [`StartError::Refused`], or a folder that can not be written.
     pub async fn run(self, stop: CancellationToken) -> Result<(), StartError> {
-        let Self { config, link, inputs, .. } = self;
+        let Self { config, link, inputs, engine, .. } = self;
         let in_folder = |source| StartError::DataDir { path: config.data_dir.clone(), source };
         let (journal, entries) = Journal::open(&config.data_dir).map_err(in_folder)?;
         let mut first = None;
@@ -179,6 +183,7 @@ impl Worker {
         };
         let (agent, resume) = Agent::restore(member.timing(), config.capacity.clone(), entries, clock::now());
         let runner = runner(&config, &member, &link)?;
+        let watcher = tokio::spawn(engine_watch::watch(Arc::clone(&runner.executor), engine));
         remove_leftovers(&runner, &agent).await;
 
         let (reports, reports_in) = mpsc::channel(OUTPUTS);
@@ -200,6 +205,7 @@ impl Worker {
         }
         reporter.abort();
         teller.abort();
+        watcher.abort();
         info!("worker stopped");
         match ended {
             Ended::Shell(Ok(_)) => Ok(()),

@@ -89,6 +89,11 @@ pub(super) async fn list(cx: &Context, as_box: bool) -> Result<Exit, Failure> {
             }
         },
     )?;
+    if cx.screen.for_people() && !cx.screen.wide() {
+        let away =
+            |worker: &Worker| worker.engine_away.as_ref().map(|why| format!("{} gets no work: {why}", worker.id));
+        list.items.iter().filter_map(away).for_each(|line| cx.screen.note(&line));
+    }
     Ok(Exit::Ok)
 }
 

@@ -55,6 +55,7 @@ fn state(word: &str) -> String {
     match word {
         "active" => "🟢 Active".into(),
         "draining" => "🟡 Draining".into(),
+        "engine_away" => "🟡 Engine away".into(),
         "inactive" => "🔴 Inactive".into(),
         "registered" => "⚪ Registered".into(),
         other => printable(other),

@@ -26,6 +26,7 @@ pub(crate) fn list(workers: &[Worker], now: Timestamp, screen: &Screen) -> Strin
             Column::text("ADDRESS", 8),
             Column::text("VERSION", 9),
             Column::text("LABELS", 10),
+            Column::text("WHY", 11),
         ]);
     }
     let mut table = Table::new(&columns);
@@ -55,6 +56,7 @@ fn row(worker: &Worker, now: Timestamp, screen: &Screen) -> Vec<Cell> {
             or_nothing(worker.address.as_deref().unwrap_or_default()),
             or_nothing(&worker.version),
             or_nothing(&labels.join(",")),
+            or_nothing(worker.engine_away.as_deref().unwrap_or_default()),
         ]);
     }
     row
@@ -63,7 +65,7 @@ fn row(worker: &Worker, now: Timestamp, screen: &Screen) -> Vec<Cell> {
 fn state(word: &str, screen: &Screen) -> Cell {
     let (sign, colour) = match word {
         "active" => ("+", "32"),
-        "draining" => ("~", "33"),
+        "draining" | "engine_away" => ("~", "33"),
         "inactive" => ("!", "31"),
         _ => ("o", "90"),
     };

@@ -52,6 +52,39 @@ mod docker {
     }
 
     #[tokio::test]
+    async fn a_worker_whose_engine_is_away_is_given_no_work_and_keeps_what_runs() {
+        let mut engine = Dockerd::with_live_restore().await;
+        let mut cluster = cluster(&engine).await;
+        let runs = cluster.rest.submit(sh("echo up; while [ ! -e /out/go ]; do sleep 0.02; done")).await;
+        cluster.rest.lines(&runs, 1).await;
+        engine.stop().await;
+        cluster.worker_until("w1", "engine_away").await;
+        let worker = cluster.rest.get("/api/v1/workers/w1").await;
+        let why = worker["engine_away"].as_str().unwrap();
+        assert!(why.contains("no container engine answers at unix://") && why.contains("start it with"), "{worker:#}");
+        let shown = cluster.run(&["worker", "list"]).await;
+        assert!(shown.out.contains("engine_away") && shown.err.contains(why), "{shown:?}");
+
+        let waits = cluster.rest.submit(sh("true")).await;
+        let reason = format!("the container engine of w1 does not answer, so it gets no work: {why}");
+        let task = cluster.rest.task_until(&waits, "waiting", |task| task["message"] == reason.as_str()).await;
+        assert_eq!((task["status"].as_str(), task["attempt"].as_u64()), (Some("queued"), Some(0)), "{task:#}");
+        // A master that starts anew learns it from the registration.
+        cluster.kill_master();
+        cluster.restart_master().await;
+        cluster.worker_until("w1", "engine_away").await;
+        let task = cluster.rest.task(&waits).await;
+        assert_eq!((task["attempt"].as_u64(), task["message"].as_str()), (Some(0), Some(reason.as_str())), "{task:#}");
+        assert_eq!(cluster.rest.task(&runs).await["status"], "running");
+
+        engine.start_again().await;
+        cluster.rest.completed(&waits).await;
+        engine.docker(&["exec", &engine.container_of(&runs), "touch", "/out/go"]);
+        cluster.rest.completed(&runs).await;
+        cluster.worker_until("w1", "active").await;
+    }
+
+    #[tokio::test]
     async fn a_container_that_outlives_its_engine_is_attended_to_its_end() {
         let mut engine = Dockerd::with_live_restore().await;
         let cluster = cluster(&engine).await;

@@ -14,11 +14,10 @@ impl Cluster {
     pub(super) fn heartbeat(&mut self, out: &mut Out, heartbeat: &Heartbeat) -> Result<Answer, Rejected> {
         let id = &heartbeat.worker;
         self.in_session(id, heartbeat.session)?;
-        self.hear(out, id);
+        self.hear(out, heartbeat);
         self.reconcile_present(out, id, &heartbeat.held);
         let held = heartbeat.held.iter().map(|held| held.attempt).collect();
         if heartbeat.draining {
-            self.drain(out, id);
             self.take_back(out, id, &held);
         } else {
             self.reconcile_absent(out, id, &held, heartbeat.seen);
@@ -43,25 +42,31 @@ impl Cluster {
         if worker.session() == Some(session) { Ok(()) } else { Err(Rejected::StaleSession) }
     }
 
-    /// Notes a sign of life.
-    pub(super) fn hear(&mut self, out: &mut Out, id: &WorkerId) {
+    /// Notes a sign of life, and whether the worker takes work.
+    fn hear(&mut self, out: &mut Out, heartbeat: &Heartbeat) {
+        let (id, now) = (&heartbeat.worker, out.now);
         let Some(worker) = self.workers.get_mut(id) else { return };
-        worker.heard = out.now;
-        if !worker.record.status.is_connected() {
-            let now = out.now;
+        worker.heard = now;
+        let before = worker.record.status;
+        let status = match before {
+            // Whoever is about to leave gets no work any more in this session.
+            WorkerStatus::Draining => WorkerStatus::Draining,
+            _ if heartbeat.draining => WorkerStatus::Draining,
+            WorkerStatus::Registered | WorkerStatus::Active | WorkerStatus::EngineAway | WorkerStatus::Inactive => {
+                WorkerStatus::of_engine(heartbeat.engine_away.as_deref())
+            }
+        };
+        if status == before {
+            return;
+        }
+        if !before.is_connected() {
             self.judgements.insert((now + self.timing.inactive, id.clone()));
-            self.change_worker(out, id, |record| {
-                record.status = WorkerStatus::Active;
-                record.last_seen = Some(now);
-            });
         }
-    }
-
-    /// The worker is about to leave: it gets no new work in this session.
-    fn drain(&mut self, out: &mut Out, id: &WorkerId) {
-        if self.workers.get(id).is_some_and(|worker| worker.record.status != WorkerStatus::Draining) {
-            self.change_worker(out, id, |record| record.status = WorkerStatus::Draining);
-        }
+        self.change_worker(out, id, |record| {
+            record.status = status;
+            record.about.engine_away.clone_from(&heartbeat.engine_away);
+            record.last_seen = Some(now);
+        });
     }
 
     /// What a worker that leaves does not hold goes back: what it never began is uncounted.

@@ -30,8 +30,8 @@ impl Cluster {
             record.address = record.address.take().or(address);
             record.capacity = capacity;
             record.labels = labels;
+            record.status = WorkerStatus::of_engine(about.engine_away.as_deref());
             record.about = about;
-            record.status = WorkerStatus::Active;
             // From the time on: a name that was removed and comes again gets no session of its past.
             let first = record.session == Session(0);
             record.session = if first { Session(now.as_millis()) } else { record.session.next() };

@@ -19,6 +19,9 @@ use tonic::Status;
 /// worker's state.
 const MAX_TEXTS: usize = 64 << 10;
 
+/// The longest reason of an engine that does not answer, in characters.
+const MAX_WHY: usize = 500;
+
 pub(super) fn worker_id(text: &str) -> Result<WorkerId, Status> {
     text.parse().map_err(|error| Status::invalid_argument(format!("worker_id: {error}")))
 }
@@ -50,6 +53,7 @@ pub(super) fn registration(info: pb::WorkerInfo) -> Result<Registration, Status>
             arch: info.arch,
             capabilities: info.capabilities,
             instance: info.instance,
+            engine_away: engine_away(&info.engine_away),
         },
     })
 }
@@ -112,6 +116,7 @@ pub(super) fn heartbeat(beat: &pb::Heartbeat, now: Timestamp) -> Result<(Heartbe
         seen: CommandSeq(beat.seen_command),
         held: beat.running_tasks.iter().map(held).collect::<Result<_, _>>()?,
         draining: beat.draining,
+        engine_away: engine_away(&beat.engine_away),
     };
     let usage = Usage {
         cpu: finite(beat.cpu_usage),
@@ -123,6 +128,11 @@ pub(super) fn heartbeat(beat: &pb::Heartbeat, now: Timestamp) -> Result<(Heartbe
     let details = details.filter(|(_, info)| !info.detail.is_empty());
     let details = details.map(|(held, info)| (held.attempt, info.detail.chars().take(200).collect())).collect();
     Ok((heartbeat, Heard { at: now, usage, details }))
+}
+
+/// An older worker says nothing, as one whose engine answers.
+fn engine_away(why: &str) -> Option<String> {
+    (!why.is_empty()).then(|| why.chars().take(MAX_WHY).collect())
 }
 
 /// JSON has no word for the others.

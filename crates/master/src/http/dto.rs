@@ -128,8 +128,11 @@ pub struct Submitted {
 pub struct Worker {
     /// Its name.
     pub id: String,
-    /// `registered`, `active`, `draining` or `inactive`.
+    /// `registered`, `active`, `draining`, `engine_away` or `inactive`.
     pub status: String,
+    /// Why its container engine does not answer, and what to do; only while it is `engine_away`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub engine_away: Option<String>,
     /// Where it can be reached.
     pub address: Option<String>,
     /// What it offers.

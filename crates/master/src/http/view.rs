@@ -121,6 +121,7 @@ pub(super) fn worker(seen: &SeenWorker, heard: Option<&Heard>) -> dto::Worker {
     dto::Worker {
         id: record.id.to_string(),
         status: record.status.word().into(),
+        engine_away: record.engine_away().map(Into::into),
         address: record.address.clone(),
         capacity: capacity(&record.capacity),
         allocated: held(seen.held.iter().map(|(_, allocation)| allocation)),

@@ -14,7 +14,7 @@ use cloudai_core::resources::{Allocation, Free};
 use cloudai_core::state::{Phase, Status};
 use cloudai_core::strategy::{Fleet, Seen};
 use cloudai_core::task::{State, TaskRecord};
-use cloudai_core::worker::{WorkerRecord, WorkerStatus};
+use cloudai_core::worker::WorkerRecord;
 use cloudai_store::StoreError;
 use cloudai_store::query::TaskQuery;
 use live::Live;
@@ -211,17 +211,25 @@ impl Committed {
 
     /// One sentence: what stands against a place now. The same rule places.
     fn why_waiting(&self, record: &TaskRecord) -> String {
-        let active = || self.fleet.each().filter(|seen| seen.record().status == WorkerStatus::Active);
-        let (mut fitting, mut lacks) = (0usize, Vec::new());
-        for seen in active() {
+        let (mut fitting, mut lacks, mut away) = (0usize, Vec::new(), Vec::new());
+        for seen in self.fleet.each() {
             match feasible::fits(&record.spec, seen.record(), seen.free()) {
                 Ok(_) => fitting += 1,
                 Err(PlacementRefusal::Lack(lack)) => lacks.push((lack, &seen.record().id)),
-                Err(PlacementRefusal::Stale | PlacementRefusal::WorkerUnavailable | PlacementRefusal::Pinned) => {}
+                Err(PlacementRefusal::WorkerUnavailable) => away.extend(seen.record().engine_away().map(|why| {
+                    let full = seen.free().pick(&record.spec.demand).is_err();
+                    (full, &seen.record().id, why)
+                })),
+                Err(PlacementRefusal::Stale | PlacementRefusal::Pinned) => {}
             }
         }
         if fitting > 0 {
             return "there is room for it; it is being placed".into();
+        }
+        // One that has room, or else any when nobody else takes work.
+        let away = away.into_iter().min().filter(|(full, ..)| !full || lacks.is_empty());
+        if let Some((_, worker, why)) = away {
+            return format!("the container engine of {worker} does not answer, so it gets no work: {why}");
         }
         let nearest = lacks.iter().min_by_key(|(lack, _)| lack.need - lack.have.min(lack.need));
         match (nearest, &record.spec.worker_id) {

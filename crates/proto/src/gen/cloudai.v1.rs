@@ -56,6 +56,9 @@ pub struct WorkerInfo {
     /// Every attempt the worker holds.
     #[prost(message, repeated, tag = "19")]
     pub held: ::prost::alloc::vec::Vec<TaskInfo>,
+    /// As in Heartbeat.
+    #[prost(string, tag = "20")]
+    pub engine_away: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GpuDevice {
@@ -121,6 +124,10 @@ pub struct Heartbeat {
     /// The worker is about to leave: what it does not hold now it will never begin in this session.
     #[prost(bool, tag = "10")]
     pub draining: bool,
+    /// Why the worker's container engine does not answer, for people; empty while it does. Until then
+    /// the worker is given no work; what it holds stays with it.
+    #[prost(string, tag = "11")]
+    pub engine_away: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct TaskInfo {

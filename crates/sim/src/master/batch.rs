@@ -121,6 +121,7 @@ fn tally(context: &mut Context, event: &Event, answer: &Result<Answer, Rejected>
         (Event::Remove(_), Err(Rejected::WorkerBusy { .. })) => context.count("busy worker not removed"),
         (Event::Admit(_), Ok(_)) => context.count("worker admitted"),
         (Event::Heartbeat(beat), Ok(_)) if beat.draining => context.count("worker drained"),
+        (Event::Heartbeat(beat), Ok(_)) if beat.engine_away.is_some() => context.count("engine of a worker away"),
         (Event::Cancel(_), Ok(_)) => context.count("cancelled"),
         (Event::Ended(report), Err(Rejected::Superseded(_))) if report.outcome.exit_code.is_some() => {
             context.count("late result superseded");

@@ -131,6 +131,10 @@ impl Executor for FakeExecutor {
         Ok("fake".into())
     }
 
+    async fn ping(&self) -> Result<(), EngineError> {
+        Ok(())
+    }
+
     async fn run(&self, job: &Job, mut io: JobIo) -> Outcome {
         match self.drive(job, &mut io).await {
             Ok(outcome) | Err(outcome) => outcome,

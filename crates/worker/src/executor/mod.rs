@@ -28,6 +28,11 @@ pub trait Executor: Send + Sync + std::fmt::Debug + 'static {
     /// [`EngineError`] with what happened and what to do when no engine answers.
     async fn engine(&self) -> Result<String, EngineError>;
 
+    /// Asks whether the engine answers at all, as cheaply as it can be asked.
+    /// # Errors
+    /// [`EngineError`] as of [`Executor::engine`].
+    async fn ping(&self) -> Result<(), EngineError>;
+
     /// Runs an attempt to its end and returns after the last log record was handed over.
     ///
     /// The container is left behind, ended, until [`Executor::remove`]. With `job.resume` an

@@ -22,8 +22,14 @@ async fn busy() -> (Fake, TaskId) {
             session
         })
         .await;
-    let heartbeat =
-        Heartbeat { worker: worker_id("worker-1"), session, seen: CommandSeq(0), held: Vec::new(), draining: false };
+    let heartbeat = Heartbeat {
+        worker: worker_id("worker-1"),
+        session,
+        seen: CommandSeq(0),
+        held: Vec::new(),
+        draining: false,
+        engine_away: None,
+    };
     let usage = Usage { cpu: 45.2, memory: 62.1, gpu: 78.3, storage: 10.0 };
     let heard = Heard { at: Timestamp::from_millis(1_731_677_400_999), usage, details: BTreeMap::new() };
     fake.handle.shared.heartbeats.put(heartbeat, heard);

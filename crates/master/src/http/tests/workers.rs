@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::principal::Principal;
-use cloudai_core::testing::{cores, cores_and_gpus};
+use cloudai_core::event::{Event, Heartbeat};
+use cloudai_core::ids::CommandSeq;
+use cloudai_core::testing::{cores, cores_and_gpus, worker_id};
 use sha2::{Digest, Sha256};
 
 #[tokio::test]
@@ -40,6 +42,39 @@ async fn a_worker_that_holds_attempts_is_taken_out_by_force_only() {
     assert_eq!(answer.problem().next.unwrap(), "cloudai worker remove w1 --force");
     assert_eq!(fake.ask(json(Method::DELETE, "/api/v1/workers/w1?force=true", "")).await.status, 204);
     assert_eq!(fake.get(&format!("/api/v1/tasks/{id}")).await.json::<dto::Task>().status, "queued");
+}
+
+#[tokio::test]
+async fn an_engine_that_is_away_is_told_of_its_worker_and_of_what_waits_for_it() {
+    let fake = Fake::start().await;
+    let [first, second] = [fake.task().await, fake.task().await];
+    let session = fake.cluster(|cluster| cluster.worker("w1", cores(1))).await;
+    let beat = async |seen: u64, away: Option<&str>| {
+        let engine_away = away.map(Into::into);
+        let (worker, seen) = (worker_id("w1"), CommandSeq(seen));
+        let heartbeat = Heartbeat { worker, session, seen, held: Vec::new(), draining: false, engine_away };
+        fake.cluster(|cluster| cluster.ok(Event::Heartbeat(heartbeat))).await;
+    };
+    let shown = async || fake.get("/api/v1/workers/w1").await.json::<dto::Worker>();
+    let waits = async |id: TaskId| fake.get(&format!("/api/v1/tasks/{id}")).await.json::<dto::Task>().message;
+    let why = "the container engine of w1 does not answer, so it gets no work: refused; start it";
+    beat(0, Some("refused; start it")).await;
+    let worker = shown().await;
+    assert_eq!((worker.status.as_str(), worker.engine_away.as_deref()), ("engine_away", Some("refused; start it")));
+    assert_eq!(waits(first).await, why);
+    assert_eq!(fake.get("/api/v1/cluster").await.json::<dto::Cluster>().workers.active, 0);
+
+    // Another worker is full: the one without its engine would have room.
+    fake.cluster(|cluster| {
+        cluster.worker("w2", cores(1));
+        cluster.place(first, "w2");
+    })
+    .await;
+    assert_eq!(waits(second).await, why);
+
+    beat(0, None).await;
+    assert_eq!((shown().await.status.as_str(), shown().await.engine_away), ("active", None));
+    assert!(waits(second).await.contains("it is being placed"));
 }
 
 #[tokio::test]

@@ -23,6 +23,7 @@ mod wait;
 
 use super::{EngineError, Executor, Identity, Job, JobIo};
 use async_trait::async_trait;
+use bollard::errors::Error;
 use bollard::models::SystemVersion;
 use bollard::query_parameters::{ListContainersOptionsBuilder, RemoveContainerOptionsBuilder};
 use bollard::{API_DEFAULT_VERSION, Docker};
@@ -44,7 +45,7 @@ use tokio::time::Instant;
 const DEFAULT_SOCKET: &str = "unix:///var/run/docker.sock";
 /// Until the head of an answer; a create may copy a large image's volume first.
 const CALL_TIMEOUT_S: u64 = 120;
-/// How long the first contact may take: a person waits for it.
+/// How long a first contact may take, and a look whether the engine is there: somebody waits for it.
 const HELLO: Duration = Duration::from_secs(5);
 /// The file by which NVIDIA's driver is controlled, where there is one.
 const GPU_DRIVER: &str = "/dev/nvidiactl";
@@ -94,6 +95,16 @@ struct Engine {
 }
 
 impl Engine {
+    /// An answer that must come at once.
+    async fn soon<T>(&self, answer: impl Future<Output = Result<T, Error>>) -> Result<T, EngineError> {
+        let unreachable = |why| EngineError::Unreachable { address: self.address.clone(), why };
+        match tokio::time::timeout(HELLO, answer).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) => Err(unreachable(chain(&error))),
+            Err(_) => Err(unreachable(format!("no answer within {} s", HELLO.as_secs()))),
+        }
+    }
+
     /// What the engine's machine can do; asked once.
     async fn host(&self) -> Result<Host, Fault> {
         let ask = async || {
@@ -179,15 +190,12 @@ impl Executor for DockerExecutor {
             let docker = self.engine.docker.clone().negotiate_version().await?;
             docker.version().await
         };
-        let unreachable = |why| EngineError::Unreachable { address: self.engine.address.clone(), why };
-        match tokio::time::timeout(HELLO, hello).await {
-            Ok(Ok(version)) => {
-                let (kind, number) = read_version(version);
-                Ok(format!("{} {number}", kind.name()).trim_end().to_owned())
-            }
-            Ok(Err(error)) => Err(unreachable(chain(&error))),
-            Err(_) => Err(unreachable(format!("no answer within {} s", HELLO.as_secs()))),
-        }
+        let (kind, number) = read_version(self.engine.soon(hello).await?);
+        Ok(format!("{} {number}", kind.name()).trim_end().to_owned())
+    }
+
+    async fn ping(&self) -> Result<(), EngineError> {
+        self.engine.soon(self.engine.docker.ping()).await.map(drop)
     }
 
     async fn run(&self, job: &Job, io: JobIo) -> Outcome {
