@@ -54,13 +54,13 @@ planted: ## the simulator catches every planted fault
 	  cargo test $(CARGO_FLAGS) --quiet -p cloudai-sim --features $$fault --test planted || exit 1; \
 	done
 
-# Each measures fresh processes on this machine; nothing else should run beside it.
+# Each measures fresh processes of what users get; nothing else should run beside it.
 BENCHES := dispatch latency docker submit list memory
 
-bench: setup images all ## measures this build (quarter of an hour, keep the machine quiet), writes docs/performance.md
+bench: setup images release ## measures the release build (quarter of an hour, keep the machine quiet), writes docs/performance.md
 	@mkdir -p target/bench
-	@for bench in $(BENCHES); do target/$(PROFILE)/cloudai bench $$bench --json target/bench/$$bench.json; echo; done
-	@target/$(PROFILE)/cloudai bench report $(BENCHES:%=target/bench/%.json) > target/bench/performance.md
+	@for bench in $(BENCHES); do target/release/cloudai bench $$bench --json target/bench/$$bench.json; echo; done
+	@target/release/cloudai bench report $(BENCHES:%=target/bench/%.json) > target/bench/performance.md
 	@mv target/bench/performance.md docs/performance.md
 	@echo 'docs/performance.md was written'
 

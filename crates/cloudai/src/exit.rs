@@ -30,6 +30,8 @@ pub(crate) enum Exit {
     Usage,
     /// Ctrl-C while waiting for an outcome.
     Interrupted,
+    /// Ended in good order because of the signal of this number.
+    Signal(u8),
     /// The container's own code (`--propagate-exit`).
     Container(u8),
 }
@@ -38,7 +40,7 @@ pub(crate) enum Exit {
 pub(crate) const HELP: &str = "\
 Exit codes: 0 ok · 1 error · 2 no worker can ever run it · 3 a waited-for task did not complete · 4 wait timed out · \
 5 not found · 6 not allowed · 7 conflict · 8 master unreachable · 64 usage (flags, configuration and refused fields \
-of a task alike) · 130 Ctrl-C while waiting";
+of a task alike) · 130 Ctrl-C while waiting; 130, 143 a benchmark stopped by Ctrl-C, SIGTERM";
 
 impl Exit {
     /// The number.
@@ -56,6 +58,7 @@ impl Exit {
             Self::Unreachable => 8,
             Self::Usage => 64,
             Self::Interrupted => 130,
+            Self::Signal(number) => 128 + number,
             Self::Container(code) => code,
         }
     }
@@ -224,6 +227,8 @@ mod tests {
             (Exit::Unreachable, 8),
             (Exit::Usage, 64),
             (Exit::Interrupted, 130),
+            (Exit::Signal(2), 130),
+            (Exit::Signal(15), 143),
             (Exit::Container(42), 42),
         ];
         for (exit, code) in ends {

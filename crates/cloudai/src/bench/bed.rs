@@ -1,17 +1,17 @@
 //! A cluster of real processes that lives as long as one run.
 
-use super::Plan;
+use super::bound::Bound;
 use super::figures::Used;
+use super::folder::Folder;
 use crate::client::{Client, parse_addr};
 use crate::exit::Failure;
 use cloudai_master::http::dto::Cluster;
 use rustix::process::{Pid, Signal, kill_process};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
-use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::{Child, Command};
+use tokio::process::ChildStdout;
 use tokio::time::{Instant, sleep, timeout};
 
 /// For anything that must happen before measuring begins.
@@ -28,6 +28,8 @@ pub(crate) struct Make {
     pub(crate) workers: u32,
     /// What each worker offers: words of its command line.
     pub(crate) offer: Vec<String>,
+    /// Workers leave in good order: they have things in an engine that must not be left there.
+    pub(crate) gently: bool,
 }
 
 impl Make {
@@ -35,33 +37,34 @@ impl Make {
     #[must_use]
     pub(crate) fn fake(workers: u32, slots: u32) -> Self {
         let words = format!("--executor fake --cpus {slots} --mem {}m --disk 1t --gpus 0", slots * 64);
-        Self { workers, offer: words.split(' ').map(ToOwned::to_owned).collect() }
+        Self { workers, offer: words.split(' ').map(ToOwned::to_owned).collect(), gently: false }
     }
-}
 
-impl Make {
-    /// A worker with all cores of this machine and memory for so many containers of 64 MiB.
+    /// A worker with all cores of this machine and memory for so many containers of 64 MiB, on
+    /// the engine at this address.
     #[must_use]
-    pub(crate) fn docker(cores: u64, containers: u64) -> Self {
+    pub(crate) fn docker(cores: u64, containers: u64, engine: &str) -> Self {
         let words = format!("--executor docker --cpus {cores} --mem {}m --disk 10g --gpus 0", containers * 64);
-        Self { workers: 1, offer: words.split(' ').map(ToOwned::to_owned).collect() }
+        let words = words.split(' ').chain(["--engine", engine]);
+        Self { workers: 1, offer: words.map(ToOwned::to_owned).collect(), gently: true }
     }
 }
 
-/// A process of this binary; it ends with this value.
+/// A process of this binary; it is gone with this value.
 #[derive(Debug)]
 struct Process {
     child: Child,
     log: PathBuf,
 }
 
-/// The cluster.
+/// The cluster. Its processes are gone before their folder is (fields are dropped in this order).
 #[derive(Debug)]
 pub(crate) struct Bed {
-    dir: TempDir,
-    master: Process,
-    workers: Vec<Process>,
     client: Client,
+    workers: Vec<Process>,
+    gently: bool,
+    master: Process,
+    dir: Folder,
 }
 
 /// What all processes of a kind have used.
@@ -79,10 +82,9 @@ impl Bed {
     /// Starts a cluster and waits until all its workers are active.
     /// # Errors
     /// What a process said when it could not start.
-    pub(crate) async fn make(plan: &Plan, make: &Make) -> Result<Self, Failure> {
-        let dir = tempfile::Builder::new().prefix("cloudai-bench-").tempdir_in(&plan.dir)?;
+    pub(super) async fn make(dir: Folder, make: &Make) -> Result<Self, Failure> {
         let (master, told) = start_master(dir.path(), true).await?;
-        let mut bed = Self { dir, master, workers: Vec::new(), client: told.client()? };
+        let mut bed = Self { client: told.client()?, workers: Vec::new(), gently: make.gently, master, dir };
         for number in 1..=make.workers {
             bed.workers.push(bed.start_worker(number, make, &told)?);
         }
@@ -112,7 +114,7 @@ impl Bed {
     /// What its processes have used so far.
     #[must_use]
     pub(crate) fn uses(&self) -> Uses {
-        let of = |process: &Process| process.child.id().and_then(Used::of).unwrap_or_default();
+        let of = |process: &Process| Used::of(process.child.id()).unwrap_or_default();
         let mut workers = Used::default();
         for used in self.workers.iter().map(of) {
             workers.cpu += used.cpu;
@@ -127,7 +129,7 @@ impl Bed {
     /// # Errors
     /// What it said when it could not start.
     pub(crate) async fn restart_master(&mut self) -> Result<Duration, Failure> {
-        self.master.child.kill().await?;
+        self.master.end();
         let began = Instant::now();
         let (master, told) = start_master(self.dir.path(), false).await?;
         self.master = master;
@@ -137,27 +139,16 @@ impl Bed {
     }
 
     /// Ends the workers as a crash does.
-    /// # Errors
-    /// A process that can not be ended.
-    pub(crate) async fn end_workers(&mut self) -> Result<(), Failure> {
-        for mut worker in self.workers.drain(..) {
-            worker.child.kill().await?;
-        }
-        Ok(())
+    pub(crate) fn end_workers(&mut self) {
+        self.workers.clear();
     }
 
-    /// Has the workers stop in good order: nothing of theirs is left in the engine.
+    /// Ends the cluster; gentle workers leave nothing of theirs in the engine.
     /// # Errors
-    /// A process that can not be told, or does not end.
-    pub(crate) async fn stop_workers(&mut self) -> Result<(), Failure> {
-        for mut worker in self.workers.drain(..) {
-            let pid = worker.child.id().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
-            if let Some(pid) = pid {
-                kill_process(pid, Signal::TERM).map_err(std::io::Error::from)?;
-            }
-            if timeout(PATIENCE, worker.child.wait()).await.is_err() {
-                return Err(worker.failed("a worker of the benchmark did not stop"));
-            }
+    /// A gentle worker that does not end by itself.
+    pub(super) async fn end(mut self) -> Result<(), Failure> {
+        for mut worker in self.workers.drain(..).filter(|_| self.gently) {
+            worker.stop().await?;
         }
         Ok(())
     }
@@ -195,8 +186,29 @@ impl Process {
     fn start(dir: &Path, name: &str, mut command: Command) -> Result<Self, Failure> {
         let log = dir.join(format!("{name}.log"));
         let file = std::fs::OpenOptions::new().create(true).append(true).open(&log)?;
-        let child = command.stderr(file).kill_on_drop(true).spawn()?;
+        let child = command.stderr(file).spawn()?;
         Ok(Self { child, log })
+    }
+
+    /// Ends it as a crash does: it is gone when this returns.
+    fn end(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Has it stop in good order.
+    async fn stop(&mut self) -> Result<(), Failure> {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        // One that has ended by itself needs no telling.
+        let _ = pid.map(|pid| kill_process(pid, Signal::TERM));
+        let began = Instant::now();
+        while self.child.try_wait()?.is_none() {
+            if began.elapsed() > PATIENCE {
+                return Err(self.failed("a worker of the benchmark did not stop"));
+            }
+            sleep(PACE).await;
+        }
+        Ok(())
     }
 
     /// A failure with the end of what it told.
@@ -204,6 +216,12 @@ impl Process {
         let told = std::fs::read(&self.log).unwrap_or_default();
         let end = String::from_utf8_lossy(&told[told.len().saturating_sub(SHOWN)..]).into_owned();
         Failure::error(what).why(end.trim().to_owned())
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 
@@ -236,7 +254,7 @@ async fn start_master(dir: &Path, first: bool) -> Result<(Process, Told), Failur
 
 /// Reads the addresses that a master prints, and the join token that only its first start prints.
 async fn told_by(process: &mut Process, first: bool) -> Option<Told> {
-    let mut lines = BufReader::new(process.child.stdout.take()?).lines();
+    let mut lines = BufReader::new(ChildStdout::from_std(process.child.stdout.take()?).ok()?).lines();
     let mut told = Told::default();
     while let Ok(Some(line)) = lines.next_line().await {
         let object: serde_json::Value = serde_json::from_str(&line).ok()?;
@@ -256,12 +274,8 @@ async fn told_by(process: &mut Process, first: bool) -> Option<Told> {
 
 /// This binary with an empty environment: nothing of the user's settings counts.
 fn command(dir: &Path, words: &[&str]) -> Result<Command, Failure> {
-    let mut command = Command::new(std::env::current_exe()?);
-    command.args(words).current_dir(dir).env_clear().env("HOME", dir).env("LOG_LEVEL", "warn").stdin(Stdio::null());
-    for name in ["PATH", "DOCKER_HOST"] {
-        if let Some(value) = std::env::var_os(name) {
-            command.env(name, value);
-        }
-    }
+    let mut command = Bound::command(words)?;
+    command.current_dir(dir).env_clear().env("HOME", dir).env("LOG_LEVEL", "warn").stdin(Stdio::null());
+    command.envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
     Ok(command)
 }

@@ -14,13 +14,22 @@ pub(crate) struct Figure {
     pub(crate) unit: Cow<'static, str>,
     /// How much.
     pub(crate) value: f64,
+    /// What to know before believing it, continuing its name; none when it is to be believed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) caution: Option<String>,
 }
 
 impl Figure {
     /// An amount with its unit.
     #[must_use]
     pub(crate) fn new(name: impl Into<String>, unit: &'static str, value: f64) -> Self {
-        Self { name: name.into(), unit: unit.into(), value }
+        Self { name: name.into(), unit: unit.into(), value, caution: None }
+    }
+
+    /// The same with something to know before believing it.
+    #[must_use]
+    pub(crate) fn with_caution(self, caution: impl Into<String>) -> Self {
+        Self { caution: Some(caution.into()), ..self }
     }
 
     /// A time in milliseconds.
@@ -35,10 +44,18 @@ impl Figure {
         Self::new(name, "s", time.as_secs_f64())
     }
 
-    /// A time for each of so many, in microseconds.
+    /// Processor time for each of so many, in microseconds.
     #[must_use]
-    pub(crate) fn each(name: impl Into<String>, time: Duration, count: u64) -> Self {
-        Self::new(name, "us", time.as_secs_f64() * 1e6 / as_f64(count.max(1)))
+    pub(crate) fn cpu(name: impl Into<String>, time: Duration, count: u64) -> Self {
+        let each = |time: Duration| time.as_secs_f64() * 1e6 / as_f64(count.max(1));
+        let figure = Self::new(name, "us", each(time));
+        // Time as user and time as system, each counted in whole ticks.
+        let error = tick() * 2;
+        if time >= error * 20 {
+            return figure;
+        }
+        let (whole, part) = (error.as_millis(), Shown(each(error)));
+        figure.with_caution(format!("known to {whole} ms, which is {part} us for each here; more of them tell more"))
     }
 
     /// So many in a time.
@@ -81,6 +98,11 @@ impl fmt::Display for Shown {
 #[must_use]
 pub(crate) fn as_f64(count: u64) -> f64 {
     count as f64
+}
+
+/// In what steps the system tells processor time.
+fn tick() -> Duration {
+    Duration::from_secs_f64(1.0 / as_f64(rustix::param::clock_ticks_per_second().max(1)))
 }
 
 /// Times of single things, for their shares.
@@ -138,14 +160,13 @@ impl Used {
         let mut fields = fields.split_ascii_whitespace().skip(11);
         let user: u64 = fields.next()?.parse().ok()?;
         let system: u64 = fields.next()?.parse().ok()?;
-        let ticks = rustix::param::clock_ticks_per_second().max(1);
         let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
         let kib = |name: &str| {
             let line = status.lines().find_map(|line| line.strip_prefix(name))?;
             line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()
         };
         Some(Self {
-            cpu: Duration::from_secs_f64(as_f64(user + system) / as_f64(ticks)),
+            cpu: tick().mul_f64(as_f64(user + system)),
             peak: kib("VmHWM:")? * 1024,
             resident: kib("VmRSS:")? * 1024,
         })
@@ -177,6 +198,18 @@ mod tests {
         for (value, text) in [(12345.6, "12346"), (12.345, "12.3"), (1.2345, "1.23"), (0.0123, "0.012")] {
             assert_eq!(Shown(value).to_string(), text);
         }
+    }
+
+    #[test]
+    fn processor_time_of_few_ticks_is_marked_with_what_a_tick_is_worth() {
+        let many = Figure::cpu("cpu", Duration::from_secs(10), 1000);
+        assert_eq!((many.to_string(), many.caution), ("cpu 10000 us".into(), None));
+        let few = Figure::cpu("cpu", tick(), 100);
+        let caution = few.caution.unwrap();
+        assert!(
+            caution.contains(&format!("{} us for each", Shown(tick().as_secs_f64() * 1e6 * 2.0 / 100.0))),
+            "{caution}"
+        );
     }
 
     #[test]

@@ -2,7 +2,9 @@
 
 use super::bed::{Bed, Make};
 use super::figures::{Figure, Sample};
-use super::{Benchmark, Plan, load};
+use super::number::upto;
+use super::stop::Stop;
+use super::{Benchmark, load};
 use crate::exit::Failure;
 use cloudai_master::http::dto::Task;
 use tokio::time::Instant;
@@ -11,7 +13,7 @@ use tokio::time::Instant;
 #[derive(Clone, Debug, serde::Serialize, clap::Args)]
 pub(crate) struct Latency {
     /// How many tasks, one after the other
-    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = upto::<u64, 1_000_000>)]
     tasks: u64,
 }
 
@@ -19,8 +21,11 @@ impl Benchmark for Latency {
     const NAME: &'static str = "latency";
     const WHAT: &'static str = "one task alone, from sending the submission to hearing of its end";
 
-    async fn run(&self, plan: &Plan) -> Result<Vec<Figure>, Failure> {
-        let bed = Bed::make(plan, &Make::fake(1, 16)).await?;
+    fn make(&self) -> Make {
+        Make::fake(1, 16)
+    }
+
+    async fn run(&self, bed: &mut Bed, _: &Stop) -> Result<Vec<Figure>, Failure> {
         let client = bed.client();
         let mut sample = Sample::default();
         for _ in 0..self.tasks {

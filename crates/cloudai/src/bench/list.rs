@@ -3,7 +3,9 @@
 use super::bed::{Bed, Make};
 use super::dispatch::until_ended;
 use super::figures::{Figure, Sample};
-use super::{Benchmark, Plan, load};
+use super::number::upto;
+use super::stop::Stop;
+use super::{Benchmark, load};
 use crate::exit::Failure;
 use cloudai_master::http::dto::{List as Rows, Task};
 use std::time::Duration;
@@ -18,13 +20,13 @@ const PAGES: u32 = 4;
 #[derive(Clone, Debug, serde::Serialize, clap::Args)]
 pub(crate) struct List {
     /// How many tasks wait
-    #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = upto::<u64, 10_000_000>)]
     tasks: u64,
     /// How many have ended before
-    #[arg(long, value_name = "N", default_value_t = 50_000, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 50_000, value_parser = upto::<u64, 10_000_000>)]
     ended: u64,
     /// How often each list is asked for
-    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = upto::<u32, 100_000>)]
     times: u32,
 }
 
@@ -32,18 +34,21 @@ impl Benchmark for List {
     const NAME: &'static str = "list";
     const WHAT: &'static str = "pages of 50 rows, four in a row from cursor to cursor, over all filters and orders";
 
-    async fn run(&self, plan: &Plan) -> Result<Vec<Figure>, Failure> {
-        let mut bed = Bed::make(plan, &Make::fake(1, 1024)).await?;
-        load::submit(&bed, self.ended, 2).await?;
-        until_ended(&bed, self.ended).await?;
-        bed.end_workers().await?;
-        load::submit(&bed, self.tasks, 4).await?;
+    fn make(&self) -> Make {
+        Make::fake(1, 1024)
+    }
+
+    async fn run(&self, bed: &mut Bed, _: &Stop) -> Result<Vec<Figure>, Failure> {
+        load::submit(bed, self.ended, 2).await?;
+        until_ended(bed, self.ended).await?;
+        bed.end_workers();
+        load::submit(bed, self.tasks, 4).await?;
         let mut worst = Duration::ZERO;
         let mut figures = Vec::new();
         for (name, query) in lists() {
             let mut sample = Sample::default();
             for _ in 0..self.times {
-                self.walk(&bed, &query, &mut sample).await?;
+                self.walk(bed, &query, &mut sample).await?;
             }
             worst = worst.max(sample.share(99));
             figures.extend(sample.figures(&name).into_iter().take(2));

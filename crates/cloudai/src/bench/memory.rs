@@ -1,19 +1,26 @@
 //! What a long queue costs: memory, the time to submit it, the time to start again with it.
 
 use super::bed::{Bed, Make};
-use super::figures::Figure;
-use super::{Benchmark, Plan, load};
+use super::figures::{Figure, Used, as_f64};
+use super::number::upto;
+use super::stop::Stop;
+use super::{Benchmark, load};
 use crate::exit::Failure;
 use tokio::time::Instant;
+
+/// From so many tasks on the queue outweighs by far what submitting it takes.
+const LARGE: u64 = 1_000_000;
+const BUFFERS: &str =
+    "buffers of submitting count here, some 70 MB of however many tasks; after a restart there are none";
 
 /// A master without workers, and a queue that only grows.
 #[derive(Clone, Debug, serde::Serialize, clap::Args)]
 pub(crate) struct Memory {
     /// How many tasks wait
-    #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = upto::<u64, 10_000_000>)]
     tasks: u64,
     /// Connections that submit
-    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=64))]
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = upto::<u32, 64>)]
     connections: u32,
 }
 
@@ -21,11 +28,14 @@ impl Benchmark for Memory {
     const NAME: &'static str = "memory";
     const WHAT: &'static str = "a queue of so many tasks: what it costs, and a restart after a crash with it";
 
-    async fn run(&self, plan: &Plan) -> Result<Vec<Figure>, Failure> {
-        let mut bed = Bed::make(plan, &Make::fake(0, 1)).await?;
+    fn make(&self) -> Make {
+        Make::fake(0, 1)
+    }
+
+    async fn run(&self, bed: &mut Bed, _: &Stop) -> Result<Vec<Figure>, Failure> {
         let empty = bed.uses().master.resident;
         let began = Instant::now();
-        load::submit(&bed, self.tasks, self.connections).await?;
+        load::submit(bed, self.tasks, self.connections).await?;
         let submitted = began.elapsed();
         let full = bed.uses().master;
         let restarted = bed.restart_master().await?;
@@ -34,16 +44,16 @@ impl Benchmark for Memory {
             return Err(Failure::error(format!("{queued} of {} tasks are there after the restart", self.tasks)));
         }
         let again = bed.uses().master;
+        let each = |used: Used| as_f64(used.resident.saturating_sub(empty)) / as_f64(self.tasks);
+        let per_task = Figure::new("memory per task", "bytes", each(full));
+        let per_task = if self.tasks < LARGE { per_task.with_caution(BUFFERS) } else { per_task };
         Ok(vec![
             Figure::megabytes("memory of master, peak", full.peak),
-            Figure::new("memory per task", "bytes", per(full.resident.saturating_sub(empty), self.tasks)),
+            per_task,
+            Figure::new("memory per task, after restart", "bytes", each(again)),
             Figure::seconds("submitted in", submitted),
             Figure::seconds("restarted in", restarted),
             Figure::megabytes("memory after restart, peak", again.peak),
         ])
     }
-}
-
-fn per(bytes: u64, tasks: u64) -> f64 {
-    super::figures::as_f64(bytes) / super::figures::as_f64(tasks)
 }

@@ -2,31 +2,41 @@
 //!
 //! Every benchmark starts real processes of this very binary with an empty environment, talks to
 //! them as any client does, and ends them. Speed is measured here and nowhere else: no test looks
-//! at a clock. `bed.rs` owns the processes, `figures.rs` the arithmetic, `report.rs` what is told;
-//! one file for each benchmark.
+//! at a clock. `bed.rs` owns the processes, `folder.rs` their data, `bound.rs` and `stop.rs` see to it
+//! that neither outlives the benchmark, `figures.rs` has the arithmetic, `report.rs` what is told; one
+//! file for each benchmark.
 
 mod bed;
+mod bound;
 mod dispatch;
 mod docker;
 mod figures;
+mod folder;
 mod latency;
 mod list;
 mod load;
 mod memory;
+mod number;
 mod report;
+mod stop;
 mod submit;
 
+pub(crate) use bound::Bound;
 pub(crate) use dispatch::Dispatch;
 pub(crate) use docker::Docker;
 pub(crate) use latency::Latency;
 pub(crate) use list::List;
 pub(crate) use memory::Memory;
+pub(crate) use number::upto;
 pub(crate) use submit::Submit;
 
 use crate::exit::Failure;
+use bed::{Bed, Make};
 use figures::Figure;
+use folder::Folder;
 pub(crate) use report::Report;
 use std::path::PathBuf;
+use stop::Stop;
 
 /// What all benchmarks take.
 #[derive(Clone, Debug)]
@@ -37,6 +47,13 @@ pub(crate) struct Plan {
     pub(crate) dir: PathBuf,
 }
 
+impl Plan {
+    /// A new folder for the data of a run.
+    fn folder(&self) -> Result<Folder, Failure> {
+        Folder::make(&self.dir)
+    }
+}
+
 /// One thing that can be measured.
 pub(crate) trait Benchmark: serde::Serialize {
     /// Its word on the command line.
@@ -44,27 +61,52 @@ pub(crate) trait Benchmark: serde::Serialize {
     /// What a row of it means, for people.
     const WHAT: &'static str;
 
+    /// Whether it heeds the wish to stop in [`Benchmark::run`] and must not be dropped there: what
+    /// it makes outside its folder would be left.
+    const STOPS_BY_ITSELF: bool = false;
+
+    /// Looks, before anything is measured, for what it needs of this machine.
+    /// # Errors
+    /// It is not there.
+    async fn prepare(&mut self, _: &Plan) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    /// The cluster that each run has for itself.
+    fn make(&self) -> Make;
+
     /// Measures once.
     /// # Errors
     /// What went wrong, with the end of what the processes told.
-    async fn run(&self, plan: &Plan) -> Result<Vec<Figure>, Failure>;
+    async fn run(&self, bed: &mut Bed, stop: &Stop) -> Result<Vec<Figure>, Failure>;
 }
 
-/// Runs a benchmark as often as planned; tells of each run through `said`.
+/// Runs a benchmark as often as planned; tells of each run through `said`. However it ends, no
+/// process and no folder of it is left.
 /// # Errors
 /// What stopped it.
 pub(crate) async fn measure<B: Benchmark>(
-    bench: &B,
+    bench: &mut B,
     plan: &Plan,
     mut said: impl FnMut(&str),
 ) -> Result<Report, Failure> {
+    let stop = Stop::on_signals()?;
+    stop.unless(bench.prepare(plan)).await?;
     let mut runs = Vec::new();
     for number in 1..=plan.runs {
-        let figures = Box::pin(bench.run(plan)).await?;
+        let figures = Box::pin(once(bench, plan, &stop)).await?;
         if let Some(first) = figures.first() {
             said(&format!("{} {number}/{}: {first}", B::NAME, plan.runs));
         }
         runs.push(figures);
     }
     Report::new(bench, plan, runs)
+}
+
+async fn once<B: Benchmark>(bench: &B, plan: &Plan, stop: &Stop) -> Result<Vec<Figure>, Failure> {
+    let mut bed = stop.unless(Bed::make(plan.folder()?, &bench.make())).await?;
+    let running = bench.run(&mut bed, stop);
+    let figures = if B::STOPS_BY_ITSELF { running.await } else { stop.unless(running).await };
+    let ended = bed.end().await;
+    figures.and_then(|figures| ended.map(|()| figures))
 }

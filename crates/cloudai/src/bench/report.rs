@@ -5,6 +5,7 @@ use super::{Benchmark, Plan};
 use crate::exit::Failure;
 use crate::render::table::{Column, Table};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// All runs of one benchmark.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -31,13 +32,15 @@ struct Spread {
     median: f64,
     least: f64,
     most: f64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    caution: Option<String>,
 }
 
 /// What the figures depend on beside the code.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Machine {
     version: String,
-    /// How this binary was built: `ci` checks what `release` does not.
+    /// How this binary was built: `ci` checks what `release`, which users get, does not.
     checked_build: bool,
     cores: usize,
     processor: String,
@@ -75,9 +78,12 @@ impl Report {
             let cells = [figure.name.clone(), median, least, most, figure.unit.clone()];
             table.row(cells.into_iter().map(Into::into).collect());
         }
-        let Machine { cores, processor, system, .. } = &self.machine;
+        let Machine { cores, processor, system, version, .. } = &self.machine;
+        let build = self.machine.build();
+        let cautions: String = self.cautions().iter().map(|caution| format!("{caution}\n")).collect();
         let head = format!("{}: {} ({})", self.bench, self.what, settings_of(&self.settings));
-        format!("{head}\n{}\n{cores} cores, {processor}, {system}", table.render(width, colour))
+        let table = table.render(width, colour);
+        format!("{head}\n{table}\n{cautions}{cores} cores, {processor}, {system}; cloudai {version}, {build}")
     }
 
     /// A section of a document.
@@ -85,14 +91,50 @@ impl Report {
     pub(crate) fn markdown(&self) -> String {
         let mut text = format!("## {}\n\n{}: {}.\n\n", self.bench, capital(&self.what), settings_of(&self.settings));
         text.push_str("| figure | median | least | most | unit |\n|---|---:|---:|---:|---|\n");
-        for Spread { name, unit, median, least, most } in &self.figures {
+        for Spread { name, unit, median, least, most, .. } in &self.figures {
             let [median, least, most] = [median, least, most].map(|value| Shown(*value).to_string());
             text.push_str(&format!("| {name} | {median} | {least} | {most} | {unit} |\n"));
+        }
+        for caution in self.cautions() {
+            text.push_str(&format!("\n{}.\n", capital(&caution)));
         }
         text
     }
 
-    /// A document of several reports, all of one machine.
+    /// What to know before believing some of the figures.
+    fn cautions(&self) -> Vec<String> {
+        let mut names: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for spread in &self.figures {
+            names.entry(spread.caution.as_deref().unwrap_or_default()).or_default().push(&spread.name);
+        }
+        names.remove("");
+        names.into_iter().map(|(caution, names)| format!("{}: {caution}", names.join(", "))).collect()
+    }
+
+    /// Says whether reports may stand in one document: one of each benchmark, all of one machine and
+    /// one build. Each comes with the name of its file.
+    /// # Errors
+    /// Two that do not go together.
+    pub(crate) fn check_together(reports: &[(String, Self)]) -> Result<(), Failure> {
+        for (at, (file, report)) in reports.iter().enumerate() {
+            let earlier = &reports[..at];
+            if let Some((other, _)) = earlier.iter().find(|(_, earlier)| earlier.bench == report.bench) {
+                return Err(Failure::usage(format!("{other} and {file} are both of the benchmark {}", report.bench))
+                    .why("a document has one section of each")
+                    .next("leave one of them out"));
+            }
+            let (here, there) = (report.machine.describe(), reports[0].1.machine.describe());
+            if here != there {
+                return Err(Failure::usage("a document is of one machine and one build")
+                    .why(format!("{}: {there}", reports[0].0))
+                    .why(format!("{file}: {here}"))
+                    .next("make a document of each, or measure again"));
+            }
+        }
+        Ok(())
+    }
+
+    /// A document of several reports that go together.
     #[must_use]
     pub(crate) fn document(reports: &[Self]) -> String {
         let machine = reports.first().map(|report| report.machine.describe()).unwrap_or_default();
@@ -108,6 +150,12 @@ impl Report {
     #[must_use]
     pub(crate) fn bench(&self) -> &str {
         &self.bench
+    }
+
+    /// The median of its first figure, which is what it is about.
+    #[must_use]
+    pub(crate) fn headline(&self) -> String {
+        self.figures.first().map(|figure| Shown(figure.median).to_string()).unwrap_or_default()
     }
 }
 
@@ -127,7 +175,8 @@ fn spreads(runs: &[Vec<Figure>]) -> Vec<Spread> {
         let median =
             if values.len().is_multiple_of(2) { (values[middle - 1] + values[middle]) / 2.0 } else { values[middle] };
         let (least, most) = (values[0], values[values.len() - 1]);
-        Spread { name: figure.name.clone(), unit: figure.unit.clone().into_owned(), median, least, most }
+        let caution = runs.iter().flatten().filter(same).find_map(|same| same.caution.clone());
+        Spread { name: figure.name.clone(), unit: figure.unit.clone().into_owned(), median, least, most, caution }
     };
     first.iter().map(of).collect()
 }
@@ -138,11 +187,16 @@ fn capital(text: &str) -> String {
 }
 
 impl Machine {
+    /// How the binary was built.
+    fn build(&self) -> &'static str {
+        if self.checked_build { "profile ci: with checks that a release is without" } else { "profile release" }
+    }
+
     fn describe(&self) -> String {
-        let checks = if self.checked_build { "with overflow checks and debug assertions" } else { "without checks" };
+        let build = self.build();
         let gib = self.memory_bytes >> 30;
         format!(
-            "Machine: {} cores ({}), {gib} GiB, {}; everything, client included, runs on it. cloudai {}, built {checks}.",
+            "Machine: {} cores ({}), {gib} GiB, {}; everything, client included, runs on it. cloudai {}, {build}.",
             self.cores, self.processor, self.system, self.version
         )
     }
@@ -170,6 +224,40 @@ impl Machine {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn report(bench: &str) -> Report {
+        let figures = spreads(&[vec![Figure::new("rate", "1/s", 7.0).with_caution("is guessed")]]);
+        let (what, settings) = ("what".into(), serde_json::json!({}));
+        Report { bench: bench.into(), what, settings, machine: Machine::here(), figures, runs: Vec::new() }
+    }
+
+    #[test]
+    fn what_makes_a_figure_doubtful_stands_below_it() {
+        assert!(report("a").table(None, false).contains("\nrate: is guessed\n"));
+        assert!(report("a").markdown().ends_with("\n\nRate: is guessed.\n"));
+    }
+
+    #[test]
+    fn a_document_has_one_report_of_each_benchmark_and_all_are_of_one_machine_and_build() {
+        let named = |file: &str, report: Report| (file.to_owned(), report);
+        let other = |change: fn(&mut Machine)| {
+            let mut other = report("b");
+            change(&mut other.machine);
+            other
+        };
+        assert_eq!(Report::check_together(&[named("1", report("a")), named("2", report("b"))]), Ok(()));
+        let rows = [
+            (report("a"), "benchmark a"),
+            (other(|machine| machine.cores += 1), "one machine"),
+            (other(|machine| machine.version.push('1')), "one machine"),
+            (other(|machine| machine.checked_build = !machine.checked_build), "one machine"),
+        ];
+        for (second, said) in rows {
+            let failure = Report::check_together(&[named("first", report("a")), named("second", second)]).unwrap_err();
+            let told = failure.to_string();
+            assert!(told.contains(said) && told.contains("first") && told.contains("second"), "{told}");
+        }
+    }
 
     #[test]
     fn a_figure_is_told_with_its_median_and_both_ends() {

@@ -2,7 +2,9 @@
 
 use super::bed::{Bed, Make};
 use super::figures::{Figure, Sample};
-use super::{Benchmark, Plan, load};
+use super::number::upto;
+use super::stop::Stop;
+use super::{Benchmark, load};
 use crate::exit::Failure;
 use cloudai_master::http::dto::Task;
 use std::sync::Arc;
@@ -14,13 +16,13 @@ use tokio::time::Instant;
 #[derive(Clone, Debug, serde::Serialize, clap::Args)]
 pub(crate) struct Submit {
     /// Tasks in calls of a thousand
-    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = upto::<u64, 10_000_000>)]
     tasks: u64,
     /// Tasks in calls of their own
-    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = upto::<u64, 1_000_000>)]
     single: u64,
     /// Connections that submit
-    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=64))]
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = upto::<u32, 64>)]
     connections: u32,
 }
 
@@ -28,22 +30,25 @@ impl Benchmark for Submit {
     const NAME: &'static str = "submit";
     const WHAT: &'static str = "submissions until each is acknowledged, which is when it is on disk";
 
-    async fn run(&self, plan: &Plan) -> Result<Vec<Figure>, Failure> {
-        let bed = Bed::make(plan, &Make::fake(0, 1)).await?;
+    fn make(&self) -> Make {
+        Make::fake(0, 1)
+    }
+
+    async fn run(&self, bed: &mut Bed, _: &Stop) -> Result<Vec<Figure>, Failure> {
         let before = bed.uses().master;
         let began = Instant::now();
-        load::submit(&bed, self.tasks, self.connections).await?;
+        load::submit(bed, self.tasks, self.connections).await?;
         let many = began.elapsed();
         let between = bed.uses().master;
         let began = Instant::now();
-        let sample = self.one_by_one(&bed).await?;
+        let sample = self.one_by_one(bed).await?;
         let single = began.elapsed();
         let after = bed.uses().master;
         let mut figures = vec![
             Figure::rate("in batches", "tasks/s", self.tasks, many),
-            Figure::each("cpu of master per task in batches", between.cpu_since(before), self.tasks),
+            Figure::cpu("cpu of master per task in batches", between.cpu_since(before), self.tasks),
             Figure::rate("one by one", "tasks/s", self.single, single),
-            Figure::each("cpu of master per single task", after.cpu_since(between), self.single),
+            Figure::cpu("cpu of master per single task", after.cpu_since(between), self.single),
         ];
         figures.extend(sample.figures("single"));
         Ok(figures)

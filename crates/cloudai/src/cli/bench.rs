@@ -1,9 +1,11 @@
 //! `cloudai bench`.
 
-use crate::bench::{Benchmark, Dispatch, Docker, Latency, List, Memory, Plan, Report, Submit, measure};
+use crate::bench::{Benchmark, Bound, Dispatch, Docker, Latency, List, Memory, Plan, Report, Submit, measure, upto};
+use crate::config::{ENGINE, Flags, Process, Resolver, User};
 use crate::exit::{Exit, Failure};
 use crate::render::Screen;
 use clap::Subcommand;
+use cloudai_master::http::dto;
 use std::path::{Path, PathBuf};
 
 #[derive(Debug, Subcommand)]
@@ -17,7 +19,8 @@ pub(super) enum Command {
     #[command(before_help = "  cloudai bench latency\n  cloudai bench latency --tasks 200 --runs 1")]
     Latency(Of<Latency>),
     /// Containers a second, beside the engine's own calls
-    #[command(before_help = "  cloudai bench docker\n  cloudai bench docker --concurrency 8 --image busybox")]
+    #[command(before_help = "  cloudai bench docker\n  cloudai bench docker --concurrency 8 --image busybox\n  \
+                         cloudai bench docker --engine unix:///run/podman/podman.sock")]
     Docker(Of<Docker>),
     /// Submissions a second, many in a call and one in a call
     #[command(before_help = "  cloudai bench submit\n  cloudai bench submit --connections 1")]
@@ -35,6 +38,9 @@ pub(super) enum Command {
         #[arg(value_name = "FILE", required = true)]
         files: Vec<PathBuf>,
     },
+    /// What benchmarks start their processes with
+    #[command(hide = true)]
+    Bound(Bound),
 }
 
 /// A benchmark with what all of them take.
@@ -43,7 +49,7 @@ pub(super) struct Of<B: clap::Args> {
     #[command(flatten)]
     bench: B,
     /// How often it is measured, with fresh processes and data each time
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = upto::<u32, 100>)]
     runs: u32,
     /// Where the data lies while it runs: the disk that is measured [default: the system's folder for such]
     #[arg(long, value_name = "DIR")]
@@ -53,19 +59,35 @@ pub(super) struct Of<B: clap::Args> {
     file: Option<PathBuf>,
 }
 
-pub(super) async fn run(command: Command, json: bool, screen: &Screen) -> Result<Exit, Failure> {
+pub(super) async fn run(command: Command, named: Option<&Path>, json: bool, screen: &Screen) -> Result<Exit, Failure> {
     match command {
         Command::Dispatch(of) => of.run(json, screen).await,
         Command::Latency(of) => of.run(json, screen).await,
-        Command::Docker(of) => of.run(json, screen).await,
+        Command::Docker(mut of) => {
+            of.bench.engine = engine(named, of.bench.engine.as_ref())?;
+            of.run(json, screen).await
+        }
         Command::Submit(of) => of.run(json, screen).await,
         Command::Memory(of) => of.run(json, screen).await,
         Command::List(of) => of.run(json, screen).await,
         Command::Report { files } => {
-            let reports = files.iter().map(|file| read(file)).collect::<Result<Vec<_>, _>>()?;
-            screen.line(&Report::document(&reports)).map(|()| Exit::Ok)
+            let named = |file: &PathBuf| Ok((file.display().to_string(), read(file)?));
+            let reports = files.iter().map(named).collect::<Result<Vec<_>, Failure>>()?;
+            Report::check_together(&reports)?;
+            let items: Vec<_> = reports.into_iter().map(|(_, report)| report).collect();
+            let list = dto::List { items, next_cursor: None };
+            let id = |report: &Report| report.bench().to_owned();
+            screen.list(&list, id, || Report::document(&list.items)).map(|()| Exit::Ok)
         }
+        Command::Bound(bound) => bound.run().map(|()| Exit::Ok),
     }
+}
+
+/// The engine's address as a worker finds it: flag, environment, files; none for the usual places.
+fn engine(named: Option<&Path>, flag: Option<&String>) -> Result<Option<String>, Failure> {
+    let resolver = Resolver::open(&Process, named)?.given(Flags::default().with(&ENGINE, flag));
+    resolver.check(User::Bench)?;
+    resolver.value(&ENGINE)
 }
 
 fn read(file: &Path) -> Result<Report, Failure> {
@@ -77,17 +99,17 @@ fn read(file: &Path) -> Result<Report, Failure> {
 }
 
 impl<B: Benchmark + clap::Args> Of<B> {
-    async fn run(self, json: bool, screen: &Screen) -> Result<Exit, Failure> {
+    async fn run(mut self, json: bool, screen: &Screen) -> Result<Exit, Failure> {
         if let Some(file) = self.file.as_ref().filter(|_| !json) {
             return Err(Failure::usage(format!("{} stands alone", file.display()))
                 .why("a file is where --json writes to")
                 .next(format!("cloudai bench {} --json {}", B::NAME, file.display())));
         }
         let plan = Plan { runs: self.runs, dir: self.dir.unwrap_or_else(std::env::temp_dir) };
-        let report = measure(&self.bench, &plan, |line| screen.hint(line)).await?;
+        let report = measure(&mut self.bench, &plan, |line| screen.hint(line)).await?;
         let Some(file) = self.file else {
             return screen
-                .one(&report, report.bench(), || report.table(screen.width, screen.colour))
+                .one(&report, &report.headline(), || report.table(screen.width, screen.colour))
                 .map(|()| Exit::Ok);
         };
         let text = serde_json::to_string_pretty(&report).map_err(|error| Failure::error(error.to_string()))?;

@@ -128,7 +128,8 @@ pub(crate) fn tree() -> clap::Command {
         .mut_subcommand("up", |command| with_settings(command, User::Up))
         .mut_subcommand("worker", |worker| {
             worker.mut_subcommand("start", |command| with_settings(command, User::Worker))
-        });
+        })
+        .mut_subcommand("bench", |bench| bench.mut_subcommand("docker", |command| with_settings(command, User::Bench)));
     tree.build();
     tree
 }
@@ -197,7 +198,7 @@ async fn run(cli: Cli) -> Result<Exit, Failure> {
         return screen.one(&version, plain, || format!("cloudai {plain}")).map(|()| Exit::Ok);
     }
     if let Command::Bench(command) = cli.command {
-        return Box::pin(bench::run(command, cli.global.json, &screen)).await;
+        return Box::pin(bench::run(command, cli.global.config.as_deref(), cli.global.json, &screen)).await;
     }
     let (named, addr) = (cli.global.config.as_deref(), cli.global.addr.as_ref());
     if let Command::Config(command) = &cli.command {

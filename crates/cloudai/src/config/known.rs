@@ -6,7 +6,7 @@ use super::parse::{Listen, bytes, duration, listen, plain_port, thousandths, tru
 use super::setting::{Facts, Fallback, Known, Setting, User};
 use super::values::{self, Executor, LogFormat, Store};
 use Fallback::{Found, Nothing, Text};
-use User::{Client, Master, Up, Worker};
+use User::{Bench, Client, Master, Up, Worker};
 use cloudai_core::ids::WorkerId;
 use reqwest::Url;
 use std::collections::BTreeMap;
@@ -185,7 +185,7 @@ settings! {
     ENGINE: String {
         key: "worker.engine", flag: "--engine", variables: ["CLOUDAI_ENGINE", "DOCKER_HOST"],
         parse: values::engine, allowed: "unix://PATH or tcp://127.0.0.1:PORT, of Docker or Podman",
-        fallback: Nothing("Docker's socket, else Podman's"), used_by: [Worker, Up],
+        fallback: Nothing("Docker's socket, else Podman's"), used_by: [Worker, Up, Bench],
     }
     /// Cores that a worker offers.
     CPUS: u64 {

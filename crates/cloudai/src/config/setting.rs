@@ -16,6 +16,8 @@ pub(crate) enum User {
     Worker,
     /// `cloudai up`.
     Up,
+    /// `cloudai bench docker`.
+    Bench,
 }
 
 impl User {
@@ -27,6 +29,7 @@ impl User {
             Self::Master => "master",
             Self::Worker => "worker start",
             Self::Up => "up",
+            Self::Bench => "bench docker",
         }
     }
 }

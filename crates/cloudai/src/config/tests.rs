@@ -223,6 +223,7 @@ fn every_flag_of_a_setting_is_a_flag_of_the_commands_that_use_it_and_its_help_te
         User::Master => tree.find_subcommand("master").unwrap(),
         User::Up => tree.find_subcommand("up").unwrap(),
         User::Worker => tree.find_subcommand("worker").unwrap().find_subcommand("start").unwrap(),
+        User::Bench => tree.find_subcommand("bench").unwrap().find_subcommand("docker").unwrap(),
     };
     // `up` is for the first minutes: it keeps its state where a master does by itself.
     let without = [(User::Up, "--store")];

@@ -11,6 +11,8 @@ mod engine;
 mod process;
 mod rest;
 
+mod bench;
+mod bench_docker;
 mod clock;
 mod disk;
 mod engine_restart_docker;
