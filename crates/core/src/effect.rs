@@ -80,6 +80,10 @@ pub struct StartOrder {
     pub spec: Arc<TaskSpec>,
     /// With how much.
     pub allocation: Allocation,
+    /// Why its worker can not read what it is to run: it is begun and has failed. Else a master of
+    /// a newer version would send it for ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unreadable: Option<String>,
 }
 
 impl StartOrder {
@@ -93,6 +97,7 @@ impl StartOrder {
             submitted_at: task.created_at,
             spec: Arc::clone(&task.spec),
             allocation,
+            unreadable: None,
         }
     }
 }

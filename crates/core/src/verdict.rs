@@ -60,7 +60,7 @@ fn finished(outcome: &Outcome, status: Status, reason: Option<Reason>) -> Finish
     if outcome.oom_killed && reason != Some(Reason::OomKilled) {
         warnings.push(Warning::OomKilled);
     }
-    let ran = outcome.run.is_some();
+    let ran = outcome.run.is_some() || outcome.cause == Cause::Vanished;
     if ran && !outcome.log.complete {
         warnings.push(Warning::LogIncomplete);
     }

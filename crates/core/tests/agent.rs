@@ -80,7 +80,7 @@ fn attempt(task: u128, number: u32) -> Attempt {
 fn order(attempt: Attempt, spec: Arc<TaskSpec>) -> Command {
     let allocation = Free::all(&cores(8)).pick(&spec.demand).unwrap();
     let (owner, submitted_at) = (UserId::local(), Timestamp::ZERO);
-    Command::Start(Arc::new(StartOrder { attempt, owner, job: None, submitted_at, spec, allocation }))
+    Command::Start(Arc::new(StartOrder { attempt, owner, job: None, submitted_at, spec, allocation, unreadable: None }))
 }
 
 /// One core of the worker's two.

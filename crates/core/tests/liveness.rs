@@ -9,7 +9,7 @@ use cloudai_core::event::{
 };
 use cloudai_core::ids::{Attempt, CommandSeq, Session, TaskId, UserId};
 use cloudai_core::resources::Capacity;
-use cloudai_core::state::{Phase, Reason, Status};
+use cloudai_core::state::{Phase, Reason, Status, Warning};
 use cloudai_core::task::{Cause, Outcome, Step};
 use cloudai_core::testing::{TestCluster, cores, spec, task_id, worker_id};
 use cloudai_core::worker::{About, WorkerStatus};
@@ -70,6 +70,7 @@ fn a_cancelled_task_of_a_lost_worker_is_unconfirmed_and_killed_at_next_contact()
     c.wait(S(130));
     let record = c.record(task);
     assert_eq!((record.status(), record.reason()), (Status::Cancelled, Some(Reason::Unconfirmed)));
+    assert_eq!(record.finished().unwrap().warnings, [Warning::LogIncomplete]);
     let before = c.stops().len();
     c.register("w1", cores(4), vec![at(attempt, Step::Running)]);
     assert_eq!(c.stops()[before..], [attempt]);

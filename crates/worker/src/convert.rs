@@ -31,12 +31,13 @@ pub(crate) struct Specs {
 }
 
 impl Specs {
-    fn parse(&mut self, text: &str) -> Result<Arc<TaskSpec>, BadMessage> {
+    /// What is to run, or why that can not be read here.
+    fn parse(&mut self, text: &str) -> Result<Arc<TaskSpec>, String> {
         if let Some((_, spec)) = self.last.as_ref().filter(|(last, _)| last == text) {
             return Ok(Arc::clone(spec));
         }
-        let document: Value = serde_json::from_str(text).map_err(|error| bad("task", error))?;
-        let spec = Arc::new(TaskSpec::from_value(&document).map_err(|error| bad("task", error))?);
+        let document: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        let spec = Arc::new(TaskSpec::from_value(&document).map_err(|error| error.to_string())?);
         self.last = Some((text.to_owned(), Arc::clone(&spec)));
         Ok(spec)
     }
@@ -57,6 +58,13 @@ pub(crate) fn command(command: pb::Command, specs: &mut Specs) -> Result<(Comman
 
 fn start(task: &pb::Task, specs: &mut Specs) -> Result<StartOrder, BadMessage> {
     let allocation = task.allocation.as_ref().ok_or_else(|| bad("task", "it has no allocation"))?;
+    let (spec, unreadable) = match specs.parse(&task.spec_json) {
+        Ok(spec) => (spec, None),
+        Err(why) => {
+            let nothing = TaskSpec::of_image("unreadable").map_err(|error| bad("task", error))?;
+            (Arc::new(nothing), Some(why))
+        }
+    };
     Ok(StartOrder {
         attempt: attempt(&task.task_id, task.attempt)?,
         owner: task.user_id.parse().map_err(|error| bad("user id", error))?,
@@ -66,7 +74,8 @@ fn start(task: &pb::Task, specs: &mut Specs) -> Result<StartOrder, BadMessage> {
             Some(task.job_id.parse().map_err(|error| bad("job id", error))?)
         },
         submitted_at: Timestamp::from_millis(task.created_at_ms),
-        spec: specs.parse(&task.spec_json)?,
+        spec,
+        unreadable,
         allocation: Allocation {
             cpu_milli: allocation.cpu_milli,
             memory: allocation.memory_bytes,
@@ -199,5 +208,52 @@ fn cause(cause: Cause) -> pb::Cause {
         Cause::EngineError => pb::Cause::EngineError,
         Cause::OutputError => pb::Cause::OutputError,
         Cause::StorageExceeded => pb::Cause::StorageExceeded,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sent(spec_json: &str) -> pb::Command {
+        let task = pb::Task {
+            task_id: Attempt { task: cloudai_core::ids::TaskId::new(7), number: 1 }.task.to_string(),
+            user_id: "ann".into(),
+            attempt: 1,
+            spec_json: spec_json.into(),
+            allocation: Some(pb::Allocation { cpu_milli: 500, ..pb::Allocation::default() }),
+            ..pb::Task::default()
+        };
+        pb::Command { seq: 3, what: Some(pb::command::What::Start(task)) }
+    }
+
+    fn heard(spec_json: &str) -> Arc<StartOrder> {
+        match command(sent(spec_json), &mut Specs::default()) {
+            Ok((CommandSeq(3), Command::Start(order))) => order,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn an_order_that_a_newer_master_words_otherwise_is_taken_and_says_why_it_can_not_run() {
+        let order = heard(r#"{"image":"busybox","volumes":["/data"],"warp":9}"#);
+        let why = order.unreadable.as_deref().unwrap();
+        assert!(why.contains("volumes") && why.contains("warp"), "{why}");
+        assert_eq!(order.allocation.cpu_milli, 500, "its place is held until its end is told");
+        assert!(heard("no json").unreadable.is_some());
+        assert_eq!(heard(r#"{"image":"busybox"}"#).unreadable, None);
+    }
+
+    #[test]
+    fn what_only_the_master_decides_by_is_not_sent_and_the_rest_reads_back() {
+        let document = r#"{"image":"busybox","args":["true"],"timeout_s":5,"priority":7,"worker_id":"w1",
+            "allow_pending":true,"idempotency_key":"k","labels":{"a":"b"}}"#;
+        let spec = TaskSpec::from_value(&serde_json::from_str(document).unwrap()).unwrap();
+        let text = serde_json::to_string(&spec.for_worker()).unwrap();
+        for master_only in ["priority", "worker_id", "allow_pending", "idempotency_key"] {
+            assert!(!text.contains(master_only), "{text}");
+        }
+        let read = &heard(&text).spec;
+        assert_eq!((&read.container, read.limits, &read.labels), (&spec.container, spec.limits, &spec.labels));
     }
 }

@@ -50,6 +50,11 @@ impl Runner {
     /// Runs the attempt to its end; then its log and files are with the master.
     pub(crate) async fn run(&self, run: Run, steps: Teller, stop: watch::Receiver<Option<Stop>>) -> Outcome {
         let attempt = run.order.attempt;
+        if let Some(why) = &run.order.unreadable {
+            let why =
+                format!("its worker does not understand the task ({why}): bring worker and master to one version");
+            return Outcome::of(Cause::StartError, why);
+        }
         let whose = Whose { attempt, incarnation: run.identity.incarnation };
         let out_dir = self.out_dir(attempt);
         let mut master = self.master.clone();

@@ -4,7 +4,7 @@ use super::{Cluster, Out};
 use crate::event::Answer;
 use crate::ids::{TaskId, WorkerId};
 use crate::retry::Budget;
-use crate::state::{Reason, Status};
+use crate::state::{Reason, Status, Warning};
 use crate::task::{Finished, LogEnd};
 use crate::time::Timestamp;
 use crate::verdict::Verdict;
@@ -59,7 +59,8 @@ impl Cluster {
         let Some(record) = self.tasks.get(&task) else { return };
         let verdict = if record.cancel.is_some() {
             let message = format!("{why}: the container is killed at the next contact");
-            Verdict::Final(super::cancel::cancelled(Reason::Unconfirmed, &message))
+            let end = super::cancel::cancelled(Reason::Unconfirmed, &message);
+            Verdict::Final(Finished { warnings: vec![Warning::LogIncomplete], ..end })
         } else {
             let end = Finished {
                 status: Status::Failed,
@@ -67,7 +68,8 @@ impl Cluster {
                 exit_code: None,
                 oom_killed: false,
                 message: why.to_owned(),
-                warnings: Vec::new(),
+                // What it wrote since it was last heard of is nowhere.
+                warnings: vec![Warning::LogIncomplete],
             };
             Verdict::Retry(Budget::WorkerLost, end)
         };

@@ -215,6 +215,14 @@ impl TaskSpec {
         write::document(self)
     }
 
+    /// The document of what a worker needs to know: what runs and within which limits. What only
+    /// the master decides by is left out, so that a worker of an older version, which knows no
+    /// field of it, is not stranded by one.
+    #[must_use]
+    pub fn for_worker(&self) -> Value {
+        write::worker_document(self)
+    }
+
     /// The smallest spec: an image with every default.
     /// # Errors
     /// As [`TaskSpec::from_value`].

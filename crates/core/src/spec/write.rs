@@ -6,8 +6,22 @@ use crate::time::millis;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// Every field that is not at its default, in the order of the specification.
+/// Every field that is not at its default: what a worker needs, then what only a master reads.
 pub(super) fn document(spec: &TaskSpec) -> Value {
+    let mut fields = for_worker(spec);
+    fields.put_if(spec.priority != 0, "priority", || Value::Int(spec.priority.into()));
+    fields.text("worker_id", spec.worker_id.as_ref());
+    fields.put_if(spec.allow_pending, "allow_pending", || Value::Bool(true));
+    fields.text("idempotency_key", spec.idempotency_key.as_ref());
+    Value::Map(fields.0)
+}
+
+/// The fields that say what runs and within which limits.
+pub(super) fn worker_document(spec: &TaskSpec) -> Value {
+    Value::Map(for_worker(spec).0)
+}
+
+fn for_worker(spec: &TaskSpec) -> Fields {
     let mut fields = Fields::default();
     fields.text("image", Some(&spec.image));
     fields.text("name", spec.name.as_ref());
@@ -18,17 +32,13 @@ pub(super) fn document(spec: &TaskSpec) -> Value {
     fields.put("storage_gb", decimal(demand.storage, GIB));
     fields.put_if(demand.gpu_milli > 0, "gpu_cores", || decimal(demand.gpu_milli, WHOLE));
     fields.text("gpu_model", demand.gpu_model.as_ref());
-    fields.put_if(spec.priority != 0, "priority", || Value::Int(spec.priority.into()));
     if let Some(run) = spec.limits.run {
         fields.put("timeout_s", seconds(run));
     }
     fields.put_if(spec.limits.pull != DEFAULT_PULL, "pull_timeout_s", || seconds(spec.limits.pull));
     fields.put_if(spec.limits.kill_after != DEFAULT_KILL_AFTER, "kill_after_s", || seconds(spec.limits.kill_after));
-    fields.text("worker_id", spec.worker_id.as_ref());
-    fields.put_if(spec.allow_pending, "allow_pending", || Value::Bool(true));
-    fields.text("idempotency_key", spec.idempotency_key.as_ref());
     fields.texts_by_name("labels", &spec.labels);
-    Value::Map(fields.0)
+    fields
 }
 
 fn container(fields: &mut Fields, spec: &TaskSpec) {

@@ -158,7 +158,7 @@ impl Specs {
         if let Some((_, text)) = self.last.as_ref().filter(|(last, _)| Arc::ptr_eq(last, spec)) {
             return Ok(text.clone());
         }
-        let text = serde_json::to_string(&spec.to_value()).map_err(|error| Status::internal(error.to_string()))?;
+        let text = serde_json::to_string(&spec.for_worker()).map_err(|error| Status::internal(error.to_string()))?;
         self.last = Some((Arc::clone(spec), text.clone()));
         Ok(text)
     }
