@@ -162,7 +162,7 @@ impl Link {
 
     /// Tells the agent of a new session.
     async fn registered(&self, (ack, sent_at): (convert::Registered, Timestamp)) {
-        info!(session = %ack.session, term = %ack.term, "registered");
+        info!(session = %ack.session, term = ack.term.0, "registered");
         let convert::Registered { incarnation, term, session, timing, .. } = ack;
         self.input(AgentEvent::Registered { session, incarnation, term, timing, sent_at }).await;
     }

@@ -208,7 +208,9 @@ impl Cluster {
         let plan = &self.plans[id];
         let (grpc, token, cpus) = (self.grpc.as_str(), self.token.as_str(), plan.cpus.to_string());
         let words = ["worker", "start", "--master", grpc, "--join-token", token, "--id", id];
-        let offer = ["--executor", plan.executor, "--cpus", &cpus, "--mem", plan.mem, "--disk", "100g"];
+        // What is real is no more than the machine has.
+        let disk = if plan.executor == "docker" { "10g" } else { "100g" };
+        let offer = ["--executor", plan.executor, "--cpus", &cpus, "--mem", plan.mem, "--disk", disk];
         let engine = plan.engine.iter().flat_map(|address| ["--engine", address.as_str()]);
         let words = words.into_iter().chain(offer).chain(["--data-dir", "state"]).chain(engine).map(ToOwned::to_owned);
         let words: Vec<_> = words.collect();

@@ -192,7 +192,10 @@ pub enum EngineError {
 fn start(address: &str) -> &'static str {
     if address.contains("podman") {
         "start it with `systemctl start podman.socket` (of a user: `systemctl --user start podman.socket`)"
-    } else {
+    } else if address.contains("docker") {
         "start it with `systemctl start docker` or `dockerd`, then look with `docker info`"
+    } else {
+        "start the engine that is to listen there (`systemctl start docker` or `systemctl start podman.socket`), or \
+         name another with --engine"
     }
 }

@@ -24,12 +24,16 @@ pub struct Host {
     pub cpu_milli: u64,
     /// Bytes of memory.
     pub memory: u64,
+    /// Bytes of memory of the machine, also where this process may use less.
+    pub memory_total: u64,
     /// Bytes of the data folder's file system.
     pub storage_total: u64,
     /// Bytes of it that are free for this user.
     pub storage_free: u64,
     /// Devices.
     pub gpus: Vec<Gpu>,
+    /// How many devices a person may declare.
+    pub gpus_present: u32,
 }
 
 /// What a person declared instead of what was found.
@@ -57,16 +61,17 @@ pub enum ProbeError {
         #[source]
         source: io::Error,
     },
-    /// More cores than there are: the engine would refuse every task that uses them.
-    #[error(
-        "--cpus {} is more than this machine has: {cores} cores; give at most {cores}",
-        Thousandths(*declared)
-    )]
-    TooManyCpus {
-        /// Thousandths of a core.
-        declared: u64,
-        /// Real cores.
-        cores: u64,
+    /// More was declared than there is: no worker may be given more than its machine has.
+    #[error("{flag} {declared} is more than this machine has: {has}; give at most {most}")]
+    TooMuch {
+        /// How it was declared.
+        flag: &'static str,
+        /// What was declared.
+        declared: String,
+        /// What there is.
+        has: String,
+        /// That, as the flag takes it.
+        most: String,
     },
 }
 
@@ -82,28 +87,30 @@ impl Host {
         let limits = OwnLimits::read(root);
         let cores = online(root)?;
         let usable = limits.cores.map_or(cores, |allowed| allowed.min(cores)) * 1000;
-        let memory = total_memory(root)?;
+        let memory_total = total_memory(root)?;
         let (storage_total, storage_free) = storage(data)?;
         Ok(Self {
             cores,
             cpu_milli: limits.cpu_milli.map_or(usable, |quota| quota.min(usable)),
-            memory: limits.memory.map_or(memory, |limit| limit.min(memory)),
+            memory: limits.memory.map_or(memory_total, |limit| limit.min(memory_total)),
+            memory_total,
             storage_total,
             storage_free,
             gpus: gpu::detect(),
+            gpus_present: gpu::present(root),
         })
     }
 
     /// What the worker offers: each resource as declared, else what was found less the reserve.
     ///
     /// The reserve takes at most half, so that the smallest host still runs something. With
-    /// `enforced` an engine sets the limits, and more cores than there are is an error; without
+    /// `enforced` an engine sets the limits, and more than there is is an error; without
     /// it (the fake executor) a worker may be as large as its tests want.
     /// # Errors
-    /// [`ProbeError::TooManyCpus`].
+    /// [`ProbeError::TooMuch`].
     pub fn capacity(&self, declared: &Declared, enforced: bool) -> Result<Capacity, ProbeError> {
-        if let Some(cpus) = declared.cpu_milli.filter(|cpus| enforced && *cpus > self.cores * 1000) {
-            return Err(ProbeError::TooManyCpus { declared: cpus, cores: self.cores });
+        if enforced {
+            self.has(declared)?;
         }
         let less = |amount: u64, reserve: u64| amount - reserve.min(amount / 2);
         let disk_reserve = self.storage_total / RESERVE_STORAGE_PART;
@@ -113,6 +120,31 @@ impl Host {
             storage: declared.storage.unwrap_or_else(|| less(self.storage_free, disk_reserve)),
             gpus: declared.gpus.map_or_else(|| self.gpus.clone(), gpu::declared),
         })
+    }
+}
+
+impl Host {
+    /// Whether all that is declared is there: real cores (the engine refuses more), the whole
+    /// machine's memory, the whole disk, the driver's devices.
+    fn has(&self, declared: &Declared) -> Result<(), ProbeError> {
+        let refused = |flag, declared: String, has, most| Err(ProbeError::TooMuch { flag, declared, has, most });
+        if let Some(cpus) = declared.cpu_milli.filter(|cpus| *cpus > self.cores * 1000) {
+            let has = format!("{} cores", self.cores);
+            return refused("--cpus", Thousandths(cpus).to_string(), has, self.cores.to_string());
+        }
+        if let Some(memory) = declared.memory.filter(|memory| *memory > self.memory_total) {
+            let (has, most) = (Bytes(self.memory_total).to_string(), format!("{}m", self.memory_total >> 20));
+            return refused("--mem", Bytes(memory).to_string(), has, most);
+        }
+        if let Some(storage) = declared.storage.filter(|storage| *storage > self.storage_total) {
+            let has = format!("{} where its data folder is", Bytes(self.storage_total));
+            return refused("--disk", Bytes(storage).to_string(), has, format!("{}m", self.storage_total >> 20));
+        }
+        if let Some(gpus) = declared.gpus.filter(|gpus| *gpus > self.gpus_present) {
+            let has = format!("{} devices of NVIDIA's driver (/dev/nvidia0 and so on)", self.gpus_present);
+            return refused("--gpus", gpus.to_string(), has, self.gpus_present.to_string());
+        }
+        Ok(())
     }
 }
 
@@ -219,7 +251,17 @@ mod tests {
 
     fn host(cores: u64, memory: u64) -> Host {
         let cpu_milli = cores * 1000;
-        Host { cores, cpu_milli, memory, storage_total: 1000, storage_free: 500, gpus: Vec::new() }
+        let (memory_total, gpus_present) = (memory, 2);
+        Host {
+            cores,
+            cpu_milli,
+            memory,
+            memory_total,
+            storage_total: 1000,
+            storage_free: 500,
+            gpus: Vec::new(),
+            gpus_present,
+        }
     }
 
     #[test]
@@ -232,19 +274,31 @@ mod tests {
 
     #[test]
     fn what_is_declared_is_taken_as_said() {
-        let declared = Declared { cpu_milli: Some(4000), memory: Some(99 * GIB), storage: Some(7), gpus: Some(2) };
+        let declared = Declared { cpu_milli: Some(4000), memory: Some(GIB), storage: Some(7), gpus: Some(2) };
         let capacity = host(4, GIB).capacity(&declared, true).unwrap();
-        assert_eq!((capacity.cpu_milli, capacity.memory, capacity.storage), (4000, 99 * GIB, 7));
+        assert_eq!((capacity.cpu_milli, capacity.memory, capacity.storage), (4000, GIB, 7));
         let ids: Vec<_> = capacity.gpus.iter().map(|gpu| (&*gpu.id, &*gpu.model)).collect();
         assert_eq!(ids, [("0", "generic"), ("1", "generic")]);
     }
 
     #[test]
-    fn more_cores_than_there_are_is_refused_where_an_engine_would_refuse_them() {
-        let declared = Declared { cpu_milli: Some(4500), ..Declared::default() };
-        let refused = host(4, GIB).capacity(&declared, true).unwrap_err().to_string();
-        assert_eq!(refused, "--cpus 4.5 is more than this machine has: 4 cores; give at most 4");
-        assert_eq!(host(4, GIB).capacity(&declared, false).unwrap().cpu_milli, 4500);
+    fn more_than_there_is_is_refused_where_an_engine_sets_the_limits() {
+        let nothing = Declared::default;
+        let rows = [
+            (Declared { cpu_milli: Some(4500), ..nothing() }, "--cpus 4.5 is more than this machine has: 4 cores"),
+            (Declared { memory: Some(GIB + 1), ..nothing() }, "; give at most 1024m"),
+            (Declared { storage: Some(1001), ..nothing() }, "--disk 1001 B is more than this machine has: 1000 B"),
+            (Declared { gpus: Some(3), ..nothing() }, "--gpus 3 is more than this machine has: 2 devices"),
+        ];
+        for (declared, said) in rows {
+            let refused = host(4, GIB).capacity(&declared, true).unwrap_err().to_string();
+            assert!(refused.contains(said), "{said}: {refused}");
+            assert!(host(4, GIB).capacity(&declared, false).is_ok(), "{said}");
+        }
+        // A process that may use less than its machine has may offer the machine.
+        let within = Host { memory: GIB / 2, ..host(4, GIB) };
+        let whole = Declared { memory: Some(GIB), ..nothing() };
+        assert_eq!(within.capacity(&whole, true).unwrap().memory, GIB);
     }
 
     #[test]

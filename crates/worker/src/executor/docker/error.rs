@@ -56,7 +56,7 @@ impl Fault {
     /// An engine answers 500 both for a program that is not there and for a full disk, so its
     /// words decide.
     pub(super) fn is_engines(&self) -> bool {
-        const SIGNS: [&str; 10] = [
+        const SIGNS: [&str; 11] = [
             "no space left on device",
             "context deadline exceeded",
             "connection refused",
@@ -66,6 +66,8 @@ impl Fault {
             "too many open files",
             "input/output error",
             "is shutting down",
+            // No task sets these limits: the engine's own defaults are more than it may set.
+            "error setting rlimit",
             // Podman without catatonit.
             "container-init binary not found",
         ];
@@ -194,6 +196,7 @@ mod tests {
         let refused = |status, text: &str| Fault::Refused { status, text: text.into() };
         assert!(refused(500, "mkdir /var/x: no space left on device").is_engines());
         assert!(!refused(400, "no space left on device").is_engines());
+        assert!(refused(500, "error setting rlimit type 7: operation not permitted").is_engines());
         assert!(!refused(500, "unable to find user nosuch").is_engines());
         assert!(Fault::Away("reset".into()).is_engines());
     }

@@ -37,7 +37,12 @@ pub(super) fn not_started(job: &Job, fault: &Fault) -> Outcome {
 
 /// The engine failed; not the task's fault.
 pub(super) fn engine_failed(doing: &str, fault: &Fault) -> Outcome {
-    let next = "look at the engine on this worker: docker info, journalctl -u docker";
+    let next = if fault.text().contains("rlimit") {
+        "this worker's engine may not set its own default limits: lower them (`default-ulimits` in \
+         /etc/docker/daemon.json), or run the engine with the capability SYS_RESOURCE"
+    } else {
+        "look at the engine on this worker: docker info, journalctl -u docker"
+    };
     without_run(Cause::EngineError, format!("the container engine could not {doing}: {}; {next}", fault.text()))
 }
 
@@ -134,7 +139,7 @@ fn by_itself(job: &Job, kind: Kind, end: &End, handed: &Handed) -> String {
             "exit code 137 (SIGKILL): its log tells more; Podman does not always tell of a kill for memory \
              (limit {memory}), so perhaps raise memory_gb"
         ),
-        Some(code) => exit(code),
+        Some(code) => exit(code, &handed.log),
         None => "ended without an exit code".into(),
     }
 }
@@ -158,7 +163,7 @@ fn unstartable(job: &Job, code: i32, init_says: Option<&str>) -> String {
     }
 }
 
-fn exit(code: i32) -> String {
+fn exit(code: i32, log: &LogEnd) -> String {
     const SIGNALS: [(i32, &str); 8] = [
         (1, "SIGHUP"),
         (2, "SIGINT"),
@@ -170,9 +175,10 @@ fn exit(code: i32) -> String {
         (15, "SIGTERM"),
     ];
     let signal = SIGNALS.iter().find(|(number, _)| code - 128 == *number);
+    let log = if log.complete && log.records == 0 { "it wrote nothing to its log" } else { "its log tells more" };
     match signal {
-        Some((_, name)) => format!("exit code {code} ({name}): its log tells more"),
-        None => format!("exit code {code}: its log tells more"),
+        Some((_, name)) => format!("exit code {code} ({name}): {log}"),
+        None => format!("exit code {code}: {log}"),
     }
 }
 
@@ -192,4 +198,25 @@ fn cut(mut message: String) -> String {
     }
     message.truncate(end);
     message
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_exit_code_points_to_the_log_where_there_is_one() {
+        let log = |records, complete| LogEnd { records, bytes: 0, complete };
+        assert_eq!(exit(7, &log(3, true)), "exit code 7: its log tells more");
+        assert_eq!(exit(7, &log(0, true)), "exit code 7: it wrote nothing to its log");
+        assert_eq!(exit(139, &log(0, false)), "exit code 139 (SIGSEGV): its log tells more");
+    }
+
+    #[test]
+    fn limits_that_an_engine_may_not_set_are_told_as_such() {
+        let fault = Fault::Refused { status: 500, text: "error setting rlimit type 7: operation not permitted".into() };
+        let outcome = engine_failed("start the container", &fault);
+        assert_eq!(outcome.cause, Cause::EngineError);
+        assert!(outcome.message.contains("default-ulimits"), "{}", outcome.message);
+    }
 }
