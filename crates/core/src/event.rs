@@ -255,7 +255,7 @@ pub enum Rejected {
     #[error("the session has ended: register again")]
     StaleSession,
     /// The worker holds attempts.
-    #[error("worker {worker} holds {attempts} attempts")]
+    #[error("worker {worker} holds {attempts} attempt{}", if *attempts == 1 { "" } else { "s" })]
     WorkerBusy {
         /// Which worker.
         worker: WorkerId,

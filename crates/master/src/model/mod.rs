@@ -1,8 +1,10 @@
 //! The committed state as readers see it: shares the core's records, updated batch by batch.
 //!
-//! Reading takes a short lock and never waits for the store or the engine. `live.rs` has the lists.
+//! Reading takes a short lock and never waits for the store or the engine. `live.rs` has the lists,
+//! `news.rs` says what operators want to see in the log.
 
 mod live;
+mod news;
 mod orders;
 
 use cloudai_core::effect::Row;
@@ -18,6 +20,7 @@ use cloudai_core::worker::WorkerRecord;
 use cloudai_store::StoreError;
 use cloudai_store::query::TaskQuery;
 use live::Live;
+use news::News;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use tokio::sync::watch;
@@ -79,11 +82,14 @@ impl Model {
 
     /// Takes a committed batch in and wakes who waits.
     pub fn publish(&self, rows: &[Row]) {
+        let mut news = Vec::new();
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         for row in rows {
+            news.extend(state.news(row));
             state.apply(row);
         }
         drop(state);
+        news.into_iter().for_each(News::log);
         self.batches.send_modify(|batches| *batches += 1);
     }
 
@@ -224,7 +230,7 @@ impl Committed {
             }
         }
         if fitting > 0 {
-            return "there is room for it; it is being placed".into();
+            return "about to be placed".into();
         }
         // One that has room, or else any when nobody else takes work.
         let away = away.into_iter().min().filter(|(full, ..)| !full || lacks.is_empty());
