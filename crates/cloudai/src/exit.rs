@@ -140,8 +140,8 @@ impl Failure {
             Some(value) => format!("{}: {value} {}", field.path, field.problem),
             None => format!("{}: {}", field.path, field.problem),
         });
-        let why: Vec<_> = fields.collect();
-        let what = if problem.detail.is_empty() { problem.title } else { problem.detail };
+        let what = if problem.detail.is_empty() { problem.title.clone() } else { problem.detail.clone() };
+        let why: Vec<_> = fields.filter(|why| *why != what).collect();
         Self {
             exit: Exit::of_problem(&problem.code),
             code: problem.code,
@@ -188,8 +188,9 @@ impl From<anyhow::Error> for Failure {
         match error.downcast::<Self>() {
             Ok(failure) => failure,
             Err(error) => {
-                let why: Vec<_> = error.chain().skip(1).map(ToString::to_string).collect();
-                Self { why, ..Self::error(error.to_string()) }
+                let what = error.to_string();
+                let why = error.chain().skip(1).map(ToString::to_string).filter(|why| !what.contains(why)).collect();
+                Self { why, ..Self::error(what) }
             }
         }
     }
@@ -234,6 +235,24 @@ mod tests {
         for (exit, code) in ends {
             assert_eq!(exit.code(), code, "{exit:?}");
         }
+    }
+
+    #[test]
+    fn nothing_is_said_twice() {
+        let busy = std::io::Error::from(std::io::ErrorKind::AddrInUse);
+        let said = format!("can not listen on :1: {busy}");
+        let failure = Failure::from(anyhow::Error::new(busy).context(said.clone()).context("outside"));
+        assert_eq!(failure.why.first(), Some(&said));
+        let failure =
+            Failure::from(anyhow::Error::new(std::io::Error::from(std::io::ErrorKind::AddrInUse)).context(said));
+        assert_eq!(failure.why, Vec::<String>::new());
+        let problem = serde_json::json!({
+            "type": "about:blank", "title": "Bad Request", "status": 400, "code": "invalid",
+            "detail": "address: is no address", "next": null,
+            "errors": [{"path": "address", "problem": "is no address"}, {"path": "id", "problem": "is missing"}]
+        });
+        let failure = Failure::of_problem(serde_json::from_value(problem).unwrap());
+        assert_eq!(failure.why, ["id: is missing"]);
     }
 
     #[test]

@@ -153,7 +153,7 @@ fn validate_lists_every_problem_with_its_place_and_ends_as_wrong_usage() {
     let expected = [
         "error: cloudai.toml:2: master.strateggy: there is no such setting; did you mean master.strategy?",
         "error: cloudai.toml:3: master.http is \"eighty\": ",
-        "error: cloudai.toml:4: master.store is \"mongodb\": the MongoDB store is still to come; --store: sqlite",
+        "error: cloudai.toml:4: master.store is \"mongodb\": the MongoDB store is still to come; master.store: sqlite",
         "error: environment: MONGO_URI: the MongoDB store is still to come",
     ];
     assert_eq!(ran.out.lines().count(), expected.len(), "{}", ran.out);

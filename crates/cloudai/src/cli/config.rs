@@ -153,8 +153,10 @@ fn validate(resolver: &Resolver<'_>, screen: &Screen) -> Result<Exit, Failure> {
     let problems = resolver.validate();
     let wrong = problems.iter().any(|problem| problem.severity == Severity::Error);
     if problems.is_empty() && screen.for_people() {
-        let file = resolver.file().map_or_else(|| "no file".into(), |path| path.display().to_string());
-        screen.line(&format!("every setting is right ({file})"))?;
+        let dotenv = resolver.has_dotenv().then(|| DOTENV.to_owned());
+        let files: Vec<_> = resolver.file().map(|path| path.display().to_string()).into_iter().chain(dotenv).collect();
+        let files = if files.is_empty() { "no file".into() } else { files.join(", ") };
+        screen.line(&format!("every setting is right ({files})"))?;
         return Ok(Exit::Ok);
     }
     let list = List { items: problems, next_cursor: None };

@@ -80,7 +80,8 @@ enum Command {
     Worker(worker::Command),
     /// Starts a master and its workers on this machine, in one process
     #[command(before_help = "  cloudai up                                   one worker, Docker\n  \
-                             cloudai up --workers 3 --executor fake       three that only act")]
+                             cloudai up --workers 3 --executor fake       three that only act\n  \
+                             cloudai task submit fake:NAME                what they run: images named fake:*")]
     Up(UpFlags),
     /// Submits tasks and follows them; `task IMAGE` is short for `task submit IMAGE`
     #[command(subcommand)]

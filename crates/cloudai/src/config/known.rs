@@ -1,10 +1,10 @@
 //! The table of every setting. Nothing else lists settings: flags' help, `config show`,
 //! `config validate` and `docs/configuration.md` are made of it.
 
-use super::Surroundings;
 use super::parse::{Listen, bytes, duration, listen, plain_port, thousandths, truth, whole};
 use super::setting::{Facts, Fallback, Known, Setting, User};
 use super::values::{self, Executor, LogFormat, Store};
+use super::{Form, Surroundings};
 use Fallback::{Found, Nothing, Text};
 use User::{Bench, Client, Master, Up, Worker};
 use cloudai_core::ids::WorkerId;
@@ -20,7 +20,7 @@ macro_rules! settings {
         #[doc = $about:literal]
         $name:ident: $value:ty {
             key: $key:literal, $(flag: $flag:literal,)? variables: [$($variable:literal),+],
-            parse: $parse:expr, allowed: $allowed:expr, fallback: $fallback:expr,
+            parse: $parse:expr, $(takes: $takes:ident,)? allowed: $allowed:expr, fallback: $fallback:expr,
             $(secret: $secret:literal,)? used_by: [$($user:ident),+] $(,)?
         }
     )+) => {
@@ -32,6 +32,7 @@ macro_rules! settings {
                     about: $about.trim_ascii(),
                     flag: optional!($($flag)?),
                     variables: &[$($variable),+],
+                    takes: form!($($takes)?),
                     allowed: $allowed,
                     fallback: $fallback,
                     secret: false $(|| $secret)?,
@@ -51,6 +52,15 @@ macro_rules! optional {
     };
     ($flag:literal) => {
         Some($flag)
+    };
+}
+
+macro_rules! form {
+    () => {
+        Form::Text
+    };
+    ($form:ident) => {
+        Form::$form
     };
 }
 
@@ -88,7 +98,7 @@ settings! {
     /// The file to which the log is appended; SIGHUP opens it again.
     LOG_FILE: PathBuf {
         key: "log_file", flag: "--log-file", variables: ["CLOUDAI_LOG_FILE"],
-        parse: values::folder, allowed: "a file in a folder that is there",
+        parse: values::log_file, allowed: "a file in a folder that is there",
         fallback: Nothing("stderr"), used_by: [Master, Worker, Up],
     }
     /// The form of the log: lines for people, or one JSON object a line.
@@ -100,13 +110,13 @@ settings! {
     /// Where workers reach the master; port 0 takes a free one.
     GRPC: Listen {
         key: "master.grpc", flag: "--grpc", variables: ["CLOUDAI_GRPC", "GRPC_PORT"],
-        parse: listen, allowed: "ip:port, :port or a port; port 0 takes a free one",
+        parse: listen, takes: Number, allowed: "ip:port, localhost:port, :port or a port; port 0 takes a free one",
         fallback: Text("127.0.0.1:50051"), used_by: [Master, Up],
     }
     /// Where clients reach the master; port 0 takes a free one.
     HTTP: Listen {
         key: "master.http", flag: "--http", variables: ["CLOUDAI_HTTP", "HTTP_PORT"],
-        parse: listen, allowed: "ip:port, :port or a port; port 0 takes a free one",
+        parse: listen, takes: Number, allowed: "ip:port, localhost:port, :port or a port; port 0 takes a free one",
         fallback: Text("127.0.0.1:8080"), used_by: [Master, Up],
     }
     /// What keeps the state.
@@ -124,31 +134,31 @@ settings! {
     /// Time between two heartbeats of a worker.
     HEARTBEAT: Duration {
         key: "master.heartbeat_s", variables: ["CLOUDAI_HEARTBEAT_S", "HEARTBEAT_INTERVAL"],
-        parse: duration, allowed: "seconds above 0, as 5 or 500ms",
+        parse: duration, takes: Number, allowed: "seconds above 0, as 5 or 500ms",
         fallback: Text("5"), used_by: [Master, Up],
     }
     /// Silence after which a worker gets no new work.
     INACTIVE: Duration {
         key: "master.worker_inactive_s", variables: ["CLOUDAI_WORKER_INACTIVE_S"],
-        parse: duration, allowed: "seconds: above two heartbeats, at most the lease",
+        parse: duration, takes: Number, allowed: "seconds: above two heartbeats, at most the lease",
         fallback: Text("30"), used_by: [Master, Up],
     }
     /// How long a heartbeat keeps a worker's attempts its own.
     LEASE: Duration {
         key: "master.worker_lease_s", variables: ["CLOUDAI_WORKER_LEASE_S"],
-        parse: duration, allowed: "seconds: above kill_after_s + the margin + two heartbeats",
+        parse: duration, takes: Number, allowed: "seconds: above kill_after_s + the margin + two heartbeats",
         fallback: Text("120"), used_by: [Master, Up],
     }
     /// What the master waits longer, and the worker stops earlier, than the lease.
     LEASE_MARGIN: Duration {
         key: "master.worker_lease_margin_s", variables: ["CLOUDAI_WORKER_LEASE_MARGIN_S"],
-        parse: duration, allowed: "seconds",
+        parse: duration, takes: Number, allowed: "seconds",
         fallback: Text("10"), used_by: [Master, Up],
     }
-    /// Where a worker's masters are, several with commas.
-    MASTER: Vec<String> {
+    /// Where a worker's master is.
+    MASTER: String {
         key: "worker.master", flag: "--master", variables: ["CLOUDAI_MASTER", "MASTER_ADDR"],
-        parse: values::masters, allowed: "host:port, several with commas",
+        parse: values::master, takes: List, allowed: "host:port; several are still to come",
         fallback: Text("127.0.0.1:50051"), used_by: [Worker],
     }
     /// What a worker shows to join; in the environment `ps` does not show it.
@@ -172,7 +182,7 @@ settings! {
     /// The port of that address; has no effect without the address.
     WORKER_PORT: u16 {
         key: "worker.port", variables: ["CLOUDAI_WORKER_PORT", "WORKER_PORT"],
-        parse: plain_port, allowed: "a port, as 50052 or :50052",
+        parse: plain_port, takes: Number, allowed: "a port from 1, as 50052 or :50052",
         fallback: Text("50052"), used_by: [Worker],
     }
     /// What runs containers: docker, or fake for tests.
@@ -190,37 +200,37 @@ settings! {
     /// Cores that a worker offers.
     CPUS: u64 {
         key: "worker.cpus", flag: "--cpus", variables: ["CLOUDAI_CPUS"],
-        parse: thousandths, allowed: "a number of cores, as 4 or 0.5",
+        parse: thousandths, takes: Number, allowed: "a number of cores, as 4 or 0.5",
         fallback: Nothing("all but a reserve"), used_by: [Worker],
     }
     /// Memory that a worker offers.
     MEM: u64 {
         key: "worker.mem", flag: "--mem", variables: ["CLOUDAI_MEM"],
-        parse: bytes, allowed: "a size, as 8g; a plain number is GB",
+        parse: bytes, takes: Number, allowed: "a size, as 8g; a plain number is GB",
         fallback: Nothing("all but a reserve"), used_by: [Worker],
     }
     /// Disk that a worker offers.
     DISK: u64 {
         key: "worker.disk", flag: "--disk", variables: ["CLOUDAI_DISK"],
-        parse: bytes, allowed: "a size, as 100g; a plain number is GB",
+        parse: bytes, takes: Number, allowed: "a size, as 100g; a plain number is GB",
         fallback: Nothing("all but a reserve"), used_by: [Worker],
     }
     /// Devices that a worker offers.
     GPUS: u32 {
         key: "worker.gpus", flag: "--gpus", variables: ["CLOUDAI_GPUS"],
-        parse: |text| whole(text, 1024), allowed: "a number of devices, 0 to 1024",
+        parse: |text| whole(text, 1024), takes: Number, allowed: "a number of devices, 0 to 1024",
         fallback: Nothing("those found"), used_by: [Worker],
     }
     /// Free words to find a worker by; the flag may be repeated.
     LABELS: BTreeMap<String, String> {
         key: "worker.labels", flag: "--label", variables: ["CLOUDAI_LABELS"],
-        parse: values::labels, allowed: "k=v, several with commas",
+        parse: values::labels, takes: List, allowed: "k=v, several with commas",
         fallback: Nothing(""), used_by: [Worker],
     }
     /// How many workers `up` starts; they share the machine.
     UP_WORKERS: u32 {
         key: "up.workers", flag: "--workers", variables: ["CLOUDAI_WORKERS"],
-        parse: |text| whole(text, 1000), allowed: "0 to 1000",
+        parse: |text| whole(text, 1000), takes: Number, allowed: "0 to 1000",
         fallback: Text("1"), used_by: [Up],
     }
     /// The MongoDB that keeps the state.
@@ -252,7 +262,7 @@ settings! {
     TLS_ENABLED: () {
         key: "tls_enabled", variables: ["CLOUDAI_TLS_ENABLED", "TLS_ENABLED"],
         parse: |text| if truth(text)? { values::tls_to_come(text) } else { Ok(()) },
-        allowed: "false: TLS is still to come", fallback: Text("false"), used_by: [Master, Worker, Up],
+        takes: Truth, allowed: "false: TLS is still to come", fallback: Text("false"), used_by: [Master, Worker, Up],
     }
     /// The certificate that is shown to clients.
     TLS_CERT_FILE: () {

@@ -3,10 +3,10 @@
 use super::known::{DATA_DIR, GRPC, HEARTBEAT, HTTP, INACTIVE, LEASE, LEASE_MARGIN, STORE, STRATEGY};
 use super::log::LogFlags;
 use super::parse::Listen;
-use super::{Flags, LogSettings, Resolver, Setting, Store, User};
+use super::{Flags, Layer, LogSettings, Problem, Resolver, Setting, Severity, Source, Store, User};
 use crate::exit::Failure;
 use cloudai_core::spec::DEFAULT_KILL_AFTER;
-use cloudai_core::timing::Timing;
+use cloudai_core::timing::{Timing, TimingError};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -94,17 +94,21 @@ impl MasterSettings {
     pub(crate) fn resolve(resolver: &Resolver<'_>, flags: &MasterFlags) -> Result<Self, Failure> {
         let resolver = resolver.given(flags.given());
         resolver.check(User::Master)?;
-        Self::resolve_checked(&resolver, flags)
+        Self::resolve_checked(&resolver, flags, User::Master)
     }
 
     /// The settings of a resolver that has been checked; of the flags the mere switches count.
-    pub(super) fn resolve_checked(resolver: &Resolver<'_>, flags: &MasterFlags) -> Result<Self, Failure> {
+    pub(super) fn resolve_checked(resolver: &Resolver<'_>, flags: &MasterFlags, user: User) -> Result<Self, Failure> {
         let insecure = flags.insecure && flags.i_know_this_is_insecure;
         let anywhere = if insecure { Ipv4Addr::UNSPECIFIED } else { Ipv4Addr::LOCALHOST };
         let address = |setting: &'static Setting<Listen>| {
             let address = resolver.required(setting)?.at(anywhere);
-            if address.ip().is_loopback() || insecure { Ok(address) } else { Err(not_loopback(setting, address)) }
+            let allowed = address.ip().is_loopback() || insecure;
+            if allowed { Ok(address) } else { Err(not_loopback(resolver, setting, address, user)) }
         };
+        if let Some(problem) = shared_port(resolver) {
+            return Err(Failure::usage(problem.problem).why("workers and users need a port each").next(problem.next));
+        }
         Ok(Self {
             data_dir: resolver.required(&DATA_DIR)?,
             grpc: address(&GRPC)?,
@@ -121,18 +125,41 @@ impl MasterSettings {
     }
 }
 
-fn not_loopback(setting: &Setting<Listen>, address: SocketAddr) -> Failure {
+fn not_loopback(resolver: &Resolver<'_>, setting: &Setting<Listen>, address: SocketAddr, user: User) -> Failure {
     let flag = setting.facts.name();
-    Failure::usage(format!("{flag} {address} can be reached by others"))
+    let place = resolver.find(&setting.facts).map_or_else(|| flag.into(), |found| found.source.place());
+    let (here, sure) = (format!("{flag} 127.0.0.1:{}", address.port()), "--insecure --i-know-this-is-insecure");
+    let next = match user {
+        // It is for one machine: it has no such flags.
+        User::Up => format!("{here}; for several machines: cloudai master {flag} {address} {sure}"),
+        User::Master | User::Worker | User::Client => format!("{here}, or {sure}"),
+    };
+    Failure::usage(format!("{place} {address} can be reached by others"))
         .why("there are no users and no encryption yet: everyone who reaches it can run containers on your machines")
-        .next(format!("{flag} 127.0.0.1:{}, or --insecure --i-know-this-is-insecure", address.port()))
+        .next(next)
 }
 
-/// The settings of the times by which workers are judged.
-pub(super) static TIMES: [&Setting<Duration>; 4] = [&HEARTBEAT, &INACTIVE, &LEASE, &LEASE_MARGIN];
+/// The two addresses of a master at one port, of which it can take only one.
+pub(super) fn shared_port(resolver: &Resolver<'_>) -> Option<Problem> {
+    let (grpc, http) = (resolver.required(&GRPC).ok()?, resolver.required(&HTTP).ok()?);
+    let (grpc, http) = (grpc.at(Ipv4Addr::LOCALHOST), http.at(Ipv4Addr::LOCALHOST));
+    let meet = grpc.ip() == http.ip() || grpc.ip().is_unspecified() || http.ip().is_unspecified();
+    if http.port() == 0 || http.port() != grpc.port() || !meet {
+        return None;
+    }
+    let sources = [&HTTP, &GRPC].into_iter().filter_map(|setting| Some(resolver.find(&setting.facts)?.source));
+    Some(Problem {
+        severity: Severity::Error,
+        key: None,
+        at: sources.into_iter().find(|source| source.source != Layer::Default)?,
+        value: None,
+        problem: format!("--http {http} and --grpc {grpc} are one port"),
+        next: "give one of them another port, or port 0 for a free one".into(),
+    })
+}
 
 /// The times as they are given; whether they go together is another question.
-pub(super) fn timing(resolver: &Resolver<'_>) -> Result<Timing, Failure> {
+fn timing(resolver: &Resolver<'_>) -> Result<Timing, Failure> {
     Ok(Timing {
         heartbeat: resolver.required(&HEARTBEAT)?,
         inactive: resolver.required(&INACTIVE)?,
@@ -143,10 +170,32 @@ pub(super) fn timing(resolver: &Resolver<'_>) -> Result<Timing, Failure> {
 
 fn checked_timing(resolver: &Resolver<'_>) -> Result<Timing, Failure> {
     let timing = timing(resolver)?;
-    timing.check(DEFAULT_KILL_AFTER).map_err(|error| {
-        let names = TIMES.iter().map(|setting| setting.facts.name());
-        let names = names.collect::<Vec<_>>().join(", ");
-        Failure::usage("the times do not go together").why(error.to_string()).next(names)
-    })?;
-    Ok(timing)
+    match discord(resolver) {
+        Some(wrong) => Err(Failure::usage("the times do not go together").why(wrong.problem).next(wrong.next)),
+        None => Ok(timing),
+    }
+}
+
+/// Times that are right each and wrong together, with where each of them stands.
+pub(super) fn discord(resolver: &Resolver<'_>) -> Option<Problem> {
+    let wrong = timing(resolver).ok()?.check(DEFAULT_KILL_AFTER).err()?;
+    // The one that the rule is about comes first.
+    let involved: Vec<&Setting<Duration>> = match wrong {
+        TimingError::Zero(_) => vec![&HEARTBEAT],
+        TimingError::LeaseTooShort { .. } => vec![&LEASE, &LEASE_MARGIN, &HEARTBEAT],
+        TimingError::InactiveOutOfRange { .. } => vec![&INACTIVE, &HEARTBEAT, &LEASE],
+    };
+    let stand: Vec<_> = involved.iter().filter_map(|setting| Some((setting, resolver.find(&setting.facts)?))).collect();
+    let given = stand.iter().map(|(_, found)| &found.source).find(|source| source.source != Layer::Default);
+    let told = stand
+        .iter()
+        .map(|(setting, found)| format!("{} = {} ({})", setting.facts.key, found.text, found.source.beside_key()));
+    Some(Problem {
+        severity: Severity::Error,
+        key: None,
+        at: given.cloned().unwrap_or_else(|| Source::plain(Layer::Default, None)),
+        value: None,
+        problem: wrong.to_string(),
+        next: format!("change one of {}", told.collect::<Vec<_>>().join(", ")),
+    })
 }

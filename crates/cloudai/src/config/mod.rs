@@ -25,12 +25,13 @@ pub(crate) use master::{MasterFlags, MasterSettings};
 pub(crate) use parse::{cores, duration, gigabytes, key_value, with_unit};
 pub(crate) use problem::{Problem, Severity};
 pub(crate) use setting::{Facts, Setting, User};
-pub(crate) use sources::{DOTENV, FileAlone, Layer, Process, Source, Surroundings};
+pub(crate) use sources::{DOTENV, FileAlone, Form, Layer, Process, Source, Surroundings};
 pub(crate) use up::{UpFlags, UpSettings};
 pub(crate) use values::{Executor, LogFormat, Store};
 pub(crate) use worker::{WorkerFlags, WorkerSettings};
 
 use crate::exit::Failure;
+use known::{ENGINE, EXECUTOR};
 use sources::Texts;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -41,6 +42,8 @@ use std::path::{Path, PathBuf};
 pub(crate) struct Found {
     /// As it was written.
     pub(crate) text: String,
+    /// In which type of TOML.
+    pub(crate) form: Form,
     /// Where.
     pub(crate) source: Source,
 }
@@ -131,7 +134,7 @@ impl<'a> Resolver<'a> {
                 setting::Fallback::Found(_, find) => find(self.surroundings),
                 setting::Fallback::Nothing(_) => None,
             };
-            Some(Found { text: text?, source: Source::plain(Layer::Default, None) })
+            Some(Found { text: text?, form: Form::Text, source: Source::plain(Layer::Default, None) })
         })
     }
 
@@ -139,27 +142,31 @@ impl<'a> Resolver<'a> {
     #[must_use]
     pub(crate) fn all(&self, facts: &Facts) -> Vec<Found> {
         let flag = self.flags.0.get(facts.key).cloned();
-        let flag = flag.map(|text| Found { text, source: Source::plain(Layer::Flag, facts.flag) });
-        let environment = facts.variables.iter().filter_map(|name| {
-            Some(Found { text: self.surroundings.var(name)?, source: Source::plain(Layer::Environment, Some(name)) })
-        });
-        let found = |(text, source): (&str, Source)| Found { text: text.to_owned(), source };
+        let plain = |text, layer, name| Found { text, form: Form::Text, source: Source::plain(layer, name) };
+        let flag = flag.map(|text| plain(text, Layer::Flag, facts.flag));
+        let environment = facts
+            .variables
+            .iter()
+            .filter_map(|name| self.surroundings.var(name).map(|text| plain(text, Layer::Environment, Some(name))));
+        let found = |texts: &Texts, name: &str| {
+            let (text, source) = texts.get(name)?;
+            Some(Found { text: text.to_owned(), form: texts.form(name), source })
+        };
         let variables = facts.variables.iter();
-        let dotenv = self.dotenv.iter().flat_map(|texts| variables.clone().filter_map(|name| texts.get(name)));
-        let file = self.file.iter().filter_map(|texts| texts.get(facts.key));
-        flag.into_iter().chain(environment).chain(dotenv.map(found)).chain(file.map(found)).collect()
+        let dotenv = self.dotenv.iter().flat_map(|texts| variables.clone().filter_map(move |name| found(texts, name)));
+        let file = self.file.iter().filter_map(|texts| found(texts, facts.key));
+        flag.into_iter().chain(environment).chain(dotenv).chain(file).collect()
     }
 
     /// Says all that keeps `user` from starting with these settings.
     /// # Errors
     /// Every problem of the files and of each setting that it uses.
     pub(crate) fn check(&self, user: User) -> Result<(), Failure> {
-        let used = KNOWN.iter().filter(|setting| setting.facts().used_by.contains(&user));
-        let wrong = used.filter_map(|setting| {
-            let found = self.find(setting.facts())?;
-            let problem = setting.check(&found.text).err()?;
-            Some(Problem::of_value(setting.facts(), found.source, &found.text, problem))
-        });
+        // Without containers no engine is needed, whatever `DOCKER_HOST` says.
+        let fake = matches!(self.value(&EXECUTOR), Ok(Some(Executor::Fake)));
+        let unused = |facts: &Facts| fake && facts.key == ENGINE.facts.key;
+        let used = KNOWN.iter().filter(|setting| setting.facts().used_by.contains(&user) && !unused(setting.facts()));
+        let wrong = used.filter_map(|setting| setting.problem(&self.find(setting.facts())?));
         problem::none_of(&self.problems.iter().cloned().chain(wrong).collect::<Vec<_>>())
     }
 

@@ -138,7 +138,7 @@ impl Listen {
 
 /// Where to listen: `ip:port`, `localhost:port`, `:port`, `port`.
 pub(super) fn listen(text: &str) -> Result<Listen, String> {
-    let wrong = || format!("{text:?} is no address to listen on: expected ip:port, :port or a port");
+    let wrong = || format!("{text:?} is no address to listen on: expected ip:port, localhost:port, :port or a port");
     if let Some(port) = text.strip_prefix(':').or_else(|| (!text.contains(':')).then_some(text)) {
         return port.parse().map(|port| Listen { ip: None, port }).map_err(|_| wrong());
     }
@@ -150,10 +150,10 @@ pub(super) fn listen(text: &str) -> Result<Listen, String> {
     Ok(Listen { ip: Some(address.ip()), port: address.port() })
 }
 
-/// A port: `50052` or `:50052`.
+/// A port that others can call: `50052` or `:50052`.
 pub(super) fn plain_port(text: &str) -> Result<u16, String> {
     let port = text.strip_prefix(':').unwrap_or(text);
-    port.parse().map_err(|_| format!("{text:?} is no port"))
+    port.parse().ok().filter(|port| *port > 0).ok_or_else(|| format!("{text:?} is no port"))
 }
 
 /// Where to connect: `host:port`, `:port` or a port of this machine; `http://` may stand before.
@@ -228,7 +228,7 @@ mod tests {
             assert!(listen(bad).is_err(), "{bad}");
         }
         assert_eq!((plain_port("7"), plain_port(":7")), (Ok(7), Ok(7)));
-        assert!(plain_port("::7").is_err() && plain_port("").is_err());
+        assert!(["::7", "", "0", ":0", "65536"].iter().all(|bad| plain_port(bad).is_err()));
     }
 
     #[test]

@@ -37,11 +37,13 @@ pub(crate) struct Problem {
 impl Problem {
     /// A text that its setting does not take.
     pub(super) fn of_value(facts: &Facts, at: Source, text: &str, problem: String) -> Self {
+        let name = at.name.as_deref().unwrap_or(facts.key);
         let next = match (facts.allowed, at.source) {
             ("", Layer::Flag | Layer::Default) => format!("leave {} out", facts.name()),
-            ("", Layer::Environment) => format!("unset {}", at.name.as_deref().unwrap_or(facts.key)),
-            ("", Layer::Dotenv | Layer::File) => format!("take {} out", at.place()),
-            (allowed, _) => format!("{}: {allowed}", facts.name()),
+            ("", Layer::Environment) => format!("unset {name}"),
+            ("", Layer::Dotenv | Layer::File) => format!("take {name} out"),
+            (allowed, Layer::Flag | Layer::Default) => format!("{}: {allowed}", facts.name()),
+            (allowed, Layer::Environment | Layer::Dotenv | Layer::File) => format!("{name}: {allowed}"),
         };
         let value = (!facts.secret).then(|| text.to_owned());
         Self { severity: Severity::Error, key: Some(facts.key.into()), at, value, problem, next }
@@ -55,9 +57,17 @@ impl Problem {
     }
 
     /// A file, or a line of it, that was not understood.
-    pub(super) fn of_file(at: Source, problem: &str) -> Self {
+    pub(super) fn of_file(at: Source, problem: &str, next: &str) -> Self {
         let (key, problem) = (at.name.clone(), problem.to_owned());
-        Self { severity: Severity::Error, key, at, value: None, problem, next: "mend the file".into() }
+        Self { severity: Severity::Error, key, at, value: None, problem, next: next.into() }
+    }
+
+    /// What to do, with the place where to do it.
+    fn next_there(&self) -> String {
+        match self.at.file_and_line() {
+            Some(place) => format!("{place}: {}", self.next),
+            None => self.next.clone(),
+        }
     }
 
     /// What it is about: `HTTP_PORT is "eighty"`.
@@ -91,7 +101,7 @@ pub(super) fn none_of(problems: &[Problem]) -> Result<(), Failure> {
     let mut errors = problems.iter().filter(|problem| problem.severity == Severity::Error);
     match (errors.next(), errors.clone().count()) {
         (None, _) => Ok(()),
-        (Some(one), 0) => Err(Failure::usage(one.what()).why(&one.problem).next(&one.next)),
+        (Some(one), 0) => Err(Failure::usage(one.what()).why(&one.problem).next(one.next_there())),
         (Some(first), more) => {
             let failure = Failure::usage(format!("{} settings can not be used", more + 1));
             let failure = std::iter::once(first).chain(errors).fold(failure, |all, one| all.why(one.to_string()));

@@ -3,7 +3,8 @@
 //! Everything that speaks of settings (flags' help, `config show`, `config validate`,
 //! `docs/configuration.md`) is made of [`Facts`]; the table of them is `known.rs`.
 
-use super::Surroundings;
+use super::problem::Problem;
+use super::{Form, Found, Surroundings};
 
 /// Who reads a setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +67,8 @@ pub(crate) struct Facts {
     pub(crate) flag: Option<&'static str>,
     /// Its variables: ours first, then the reference's.
     pub(crate) variables: &'static [&'static str],
+    /// The type of TOML that it takes beside a text.
+    pub(crate) takes: Form,
     /// What its value may be; empty when its feature is still to come and no value is taken.
     pub(crate) allowed: &'static str,
     /// Its value when nobody gives one.
@@ -81,6 +84,17 @@ impl Facts {
     #[must_use]
     pub(crate) fn name(&self) -> &'static str {
         self.flag.or_else(|| self.variables.first().copied()).unwrap_or(self.key)
+    }
+
+    /// What is wrong with a value of this type of TOML.
+    #[must_use]
+    pub(super) fn misfit(&self, form: Form) -> Option<String> {
+        let expected = match self.takes {
+            Form::Text => "a text in quotes".to_owned(),
+            other => format!("{} or a text in quotes", other.words()),
+        };
+        let fits = form == Form::Text || form == self.takes;
+        (!fits).then(|| format!("it is {}: expected {expected}", form.words()))
     }
 
     /// What a flag's help says of the other places: `[env: A, B] [default: x]`.
@@ -109,6 +123,12 @@ pub(crate) trait Known: Sync {
     /// # Errors
     /// The problem.
     fn check(&self, text: &str) -> Result<(), String>;
+
+    /// The problem of what was found for it, if it is one.
+    fn problem(&self, found: &Found) -> Option<Problem> {
+        let wrong = self.check(&found.text).err().or_else(|| self.facts().misfit(found.form))?;
+        Some(Problem::of_value(self.facts(), found.source.clone(), &found.text, wrong))
+    }
 }
 
 impl<T> Known for Setting<T> {

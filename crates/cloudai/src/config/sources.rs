@@ -115,6 +115,16 @@ impl Source {
         Some(self.line.map_or_else(|| file.clone(), |line| format!("{file}:{line}")))
     }
 
+    /// Where a value stands whose key is told beside it: `cloudai.toml:3`, `.env:1 HTTP_PORT`, `default`.
+    #[must_use]
+    pub(crate) fn beside_key(&self) -> String {
+        match (self.source, self.file_and_line()) {
+            (Layer::File, Some(place)) => place,
+            (Layer::Flag | Layer::Environment, _) => self.name.clone().unwrap_or_default(),
+            (Layer::Dotenv | Layer::File | Layer::Default, _) => self.to_string(),
+        }
+    }
+
     /// For messages: `HTTP_PORT`, `master.http in cloudai.toml:3`.
     #[must_use]
     pub(crate) fn place(&self) -> String {
@@ -140,13 +150,44 @@ impl fmt::Display for Source {
     }
 }
 
+/// The type of TOML in which a value is written; elsewhere all are texts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// `"x"`.
+    Text,
+    /// `1` or `0.5`.
+    Number,
+    /// `true`.
+    Truth,
+    /// `["a", "b"]`.
+    List,
+}
+
+impl Form {
+    /// For messages.
+    pub(super) const fn words(self) -> &'static str {
+        match self {
+            Self::Text => "a text",
+            Self::Number => "a number",
+            Self::Truth => "true or false without quotes",
+            Self::List => "a list",
+        }
+    }
+}
+
 /// Texts by their names, with where they stand.
 #[derive(Clone, Debug)]
 pub(crate) struct Texts {
     layer: Layer,
     path: PathBuf,
-    /// Text and line.
-    values: BTreeMap<String, (String, usize)>,
+    values: BTreeMap<String, Entry>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Entry {
+    text: String,
+    line: usize,
+    form: Form,
 }
 
 impl Texts {
@@ -159,15 +200,20 @@ impl Texts {
     /// A text that is not empty, and where it stands.
     #[must_use]
     pub(crate) fn get(&self, name: &str) -> Option<(&str, Source)> {
-        let (text, line) = self.values.get(name)?;
+        let Entry { text, line, .. } = self.values.get(name)?;
         // An empty variable counts as not set, as in the environment; an empty key is a value.
         let given = !text.is_empty() || self.layer == Layer::File;
         given.then(|| (text.as_str(), self.source(Some(name), Some(*line))))
     }
 
+    /// How a text is written.
+    pub(super) fn form(&self, name: &str) -> Form {
+        self.values.get(name).map_or(Form::Text, |entry| entry.form)
+    }
+
     /// All names with their sources.
     pub(crate) fn names(&self) -> impl Iterator<Item = (&str, Source)> {
-        self.values.iter().map(|(name, (_, line))| (name.as_str(), self.source(Some(name), Some(*line))))
+        self.values.iter().map(|(name, entry)| (name.as_str(), self.source(Some(name), Some(entry.line))))
     }
 
     fn source(&self, name: Option<&str>, line: Option<usize>) -> Source {
@@ -186,19 +232,31 @@ pub(super) fn read_dotenv(text: &str, problems: &mut Vec<Problem>) -> Texts {
         match pair {
             Ok((name, value)) => {
                 let line = line_of_variable(text, &name);
-                found.values.insert(name, (value, line));
+                found.values.insert(name, Entry { text: value, line, form: Form::Text });
             }
             // The line is not repeated: it may be a password.
             Err(dotenvy::Error::LineParse(wrong, _)) => {
-                let line = text.lines().position(|line| line.trim() == wrong.trim()).map(|at| at + 1);
-                problems.push(Problem::of_file(found.source(None, line), "the line is no NAME=value"));
+                let source = found.source(None, Some(line_that_begins(text, &wrong)));
+                problems.push(Problem::of_file(
+                    source,
+                    "the line is no NAME=value",
+                    "mend it: a value with spaces needs quotes",
+                ));
             }
             Err(error) => {
-                problems.push(Problem::of_file(found.source(None, None), &error.to_string()));
+                problems.push(Problem::of_file(found.source(None, None), &error.to_string(), "mend the file"));
             }
         }
     }
     found
+}
+
+/// The line with which a piece of the text begins: a quote that is left open takes many lines along,
+/// a comment is cut off.
+fn line_that_begins(text: &str, piece: &str) -> usize {
+    let first = piece.trim_start().lines().next().unwrap_or_default().trim_end();
+    let begins = |line: &str| !first.is_empty() && line.trim_start().starts_with(first);
+    text.lines().position(begins).map_or(1, |at| at + 1)
 }
 
 /// The line where a variable is set last: that value holds.
@@ -217,7 +275,11 @@ pub(super) fn read_toml(path: &Path, text: &str, problems: &mut Vec<Problem>) ->
     let (table, errors) = toml::de::DeTable::parse_recoverable(text);
     for error in errors {
         let line = error.span().map(|span| line_at(text, span.start));
-        problems.push(Problem::of_file(found.source(None, line), error.message()));
+        problems.push(Problem::of_file(
+            found.source(None, line),
+            error.message(),
+            "mend the file, which is read as TOML",
+        ));
     }
     flatten(text, "", table.get_ref(), &mut found, problems);
     found
@@ -237,21 +299,21 @@ fn flatten(text: &str, prefix: &str, table: &toml::de::DeTable<'_>, into: &mut T
                 flatten(text, &key, inner, into, problems);
                 continue;
             }
-            DeValue::String(text) => Some(text.to_string()),
-            DeValue::Integer(number) => Some(number.to_string()),
-            DeValue::Float(number) => Some(number.to_string()),
-            DeValue::Boolean(truth) => Some(truth.to_string()),
+            DeValue::String(text) => Some((text.to_string(), Form::Text)),
+            DeValue::Integer(number) => Some((number.to_string(), Form::Number)),
+            DeValue::Float(number) => Some((number.to_string(), Form::Number)),
+            DeValue::Boolean(truth) => Some((truth.to_string(), Form::Truth)),
             DeValue::Array(items) => {
                 let texts: Option<Vec<_>> = items.iter().map(|item| item.get_ref().as_str()).collect();
-                texts.map(|texts| texts.join(","))
+                texts.map(|texts| (texts.join(","), Form::List))
             }
             DeValue::Datetime(_) => None,
         };
         match as_text {
-            Some(text) => drop(into.values.insert(key, (text, line))),
+            Some((text, form)) => drop(into.values.insert(key, Entry { text, line, form })),
             None => {
                 let source = into.source(Some(&key), Some(line));
-                problems.push(Problem::of_file(source, "must be a text, a number or a list of texts"));
+                problems.push(Problem::of_file(source, "must be a text, a number or a list of texts", "mend the file"));
             }
         }
     }
@@ -268,7 +330,7 @@ mod tests {
         let mut problems = Vec::new();
         let texts = read_toml(Path::new("c.toml"), text, &mut problems);
         let found: Vec<_> =
-            texts.values.iter().map(|(key, (text, line))| (key.as_str(), text.as_str(), *line)).collect();
+            texts.values.iter().map(|(key, entry)| (key.as_str(), entry.text.as_str(), entry.line)).collect();
         let expected = [
             ("data_dir", "d", 2),
             ("master.heartbeat_s", "0.5", 5),
@@ -289,6 +351,17 @@ mod tests {
         lines.dedup();
         assert_eq!(lines, [1, 3, 5, 6]);
         assert_eq!(texts.get("b").unwrap().0, "2");
+    }
+
+    #[test]
+    fn a_wrong_line_of_dotenv_has_its_number_also_where_a_quote_is_left_open() {
+        let rows =
+            [("A=1\nB C=2\n", 2), ("A=1\n\n  B = 'x y\nC=3\n", 3), ("A=1 2 # c\n", 1), ("# c\nnonsense # c\n", 2)];
+        for (text, line) in rows {
+            let mut problems = Vec::new();
+            read_dotenv(text, &mut problems);
+            assert_eq!(problems.first().and_then(|problem| problem.at.line), Some(line), "{text}: {problems:?}");
+        }
     }
 
     #[test]

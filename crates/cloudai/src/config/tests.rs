@@ -148,12 +148,12 @@ fn what_is_still_to_come_stops_whoever_would_use_it_and_says_what_to_do() {
         (variable("JWT_SECRET"), plain(), "users", "unset JWT_SECRET"),
         (variable("TLS_CERT_FILE"), plain(), "TLS", "unset TLS_CERT_FILE"),
         (variable("TLS_KEY_FILE"), plain(), "TLS", "unset TLS_KEY_FILE"),
-        (MadeUp::default().var("TLS_ENABLED", "true"), plain(), "TLS", "TLS_ENABLED: false"),
+        (MadeUp::default().var("TLS_ENABLED", "true"), plain(), "TLS", "next: TLS_ENABLED: false"),
         (
             MadeUp::default().file(FILE, "mongo_uri = 'secret'"),
             plain(),
             "MongoDB",
-            "take mongo_uri in cloudai.toml:1 out",
+            "cloudai.toml:1: take mongo_uri out",
         ),
         (MadeUp::default(), MasterFlags { store: Some("mongodb".into()), ..plain() }, "MongoDB", "--store: sqlite"),
         (
@@ -255,10 +255,11 @@ fn validating_lists_every_problem_of_every_place_also_the_overridden() {
         "CLOUDAI_HTTP is \"z\": ",
         ".env:1: HTTP_PORT is \"y\": ",
         "cloudai.toml:3: master.http is \"x\": ",
-        "cloudai.toml:5: worker.cpus is \"many\": \"many\" is no number: expected one as 2 or 0.5; --cpus: a number of cores, as 4 or 0.5",
+        "cloudai.toml:5: worker.cpus is \"many\": \"many\" is no number: expected one as 2 or 0.5; worker.cpus: a number of cores, as 4 or 0.5",
         "JWT_SECRET: users and their tokens are still to come",
         "GRPC_PORT is \"0.0.0.0:1\": the address can be reached by others",
         "cloudai.toml:6: worker.port is \"7\": it has no effect without worker.ip",
+        "HTTP_PORT is \"0.0.0.0:1\": CLOUDAI_HTTP is the same setting and wins; take one of them out",
         ".env:2: CLOUDAI_WORKER_LEASE_SS: there is no such setting; did you mean CLOUDAI_WORKER_LEASE_S?",
     ];
     assert_eq!(told.len(), expected.len(), "{told:#?}");
@@ -278,6 +279,57 @@ fn times_that_do_not_go_together_are_a_problem_at_the_place_that_was_given() {
         told.len() == 1 && told[0].starts_with("cloudai.toml:2: ") && told[0].contains("worker_lease_s is 30s"),
         "{told:?}"
     );
+    // What others than the culprit are given is told with it, and never blamed instead of it.
+    let from = MadeUp::default()
+        .var("HOME", "h")
+        .var("HEARTBEAT_INTERVAL", "4")
+        .file(".env", "CLOUDAI_WORKER_LEASE_S=30\n")
+        .file(FILE, "[master]\nworker_lease_margin_s = 20\n");
+    let failure = master(&from, &MasterFlags::default()).unwrap_err();
+    let next = "change one of master.worker_lease_s = 30 (.env:1 CLOUDAI_WORKER_LEASE_S), \
+                master.worker_lease_margin_s = 20 (cloudai.toml:2), master.heartbeat_s = 4 (HEARTBEAT_INTERVAL)";
+    assert_eq!(failure.next, next);
+    let problems = Resolver::open(&from, None).unwrap().validate();
+    assert_eq!(problems[0].at.place(), "CLOUDAI_WORKER_LEASE_S in .env:1");
+}
+
+#[test]
+fn a_value_of_another_type_of_toml_is_a_problem_at_its_line() {
+    let toml = "data_dir = 5\naddr = 127\n[master]\nhttp = ['127.0.0.1:1']\ngrpc = 7\nheartbeat_s = '4'\n[worker]\n\
+                id = true\nport = 0\nlabels = ['a=b']\ncpus = '2'\n[up]\nworkers = 2\n";
+    let from = MadeUp::default().file(FILE, toml).var("CLOUDAI_WORKER_IP", "10.0.0.1");
+    let problems = Resolver::open(&from, None).unwrap().validate();
+    let told: Vec<_> = problems.iter().map(ToString::to_string).collect();
+    let mut lines: Vec<_> = problems.iter().filter_map(|problem| problem.at.line).collect();
+    lines.sort_unstable();
+    assert_eq!(lines, [1, 2, 4, 8, 9], "{told:#?}");
+    let text = told.iter().find(|told| told.starts_with("cloudai.toml:1: ")).unwrap();
+    assert_eq!(
+        text,
+        "cloudai.toml:1: data_dir is \"5\": it is a number: expected a text in quotes; data_dir: a folder"
+    );
+    let failure = master(&from, &MasterFlags::default()).unwrap_err();
+    assert!(failure.to_string().contains("it is a list: expected a number or a text in quotes"), "{failure}");
+}
+
+#[test]
+fn a_key_without_its_table_is_told_with_it_and_a_wrong_value_with_its_line() {
+    let from = MadeUp::default().file(FILE, "strategy = 'greedy'\n");
+    let failure = master(&from, &MasterFlags::default()).unwrap_err();
+    assert_eq!(failure.next, "cloudai.toml:1: did you mean master.strategy?");
+    let from = MadeUp::default().file(FILE, "[master]\nstrategy = 'best'\n");
+    let failure = master(&from, &MasterFlags::default()).unwrap_err();
+    assert_eq!(failure.next, "cloudai.toml:2: master.strategy: greedy or round_robin");
+}
+
+#[test]
+fn one_port_for_workers_and_users_is_refused() {
+    let from = MadeUp::default().var("HOME", "h").var("GRPC_PORT", "8080");
+    let failure = master(&from, &MasterFlags::default()).unwrap_err();
+    assert!(failure.what.contains("are one port"), "{failure}");
+    assert_eq!(Resolver::open(&from, None).unwrap().validate().len(), 1);
+    let flags = MasterFlags { http: Some(":0".into()), grpc: Some(":0".into()), ..MasterFlags::default() };
+    assert!(master(&MadeUp::default().var("HOME", "h"), &flags).is_ok());
 }
 
 #[test]
@@ -297,6 +349,12 @@ fn a_master_that_others_can_reach_needs_both_flags() {
         let failure = MasterSettings::resolve(&resolver, &flags(insecure, sure, http)).unwrap_err();
         assert!(failure.to_string().contains("--i-know-this-is-insecure"), "{failure}");
     }
+    // `up` has no such flags.
+    let up = UpFlags { http: Some("0.0.0.0:1".into()), ..UpFlags::default() };
+    let failure = UpSettings::resolve(&resolver, &up).unwrap_err();
+    let next = "--http 127.0.0.1:1; for several machines: cloudai master --http 0.0.0.0:1 --insecure \
+                --i-know-this-is-insecure";
+    assert_eq!(failure.next, next);
     let open = MasterSettings::resolve(&resolver, &flags(true, true, ":1")).unwrap();
     assert_eq!((open.http.to_string(), open.insecure), ("0.0.0.0:1".into(), true));
 }
@@ -312,7 +370,7 @@ fn times_that_do_not_go_together_are_refused() {
 fn a_worker_takes_the_names_of_the_reference() {
     let from = MadeUp::default()
         .var("HOME", "/h")
-        .var("MASTER_ADDR", "m1:50051, :50052")
+        .var("MASTER_ADDR", "m1:50051")
         .var("WORKER_IP", "10.0.0.1")
         .var("WORKER_PORT", ":7")
         .var("CLOUDAI_JOIN_TOKEN", "t");
@@ -324,7 +382,7 @@ fn a_worker_takes_the_names_of_the_reference() {
         ..Default::default()
     };
     let settings = WorkerSettings::resolve(&resolver, &flags).unwrap();
-    assert_eq!(settings.masters, ["m1:50051", "127.0.0.1:50052"]);
+    assert_eq!(settings.master, "m1:50051");
     assert_eq!(settings.address.unwrap().to_string(), "10.0.0.1:7");
     assert_eq!(settings.id.as_str(), "gpu-01");
     assert_eq!(
@@ -333,6 +391,17 @@ fn a_worker_takes_the_names_of_the_reference() {
     );
     assert_eq!(settings.labels["a"], "1");
     assert_eq!(settings.data_dir, PathBuf::from("/h/.local/share/cloudai"));
+}
+
+#[test]
+fn an_engine_elsewhere_stops_only_what_needs_one() {
+    let from = MadeUp::default().var("HOME", "h").var("DOCKER_HOST", "tcp://docker:2375");
+    let resolver = Resolver::open(&from, None).unwrap();
+    let up = |executor: &str| {
+        UpSettings::resolve(&resolver, &UpFlags { executor: Some(executor.into()), ..UpFlags::default() })
+    };
+    assert_eq!(up("fake").unwrap().engine, None);
+    assert!(up("docker").unwrap_err().what.contains("DOCKER_HOST is"));
 }
 
 #[test]

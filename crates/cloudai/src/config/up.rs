@@ -2,7 +2,7 @@
 
 use super::known::{DATA_DIR, ENGINE, EXECUTOR, GRPC, HTTP, STRATEGY, UP_WORKERS};
 use super::log::LogFlags;
-use super::{Executor, Flags, MasterFlags, MasterSettings, Resolver, User};
+use super::{Executor, Flags, MasterFlags, MasterSettings, Resolver, User, worker};
 use crate::exit::Failure;
 
 /// What `cloudai up` was given on its command line.
@@ -11,7 +11,7 @@ pub(crate) struct UpFlags {
     /// How many workers it starts; they share this machine
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub(crate) workers: Option<String>,
-    /// What runs containers: docker, or fake for tests
+    /// What runs containers: docker, or fake for tests, which runs only images named fake:*
     #[arg(long, value_name = "KIND")]
     pub(crate) executor: Option<String>,
     /// The container engine's address, of Docker or Podman
@@ -71,11 +71,12 @@ impl UpSettings {
         let resolver = resolver.given(flags.given());
         resolver.check(User::Up)?;
         let switches = MasterFlags { no_shell: true, print_addresses: flags.print_addresses, ..MasterFlags::default() };
+        let executor = resolver.required(&EXECUTOR)?;
         Ok(Self {
-            master: MasterSettings::resolve_checked(&resolver, &switches)?,
+            master: MasterSettings::resolve_checked(&resolver, &switches, User::Up)?,
             workers: resolver.required(&UP_WORKERS)?,
-            executor: resolver.required(&EXECUTOR)?,
-            engine: resolver.value(&ENGINE)?,
+            executor,
+            engine: worker::engine(&resolver, executor)?,
         })
     }
 }

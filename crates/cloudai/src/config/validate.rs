@@ -3,7 +3,7 @@
 use super::known::{GRPC, HTTP, KNOWN, NO_SETTINGS, WORKER_IP, WORKER_PORT};
 use super::problem::{Problem, Severity};
 use super::sources::{Layer, Source, Texts};
-use super::{Resolver, master};
+use super::{Facts, Found, Resolver, master};
 use cloudai_core::text::distance;
 
 impl Resolver<'_> {
@@ -13,33 +13,17 @@ impl Resolver<'_> {
         let mut found = self.problems.clone();
         for setting in KNOWN {
             for given in self.all(setting.facts()) {
-                if let Err(problem) = setting.check(&given.text) {
-                    found.push(Problem::of_value(setting.facts(), given.source, &given.text, problem));
-                }
+                found.extend(setting.problem(&given));
             }
         }
-        found.extend(self.times());
+        found.extend(master::discord(self));
+        found.extend(master::shared_port(self));
         found.extend(self.open_addresses());
         found.extend(self.port_without_address());
+        found.extend(self.hidden_variables());
         found.extend(self.unknown_variables());
         found.sort_by_key(|problem| problem.severity == Severity::Warning);
         found
-    }
-
-    /// Times that are right each and wrong together.
-    fn times(&self) -> Option<Problem> {
-        let wrong = master::timing(self).ok()?.check(cloudai_core::spec::DEFAULT_KILL_AFTER).err()?;
-        // The place of the one that was given is the likely culprit; defaults go together.
-        let given = master::TIMES.iter().flat_map(|setting| self.all(&setting.facts)).next();
-        let at = given.map_or_else(|| Source::plain(Layer::Default, None), |found| found.source);
-        Some(Problem {
-            severity: Severity::Error,
-            key: None,
-            at,
-            value: None,
-            problem: wrong.to_string(),
-            next: master::TIMES.map(|setting| setting.facts.key).join(", "),
-        })
     }
 
     /// Right only with two flags, which no file can give.
@@ -54,7 +38,7 @@ impl Resolver<'_> {
                 at: found.source,
                 value: Some(found.text),
                 problem: "the address can be reached by others".into(),
-                next: "a master refuses it without --insecure --i-know-this-is-insecure".into(),
+                next: "a master refuses it without --insecure --i-know-this-is-insecure, `up` always".into(),
             })
         });
         open.collect()
@@ -70,6 +54,12 @@ impl Resolver<'_> {
             problem: "it has no effect without worker.ip".into(),
             next: "give CLOUDAI_WORKER_IP as well".into(),
         })
+    }
+
+    /// Variables that another name of the same setting hides in the same place, with another value.
+    fn hidden_variables(&self) -> Vec<Problem> {
+        let given = KNOWN.iter().map(|setting| setting.facts()).filter(|facts| !facts.allowed.is_empty());
+        given.flat_map(|facts| hidden(facts, &self.all(facts))).collect()
     }
 
     /// Names that look like ours and are not; other programs' variables are nobody's business.
@@ -92,7 +82,28 @@ pub(super) fn unknown_keys(file: &Texts) -> Vec<Problem> {
     unknown.map(|(name, at)| Problem::of_name(Severity::Error, at, nearest(name, known()))).collect()
 }
 
-fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+/// Of everything that was given for a setting, best first: what the same place gives a better name.
+fn hidden(facts: &Facts, given: &[Found]) -> Vec<Problem> {
+    let behind = |(at, found): (usize, &Found)| {
+        let best = given.iter().take(at).find(|best| best.source.source == found.source.source)?;
+        (best.text != found.text).then(|| Problem {
+            severity: Severity::Warning,
+            key: Some(facts.key.into()),
+            at: found.source.clone(),
+            value: (!facts.secret).then(|| found.text.clone()),
+            problem: format!("{} is the same setting and wins", best.source.name.as_deref().unwrap_or(facts.key)),
+            next: "take one of them out".into(),
+        })
+    };
+    given.iter().enumerate().filter_map(behind).collect()
+}
+
+/// The known name that only has a table more, else the one with the fewest slips.
+fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str> + Clone) -> Option<&'a str> {
+    let in_a_table = |known: &&str| known.rsplit_once('.').is_some_and(|(_, tail)| tail == name);
+    if let Some(known) = known.clone().find(in_a_table) {
+        return Some(known);
+    }
     let (slips, near) = known.map(|known| (distance(name, known), known)).min()?;
     (slips <= 2.max(near.len() / 3)).then_some(near)
 }

@@ -48,9 +48,20 @@ pub(super) fn tls_to_come(_: &str) -> Result<(), String> {
     Err("TLS is still to come, and nothing must be sent in the clear where it is asked for".into())
 }
 
-/// Absolute from here on: an engine takes no other path for its mounts.
+/// Absolute from here on: an engine takes no other path for its mounts. It is made when it is not there.
 pub(super) fn folder(text: &str) -> Result<PathBuf, String> {
-    std::path::absolute(text).map_err(|error| error.to_string())
+    let path = std::path::absolute(text).map_err(|error| error.to_string())?;
+    if path.is_file() { Err("it is a file".into()) } else { Ok(path) }
+}
+
+/// A file that can be made where it is not there; its folder never is.
+pub(super) fn log_file(text: &str) -> Result<PathBuf, String> {
+    let path = std::path::absolute(text).map_err(|error| error.to_string())?;
+    match path.parent() {
+        Some(folder) if !folder.is_dir() => Err(format!("there is no folder {}", folder.display())),
+        Some(_) if !path.is_dir() && !text.ends_with('/') => Ok(path),
+        Some(_) | None => Err("it is a folder".into()),
+    }
 }
 
 pub(super) fn store(text: &str) -> Result<Store, String> {
@@ -78,12 +89,21 @@ pub(super) fn strategy(text: &str) -> Result<String, String> {
 
 /// The engine runs on the worker's own machine: output folders are of it.
 pub(super) fn engine(text: &str) -> Result<String, String> {
-    if ["unix://", "tcp://", "http://"].iter().any(|scheme| text.starts_with(scheme)) {
-        Ok(text.to_owned())
-    } else if text.starts_with('/') {
-        Ok(format!("unix://{text}"))
+    let path = text.strip_prefix("unix://").unwrap_or(text);
+    if path.starts_with('/') {
+        return Ok(format!("unix://{path}"));
+    }
+    let Some(address) = text.strip_prefix("tcp://") else {
+        return Err("it is no address of an engine on this machine".into());
+    };
+    let (host, port) = address.trim_end_matches('/').rsplit_once(':').unwrap_or((address, ""));
+    let ip = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    if host != "localhost" && !ip.is_ok_and(|ip| ip.is_loopback()) {
+        Err("it is an engine of another machine: a worker runs where its engine runs".into())
+    } else if port.parse::<u16>().map_or(true, |port| port == 0) {
+        Err("it has no port".into())
     } else {
-        Err("it is no address of an engine on this machine".into())
+        Ok(format!("tcp://{host}:{port}"))
     }
 }
 
@@ -98,9 +118,23 @@ pub(super) fn executor(text: &str) -> Result<Executor, String> {
 
 const LEVELS: [&str; 6] = ["trace", "debug", "info", "warn", "error", "off"];
 
+/// Our crates, as the log calls them.
+const CRATES: [&str; 6] =
+    ["cloudai", "cloudai_core", "cloudai_master", "cloudai_proto", "cloudai_store", "cloudai_worker"];
+
+/// A module in a log filter that looks like one of ours and is none: what it was to show stays hidden.
+fn unknown_module(filter: &str) -> Option<&str> {
+    let targets = filter.split(',').map(|directive| directive.split(['=', '[']).next().unwrap_or_default().trim());
+    let mut crates = targets.map(|target| target.split("::").next().unwrap_or_default());
+    crates.find(|name| name.starts_with("cloudai") && !CRATES.contains(name))
+}
+
 pub(super) fn log_filter(text: &str) -> Result<String, String> {
     let filter = text.to_ascii_lowercase();
     let filter = if filter == "warning" { "warn".to_owned() } else { filter };
+    if let Some(module) = unknown_module(&filter) {
+        return Err(format!("there is no module {module}; ours are {}", CRATES.join(", ")));
+    }
     match tracing_subscriber::EnvFilter::builder().parse(&filter) {
         // A single word that is no level would be read as a target and hide everything else.
         Ok(_) if filter.contains(['=', ',']) || LEVELS.contains(&filter.as_str()) => Ok(filter),
@@ -117,8 +151,12 @@ pub(super) fn log_format(text: &str) -> Result<LogFormat, String> {
     }
 }
 
-pub(super) fn masters(text: &str) -> Result<Vec<String>, String> {
-    text.split(',').map(|one| connect(one.trim())).collect()
+pub(super) fn master(text: &str) -> Result<String, String> {
+    let masters: Vec<_> = text.split(',').map(|one| connect(one.trim())).collect::<Result<_, _>>()?;
+    match <[String; 1]>::try_from(masters) {
+        Ok([master]) => Ok(master),
+        Err(given) => Err(format!("it names {} masters: several for one cluster are still to come", given.len())),
+    }
 }
 
 pub(super) fn token(text: &str) -> Result<String, String> {
@@ -151,13 +189,54 @@ mod tests {
     }
 
     #[test]
+    fn an_engine_is_of_this_machine() {
+        let rows = [
+            ("unix:///var/run/docker.sock", "unix:///var/run/docker.sock"),
+            ("/run/podman/podman.sock", "unix:///run/podman/podman.sock"),
+            ("tcp://127.0.0.1:2375", "tcp://127.0.0.1:2375"),
+            ("tcp://localhost:2375/", "tcp://localhost:2375"),
+            ("tcp://[::1]:2375", "tcp://[::1]:2375"),
+        ];
+        for (text, read) in rows {
+            assert_eq!(engine(text).as_deref(), Ok(read), "{text}");
+        }
+        let far = ["tcp://10.0.0.1:2375", "tcp://127.evil.org:1", "http://10.0.0.1:2375", "ssh://host"];
+        for bad in far.into_iter().chain(["unix://x", "", "x", "tcp://127.0.0.1", "tcp://127.0.0.1:0"]) {
+            assert!(engine(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_log_file_needs_its_folder_and_a_data_folder_is_no_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name).display().to_string();
+        std::fs::write(at("file"), "").unwrap();
+        assert_eq!(log_file(&at("file")), Ok(dir.path().join("file")));
+        assert_eq!(log_file(&at("new.log")), Ok(dir.path().join("new.log")));
+        assert!(log_file(&at("no/new.log")).unwrap_err().contains("there is no folder"));
+        for bad in [at(""), at("new/"), "/".into()] {
+            assert_eq!(log_file(&bad), Err("it is a folder".into()), "{bad}");
+        }
+        assert!(folder(&at("new/deep")).is_ok() && folder(&at("file")).is_err());
+    }
+
+    #[test]
+    fn several_masters_are_still_to_come() {
+        assert_eq!(master("m1:50051").as_deref(), Ok("m1:50051"));
+        assert!(master("m1:50051, :50052").unwrap_err().contains("still to come"));
+    }
+
+    #[test]
     fn a_log_filter_is_a_level_or_directives() {
         for (text, read) in
             [("INFO", "info"), ("warning", "warn"), ("off", "off"), ("info,a::b=trace", "info,a::b=trace")]
         {
             assert_eq!(log_filter(text).as_deref(), Ok(read), "{text}");
         }
-        for bad in ["loud", "cloudai_master", "a=loud", "=,="] {
+        for good in ["info,cloudai_master::engine=debug", "cloudai=trace", "warn,cloudai_worker[attempt]=info"] {
+            assert!(log_filter(good).is_ok(), "{good}");
+        }
+        for bad in ["loud", "cloudai_master", "a=loud", "=,=", "info,cloudai_mastr=debug", "cloudai-master=debug"] {
             assert!(log_filter(bad).is_err(), "{bad}");
         }
     }

@@ -14,8 +14,8 @@ use std::path::PathBuf;
 /// What `cloudai worker start` was given on its command line.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub(crate) struct WorkerFlags {
-    /// Where its masters are, several with commas
-    #[arg(long, value_name = "ADDR[,ADDR...]")]
+    /// Where its master is
+    #[arg(long, value_name = "ADDR")]
     pub(crate) master: Option<String>,
     /// What `cloudai worker token` prints
     #[arg(long, value_name = "TOKEN")]
@@ -73,8 +73,8 @@ impl WorkerFlags {
 /// Everything that a worker is started with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct WorkerSettings {
-    /// `host:port` of its masters, at least one.
-    pub(crate) masters: Vec<String>,
+    /// `host:port` of its master.
+    pub(crate) master: String,
     /// What it shows to join.
     pub(crate) join_token: String,
     /// Its name.
@@ -116,13 +116,14 @@ impl WorkerSettings {
         let resolver = resolver.given(flags.given());
         resolver.check(User::Worker)?;
         let port = resolver.required(&WORKER_PORT)?;
+        let executor = resolver.required(&EXECUTOR)?;
         Ok(Self {
-            masters: resolver.required(&MASTER)?,
+            master: resolver.required(&MASTER)?,
             join_token: resolver.value(&JOIN_TOKEN)?.ok_or_else(no_token)?,
             id: resolver.required(&WORKER_ID)?,
             address: resolver.value(&WORKER_IP)?.map(|ip| SocketAddr::new(ip, port)),
-            executor: resolver.required(&EXECUTOR)?,
-            engine: resolver.value(&ENGINE)?,
+            executor,
+            engine: engine(&resolver, executor)?,
             offer: Offer {
                 cpu_milli: resolver.value(&CPUS)?,
                 memory: resolver.value(&MEM)?,
@@ -133,6 +134,14 @@ impl WorkerSettings {
             data_dir: resolver.required(&DATA_DIR)?,
             log: LogSettings::resolve(&resolver)?,
         })
+    }
+}
+
+/// Where the engine is, for what needs one.
+pub(super) fn engine(resolver: &Resolver<'_>, executor: Executor) -> Result<Option<String>, Failure> {
+    match executor {
+        Executor::Docker => resolver.value(&ENGINE),
+        Executor::Fake => Ok(None),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Starts a master.
 
 use super::{logging, stop};
-use crate::config::{MasterSettings, Store};
+use crate::config::{ADDR, MasterSettings, Store};
 use anyhow::Context;
 use cloudai_master::principal::Principal;
 use cloudai_master::{Config, Master};
@@ -10,6 +10,7 @@ use cloudai_store::memory::MemoryStore;
 use cloudai_store::sqlite::SqliteStore;
 use serde_json::json;
 use std::io::Write;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use tracing::warn;
 
@@ -69,8 +70,38 @@ pub(super) fn announce(settings: &MasterSettings, master: &Master) -> anyhow::Re
                 master.handle().join_token(&Principal::local())
             );
         }
-        eprintln!("add a worker:  cloudai worker start --master {grpc} --join-token $(cloudai worker token)");
-        eprintln!("run a task:    cloudai task submit IMAGE --follow -- COMMAND");
+        let cloudai = client(http);
+        eprintln!("add a worker:  cloudai worker start --master {grpc} --join-token $({cloudai} worker token)");
+        eprintln!("run a task:    {cloudai} task submit IMAGE --follow -- COMMAND");
     }
     Ok(())
+}
+
+/// How a client of this machine is called that talks to this master.
+pub(super) fn client(http: SocketAddr) -> String {
+    let here = match http.ip() {
+        ip if !ip.is_unspecified() => http,
+        _ => SocketAddr::new(Ipv4Addr::LOCALHOST.into(), http.port()),
+    };
+    let address = format!("http://{here}");
+    let default = ADDR.facts.fallback.words();
+    if address == default { "cloudai".into() } else { format!("cloudai --addr {address}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::client;
+
+    #[test]
+    fn a_client_is_told_the_address_where_it_is_not_the_default() {
+        let rows = [
+            ("127.0.0.1:8080", "cloudai"),
+            ("0.0.0.0:8080", "cloudai"),
+            ("127.0.0.1:18090", "cloudai --addr http://127.0.0.1:18090"),
+            ("[::1]:8080", "cloudai --addr http://[::1]:8080"),
+        ];
+        for (http, command) in rows {
+            assert_eq!(client(http.parse().unwrap()), command, "{http}");
+        }
+    }
 }

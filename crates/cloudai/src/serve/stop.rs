@@ -1,9 +1,14 @@
 //! The wish of the system or of a person that the process end.
 
 use super::logging::Log;
+use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-use tracing::info;
+use tracing::{info, warn};
+
+/// Two signals within this time are one wish: `timeout` of coreutils sends each to the process and
+/// to its group.
+const ONE_WISH: Duration = Duration::from_millis(100);
 
 /// A token that is cancelled by SIGTERM or SIGINT; a second one ends the process at once.
 ///
@@ -16,16 +21,22 @@ pub(super) fn on_signal(log: Log) -> anyhow::Result<CancellationToken> {
     let mut signals =
         [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?, signal(SignalKind::hangup())?];
     tokio::spawn(async move {
+        let mut asked: Option<Instant> = None;
         loop {
             let [term, int, hup] = &mut signals;
             let hung_up = tokio::select! { _ = term.recv() => false, _ = int.recv() => false, _ = hup.recv() => true };
             if hung_up && log.reopen() {
                 continue;
             }
-            if token.is_cancelled() {
-                std::process::exit(130);
+            match asked {
+                Some(at) if at.elapsed() < ONE_WISH => continue,
+                Some(_) => {
+                    warn!("asked to stop again, ended at once: containers live on");
+                    std::process::exit(130);
+                }
+                None => info!("asked to stop"),
             }
-            info!("asked to stop");
+            asked = Some(Instant::now());
             token.cancel();
         }
     });

@@ -1,10 +1,11 @@
 //! Starts a master and its workers in one process.
 
 use super::{logging, master, stop, worker};
-use crate::config::UpSettings;
+use crate::config::{Executor, UpSettings};
 use anyhow::Context;
 use cloudai_core::ids::WorkerId;
-use cloudai_core::resources::Capacity;
+use cloudai_core::resources::{Bytes, Capacity, Thousandths};
+use cloudai_core::spec::{TaskSpec, Value};
 use cloudai_master::Master;
 use cloudai_master::principal::Principal;
 use cloudai_worker::probe::host::Declared;
@@ -18,8 +19,11 @@ use tokio_util::sync::CancellationToken;
 pub(crate) async fn run_up(settings: UpSettings) -> anyhow::Result<()> {
     let stop = stop::on_signal(logging::start(&settings.master.log)?)?;
     let master = master::bind(&settings.master).await?;
-    let workers = prepare_workers(&settings, &master).await?;
+    let (workers, each) = prepare_workers(&settings, &master).await?;
     announce(&settings, &master)?;
+    if let Some(note) = too_small(&each, settings.workers) {
+        eprintln!("{note}");
+    }
     run(master, workers, stop).await
 }
 
@@ -43,9 +47,11 @@ async fn run(master: Master, prepared: Vec<Worker>, stop: CancellationToken) -> 
     first
 }
 
-async fn prepare_workers(settings: &UpSettings, master: &Master) -> anyhow::Result<Vec<Worker>> {
+/// The workers, and what each of them offers.
+async fn prepare_workers(settings: &UpSettings, master: &Master) -> anyhow::Result<(Vec<Worker>, Capacity)> {
     let data_dir = &settings.master.data_dir;
     let whole = worker::capacity(data_dir, &Declared::default(), settings.executor)?;
+    let each = share(&whole, settings.workers);
     let mut workers = Vec::new();
     for number in 1..=settings.workers {
         let id: WorkerId = format!("local-{number}").parse()?;
@@ -53,7 +59,7 @@ async fn prepare_workers(settings: &UpSettings, master: &Master) -> anyhow::Resu
             master: master.grpc_address().to_string(),
             join_token: master.handle().join_token(&Principal::local()).to_owned(),
             address: String::new(),
-            capacity: share(&whole, settings.workers),
+            capacity: each.clone(),
             labels: std::collections::BTreeMap::new(),
             engine: worker::engine(settings.executor, settings.engine.clone()),
             data_dir: worker::folder(data_dir, &id),
@@ -61,7 +67,7 @@ async fn prepare_workers(settings: &UpSettings, master: &Master) -> anyhow::Resu
         };
         workers.push(Worker::prepare(config).await.with_context(|| format!("worker local-{number} can not start"))?);
     }
-    Ok(workers)
+    Ok((workers, each))
 }
 
 /// The workers share the machine evenly; its devices go to a worker only where it is the only one.
@@ -75,12 +81,63 @@ fn share(whole: &Capacity, workers: u32) -> Capacity {
     }
 }
 
+/// What to say when a task that asks for nothing in particular fits on no worker.
+fn too_small(each: &Capacity, workers: u32) -> Option<String> {
+    let plain = Value::Map(vec![("image".into(), Value::Text("plain".into()))]);
+    let asked = TaskSpec::from_value(&plain).ok()?.demand;
+    let kinds = [(each.cpu_milli, asked.cpu_milli), (each.memory, asked.memory), (each.storage, asked.storage)];
+    let lacking = kinds.iter().position(|(has, wants)| has < wants).filter(|_| workers > 0)?;
+    let bytes = |amount| Bytes(amount).to_string();
+    let (has, wants, less) = match lacking {
+        0 => {
+            let (has, wants) = (Thousandths(each.cpu_milli), Thousandths(asked.cpu_milli));
+            (format!("{has} cpu"), wants.to_string(), format!("--cpus {has}"))
+        }
+        1 => (format!("{} memory", bytes(each.memory)), bytes(asked.memory), format!("--mem {}m", each.memory >> 20)),
+        _ => (format!("{} disk", bytes(each.storage)), bytes(asked.storage), format!("--disk {}m", each.storage >> 20)),
+    };
+    let would_fit = |fewer: &u32| {
+        kinds.iter().all(|(has, wants)| has.saturating_mul(u64::from(workers)) / u64::from(*fewer) >= *wants)
+    };
+    let fewer = (1..workers).rev().find(would_fit);
+    let fewer = fewer.map_or_else(String::new, |fewer| format!("cloudai up --workers {fewer}, or "));
+    Some(format!(
+        "warning: each worker offers {has}, and a task asks for {wants} unless it says otherwise: none can run it\n  \
+         next: {fewer}cloudai task submit {less}"
+    ))
+}
+
 fn announce(settings: &UpSettings, master: &Master) -> anyhow::Result<()> {
     if settings.master.print_addresses {
         return master::announce(&settings.master, master);
     }
     let http = master.http_address();
     eprintln!("ready   {} worker(s)   http://{http}", settings.workers);
-    eprintln!("run a task:  cloudai --addr http://{http} task submit IMAGE --follow -- COMMAND");
+    let (image, command) = match settings.executor {
+        Executor::Docker => ("IMAGE", " -- COMMAND"),
+        Executor::Fake => ("fake:NAME", ""),
+    };
+    eprintln!("run a task:  cloudai --addr http://{http} task submit {image} --follow{command}");
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cloudai_core::resources::GIB;
+
+    #[test]
+    fn workers_on_which_no_plain_task_fits_are_told_with_what_mends_it() {
+        let whole = Capacity { cpu_milli: 1500, memory: 8 * GIB, storage: 100 * GIB, gpus: Vec::new() };
+        let told = |whole: &Capacity, workers| too_small(&share(whole, workers), workers);
+        assert_eq!(told(&whole, 1), None);
+        assert_eq!(told(&whole, 0), None);
+        let two = told(&whole, 2).unwrap();
+        assert!(
+            two.contains("offers 0.75 cpu") && two.contains("up --workers 1, or cloudai task submit --cpus 0.75"),
+            "{two}"
+        );
+        let small = told(&Capacity { memory: GIB / 4, ..whole }, 1).unwrap();
+        assert!(small.contains("next: cloudai task submit --mem 256m"), "{small}");
+    }
 }

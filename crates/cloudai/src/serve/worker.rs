@@ -6,7 +6,7 @@ use crate::exit::{Exit, Failure};
 use anyhow::Context;
 use cloudai_core::ids::WorkerId;
 use cloudai_worker::executor::docker::{DockerOptions, Places};
-use cloudai_worker::probe::host::{Declared, Host};
+use cloudai_worker::probe::host::{Declared, Host, ProbeError};
 use cloudai_worker::{Because, Config, Engine, Refused, StartError, Worker};
 use std::path::{Path, PathBuf};
 
@@ -28,11 +28,6 @@ pub(crate) async fn run_worker(settings: WorkerSettings) -> anyhow::Result<()> {
 }
 
 fn config(settings: WorkerSettings) -> anyhow::Result<Config> {
-    let [master] = <[String; 1]>::try_from(settings.masters).map_err(|given| {
-        Failure::usage(format!("--master names {} masters", given.len()))
-            .why("several masters for one cluster are still to come")
-            .next("name one")
-    })?;
     let data_dir = folder(&settings.data_dir, &settings.id);
     let offer = settings.offer;
     let declared =
@@ -40,7 +35,7 @@ fn config(settings: WorkerSettings) -> anyhow::Result<Config> {
     let capacity = capacity(&data_dir, &declared, settings.executor)?;
     Ok(Config {
         id: settings.id,
-        master,
+        master: settings.master,
         join_token: settings.join_token,
         address: settings.address.map(|address| address.to_string()).unwrap_or_default(),
         capacity,
@@ -68,7 +63,10 @@ pub(super) fn capacity(
         Executor::Docker => true,
         Executor::Fake => false,
     };
-    Ok(Host::probe(data_dir)?.capacity(declared, enforced)?)
+    Host::probe(data_dir)?.capacity(declared, enforced).map_err(|error| match error {
+        ProbeError::TooMuch { .. } => anyhow::Error::new(Failure::usage(error.to_string())),
+        other @ ProbeError::Unreadable { .. } => anyhow::Error::new(other),
+    })
 }
 
 pub(super) fn engine(executor: Executor, named: Option<String>) -> Engine {

@@ -170,7 +170,7 @@ async fn a_master_that_went_away_is_exit_8_for_every_command() {
 #[tokio::test]
 async fn mistakes_on_the_command_line_exit_64() {
     let dir = tempfile::tempdir().unwrap();
-    let rows: [(&[&str], &str); 12] = [
+    let rows: [(&[&str], &str); 20] = [
         (&["master", "--port", "1"], "--port"),
         (&["master", "--grpc", "here"], "--grpc"),
         (&["master", "--strategy", "best"], "round_robin"),
@@ -181,6 +181,14 @@ async fn mistakes_on_the_command_line_exit_64() {
         (&["worker", "start", "--join-token", "t", "--cpus", "-1"], "--cpus"),
         (&["worker", "start", "--join-token", "t", "--executor", "podman"], "docker or fake"),
         (&["worker", "start", "--join-token", "t", "--master", "nowhere"], "--master"),
+        (&["worker", "start", "--join-token", "t", "--engine", "tcp://10.0.0.1:2375"], "another machine"),
+        (&["worker", "start", "--join-token", "t", "--engine", "http://10.0.0.1"], "unix://PATH"),
+        (&["worker", "start", "--join-token", "t", "--cpus", "4000"], "--cpus 4000 is more than this machine has"),
+        (&["worker", "start", "--join-token", "t", "--mem", "60000g"], "is more than this machine has"),
+        (&["worker", "start", "--join-token", "t", "--disk", "900000t"], "is more than this machine has"),
+        (&["worker", "start", "--join-token", "t", "--gpus", "1000"], "is more than this machine has"),
+        (&["master", "--log-level", "info,cloudai_mastr=debug"], "no module cloudai_mastr"),
+        (&["up", "--http", "0.0.0.0:1"], "for several machines: cloudai master --http"),
         (&["up", "--workers", "x"], "--workers"),
         (&["task", "wait"], "<ID>"),
     ];

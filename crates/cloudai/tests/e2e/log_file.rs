@@ -62,15 +62,40 @@ async fn without_a_log_file_sighup_is_a_terminal_that_went_away() {
 #[tokio::test]
 async fn a_log_file_that_can_not_be_written_stops_the_start() {
     let dir = tempfile::tempdir().unwrap();
-    for (variables, flags) in [
-        (vec![], vec!["--log-file", "nowhere/master.log"]),
-        (vec![("CLOUDAI_LOG_FILE".to_owned(), "nowhere/master.log".to_owned())], vec![]),
+    std::fs::create_dir(dir.path().join("folder")).unwrap();
+    let variable = vec![("CLOUDAI_LOG_FILE".to_owned(), "nowhere/master.log".to_owned())];
+    for (variables, flags, said) in [
+        (vec![], vec!["--log-file", "nowhere/master.log"], ["there is no folder", "next: --log-file: a file"]),
+        (variable, vec![], ["nowhere/master.log", "next: CLOUDAI_LOG_FILE: a file"]),
+        (vec![], vec!["--log-file", "folder"], ["it is a folder", "next: --log-file: a file"]),
     ] {
         let ran = process::run(dir.path(), &variables, &[&MASTER[..], &flags].concat()).await;
         assert_eq!((ran.code, ran.out.as_str()), (64, ""), "{}", ran.err);
-        assert!(ran.err.contains("nowhere/master.log") && ran.err.contains("next: --log-file"), "{}", ran.err);
+        assert!(said.iter().all(|said| ran.err.contains(said)), "{}", ran.err);
         assert!(!dir.path().join("state").exists(), "it began to work");
     }
+}
+
+#[tokio::test]
+async fn a_second_sigterm_ends_a_worker_at_once_and_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let up = ["up", "--executor", "fake", "--data-dir", "state", "--grpc", ":0", "--http", ":0", "--print-addresses"];
+    let mut process = Process::start(dir.path(), "up", &[], &words(&[&up]));
+    let rest = Rest::new(process.printed("http").await["http"].as_str().unwrap());
+    let slow = json!({"FAKE_DURATION_MS": 1_000_000, "FAKE_IGNORE_TERM": 1});
+    let document = json!({"image": "fake:x", "cpu_cores": 0.01, "memory_gb": 0.01, "storage_gb": 0,
+        "kill_after_s": 60, "env": slow});
+    let task = rest.submit(document).await;
+    until("it runs", async || (rest.task(&task).await["status"] == "running").then_some(())).await;
+    process.signal(Signal::TERM);
+    holds(&dir.path().join("up.err"), "asked to stop").await;
+    // Those that come together with the first are one wish.
+    let code = until("it ends", async || {
+        process.signal(Signal::TERM);
+        process.has_ended()
+    });
+    assert_eq!(code.await, Some(130));
+    assert!(process.err().contains("asked to stop again, ended at once: containers live on"), "{}", process.err());
 }
 
 /// The lines of a JSON log, each of them whole.
