@@ -66,17 +66,21 @@ async fn unknown(client: &Client, typed: &str, bare: &str) -> Failure {
     let query = [("limit", "200".to_owned())];
     let Ok(list) = client.get::<List<Task>>(&["api", "v1", "tasks"], &query).await else { return failure };
     let near: Vec<_> = list.items.iter().filter(|task| is_near(&task.id, bare)).take(3).map(label).collect();
-    if near.is_empty() {
-        failure.why("no id begins or ends so").next("cloudai task list --all")
+    let failure = if near.is_empty() {
+        failure.why("no id begins or ends so")
     } else {
-        failure.why(format!("close: {}", near.join(", "))).next("cloudai task list --all")
-    }
+        failure.why(format!("close: {}", near.join(", ")))
+    };
+    failure.why("type the last 4 characters that a list shows, or more").next("cloudai task list --all")
 }
 
-/// Whether the beginning or the end of an id is one slip away.
+/// Whether what a list shows of an id begins so, or the beginning or the end of the id is one slip away.
 fn is_near(id: &str, part: &str) -> bool {
     let bare = id.strip_prefix(TaskId::PREFIX).unwrap_or(id);
     let ulid = bare.split('.').next().unwrap_or(bare);
+    if short(id).starts_with(part) {
+        return true;
+    }
     let slip = if part.len() > 6 { 2 } else { 1 };
     let ends = [ulid.get(..part.len()), ulid.len().checked_sub(part.len()).and_then(|at| ulid.get(at..))];
     ends.into_iter().flatten().any(|end| distance(end, part) <= slip)
@@ -125,6 +129,7 @@ mod tests {
     fn one_slip_in_a_part_is_near() {
         let id = "task-01JD000000000000007K3M9QZD";
         assert!(is_near(id, "9QZX") && is_near(id, "01JE") && is_near(id, "7K3M9QXX"));
+        assert!(is_near(id, "7K3M"), "the beginning of what lists show");
         assert!(!is_near(id, "AAAA") && !is_near(id, "9QXX"));
     }
 }

@@ -249,6 +249,10 @@ fn a_part_of_several_ids_or_of_none_names_those_that_come_close() {
     let ran = none.run("task info 9QZX");
     assert_eq!(ran.code, 5);
     assert!(ran.err.contains("no task \"9QZX\"") && ran.err.contains("close: 7K3M9QZD fit"), "{}", ran.err);
+    // The beginning of what lists show is no part by which an id is found.
+    let ran = none.run("task wait 7K3M");
+    assert_eq!(ran.code, 5);
+    assert!(ran.err.contains("close: 7K3M9QZD fit\n  type the last 4 characters"), "{}", ran.err);
 }
 
 #[test]
@@ -311,6 +315,8 @@ fn workers_are_listed_registered_and_removed_under_both_words() {
         );
     }
     assert_eq!(server.run("worker list -o quiet").out, "w1\n");
+    let wide = server.run("worker list -o wide").out;
+    assert!(wide.contains("ENGINE") && wide.contains("docker 27"), "{wide}");
     for words in ["worker register w4 10.0.0.7:1", "register w4 10.0.0.7:1"] {
         assert_eq!(server.run(words).out, "w4  active\n");
         let sent = server.asked("POST /api/v1/workers").pop().unwrap().json();
@@ -320,6 +326,22 @@ fn workers_are_listed_registered_and_removed_under_both_words() {
         assert_eq!(server.run(words).code, 0);
     }
     assert_eq!(server.asked("DELETE /api/v1/workers/w4").len(), 2);
+}
+
+#[test]
+fn a_worker_whose_process_runs_is_said_to_come_back() {
+    for (status, said) in [("active", true), ("draining", true), ("inactive", false)] {
+        let server = Server::start(move |request, _| match request.method.as_str() {
+            "DELETE" => Reply::Json(204, Value::Null),
+            _ => {
+                let mut answer = worker("w1");
+                answer["status"] = json!(status);
+                Reply::Json(200, answer)
+            }
+        });
+        let ran = server.run("worker remove w1");
+        assert_eq!((ran.code, ran.err.contains("joins again")), (0, said), "{status}: {}", ran.err);
+    }
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::io::{BufRead, IsTerminal};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Which: ids, 4 or more characters of them, or `last`
+    /// Which: ids, the last 4 characters of them or more, or `last`
     #[arg(value_name = "ID", required = true)]
     ids: Vec<String>,
     /// Do not ask before several tasks are cancelled

@@ -251,11 +251,21 @@ fn read(path: &PathBuf) -> Result<Value, Failure> {
         "yaml" | "yml" => serde_yaml_ng::from_str(&text).map_err(|error| error.to_string()),
         _ => guess(&text),
     };
+    let parsed = parsed.and_then(|value: Value| match value {
+        Value::Map(_) => Ok(value),
+        other => Err(format!("it is {}: expected fields with their values", other.kind())),
+    });
     parsed.map_err(|problem| {
         let name = if stdin { "stdin".into() } else { path.display().to_string() };
-        Failure::usage(format!("{name} was not understood")).why(problem.trim_end())
+        let failure = Failure::usage(format!("{name} was not understood")).why(problem.trim_end());
+        let known = ENDINGS.contains(&ending.as_str());
+        let failure = if known { failure } else { failure.why("its form was guessed: an ending would tell it") };
+        failure.next("a task file is TOML (.toml), YAML (.yaml, .yml) or JSON (.json); its fields: docs/task-file.md")
     })
 }
+
+/// Endings that tell the form of a task file.
+const ENDINGS: [&str; 4] = ["toml", "yaml", "yml", "json"];
 
 /// A text without an ending: JSON begins with a brace, TOML does not parse as anything else.
 fn guess(text: &str) -> Result<Value, String> {
@@ -296,6 +306,18 @@ mod tests {
             assert_eq!(guess(text), Ok(expected.clone()), "{text}");
         }
         assert!(guess("a: [").is_err());
+    }
+
+    #[test]
+    fn a_file_that_is_no_task_says_which_forms_there_are() {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, text, guessed) in [("bad.json", "{", false), ("task.txt", "hello", true), ("t.yaml", "- a", false)] {
+            let path = dir.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            let failure = read(&path).unwrap_err();
+            assert!(failure.what.ends_with("was not understood") && failure.next.contains(".yml"), "{failure}");
+            assert_eq!(failure.why.iter().any(|why| why.contains("guessed")), guessed, "{failure}");
+        }
     }
 
     #[test]

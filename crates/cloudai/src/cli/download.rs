@@ -15,7 +15,7 @@ use tokio::io::AsyncWriteExt;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Its id, 4 or more characters of it, or `last`
+    /// Its id, the last 4 characters of it or more, or `last`
     #[arg(value_name = "ID")]
     id: String,
     /// The folder; made when it is not there [default: the last 8 characters of the id]

@@ -7,7 +7,7 @@ use crate::id;
 
 #[derive(Debug, Default, clap::Args)]
 pub(super) struct Args {
-    /// Its id, 4 or more characters of it, or `last`
+    /// Its id, the last 4 characters of it or more, or `last`
     #[arg(value_name = "ID")]
     id: String,
     /// Go on until it ended, through queue, pull and new attempts

@@ -11,17 +11,17 @@ pub(super) enum Command {
     #[command(before_help = "  cloudai dispatch worker-1 busybox --cpus 1 -- date")]
     Dispatch(Box<submit::Dispatch>),
     /// `task logs --follow`
-    #[command(before_help = "  cloudai monitor 7K3M")]
+    #[command(before_help = "  cloudai monitor 9QZD")]
     Monitor {
-        /// Its id, 4 or more characters of it, or `last`
+        /// Its id, the last 4 characters of it or more, or `last`
         id: String,
         /// Whose it is; every task is yours until there are users
         user: Option<String>,
     },
     /// `task cancel`
-    #[command(before_help = "  cloudai cancel 7K3M")]
+    #[command(before_help = "  cloudai cancel 9QZD")]
     Cancel {
-        /// Its id, 4 or more characters of it, or `last`
+        /// Its id, the last 4 characters of it or more, or `last`
         id: String,
     },
     /// `task list --all`, or of one status

@@ -4,7 +4,8 @@ use super::{Context, cancel, download, list, logs, submit, wait};
 use crate::exit::{Exit, Failure};
 use crate::{id, render};
 use clap::Subcommand;
-use cloudai_master::http::dto::Task;
+use cloudai_core::state::Status;
+use cloudai_master::http::dto::{File, List, Task};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -16,29 +17,29 @@ pub(super) enum Command {
                              cloudai task list --status failed -o quiet")]
     List(list::Args),
     /// Shows one task: where it stands, its times, its attempts
-    #[command(before_help = "  cloudai task info 7K3M                       4 or more characters of its id\n  \
+    #[command(before_help = "  cloudai task info 9QZD                       its last 4 characters or more\n  \
                              cloudai task info last -o json")]
     Info(One),
     /// Prints what a task printed, byte by byte
-    #[command(before_help = "  cloudai task logs 7K3M                       stdout to stdout, stderr to stderr\n  \
-                             cloudai task logs 7K3M --follow --tail 20    live, until it ends; Ctrl-C leaves it running")]
+    #[command(before_help = "  cloudai task logs 9QZD                       stdout to stdout, stderr to stderr\n  \
+                             cloudai task logs 9QZD --follow --tail 20    live, until it ends; Ctrl-C leaves it running")]
     Logs(logs::Args),
     /// Waits until tasks have ended
-    #[command(before_help = "  cloudai task wait 7K3M --timeout 10m         exit 0 completed, 3 not, 4 still going on")]
+    #[command(before_help = "  cloudai task wait 9QZD --timeout 10m         exit 0 completed, 3 not, 4 still going on")]
     Wait(wait::Args),
     /// Cancels tasks: SIGTERM, the task's grace, SIGKILL
-    #[command(before_help = "  cloudai task cancel 7K3M")]
+    #[command(before_help = "  cloudai task cancel 9QZD")]
     Cancel(cancel::Args),
     /// Fetches the files that a task left in /out, with their checksums
-    #[command(before_help = "  cloudai task download 7K3M                   into ./7K3M9QZD\n  \
-                             cloudai task download 7K3M out model.bin     one file into ./out")]
+    #[command(before_help = "  cloudai task download 9QZD                   into ./7K3M9QZD\n  \
+                             cloudai task download 9QZD out model.bin     one file into ./out")]
     Download(download::Args),
 }
 
 /// A command about one task.
 #[derive(Debug, clap::Args)]
 pub(super) struct One {
-    /// Its id, 4 or more characters of the id's beginning or end, or `last`
+    /// Its id, the last 4 characters of it or more, or `last`
     #[arg(value_name = "ID")]
     id: String,
 }
@@ -58,6 +59,15 @@ pub(super) async fn run(command: Command, cx: &Context) -> Result<Exit, Failure>
 async fn info(typed: &str, cx: &Context) -> Result<Exit, Failure> {
     let id = id::resolve(&cx.client, typed).await?;
     let task: Task = cx.client.get(&["api", "v1", "tasks", &id], &[]).await?;
-    cx.screen.one(&task, &task.id, || render::task::card(&task, cx.client.now(), &cx.screen))?;
+    let files = cx.screen.for_people() && left_files(&task, cx).await;
+    cx.screen.one(&task, &task.id, || render::task::card(&task, files, cx.client.now(), &cx.screen))?;
     Ok(Exit::Ok)
+}
+
+/// Whether there is something to download.
+async fn left_files(task: &Task, cx: &Context) -> bool {
+    let ended = task.status.parse::<Status>().is_ok_and(Status::is_final);
+    let path = ["api", "v1", "tasks", &task.id, "files"];
+    // The card is worth having also where its files can not be asked for.
+    ended && cx.client.get::<List<File>>(&path, &[]).await.is_ok_and(|list| !list.items.is_empty())
 }

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Which: ids, 4 or more characters of them, or `last`
+    /// Which: ids, the last 4 characters of them or more, or `last`
     #[arg(value_name = "ID", required = true)]
     ids: Vec<String>,
     /// Wait no longer than this, for all of them together: exit 4, and they go on

@@ -118,12 +118,20 @@ async fn remove(args: &Remove, cx: &Context) -> Result<Exit, Failure> {
     if args.force && !args.yes {
         confirm("remove a worker with its work", std::slice::from_ref(&args.id), &cx.screen)?;
     }
+    // What is not there is told by the removal itself.
+    let known = cx.client.get::<Worker>(&["api", "v1", "workers", &args.id], &[]).await;
+    let connected = known.is_ok_and(|worker| matches!(worker.status.as_str(), "active" | "draining"));
     let query = if args.force { vec![("force", "true".to_owned())] } else { Vec::new() };
     if let Err(failure) = cx.client.delete(&["api", "v1", "workers", &args.id], &query).await {
         return Err(if failure.exit == Exit::NotFound { near(failure, &args.id, cx).await } else { failure });
     }
     cx.screen.note(&format!("{} is removed", args.id));
-    if args.force {
+    if connected {
+        cx.screen.note(&format!(
+            "Its process is running and joins again within seconds: stop it there, then cloudai worker remove {}",
+            args.id
+        ));
+    } else if args.force {
         cx.screen.note("If its process still runs it comes back with its token: stop it there, then remove it.");
     }
     Ok(Exit::Ok)

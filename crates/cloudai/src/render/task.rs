@@ -157,23 +157,23 @@ pub(crate) fn outcome(task: &Task, screen: &Screen) -> String {
     parts.join("  ")
 }
 
-/// What to do next with a task.
+/// What to do next with a task; `files` says whether it left any.
 #[must_use]
-pub(crate) fn next(task: &Task) -> Vec<String> {
+pub(crate) fn next(task: &Task, files: bool) -> Vec<String> {
     let id = short(&task.id);
     let command = |rest: &str| format!("cloudai task {rest}");
     match task.status.as_str() {
         "queued" | "pending" | "running" => {
             vec![command(&format!("logs {id} --follow")), command(&format!("cancel {id}"))]
         }
-        "completed" => vec![command(&format!("logs {id}")), command(&format!("download {id}"))],
+        _ if files => vec![command(&format!("logs {id}")), command(&format!("download {id}"))],
         _ => vec![command(&format!("logs {id}"))],
     }
 }
 
-/// The card of `task info`.
+/// The card of `task info`; `files` says whether the task left any.
 #[must_use]
-pub(crate) fn card(task: &Task, now: Timestamp, screen: &Screen) -> String {
+pub(crate) fn card(task: &Task, files: bool, now: Timestamp, screen: &Screen) -> String {
     let at = task.worker_id.as_deref().map(|worker| format!("  attempt {} on {worker}", task.attempt));
     let head = format!(
         "{}  {}  {}{}  {}",
@@ -208,7 +208,7 @@ pub(crate) fn card(task: &Task, now: Timestamp, screen: &Screen) -> String {
         lines.push("  attempts".into());
         lines.extend(task.attempts.iter().map(|attempt| format!("    {}", attempt_line(attempt))));
     }
-    for (at, next) in next(task).into_iter().enumerate() {
+    for (at, next) in next(task, files).into_iter().enumerate() {
         lines.push(format!("  {:<10}{next}", if at == 0 { "next" } else { "" }));
     }
     lines.join("\n")
@@ -319,6 +319,15 @@ ID        STATUS  NAME  REASON            WORKER  CPU   MEM    AGE
     }
 
     #[test]
+    fn a_download_is_offered_where_there_are_files() {
+        for status in ["completed", "failed"] {
+            let task = task(serde_json::json!({ "status": status }));
+            let download = "cloudai task download 7K3M9QZD".to_owned();
+            assert!(next(&task, true).contains(&download) && !next(&task, false).contains(&download), "{status}");
+        }
+    }
+
+    #[test]
     fn a_card_tells_times_attempts_and_the_next_command() {
         let task = task(serde_json::json!({
             "status": "running", "phase": "running", "attempt": 2, "worker_id": "w1", "message": "on its way",
@@ -327,7 +336,7 @@ ID        STATUS  NAME  REASON            WORKER  CPU   MEM    AGE
                 "message": "", "exit_code": null, "accepted": false, "assigned_at": "2026-01-01T00:00:00.000Z",
                 "started_at": null, "ended_at": null, "log_records": 3, "log_bytes": 9}]
         }));
-        let card = card(&task, now(), &screen(false, Format::Table));
+        let card = card(&task, false, now(), &screen(false, Format::Table));
         for line in [
             "busybox  7K3M9QZD  running  attempt 2 on w1",
             "  message   on its way",

@@ -22,7 +22,7 @@ pub(crate) fn list(workers: &[Worker], now: Timestamp, screen: &Screen) -> Strin
     if screen.wide() {
         columns.extend([
             Column::number("DISK", 6),
-            Column::text("EXECUTOR", 7),
+            Column::text("ENGINE", 7),
             Column::text("ADDRESS", 8),
             Column::text("VERSION", 9),
             Column::text("LABELS", 10),
@@ -52,7 +52,8 @@ fn row(worker: &Worker, now: Timestamp, screen: &Screen) -> Vec<Cell> {
         let or_nothing = |text: &str| if text.is_empty() { NOTHING.into() } else { Cell::from(text) };
         row.extend([
             format!("{}/{}", gigabytes(held.storage_gb), gigabytes(all.storage_gb)).into(),
-            or_nothing(&worker.executor),
+            // Its name and version; what runs no containers of an engine has none.
+            or_nothing(if worker.engine.is_empty() { &worker.executor } else { &worker.engine }),
             or_nothing(worker.address.as_deref().unwrap_or_default()),
             or_nothing(&worker.version),
             or_nothing(&labels.join(",")),
