@@ -89,7 +89,7 @@ impl Engine {
     /// # Errors
     /// [`EngineError`].
     pub(crate) async fn run(mut self, stop: CancellationToken) -> Result<(), EngineError> {
-        info!(term = %self.term, "engine started");
+        info!(term = self.term.0, "engine started");
         loop {
             let waited_since = self.clock.now();
             let wait = self.wait_at_most();
@@ -108,7 +108,7 @@ impl Engine {
             self.commit_and_tell(batch, &stop).await?;
             self.notice_pause(self.clock.now().since(started));
         }
-        info!(term = %self.term, "engine stopped");
+        info!(term = self.term.0, "engine stopped");
         Ok(())
     }
 

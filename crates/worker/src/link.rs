@@ -133,7 +133,7 @@ impl Link {
                 () = self.beat(&mut sampler, session, interval, &leaving) => true,
             };
             if disowned {
-                info!(%session, "session ended, registering again");
+                info!(session = session.0, "session ended, registering again");
                 self.input(AgentEvent::Disowned).await;
             }
         }
@@ -162,7 +162,7 @@ impl Link {
 
     /// Tells the agent of a new session.
     async fn registered(&self, (ack, sent_at): (convert::Registered, Timestamp)) {
-        info!(session = %ack.session, term = ack.term.0, "registered");
+        info!(session = ack.session.0, term = ack.term.0, "registered");
         let convert::Registered { incarnation, term, session, timing, .. } = ack;
         self.input(AgentEvent::Registered { session, incarnation, term, timing, sent_at }).await;
     }

@@ -132,7 +132,7 @@ fn not_loopback(resolver: &Resolver<'_>, setting: &Setting<Listen>, address: Soc
     let next = match user {
         // It is for one machine: it has no such flags.
         User::Up => format!("{here}; for several machines: cloudai master {flag} {address} {sure}"),
-        User::Master | User::Worker | User::Client => format!("{here}, or {sure}"),
+        User::Master | User::Worker | User::Client | User::Bench => format!("{here}, or {sure}"),
     };
     Failure::usage(format!("{place} {address} can be reached by others"))
         .why("there are no users and no encryption yet: everyone who reaches it can run containers on your machines")

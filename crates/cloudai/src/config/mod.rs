@@ -31,7 +31,7 @@ pub(crate) use values::{Executor, LogFormat, Store};
 pub(crate) use worker::{WorkerFlags, WorkerSettings};
 
 use crate::exit::Failure;
-use known::{ENGINE, EXECUTOR};
+use known::EXECUTOR;
 use sources::Texts;
 use std::collections::BTreeMap;
 use std::fmt;

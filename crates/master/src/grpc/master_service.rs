@@ -153,7 +153,7 @@ impl MasterService for WorkerApi {
         match self.tell(who, Event::Register(Box::new(registration))).await.map_err(status)? {
             Answer::Registered(session) => {
                 self.handle.shared.heartbeats.begin(worker.clone(), session, epoch);
-                info!(%worker, %session, "worker registered");
+                info!(%worker, session = session.0, "worker registered");
                 Ok(Response::new(self.register_ack(protocol, session)))
             }
             other => Err(Status::internal(format!("unexpected answer {other:?}"))),

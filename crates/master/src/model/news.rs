@@ -20,6 +20,8 @@ pub(super) enum News {
     Back(WorkerId),
     /// It is about to leave.
     Draining(WorkerId),
+    /// Its container engine does not answer.
+    EngineAway { worker: WorkerId, why: String },
     /// It was taken out.
     Removed(WorkerId),
     /// Nobody waits for this attempt any more.
@@ -32,6 +34,7 @@ impl News {
             Self::Silent { worker, attempts } => warn!(%worker, attempts, "worker became inactive"),
             Self::Back(worker) => info!(%worker, "worker is active again"),
             Self::Draining(worker) => info!(%worker, "worker began to leave"),
+            Self::EngineAway { worker, why } => warn!(%worker, why, "worker takes no work, its engine does not answer"),
             Self::Removed(worker) => info!(%worker, "worker removed"),
             Self::GivenUp { task, attempt, worker, why } => warn!(%task, attempt, %worker, why, "attempt given up"),
         }
@@ -62,6 +65,10 @@ impl Committed {
             // A new session was told by whoever took the registration.
             WorkerStatus::Active => (before.session == worker.session).then(|| News::Back(id.clone())),
             WorkerStatus::Draining => Some(News::Draining(id.clone())),
+            WorkerStatus::EngineAway => {
+                let why = worker.engine_away().unwrap_or_default().to_owned();
+                Some(News::EngineAway { worker: id.clone(), why })
+            }
             WorkerStatus::Registered => None,
         }
     }
