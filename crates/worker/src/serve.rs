@@ -236,8 +236,11 @@ async fn run_shell(
 ) -> std::io::Result<(Option<cloudai_core::ids::Session>, Ended)> {
     let session = shell.session();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let stopped = stop.clone();
-    let mut running = tokio::task::spawn_blocking(move || runtime.block_on(shell.run(stopped, PATIENCE)));
+    let (stopped, dropped) = (stop.clone(), CancellationToken::new());
+    // A thread goes on when nobody waits for it any more, unless it is told.
+    let _ends = dropped.clone().drop_guard();
+    let work = async move { dropped.run_until_cancelled(shell.run(stopped, PATIENCE)).await.unwrap_or(false) };
+    let mut running = tokio::task::spawn_blocking(move || runtime.block_on(work));
     tokio::select! {
         result = &mut running => {
             keeper.abort();
