@@ -74,7 +74,7 @@ async fn an_engine_that_is_away_is_told_of_its_worker_and_of_what_waits_for_it()
 
     beat(0, None).await;
     assert_eq!((shown().await.status.as_str(), shown().await.engine_away), ("active", None));
-    assert!(waits(second).await.contains("it is being placed"));
+    assert!(waits(second).await.contains("about to be placed"));
 }
 
 #[tokio::test]
