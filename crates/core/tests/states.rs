@@ -204,8 +204,9 @@ fn the_same_idempotency_key_makes_one_task() {
     assert_eq!(c.submit(4, keyed("a")), Ok(task_id(1)), "also after its end");
 }
 
+/// What no worker could ever run is said at submit; that all are busy is not.
 #[test]
-fn what_no_worker_could_ever_run_is_said_at_submit_and_busy_is_not() {
+fn unsatisfiable_flagged_busy_is_not() {
     let mut c = TestCluster::default();
     let large = || spec(&[("cpu_cores", Value::Int(8))]);
     c.submit(1, large()).expect("with no worker registered tasks wait");

@@ -13,6 +13,7 @@ use cloudai_core::queue::Place;
 use cloudai_core::resources::Allocation;
 use cloudai_core::spec::TaskSpec;
 use cloudai_core::task::{OutputFile, TaskRecord};
+use cloudai_core::time::Timestamp;
 use cloudai_core::timing::Timing;
 use cloudai_core::worker::WorkerRecord;
 use cloudai_store::query::{Page, TaskQuery};
@@ -121,8 +122,7 @@ impl Handle {
     }
 
     fn new_task_id(&self) -> TaskId {
-        let millis = self.shared.clock.now().as_millis();
-        TaskId::new(Ulid::from_parts(millis, rand::random()).0)
+        task_id_at(self.shared.clock.now())
     }
 
     /// A task of the caller's.
@@ -307,7 +307,7 @@ impl Handle {
 
     /// The master's time.
     #[must_use]
-    pub fn now(&self) -> cloudai_core::time::Timestamp {
+    pub fn now(&self) -> Timestamp {
         self.shared.clock.now()
     }
 
@@ -349,8 +349,27 @@ impl Handle {
     }
 }
 
+/// An id that sorts by this time, and by chance among those of the same millisecond.
+fn task_id_at(now: Timestamp) -> TaskId {
+    TaskId::new(Ulid::from_parts(now.as_millis(), rand::random()).0)
+}
+
 impl From<StoreError> for AskError {
     fn from(error: StoreError) -> Self {
         Self::Store(Arc::new(error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    /// Ids that are made at the same time differ: not in one second, not in one millisecond.
+    #[test]
+    fn task_ids_unique_in_one_second() {
+        let now = Timestamp::from_millis(1_700_000_000_000);
+        let ids: BTreeSet<_> = (0..10_000).map(|_| task_id_at(now)).collect();
+        assert_eq!(ids.len(), 10_000);
     }
 }

@@ -95,8 +95,9 @@ mod docker {
         assert!(proxy.seen.load(Ordering::SeqCst) > 0);
     }
 
+    /// A start that was answered with 500 and runs all the same goes on.
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn a_start_that_answered_500_and_runs_goes_on() {
+    async fn start_api_500_but_container_runs() {
         let proxy = Proxy::start(Trick::StartAnswers500);
         let cluster = format!("test-{:x}", unique());
         let engine = Engine::of(identity(&cluster, "w1"), &proxy.options()).await;

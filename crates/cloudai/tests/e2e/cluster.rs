@@ -28,16 +28,17 @@ pub(crate) struct WorkerPlan {
     cpus: f64,
     mem: &'static str,
     engine: Option<String>,
+    master: Option<String>,
 }
 
 /// A worker that only acts; two cores.
 pub(crate) fn fake_worker(id: &str) -> WorkerPlan {
-    WorkerPlan { id: id.into(), executor: "fake", cpus: 2.0, mem: "64g", engine: None }
+    WorkerPlan { id: id.into(), executor: "fake", cpus: 2.0, mem: "64g", engine: None, master: None }
 }
 
 /// A worker on this machine's engine; one core, which every machine has.
 pub(crate) fn docker_worker(id: &str) -> WorkerPlan {
-    WorkerPlan { id: id.into(), executor: "docker", cpus: 1.0, mem: "2g", engine: None }
+    WorkerPlan { id: id.into(), executor: "docker", cpus: 1.0, mem: "2g", engine: None, master: None }
 }
 
 impl WorkerPlan {
@@ -49,6 +50,11 @@ impl WorkerPlan {
     /// Where its engine is, `unix://PATH`; not the machine's own.
     pub(crate) fn engine(self, address: &str) -> Self {
         Self { engine: Some(address.to_owned()), ..self }
+    }
+
+    /// Where it calls its master, `ip:port`; not the master's own address.
+    pub(crate) fn through(self, address: &str) -> Self {
+        Self { master: Some(address.to_owned()), ..self }
     }
 
     /// Memory that it offers, as `8g`.
@@ -206,8 +212,9 @@ impl Cluster {
 
     fn spawn(&mut self, id: &str) {
         let plan = &self.plans[id];
-        let (grpc, token, cpus) = (self.grpc.as_str(), self.token.as_str(), plan.cpus.to_string());
-        let words = ["worker", "start", "--master", grpc, "--join-token", token, "--id", id];
+        let (master, token, cpus) =
+            (plan.master.as_ref().unwrap_or(&self.grpc), self.token.as_str(), plan.cpus.to_string());
+        let words = ["worker", "start", "--master", master, "--join-token", token, "--id", id];
         // What is real is no more than the machine has.
         let disk = if plan.executor == "docker" { "10g" } else { "100g" };
         let offer = ["--executor", plan.executor, "--cpus", &cpus, "--mem", plan.mem, "--disk", disk];

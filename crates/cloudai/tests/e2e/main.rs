@@ -8,6 +8,7 @@
 mod cluster;
 mod dockerd;
 mod engine;
+mod link;
 mod process;
 mod rest;
 
@@ -17,6 +18,7 @@ mod clock;
 mod disk;
 mod engine_restart_docker;
 mod faults_docker;
+mod field;
 mod follow;
 mod full_disk;
 mod input;

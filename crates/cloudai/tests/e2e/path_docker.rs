@@ -42,8 +42,9 @@ mod docker {
         until("its container is removed", async || containers("task", &id).is_empty().then_some(())).await;
     }
 
+    /// A cancelled container gets SIGTERM, then its grace, then SIGKILL.
     #[tokio::test]
-    async fn a_cancelled_container_gets_term_then_its_grace_then_kill() {
+    async fn cancel_kills_running() {
         let cluster = Cluster::of(docker_worker("w1")).await;
         let polite = sh("trap 'echo bye; exit 0' TERM; echo up; while true; do sleep 0.02; done");
         let stubborn = sh("trap 'echo no' TERM; echo up; while true; do sleep 0.02; done");

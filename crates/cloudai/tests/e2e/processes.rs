@@ -134,8 +134,9 @@ async fn a_worker_that_comes_back_without_its_containers_runs_their_tasks_again(
     }
 }
 
+/// A cancel while the worker is away is kept until it can be done.
 #[tokio::test]
-async fn a_cancel_while_the_worker_is_away_is_kept_until_it_can_be_done() {
+async fn cancel_while_worker_down() {
     let mut cluster = Plan::short_lease().worker(fake_worker("w1")).start().await;
     let id = cluster.rest.submit(lasting("forever")).await;
     cluster.rest.running(&id).await;

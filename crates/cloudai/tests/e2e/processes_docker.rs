@@ -37,8 +37,9 @@ mod docker {
         assert_eq!(task["warnings"], json!([]), "{task:#}");
     }
 
+    /// A killed worker that comes back adopts its running container.
     #[tokio::test]
-    async fn a_killed_worker_that_comes_back_adopts_its_running_container() {
+    async fn agent_restart_adopts() {
         let mut cluster = Cluster::of(docker_worker("w1")).await;
         let id = cluster.rest.submit(sh(COUNTING)).await;
         cluster.rest.lines(&id, 3).await;
@@ -74,8 +75,9 @@ mod docker {
         assert_eq!(files["items"][0]["path"], "kept", "{files}");
     }
 
+    /// Containers run on while the master is restarted, stopped or killed.
     #[tokio::test]
-    async fn containers_run_on_while_the_master_is_restarted() {
+    async fn scheduler_blip_does_not_kill_worker() {
         let mut cluster = Cluster::of(docker_worker("w1")).await;
         let id = cluster.rest.submit(sh(COUNTING)).await;
         cluster.rest.lines(&id, 3).await;

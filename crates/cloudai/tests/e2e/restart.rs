@@ -66,8 +66,9 @@ async fn a_master_killed_at_random_moments_loses_no_acknowledged_task_and_runs_n
     assert_eq!(cluster.starts(), expected, "each was begun once");
 }
 
+/// What ended while the master was away is told when it is back.
 #[tokio::test]
-async fn what_ended_while_the_master_was_away_is_told_when_it_is_back() {
+async fn finished_during_failover_is_completed() {
     let mut cluster = Cluster::of(fake_worker("w1").cpus(4.0)).await;
     let env = json!({"FAKE_DURATION_MS": 1000, "FAKE_STDOUT": "one\ntwo", "FAKE_OUT": "f=content", "FAKE_EXIT": 5});
     let id = cluster.rest.submit(json!({"image": "fake:x", "env": env})).await;

@@ -1,8 +1,10 @@
 //! The rules of the house as tests: what CONVENTIONS.md says in words and the compiler can not see.
 //!
 //! Each test looks at the whole repository, collects every violation and prints them all as `path:line: what`.
-//! `repo` reads the files, `rust` understands just enough of the language, `rules` judges one file at a time.
+//! `repo` reads the files, `rust` understands just enough of the language, `rules` judges one file at a time,
+//! `field` holds the tests that there must be.
 
+mod field;
 mod repo;
 mod rules;
 mod rust;
@@ -45,6 +47,11 @@ fn log_messages_are_lowercase_and_without_full_stop() {
 #[test]
 fn every_test_is_named_after_what_it_proves() {
     assert_none(&in_rust(rules::test_names));
+}
+
+#[test]
+fn every_report_of_other_systems_is_a_test_or_has_a_reason() {
+    assert_none(&field::missing(Repo::read().files()));
 }
 
 #[test]
