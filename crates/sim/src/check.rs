@@ -1,7 +1,7 @@
 //! The rules of SPEC 3.3, held against everything that happens: what the master stores and
 //! acknowledges, and what really runs on the hosts.
 
-use crate::store::Store;
+use crate::store::Rows;
 use cloudai_core::cluster::{Cluster, MAX_ROWS, invariants};
 use cloudai_core::effect::Row;
 use cloudai_core::ids::{Attempt, TaskId, WorkerId};
@@ -44,6 +44,8 @@ pub(crate) struct Check {
     /// What a worker held when it came back smaller: it may exceed the worker together with the rest.
     inherited: Vec<BTreeSet<Attempt>>,
     acknowledged: BTreeSet<TaskId>,
+    /// Attempts whose end was acknowledged.
+    taken: BTreeSet<Attempt>,
     /// Tasks whose cancel was acknowledged before they had ended.
     cancelled: BTreeSet<TaskId>,
     /// Tasks that were waiting when their cancel was acknowledged: they never run.
@@ -64,6 +66,7 @@ impl Check {
             running: BTreeSet::new(),
             over: BTreeMap::new(),
             acknowledged: BTreeSet::new(),
+            taken: BTreeSet::new(),
             cancelled: BTreeSet::new(),
             cancelled_waiting: BTreeSet::new(),
         }
@@ -117,7 +120,7 @@ impl Check {
     }
 
     /// With no batch under way, what the cluster holds is what the store holds.
-    pub(crate) fn memory_is_stored(&mut self, store: &Store, cluster: &Cluster) {
+    pub(crate) fn memory_is_stored(&mut self, store: &Rows, cluster: &Cluster) {
         let task = store.live().zip(cluster.tasks()).find(|(stored, held)| stored != held).map(|(_, task)| task.id);
         // A new master shows workers as unheard until they register; it stores that with the first change.
         let mut workers = store.workers.values().zip(cluster.workers());
@@ -133,7 +136,7 @@ impl Check {
     // The store.
 
     /// Rows about to become durable, in order.
-    pub(crate) fn committing<'a>(&mut self, store: &Store, rows: impl Iterator<Item = &'a Row>) {
+    pub(crate) fn committing<'a>(&mut self, store: &Rows, rows: impl Iterator<Item = &'a Row>) {
         let mut newer: BTreeMap<TaskId, &Arc<TaskRecord>> = BTreeMap::new();
         let mut keys = BTreeMap::new();
         let rows: Vec<_> = rows.collect();
@@ -225,7 +228,7 @@ impl Check {
 
     // What callers were told.
 
-    pub(crate) fn submission_acknowledged(&mut self, store: &Store, task: TaskId) {
+    pub(crate) fn submission_acknowledged(&mut self, store: &Rows, task: TaskId) {
         if store.tasks.contains_key(&task) {
             self.acknowledged.insert(task);
         } else {
@@ -233,7 +236,7 @@ impl Check {
         }
     }
 
-    pub(crate) fn cancel_acknowledged(&mut self, store: &Store, task: TaskId) {
+    pub(crate) fn cancel_acknowledged(&mut self, store: &Rows, task: TaskId) {
         let Some(record) = store.tasks.get(&task) else {
             return self.fail(format!("3.3.1: {task} was cancelled and is not stored"));
         };
@@ -252,12 +255,24 @@ impl Check {
     }
 
     /// A worker is told that an end was taken: the attempt is over in the store.
-    pub(crate) fn report_acknowledged(&mut self, store: &Store, attempt: Attempt) {
-        let record = store.tasks.get(&attempt.task);
-        let over = record
-            .is_some_and(|task| task.attempts.iter().any(|one| one.number == attempt.number && one.end.is_some()));
-        if !over {
+    pub(crate) fn report_acknowledged(&mut self, store: &Rows, attempt: Attempt) {
+        if is_over(store, attempt) {
+            self.taken.insert(attempt);
+        } else {
             self.fail(format!("3.3.2: the end of {attempt} was acknowledged and is not stored"));
+        }
+    }
+
+    /// A machine without power took nothing with it that anybody was told.
+    pub(crate) fn power_was_cut(&mut self, store: &Rows) {
+        let task = self.acknowledged.iter().find(|id| !store.tasks.contains_key(id));
+        let asked = |task: &TaskRecord| task.cancel.is_some() || task.finished().is_some();
+        let mut cancels = self.cancelled.iter().chain(&self.cancelled_waiting);
+        let cancel = cancels.find(|id| !store.tasks.get(id).is_some_and(|task| asked(task)));
+        let end = self.taken.iter().find(|attempt| !is_over(store, **attempt));
+        if task.is_some() || cancel.is_some() || end.is_some() {
+            let (end, what) = (end.map(|attempt| attempt.task), "was acknowledged, and a power cut took it");
+            self.fail(format!("3.3.1: task {task:?}, cancel of {cancel:?} or end of {end:?} {what}"));
         }
     }
 
@@ -356,7 +371,7 @@ impl Check {
     // The end of a run.
 
     /// Every acknowledged task is there, every cancelled one ended by it unless its own end was first.
-    pub(crate) fn finale(&mut self, store: &Store) {
+    pub(crate) fn finale(&mut self, store: &Rows) {
         for id in &self.acknowledged {
             if !store.tasks.contains_key(id) {
                 self.broken.get_or_insert_with(|| format!("3.3.1: {id} was acknowledged and is lost"));
@@ -372,6 +387,13 @@ impl Check {
             }
         }
     }
+}
+
+/// Whether the store calls an attempt over.
+fn is_over(store: &Rows, attempt: Attempt) -> bool {
+    let ended =
+        |task: &Arc<TaskRecord>| task.attempts.iter().any(|one| one.number == attempt.number && one.end.is_some());
+    store.tasks.get(&attempt.task).is_some_and(ended)
 }
 
 /// Which worker has this name.

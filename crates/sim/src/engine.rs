@@ -21,6 +21,8 @@ use std::time::Duration;
 pub(crate) enum EngineEvent {
     /// The executor's next step.
     Next { life: u32, attempt: Attempt, phase: Phase },
+    /// A pull has taken as long as it may.
+    PullLimit { life: u32, attempt: Attempt },
     /// A program ends by itself or by SIGTERM.
     Exit { boot: u32, attempt: Attempt, signalled: bool },
     /// The executor kills: a grace or the run time is over.
@@ -41,6 +43,8 @@ pub(crate) enum Heard {
 pub(crate) enum Phase {
     Pulling,
     Creating,
+    /// Told the engine to start it, and heard no good of it yet.
+    Starting,
     Watching,
     /// The outcome is known; its log is being kept.
     Ending,
@@ -73,7 +77,14 @@ struct Job {
     order: Arc<StartOrder>,
     phase: Phase,
     stop: Option<(Timestamp, Cause)>,
+    /// A stop that came before the start was answered: passed on when it is.
+    wish: Option<(Duration, Cause)>,
+    /// How often in a row the engine took a stop and did nothing.
+    ignored: u8,
 }
+
+/// An engine that does nothing is asked again; this often in a row it does nothing at most.
+const IGNORED: u8 = 2;
 
 /// One host.
 #[derive(Debug)]
@@ -125,6 +136,19 @@ impl Engine {
         }
     }
 
+    /// The engine's own process restarts: nothing that ran goes on, executors hear of it.
+    pub(crate) fn restart(&mut self, context: &mut Context) {
+        self.reboot(context);
+        let died = |(attempt, job): (&Attempt, &Job)| {
+            let lost = self.containers.get(attempt).is_some_and(|container| container.state == State::Lost);
+            (lost && matches!(job.phase, Phase::Starting | Phase::Watching)).then_some(*attempt)
+        };
+        let died: Vec<_> = self.jobs.iter().filter_map(died).collect();
+        for attempt in died {
+            self.end(context, attempt, Outcome::of(Cause::EngineError, "the engine ended it"));
+        }
+    }
+
     fn later(&self, context: &mut Context, millis: u64, event: EngineEvent) {
         context.after(millis, What::Worker(self.worker, WorkerEvent::Engine(event)));
     }
@@ -146,11 +170,11 @@ impl Engine {
             Short(attempt.task),
             attempt.number
         );
-        self.jobs.insert(attempt, Job { order, phase, stop: None });
+        let limit = cloudai_core::time::millis(order.spec.limits.pull);
+        self.jobs.insert(attempt, Job { order, phase, stop: None, wish: None, ignored: 0 });
         match phase {
             Phase::Pulling => {
-                let wait = context.rng.between(context.plan.pull);
-                self.later(context, wait, EngineEvent::Next { life, attempt, phase });
+                self.pull(context, attempt, limit);
                 vec![Heard::Step(attempt, Step::Pulling)]
             }
             Phase::Creating => {
@@ -158,7 +182,7 @@ impl Engine {
                 self.later(context, wait, EngineEvent::Next { life, attempt, phase });
                 vec![Heard::Step(attempt, Step::Starting)]
             }
-            Phase::Watching => {
+            Phase::Starting | Phase::Watching => {
                 self.watch(context, attempt);
                 vec![Heard::Step(attempt, Step::Running)]
             }
@@ -167,6 +191,16 @@ impl Engine {
                 self.end(context, attempt, outcome);
                 Vec::new()
             }
+        }
+    }
+
+    fn pull(&self, context: &mut Context, attempt: Attempt, limit: u64) {
+        let (life, hangs) = (self.life, context.rng.chance(context.plan.pull_hang));
+        let takes = context.rng.between(context.plan.pull);
+        if hangs || takes > limit {
+            self.later(context, limit, EngineEvent::PullLimit { life, attempt });
+        } else {
+            self.later(context, takes, EngineEvent::Next { life, attempt, phase: Phase::Pulling });
         }
     }
 
@@ -192,13 +226,22 @@ impl Engine {
                 }
                 self.end(context, attempt, Outcome::of(cause, "stopped before it ran"));
             }
+            Phase::Starting => {
+                let first = job.wish.map_or(cause, |(_, first)| first);
+                let least = job.wish.map_or(grace, |(least, _)| least.min(grace));
+                job.wish = Some((least, first));
+            }
             Phase::Watching if job.stop.is_some_and(|(at, _)| at <= deadline) => {}
             Phase::Watching => {
                 job.stop = Some((deadline, cause));
                 let latency = context.rng.between((0, context.plan.step.1.min(200)));
                 let kill = EngineEvent::Kill { life: self.life, attempt, cause };
                 self.later(context, cloudai_core::time::millis(grace) + latency, kill);
-                self.terminate(context, attempt);
+                if context.rng.chance(context.plan.stop_ignored) {
+                    context.count("stop ignored by the engine");
+                } else {
+                    self.terminate(context, attempt);
+                }
             }
         }
     }
@@ -234,6 +277,13 @@ impl Engine {
                     return self.next(context, attempt, phase);
                 }
             }
+            EngineEvent::PullLimit { life, attempt } => {
+                let pulls = self.jobs.get(&attempt).is_some_and(|job| job.phase == Phase::Pulling);
+                if life == self.life && pulls {
+                    context.count("pull ended by its limit");
+                    self.end(context, attempt, Outcome::of(Cause::ImagePull, "not pulled within its limit"));
+                }
+            }
             EngineEvent::Exit { boot, attempt, signalled } => {
                 let here = self.containers.get(&attempt);
                 let ignores = here.is_some_and(|container| container.signalled && !signalled);
@@ -256,32 +306,78 @@ impl Engine {
     }
 
     fn next(&mut self, context: &mut Context, attempt: Attempt, phase: Phase) -> Vec<Heard> {
-        let away = self.is_away(context.now);
-        let Some(job) = self.jobs.get_mut(&attempt) else { return Vec::new() };
-        let order = Arc::clone(&job.order);
-        if phase == Phase::Pulling {
-            if context.rng.chance(context.plan.pull_failure) {
-                self.end(context, attempt, Outcome::of(Cause::ImagePull, "the registry does not answer"));
-            } else if context.rng.chance(context.plan.engine_error) || away {
-                self.end(context, attempt, Outcome::of(Cause::EngineError, "the engine failed"));
-            } else {
-                job.phase = Phase::Creating;
-                self.containers.insert(attempt, Container { order, state: State::Created, signalled: false });
-                let wait = context.rng.between(context.plan.step);
-                self.later(context, wait, EngineEvent::Next { life: self.life, attempt, phase: Phase::Creating });
-                return vec![Heard::Step(attempt, Step::Starting)];
-            }
-            return Vec::new();
+        match phase {
+            Phase::Pulling => self.create(context, attempt),
+            Phase::Creating => self.start(context, attempt),
+            Phase::Starting => self.started(context, attempt),
+            Phase::Watching | Phase::Ending => Vec::new(),
         }
-        if Program::of(&order.spec).cannot_start {
+    }
+
+    /// The image is there: makes the container, or takes the one that an unheard answer left.
+    fn create(&mut self, context: &mut Context, attempt: Attempt) -> Vec<Heard> {
+        let away = self.is_away(context.now);
+        let there = self.containers.contains_key(&attempt);
+        let Some(job) = self.jobs.get_mut(&attempt) else { return Vec::new() };
+        let (life, order) = (self.life, Arc::clone(&job.order));
+        if there {
+            context.count("name taken by its own container");
+        } else if context.rng.chance(context.plan.pull_failure) {
+            self.end(context, attempt, Outcome::of(Cause::ImagePull, "the registry does not answer"));
+            return Vec::new();
+        } else if context.rng.chance(context.plan.engine_error) || away {
+            self.end(context, attempt, Outcome::of(Cause::EngineError, "the engine failed"));
+            return Vec::new();
+        } else {
+            self.containers.insert(attempt, Container { order, state: State::Created, signalled: false });
+            if context.rng.chance(context.plan.name_clash) {
+                let wait = context.rng.between(context.plan.step);
+                self.later(context, wait, EngineEvent::Next { life, attempt, phase: Phase::Pulling });
+                return Vec::new();
+            }
+        }
+        job.phase = Phase::Creating;
+        let wait = context.rng.between(context.plan.step);
+        self.later(context, wait, EngineEvent::Next { life, attempt, phase: Phase::Creating });
+        vec![Heard::Step(attempt, Step::Starting)]
+    }
+
+    fn start(&mut self, context: &mut Context, attempt: Attempt) -> Vec<Heard> {
+        let Some(job) = self.jobs.get_mut(&attempt) else { return Vec::new() };
+        if Program::of(&job.order.spec).cannot_start {
             if let Some(container) = self.containers.get_mut(&attempt) {
                 container.state = State::Lost;
             }
             self.end(context, attempt, Outcome::of(Cause::StartError, "no such program"));
             return Vec::new();
         }
-        job.phase = Phase::Watching;
+        job.phase = Phase::Starting;
         self.run(context, attempt);
+        if context.rng.chance(context.plan.start_refused) {
+            // It runs all the same: the executor looks, which takes its time.
+            context.count("start answered with an error and carried out");
+            let wait = context.rng.between(context.plan.step);
+            self.later(context, wait, EngineEvent::Next { life: self.life, attempt, phase: Phase::Starting });
+            return Vec::new();
+        }
+        self.started(context, attempt)
+    }
+
+    /// The executor sees that the container ran: it watches it, unless that is over.
+    fn started(&mut self, context: &mut Context, attempt: Attempt) -> Vec<Heard> {
+        let Some(job) = self.jobs.get_mut(&attempt) else { return Vec::new() };
+        job.phase = Phase::Watching;
+        let wish = job.wish.take();
+        if !self.containers.get(&attempt).is_some_and(|here| matches!(here.state, State::Running { .. })) {
+            context.count("container exited before it was watched");
+            let outcome = self.outcome_of(attempt);
+            self.end(context, attempt, outcome);
+        } else {
+            self.watch(context, attempt);
+            if let Some((grace, cause)) = wish {
+                self.halt(context, attempt, grace, cause);
+            }
+        }
         vec![Heard::Step(attempt, Step::Running)]
     }
 
@@ -293,7 +389,6 @@ impl Engine {
         context.check.container_started(context.now, self.worker, attempt, &order.allocation);
         let ends = Program::of(&order.spec).duration;
         self.later(context, ends, EngineEvent::Exit { boot: self.boot, attempt, signalled: false });
-        self.watch(context, attempt);
     }
 
     fn exited(&mut self, context: &mut Context, attempt: Attempt, code: i32) {
@@ -302,7 +397,7 @@ impl Engine {
         container.state = State::Exited { code, run: context.now.since(since) };
         say!(context, "w{}: {}#{} exits with {code}", self.worker, Short(attempt.task), attempt.number);
         context.check.container_ended(context.now, attempt, Some(code));
-        if self.jobs.contains_key(&attempt) {
+        if self.jobs.get(&attempt).is_some_and(|job| job.phase == Phase::Watching) {
             let outcome = self.outcome_of(attempt);
             self.end(context, attempt, outcome);
         }
@@ -319,7 +414,16 @@ impl Engine {
                 let grace = job.order.spec.limits.kill_after;
                 self.halt(context, attempt, grace, cause);
             }
-            Some((deadline, _)) if deadline <= context.now => self.exited(context, attempt, 137),
+            Some((deadline, _)) if deadline <= context.now => {
+                if job.ignored < IGNORED && context.rng.chance(context.plan.stop_ignored) {
+                    job.ignored += 1;
+                    context.count("kill ignored by the engine");
+                    let again = context.rng.between((100, 2000));
+                    self.later(context, again, EngineEvent::Kill { life, attempt, cause });
+                } else {
+                    self.exited(context, attempt, 137);
+                }
+            }
             None | Some(_) => {}
         }
     }

@@ -9,6 +9,8 @@ use std::time::Duration;
 pub enum Fault {
     /// The master's process dies and comes back after so many milliseconds.
     MasterCrash(u64),
+    /// The master's machine loses its power and comes back after so many milliseconds.
+    PowerCut(u64),
     /// The master stands still for so many milliseconds.
     MasterPause(u64),
     /// A worker's process dies; its containers live on.
@@ -23,6 +25,8 @@ pub enum Fault {
     Resize(usize, u64, u64),
     /// A worker's container engine answers nothing for so many milliseconds; its containers go on.
     EngineAway(usize, u64),
+    /// A worker's container engine restarts and takes so many milliseconds: its containers die.
+    EngineRestart(usize, u64),
     /// An operator takes a worker out; by force also one that holds attempts.
     Remove(usize, bool),
     /// An operator admits a worker, one that is there or one that never comes.
@@ -67,6 +71,8 @@ pub struct FaultPlan {
     pub slow_latency: (u64, u64),
     /// A commit.
     pub commit: (u64, u64),
+    /// The sync of a commit.
+    pub sync: (u64, u64),
     /// Commits that take some seconds.
     pub stall: u64,
     /// A round of the strategy.
@@ -83,6 +89,16 @@ pub struct FaultPlan {
     pub engine_error: u64,
     /// Pulls that fail.
     pub pull_failure: u64,
+    /// Pulls that never end by themselves.
+    pub pull_hang: u64,
+    /// Creations whose answer is lost: asked for again, the name is taken.
+    pub name_clash: u64,
+    /// Starts that are answered with an error, and carried out.
+    pub start_refused: u64,
+    /// Stops and kills that the engine takes and does not carry out.
+    pub stop_ignored: u64,
+    /// Lives of the master before which its wall clock is set.
+    pub clock_jump: u64,
     /// Rounds to which bad proposals are added.
     pub hostile: u64,
     /// Commits in which a row can not be stored.
@@ -110,6 +126,7 @@ impl FaultPlan {
             latency: (0, 0),
             slow_latency: (0, 0),
             commit: (0, 0),
+            sync: (0, 0),
             stall: 0,
             round: (0, 0),
             pull: (0, 0),
@@ -118,6 +135,11 @@ impl FaultPlan {
             worker_crash: 0,
             engine_error: 0,
             pull_failure: 0,
+            pull_hang: 0,
+            name_clash: 0,
+            start_refused: 0,
+            stop_ignored: 0,
+            clock_jump: 0,
             hostile: 0,
             refusal: 0,
             drift: 0,
@@ -141,6 +163,7 @@ impl FaultPlan {
             latency: (1, 200),
             slow_latency: (200, 20_000),
             commit: (1, 20),
+            sync: (1, 20),
             stall: rate(rng, 10),
             round: (1, 3000),
             pull: (0, 20_000),
@@ -149,6 +172,11 @@ impl FaultPlan {
             worker_crash: rate(rng, 80),
             engine_error: rate(rng, 30),
             pull_failure: rate(rng, 30),
+            pull_hang: rate(rng, 30),
+            name_clash: rate(rng, 60),
+            start_refused: rate(rng, 100),
+            stop_ignored: rate(rng, 200),
+            clock_jump: rate(rng, 700),
             hostile: rate(rng, 700),
             refusal: rate(rng, 20),
             drift: rate(rng, 200),
@@ -186,7 +214,7 @@ impl FaultPlan {
     }
 
     fn draw_events(&mut self, rng: &mut Rng, workers: usize) {
-        for kind in 0..11 {
+        for kind in 0..13 {
             let count = if rng.chance(600) { rng.between((1, 5)) } else { 0 };
             for _ in 0..count {
                 let at = rng.below(self.horizon);
@@ -202,6 +230,8 @@ impl FaultPlan {
                     7 => Fault::Remove(worker, rng.chance(700)),
                     8 => Fault::Admit(rng.index(workers + 2)),
                     9 => Fault::EngineAway(worker, down),
+                    10 => Fault::EngineRestart(worker, rng.between((100, 60_000))),
+                    11 => Fault::PowerCut(down),
                     _ => Fault::Usurp,
                 };
                 self.events.push((at, fault));
@@ -223,8 +253,14 @@ impl FaultPlan {
                 | Fault::WorkerPause(worker, _)
                 | Fault::Resize(worker, ..)
                 | Fault::EngineAway(worker, _)
+                | Fault::EngineRestart(worker, _)
                 | Fault::Remove(worker, _) => *worker %= count,
-                Fault::MasterCrash(_) | Fault::MasterPause(_) | Fault::Admit(_) | Fault::Usurp | Fault::Heal => {}
+                Fault::MasterCrash(_)
+                | Fault::PowerCut(_)
+                | Fault::MasterPause(_)
+                | Fault::Admit(_)
+                | Fault::Usurp
+                | Fault::Heal => {}
             }
         }
     }
@@ -253,6 +289,11 @@ impl FaultPlan {
         self.worker_crash = 0;
         self.engine_error = 0;
         self.pull_failure = 0;
+        self.pull_hang = 0;
+        self.name_clash = 0;
+        self.start_refused = 0;
+        self.stop_ignored = 0;
+        self.clock_jump = 0;
         self.refusal = 0;
         self.windows.clear();
         self.away.clear();

@@ -1,25 +1,62 @@
-//! The simulated durable store: what is here has survived every crash.
+//! The simulated durable store: what is synced has survived every crash.
 
+use crate::check::Check;
 use crate::context::Context;
+use crate::rng::Rng;
 use cloudai_core::cluster::Start;
 use cloudai_core::effect::Row;
 use cloudai_core::ids::{Incarnation, TaskId, Term, UserId, WorkerId};
 use cloudai_core::task::TaskRecord;
+use cloudai_core::time::Timestamp;
 use cloudai_core::worker::WorkerRecord;
 use std::collections::BTreeMap;
+use std::ops::Deref;
 use std::sync::Arc;
 
 /// The life of the data: one for the whole run.
 pub(crate) const INCARNATION: Incarnation = Incarnation(1);
+/// With the planted fault: how many transactions are answered before the disk has them.
+const SYNC_LATER: usize = 8;
 
 /// Rows by key, newest version.
-#[derive(Debug, Default)]
-pub(crate) struct Store {
-    pub(crate) term: Term,
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Rows {
     pub(crate) tasks: BTreeMap<TaskId, Arc<TaskRecord>>,
     pub(crate) workers: BTreeMap<WorkerId, Arc<WorkerRecord>>,
     pub(crate) keys: BTreeMap<(UserId, Arc<str>), TaskId>,
     last_order: u64,
+    /// The time of the newest transaction, by the clock of the master that wrote it.
+    last_commit: Timestamp,
+}
+
+/// What is stored together or not at all.
+#[derive(Debug)]
+pub(crate) struct Transaction {
+    pub(crate) at: Timestamp,
+    /// Every change, in order.
+    pub(crate) changes: Vec<Row>,
+    /// The newest version of everything that changed.
+    pub(crate) rows: Vec<Row>,
+}
+
+/// The store: what readers see, which outlives the process, and what the disk has of it, which
+/// outlives the machine.
+#[derive(Debug, Default)]
+pub(crate) struct Store {
+    pub(crate) term: Term,
+    rows: Rows,
+    disk: Rows,
+    /// What the machine has written and its disk has not, oldest first.
+    unsynced: Vec<Transaction>,
+    /// How many of these readers see: none, for nothing is answered before it is synced.
+    seen: usize,
+}
+
+impl Deref for Store {
+    type Target = Rows;
+    fn deref(&self) -> &Rows {
+        &self.rows
+    }
 }
 
 /// Why a batch was not stored.
@@ -52,9 +89,49 @@ impl Store {
         }
     }
 
+    /// A transaction is with the machine; readers do not see it yet.
+    pub(crate) fn write(&mut self, transaction: Transaction) {
+        self.unsynced.push(transaction);
+    }
+
+    /// The disk has everything, and readers see it.
+    pub(crate) fn sync(&mut self, check: &mut Check) {
+        while let Some(transaction) = self.unsynced.get(self.seen) {
+            check.committing(&self.rows, transaction.changes.iter());
+            self.rows.apply(transaction);
+            self.seen += 1;
+        }
+        if cfg!(feature = "fault_skip_sync") && self.seen < SYNC_LATER {
+            return;
+        }
+        self.unsynced.iter().for_each(|transaction| self.disk.apply(transaction));
+        self.unsynced.clear();
+        self.seen = 0;
+    }
+
+    /// The machine loses its power: of what its disk has not, the last ones may be gone. Answers
+    /// how many are.
+    pub(crate) fn cut_power(&mut self, rng: &mut Rng) -> usize {
+        let kept = rng.index(self.unsynced.len() + 1);
+        let lost = self.unsynced.len() - kept;
+        self.unsynced.truncate(kept);
+        self.seen = self.seen.min(kept);
+        self.rows = self.disk.clone();
+        self.unsynced.iter().take(self.seen).for_each(|transaction| self.rows.apply(transaction));
+        lost
+    }
+
+    /// Whether a process died between writing and syncing.
+    pub(crate) fn has_unsynced(&self) -> bool {
+        self.seen < self.unsynced.len()
+    }
+}
+
+impl Rows {
     /// A version that is not newer than the stored one is skipped.
-    pub(crate) fn commit(&mut self, rows: &[Row]) {
-        for row in rows {
+    fn apply(&mut self, transaction: &Transaction) {
+        self.last_commit = self.last_commit.max(transaction.at);
+        for row in &transaction.rows {
             match row {
                 Row::Task(task) => {
                     if self.tasks.get(&task.id).is_some_and(|stored| stored.version >= task.version) {
@@ -88,6 +165,11 @@ impl Store {
             tasks: self.live().cloned().collect(),
             workers: self.workers.values().cloned().collect(),
         }
+    }
+
+    /// No clock of a later master shows less.
+    pub(crate) const fn last_commit(&self) -> Timestamp {
+        self.last_commit
     }
 
     pub(crate) fn live(&self) -> impl Iterator<Item = &Arc<TaskRecord>> {

@@ -235,6 +235,14 @@ impl Worker {
         self.engine.go_away(context.now + Duration::from_millis(length));
     }
 
+    /// The container engine restarts, and answers nothing until it is back.
+    pub(crate) fn restart_engine(&mut self, context: &mut Context, length: u64) {
+        say!(context, "w{}: its engine restarts, for {length} ms", self.index);
+        context.count("engine of a worker restarted");
+        self.engine.restart(context);
+        self.engine.go_away(context.now + Duration::from_millis(length));
+    }
+
     fn engine_away(&self, context: &Context) -> Option<String> {
         self.engine.is_away(context.now).then(|| "no answer".into())
     }

@@ -4,6 +4,7 @@ use crate::rng::Rng;
 use cloudai_core::ids::WorkerId;
 use cloudai_core::resources::{Capacity, Demand, GIB, Gpu, MIB, WHOLE};
 use cloudai_core::spec::{SpecError, TaskSpec};
+use cloudai_core::time::millis;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -96,6 +97,11 @@ impl Workload {
         Ok(self)
     }
 
+    /// The longest that a pull may take, in milliseconds.
+    pub(crate) fn longest_pull(&self) -> u64 {
+        self.tasks.iter().map(|arrival| millis(arrival.spec.limits.pull)).max().unwrap_or(0)
+    }
+
     /// The workload of a seed: 3 to 8 workers, 30 to 80 tasks within so many milliseconds.
     /// # Errors
     /// None for the names and images that are used.
@@ -137,6 +143,7 @@ fn spec(rng: &mut Rng, workers: &[(WorkerId, Capacity)], index: u64) -> Result<T
     spec.priority = if rng.chance(300) { i32::try_from(rng.below(201)).unwrap_or(0) - 100 } else { 0 };
     spec.idempotency_key = rng.chance(700).then(|| format!("key-{index}").into());
     spec.limits.kill_after = Duration::from_secs([0, 1, 10, 10, 10, 60][rng.index(6)]);
+    spec.limits.pull = Duration::from_secs([15, 30, 60, 120][rng.index(4)]);
     spec.limits.run = rng.chance(100).then(|| Duration::from_millis(rng.between((1, 300_000))));
     let duration = match rng.below(4) {
         0 => rng.between((0, 50)),

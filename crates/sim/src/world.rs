@@ -216,6 +216,7 @@ impl World {
         let context = &mut self.context;
         match fault {
             Fault::MasterCrash(down) => self.master.crash(context, down, "as planned"),
+            Fault::PowerCut(down) => self.master.lose_power(context, down),
             Fault::MasterPause(length) => self.master.pause(context, length),
             Fault::WorkerCrash(worker, down) => self.workers[worker].crash(context, down, "as planned"),
             Fault::Reboot(worker, down) => self.workers[worker].reboot(context, down),
@@ -223,6 +224,7 @@ impl World {
             Fault::WorkerPause(worker, length) => self.workers[worker].pause(context, length),
             Fault::Resize(worker, down, per_mille) => self.workers[worker].resize(context, down, per_mille),
             Fault::EngineAway(worker, length) => self.workers[worker].lose_engine(context, length),
+            Fault::EngineRestart(worker, length) => self.workers[worker].restart_engine(context, length),
             Fault::Remove(worker, force) => {
                 let removal = Removal { worker: self.names[worker].clone(), force };
                 context.send(Message::Master(Request::Remove(removal)));
@@ -290,7 +292,7 @@ impl World {
 /// task one after the other, with all its retries.
 fn limit(workload: &Workload, plan: &FaultPlan) -> u64 {
     let last = workload.tasks.iter().map(|arrival| arrival.at).max().unwrap_or(0);
-    let settle = millis(plan.timing.lost_after() + plan.timing.inactive) + 600_000;
+    let settle = millis(plan.timing.lost_after() + plan.timing.inactive) + 600_000 + workload.longest_pull();
     let tries = 8;
     let one = |duration: u64| duration + plan.pull.1 + 20 * plan.step.1 + plan.round.1 + 200_000;
     let tasks: u64 =

@@ -64,20 +64,32 @@ fn a_seed_tells_the_same_story_every_time() {
 }
 
 /// What must come up again and again, or the seeds prove nothing about it.
-const FAULTS: [&str; 22] = [
+const FAULTS: [&str; 34] = [
     "busy worker not removed",
     "cancelled",
+    "clock of the master set ahead",
+    "clock of the master set back",
     "commit fenced",
     "commit found no store",
+    "commit lost by a power cut",
+    "commit outlived its master",
     "commit stalled",
+    "container exited before it was watched",
     "engine of a worker away",
+    "engine of a worker restarted",
+    "kill ignored by the engine",
     "late result superseded",
     "master paused",
+    "name taken by its own container",
+    "power of the master cut",
+    "pull ended by its limit",
     "refused as pinned elsewhere",
     "refused as stale",
     "refused as the worker takes no work",
     "refused as too large",
     "row refused",
+    "start answered with an error and carried out",
+    "stop ignored by the engine",
     "user refused for now",
     "worker admitted",
     "worker came back",

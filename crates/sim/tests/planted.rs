@@ -9,6 +9,7 @@
     feature = "fault_ignore_shrinking",
     feature = "fault_keep_refused",
     feature = "fault_skip_capacity_check",
+    feature = "fault_skip_sync",
     feature = "fault_trust_any_worker"
 ))]
 mod planted {
@@ -65,5 +66,11 @@ mod planted {
     #[cfg(feature = "fault_skip_capacity_check")]
     fn a_master_that_trusts_its_strategy_is_caught() {
         is_caught_by(&["3.3.3"]);
+    }
+
+    #[test]
+    #[cfg(feature = "fault_skip_sync")]
+    fn a_store_that_answers_before_its_disk_has_it_is_caught() {
+        is_caught_by(&["3.3.1"]);
     }
 }

@@ -4,6 +4,7 @@ use super::{Life, Origin, Told};
 use crate::context::{Context, say};
 use crate::master::words::{short, short_answer};
 use crate::network::{Caller, Message, Reply, Word};
+use crate::store::Transaction;
 use cloudai_core::batch;
 use cloudai_core::cluster::Cluster;
 use cloudai_core::effect::{Dispatch, Row};
@@ -45,9 +46,10 @@ impl Batch {
         }
     }
 
-    /// Every change, in order.
-    pub(super) fn changes(&self) -> impl Iterator<Item = &Row> {
-        self.events.changes().iter().map(|(row, _)| row)
+    /// What the store is given.
+    pub(super) fn transaction(&self) -> Transaction {
+        let changes = self.events.changes().iter().map(|(row, _)| row.clone()).collect();
+        Transaction { at: self.events.now(), changes, rows: self.rows() }
     }
 
     /// The newest version of everything that changed.

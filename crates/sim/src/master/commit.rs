@@ -32,18 +32,33 @@ impl Master {
         context.after(takes + stall, What::Master(MasterEvent::Committed(life.number)));
     }
 
-    /// The store answers.
+    /// The store takes it, or not.
     pub(super) fn committed(&mut self, context: &mut Context) {
         let Some(life) = self.life.as_mut() else { return };
         let Some(batch) = life.batch.as_ref() else { return };
-        let rows = batch.rows();
-        if let Err(error) = self.store.may_commit(context, life.term, &rows) {
+        let transaction = batch.transaction();
+        if let Err(error) = self.store.may_commit(context, life.term, &transaction.rows) {
             return self.not_committed(context, error);
         }
-        context.check.committing(&self.store, batch.changes());
-        self.store.commit(&rows);
+        say!(context, "wrote {} rows", transaction.rows.len());
+        self.store.write(transaction);
+        let number = life.number;
+        if self.crash_here(context, "before a commit was synced") {
+            if context.rng.chance(500) {
+                self.cut_power(context);
+            }
+            return;
+        }
+        let takes = context.rng.between(context.plan.sync);
+        context.after(takes, What::Master(MasterEvent::Synced(number)));
+    }
+
+    /// The disk has it.
+    pub(super) fn synced(&mut self, context: &mut Context) {
+        let Some(life) = self.life.as_mut() else { return };
+        self.store.sync(&mut context.check);
         context.check.memory_is_stored(&self.store, &life.cluster);
-        say!(context, "stored {} rows", rows.len());
+        say!(context, "stored");
         let number = life.number;
         if !self.crash_here(context, "after a commit") {
             context.after(0, What::Master(MasterEvent::Tell(number)));
@@ -86,9 +101,9 @@ impl Master {
         life.granted.clear();
         life.slots.clear();
         if !cfg!(feature = "fault_keep_refused") {
-            life.cluster = Cluster::new(context.plan.timing, self.store.load(), context.now);
+            life.cluster = Cluster::new(context.plan.timing, self.store.load(), life.clock.read(context.now));
         }
-        let _ = life.cluster.apply(context.now, Event::Paused(Duration::ZERO));
+        let _ = life.cluster.apply(life.clock.read(context.now), Event::Paused(Duration::ZERO));
         for worker in life.cluster.workers() {
             life.view.apply(&Row::Worker(Arc::clone(worker)));
         }

@@ -4,6 +4,7 @@
 //! any two of its steps. Nothing of a batch is told, not even a refusal, before the batch is stored.
 
 mod batch;
+mod clock;
 mod commit;
 mod words;
 
@@ -11,6 +12,7 @@ use crate::context::{Context, What, say};
 use crate::network::{Caller, Message, Reply, Request, Word};
 use crate::store::Store;
 use batch::Batch;
+use clock::{Clock, JUMPS};
 use cloudai_core::batch::PAUSE;
 use cloudai_core::cluster::Cluster;
 use cloudai_core::effect::Row;
@@ -35,8 +37,10 @@ pub(crate) enum MasterEvent {
     Wake(u32),
     /// The batch is to be given to the store, again after a while without one.
     Commit(u32),
-    /// The store answers.
+    /// The store has taken the batch, or not.
     Committed(u32),
+    /// The store's disk has it.
+    Synced(u32),
     /// The batch's answers are to be given.
     Tell(u32),
     /// A deadline of the cluster.
@@ -56,6 +60,8 @@ pub(crate) struct Master {
     names: Vec<WorkerId>,
     make: MakeStrategy,
     lives: u32,
+    /// How far the wall clock of its machine is ahead of the world's, in milliseconds.
+    ahead: i64,
     life: Option<Life>,
     paused_until: Option<Timestamp>,
 }
@@ -64,6 +70,7 @@ pub(crate) struct Master {
 struct Life {
     number: u32,
     term: Term,
+    clock: Clock,
     cluster: Cluster,
     /// Of workers and of the strategy: taken first, kept while the store is away.
     reports: VecDeque<(Event, Origin)>,
@@ -116,7 +123,7 @@ impl std::fmt::Debug for Master {
 
 impl Master {
     pub(crate) const fn new(names: Vec<WorkerId>, store: Store, make: MakeStrategy) -> Self {
-        Self { store, names, make, lives: 0, life: None, paused_until: None }
+        Self { store, names, make, lives: 0, ahead: 0, life: None, paused_until: None }
     }
 
     /// Until when this has to wait for the end of a pause.
@@ -131,6 +138,7 @@ impl Master {
             MasterEvent::Wake(number) if self.is(number) => self.wake(context),
             MasterEvent::Commit(number) if self.is(number) => self.commit(context),
             MasterEvent::Committed(number) if self.is(number) => self.committed(context),
+            MasterEvent::Synced(number) if self.is(number) => self.synced(context),
             MasterEvent::Tell(number) if self.is(number) => self.tell(context),
             MasterEvent::Timer(number, at) if self.is(number) => self.timer(context, at),
             MasterEvent::Round(number, placements) if self.is(number) => {
@@ -140,6 +148,7 @@ impl Master {
             MasterEvent::Wake(_)
             | MasterEvent::Commit(_)
             | MasterEvent::Committed(_)
+            | MasterEvent::Synced(_)
             | MasterEvent::Tell(_)
             | MasterEvent::Timer(..)
             | MasterEvent::Round(..)
@@ -156,8 +165,14 @@ impl Master {
             return;
         }
         self.lives += 1;
+        if self.store.has_unsynced() {
+            context.count("commit outlived its master");
+            self.store.sync(&mut context.check);
+        }
         self.store.lead();
-        let cluster = Cluster::new(context.plan.timing, self.store.load(), context.now);
+        self.set_clock(context);
+        let clock = Clock::start(context.now, self.ahead, self.store.last_commit());
+        let cluster = Cluster::new(context.plan.timing, self.store.load(), clock.read(context.now));
         let mut view = View::default();
         let workers = cluster.workers().cloned().map(Row::Worker);
         workers.chain(cluster.tasks().cloned().map(Row::Task)).for_each(|row| view.apply(&row));
@@ -167,6 +182,7 @@ impl Master {
         self.life = Some(Life {
             number: self.lives,
             term: self.store.term,
+            clock,
             cluster,
             reports: VecDeque::new(),
             users: VecDeque::new(),
@@ -185,6 +201,35 @@ impl Master {
         });
         self.arm(context);
         self.begin_round(context);
+    }
+
+    /// Somebody may have set the wall clock since the last life.
+    fn set_clock(&mut self, context: &mut Context) {
+        if context.rng.chance(context.plan.clock_jump) {
+            let before = self.ahead;
+            let far = JUMPS[context.rng.index(JUMPS.len())];
+            let far = i64::try_from(context.rng.between((0, far))).unwrap_or(0);
+            self.ahead = if context.rng.chance(500) { far } else { -far };
+            let back = self.ahead < before;
+            context.count(if back { "clock of the master set back" } else { "clock of the master set ahead" });
+            say!(context, "the master's wall clock is {} ms ahead", self.ahead);
+        }
+    }
+
+    /// The machine loses its power, and comes back after so many milliseconds.
+    pub(crate) fn lose_power(&mut self, context: &mut Context, down: u64) {
+        self.crash(context, down, "as its power is cut");
+        self.cut_power(context);
+    }
+
+    fn cut_power(&mut self, context: &mut Context) {
+        context.count("power of the master cut");
+        let lost = self.store.cut_power(&mut context.rng);
+        if lost > 0 {
+            context.count("commit lost by a power cut");
+        }
+        say!(context, "the power of the master is cut: {lost} commits are lost");
+        context.check.power_was_cut(&self.store);
     }
 
     /// The process dies and comes back after so many milliseconds.
@@ -225,8 +270,8 @@ impl Master {
     }
 
     fn crash_here(&mut self, context: &mut Context, why: &str) -> bool {
-        // One batch passes four such places.
-        let crashes = context.rng.chance(context.plan.master_crash) && context.rng.chance(250);
+        // One batch passes five such places.
+        let crashes = context.rng.chance(context.plan.master_crash) && context.rng.chance(200);
         if crashes {
             let down = context.rng.between((20, 30_000));
             self.crash(context, down, why);
@@ -335,7 +380,7 @@ impl Master {
             return;
         }
         life.began = context.now;
-        let mut batch = Batch::new(context.now, commit::FIRST_WAIT);
+        let mut batch = Batch::new(life.clock.read(context.now), commit::FIRST_WAIT);
         for heartbeat in std::mem::take(&mut life.slots).into_values() {
             batch.apply(context, &mut life.cluster, Event::Heartbeat(heartbeat), Origin::Nobody);
         }
@@ -365,12 +410,13 @@ impl Master {
     /// Keeps the one timer at the cluster's next deadline.
     fn arm(&mut self, context: &mut Context) {
         let Some(life) = self.life.as_mut() else { return };
-        let due = life.cluster.next_deadline(context.now);
-        context.check.deadline_is_ahead("cluster", due, context.now);
+        let now = life.clock.read(context.now);
+        let due = life.cluster.next_deadline(now);
+        context.check.deadline_is_ahead("cluster", due, now);
         if due != life.timer {
             life.timer = due;
             if let Some(at) = due {
-                context.at(at, What::Master(MasterEvent::Timer(life.number, at)));
+                context.at(life.clock.world(at), What::Master(MasterEvent::Timer(life.number, at)));
             }
         }
     }
@@ -396,7 +442,7 @@ impl Life {
     fn notice_pause(&mut self, context: &mut Context, length: Duration) {
         if length > PAUSE {
             // A pause yields no rows and can not be rejected.
-            let _ = self.cluster.apply(context.now, Event::Paused(length));
+            let _ = self.cluster.apply(self.clock.read(context.now), Event::Paused(length));
             context.check.invariants(&self.cluster);
         }
     }
