@@ -64,8 +64,8 @@ bench: setup images release ## measures the release build (quarter of an hour, k
 	@mv target/bench/performance.md docs/performance.md
 	@echo 'docs/performance.md was written'
 
-chaos: ## many more seeds of the simulator (SEEDS=4000)
-	SEEDS=$(or $(SEEDS),4000) cargo test $(CARGO_FLAGS) -p cloudai-sim --test faults
+chaos: ## many more seeds of the simulator (SEEDS=20000)
+	SEEDS=$(or $(SEEDS),20000) cargo test $(CARGO_FLAGS) -p cloudai-sim --test faults
 
 # The runner comes last, so that its summary is the last thing printed.
 test: setup images fmt-check lint doctest planted ## everything, containers included; installs what the tests need
