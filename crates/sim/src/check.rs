@@ -186,7 +186,7 @@ impl Check {
                 self.fail(format!("3.2: {id} goes from {} to {}", before.status(), task.status()));
             }
             Some(before) if task.version != before.version + 1 => {
-                self.fail(format!("{id} goes from version {} to {}", before.version, task.version));
+                self.fail(format!("3.3.1: {id} goes from version {} to {}", before.version, task.version));
             }
             Some(before) if before.order != task.order || before.attempts.len() > task.attempts.len() => {
                 self.fail(format!("{id} forgets its order or its attempts"));

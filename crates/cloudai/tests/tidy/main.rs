@@ -2,9 +2,10 @@
 //!
 //! Each test looks at the whole repository, collects every violation and prints them all as `path:line: what`.
 //! `repo` reads the files, `rust` understands just enough of the language, `rules` judges one file at a time,
-//! `field` holds the tests that there must be.
+//! `field` and `planted` hold the tests that there must be.
 
 mod field;
+mod planted;
 mod repo;
 mod rules;
 mod rust;
@@ -52,6 +53,11 @@ fn every_test_is_named_after_what_it_proves() {
 #[test]
 fn every_report_of_other_systems_is_a_test_or_has_a_reason() {
     assert_none(&field::missing(Repo::read().files()));
+}
+
+#[test]
+fn every_planted_fault_is_run_and_must_be_caught() {
+    assert_none(&planted::halfway(&Repo::read()));
 }
 
 #[test]

@@ -198,6 +198,9 @@ impl Agent {
 
     /// Remembers an attempt that is over until a command has been seen.
     fn bury(&mut self, attempt: Attempt, until: CommandSeq) {
+        if cfg!(feature = "fault_forget_tombstones") {
+            return;
+        }
         let grave = self.tombstones.entry(attempt.task).or_insert(Tombstone { number: 0, until });
         self.graves.remove(&(grave.until, attempt.task));
         grave.number = grave.number.max(attempt.number);
@@ -216,6 +219,10 @@ impl Agent {
     /// Tells of an end again, if it is one.
     pub(super) fn report(&mut self, out: &mut Vec<AgentEffect>, now: Timestamp, attempt: Attempt) {
         let told = self.change(attempt, |slot| match &mut slot.state {
+            SlotState::Ended { reported, .. } if cfg!(feature = "fault_drop_outbox") && *reported > Timestamp::ZERO => {
+                *reported = now;
+                None
+            }
             SlotState::Ended { outcome, reported } => {
                 *reported = now;
                 Some((slot.incarnation, Arc::clone(outcome)))
@@ -229,6 +236,9 @@ impl Agent {
 
     /// Tells everything that a master of a new session may have missed.
     pub(super) fn report_all(&mut self, out: &mut Vec<AgentEffect>) {
+        if cfg!(feature = "fault_drop_outbox") {
+            return;
+        }
         for (attempt, slot) in &self.attempts {
             if let SlotState::Ended { outcome, .. } = &slot.state {
                 let outcome = Arc::clone(outcome);

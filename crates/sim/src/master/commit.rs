@@ -23,6 +23,12 @@ impl Master {
         if batch.rows().is_empty() {
             return self.tell(context);
         }
+        if cfg!(feature = "fault_acknowledge_early") {
+            let transaction = batch.transaction();
+            self.tell(context);
+            self.store.write(transaction);
+            return self.store.sync(&mut context.check);
+        }
         let stalls = context.rng.chance(context.plan.stall);
         let stall = if stalls { context.rng.between((500, 60_000)) } else { 0 };
         if stall > 2000 {
@@ -43,7 +49,7 @@ impl Master {
         say!(context, "wrote {} rows", transaction.rows.len());
         self.store.write(transaction);
         let number = life.number;
-        if self.crash_here(context, "before a commit was synced") {
+        if self.crash_at(context, 800, "before a commit was synced") {
             if context.rng.chance(500) {
                 self.cut_power(context);
             }

@@ -271,7 +271,12 @@ impl Master {
 
     fn crash_here(&mut self, context: &mut Context, why: &str) -> bool {
         // One batch passes five such places.
-        let crashes = context.rng.chance(context.plan.master_crash) && context.rng.chance(200);
+        self.crash_at(context, 200, why)
+    }
+
+    /// Crashes in so many thousandths of the batches that are to suffer it.
+    fn crash_at(&mut self, context: &mut Context, share: u64, why: &str) -> bool {
+        let crashes = context.rng.chance(context.plan.master_crash) && context.rng.chance(share);
         if crashes {
             let down = context.rng.between((20, 30_000));
             self.crash(context, down, why);
