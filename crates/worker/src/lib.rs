@@ -2,7 +2,8 @@
 //!
 //! Reading order: `serve` (from a configuration to a running worker), `shell` (drives the core's
 //! agent: decide, journal, do), `link` (the session with the master), `run` (one attempt),
-//! [`executor`] (what runs it), `engine_watch` (whether it answers), `upload` (its log and files).
+//! [`executor`] (what runs it), `engine_watch` (whether it answers), `upload` (its log and files), [`reaper`] (containers that
+//! nobody holds).
 //! The worker knows the master by protobuf alone.
 
 mod client;
@@ -17,6 +18,7 @@ mod membership;
 mod messages;
 pub mod outputs;
 pub mod probe;
+pub mod reaper;
 mod run;
 mod serve;
 mod shell;

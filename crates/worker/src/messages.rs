@@ -4,6 +4,7 @@ use cloudai_core::agent::AgentEvent;
 use cloudai_core::ids::{Attempt, CommandSeq, Incarnation, Session};
 use cloudai_core::task::Outcome;
 use cloudai_proto::v1 as pb;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
@@ -16,6 +17,8 @@ pub(crate) enum Input {
     Beat(oneshot::Sender<Option<Beat>>),
     /// What is held?
     Held(oneshot::Sender<Vec<pb::TaskInfo>>),
+    /// Which attempts are held?
+    Holds(oneshot::Sender<BTreeSet<Attempt>>),
 }
 
 /// What a heartbeat says.

@@ -13,7 +13,7 @@ use crate::messages::Input;
 use crate::run::Runner;
 use crate::shell::{Channels, Shell};
 use crate::steps::Steps;
-use crate::{clock, convert};
+use crate::{clock, convert, reaper};
 use cloudai_core::agent::Agent;
 use cloudai_core::ids::WorkerId;
 use cloudai_core::resources::Capacity;
@@ -185,6 +185,7 @@ impl Worker {
         let runner = runner(&config, &member, &link)?;
         let watcher = tokio::spawn(engine_watch::watch(Arc::clone(&runner.executor), engine));
         remove_leftovers(&runner, &agent).await;
+        let reaper = tokio::spawn(reaper::reap(runner.clone(), inputs.0));
 
         let (reports, reports_in) = mpsc::channel(OUTPUTS);
         let steps = Arc::new(Steps::default());
@@ -206,6 +207,7 @@ impl Worker {
         reporter.abort();
         teller.abort();
         watcher.abort();
+        reaper.abort();
         info!("worker stopped");
         match ended {
             Ended::Shell(Ok(_)) => Ok(()),
@@ -269,12 +271,13 @@ fn lock_folder(dir: &Path) -> Result<std::fs::File, StartError> {
     }
 }
 
-/// Removes containers and folders of this worker that its journal does not know.
+/// Removes containers and folders of this worker that its journal does not know. What can not be
+/// removed now is the reaper's.
 async fn remove_leftovers(runner: &Runner, agent: &Agent) {
     let known: BTreeSet<_> = agent.held().into_iter().map(|held| held.attempt).collect();
     let existing = match runner.executor.existing().await {
         Ok(existing) => existing,
-        Err(error) => return warn!(%error, "containers of an earlier life not listed"),
+        Err(error) => return warn!(%error, "containers of an earlier life not listed, they are looked for again"),
     };
     for attempt in existing.into_iter().filter(|attempt| !known.contains(attempt)) {
         match runner.discard(attempt).await {

@@ -210,6 +210,9 @@ impl Shell {
             Input::Held(reply) => {
                 let _ = reply.send(self.held());
             }
+            Input::Holds(reply) => {
+                let _ = reply.send(self.agent.held().into_iter().map(|held| held.attempt).collect());
+            }
         }
     }
 
