@@ -300,6 +300,23 @@ fn one_cancel_never_asks_and_several_need_a_yes() {
 }
 
 #[test]
+fn tasks_are_held_and_released_one_after_the_other() {
+    let held = task(json!({"phase": "held", "message": "held by local"}));
+    let server = Server::always(200, held);
+    for verb in ["hold", "release"] {
+        let ran = server.run(&format!("task {verb} {ID}"));
+        assert_eq!((ran.code, ran.out.as_str()), (0, "7K3M9QZD  queued  held  held by local\n"), "{}", ran.err);
+        assert_eq!(server.asked(&format!("POST /api/v1/tasks/{ID}/{verb}")).len(), 1);
+        let ran = server.run(&format!("task {verb} {ID} task-01JD000000000000007K3MA001 {ID}"));
+        assert_eq!((ran.code, ran.out.lines().count()), (0, 2), "{}", ran.err);
+    }
+    let running = problem(409, "conflict", "it waits no more: it is running");
+    let Reply::Json(status, body) = running else { return };
+    let ran = Server::always(status, body).run(&format!("task hold {ID}"));
+    assert!(ran.code == 7 && ran.err.contains("it is running"), "{}", ran.err);
+}
+
+#[test]
 fn workers_are_listed_registered_and_removed_under_both_words() {
     let server = Server::start(|request, _| match request.method.as_str() {
         "POST" => Reply::Json(201, worker("w4")),

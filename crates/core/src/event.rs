@@ -3,6 +3,7 @@
 use crate::ids::{Attempt, CommandSeq, Incarnation, JobId, Session, TaskId, UserId, WorkerId};
 use crate::resources::{Capacity, Lack};
 use crate::spec::TaskSpec;
+use crate::state::Status;
 use crate::task::{Dependency, Outcome, Step};
 use crate::worker::About;
 use std::collections::BTreeMap;
@@ -16,6 +17,10 @@ pub enum Event {
     Submit(Vec<NewTask>),
     /// Somebody wants a task to end.
     Cancel(Cancel),
+    /// Somebody keeps a waiting task from being placed.
+    Hold(TaskId, UserId),
+    /// Somebody lets a held task go.
+    Release(TaskId),
     /// A strategy's proposals; each is checked again.
     Place(Vec<Placement>),
     /// A worker introduces itself.
@@ -228,6 +233,9 @@ pub enum Rejected {
     /// No worker has this name.
     #[error("no worker {0} is known")]
     NoSuchWorker(WorkerId),
+    /// Only a task that waits can be held.
+    #[error("{0} waits no more: it is {1}")]
+    NotWaiting(TaskId, Status),
     /// A live or just finished task has this id.
     #[error("a task {0} exists")]
     TaskExists(TaskId),

@@ -23,6 +23,7 @@ pub mod ledger;
 pub mod queue;
 pub mod resources;
 pub mod retry;
+pub mod rfc3339;
 pub mod spec;
 pub mod state;
 pub mod strategy;

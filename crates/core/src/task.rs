@@ -2,7 +2,7 @@
 
 use crate::ids::{Attempt, JobId, TaskId, UserId, WorkerId};
 use crate::resources::Allocation;
-use crate::spec::TaskSpec;
+use crate::spec::{NotBefore, TaskSpec};
 use crate::state::{Phase, Reason, Status, Warning};
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -47,6 +47,9 @@ pub struct TaskRecord {
     /// Who asked for its end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cancel: Option<CancelRequest>,
+    /// When its total time was over while it had a worker: it is being stopped since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overdue: Option<Timestamp>,
 }
 
 /// Another task whose end a task waits for (SPEC 3.1 `depends_on`).
@@ -121,7 +124,7 @@ pub struct Queued {
     pub phase: Phase,
     /// Since when.
     pub since: Timestamp,
-    /// The end of a backoff.
+    /// The end of a backoff, or its start time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Timestamp>,
     /// Why it lost its place, if it had one.
@@ -351,7 +354,7 @@ impl TaskRecord {
         match &self.state {
             State::Queued(queued) => Some(queued.phase),
             State::Active(_) if worker_silent => Some(Phase::WorkerUnreachable),
-            State::Active(_) if self.cancel.is_some() => Some(Phase::Cancelling),
+            State::Active(_) if self.is_stopping() => Some(Phase::Cancelling),
             State::Active(active) => Some(active.step.phase()),
             State::Finished(_) => None,
         }
@@ -372,6 +375,7 @@ impl TaskRecord {
     pub fn message(&self) -> &str {
         match &self.state {
             State::Queued(queued) => &queued.message,
+            State::Active(_) if self.overdue.is_some() => "its total_timeout_s is over: it is being stopped",
             State::Active(_) => "",
             State::Finished(finished) => &finished.message,
         }
@@ -402,6 +406,27 @@ impl TaskRecord {
             State::Finished(finished) => Some(finished),
             State::Queued(_) | State::Active(_) => None,
         }
+    }
+
+    /// Whether somebody or something wants its end.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        self.cancel.is_some() || self.overdue.is_some()
+    }
+
+    /// Before this it is not placed (`not_before`).
+    #[must_use]
+    pub fn starts_at(&self) -> Option<Timestamp> {
+        self.spec.not_before.map(|not_before| match not_before {
+            NotBefore::At(at) => at,
+            NotBefore::After(wait) => self.created_at + wait,
+        })
+    }
+
+    /// When the time for all of it is over (`total_timeout_s`).
+    #[must_use]
+    pub fn must_end_at(&self) -> Option<Timestamp> {
+        self.spec.limits.total.map(|limit| self.created_at + limit)
     }
 
     /// The number of the latest attempt; 0 before the first.

@@ -206,6 +206,22 @@ impl TestCluster {
         self.apply(Event::Cancel(Cancel { task, by: UserId::local() }))
     }
 
+    /// Holds a task.
+    ///
+    /// # Errors
+    /// The cluster's rejection.
+    pub fn hold(&mut self, task: TaskId) -> Result<Answer, Rejected> {
+        self.apply(Event::Hold(task, UserId::local()))
+    }
+
+    /// Releases a task.
+    ///
+    /// # Errors
+    /// The cluster's rejection.
+    pub fn release(&mut self, task: TaskId) -> Result<Answer, Rejected> {
+        self.apply(Event::Release(task))
+    }
+
     /// A worker's heartbeat.
     ///
     /// # Errors

@@ -40,10 +40,39 @@ pub fn judge(task: &TaskRecord, outcome: &Outcome) -> Verdict {
         {
             Verdict::Final(finished(outcome, Status::Cancelled, Some(Reason::User)))
         }
+        Cause::Stopped
+        | Cause::LeaseEnded
+        | Cause::WorkerStopped
+        | Cause::Vanished
+        | Cause::ImagePull
+        | Cause::EngineError
+            if task.overdue.is_some() =>
+        {
+            let message = overdue("it had a worker").message;
+            Verdict::Final(Finished { message, ..finished(outcome, Status::Failed, Some(Reason::TimedOut)) })
+        }
         Cause::ImagePull => retry(Budget::ImagePull, outcome, Reason::ImagePull),
         Cause::EngineError => retry(Budget::WorkerLost, outcome, Reason::EngineError),
         Cause::LeaseEnded | Cause::Vanished => retry(Budget::WorkerLost, outcome, Reason::WorkerLost),
         Cause::Stopped | Cause::WorkerStopped => Verdict::Again(Reason::Drained),
+    }
+}
+
+/// The end of a task whose total time is over; `before` says what it did until then.
+pub(crate) fn overdue(before: &str) -> Finished {
+    let message = format!("{before} until its total_timeout_s was over; submit it again with a longer --total-timeout");
+    without_run(Reason::TimedOut, message)
+}
+
+/// A failure that no run of its program tells of.
+pub(crate) fn without_run(reason: Reason, message: String) -> Finished {
+    Finished {
+        status: Status::Failed,
+        reason: Some(reason),
+        exit_code: None,
+        oom_killed: false,
+        message,
+        warnings: Vec::new(),
     }
 }
 

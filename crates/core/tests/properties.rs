@@ -6,7 +6,7 @@ use cloudai_core::event::{
 };
 use cloudai_core::ids::{Attempt, CommandSeq, Incarnation, Session, TaskId, UserId, WorkerId};
 use cloudai_core::resources::{Capacity, Demand, Free, GIB, Gpu, Kind, MIB};
-use cloudai_core::spec::{LATER, LIVE, MAX_DURATION, TaskSpec, Value};
+use cloudai_core::spec::{LATER, LIVE, MAX_DURATION, NotBefore, TaskSpec, Value};
 use cloudai_core::task::{Cause, Outcome, Step};
 use cloudai_core::time::Timestamp;
 use cloudai_core::timing::Timing;
@@ -40,7 +40,7 @@ struct Choice {
 
 fn choice() -> impl Strategy<Value = Choice> {
     let wait = prop_oneof![4 => 0u64..3000, 1 => 0u64..200_000];
-    (0u8..28, 0u8..8, 0u8..4, 0u8..4, any::<u8>(), wait).prop_map(|(kind, task, worker, number, detail, wait)| Choice {
+    (0u8..30, 0u8..8, 0u8..4, 0u8..4, any::<u8>(), wait).prop_map(|(kind, task, worker, number, detail, wait)| Choice {
         kind,
         task,
         worker,
@@ -101,6 +101,14 @@ impl Choice {
         spec.priority = i32::from(self.detail % 7) - 3;
         spec.worker_id = (self.detail.is_multiple_of(11)).then(|| self.worker());
         spec.idempotency_key = (self.number < 2).then(|| format!("k{}", self.detail % 3).into());
+        spec.hold = self.detail.is_multiple_of(13);
+        spec.limits.queue = (self.detail % 4 == 1).then(|| Duration::from_millis(1 + self.wait));
+        spec.limits.total = (self.detail % 4 == 2).then(|| Duration::from_millis(1 + 5 * self.wait));
+        spec.not_before = match self.detail % 8 {
+            3 => Some(NotBefore::After(Duration::from_millis(self.wait))),
+            4 => Some(NotBefore::At(Timestamp::from_millis(1_000_000 + 10 * self.wait))),
+            _ => None,
+        };
         spec.allow_pending = !self.detail.is_multiple_of(3);
         Arc::new(spec)
     }
@@ -154,6 +162,8 @@ impl Choice {
                 let incarnation = Incarnation(u64::from(!self.detail.is_multiple_of(17)));
                 Event::Ended(EndReport { attempt: self.attempt(cluster, 0), incarnation, outcome: Arc::new(outcome) })
             }
+            27 => Event::Hold(self.id(), owner),
+            28 => Event::Release(self.id()),
             25 => Event::Paused(Duration::from_millis(self.wait)),
             26 => Event::Sent(self.worker()),
             _ => Event::Tick,
@@ -221,7 +231,11 @@ proptest! {
                 prop_assert!((-100..=100).contains(&spec.priority));
                 prop_assert!(spec.limits.kill_after <= Duration::from_secs(60));
                 prop_assert!(spec.limits.pull <= MAX_DURATION && spec.limits.run.is_none_or(|run| run <= MAX_DURATION));
+                for limit in [spec.limits.queue, spec.limits.total].into_iter().flatten() {
+                    prop_assert!(limit > Duration::ZERO && limit <= MAX_DURATION);
+                }
                 prop_assert!(!spec.image.is_empty());
+                prop_assert_eq!(TaskSpec::from_value(&spec.to_value()), Ok(spec));
             }
             Err(error) => {
                 prop_assert!(!error.0.is_empty());
@@ -242,6 +256,7 @@ fn value() -> impl Strategy<Value = Value> {
         (0.0..100.0).prop_map(Value::Float),
         any::<String>().prop_map(Value::Text),
         "[a-z/]{1,9}(:[0-9.]{1,4})?".prop_map(Value::Text),
+        "20[0-9]{2}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:00:00([.][0-9]{1,4})?(Z|[+]01:30)".prop_map(Value::Text),
         "[0-9]{1,30}[.]?[0-9]{0,12}[kmgtpKib]{0,3}".prop_map(Value::Text),
     ];
     leaf.prop_recursive(3, 24, 6, |inner| {

@@ -228,6 +228,34 @@ impl Handle {
         }
     }
 
+    /// Keeps a waiting task from being placed.
+    /// # Errors
+    /// [`AskError`]; rejected with `NotWaiting` when it has a worker or has ended.
+    pub async fn hold(&self, who: &Principal, id: TaskId) -> Result<SeenTask, AskError> {
+        self.while_live(who, id, Event::Hold(id, who.user.clone())).await
+    }
+
+    /// Lets a held task go; one that nobody holds stays as it is.
+    /// # Errors
+    /// [`AskError`]; rejected with `NotWaiting` when it has ended.
+    pub async fn release(&self, who: &Principal, id: TaskId) -> Result<SeenTask, AskError> {
+        self.while_live(who, id, Event::Release(id)).await
+    }
+
+    /// Puts an event to the engine that means nothing to a task that has ended.
+    async fn while_live(&self, who: &Principal, id: TaskId, event: Event) -> Result<SeenTask, AskError> {
+        if self.task(who, id).await?.record.finished().is_none() {
+            match self.ask(who, event).await {
+                Ok(_) => return self.task(who, id).await,
+                // It ended in between.
+                Err(AskError::Rejected(Rejected::NoSuchTask(_))) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let status = self.task(who, id).await?.record.status();
+        Err(Rejected::NotWaiting(id, status).into())
+    }
+
     /// The files of a task: those of its accepted attempt, or of the given one.
     /// # Errors
     /// [`AskError`].

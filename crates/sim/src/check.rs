@@ -6,7 +6,7 @@ use cloudai_core::cluster::{Cluster, MAX_ROWS, invariants};
 use cloudai_core::effect::Row;
 use cloudai_core::ids::{Attempt, TaskId, WorkerId};
 use cloudai_core::resources::{Allocation, Capacity, Free};
-use cloudai_core::state::{Reason, Status};
+use cloudai_core::state::{Phase, Reason, Status};
 use cloudai_core::task::{State, Step, TaskRecord};
 use cloudai_core::time::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
@@ -193,6 +193,7 @@ impl Check {
             }
             None | Some(_) => {}
         }
+        self.waited_as_asked(before, task);
         for attempt in &task.attempts {
             let key = Attempt { task: id, number: attempt.number };
             if attempt.end.is_some() && !self.over.contains_key(&key) {
@@ -202,6 +203,18 @@ impl Check {
         }
         if let State::Finished(end) = &task.state {
             self.result_is_true(task, end.status, end.reason, end.exit_code);
+        }
+    }
+
+    /// A place is given only to what may be placed, and not before its time.
+    fn waited_as_asked(&mut self, before: Option<&Arc<TaskRecord>>, task: &TaskRecord) {
+        let Some(State::Queued(queued)) = before.map(|before| &before.state) else { return };
+        let Some(given) = task.active().and_then(|_| task.attempts.last()) else { return };
+        if queued.phase != Phase::WaitingCapacity {
+            self.fail(format!("3.1: {} is placed while it is {}", task.id, queued.phase));
+        }
+        if task.starts_at().is_some_and(|at| given.assigned_at < at) {
+            self.fail(format!("3.1: {} is placed before its time", task.id));
         }
     }
 

@@ -19,6 +19,9 @@ pub(crate) enum ClientEvent {
     Cancel(TaskId),
     /// Cancels although it was answered before.
     CancelAgain(TaskId),
+    /// Holds; whether it is heard does not matter.
+    Hold(TaskId),
+    Release(TaskId),
 }
 
 /// All users.
@@ -29,6 +32,8 @@ pub(crate) struct Client {
     fates: Vec<Fate>,
     /// Wishes to cancel, and whether they were answered.
     cancels: BTreeMap<TaskId, bool>,
+    /// Wishes to release, and whether they were answered.
+    releases: BTreeMap<TaskId, bool>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,13 +51,13 @@ impl Client {
             context.after(arrival.at, What::Client(ClientEvent::Submit(index)));
         }
         let fates = vec![Fate::Planned; arrivals.len()];
-        Self { arrivals, fates, cancels: BTreeMap::new() }
+        Self { arrivals, fates, cancels: BTreeMap::new(), releases: BTreeMap::new() }
     }
 
-    /// Whether every submission and every wish to cancel has its answer.
+    /// Whether every submission and every wish to cancel or release has its answer.
     pub(crate) fn is_done(&self) -> bool {
         let settled = |fate: &Fate| matches!(fate, Fate::Answered(_) | Fate::Dropped);
-        self.fates.iter().all(settled) && self.cancels.values().all(|answered| *answered)
+        self.fates.iter().all(settled) && self.cancels.values().chain(self.releases.values()).all(|answered| *answered)
     }
 
     pub(crate) fn handle(&mut self, context: &mut Context, event: ClientEvent) {
@@ -63,6 +68,14 @@ impl Client {
                     self.cancels.insert(task, false);
                     context.send(Message::Master(Request::Cancel { task }));
                     context.after(PATIENCE, What::Client(ClientEvent::Cancel(task)));
+                }
+            }
+            ClientEvent::Hold(task) => context.send(Message::Master(Request::Hold { task })),
+            ClientEvent::Release(task) => {
+                if !self.releases.get(&task).copied().unwrap_or(false) {
+                    self.releases.insert(task, false);
+                    context.send(Message::Master(Request::Release { task }));
+                    context.after(PATIENCE, What::Client(ClientEvent::Release(task)));
                 }
             }
             ClientEvent::CancelAgain(task) => context.send(Message::Master(Request::Cancel { task })),
@@ -97,7 +110,10 @@ impl Client {
                 }
             }
             // It asks again as long as it has no answer.
-            Reply::NotNow(Wish::Cancel(_)) => {}
+            Reply::NotNow(Wish::Cancel(_) | Wish::Release(_)) => {}
+            Reply::Released { task } => {
+                self.releases.insert(task, true);
+            }
             Reply::Cancelled { task } => {
                 let fresh = self.cancels.insert(task, true) == Some(false);
                 if fresh && context.rng.chance(300) {
@@ -120,6 +136,12 @@ impl Client {
             self.fates[submission] = Fate::Answered(task);
             if let Some(wait) = arrival.cancel_after {
                 context.after(wait, What::Client(ClientEvent::Cancel(task)));
+            }
+            if let Some(hold) = arrival.hold {
+                if let Some(wait) = hold.after {
+                    context.after(wait, What::Client(ClientEvent::Hold(task)));
+                }
+                context.after(hold.release, What::Client(ClientEvent::Release(task)));
             }
         }
     }

@@ -37,6 +37,8 @@ pub(crate) enum Request {
     Leave { caller: Caller, session: Session },
     Submit { submission: usize, spec: Arc<TaskSpec> },
     Cancel { task: TaskId },
+    Hold { task: TaskId },
+    Release { task: TaskId },
     Admit(Admission),
     Remove(Removal),
 }
@@ -50,7 +52,12 @@ impl Request {
             | Self::Progress { caller, .. }
             | Self::Ended { caller, .. }
             | Self::Leave { caller, .. } => Some(caller.worker),
-            Self::Submit { .. } | Self::Cancel { .. } | Self::Admit(_) | Self::Remove(_) => None,
+            Self::Submit { .. }
+            | Self::Cancel { .. }
+            | Self::Hold { .. }
+            | Self::Release { .. }
+            | Self::Admit(_)
+            | Self::Remove(_) => None,
         }
     }
 }
@@ -76,6 +83,9 @@ pub(crate) enum Reply {
         submission: usize,
     },
     Cancelled {
+        task: TaskId,
+    },
+    Released {
         task: TaskId,
     },
     /// Nothing was done: to be tried again after a while.
@@ -141,6 +151,8 @@ impl Request {
             Self::Leave { caller, session } => format!("from w{}: leave {session}", caller.worker),
             Self::Submit { submission, .. } => format!("submit {submission}"),
             Self::Cancel { task } => format!("cancel {task}"),
+            Self::Hold { task } => format!("hold {task}"),
+            Self::Release { task } => format!("release {task}"),
             Self::Admit(admission) => format!("admit {}", admission.worker),
             Self::Remove(removal) => format!("remove {}, force {}", removal.worker, removal.force),
         }

@@ -1,9 +1,10 @@
 //! What is run: workers, tasks with their arrivals, and the program in each container.
 
+use crate::context::START;
 use crate::rng::Rng;
 use cloudai_core::ids::WorkerId;
 use cloudai_core::resources::{Capacity, Demand, GIB, Gpu, MIB, WHOLE};
-use cloudai_core::spec::{SpecError, TaskSpec};
+use cloudai_core::spec::{NotBefore, SpecError, TaskSpec};
 use cloudai_core::time::millis;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +14,11 @@ const DURATION: &str = "FAKE_DURATION_MS";
 const EXIT: &str = "FAKE_EXIT";
 const IGNORE_TERM: &str = "FAKE_IGNORE_TERM";
 const CANNOT_START: &str = "FAKE_START_ERROR";
+
+/// The longest time for all of a task, in milliseconds.
+const LONGEST_TOTAL: u64 = 600_000;
+/// The longest wait for a start time, in milliseconds.
+pub(crate) const LONGEST_DELAY: u64 = 200_000;
 
 /// Workers and tasks of a run.
 #[derive(Clone, Debug, Default)]
@@ -32,6 +38,18 @@ pub struct Arrival {
     pub spec: Arc<TaskSpec>,
     /// When the user cancels it, in milliseconds after it was acknowledged.
     pub cancel_after: Option<u64>,
+    /// When users hold it and let it go.
+    pub hold: Option<Hold>,
+}
+
+/// A time in which users keep a task from being placed. Only of a task with a total time, which ends
+/// one whose release comes before a hold that was long on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hold {
+    /// In milliseconds after it was acknowledged; none when it is submitted so.
+    pub after: Option<u64>,
+    /// In milliseconds after it was acknowledged.
+    pub release: u64,
 }
 
 /// What the program in a container does.
@@ -93,7 +111,7 @@ impl Workload {
         spec.demand = demand;
         spec.allow_pending = true;
         Program { duration: runtime, exit_code: 0, ignores_term: false, cannot_start: false }.put(&mut spec);
-        self.tasks.push(Arrival { at, spec: Arc::new(spec), cancel_after: None });
+        self.tasks.push(Arrival { at, spec: Arc::new(spec), cancel_after: None, hold: None });
         Ok(self)
     }
 
@@ -113,9 +131,11 @@ impl Workload {
             }
         }
         for index in 0..rng.between((30, 80)) {
-            let spec = Arc::new(spec(rng, &workload.workers, index)?);
+            let mut spec = spec(rng, &workload.workers, index)?;
+            let hold = times(rng, &mut spec);
+            let spec = Arc::new(spec);
             let cancel_after = rng.chance(200).then(|| rng.between((0, 200_000)));
-            workload.tasks.push(Arrival { at: rng.below(horizon * 8 / 10), spec, cancel_after });
+            workload.tasks.push(Arrival { at: rng.below(horizon * 8 / 10), spec, cancel_after, hold });
         }
         Ok(workload)
     }
@@ -153,6 +173,26 @@ fn spec(rng: &mut Rng, workers: &[(WorkerId, Capacity)], index: u64) -> Result<T
     let exit_code = if rng.chance(150) { i32::try_from(rng.between((1, 127))).unwrap_or(1) } else { 0 };
     Program { duration, exit_code, ignores_term: rng.chance(150), cannot_start: rng.chance(20) }.put(&mut spec);
     Ok(spec)
+}
+
+/// Limits and delays of a task beyond those of its attempts.
+fn times(rng: &mut Rng, spec: &mut TaskSpec) -> Option<Hold> {
+    let mut some = |per_mille, most| {
+        let drawn = Duration::from_millis(rng.between((1, most)));
+        rng.chance(per_mille).then_some(drawn)
+    };
+    spec.limits.queue = some(100, 200_000);
+    spec.limits.total = some(200, LONGEST_TOTAL);
+    spec.not_before = some(100, LONGEST_DELAY).map(NotBefore::After);
+    if rng.chance(50) {
+        spec.not_before = Some(NotBefore::At(START + Duration::from_millis(rng.below(LONGEST_DELAY))));
+    }
+    if spec.limits.total.is_none() || !rng.chance(400) {
+        return None;
+    }
+    spec.hold = rng.chance(500);
+    let after = (!spec.hold).then(|| rng.between((0, 60_000)));
+    Some(Hold { after, release: rng.between((0, 200_000)) })
 }
 
 fn demand(rng: &mut Rng, capacity: &Capacity) -> Demand {

@@ -74,7 +74,7 @@ fn a_seed_tells_the_same_story_every_time() {
 }
 
 /// What must come up again and again, or the seeds prove nothing about it.
-const FAULTS: [&str; 34] = [
+const FAULTS: [&str; 41] = [
     "busy worker not removed",
     "cancelled",
     "clock of the master set ahead",
@@ -87,27 +87,34 @@ const FAULTS: [&str; 34] = [
     "container exited before it was watched",
     "engine of a worker away",
     "engine of a worker restarted",
+    "held at submission",
+    "held",
     "kill ignored by the engine",
     "late result superseded",
     "master paused",
     "name taken by its own container",
     "power of the master cut",
     "pull ended by its limit",
+    "queue time over",
     "refused as pinned elsewhere",
     "refused as stale",
     "refused as the worker takes no work",
     "refused as too large",
+    "released",
     "row refused",
     "start answered with an error and carried out",
+    "start time came",
     "stop ignored by the engine",
+    "total time over on a worker",
+    "total time over while it waited",
     "user refused for now",
     "worker admitted",
-    "worker came back",
     "worker came back smaller",
+    "worker came back",
     "worker drained",
     "worker holds more than it has",
-    "worker paused",
     "worker paused beyond its lease",
+    "worker paused",
     "worker removed",
 ];
 

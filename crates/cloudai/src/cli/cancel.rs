@@ -1,10 +1,10 @@
 //! `cloudai task cancel`, and the question before several things are ended at once.
 
-use super::Context;
+use super::{Context, hold};
 use crate::exit::{Exit, Failure};
 use crate::id;
-use crate::render::{self, Screen};
-use cloudai_master::http::dto::{List, Task};
+use crate::render::Screen;
+use cloudai_master::http::dto::Task;
 use std::io::{BufRead, IsTerminal};
 
 #[derive(Debug, clap::Args)]
@@ -28,13 +28,7 @@ impl Args {
 }
 
 pub(super) async fn run(args: &Args, cx: &Context) -> Result<Exit, Failure> {
-    let mut ids = Vec::new();
-    for typed in &args.ids {
-        let id = id::resolve(&cx.client, typed).await?;
-        if !ids.contains(&id) {
-            ids.push(id);
-        }
-    }
+    let ids = hold::distinct(&args.ids, cx).await?;
     if args.dry_run {
         cx.screen.note("would cancel:");
         ids.iter().try_for_each(|id| cx.screen.line(&id::short(id)))?;
@@ -49,15 +43,7 @@ pub(super) async fn run(args: &Args, cx: &Context) -> Result<Exit, Failure> {
         let (_, task): (_, Task) = cx.client.post(&["api", "v1", "tasks", id, "cancel"], None, None).await?;
         tasks.push(task);
     }
-    if let [task] = tasks.as_slice() {
-        cx.screen.one(task, &task.id, || render::task::outcome(task, &cx.screen))?;
-    } else {
-        let list = List { items: tasks, next_cursor: None };
-        let lines =
-            || list.items.iter().map(|task| render::task::outcome(task, &cx.screen)).collect::<Vec<_>>().join("\n");
-        cx.screen.list(&list, |task| task.id.clone(), lines)?;
-    }
-    Ok(Exit::Ok)
+    hold::tell(tasks, cx)
 }
 
 /// Asks for a `yes` on the terminal; without a terminal `--yes` is needed.

@@ -58,12 +58,24 @@ pub(super) struct Fields {
     /// How long it may run, as 90s or 1h30m [default: without end]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     timeout: Option<Duration>,
+    /// How long it may wait for a place [default: without end]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    queue_timeout: Option<Duration>,
+    /// How long all of it may take, retries included [default: without end]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    total_timeout: Option<Duration>,
     /// How long its image may take to come [default: 1h]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pull_timeout: Option<Duration>,
     /// Time between SIGTERM and SIGKILL, up to 60s [default: 10s]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     kill_after: Option<Duration>,
+    /// No start before this: 2026-01-31T08:00:00Z, or a time from now on, as 2h
+    #[arg(long, value_name = "WHEN", value_parser = not_before)]
+    not_before: Option<Value>,
+    /// No start before `task release`
+    #[arg(long)]
+    hold: bool,
     /// The only worker that may run it
     #[arg(long, value_name = "ID")]
     pub(super) worker: Option<String>,
@@ -88,6 +100,15 @@ pub(super) struct Fields {
     /// The image's files can not be changed
     #[arg(long)]
     read_only: bool,
+}
+
+/// A text that begins as a date is one, and checked with the other fields.
+fn not_before(text: &str) -> Result<Value, String> {
+    if text.as_bytes().get(4) == Some(&b'-') {
+        return Ok(Value::Text(text.into()));
+    }
+    let expected = "or a time with its zone, as 2026-01-31T08:00:00Z";
+    duration(text).map(seconds).map_err(|problem| format!("{problem}, {expected}"))
 }
 
 fn mount(text: &str) -> Result<(String, String), String> {
@@ -127,6 +148,10 @@ impl Fields {
         document.set("user", text(&self.user));
         document.set("priority", self.priority.map(Value::Int));
         document.set("timeout_s", self.timeout.map(seconds));
+        document.set("queue_timeout_s", self.queue_timeout.map(seconds));
+        document.set("total_timeout_s", self.total_timeout.map(seconds));
+        document.set("not_before", self.not_before.clone());
+        document.set("hold", self.hold.then_some(Value::Bool(true)));
         document.set("pull_timeout_s", self.pull_timeout.map(seconds));
         document.set("kill_after_s", self.kill_after.map(seconds));
         document.set("worker_id", text(&self.worker));

@@ -7,6 +7,7 @@ mod config;
 mod document;
 mod download;
 mod follow;
+mod hold;
 mod list;
 mod logs;
 mod queue;

@@ -1,6 +1,6 @@
 //! `cloudai task`: the verbs.
 
-use super::{Context, cancel, download, list, logs, submit, wait};
+use super::{Context, cancel, download, hold, list, logs, submit, wait};
 use crate::exit::{Exit, Failure};
 use crate::{id, render};
 use clap::Subcommand;
@@ -30,6 +30,12 @@ pub(super) enum Command {
     /// Cancels tasks: SIGTERM, the task's grace, SIGKILL
     #[command(before_help = "  cloudai task cancel 9QZD")]
     Cancel(cancel::Args),
+    /// Keeps waiting tasks from being placed
+    #[command(before_help = "  cloudai task hold 9QZD                       it keeps its place in the queue")]
+    Hold(hold::Args),
+    /// Lets held tasks go
+    #[command(before_help = "  cloudai task release 9QZD                    from now on it may be placed")]
+    Release(hold::Args),
     /// Fetches the files that a task left in /out, with their checksums
     #[command(before_help = "  cloudai task download 9QZD                   into ./7K3M9QZD\n  \
                              cloudai task download 9QZD out model.bin     one file into ./out")]
@@ -52,6 +58,8 @@ pub(super) async fn run(command: Command, cx: &Context) -> Result<Exit, Failure>
         Command::Logs(args) => logs::run(&args, cx).await,
         Command::Wait(args) => wait::run(&args, cx).await,
         Command::Cancel(args) => cancel::run(&args, cx).await,
+        Command::Hold(args) => hold::hold(&args, cx).await,
+        Command::Release(args) => hold::release(&args, cx).await,
         Command::Download(args) => download::run(&args, cx).await,
     }
 }

@@ -40,6 +40,13 @@ fn texts() -> Vec<Row> {
         ("pull_policy", json!(1), "pull_policy", "missing, always, never"),
         ("allow_pending", json!("yes"), "allow_pending", "true or false"),
         ("allow_pending", json!(1), "allow_pending", "true or false"),
+        ("hold", json!("yes"), "hold", "true or false"),
+        ("hold", json!(1), "hold", "true or false"),
+        ("not_before", json!("tomorrow"), "not_before", "a time with its zone"),
+        ("not_before", json!("2026-01-31T08:00:00"), "not_before", "a time with its zone"),
+        ("not_before", json!("2026-02-30T08:00:00Z"), "not_before", "a time with its zone"),
+        ("not_before", json!(true), "not_before", "a time with its zone"),
+        ("not_before", json!(-1), "not_before", "0 to 31536000 seconds"),
         ("read_only_root", json!("no"), "read_only_root", "true or false"),
     ]
 }
@@ -75,6 +82,12 @@ fn numbers() -> Vec<Row> {
         ("pull_timeout_s", json!(0), "pull_timeout_s", "out of range"),
         ("pull_timeout_s", json!(31_536_001), "pull_timeout_s", "31536000 seconds"),
         ("pull_timeout_s", json!({}), "pull_timeout_s", "must be a number"),
+        ("queue_timeout_s", json!(0), "queue_timeout_s", "out of range"),
+        ("queue_timeout_s", json!(31_536_001), "queue_timeout_s", "31536000 seconds"),
+        ("queue_timeout_s", json!("1h"), "queue_timeout_s", "must be a number"),
+        ("total_timeout_s", json!(0), "total_timeout_s", "out of range"),
+        ("total_timeout_s", json!(31_536_001), "total_timeout_s", "31536000 seconds"),
+        ("total_timeout_s", json!([]), "total_timeout_s", "must be a number"),
         ("kill_after_s", json!(-1), "kill_after_s", "0 to 60"),
         ("kill_after_s", json!(61), "kill_after_s", "0 to 60"),
         ("kill_after_s", json!("10s"), "kill_after_s", "must be a number"),
@@ -141,7 +154,7 @@ async fn every_wrong_field_is_400_with_its_name_and_what_is_allowed() {
 #[tokio::test]
 async fn the_command_line_says_the_same_before_it_asks_anyone() {
     let cluster = Cluster::start().await;
-    let rows: [(&[&str], &str); 17] = [
+    let rows: [(&[&str], &str); 21] = [
         (&["--cpus", "0"], "cpu_cores"),
         (&["--cpus", "5000"], "0.001 to 4096"),
         (&["--cpus", "two"], "--cpus"),
@@ -154,6 +167,10 @@ async fn the_command_line_says_the_same_before_it_asks_anyone() {
         (&["--timeout", "0s"], "timeout_s"),
         (&["--pull-timeout", "2y"], "--pull-timeout"),
         (&["--kill-after", "61s"], "0 to 60"),
+        (&["--queue-timeout", "0s"], "queue_timeout_s"),
+        (&["--total-timeout", "366d"], "total_timeout_s"),
+        (&["--not-before", "2026-01-31"], "a time with its zone"),
+        (&["--not-before", "soon"], "or a time with its zone"),
         (&["--network", "host"], "none, bridge"),
         (&["--pull", "now"], "missing, always, never"),
         (&["--workdir", "here"], "absolute path"),

@@ -37,7 +37,6 @@ impl Cluster {
         };
         let until = out.now + retry::delay(number, attempt);
         self.end_attempt(out, id, &end, false, log);
-        self.backoffs.insert((until, id));
         let message = format!("{}; retry {number} of {} follows", end.message, retry::RETRIES);
         let queued = Queued { phase: Phase::Backoff, since: out.now, until: Some(until), reason: end.reason, message };
         if let Some(task) = self.tasks.get_mut(&id) {
@@ -67,9 +66,6 @@ impl Cluster {
     /// Ends a task for good: stored once more, then no longer live.
     pub(super) fn finish(&mut self, out: &mut Out, id: TaskId, end: Finished) {
         let now = out.now;
-        if let Some(State::Queued(Queued { until: Some(until), .. })) = self.tasks.get(&id).map(|task| &task.state) {
-            self.backoffs.remove(&(*until, id));
-        }
         self.change(out, id, |task| {
             task.finished_at = Some(now);
             task.state = State::Finished(end);
@@ -78,21 +74,6 @@ impl Cluster {
             && let Some(key) = super::key_of(&task)
         {
             self.old_keys.insert((now + KEY_KEPT, key));
-        }
-    }
-
-    pub(super) fn end_backoffs(&mut self, out: &mut Out) {
-        while let Some((until, id)) = self.backoffs.first().copied()
-            && until <= out.now
-            && !out.full()
-        {
-            self.backoffs.remove(&(until, id));
-            self.change(out, id, |task| {
-                if let State::Queued(queued) = &mut task.state {
-                    queued.phase = Phase::WaitingCapacity;
-                    queued.until = None;
-                }
-            });
         }
     }
 

@@ -115,11 +115,11 @@ impl Cluster {
         let current = task
             .filter(|task| task.active().is_some_and(|active| active.number == attempt.number && active.worker == *id));
         let HeldStage::At(step) = stage else { return };
-        match current.map(|task| task.cancel.is_some()) {
-            Some(cancelled) => {
+        match current.map(|task| task.is_stopping()) {
+            Some(stopping) => {
                 // The attempt is current: this can not be rejected.
                 let _ = self.progress(out, attempt, step);
-                if cancelled {
+                if stopping {
                     self.stop(out, id, attempt);
                 }
             }
@@ -163,25 +163,25 @@ impl Cluster {
         let assigned = |attempt: &Attempt| {
             let task = self.tasks.get(&attempt.task);
             task.is_some_and(|task| {
-                task.cancel.is_none() && task.active().is_some_and(|active| active.step == Step::Assigned)
+                !task.is_stopping() && task.active().is_some_and(|active| active.step == Step::Assigned)
             })
         };
         self.held_tasks(id).into_iter().filter(assigned).collect()
     }
 
     fn to_stop(&self, id: &WorkerId) -> Vec<Attempt> {
-        let cancelled = |attempt: &Attempt| self.tasks.get(&attempt.task).is_some_and(|task| task.cancel.is_some());
-        self.held_tasks(id).into_iter().filter(cancelled).collect()
+        let stopping = |attempt: &Attempt| self.tasks.get(&attempt.task).is_some_and(|task| task.is_stopping());
+        self.held_tasks(id).into_iter().filter(stopping).collect()
     }
 
     /// Sends the start of an attempt (again), under a new number.
     fn send_start(&mut self, out: &mut Out, attempt: Attempt) {
         let Some(task) = self.tasks.get(&attempt.task) else { return };
         let Some(active) = task.active() else { return };
-        let (worker, cancelled) = (active.worker.clone(), task.cancel.is_some());
+        let (worker, stopping) = (active.worker.clone(), task.is_stopping());
         let order = StartOrder::of(task, active.allocation.clone());
-        if cancelled {
-            // A cancelled attempt whose start was lost is over: the agent answers a stop of what it
+        if stopping {
+            // An attempt that is to end and whose start was lost is over: the agent answers a stop of what it
             // never had with its end.
             self.stop(out, &worker, attempt);
         } else {

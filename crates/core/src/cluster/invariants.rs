@@ -1,8 +1,7 @@
 //! The rules of SPEC 3.3 that hold in every state, checked by tests after every event.
 
-use super::{Cluster, Worker};
+use super::{Cluster, Worker, alarms};
 use crate::resources::{Allocation, Free, Kind, WHOLE};
-use crate::state::Phase;
 use crate::task::{State, TaskRecord};
 use std::collections::BTreeSet;
 
@@ -13,7 +12,7 @@ pub fn check(cluster: &Cluster) -> Vec<String> {
     allocations_are_what_active_tasks_hold(cluster, &mut broken);
     no_worker_is_over_committed(cluster, &mut broken);
     attempts_tell_the_story(cluster, &mut broken);
-    backoffs_have_an_alarm(cluster, &mut broken);
+    alarms_are_what_records_ask_for(cluster, &mut broken);
     silent_workers_are_judged(cluster, &mut broken);
     broken
 }
@@ -106,14 +105,10 @@ fn broken_story(task: &TaskRecord) -> Option<&'static str> {
     }
 }
 
-fn backoffs_have_an_alarm(cluster: &Cluster, broken: &mut Vec<String>) {
-    let waiting = |task: &TaskRecord| match &task.state {
-        State::Queued(queued) if queued.phase == Phase::Backoff => queued.until.map(|until| (until, task.id)),
-        State::Queued(_) | State::Active(_) | State::Finished(_) => None,
-    };
-    let expected: BTreeSet<_> = cluster.tasks.values().filter_map(|task| waiting(task)).collect();
-    if expected != cluster.backoffs {
-        broken.push("3.1: the alarms of backoffs are not those of the tasks in backoff".into());
+fn alarms_are_what_records_ask_for(cluster: &Cluster, broken: &mut Vec<String>) {
+    let expected: BTreeSet<_> = cluster.tasks.values().flat_map(|task| alarms::of(task)).flatten().collect();
+    if let Some((at, task, alarm)) = expected.symmetric_difference(&cluster.alarms).next() {
+        broken.push(format!("3.1: the alarm {alarm:?} of {task} at {at} is lost, or nobody asks for it"));
     }
 }
 

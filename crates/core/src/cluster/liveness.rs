@@ -7,7 +7,7 @@ use crate::retry::Budget;
 use crate::state::{Reason, Status, Warning};
 use crate::task::{Finished, LogEnd};
 use crate::time::Timestamp;
-use crate::verdict::Verdict;
+use crate::verdict::{self, Verdict};
 use crate::worker::WorkerStatus;
 use std::time::Duration;
 
@@ -61,6 +61,10 @@ impl Cluster {
             let message = format!("{why}: the container is killed at the next contact");
             let end = super::cancel::cancelled(Reason::Unconfirmed, &message);
             Verdict::Final(Finished { warnings: vec![Warning::LogIncomplete], ..end })
+        } else if record.overdue.is_some() {
+            let end = verdict::overdue("it had a worker");
+            let message = format!("{}; {why}: the container is killed at the next contact", end.message);
+            Verdict::Final(Finished { message, warnings: vec![Warning::LogIncomplete], ..end })
         } else {
             let end = Finished {
                 status: Status::Failed,

@@ -4,9 +4,11 @@
 //! each family of events. A rejected event changes nothing. Only live tasks are here: one that
 //! ended leaves with its last row.
 
+mod alarms;
 mod cancel;
 mod finish;
 mod heartbeat;
+mod hold;
 pub mod invariants;
 mod liveness;
 mod membership;
@@ -42,8 +44,8 @@ pub struct Cluster {
     next_order: u64,
     tasks: BTreeMap<TaskId, Arc<TaskRecord>>,
     workers: BTreeMap<WorkerId, Worker>,
-    /// Tasks in backoff by its end.
-    backoffs: BTreeSet<(Timestamp, TaskId)>,
+    /// When tasks move by themselves: what their records ask for.
+    alarms: BTreeSet<alarms::Entry>,
     /// When to look at a worker's silence next; may be too early, never too late.
     judgements: BTreeSet<(Timestamp, WorkerId)>,
     /// Workers that are being taken out.
@@ -111,7 +113,7 @@ impl Cluster {
             next_order: start.last_order + 1,
             tasks: BTreeMap::new(),
             workers: BTreeMap::new(),
-            backoffs: BTreeSet::new(),
+            alarms: BTreeSet::new(),
             judgements: BTreeSet::new(),
             removals: BTreeSet::new(),
             keys: BTreeMap::new(),
@@ -135,11 +137,7 @@ impl Cluster {
             self.keys.insert(key, KeyUse { task: task.id, spec: Arc::clone(&task.spec) });
         }
         match &task.state {
-            State::Queued(queued) => {
-                if let Some(until) = queued.until {
-                    self.backoffs.insert((until, task.id));
-                }
-            }
+            State::Queued(_) => {}
             State::Active(active) => {
                 if let Some(worker) = self.workers.get_mut(&active.worker) {
                     worker.hold(task.id, active.allocation.clone());
@@ -147,6 +145,7 @@ impl Cluster {
             }
             State::Finished(_) => return,
         }
+        self.alarms.extend(alarms::of(&task).into_iter().flatten());
         self.tasks.insert(task.id, task);
     }
 
@@ -158,6 +157,8 @@ impl Cluster {
         let answer = match event {
             Event::Submit(tasks) => self.submit(&mut out, tasks)?,
             Event::Cancel(cancel) => self.cancel(&mut out, cancel)?,
+            Event::Hold(task, by) => self.hold(&mut out, task, &by)?,
+            Event::Release(task) => self.release(&mut out, task)?,
             Event::Place(placements) => self.place(&mut out, placements),
             Event::Register(registration) => self.register(&mut out, *registration)?,
             Event::Admit(admission) => self.admit(&mut out, admission),
@@ -177,11 +178,11 @@ impl Cluster {
     /// When the next [`Event::Tick`] is due; always after `now`, none when nothing is waited for.
     #[must_use]
     pub fn next_deadline(&self, now: Timestamp) -> Option<Timestamp> {
-        let backoff = self.backoffs.first().map(|(at, _)| *at);
+        let alarm = self.alarms.first().map(|(at, ..)| *at);
         let judgement = self.judgements.first().map(|(at, _)| *at);
         let key = self.old_keys.first().map(|(at, _)| *at);
         let removal = self.removals.first().map(|_| now);
-        let due = [backoff, judgement, key, removal].into_iter().flatten().min()?;
+        let due = [alarm, judgement, key, removal].into_iter().flatten().min()?;
         Some(due.max(now + Duration::from_millis(1)))
     }
 
@@ -217,6 +218,7 @@ impl Cluster {
             let mut record = TaskRecord::clone(task);
             change(&mut record);
             record.version += 1;
+            alarms::replace(&mut self.alarms, alarms::of(task), alarms::of(&record));
             debug_assert!(task.status().may_become(record.status()), "{id}: {} to {}", task.status(), record.status());
             *task = Arc::new(record);
             out.save(Row::Task(Arc::clone(task)));
@@ -308,7 +310,7 @@ fn key_of(task: &TaskRecord) -> Option<Key> {
 impl Cluster {
     fn tick(&mut self, out: &mut Out) -> Answer {
         self.go_on_removing(out);
-        self.end_backoffs(out);
+        self.ring_alarms(out);
         self.judge_workers(out);
         self.forget_keys(out.now);
         Answer::Done

@@ -1,6 +1,6 @@
 //! New tasks: all of a batch or none.
 
-use super::{Cluster, Key, KeyUse, Out};
+use super::{Cluster, Key, KeyUse, Out, alarms, hold};
 use crate::effect::Row;
 use crate::event::{Answer, NewTask, Rejected, Submitted};
 use crate::feasible;
@@ -67,9 +67,9 @@ impl Cluster {
 
     fn accept(&mut self, out: &mut Out, task: NewTask) -> TaskId {
         let id = task.id;
-        let queued =
+        let nowhere =
             Queued { phase: Phase::WaitingCapacity, since: out.now, until: None, reason: None, message: String::new() };
-        let record = Arc::new(TaskRecord {
+        let mut record = TaskRecord {
             id,
             owner: task.owner,
             job: task.job,
@@ -80,15 +80,19 @@ impl Cluster {
             created_at: out.now,
             started_at: None,
             finished_at: None,
-            state: State::Queued(queued),
+            state: State::Queued(nowhere),
             attempts: Vec::new(),
             spent: Spent::default(),
             cancel: None,
-        });
+            overdue: None,
+        };
+        record.state = State::Queued(hold::at_first(&record, out.now));
+        let record = Arc::new(record);
         self.next_order += 1;
         if let Some(key) = super::key_of(&record) {
             self.keys.insert(key, KeyUse { task: id, spec: Arc::clone(&record.spec) });
         }
+        self.alarms.extend(alarms::of(&record).into_iter().flatten());
         self.tasks.insert(id, Arc::clone(&record));
         out.save(Row::Task(record));
         id

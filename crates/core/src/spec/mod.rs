@@ -15,6 +15,7 @@ pub use value::Value;
 
 use crate::ids::WorkerId;
 use crate::resources::Demand;
+use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -44,9 +45,15 @@ pub struct TaskSpec {
     /// -100 (last) to 100 (first).
     #[serde(default)]
     pub priority: i32,
-    /// How long it may run, pull and take to stop.
+    /// How long it may wait, run, pull and take to stop.
     #[serde(default)]
     pub limits: Limits,
+    /// It is not placed before this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<NotBefore>,
+    /// It is not placed until somebody releases it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub hold: bool,
     /// The only worker that may run it (`dispatch`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub worker_id: Option<WorkerId>,
@@ -122,13 +129,29 @@ pub enum PullPolicy {
     Never,
 }
 
-/// Time limits of one attempt.
+/// The earliest start of a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NotBefore {
+    /// A time, by the master's clock.
+    At(Timestamp),
+    /// So long after its submission.
+    After(#[serde(with = "as_millis")] Duration),
+}
+
+/// Time limits of a task and of its attempts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Limits {
     /// Run time, from the container's start; none when absent.
     #[serde(with = "opt_millis", skip_serializing_if = "Option::is_none")]
     pub run: Option<Duration>,
+    /// Time to wait for a place, anew whenever it may be placed; none when absent.
+    #[serde(with = "opt_millis", skip_serializing_if = "Option::is_none")]
+    pub queue: Option<Duration>,
+    /// Time from its submission to its end, over all attempts; none when absent.
+    #[serde(with = "opt_millis", skip_serializing_if = "Option::is_none")]
+    pub total: Option<Duration>,
     /// Time to pull the image.
     #[serde(with = "as_millis")]
     pub pull: Duration,
@@ -144,7 +167,7 @@ pub const DEFAULT_KILL_AFTER: Duration = Duration::from_secs(10);
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { run: None, pull: DEFAULT_PULL, kill_after: DEFAULT_KILL_AFTER }
+        Self { run: None, queue: None, total: None, pull: DEFAULT_PULL, kill_after: DEFAULT_KILL_AFTER }
     }
 }
 

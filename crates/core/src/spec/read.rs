@@ -3,9 +3,10 @@
 use super::fields::{LATER, LIVE, nearest};
 use super::{
     ContainerSpec, DEFAULT_KILL_AFTER, DEFAULT_PULL, FieldError, Limits, MAX_DURATION, MAX_SPEC_BYTES, Network,
-    PullPolicy, SpecError, TaskSpec, Value, image,
+    NotBefore, PullPolicy, SpecError, TaskSpec, Value, image,
 };
 use crate::resources::{Demand, GIB, MIB, WHOLE};
+use crate::rfc3339;
 use crate::text::parse_size;
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -25,6 +26,8 @@ pub(super) fn spec(document: &Value) -> Result<TaskSpec, SpecError> {
         demand: demand(&mut reader),
         priority: reader.priority(),
         limits: limits(&mut reader),
+        not_before: reader.not_before(),
+        hold: reader.truth("hold"),
         worker_id: reader.parsed("worker_id"),
         allow_pending: reader.truth("allow_pending"),
         idempotency_key: reader.text("idempotency_key", 200, Form::Line).map(Into::into),
@@ -70,9 +73,12 @@ fn demand(reader: &mut Reader<'_>) -> Demand {
 }
 
 fn limits(reader: &mut Reader<'_>) -> Limits {
+    let any = Duration::from_millis(1)..=MAX_DURATION;
     Limits {
-        run: reader.seconds("timeout_s", Duration::from_millis(1)..=MAX_DURATION),
-        pull: reader.seconds("pull_timeout_s", Duration::from_millis(1)..=MAX_DURATION).unwrap_or(DEFAULT_PULL),
+        run: reader.seconds("timeout_s", any.clone()),
+        queue: reader.seconds("queue_timeout_s", any.clone()),
+        total: reader.seconds("total_timeout_s", any.clone()),
+        pull: reader.seconds("pull_timeout_s", any).unwrap_or(DEFAULT_PULL),
         kill_after: reader
             .seconds("kill_after_s", Duration::ZERO..=Duration::from_secs(60))
             .unwrap_or(DEFAULT_KILL_AFTER),
@@ -266,6 +272,25 @@ impl<'a> Reader<'a> {
         duration
     }
 
+    /// A time with its zone, or seconds from the submission on.
+    fn not_before(&mut self) -> Option<NotBefore> {
+        let name = "not_before";
+        match self.get(name)? {
+            Value::Text(text) => {
+                let at = rfc3339::parse(text);
+                if at.is_none() {
+                    self.wrong(name, NO_TIME);
+                }
+                at.map(NotBefore::At)
+            }
+            Value::Int(_) | Value::Float(_) => self.seconds(name, Duration::ZERO..=MAX_DURATION).map(NotBefore::After),
+            Value::Null | Value::Bool(_) | Value::List(_) | Value::Map(_) => {
+                self.wrong(name, NO_TIME);
+                None
+            }
+        }
+    }
+
     /// A list of texts without NUL bytes.
     fn texts(&mut self, name: &str) -> Option<Vec<String>> {
         let Value::List(items) = self.get(name)? else {
@@ -356,6 +381,9 @@ impl<'a> Reader<'a> {
         }
     }
 }
+
+const NO_TIME: &str =
+    "must be a time with its zone, as \"2026-01-31T08:00:00Z\", or seconds from the submission on, as 3600";
 
 const SIZE: &str = "must be a size of 1 byte to 64 TiB, as 67108864 or \"64m\"";
 

@@ -1,7 +1,8 @@
 //! From a [`TaskSpec`] back to the document that users write: the inverse of `read.rs`.
 
-use super::{DEFAULT_KILL_AFTER, DEFAULT_PULL, Network, PullPolicy, TaskSpec, Value};
+use super::{DEFAULT_KILL_AFTER, DEFAULT_PULL, Network, NotBefore, PullPolicy, TaskSpec, Value};
 use crate::resources::{GIB, WHOLE};
+use crate::rfc3339;
 use crate::time::millis;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,6 +11,18 @@ use std::time::Duration;
 pub(super) fn document(spec: &TaskSpec) -> Value {
     let mut fields = for_worker(spec);
     fields.put_if(spec.priority != 0, "priority", || Value::Int(spec.priority.into()));
+    if let Some(queue) = spec.limits.queue {
+        fields.put("queue_timeout_s", seconds(queue));
+    }
+    if let Some(total) = spec.limits.total {
+        fields.put("total_timeout_s", seconds(total));
+    }
+    match spec.not_before {
+        None => {}
+        Some(NotBefore::At(at)) => fields.put("not_before", Value::Text(rfc3339::format(at))),
+        Some(NotBefore::After(wait)) => fields.put("not_before", seconds(wait)),
+    }
+    fields.put_if(spec.hold, "hold", || Value::Bool(true));
     fields.text("worker_id", spec.worker_id.as_ref());
     fields.put_if(spec.allow_pending, "allow_pending", || Value::Bool(true));
     fields.text("idempotency_key", spec.idempotency_key.as_ref());

@@ -151,7 +151,7 @@ impl Problem {
             Rejected::NoSuchTask(id) => Self::no_task(*id),
             Rejected::NoSuchWorker(id) => Self::no_worker(id),
             Rejected::Unsatisfiable { index, message } => Self::unsatisfiable(*index, message),
-            Rejected::KeyReused(id) => {
+            Rejected::KeyReused(id) | Rejected::NotWaiting(id, _) => {
                 Self::new(Code::Conflict, rejected.to_string()).next(format!("cloudai task info {id}"))
             }
             Rejected::WorkerBusy { worker, .. } => {
@@ -299,6 +299,7 @@ mod tests {
             (Rejected::NoSuchWorker(worker.clone()).into(), 404, "not_found", None),
             (Rejected::Unsatisfiable { index: 0, message: "cpu".into() }.into(), 422, "unsatisfiable", None),
             (Rejected::KeyReused(task).into(), 409, "conflict", None),
+            (Rejected::NotWaiting(task, cloudai_core::state::Status::Running).into(), 409, "conflict", None),
             (Rejected::WorkerBusy { worker, attempts: 2 }.into(), 409, "conflict", None),
             (Rejected::StaleSession.into(), 500, "internal", None),
             (AskError::Unavailable(NotNow::BUSY), 503, "unavailable", Some(1)),

@@ -1,4 +1,4 @@
-//! `/api/v1/tasks`: submit, list, find, look at, cancel.
+//! `/api/v1/tasks`: submit, list, find, look at, cancel, hold, release.
 
 use super::dto::{List, Submitted, Task};
 use super::extract::{Caller, Document, TaskPath};
@@ -279,6 +279,28 @@ pub(super) async fn cancel(
     let task = handle.cancel(&who, id).await?;
     let status = if had_ended { StatusCode::OK } else { StatusCode::ACCEPTED };
     Ok((status, Json(view::whole_task(&task))).into_response())
+}
+
+/// Keeps a waiting task from being placed.
+pub(super) async fn hold(
+    Caller(who): Caller,
+    TaskPath(id): TaskPath,
+    State(handle): State<Handle>,
+    query: Parameters,
+) -> Result<Json<Task>, Problem> {
+    query.close()?;
+    Ok(Json(view::whole_task(&handle.hold(&who, id).await?)))
+}
+
+/// Lets a held task go.
+pub(super) async fn release(
+    Caller(who): Caller,
+    TaskPath(id): TaskPath,
+    State(handle): State<Handle>,
+    query: Parameters,
+) -> Result<Json<Task>, Problem> {
+    query.close()?;
+    Ok(Json(view::whole_task(&handle.release(&who, id).await?)))
 }
 
 #[cfg(test)]

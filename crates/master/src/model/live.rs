@@ -231,6 +231,7 @@ mod tests {
             attempts: if status == queued { Vec::new() } else { vec![attempt] },
             spent: Spent::default(),
             cancel: None,
+            overdue: None,
         })
     }
 

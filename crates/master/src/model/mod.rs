@@ -13,6 +13,7 @@ use cloudai_core::feasible;
 use cloudai_core::ids::{TaskId, WorkerId};
 use cloudai_core::queue::Place;
 use cloudai_core::resources::{Allocation, Free};
+use cloudai_core::rfc3339;
 use cloudai_core::state::{Phase, Status};
 use cloudai_core::strategy::{Fleet, Seen};
 use cloudai_core::task::{State, TaskRecord};
@@ -209,6 +210,11 @@ impl Committed {
                     message = format!("no worker can run this: {why}");
                 }
             }
+        } else if let State::Queued(queued) = &record.state
+            && queued.phase == Phase::WaitingStartTime
+            && let Some(start) = queued.until
+        {
+            message = format!("it starts no earlier than {}", rfc3339::format(start));
         } else if silent && let Some(worker) = worker {
             message = format!("worker {} is silent; the task goes elsewhere when its lease has ended", worker.id);
         }

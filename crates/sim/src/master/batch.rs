@@ -11,6 +11,8 @@ use cloudai_core::effect::{Dispatch, Row};
 use cloudai_core::event::{Answer, Event, PlacementRefusal, Rejected};
 use cloudai_core::ids::WorkerId;
 use cloudai_core::resources::Kind;
+use cloudai_core::state::{Phase, Reason};
+use cloudai_core::task::State;
 use cloudai_core::time::Timestamp;
 use cloudai_core::worker::{WorkerRecord, WorkerStatus};
 use std::collections::BTreeSet;
@@ -36,9 +38,14 @@ impl Batch {
         let says = done.answer.as_ref().map_or_else(|why| format!("rejected, {why:?}"), short_answer);
         say!(context, "master applies {words}: {says}");
         tally(context, &done.event, &done.answer);
+        let ticks = matches!(done.event, Event::Tick);
+        let releases = matches!(done.event, Event::Release(_));
         let registers = matches!(done.event, Event::Register(_));
         context.check.invariants(cluster);
         let changes = &self.events.changes()[changes..];
+        for (row, _) in changes {
+            tally_row(context, row, ticks, releases);
+        }
         context.check.changes_are_few(changes);
         context.check.placed_on_active(changes, &refused_workers);
         if registers && cluster.workers().any(|worker| holds_too_much(cluster, worker)) {
@@ -132,6 +139,25 @@ fn tally(context: &mut Context, event: &Event, answer: &Result<Answer, Rejected>
     }
 }
 
+/// Counts what tasks come to by themselves or by a hold.
+fn tally_row(context: &mut Context, row: &Row, ticks: bool, releases: bool) {
+    let Row::Task(task) = row else { return };
+    match &task.state {
+        State::Queued(queued) if queued.phase == Phase::Held && task.version == 1 => {
+            context.count("held at submission")
+        }
+        State::Queued(queued) if queued.phase == Phase::Held => context.count("held"),
+        State::Queued(_) if releases => context.count("released"),
+        State::Queued(_) if ticks && task.number() == 0 => context.count("start time came"),
+        State::Finished(end) if end.reason == Some(Reason::QueueTimeout) => context.count("queue time over"),
+        State::Finished(end) if ticks && end.reason == Some(Reason::TimedOut) => {
+            context.count("total time over while it waited");
+        }
+        State::Active(_) if ticks && task.overdue.is_some() => context.count("total time over on a worker"),
+        State::Queued(_) | State::Active(_) | State::Finished(_) => {}
+    }
+}
+
 impl Life {
     /// What an answer makes of its sender's wait.
     fn note(&self, told: &mut Vec<Told>, origin: Origin, answer: Result<Answer, Rejected>) {
@@ -160,6 +186,7 @@ impl Life {
             (Origin::Submit(submission), Err(_)) => {
                 told.push(Told::Message(Message::Client(Reply::Refused { submission })));
             }
+            (Origin::Release(task), _) => told.push(Told::Message(Message::Client(Reply::Released { task }))),
             (Origin::Cancel(task), _) => told.push(Told::Message(Message::Client(Reply::Cancelled { task }))),
             _ => {}
         }

@@ -119,7 +119,7 @@ impl Master {
             Origin::Submit(submission) => context.send(Message::Client(Reply::Refused { submission })),
             Origin::Round => life.round = false,
             // These ask again.
-            Origin::Register(..) | Origin::Ended(..) | Origin::Cancel(_) | Origin::Nobody => {}
+            Origin::Register(..) | Origin::Ended(..) | Origin::Cancel(_) | Origin::Release(_) | Origin::Nobody => {}
         }
         self.commit(context);
     }
@@ -186,7 +186,7 @@ impl Master {
                     Message::Client(Reply::Cancelled { task }) => {
                         context.check.cancel_acknowledged(&self.store, *task);
                     }
-                    Message::Client(Reply::Refused { .. } | Reply::NotNow(_))
+                    Message::Client(Reply::Refused { .. } | Reply::Released { .. } | Reply::NotNow(_))
                     | Message::Worker(..)
                     | Message::Master(_) => {}
                 }

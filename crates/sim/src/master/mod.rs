@@ -104,6 +104,7 @@ enum Origin {
     Ended(Caller, WorkerId, Attempt),
     Submit(usize),
     Cancel(TaskId),
+    Release(TaskId),
     Round,
     Nobody,
 }
@@ -315,6 +316,8 @@ impl Master {
                 let event = Event::Cancel(Cancel { task, by: UserId::local() });
                 self.wish(context, event, Origin::Cancel(task));
             }
+            Request::Hold { task } => self.wish(context, Event::Hold(task, UserId::local()), Origin::Nobody),
+            Request::Release { task } => self.wish(context, Event::Release(task), Origin::Release(task)),
             Request::Admit(admission) => self.wish(context, Event::Admit(admission), Origin::Nobody),
             Request::Remove(removal) => self.wish(context, Event::Remove(removal), Origin::Nobody),
         }
@@ -459,6 +462,7 @@ fn not_now(context: &mut Context, origin: &Origin) {
     let reply = match origin {
         Origin::Submit(submission) => Reply::NotNow(Wish::Submit(*submission)),
         Origin::Cancel(task) => Reply::NotNow(Wish::Cancel(*task)),
+        Origin::Release(task) => Reply::NotNow(Wish::Release(*task)),
         Origin::Register(..) | Origin::Ended(..) | Origin::Round | Origin::Nobody => return,
     };
     context.send(Message::Client(reply));
@@ -469,4 +473,5 @@ fn not_now(context: &mut Context, origin: &Origin) {
 pub(crate) enum Wish {
     Submit(usize),
     Cancel(TaskId),
+    Release(TaskId),
 }

@@ -8,6 +8,8 @@ pub(super) fn short(event: &Event) -> String {
     match event {
         Event::Submit(tasks) => format!("submit of {:?}", tasks.iter().map(|task| task.id.ulid()).collect::<Vec<_>>()),
         Event::Cancel(cancel) => format!("cancel of {}", Short(cancel.task)),
+        Event::Hold(task, _) => format!("hold of {}", Short(*task)),
+        Event::Release(task) => format!("release of {}", Short(*task)),
         Event::Place(placements) => {
             let list: Vec<_> = placements
                 .iter()

@@ -53,6 +53,7 @@ pub fn task(n: u64) -> Task {
         attempts: Vec::new(),
         spent: Spent::default(),
         cancel: None,
+        overdue: None,
     })
 }
 

@@ -204,6 +204,47 @@ async fn a_cancel_is_accepted_once_and_repeated_without_harm() {
 }
 
 #[tokio::test]
+async fn a_waiting_task_is_held_and_released_and_a_running_one_refuses() {
+    let fake = Fake::start().await;
+    let (waiting, running) = (fake.task().await, fake.task().await);
+    let attempt = fake
+        .cluster(|cluster| {
+            cluster.worker("w1", cores(4));
+            cluster.place(running, "w1")
+        })
+        .await;
+    let ask = async |id: TaskId, verb: &str| fake.post(&format!("/api/v1/tasks/{id}/{verb}"), "").await;
+    let held = ask(waiting, "hold").await;
+    let task: dto::Task = held.json();
+    assert_eq!((held.status.as_u16(), task.phase.as_deref()), (200, Some("held")));
+    assert_eq!(task.message, format!("held by local; let it go with: cloudai task release {waiting}"));
+    for _ in 0..2 {
+        let released = ask(waiting, "release").await;
+        let phase = released.json::<dto::Task>().phase;
+        assert_eq!((released.status.as_u16(), phase.as_deref()), (200, Some("waiting_capacity")));
+    }
+    let refused = ask(running, "hold").await;
+    assert!(refused.refused(409, "conflict").contains("waits no more: it is pending"));
+    assert!(refused.problem().next.unwrap().contains("cloudai task info"));
+    assert_eq!(ask(running, "release").await.status, 200);
+    fake.end(attempt, 0, vec![]).await;
+    for verb in ["hold", "release"] {
+        assert!(ask(running, verb).await.refused(409, "conflict").contains("it is completed"));
+        ask(TaskId::new(9), verb).await.refused(404, "not_found");
+    }
+}
+
+#[tokio::test]
+async fn a_task_says_when_it_starts() {
+    let fake = Fake::start().await;
+    let answer = fake.post("/api/v1/tasks", r#"{"image":"a","not_before":"2100-01-31T09:00:00+01:00"}"#).await;
+    let task: dto::Task = answer.json();
+    assert_eq!(task.phase.as_deref(), Some("waiting_start_time"));
+    assert_eq!(task.message, "it starts no earlier than 2100-01-31T08:00:00Z");
+    assert_eq!(task.spec.unwrap()["not_before"], "2100-01-31T08:00:00Z");
+}
+
+#[tokio::test]
 async fn the_queue_is_shown_in_the_order_of_placement() {
     let fake = Fake::start().await;
     let low = fake.task().await.to_string();

@@ -1,0 +1,114 @@
+//! Times at which a task moves by itself. They follow from its record alone, and are kept sorted.
+
+use super::{Cluster, Out};
+use crate::ids::TaskId;
+use crate::state::{Phase, Reason};
+use crate::task::{Finished, Queued, State, TaskRecord};
+use crate::time::Timestamp;
+use crate::verdict;
+use std::collections::BTreeSet;
+
+/// What a time means to a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Alarm {
+    /// `not_before` has come.
+    Start,
+    /// The next attempt may be made.
+    Backoff,
+    /// It waited for a place as long as it may.
+    QueueTimeout,
+    /// The time for all of it is over.
+    Total,
+}
+
+/// An alarm with its time and task, in the order in which they ring.
+pub(super) type Entry = (Timestamp, TaskId, Alarm);
+/// The alarms of one task: that of its phase, and its total time.
+pub(super) type Entries = [Option<Entry>; 2];
+
+/// The alarms that a record asks for.
+pub(super) fn of(task: &TaskRecord) -> Entries {
+    let (phase, total) = match &task.state {
+        State::Queued(queued) => (of_phase(task, queued), task.must_end_at()),
+        // Whatever is being stopped needs no second reason.
+        State::Active(_) => (None, task.must_end_at().filter(|_| !task.is_stopping())),
+        State::Finished(_) => (None, None),
+    };
+    [phase.map(|(at, alarm)| (at, task.id, alarm)), total.map(|at| (at, task.id, Alarm::Total))]
+}
+
+fn of_phase(task: &TaskRecord, queued: &Queued) -> Option<(Timestamp, Alarm)> {
+    match queued.phase {
+        Phase::WaitingStartTime => queued.until.map(|at| (at, Alarm::Start)),
+        Phase::Backoff => queued.until.map(|at| (at, Alarm::Backoff)),
+        Phase::WaitingCapacity => task.spec.limits.queue.map(|limit| (queued.since + limit, Alarm::QueueTimeout)),
+        Phase::WaitingDependencies
+        | Phase::Unsatisfiable
+        | Phase::Quota
+        | Phase::Held
+        | Phase::Assigned
+        | Phase::Pulling
+        | Phase::Starting
+        | Phase::Running
+        | Phase::Cancelling
+        | Phase::WorkerUnreachable => None,
+    }
+}
+
+/// Puts the alarms of a record in the place of those of the one before.
+pub(super) fn replace(alarms: &mut BTreeSet<Entry>, before: Entries, after: Entries) {
+    if before != after {
+        for entry in before.iter().flatten() {
+            alarms.remove(entry);
+        }
+        alarms.extend(after.into_iter().flatten());
+    }
+}
+
+impl Cluster {
+    /// Lets every task move whose time has come, as many as one event may.
+    pub(super) fn ring_alarms(&mut self, out: &mut Out) {
+        while let Some(entry @ (at, id, alarm)) = self.alarms.first().copied()
+            && at <= out.now
+            && !out.full()
+        {
+            self.alarms.remove(&entry);
+            match alarm {
+                Alarm::Start | Alarm::Backoff => self.wait_for_capacity(out, id),
+                Alarm::QueueTimeout => self.finish(out, id, waited_too_long()),
+                Alarm::Total => self.end_overdue(out, id),
+            }
+        }
+    }
+
+    /// From now on a waiting task may be placed.
+    pub(super) fn wait_for_capacity(&mut self, out: &mut Out, id: TaskId) {
+        let now = out.now;
+        self.change(out, id, |task| {
+            if let State::Queued(queued) = &mut task.state {
+                queued.phase = Phase::WaitingCapacity;
+                queued.since = now;
+                queued.until = None;
+            }
+        });
+    }
+
+    /// The time for all of a task is over: it fails where it waits; where it has a worker it is
+    /// stopped first.
+    fn end_overdue(&mut self, out: &mut Out, id: TaskId) {
+        let Some(task) = self.tasks.get(&id) else { return };
+        let (attempt, now) = (task.attempt(), out.now);
+        match task.active().map(|active| active.worker.clone()) {
+            None => self.finish(out, id, verdict::overdue("it waited")),
+            Some(worker) => {
+                self.change(out, id, |task| task.overdue = Some(now));
+                self.stop(out, &worker, attempt);
+            }
+        }
+    }
+}
+
+fn waited_too_long() -> Finished {
+    let message = "it waited for a place longer than its queue_timeout_s; see what waits with: cloudai queue";
+    verdict::without_run(Reason::QueueTimeout, message.into())
+}
