@@ -1,50 +1,57 @@
 //! Which ends are tried again, how often and when: budgets by cause (SPEC 3.1 `retries`).
 
 use crate::ids::Attempt;
+use crate::resources::WHOLE;
+use crate::spec::Retries;
 use crate::task::Spent;
+use crate::time::millis;
 use std::time::Duration;
 
-/// A budget of retries; the user's failures and OOM have none until they can be configured.
+/// A budget of retries; those of the task's own failures are empty unless its spec says otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Budget {
     /// Lost workers and failures of engines.
     WorkerLost,
     /// Pulls that failed.
     ImagePull,
+    /// Ends for too little memory.
+    Oom,
+    /// Other ends of the program with a code that is not 0.
+    ExitCode,
 }
 
-/// Retries per budget (SPEC 3.1: `worker_lost` 3, `image_pull` 3).
-pub const RETRIES: u32 = 3;
-/// Before the first retry.
-const INITIAL: Duration = Duration::from_secs(1);
-/// Each retry waits so many times longer than the one before.
-const FACTOR: u32 = 2;
-/// No retry waits longer.
-const LONGEST: Duration = Duration::from_secs(60);
-
 impl Budget {
-    /// Uses one retry up.
-    ///
-    /// Answers its number, from 1; none when the budget is spent.
-    pub fn spend(self, spent: &mut Spent) -> Option<u32> {
+    /// Retries used up so far.
+    #[must_use]
+    pub const fn used(self, spent: &Spent) -> u32 {
+        match self {
+            Self::WorkerLost => spent.worker_lost,
+            Self::ImagePull => spent.image_pull,
+            Self::Oom => spent.oom,
+            Self::ExitCode => spent.exit_code,
+        }
+    }
+
+    /// Uses one retry up; answers its number, from 1.
+    pub const fn spend(self, spent: &mut Spent) -> u32 {
         let used = match self {
             Self::WorkerLost => &mut spent.worker_lost,
             Self::ImagePull => &mut spent.image_pull,
+            Self::Oom => &mut spent.oom,
+            Self::ExitCode => &mut spent.exit_code,
         };
-        if *used >= RETRIES {
-            return None;
-        }
-        *used += 1;
-        Some(*used)
+        *used = used.saturating_add(1);
+        *used
     }
 }
 
 /// How long to wait before a retry: exponential, less up to a quarter of it so that tasks that
 /// failed together do not come back together. The part taken off depends on the attempt alone.
 #[must_use]
-pub fn delay(retry: u32, attempt: Attempt) -> Duration {
-    let factor = FACTOR.saturating_pow(retry.saturating_sub(1));
-    let full = INITIAL.saturating_mul(factor).min(LONGEST);
+pub fn delay(policy: &Retries, retry: u32, attempt: Attempt) -> Duration {
+    let longest = millis(policy.longest);
+    let longer = |wait: u64, _| (wait.saturating_mul(policy.factor_milli) / WHOLE).min(longest);
+    let full = Duration::from_millis((1..retry).fold(millis(policy.initial).min(longest), longer));
     full.mul_f64(1.0 - 0.25 * spread(attempt))
 }
 
@@ -70,7 +77,7 @@ mod tests {
         for (retry, full) in [(1, 1), (2, 2), (3, 4), (7, 60), (40, 60)] {
             let full = Duration::from_secs(full);
             for number in 1..50 {
-                let delay = delay(retry, Attempt { task: TaskId::new(9), number });
+                let delay = delay(&Retries::DEFAULT, retry, Attempt { task: TaskId::new(9), number });
                 assert!(delay <= full && delay >= full.mul_f64(0.75), "{retry}: {delay:?}");
             }
         }
@@ -79,7 +86,24 @@ mod tests {
     #[test]
     fn budgets_are_apart() {
         let mut spent = Spent::default();
-        assert_eq!((0..5).filter_map(|_| Budget::ImagePull.spend(&mut spent)).collect::<Vec<_>>(), [1, 2, 3]);
-        assert_eq!(Budget::WorkerLost.spend(&mut spent), Some(1));
+        let budgets = [Budget::WorkerLost, Budget::ImagePull, Budget::Oom, Budget::ExitCode];
+        for (times, budget) in (1..).zip(budgets) {
+            assert_eq!((0..times).map(|_| budget.spend(&mut spent)).last(), Some(times));
+        }
+        assert_eq!(budgets.map(|budget| budget.used(&spent)), [1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn a_tasks_own_delays_grow_by_its_factor_up_to_its_longest() {
+        let policy = Retries {
+            initial: Duration::from_secs(10),
+            factor_milli: 1500,
+            longest: Duration::from_secs(20),
+            ..Retries::DEFAULT
+        };
+        for (retry, full) in [(1, 10.0), (2, 15.0), (3, 20.0), (100, 20.0)] {
+            let delay = delay(&policy, retry, Attempt { task: TaskId::new(9), number: retry }).as_secs_f64();
+            assert!(delay <= full && delay >= full * 0.75, "{retry}: {delay}");
+        }
     }
 }

@@ -103,6 +103,12 @@ pub struct Spent {
     /// Pulls that failed.
     #[serde(default)]
     pub image_pull: u32,
+    /// Ends for its memory.
+    #[serde(default)]
+    pub oom: u32,
+    /// Other ends of its program.
+    #[serde(default)]
+    pub exit_code: u32,
 }
 
 /// Where a task stands.

@@ -9,7 +9,7 @@ use crate::task::{Cause, Finished, Outcome, TaskRecord};
 pub enum Verdict {
     /// The attempt's end is the task's end.
     Final(Finished),
-    /// Tried again while the budget lasts; then `Final`.
+    /// Tried again: the budget has one left.
     Retry(Budget, Finished),
     /// Waits for another place, uncounted: nobody's failure.
     Again(Reason),
@@ -24,7 +24,12 @@ pub fn judge(task: &TaskRecord, outcome: &Outcome) -> Verdict {
     let cancelled = task.cancel.is_some();
     match outcome.cause {
         Cause::Exited if outcome.exit_code == Some(0) => Verdict::Final(finished(outcome, Status::Completed, None)),
-        Cause::Exited if outcome.oom_killed && outcome.exit_code == Some(137) => failed(outcome, Reason::OomKilled),
+        Cause::Exited if outcome.oom_killed && outcome.exit_code == Some(137) => {
+            retry(task, Budget::Oom, outcome, Reason::OomKilled)
+        }
+        Cause::Exited if outcome.exit_code.is_some_and(|code| task.spec.retry_policy().covers_exit(code)) => {
+            retry(task, Budget::ExitCode, outcome, Reason::ExitCode)
+        }
         Cause::Exited => failed(outcome, Reason::ExitCode),
         Cause::TimedOut => failed(outcome, Reason::TimedOut),
         Cause::StartError => failed(outcome, Reason::StartError),
@@ -51,9 +56,9 @@ pub fn judge(task: &TaskRecord, outcome: &Outcome) -> Verdict {
             let message = overdue("it had a worker").message;
             Verdict::Final(Finished { message, ..finished(outcome, Status::Failed, Some(Reason::TimedOut)) })
         }
-        Cause::ImagePull => retry(Budget::ImagePull, outcome, Reason::ImagePull),
-        Cause::EngineError => retry(Budget::WorkerLost, outcome, Reason::EngineError),
-        Cause::LeaseEnded | Cause::Vanished => retry(Budget::WorkerLost, outcome, Reason::WorkerLost),
+        Cause::ImagePull => retry(task, Budget::ImagePull, outcome, Reason::ImagePull),
+        Cause::EngineError => retry(task, Budget::WorkerLost, outcome, Reason::EngineError),
+        Cause::LeaseEnded | Cause::Vanished => retry(task, Budget::WorkerLost, outcome, Reason::WorkerLost),
         Cause::Stopped | Cause::WorkerStopped => Verdict::Again(Reason::Drained),
     }
 }
@@ -80,8 +85,22 @@ fn failed(outcome: &Outcome, reason: Reason) -> Verdict {
     Verdict::Final(finished(outcome, Status::Failed, Some(reason)))
 }
 
-fn retry(budget: Budget, outcome: &Outcome, reason: Reason) -> Verdict {
-    Verdict::Retry(budget, finished(outcome, Status::Failed, Some(reason)))
+fn retry(task: &TaskRecord, budget: Budget, outcome: &Outcome, reason: Reason) -> Verdict {
+    again(task, budget, finished(outcome, Status::Failed, Some(reason)))
+}
+
+/// Another attempt while the budget lasts, unless the task is to end anyway.
+#[must_use]
+pub(crate) fn again(task: &TaskRecord, budget: Budget, end: Finished) -> Verdict {
+    let most = task.spec.retry_policy().most(budget);
+    if task.is_stopping() || most == 0 {
+        return Verdict::Final(end);
+    }
+    if budget.used(&task.spent) < most {
+        return Verdict::Retry(budget, end);
+    }
+    let retries = if most == 1 { "its only retry is".to_owned() } else { format!("all {most} retries are") };
+    Verdict::Final(Finished { message: format!("{} ({retries} used up)", end.message), ..end })
 }
 
 fn finished(outcome: &Outcome, status: Status, reason: Option<Reason>) -> Finished {

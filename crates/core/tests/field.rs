@@ -5,7 +5,7 @@
 
 use cloudai_core::event::{Answer, Event, Held, HeldStage, Placement, PlacementRefusal, Rejected, Removal};
 use cloudai_core::ids::{Attempt, TaskId};
-use cloudai_core::retry::RETRIES;
+use cloudai_core::spec::DEFAULT_RETRIES;
 use cloudai_core::state::{Reason, Status, Warning};
 use cloudai_core::task::{Outcome, Step};
 use cloudai_core::testing::{TestCluster, cores, worker_id};
@@ -23,21 +23,21 @@ fn propose(c: &mut TestCluster, task: TaskId, number: u32, worker: &str) -> Answ
 fn disconnect_counts_to_limit() {
     let mut c = TestCluster::default();
     let task = c.task(1);
-    for lost in 1..=RETRIES + 1 {
+    for lost in 1..=DEFAULT_RETRIES + 1 {
         c.worker("w1", cores(4));
         let attempt = c.place(task, "w1");
         c.step(attempt, Step::Running).unwrap();
         c.wait(LOST);
         let record = c.record(task);
         assert_eq!(record.reason(), Some(Reason::WorkerLost), "loss {lost}");
-        if lost <= RETRIES {
+        if lost <= DEFAULT_RETRIES {
             assert_eq!((record.status(), record.spent.worker_lost), (Status::Queued, lost));
             c.wait(BACKOFF);
         }
     }
     let record = c.record(task);
     let end = record.finished().unwrap();
-    assert_eq!((end.status, record.spent.worker_lost, record.attempts.len()), (Status::Failed, RETRIES, 4));
+    assert_eq!((end.status, record.spent.worker_lost, record.attempts.len()), (Status::Failed, DEFAULT_RETRIES, 4));
     assert!(end.message.contains("retries are used up"), "{}", end.message);
     assert_eq!(end.warnings, [Warning::LogIncomplete], "nobody has the rest of its log");
 }

@@ -6,7 +6,7 @@ use cloudai_core::event::{
 };
 use cloudai_core::ids::{Attempt, CommandSeq, Incarnation, Session, TaskId, UserId, WorkerId};
 use cloudai_core::resources::{Capacity, Demand, Free, GIB, Gpu, Kind, MIB};
-use cloudai_core::spec::{LATER, LIVE, MAX_DURATION, NotBefore, TaskSpec, Value};
+use cloudai_core::spec::{LATER, LIVE, MAX_DURATION, NotBefore, Retries, RetryOn, TaskSpec, Value};
 use cloudai_core::task::{Cause, Outcome, Step};
 use cloudai_core::time::Timestamp;
 use cloudai_core::timing::Timing;
@@ -101,6 +101,12 @@ impl Choice {
         spec.priority = i32::from(self.detail % 7) - 3;
         spec.worker_id = (self.detail.is_multiple_of(11)).then(|| self.worker());
         spec.idempotency_key = (self.number < 2).then(|| format!("k{}", self.detail % 3).into());
+        spec.retries = self.detail.is_multiple_of(3).then(|| Retries {
+            max: u32::from(self.detail % 4),
+            on: RetryOn { any_exit: true, worker_lost: self.detail.is_multiple_of(2), ..RetryOn::default() },
+            initial: Duration::from_millis(self.wait / 10),
+            ..Retries::DEFAULT
+        });
         spec.hold = self.detail.is_multiple_of(13);
         spec.limits.queue = (self.detail % 4 == 1).then(|| Duration::from_millis(1 + self.wait));
         spec.limits.total = (self.detail % 4 == 2).then(|| Duration::from_millis(1 + 5 * self.wait));

@@ -4,7 +4,7 @@ use crate::context::START;
 use crate::rng::Rng;
 use cloudai_core::ids::WorkerId;
 use cloudai_core::resources::{Capacity, Demand, GIB, Gpu, MIB, WHOLE};
-use cloudai_core::spec::{NotBefore, SpecError, TaskSpec};
+use cloudai_core::spec::{NotBefore, Retries, RetryOn, SpecError, TaskSpec};
 use cloudai_core::time::millis;
 use std::sync::Arc;
 use std::time::Duration;
@@ -177,12 +177,14 @@ fn spec(rng: &mut Rng, workers: &[(WorkerId, Capacity)], index: u64) -> Result<T
 
 /// Limits and delays of a task beyond those of its attempts.
 fn times(rng: &mut Rng, spec: &mut TaskSpec) -> Option<Hold> {
+    let retries_of_it = rng.chance(300).then(|| retries(rng));
     let mut some = |per_mille, most| {
         let drawn = Duration::from_millis(rng.between((1, most)));
         rng.chance(per_mille).then_some(drawn)
     };
     spec.limits.queue = some(100, 200_000);
     spec.limits.total = some(200, LONGEST_TOTAL);
+    spec.retries = retries_of_it;
     spec.not_before = some(100, LONGEST_DELAY).map(NotBefore::After);
     if rng.chance(50) {
         spec.not_before = Some(NotBefore::At(START + Duration::from_millis(rng.below(LONGEST_DELAY))));
@@ -193,6 +195,17 @@ fn times(rng: &mut Rng, spec: &mut TaskSpec) -> Option<Hold> {
     spec.hold = rng.chance(500);
     let after = (!spec.hold).then(|| rng.between((0, 60_000)));
     Some(Hold { after, release: rng.between((0, 200_000)) })
+}
+
+fn retries(rng: &mut Rng) -> Retries {
+    let on = RetryOn {
+        worker_lost: rng.chance(500),
+        image_pull: rng.chance(500),
+        any_exit: rng.chance(500),
+        ..RetryOn::default()
+    };
+    let max = u32::try_from(rng.below(4)).unwrap_or(0);
+    Retries { max, on, initial: Duration::from_millis(rng.below(10_000)), ..Retries::DEFAULT }
 }
 
 fn demand(rng: &mut Rng, capacity: &Capacity) -> Demand {

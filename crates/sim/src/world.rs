@@ -294,7 +294,7 @@ fn limit(workload: &Workload, plan: &FaultPlan) -> u64 {
     let last = workload.tasks.iter().map(|arrival| arrival.at).max().unwrap_or(0);
     let longest = workload.longest_pull() + crate::workload::LONGEST_DELAY;
     let settle = millis(plan.timing.lost_after() + plan.timing.inactive) + 600_000 + longest;
-    let tries = 8;
+    let tries = 12;
     let one = |duration: u64| duration + plan.pull.1 + 20 * plan.step.1 + plan.round.1 + 200_000;
     let tasks: u64 =
         workload.tasks.iter().map(|arrival| tries * one(crate::workload::Program::of(&arrival.spec).duration)).sum();

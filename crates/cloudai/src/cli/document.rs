@@ -76,6 +76,15 @@ pub(super) struct Fields {
     /// No start before `task release`
     #[arg(long)]
     hold: bool,
+    /// Retries of each cause in --retry-on [default: 3 for lost workers and pulls, else 0]
+    #[arg(long, value_name = "N")]
+    retries: Option<i64>,
+    /// The causes: exit, exit=CODE, oom, worker-lost, pull; with commas [default: exit,oom]
+    #[arg(long, value_name = "CAUSES", value_delimiter = ',')]
+    retry_on: Vec<String>,
+    /// Before the first retry; each later one waits twice as long [default: 1s]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    retry_delay: Option<Duration>,
     /// The only worker that may run it
     #[arg(long, value_name = "ID")]
     pub(super) worker: Option<String>,
@@ -170,6 +179,9 @@ impl Fields {
             // They belong to the command that was replaced.
             document.remove("args");
         }
+        document.within("retries", "max", self.retries.map(Value::Int));
+        document.within("retries", "on", (!self.retry_on.is_empty()).then(|| causes(&self.retry_on)));
+        document.within("retries", "initial_s", self.retry_delay.map(seconds));
         document.merge("env", self.environment()?);
         document.merge("labels", self.labels.clone());
         document.merge("tmpfs", self.tmpfs.clone());
@@ -213,6 +225,25 @@ fn seconds(time: Duration) -> Value {
     }
 }
 
+/// The list of `retries.on`; what is no cause is left for the core to name.
+fn causes(given: &[String]) -> Value {
+    let (mut causes, mut codes) = (Vec::new(), Vec::new());
+    for cause in given {
+        match cause.split_once('=') {
+            Some(("exit", code)) => codes.push(code.parse().map_or_else(|_| Value::Text(code.into()), Value::Int)),
+            _ => causes.push(Value::Text(match cause.as_str() {
+                "exit" => "exit_code".into(),
+                "pull" => "image_pull".into(),
+                other => other.replace('-', "_"),
+            })),
+        }
+    }
+    if !codes.is_empty() {
+        causes.push(Value::Map(vec![("exit_code".into(), Value::List(codes))]));
+    }
+    Value::List(causes)
+}
+
 fn words(words: &[String]) -> Value {
     Value::List(words.iter().cloned().map(Value::Text).collect())
 }
@@ -233,6 +264,16 @@ impl Document {
         if let Value::Map(entries) = &mut self.0 {
             entries.push((name.into(), value));
         }
+    }
+
+    /// Sets one field of the map of that name, which is made where there is none.
+    fn within(&mut self, name: &str, field: &str, value: Option<Value>) {
+        let Some(value) = value else { return };
+        let Value::Map(entries) = &mut self.0 else { return };
+        let at = entries.iter().position(|(key, value)| key == name && matches!(value, Value::Map(_)));
+        let mut map = Self(at.map_or(Value::Map(Vec::new()), |at| entries.remove(at).1));
+        map.set(field, Some(value));
+        self.set(name, Some(map.0));
     }
 
     /// Adds pairs to the map of that name, over those of the same key.

@@ -118,6 +118,20 @@ fn lists_and_maps() -> Vec<Row> {
         ("labels", json!("a=b"), "labels", "must be a map"),
         ("labels", json!({"a b": "1"}), "labels.a b", "no label name"),
         ("labels", json!({"a": {}}), "labels.a", "must be a text"),
+        ("retries", json!(3), "retries", "must be a map with any of max, on, initial_s, factor, max_s"),
+        ("retries", json!({"maximum": 3}), "retries.maximum", "is no field of retries"),
+        ("retries", json!({"max": 101}), "retries.max", "from 0 to 100"),
+        ("retries", json!({"max": -1}), "retries.max", "from 0 to 100"),
+        ("retries", json!({"max": 1.5}), "retries.max", "from 0 to 100"),
+        ("retries", json!({"on": []}), "retries.on", "list of causes"),
+        ("retries", json!({"on": "oom"}), "retries.on", "list of causes"),
+        ("retries", json!({"on": ["oom", "timeout"]}), "retries.on[1]", "is no cause"),
+        ("retries", json!({"on": [{"exit_code": []}]}), "retries.on[0]", "is no cause"),
+        ("retries", json!({"on": [{"exit_code": [1, 0]}]}), "retries.on[0].exit_code[1]", "from 1 to 255"),
+        ("retries", json!({"on": [{"exit_code": [256]}]}), "retries.on[0].exit_code[0]", "from 1 to 255"),
+        ("retries", json!({"initial_s": -1}), "retries.initial_s", "out of range"),
+        ("retries", json!({"initial_s": 10, "max_s": 9}), "retries.max_s", "shorter than initial_s"),
+        ("retries", json!({"factor": 0.5}), "retries.factor", "1 to 100"),
         ("tmpfs", json!(["/tmp"]), "tmpfs", "must be a map"),
         ("tmpfs", json!({"/cache": "big"}), "tmpfs./cache", "1 byte to 64 TiB"),
         ("tmpfs", json!({"cache": "1m"}), "tmpfs.cache", "absolute path"),
@@ -154,7 +168,7 @@ async fn every_wrong_field_is_400_with_its_name_and_what_is_allowed() {
 #[tokio::test]
 async fn the_command_line_says_the_same_before_it_asks_anyone() {
     let cluster = Cluster::start().await;
-    let rows: [(&[&str], &str); 21] = [
+    let rows: [(&[&str], &str); 24] = [
         (&["--cpus", "0"], "cpu_cores"),
         (&["--cpus", "5000"], "0.001 to 4096"),
         (&["--cpus", "two"], "--cpus"),
@@ -171,6 +185,9 @@ async fn the_command_line_says_the_same_before_it_asks_anyone() {
         (&["--total-timeout", "366d"], "total_timeout_s"),
         (&["--not-before", "2026-01-31"], "a time with its zone"),
         (&["--not-before", "soon"], "or a time with its zone"),
+        (&["--retries", "101"], "from 0 to 100"),
+        (&["--retry-on", "timeout"], "is no cause"),
+        (&["--retry-on", "exit=x"], "from 1 to 255"),
         (&["--network", "host"], "none, bridge"),
         (&["--pull", "now"], "missing, always, never"),
         (&["--workdir", "here"], "absolute path"),
@@ -233,9 +250,9 @@ async fn unknown_fields_are_refused_with_the_nearest_name_and_all_at_once() {
         let ran = cluster.run(&["task", "submit", "-f", "task.json"]).await;
         assert!(ran.code == 64 && ran.err.contains(&format!("did you mean {near}?")), "{}", ran.err);
     }
-    let several = json!({"image": "fake:x", "cpu_cores": 0, "zzzzzzzz": 1, "retries": {}, "priority": 500});
+    let several = json!({"image": "fake:x", "cpu_cores": 0, "zzzzzzzz": 1, "secrets": {}, "priority": 500});
     let answer = cluster.rest.ask("POST", "/api/v1/tasks", Some(&several)).await;
     let errors = answer.body["errors"].as_array().unwrap().iter();
     let paths: BTreeSet<_> = errors.map(|error| error["path"].as_str().unwrap()).collect();
-    assert_eq!(paths, ["cpu_cores", "priority", "retries", "zzzzzzzz"].into());
+    assert_eq!(paths, ["cpu_cores", "priority", "secrets", "zzzzzzzz"].into());
 }

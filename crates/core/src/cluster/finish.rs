@@ -29,15 +29,12 @@ impl Cluster {
 
     fn retry(&mut self, out: &mut Out, id: TaskId, budget: Budget, end: Finished, log: LogEnd) {
         let Some(task) = self.tasks.get(&id) else { return };
-        let attempt = task.attempt();
+        let policy = task.spec.retry_policy();
         let mut spent = task.spent;
-        let Some(number) = budget.spend(&mut spent) else {
-            let message = format!("{} (all {} retries are used up)", end.message, retry::RETRIES);
-            return self.settle(out, id, Verdict::Final(Finished { message, ..end }), log);
-        };
-        let until = out.now + retry::delay(number, attempt);
+        let number = budget.spend(&mut spent);
+        let until = out.now + retry::delay(policy, number, task.attempt());
+        let message = format!("{}; retry {number} of {} follows", end.message, policy.most(budget));
         self.end_attempt(out, id, &end, false, log);
-        let message = format!("{}; retry {number} of {} follows", end.message, retry::RETRIES);
         let queued = Queued { phase: Phase::Backoff, since: out.now, until: Some(until), reason: end.reason, message };
         if let Some(task) = self.tasks.get_mut(&id) {
             std::sync::Arc::make_mut(task).spent = spent;

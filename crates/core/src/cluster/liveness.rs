@@ -75,7 +75,7 @@ impl Cluster {
                 // What it wrote since it was last heard of is nowhere.
                 warnings: vec![Warning::LogIncomplete],
             };
-            Verdict::Retry(Budget::WorkerLost, end)
+            verdict::again(record, Budget::WorkerLost, end)
         };
         self.settle(out, task, verdict, LogEnd::default());
     }

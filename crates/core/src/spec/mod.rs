@@ -6,11 +6,13 @@
 mod fields;
 mod image;
 mod read;
+mod retries;
 mod value;
 mod write;
 
 pub use fields::{LATER, LIVE};
 pub use image::ImageRef;
+pub use retries::{DEFAULT_RETRIES, MAX_RETRIES, Retries, RetryOn};
 pub use value::Value;
 
 use crate::ids::WorkerId;
@@ -48,6 +50,9 @@ pub struct TaskSpec {
     /// How long it may wait, run, pull and take to stop.
     #[serde(default)]
     pub limits: Limits,
+    /// Which failures it is tried again after; [`Retries::DEFAULT`] when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retries: Option<Retries>,
     /// It is not placed before this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_before: Option<NotBefore>,
@@ -244,6 +249,13 @@ impl TaskSpec {
     #[must_use]
     pub fn for_worker(&self) -> Value {
         write::worker_document(self)
+    }
+
+    /// Which failures it is tried again after.
+    #[must_use]
+    pub fn retry_policy(&self) -> &Retries {
+        static DEFAULT: Retries = Retries::DEFAULT;
+        self.retries.as_ref().unwrap_or(&DEFAULT)
     }
 
     /// The smallest spec: an image with every default.

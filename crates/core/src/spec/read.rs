@@ -3,7 +3,7 @@
 use super::fields::{LATER, LIVE, nearest};
 use super::{
     ContainerSpec, DEFAULT_KILL_AFTER, DEFAULT_PULL, FieldError, Limits, MAX_DURATION, MAX_SPEC_BYTES, Network,
-    NotBefore, PullPolicy, SpecError, TaskSpec, Value, image,
+    NotBefore, PullPolicy, SpecError, TaskSpec, Value, image, retries,
 };
 use crate::resources::{Demand, GIB, MIB, WHOLE};
 use crate::rfc3339;
@@ -15,7 +15,7 @@ use std::time::Duration;
 
 const TIB: u64 = GIB << 10;
 /// The largest list or map inside a spec.
-const MAX_ITEMS: usize = 4096;
+pub(super) const MAX_ITEMS: usize = 4096;
 
 pub(super) fn spec(document: &Value) -> Result<TaskSpec, SpecError> {
     let mut reader = Reader::open(document)?;
@@ -28,6 +28,7 @@ pub(super) fn spec(document: &Value) -> Result<TaskSpec, SpecError> {
         limits: limits(&mut reader),
         not_before: reader.not_before(),
         hold: reader.truth("hold"),
+        retries: retries::read(&mut reader),
         worker_id: reader.parsed("worker_id"),
         allow_pending: reader.truth("allow_pending"),
         idempotency_key: reader.text("idempotency_key", 200, Form::Line).map(Into::into),
@@ -93,7 +94,8 @@ enum Form {
     AbsolutePath,
 }
 
-struct Reader<'a> {
+/// The fields of a document, and what is wrong with them so far.
+pub(super) struct Reader<'a> {
     fields: BTreeMap<&'a str, &'a Value>,
     errors: Vec<FieldError>,
 }
@@ -115,6 +117,30 @@ impl<'a> Reader<'a> {
             }
         }
         Ok(reader)
+    }
+
+    /// The fields of a map within; its errors go back by [`Self::take_errors`].
+    pub(super) fn inner(&mut self, name: &str, known: &[&str]) -> Option<Self> {
+        let Value::Map(entries) = self.get(name)? else {
+            self.wrong(name, &format!("must be a map with any of {}", known.join(", ")));
+            return None;
+        };
+        let mut inner = Self { fields: BTreeMap::new(), errors: Vec::new() };
+        for (field, value) in entries {
+            if !known.contains(&field.as_str()) {
+                let shown = field.chars().take(80).collect();
+                inner.error(shown, None, format!("is no field of {name}: there are {}", known.join(", ")));
+            } else if inner.fields.insert(field, value).is_some() {
+                inner.error(field.clone(), None, "is given twice".into());
+            }
+        }
+        Some(inner)
+    }
+
+    /// Takes over what is wrong within a field.
+    pub(super) fn take_errors(&mut self, name: &str, inner: Self) {
+        let within = |error: FieldError| FieldError { path: format!("{name}.{}", error.path), ..error };
+        self.errors.extend(inner.errors.into_iter().map(within));
     }
 
     fn close(self, spec: TaskSpec) -> Result<TaskSpec, SpecError> {
@@ -139,18 +165,18 @@ impl<'a> Reader<'a> {
         self.error(shown, None, problem);
     }
 
-    fn error(&mut self, path: String, value: Option<String>, problem: String) {
+    pub(super) fn error(&mut self, path: String, value: Option<String>, problem: String) {
         self.errors.push(FieldError { path, value, problem });
     }
 
     /// Notes that a given field is wrong.
-    fn wrong(&mut self, name: &str, problem: &str) {
+    pub(super) fn wrong(&mut self, name: &str, problem: &str) {
         let value = self.fields.get(name).map(ToString::to_string);
         self.error(name.into(), value, problem.into());
     }
 
     /// A field's value; `null` counts as absent.
-    fn get(&self, name: &str) -> Option<&'a Value> {
+    pub(super) fn get(&self, name: &str) -> Option<&'a Value> {
         self.fields.get(name).copied().filter(|value| **value != Value::Null)
     }
 
@@ -240,6 +266,16 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// A whole number of a range.
+    pub(super) fn whole(&mut self, name: &str, range: RangeInclusive<u32>) -> Option<u32> {
+        let number = if let Value::Int(number) = self.get(name)? { u32::try_from(*number).ok() } else { None };
+        let number = number.filter(|number| range.contains(number));
+        if number.is_none() {
+            self.wrong(name, &format!("must be a whole number from {} to {}", range.start(), range.end()));
+        }
+        number
+    }
+
     fn number(&mut self, name: &str) -> Option<f64> {
         let value = self.get(name)?;
         let number = as_number(value);
@@ -250,7 +286,14 @@ impl<'a> Reader<'a> {
     }
 
     /// A decimal amount as an integer of its smallest unit; rounded up, so that no demand is lost.
-    fn amount(&mut self, name: &str, default: f64, unit: u64, range: RangeInclusive<u64>, allowed: &str) -> u64 {
+    pub(super) fn amount(
+        &mut self,
+        name: &str,
+        default: f64,
+        unit: u64,
+        range: RangeInclusive<u64>,
+        allowed: &str,
+    ) -> u64 {
         let given = self.number(name);
         let amount = to_units(given.unwrap_or(default), unit);
         match amount.filter(|amount| range.contains(amount)) {
@@ -262,7 +305,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn seconds(&mut self, name: &str, range: RangeInclusive<Duration>) -> Option<Duration> {
+    pub(super) fn seconds(&mut self, name: &str, range: RangeInclusive<Duration>) -> Option<Duration> {
         let millis = self.number(name).map(|seconds| to_units(seconds, 1000))?;
         let duration = millis.map(Duration::from_millis).filter(|duration| range.contains(duration));
         if duration.is_none() {

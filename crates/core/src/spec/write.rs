@@ -1,6 +1,6 @@
 //! From a [`TaskSpec`] back to the document that users write: the inverse of `read.rs`.
 
-use super::{DEFAULT_KILL_AFTER, DEFAULT_PULL, Network, NotBefore, PullPolicy, TaskSpec, Value};
+use super::{DEFAULT_KILL_AFTER, DEFAULT_PULL, Network, NotBefore, PullPolicy, TaskSpec, Value, retries};
 use crate::resources::{GIB, WHOLE};
 use crate::rfc3339;
 use crate::time::millis;
@@ -23,6 +23,9 @@ pub(super) fn document(spec: &TaskSpec) -> Value {
         Some(NotBefore::After(wait)) => fields.put("not_before", seconds(wait)),
     }
     fields.put_if(spec.hold, "hold", || Value::Bool(true));
+    if let Some(retries) = &spec.retries {
+        fields.put("retries", retries::write(retries, seconds, decimal));
+    }
     fields.text("worker_id", spec.worker_id.as_ref());
     fields.put_if(spec.allow_pending, "allow_pending", || Value::Bool(true));
     fields.text("idempotency_key", spec.idempotency_key.as_ref());

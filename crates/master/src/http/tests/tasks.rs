@@ -42,11 +42,11 @@ async fn a_submission_under_the_same_key_answers_with_the_first_task() {
 #[tokio::test]
 async fn every_wrong_field_of_a_task_is_named() {
     let fake = Fake::start().await;
-    let body = r#"{"imagee":"a","cpu_cores":-1,"priority":1000,"retries":{},"name":"a","name":"b"}"#;
+    let body = r#"{"imagee":"a","cpu_cores":-1,"priority":1000,"secrets":{},"name":"a","name":"b"}"#;
     let problem = fake.post("/api/v1/tasks", body).await.problem();
     let paths: Vec<_> = problem.errors.iter().map(|error| error.path.as_str()).collect();
     assert_eq!(problem.code, "invalid");
-    for path in ["imagee", "cpu_cores", "priority", "retries", "name", "image"] {
+    for path in ["imagee", "cpu_cores", "priority", "secrets", "name", "image"] {
         assert!(paths.contains(&path), "{path} is not among {paths:?}");
     }
     let cpu = problem.errors.iter().find(|error| error.path == "cpu_cores").unwrap();
