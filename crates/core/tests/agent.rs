@@ -117,6 +117,10 @@ fn halted(effects: &[AgentEffect]) -> Vec<(Attempt, Cause)> {
     effects.iter().filter_map(halt).collect()
 }
 
+fn acknowledged(sent: LastSent) -> AgentEvent {
+    AgentEvent::Acknowledged { attempt: attempt(1, 1), incarnation: Incarnation(1), sent }
+}
+
 fn ended(attempt: Attempt) -> AgentEvent {
     AgentEvent::Ended(attempt, Arc::new(Outcome::exit(0)))
 }
@@ -140,8 +144,8 @@ fn an_end_is_journalled_before_it_is_told_and_told_until_acknowledged() {
         agent.now = agent.agent.next_deadline(agent.now).unwrap();
         assert_eq!(reported(&agent.apply(AgentEvent::Tick)), [(attempt(1, 1), Cause::Exited)]);
     }
-    let effects = agent.apply(AgentEvent::Acknowledged { attempt: attempt(1, 1), sent: last_sent(1, 1) });
-    assert!(matches!(effects[1], AgentEffect::Discard(_)));
+    let effects = agent.apply(acknowledged(last_sent(1, 1)));
+    assert!(matches!(effects[1], AgentEffect::Discard { .. }));
     assert!(agent.agent.is_idle() && agent.agent.next_deadline(agent.now).is_none());
 }
 
@@ -161,7 +165,7 @@ fn a_delayed_start_never_runs_an_ended_attempt_again() {
     agent.start(1, attempt(1, 1));
     agent.apply(ended(attempt(1, 1)));
     // The master sent the start again as number 2 before it heard of the end.
-    agent.apply(AgentEvent::Acknowledged { attempt: attempt(1, 1), sent: last_sent(1, 2) });
+    agent.apply(acknowledged(last_sent(1, 2)));
     assert!(launched(&agent.start(2, attempt(1, 1))).is_empty());
     assert!(agent.agent.is_idle());
 }
@@ -173,7 +177,7 @@ fn an_acknowledgement_from_another_session_lets_no_delayed_start_through() {
         agent.start(1, attempt(1, 1));
         agent.apply(ended(attempt(1, 1)));
         // The master has begun a session that this worker has not heard of, or knows none.
-        agent.apply(AgentEvent::Acknowledged { attempt: attempt(1, 1), sent: last_sent(other, 0) });
+        agent.apply(acknowledged(last_sent(other, 0)));
         assert!(agent.agent.is_idle());
         assert!(launched(&agent.start(2, attempt(1, 1))).is_empty(), "sent again before the end was known");
         assert!(launched(&agent.start(9, attempt(1, 1))).is_empty());
@@ -371,4 +375,98 @@ fn a_heartbeat_tells_everything_that_is_held() {
     assert_eq!(beat.held[0].stage, HeldStage::At(Step::Running));
     agent.apply(AgentEvent::Disowned);
     assert!(agent.agent.heartbeat().is_none());
+}
+
+impl TestAgent {
+    /// A registration with data that was restored: another life, led under this term.
+    fn restored(&mut self, term: u64) -> Vec<AgentEffect> {
+        self.apply(AgentEvent::Registered {
+            session: Session(2),
+            incarnation: Incarnation(7),
+            term: Term(term),
+            timing: Timing::default(),
+            sent_at: self.now,
+        })
+    }
+}
+
+fn discarded(effects: &[AgentEffect]) -> Vec<(Attempt, Incarnation)> {
+    let discard = |effect: &AgentEffect| match effect {
+        AgentEffect::Discard { attempt, incarnation } => Some((*attempt, *incarnation)),
+        _ => None,
+    };
+    effects.iter().filter_map(discard).collect()
+}
+
+#[test]
+fn a_term_counts_within_one_life_of_the_data() {
+    let mut agent = TestAgent::new();
+    agent.command(1, 9, 1, start(attempt(1, 1)));
+    agent.register(3);
+    assert_eq!(agent.agent.heartbeat().unwrap().session, Session(1), "an older term of the same life");
+    agent.restored(2);
+    assert_eq!(agent.agent.heartbeat().unwrap().session, Session(2), "older data leads now");
+    assert_eq!(launched(&agent.command(2, 2, 1, start(attempt(2, 1)))), [attempt(2, 1)]);
+    assert!(agent.command(2, 1, 2, start(attempt(3, 1))).is_empty(), "and its older terms do not count");
+}
+
+#[test]
+fn what_another_life_of_the_data_ordered_is_stopped_forgotten_and_told_to_nobody() {
+    let mut agent = TestAgent::new();
+    agent.start(1, attempt(1, 1));
+    agent.start(2, attempt(2, 1));
+    agent.start(3, attempt(3, 1));
+    agent.apply(ended(attempt(2, 1)));
+    agent.start(4, attempt(4, 1));
+    // One and three run, two has ended and is not acknowledged, four waits for room.
+    let effects = agent.restored(1);
+    assert_eq!(halted(&effects), [(attempt(1, 1), Cause::Stopped), (attempt(3, 1), Cause::Stopped)]);
+    let life = Incarnation(1);
+    assert_eq!(discarded(&effects), [(attempt(2, 1), life), (attempt(4, 1), life)]);
+    assert_eq!(reported(&effects), []);
+    assert_eq!(agent.agent.heartbeat().unwrap().held, []);
+    assert_eq!(agent.agent.attempts().count(), 2, "it is here until it has ended");
+    agent.now = agent.now + S(3600);
+    assert_eq!(reported(&agent.apply(AgentEvent::Tick)), []);
+    let effects = agent.apply(ended(attempt(1, 1)));
+    assert_eq!((reported(&effects), discarded(&effects)), (vec![], vec![(attempt(1, 1), life)]));
+    agent.apply(ended(attempt(3, 1)));
+    assert!(agent.agent.is_idle() && agent.agent.is_consistent());
+}
+
+#[test]
+fn an_attempt_of_the_same_number_begins_only_when_the_other_lifes_is_gone() {
+    let mut agent = TestAgent::new();
+    agent.start(1, attempt(1, 1));
+    agent.start(2, attempt(2, 3));
+    agent.restored(1);
+    assert!(launched(&agent.command(2, 1, 1, start(attempt(1, 1)))).is_empty(), "two of one name");
+    agent.apply(ended(attempt(1, 1)));
+    assert_eq!(launched(&agent.command(2, 1, 2, start(attempt(1, 1)))), [attempt(1, 1)], "sent again");
+    assert_eq!(reported(&agent.apply(ended(attempt(1, 1)))), [(attempt(1, 1), Cause::Exited)]);
+    // A late answer to what the other life's had reported.
+    let late = |incarnation| AgentEvent::Acknowledged {
+        attempt: attempt(1, 1),
+        incarnation: Incarnation(incarnation),
+        sent: last_sent(1, 1),
+    };
+    assert_eq!(discarded(&agent.apply(late(1))), []);
+    assert_eq!(discarded(&agent.apply(late(7))), [(attempt(1, 1), Incarnation(7))]);
+    // A higher number of the other life is no reason to take a lower one for old.
+    assert_eq!(launched(&agent.command(2, 1, 3, start(attempt(2, 1)))), [attempt(2, 1)]);
+}
+
+#[test]
+fn a_worker_that_restarts_between_two_lives_of_the_data_stops_what_the_first_ordered() {
+    let mut agent = TestAgent::new();
+    agent.start(1, attempt(1, 1));
+    let (mut agent, effects) = agent.restarted();
+    assert_eq!(launched(&effects), [attempt(1, 1)], "nobody has told of another life yet");
+    assert_eq!(agent.agent.held().len(), 1);
+    assert_eq!(halted(&agent.restored(1)), [(attempt(1, 1), Cause::Stopped)]);
+    let (mut agent, effects) = agent.restarted();
+    assert_eq!(halted(&effects), [(attempt(1, 1), Cause::Stopped)], "the stop goes on");
+    agent.restored(1);
+    assert_eq!(reported(&agent.apply(ended(attempt(1, 1)))), []);
+    assert!(agent.agent.is_idle());
 }

@@ -334,7 +334,7 @@ impl Worker {
                 self.register(context);
             }
             Word::Acknowledged { life, attempt, sent } if life == self.life => {
-                self.tell_agent(context, AgentEvent::Acknowledged { attempt, sent });
+                self.tell_agent(context, AgentEvent::Acknowledged { attempt, incarnation: INCARNATION, sent });
             }
             Word::Command { term, dispatch } => {
                 let event = AgentEvent::Command {
@@ -421,7 +421,7 @@ impl Worker {
                 let report = EndReport { attempt, incarnation, outcome };
                 self.ask(context, |caller| Request::Ended { caller, report });
             }
-            AgentEffect::Discard(attempt) => self.engine.remove(attempt),
+            AgentEffect::Discard { attempt, .. } => self.engine.remove(attempt),
         }
     }
 

@@ -46,7 +46,7 @@ mod tests {
     use super::*;
     use crate::executor::{EngineError, Job, JobIo};
     use async_trait::async_trait;
-    use cloudai_core::ids::Attempt;
+    use cloudai_core::ids::{Attempt, Incarnation};
     use cloudai_core::task::Outcome;
     use std::collections::VecDeque;
     use std::sync::Mutex;
@@ -75,10 +75,10 @@ mod tests {
         async fn run(&self, _job: &Job, _io: JobIo) -> Outcome {
             unreachable!("only pinged")
         }
-        async fn remove(&self, _attempt: Attempt) -> Result<(), EngineError> {
+        async fn remove(&self, _attempt: Attempt, _incarnation: Incarnation) -> Result<(), EngineError> {
             unreachable!("only pinged")
         }
-        async fn existing(&self) -> Result<Vec<Attempt>, EngineError> {
+        async fn existing(&self) -> Result<Vec<(Attempt, Incarnation)>, EngineError> {
             unreachable!("only pinged")
         }
     }

@@ -7,9 +7,10 @@ use crate::membership::Membership;
 use crate::messages::{Beat, Input, Report};
 use crate::probe::host::Sampler;
 use crate::steps::Steps;
+use crate::upload::Whose;
 use cloudai_core::agent::AgentEvent;
 use cloudai_core::event::{Held, HeldStage, LastSent};
-use cloudai_core::ids::{Attempt, CommandSeq, Session, Term, WorkerId};
+use cloudai_core::ids::{CommandSeq, Session, Term, WorkerId};
 use cloudai_core::time::Timestamp;
 use cloudai_proto::{PROTOCOL, v1 as pb};
 use prost::Message;
@@ -285,7 +286,7 @@ impl Link {
             for report in waiting.drain(..) {
                 let result = convert::task_result(&self.id, report.attempt, report.incarnation, &report.outcome);
                 size += result.encoded_len();
-                batch.push((report.attempt, result));
+                batch.push((Whose { attempt: report.attempt, incarnation: report.incarnation }, result));
                 if size >= REPORTED {
                     self.send_reports(std::mem::take(&mut batch)).await;
                     size = 0;
@@ -295,7 +296,7 @@ impl Link {
         }
     }
 
-    async fn send_reports(&self, batch: Vec<(Attempt, pb::TaskResult)>) {
+    async fn send_reports(&self, batch: Vec<(Whose, pb::TaskResult)>) {
         let (attempts, results): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
         if attempts.is_empty() {
             return;
@@ -309,8 +310,8 @@ impl Link {
         }
     }
 
-    async fn acknowledge(&self, attempts: &[Attempt], acks: Vec<pb::ResultAck>) {
-        for (attempt, ack) in attempts.iter().copied().zip(acks) {
+    async fn acknowledge(&self, attempts: &[Whose], acks: Vec<pb::ResultAck>) {
+        for (Whose { attempt, incarnation }, ack) in attempts.iter().copied().zip(acks) {
             if ack.again {
                 debug!(%attempt, why = ack.message, "report not taken, told again");
                 continue;
@@ -319,7 +320,7 @@ impl Link {
                 info!(%attempt, why = ack.message, "report was not needed");
             }
             let sent = LastSent { session: Session(ack.session), seq: CommandSeq(ack.sent_command) };
-            self.input(AgentEvent::Acknowledged { attempt, sent }).await;
+            self.input(AgentEvent::Acknowledged { attempt, incarnation, sent }).await;
         }
     }
 

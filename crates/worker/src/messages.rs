@@ -3,6 +3,7 @@
 use cloudai_core::agent::AgentEvent;
 use cloudai_core::ids::{Attempt, CommandSeq, Incarnation, Session};
 use cloudai_core::task::Outcome;
+use crate::reaper::Ordered;
 use cloudai_proto::v1 as pb;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -18,7 +19,7 @@ pub(crate) enum Input {
     /// What is held?
     Held(oneshot::Sender<Vec<pb::TaskInfo>>),
     /// Which attempts are held?
-    Holds(oneshot::Sender<BTreeSet<Attempt>>),
+    Holds(oneshot::Sender<BTreeSet<Ordered>>),
 }
 
 /// What a heartbeat says.

@@ -7,7 +7,8 @@
 use crate::executor::{EngineError, Executor};
 use crate::messages::Input;
 use crate::run::Runner;
-use cloudai_core::ids::Attempt;
+use crate::upload::Whose;
+use cloudai_core::ids::{Attempt, Incarnation};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,13 +21,16 @@ const EVERY: Duration = Duration::from_secs(30);
 /// How long a container may be there that nobody holds: longer than a look is old when it is judged.
 const GRACE: Duration = Duration::from_secs(60);
 
+/// A container's attempt and the life of the cluster in which it was ordered.
+pub type Ordered = (Attempt, Incarnation);
+
 /// Finds containers that nobody holds.
 #[derive(Debug)]
 pub struct Reaper {
     executor: Arc<dyn Executor>,
     grace: Duration,
     /// When each of them was first seen.
-    strangers: BTreeMap<Attempt, Instant>,
+    strangers: BTreeMap<Ordered, Instant>,
 }
 
 impl Reaper {
@@ -43,16 +47,16 @@ impl Reaper {
     /// The engine does not tell.
     pub async fn look(
         &mut self,
-        held: impl Future<Output = Option<BTreeSet<Attempt>>>,
-    ) -> Result<Vec<Attempt>, EngineError> {
+        held: impl Future<Output = Option<BTreeSet<Ordered>>>,
+    ) -> Result<Vec<Ordered>, EngineError> {
         let existing = self.executor.existing().await?;
         let Some(held) = held.await else { return Ok(Vec::new()) };
         let now = Instant::now();
         let seen = std::mem::take(&mut self.strangers);
-        let strangers = existing.into_iter().filter(|attempt| !held.contains(attempt));
-        self.strangers = strangers.map(|attempt| (attempt, seen.get(&attempt).copied().unwrap_or(now))).collect();
+        let strangers = existing.into_iter().filter(|one| !held.contains(one));
+        self.strangers = strangers.map(|one| (one, seen.get(&one).copied().unwrap_or(now))).collect();
         let overdue = self.strangers.iter().filter(|(_, first)| now - **first > self.grace);
-        Ok(overdue.map(|(attempt, _)| *attempt).collect())
+        Ok(overdue.map(|(one, _)| *one).collect())
     }
 }
 
@@ -71,15 +75,15 @@ pub(crate) async fn reap(runner: Runner, shell: mpsc::Sender<Input>) {
     }
 }
 
-async fn held(shell: &mpsc::Sender<Input>) -> Option<BTreeSet<Attempt>> {
+async fn held(shell: &mpsc::Sender<Input>) -> Option<BTreeSet<Ordered>> {
     let (reply, held) = oneshot::channel();
     shell.send(Input::Holds(reply)).await.ok()?;
     held.await.ok()
 }
 
-async fn remove(runner: &Runner, overdue: Vec<Attempt>) {
-    for attempt in overdue {
-        match runner.discard(attempt).await {
+async fn remove(runner: &Runner, overdue: Vec<Ordered>) {
+    for (attempt, incarnation) in overdue {
+        match runner.discard(Whose { attempt, incarnation }).await {
             Ok(()) => info!(%attempt, "container that nobody held was removed"),
             Err(error) => warn!(%attempt, error, "container that nobody holds was not removed, trying again"),
         }

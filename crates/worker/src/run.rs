@@ -5,7 +5,6 @@ use crate::executor::{Executor, Identity, Job, JobIo, LogRecord, Stop, Teller};
 use crate::outputs::{self, Limits};
 use crate::upload::{self, Whose};
 use cloudai_core::effect::StartOrder;
-use cloudai_core::ids::Attempt;
 use cloudai_core::task::{Cause, LogEnd, Outcome};
 use cloudai_proto::v1 as pb;
 use std::collections::BTreeSet;
@@ -35,12 +34,12 @@ pub(crate) struct Run {
 
 impl Runner {
     /// Where an attempt's `/out` lies on this host.
-    pub(crate) fn out_dir(&self, attempt: Attempt) -> PathBuf {
-        self.attempt_dir(attempt).join("out")
+    pub(crate) fn out_dir(&self, whose: Whose) -> PathBuf {
+        self.attempt_dir(whose).join("out")
     }
 
-    fn attempt_dir(&self, attempt: Attempt) -> PathBuf {
-        self.attempts_dir().join(folder_name(attempt))
+    fn attempt_dir(&self, whose: Whose) -> PathBuf {
+        self.attempts_dir().join(folder_name(whose))
     }
 
     fn attempts_dir(&self) -> PathBuf {
@@ -56,7 +55,7 @@ impl Runner {
             return Outcome::of(Cause::StartError, why);
         }
         let whose = Whose { attempt, incarnation: run.identity.incarnation };
-        let out_dir = self.out_dir(attempt);
+        let out_dir = self.out_dir(whose);
         let mut master = self.master.clone();
         let (skip, skip_records) = watch::channel((!run.resume).then_some(0));
         let (logs, records) = mpsc::channel::<LogRecord>(LOG_QUEUE);
@@ -108,8 +107,8 @@ impl Runner {
 
     /// Removes the folders of all other attempts: a crash may have come between the removal of a
     /// container and that of its folder.
-    pub(crate) async fn remove_other_folders(&self, attempts: &BTreeSet<Attempt>) -> std::io::Result<()> {
-        let kept: BTreeSet<_> = attempts.iter().map(|attempt| folder_name(*attempt)).collect();
+    pub(crate) async fn remove_other_folders(&self, attempts: &BTreeSet<Whose>) -> std::io::Result<()> {
+        let kept: BTreeSet<_> = attempts.iter().map(|whose| folder_name(*whose)).collect();
         let mut folders = match tokio::fs::read_dir(self.attempts_dir()).await {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
             folders => folders?,
@@ -123,9 +122,10 @@ impl Runner {
     }
 
     /// Removes what is left of an attempt here.
-    pub(crate) async fn discard(&self, attempt: Attempt) -> Result<(), String> {
-        self.executor.remove(attempt).await.map_err(|error| error.to_string())?;
-        let dir = self.attempt_dir(attempt);
+    pub(crate) async fn discard(&self, whose: Whose) -> Result<(), String> {
+        let Whose { attempt, incarnation } = whose;
+        self.executor.remove(attempt, incarnation).await.map_err(|error| error.to_string())?;
+        let dir = self.attempt_dir(whose);
         // A look costs a microsecond, a thread for nothing twenty.
         if !dir.exists() {
             return Ok(());
@@ -134,8 +134,9 @@ impl Runner {
     }
 }
 
-fn folder_name(attempt: Attempt) -> String {
-    format!("{}-a{}", attempt.task, attempt.number)
+/// As a container's name: data that was restored may number its attempts as before.
+fn folder_name(Whose { attempt, incarnation }: Whose) -> String {
+    format!("{}-a{}-i{incarnation}", attempt.task, attempt.number)
 }
 
 fn join_sentences(first: &str, second: &str) -> String {

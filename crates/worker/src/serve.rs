@@ -13,6 +13,7 @@ use crate::messages::Input;
 use crate::run::Runner;
 use crate::shell::{Channels, Shell};
 use crate::steps::Steps;
+use crate::upload::Whose;
 use crate::{clock, convert, reaper};
 use cloudai_core::agent::Agent;
 use cloudai_core::ids::WorkerId;
@@ -274,13 +275,15 @@ fn lock_folder(dir: &Path) -> Result<std::fs::File, StartError> {
 /// Removes containers and folders of this worker that its journal does not know. What can not be
 /// removed now is the reaper's.
 async fn remove_leftovers(runner: &Runner, agent: &Agent) {
-    let known: BTreeSet<_> = agent.held().into_iter().map(|held| held.attempt).collect();
+    let whose = |(attempt, incarnation)| Whose { attempt, incarnation };
+    let known: BTreeSet<_> = agent.attempts().map(whose).collect();
     let existing = match runner.executor.existing().await {
         Ok(existing) => existing,
         Err(error) => return warn!(%error, "containers of an earlier life not listed, they are looked for again"),
     };
-    for attempt in existing.into_iter().filter(|attempt| !known.contains(attempt)) {
-        match runner.discard(attempt).await {
+    for left in existing.into_iter().map(whose).filter(|left| !known.contains(left)) {
+        let attempt = left.attempt;
+        match runner.discard(left).await {
             Ok(()) => info!(%attempt, "container of an earlier life removed"),
             Err(error) => warn!(%attempt, error, "container of an earlier life not removed"),
         }

@@ -8,6 +8,7 @@ use crate::journal::Journal;
 use crate::messages::{Beat, Input, Report};
 use crate::run::{Run, Runner};
 use crate::steps::Steps;
+use crate::upload::Whose;
 use cloudai_core::agent::{Agent, AgentEffect, AgentEvent};
 use cloudai_core::effect::StartOrder;
 use cloudai_core::ids::{Attempt, Session};
@@ -211,7 +212,7 @@ impl Shell {
                 let _ = reply.send(self.held());
             }
             Input::Holds(reply) => {
-                let _ = reply.send(self.agent.held().into_iter().map(|held| held.attempt).collect());
+                let _ = reply.send(self.agent.attempts().collect());
             }
         }
     }
@@ -315,7 +316,7 @@ impl Shell {
                 self.steps.forget(attempt);
                 drop(self.reports.try_send(Report { attempt, incarnation, outcome }));
             }
-            AgentEffect::Discard(attempt) => self.discard(attempt),
+            AgentEffect::Discard { attempt, incarnation } => self.discard(Whose { attempt, incarnation }),
         }
     }
 
@@ -337,12 +338,12 @@ impl Shell {
 
     /// Removes what is left of an attempt, however long the engine stays away: until then its
     /// container may run on resources that count as free.
-    fn discard(&mut self, attempt: Attempt) {
+    fn discard(&mut self, whose: Whose) {
         let runner = self.runner.clone();
         let discard = async move {
             let mut wait = Backoff::new(DISCARD_AGAIN.0, DISCARD_AGAIN.1);
-            while let Err(error) = runner.discard(attempt).await {
-                warn!(%attempt, error, "attempt not removed, trying again");
+            while let Err(error) = runner.discard(whose).await {
+                warn!(attempt = %whose.attempt, error, "attempt not removed, trying again");
                 tokio::time::sleep(wait.wait()).await;
             }
         };

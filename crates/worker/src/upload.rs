@@ -23,7 +23,7 @@ const PART: usize = 256 * 1024;
 const CHECKSUM_TRIES: u32 = 3;
 
 /// Which attempt's things these are.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Whose {
     pub(crate) attempt: Attempt,
     pub(crate) incarnation: Incarnation,

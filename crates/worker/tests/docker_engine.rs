@@ -41,7 +41,7 @@ mod docker {
         let one = async |number: u32| {
             let job = engine.sh(&format!("echo first {number}; echo err {number} >&2; echo last {number}"));
             let ended = run(&engine.executor, &job).await;
-            engine.executor.remove(job.attempt).await.unwrap();
+            engine.executor.remove(job.attempt, job.identity.incarnation).await.unwrap();
             assert_eq!(ended.stdout(), format!("first {number}\nlast {number}\n"));
             assert_eq!(ended.stderr(), format!("err {number}\n"));
             assert!(ended.outcome.log.complete);
@@ -301,7 +301,7 @@ mod docker {
         let job = engine.sh("echo up; exec sleep 1000000");
         let mut live = Live::start(&engine.executor, &job);
         live.until_records(1).await;
-        engine.executor.remove(job.attempt).await.unwrap();
+        engine.executor.remove(job.attempt, job.identity.incarnation).await.unwrap();
         // The engine kills it and then removes it: either may be what is seen first.
         let outcome = live.end().await.outcome;
         assert!([Cause::Vanished, Cause::EngineError].contains(&outcome.cause), "{outcome:?}");
@@ -340,10 +340,10 @@ mod docker {
         let (a, b, c) = (first.sh("true"), second.sh("true"), other.sh("true"));
         tokio::join!(run(&first.executor, &a), run(&second.executor, &b), run(&other.executor, &c));
         for (engine, job) in [(&first, &a), (&second, &b), (&other, &c)] {
-            assert_eq!(engine.executor.existing().await.unwrap(), [job.attempt]);
+            assert_eq!(engine.executor.existing().await.unwrap(), [job.key()]);
         }
-        second.executor.remove(a.attempt).await.unwrap();
-        assert_eq!(first.executor.existing().await.unwrap(), [a.attempt], "another worker's container stays");
+        second.executor.remove(a.attempt, a.identity.incarnation).await.unwrap();
+        assert_eq!(first.executor.existing().await.unwrap(), [a.key()], "another worker's container stays");
     }
 
     /// A container of somebody else; removed with the test.
@@ -376,7 +376,7 @@ mod docker {
             assert_eq!(fact(&outcome), (Cause::EngineError, None, false), "{}", outcome.message);
             assert!(outcome.message.contains(&name(&job)), "{}", outcome.message);
         }
-        engine.executor.remove(job.attempt).await.unwrap();
+        engine.executor.remove(job.attempt, job.identity.incarnation).await.unwrap();
         assert!(foreign.running(), "the foreign container is left alone");
         (job.attempt.number, job.resume) = (2, false);
         assert_eq!(run(&engine.executor, &job).await.stdout(), "ran\n", "the next attempt has another name");

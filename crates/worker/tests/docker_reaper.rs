@@ -18,7 +18,7 @@ mod docker {
             let mut live = Live::start(&engine.executor, &job);
             live.until_records(1).await;
             live.abandon().await;
-            job.attempt
+            (job.attempt, job.identity.incarnation)
         };
         let (held, left) = (start(&ours).await, start(&ours).await);
         let foreign = start(&others).await;
@@ -26,7 +26,7 @@ mod docker {
         let holds = || ready(Some(BTreeSet::from([held])));
         assert_eq!(reaper.look(holds()).await.unwrap(), [], "it was seen this moment");
         assert_eq!(reaper.look(holds()).await.unwrap(), [left]);
-        ours.executor.remove(left).await.unwrap();
+        ours.executor.remove(left.0, left.1).await.unwrap();
         assert_eq!(reaper.look(holds()).await.unwrap(), [], "it is gone, and is told no more");
         assert_eq!(ours.executor.existing().await.unwrap(), [held]);
         assert_eq!(others.executor.existing().await.unwrap(), [foreign]);

@@ -183,7 +183,7 @@ async fn the_run_limit_ends_it(bench: impl Bench) {
 async fn more_on_disk_than_it_asked_for_ends_it(bench: impl Bench) {
     let within = bench.job(&Script { fills: 16 * MIB, ..Script::default() });
     assert_eq!(run(bench.executor(), &within).await.outcome.cause, Cause::Exited);
-    bench.executor().remove(within.attempt).await.unwrap();
+    bench.executor().remove(within.attempt, within.identity.incarnation).await.unwrap();
     let ended = run(bench.executor(), &bench.job(&Script { fills: 96 * MIB, ..forever() })).await;
     let outcome = &ended.outcome;
     assert_eq!((outcome.cause, outcome.exit_code), (Cause::StorageExceeded, Some(143)), "{}", outcome.message);
@@ -233,9 +233,9 @@ async fn one_that_is_gone_has_vanished(bench: impl Bench) {
 async fn it_stays_until_it_is_removed_and_a_second_removal_is_fine(bench: impl Bench) {
     let job = bench.job(&Script::default());
     run(bench.executor(), &job).await;
-    assert_eq!(bench.executor().existing().await.unwrap(), [job.attempt]);
+    assert_eq!(bench.executor().existing().await.unwrap(), [job.key()]);
     for _ in 0..2 {
-        bench.executor().remove(job.attempt).await.unwrap();
+        bench.executor().remove(job.attempt, job.identity.incarnation).await.unwrap();
         assert_eq!(bench.executor().existing().await.unwrap(), []);
     }
 }
@@ -243,8 +243,21 @@ async fn it_stays_until_it_is_removed_and_a_second_removal_is_fine(bench: impl B
 async fn existing_lists_only_ones_own(mine: impl Bench, other: impl Bench) {
     let (job, others) = (mine.job(&Script::default()), other.job(&Script::default()));
     tokio::join!(run(mine.executor(), &job), run(other.executor(), &others));
-    assert_eq!(mine.executor().existing().await.unwrap(), [job.attempt]);
-    assert_eq!(other.executor().existing().await.unwrap(), [others.attempt]);
+    assert_eq!(mine.executor().existing().await.unwrap(), [job.key()]);
+    assert_eq!(other.executor().existing().await.unwrap(), [others.key()]);
+}
+
+/// Data that was restored numbers its attempts as before: what its lost future left is another thing.
+async fn an_attempt_of_another_life_of_the_data_is_listed_and_removed_by_itself(bench: impl Bench) {
+    let before = bench.job(&Script::default());
+    let mut after = before.clone();
+    after.identity = before.identity.in_life(cloudai_core::ids::Incarnation(2));
+    after.out_dir = before.out_dir.with_file_name("after");
+    assert_eq!(run(bench.executor(), &before).await.outcome.exit_code, Some(0));
+    assert_eq!(run(bench.executor(), &after).await.outcome.exit_code, Some(0));
+    assert_eq!(bench.executor().existing().await.unwrap(), [before.key(), after.key()]);
+    bench.executor().remove(before.attempt, before.identity.incarnation).await.unwrap();
+    assert_eq!(bench.executor().existing().await.unwrap(), [after.key()]);
 }
 
 macro_rules! contract {
@@ -281,6 +294,7 @@ macro_rules! contracts {
                 an_ended_one_is_never_started_again
                 one_that_is_gone_has_vanished
                 it_stays_until_it_is_removed_and_a_second_removal_is_fine
+                an_attempt_of_another_life_of_the_data_is_listed_and_removed_by_itself
             );
         })*
     };

@@ -90,7 +90,7 @@ async fn ten_thousand_attempts_cost_little() {
     let one = async |_: u32| {
         let job = fake(&[("FAKE_STDOUT", "hello")]);
         assert_eq!(run(&executor, &job).await.outcome.exit_code, Some(0));
-        executor.remove(job.attempt).await.unwrap();
+        executor.remove(job.attempt, job.identity.incarnation).await.unwrap();
     };
     stream::iter(0..10_000).for_each_concurrent(64, one).await;
     eprintln!("{:.0} attempts a second", 10_000.0 / begin.elapsed().as_secs_f64());

@@ -3,7 +3,7 @@
 use super::{Agent, AgentEffect, DRAIN_TELL, JournalEntry, Origin, Slot, SlotState, Stopping, Tombstone};
 use crate::effect::{StartOrder, StopOrder};
 use crate::event::{HeldStage, LastSent};
-use crate::ids::{Attempt, CommandSeq};
+use crate::ids::{Attempt, CommandSeq, Incarnation};
 use crate::resources::Free;
 use crate::task::{Cause, Outcome, Step};
 use crate::time::Timestamp;
@@ -30,7 +30,9 @@ impl Agent {
             self.report(out, now, attempt);
             return;
         }
-        if self.stopping.is_some() || !self.lease_allows(now, &order) {
+        // Another life of the cluster ordered one of the same number: it has to be gone first.
+        let in_the_way = self.attempts.contains_key(&attempt);
+        if in_the_way || self.stopping.is_some() || !self.lease_allows(now, &order) {
             return; // absent from the next heartbeat: the master sends it again or elsewhere
         }
         self.stop_older(out, attempt);
@@ -48,7 +50,7 @@ impl Agent {
     fn ran_before(&self, attempt: Attempt) -> bool {
         let buried = self.tombstones.get(&attempt.task).is_some_and(|grave| grave.number >= attempt.number);
         let later = Attempt { number: u32::MAX, ..attempt };
-        buried || self.attempts.range(attempt..=later).next().is_some()
+        buried || self.attempts.range(attempt..=later).any(|(_, slot)| !self.is_foreign(slot))
     }
 
     /// A newer attempt means that the master gave the older ones up.
@@ -169,23 +171,30 @@ impl Agent {
         }
         let outcome = slot.blame(outcome);
         let incarnation = slot.incarnation;
-        out.push(AgentEffect::Journal(JournalEntry::Ended(attempt, Arc::clone(&outcome), incarnation)));
-        out.push(AgentEffect::Report { attempt, incarnation, outcome: Arc::clone(&outcome) });
+        if !self.is_foreign(slot) {
+            out.push(AgentEffect::Journal(JournalEntry::Ended(attempt, Arc::clone(&outcome), incarnation)));
+            out.push(AgentEffect::Report { attempt, incarnation, outcome: Arc::clone(&outcome) });
+        }
         self.change(attempt, |slot| slot.state = SlotState::Ended { outcome, reported: now });
         self.waiting.remove(&attempt);
         self.room.release(&self.capacity, &attempt);
+        self.forget_foreign(out, attempt);
         self.launch_waiting(out);
     }
 
     /// The master knows: nothing of the attempt is needed here any more.
-    pub(super) fn acknowledged(&mut self, out: &mut Vec<AgentEffect>, attempt: Attempt, sent: LastSent) {
-        let ended = self.attempts.get(&attempt).is_some_and(|slot| matches!(slot.state, SlotState::Ended { .. }));
-        if !ended {
+    pub(super) fn acknowledged(
+        &mut self,
+        out: &mut Vec<AgentEffect>,
+        attempt: Attempt,
+        incarnation: Incarnation,
+        sent: LastSent,
+    ) {
+        let slot = self.attempts.get(&attempt).filter(|slot| slot.incarnation == incarnation);
+        if !slot.is_some_and(|slot| matches!(slot.state, SlotState::Ended { .. })) {
             return;
         }
-        self.remove(attempt);
-        out.push(AgentEffect::Journal(JournalEntry::Forgotten(attempt)));
-        out.push(AgentEffect::Discard(attempt));
+        self.forget(out, attempt, incarnation);
         // Starts of this session may be on their way. How many, an answer from another session does
         // not tell: then the grave stays for as long as this one lasts.
         let until = self.link.map(|link| if link.session == sent.session { sent.seq } else { CommandSeq(u64::MAX) });

@@ -42,7 +42,12 @@ pub enum AgentEffect {
         outcome: Arc<Outcome>,
     },
     /// Remove what is left of the attempt here: container, folder.
-    Discard(Attempt),
+    Discard {
+        /// Which.
+        attempt: Attempt,
+        /// In which life of the cluster it was ordered.
+        incarnation: Incarnation,
+    },
 }
 
 /// What must survive the worker's process.

@@ -46,6 +46,8 @@ pub enum AgentEvent {
     Acknowledged {
         /// Which.
         attempt: Attempt,
+        /// In which life of the cluster it was ordered.
+        incarnation: Incarnation,
         /// The last command that the master had sent by then.
         sent: LastSent,
     },

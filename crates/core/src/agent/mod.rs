@@ -6,6 +6,8 @@
 //! - an attempt that ever ran here is never started again: it is kept until the master has
 //!   acknowledged its end, then remembered (a tombstone) until no delayed start can arrive;
 //! - an end is reported again until it is acknowledged;
+//! - what another life of the cluster's data ordered (before a backup was restored) is stopped and
+//!   forgotten, and nobody is told of it;
 //! - without a renewed lease it starts nothing, and stops what it runs before the master gives up.
 
 mod alarms;
@@ -13,6 +15,7 @@ mod attempts;
 mod effect;
 mod event;
 mod lease;
+mod lives;
 mod restore;
 
 use alarms::Alarms;
@@ -43,6 +46,8 @@ pub struct Agent {
     timing: Timing,
     capacity: Capacity,
     term: Term,
+    /// The life of the cluster in which the term counts; known from the first registration on.
+    incarnation: Option<Incarnation>,
     link: Option<Link>,
     /// When the last acknowledged heartbeat was sent: the lease runs from there.
     renewed: Option<Timestamp>,
@@ -130,6 +135,7 @@ impl Agent {
             room: Ledger::new(&capacity),
             capacity,
             term: Term(0),
+            incarnation: None,
             link: None,
             renewed: None,
             attempts: BTreeMap::new(),
@@ -154,7 +160,9 @@ impl Agent {
             }
             AgentEvent::Step(attempt, step) => self.stepped(&mut out, attempt, step),
             AgentEvent::Ended(attempt, outcome) => self.ended(&mut out, now, attempt, outcome),
-            AgentEvent::Acknowledged { attempt, sent } => self.acknowledged(&mut out, attempt, sent),
+            AgentEvent::Acknowledged { attempt, incarnation, sent } => {
+                self.acknowledged(&mut out, attempt, incarnation, sent);
+            }
             AgentEvent::Renewed { session, sent_at, draining } => {
                 self.renew(session, sent_at);
                 self.halt_all_in_time(&mut out, now, draining);
@@ -172,10 +180,16 @@ impl Agent {
         self.link.map(|link| AgentBeat { session: link.session, seen: link.seen, held: self.held(), draining })
     }
 
-    /// Everything held, for a registration.
+    /// Everything held of what the present life of the cluster ordered, for a registration.
     #[must_use]
     pub fn held(&self) -> Vec<Held> {
-        self.attempts.iter().map(|(attempt, slot)| Held { attempt: *attempt, stage: slot.stage() }).collect()
+        let own = self.attempts.iter().filter(|(_, slot)| !self.is_foreign(slot));
+        own.map(|(attempt, slot)| Held { attempt: *attempt, stage: slot.stage() }).collect()
+    }
+
+    /// All that is here, each with the life of the cluster in which it was ordered.
+    pub fn attempts(&self) -> impl Iterator<Item = (Attempt, Incarnation)> {
+        self.attempts.iter().map(|(attempt, slot)| (*attempt, slot.incarnation))
     }
 
     /// When the last heartbeat that was acknowledged had been sent.
@@ -200,7 +214,8 @@ impl Agent {
     }
 
     fn registered(&mut self, out: &mut Vec<AgentEffect>, link: Link, term: Term, timing: Timing, sent_at: Timestamp) {
-        if term < self.term {
+        // Data that was restored may have been led under fewer terms.
+        if term < self.term && self.incarnation == Some(link.incarnation) {
             return;
         }
         self.term = term;
@@ -210,6 +225,7 @@ impl Agent {
         // Starts of earlier sessions can not arrive any more.
         self.tombstones.clear();
         self.graves.clear();
+        self.enter_life(out, link.incarnation);
         self.report_all(out);
     }
 

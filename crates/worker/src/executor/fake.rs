@@ -19,7 +19,7 @@
 use super::{EngineError, Executor, Job, JobIo, LogRecord, Stop};
 use async_trait::async_trait;
 use bytes::Bytes;
-use cloudai_core::ids::Attempt;
+use cloudai_core::ids::{Attempt, Incarnation};
 use cloudai_core::resources::{Bytes as Size, GIB};
 use cloudai_core::task::{Cause, LogEnd, Outcome, Step};
 use rustix::time::{ClockId, clock_gettime};
@@ -41,7 +41,7 @@ const IMAGE: &str = "fake:";
 /// Pretends to run attempts; see the module.
 #[derive(Debug)]
 pub struct FakeExecutor {
-    containers: Mutex<BTreeMap<Attempt, Container>>,
+    containers: Mutex<BTreeMap<(Attempt, Incarnation), Container>>,
     journal: Option<Journal>,
 }
 
@@ -68,13 +68,13 @@ impl FakeExecutor {
         Self { containers: Mutex::default(), journal: journal.map(Journal::new) }
     }
 
-    fn containers(&self) -> MutexGuard<'_, BTreeMap<Attempt, Container>> {
+    fn containers(&self) -> MutexGuard<'_, BTreeMap<(Attempt, Incarnation), Container>> {
         self.containers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn drive(&self, job: &Job, io: &mut JobIo) -> Result<Outcome, Outcome> {
         let program = Program::of(job)?;
-        let found = self.containers().get(&job.attempt).cloned();
+        let found = self.containers().get(&job.key()).cloned();
         let container = match found {
             Some(container) => container,
             None if job.resume => return Err(nothing(Cause::Vanished, "the fake container is not there any more")),
@@ -99,7 +99,7 @@ impl FakeExecutor {
         program.may_start()?;
         program.leave_file(&job.out_dir)?;
         let container = Container { started: Instant::now(), end: None };
-        self.containers().insert(job.attempt, container.clone());
+        self.containers().insert(job.key(), container.clone());
         self.note(job, "start", None);
         Ok(container)
     }
@@ -107,7 +107,7 @@ impl FakeExecutor {
     async fn end(&self, program: &Program, job: &Job, io: &mut JobIo, started: Instant) -> (End, Duration) {
         let (end, at) = program.wait(job, &mut io.stop, started).await;
         let run = at.saturating_duration_since(started);
-        if let Some(container) = self.containers().get_mut(&job.attempt) {
+        if let Some(container) = self.containers().get_mut(&job.key()) {
             container.end = Some((end, run));
         }
         self.note(job, "end", Some(end.code));
@@ -141,12 +141,12 @@ impl Executor for FakeExecutor {
         }
     }
 
-    async fn remove(&self, attempt: Attempt) -> Result<(), EngineError> {
-        self.containers().remove(&attempt);
+    async fn remove(&self, attempt: Attempt, incarnation: Incarnation) -> Result<(), EngineError> {
+        self.containers().remove(&(attempt, incarnation));
         Ok(())
     }
 
-    async fn existing(&self) -> Result<Vec<Attempt>, EngineError> {
+    async fn existing(&self) -> Result<Vec<(Attempt, Incarnation)>, EngineError> {
         Ok(self.containers().keys().copied().collect())
     }
 }

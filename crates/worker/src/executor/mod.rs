@@ -48,10 +48,11 @@ pub trait Executor: Send + Sync + std::fmt::Debug + 'static {
     async fn run(&self, job: &Job, io: JobIo) -> Outcome;
 
     /// Removes what is left of an attempt; one that is not there is no error.
-    async fn remove(&self, attempt: Attempt) -> Result<(), EngineError>;
+    async fn remove(&self, attempt: Attempt, incarnation: Incarnation) -> Result<(), EngineError>;
 
-    /// The attempts of this cluster, incarnation and worker of which a container exists.
-    async fn existing(&self) -> Result<Vec<Attempt>, EngineError>;
+    /// The attempts of this cluster and worker of which a container exists, each with the life of
+    /// the cluster's data that ordered it.
+    async fn existing(&self) -> Result<Vec<(Attempt, Incarnation)>, EngineError>;
 }
 
 /// Whose containers these are: written on each as labels.
@@ -63,6 +64,14 @@ pub struct Identity {
     pub incarnation: Incarnation,
     /// This worker.
     pub worker: WorkerId,
+}
+
+impl Identity {
+    /// The same worker in another life of the cluster's data.
+    #[must_use]
+    pub fn in_life(&self, incarnation: Incarnation) -> Self {
+        Self { incarnation, ..self.clone() }
+    }
 }
 
 /// One attempt to run.
@@ -90,6 +99,12 @@ pub struct Job {
 }
 
 impl Job {
+    /// What no other job of this worker shares.
+    #[must_use]
+    pub const fn key(&self) -> (Attempt, Incarnation) {
+        (self.attempt, self.identity.incarnation)
+    }
+
     /// How many log records are skipped, once that is known.
     pub async fn skip(&self) -> u64 {
         let mut skip = self.skip_records.clone();

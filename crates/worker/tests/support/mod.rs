@@ -197,8 +197,8 @@ impl Drop for Engine {
     fn drop(&mut self) {
         let executor = self.executor.clone();
         let clean = async move {
-            for attempt in executor.existing().await.unwrap_or_default() {
-                if let Err(why) = executor.remove(attempt).await {
+            for (attempt, incarnation) in executor.existing().await.unwrap_or_default() {
+                if let Err(why) = executor.remove(attempt, incarnation).await {
                     eprintln!("{attempt} was not removed: {why}");
                 }
             }

@@ -2,7 +2,7 @@
 
 use crate::executor::{Identity, Job};
 use bollard::models::{ContainerCreateBody, DeviceRequest, HostConfig, HostConfigLogConfig, Mount, MountType};
-use cloudai_core::ids::{Attempt, TaskId};
+use cloudai_core::ids::{Attempt, Incarnation, TaskId};
 use cloudai_core::spec::{ContainerSpec, Network};
 use std::collections::{BTreeMap, HashMap};
 
@@ -89,26 +89,24 @@ fn ulid_text(task: TaskId) -> String {
 
 /// The labels of an attempt's container, from which it is known again.
 pub(super) fn labels(identity: &Identity, attempt: Attempt) -> HashMap<String, String> {
-    let mut labels: HashMap<_, _> = owner_labels(identity).into_iter().collect();
+    let mut labels: HashMap<_, _> = worker_labels(identity).into_iter().collect();
+    labels.insert(label::INCARNATION.into(), identity.incarnation.to_string());
     labels.insert(label::TASK.into(), attempt.task.to_string());
     labels.insert(label::ATTEMPT.into(), attempt.number.to_string());
     labels
 }
 
-/// The labels that all containers of one worker share.
-pub(super) fn owner_labels(identity: &Identity) -> [(String, String); 3] {
-    [
-        (label::CLUSTER.into(), identity.cluster.to_string()),
-        (label::INCARNATION.into(), identity.incarnation.to_string()),
-        (label::WORKER.into(), identity.worker.to_string()),
-    ]
+/// The labels that all containers of one worker share, in every life of the cluster's data.
+pub(super) fn worker_labels(identity: &Identity) -> [(String, String); 2] {
+    [(label::CLUSTER.into(), identity.cluster.to_string()), (label::WORKER.into(), identity.worker.to_string())]
 }
 
-/// The attempt that a container's labels name.
-pub(super) fn attempt_of(labels: &HashMap<String, String>) -> Option<Attempt> {
+/// The attempt that a container's labels name, and in which life of the cluster's data it was ordered.
+pub(super) fn attempt_of(labels: &HashMap<String, String>) -> Option<(Attempt, Incarnation)> {
     let task = labels.get(label::TASK)?.parse().ok()?;
     let number = labels.get(label::ATTEMPT)?.parse().ok()?;
-    Some(Attempt { task, number })
+    let incarnation = labels.get(label::INCARNATION)?.parse().ok()?;
+    Some((Attempt { task, number }, Incarnation(incarnation)))
 }
 
 /// All that the engine is told about a container.
@@ -309,7 +307,7 @@ mod tests {
     #[test]
     fn a_container_is_known_again_by_its_labels() {
         let job = job(|_, _| ());
-        assert_eq!(attempt_of(&labels(&job.identity, job.attempt)), Some(job.attempt));
+        assert_eq!(attempt_of(&labels(&job.identity, job.attempt)), Some(job.key()));
         assert_eq!(name(&job.identity, job.attempt), "cloudai-00000000000000000000000007-3-a2-i1");
     }
 

@@ -27,7 +27,7 @@ use bollard::errors::Error;
 use bollard::models::SystemVersion;
 use bollard::query_parameters::{ListContainersOptionsBuilder, RemoveContainerOptionsBuilder};
 use bollard::{API_DEFAULT_VERSION, Docker};
-use cloudai_core::ids::Attempt;
+use cloudai_core::ids::{Attempt, Incarnation};
 use cloudai_core::task::Outcome;
 use create::{Host, Kind};
 pub use credentials::Logins;
@@ -202,11 +202,12 @@ impl Executor for DockerExecutor {
         Box::pin(run::run(&self.engine, job, io)).await
     }
 
-    async fn remove(&self, attempt: Attempt) -> Result<(), EngineError> {
-        let name = create::name(&self.identity, attempt);
+    async fn remove(&self, attempt: Attempt, incarnation: Incarnation) -> Result<(), EngineError> {
+        let identity = self.identity.in_life(incarnation);
+        let name = create::name(&identity, attempt);
         let found = inspect(&self.engine.docker, &name, self.engine.patience).await?;
         let id = match found {
-            Some(seen) if seen.is_of(&self.identity, attempt) => seen.id,
+            Some(seen) if seen.is_of(&identity, attempt) => seen.id,
             // Somebody else's of the same name is not ours to remove.
             Some(_) | None => return Ok(()),
         };
@@ -223,8 +224,8 @@ impl Executor for DockerExecutor {
         }
     }
 
-    async fn existing(&self) -> Result<Vec<Attempt>, EngineError> {
-        let labels = create::owner_labels(&self.identity).map(|(key, value)| format!("{key}={value}"));
+    async fn existing(&self) -> Result<Vec<(Attempt, Incarnation)>, EngineError> {
+        let labels = create::worker_labels(&self.identity).map(|(key, value)| format!("{key}={value}"));
 
         let filters = HashMap::from([("label".to_owned(), labels.to_vec())]);
         let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
