@@ -4,6 +4,7 @@
 //! logs and files. Both have one conformance suite that every backend passes. Nothing here
 //! decides anything: rows come from the core, in batches, under a term.
 
+pub mod backup;
 pub mod bulk;
 pub mod memory;
 pub mod query;
@@ -11,6 +12,7 @@ mod rules;
 pub mod sqlite;
 
 use async_trait::async_trait;
+use backup::Snapshot;
 use cloudai_core::effect::Row;
 use cloudai_core::ids::{Attempt, Incarnation, TaskId, Term, UserId};
 use cloudai_core::task::{OutputFile, TaskRecord};
@@ -62,6 +64,13 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
 
     /// Keeps a fact unless it is there already; answers the one that is kept.
     async fn keep_fact(&self, name: &str, value: &str) -> Result<String, StoreError>;
+
+    /// A copy of all records as they are at one moment; commits go on meanwhile.
+    /// # Errors
+    /// [`StoreError::Unsupported`] of a store that keeps nothing which could be restored.
+    async fn backup(&self) -> Result<Snapshot, StoreError> {
+        Err(StoreError::Unsupported("this master keeps its state in memory only: there is nothing to back up".into()))
+    }
 }
 
 /// What a new leader starts from.

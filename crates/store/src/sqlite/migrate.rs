@@ -34,19 +34,19 @@ pub(super) fn lock(dir: &Path) -> Result<File, StoreError> {
     }
 }
 
-fn private_file(path: &Path) -> io::Result<File> {
+pub(super) fn private_file(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
 }
 
 /// The one connection that writes, its schema up to date.
-pub(super) fn open_writer(dir: &Path) -> Result<Connection, StoreError> {
-    let path = file_in(dir);
+pub(super) fn open_file(path: &Path) -> Result<Connection, StoreError> {
     // SQLite gives its other files the mode of this one.
-    private_file(&path).map_err(|error| StoreError::Folder(dir.to_owned(), error))?;
+    let folder = path.parent().unwrap_or(path);
+    private_file(path).map_err(|error| StoreError::Folder(folder.to_owned(), error))?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let mut conn = Connection::open_with_flags(&path, flags).map_err(read_error)?;
+    let mut conn = Connection::open_with_flags(path, flags).map_err(read_error)?;
     conn.busy_timeout(BUSY).map_err(read_error)?;
-    check_schema(&conn, &path)?;
+    check_schema(&conn, path)?;
     configure(&conn).map_err(read_error)?;
     migrate(&mut conn).map_err(read_error)?;
     Ok(conn)
@@ -103,7 +103,7 @@ fn migrate(conn: &mut Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
-fn version(conn: &Connection) -> rusqlite::Result<u32> {
+pub(super) fn version(conn: &Connection) -> rusqlite::Result<u32> {
     conn.query_row("PRAGMA user_version", [], |row| row.get(0))
 }
 
@@ -124,7 +124,7 @@ mod tests {
     fn every_step_is_taken_once_and_counted() {
         let dir = tempfile::tempdir().unwrap();
         for _ in 0..2 {
-            let conn = open_writer(dir.path()).unwrap();
+            let conn = open_file(&file_in(dir.path())).unwrap();
             assert_eq!(version(&conn).unwrap() as usize, STEPS.len());
         }
     }
@@ -134,7 +134,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let text = "not a database, but somebody's only copy ".repeat(40);
         std::fs::write(file_in(dir.path()), &text).unwrap();
-        assert!(matches!(open_writer(dir.path()), Err(StoreError::Corrupt(_))));
+        assert!(matches!(open_file(&file_in(dir.path())), Err(StoreError::Corrupt(_))));
         assert_eq!(std::fs::read_to_string(file_in(dir.path())).unwrap(), text);
     }
 }

@@ -2,15 +2,21 @@
 //!
 //! One connection writes, on the thread of its caller (`write.rs`, `rows.rs`), some read (`read.rs`, `page.rs`);
 //! `migrate.rs` opens the directory and brings the schema (`schema.rs`) up to date. In WAL mode
-//! readers see the last commit and never wait for the writer.
+//! readers see the last commit and never wait for the writer. `backup.rs` copies the database while
+//! it is in use, `restore.rs` puts a copy in the place of one that is not.
 
+mod backup;
 mod migrate;
 mod page;
 mod read;
+mod restore;
 mod rows;
 mod schema;
 mod write;
 
+pub use restore::{RestoreError, Restored, restore};
+
+use crate::backup::Snapshot;
 use crate::query::{Page, TaskQuery};
 use crate::{CommitError, Loaded, Store, StoreError};
 use async_trait::async_trait;
@@ -39,8 +45,10 @@ impl SqliteStore {
     /// newer version (which stays untouched), [`StoreError::Corrupt`], [`StoreError::Unavailable`].
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
         let lock = migrate::lock(dir)?;
-        let conn = migrate::open_writer(dir)?;
-        Ok(Self { writer: Writer::new(conn), readers: Arc::new(Readers::new(migrate::file_in(dir), lock)) })
+        let path = migrate::file_in(dir);
+        backup::remove_left(&path);
+        let conn = migrate::open_file(&path)?;
+        Ok(Self { writer: Writer::new(conn), readers: Arc::new(Readers::new(path, lock)) })
     }
 }
 
@@ -96,5 +104,9 @@ impl Store for SqliteStore {
 
     async fn keep_fact(&self, name: &str, value: &str) -> Result<String, StoreError> {
         self.writer.keep_fact(name, value)
+    }
+
+    async fn backup(&self) -> Result<Snapshot, StoreError> {
+        self.readers.copy(backup::take).await
     }
 }

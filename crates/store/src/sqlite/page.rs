@@ -235,7 +235,7 @@ mod tests {
     #[test]
     fn every_list_is_a_search_in_an_index_without_sorting() {
         let dir = tempfile::tempdir().unwrap();
-        let conn = migrate::open_writer(dir.path()).unwrap();
+        let conn = migrate::open_file(&migrate::file_in(dir.path())).unwrap();
         let mut statements: Vec<String> = [
             NAMES_FROM,
             NAMES_BETWEEN,
@@ -266,14 +266,14 @@ mod tests {
     #[test]
     fn the_end_of_an_id_is_looked_for_in_the_index_of_ids_alone() {
         let dir = tempfile::tempdir().unwrap();
-        let conn = migrate::open_writer(dir.path()).unwrap();
+        let conn = migrate::open_file(&migrate::file_in(dir.path())).unwrap();
         assert_eq!(plan(&conn, ALL_IDS), ["SCAN tasks USING COVERING INDEX sqlite_autoindex_tasks_1"]);
     }
 
     #[test]
     fn the_places_of_a_page_are_read_from_the_index_alone_and_begin_at_the_cursor() {
         let dir = tempfile::tempdir().unwrap();
-        let conn = migrate::open_writer(dir.path()).unwrap();
+        let conn = migrate::open_file(&migrate::file_in(dir.path())).unwrap();
         for scope in [Scope::All, Scope::Owner, Scope::Worker] {
             for (sort, sign) in [(Sort::Newest, '<'), (Sort::Oldest, '>')] {
                 let plan = plan(&conn, &places_sql(scope, sort)).join("\n");

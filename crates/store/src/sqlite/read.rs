@@ -12,7 +12,7 @@ use rusqlite::{Connection, OptionalExtension, Params, params};
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Semaphore;
 
@@ -26,12 +26,20 @@ pub(super) struct Readers {
     path: PathBuf,
     idle: Mutex<Vec<Connection>>,
     slots: Arc<Semaphore>,
+    /// One copy at a time: each takes as much of the disk as the database.
+    copies: Mutex<()>,
     _lock: File,
 }
 
 impl Readers {
     pub(super) fn new(path: PathBuf, lock: File) -> Self {
-        Self { path, idle: Mutex::default(), slots: Arc::new(Semaphore::new(READERS)), _lock: lock }
+        Self {
+            path,
+            idle: Mutex::default(),
+            slots: Arc::new(Semaphore::new(READERS)),
+            copies: Mutex::default(),
+            _lock: lock,
+        }
     }
 
     pub(super) fn close(&self) {
@@ -54,6 +62,19 @@ impl Readers {
         })
         .await
         .map_err(|error| gone(error.into()))?
+    }
+
+    /// Copies the database, on a thread that may block for as long as that takes.
+    pub(super) async fn copy<T: Send + 'static>(
+        self: &Arc<Self>,
+        take: impl FnOnce(&Path) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let readers = Arc::clone(self);
+        let taken = tokio::task::spawn_blocking(move || {
+            let _alone = readers.copies.lock().unwrap_or_else(PoisonError::into_inner);
+            take(&readers.path)
+        });
+        taken.await.map_err(|error| StoreError::Unavailable(std::io::Error::other(error)))?
     }
 
     fn answer<T>(&self, question: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {

@@ -131,7 +131,7 @@ mod tests {
     #[test]
     fn a_full_disk_is_unavailable_writes_nothing_and_passes_once_there_is_room() {
         let dir = tempfile::tempdir().unwrap();
-        let mut conn = super::super::migrate::open_writer(dir.path()).unwrap();
+        let mut conn = super::super::migrate::open_file(&super::super::migrate::file_in(dir.path())).unwrap();
         let term = lead(&conn).unwrap();
         let pages: u32 = conn.query_row("PRAGMA page_count", [], |row| row.get(0)).unwrap();
         conn.query_row(&format!("PRAGMA max_page_count = {}", pages + 1), [], |_| Ok(())).unwrap();
@@ -149,7 +149,7 @@ mod tests {
     #[test]
     fn a_lock_held_by_another_program_is_unavailable() {
         let dir = tempfile::tempdir().unwrap();
-        let mut conn = super::super::migrate::open_writer(dir.path()).unwrap();
+        let mut conn = super::super::migrate::open_file(&super::super::migrate::file_in(dir.path())).unwrap();
         let term = lead(&conn).unwrap();
         conn.busy_timeout(std::time::Duration::ZERO).unwrap();
         let other = Connection::open(super::super::migrate::file_in(dir.path())).unwrap();

@@ -11,6 +11,7 @@
 mod files;
 mod frame;
 mod logs;
+mod lost;
 
 use super::{BulkError, BulkStore, FileReader, LogPosition, LogRecord};
 use async_trait::async_trait;
@@ -18,6 +19,7 @@ use bytes::Bytes;
 use cloudai_core::ids::{Attempt, TaskId};
 use files::Files;
 use logs::Logs;
+pub(crate) use lost::put_aside;
 use std::fs::{DirBuilder, File};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
