@@ -92,12 +92,15 @@ impl Agent {
 
     /// Ends an attempt that is here. One that never was here is over too: its start is dropped when
     /// it comes late, and the master hears of its end.
+    /// But for the first stop of what another life ordered: it answers a registration that still
+    /// told of that, and the master's own of this number may be on its way. A stop that is meant for
+    /// that one comes again.
     pub(super) fn stop(&mut self, out: &mut Vec<AgentEffect>, now: Timestamp, order: &StopOrder) {
         let attempt = order.attempt;
         if self.attempts.contains_key(&attempt) {
             self.halt(out, attempt, order.kill_after, Cause::Stopped);
             self.report(out, now, attempt);
-        } else if !self.ran_before(attempt) {
+        } else if !self.dropped.remove(&attempt) && !self.ran_before(attempt) {
             self.end_unbegun(out, now, attempt, Cause::Stopped, "stopped before it was begun");
         }
     }

@@ -62,6 +62,8 @@ pub struct Agent {
     tombstones: BTreeMap<TaskId, Tombstone>,
     /// The tombstones by the command that they wait for.
     graves: BTreeSet<(CommandSeq, TaskId)>,
+    /// Attempts of other lives that were forgotten in the present session, and not stopped since.
+    dropped: BTreeSet<Attempt>,
     stopping: Option<Stopping>,
 }
 
@@ -143,6 +145,7 @@ impl Agent {
             waiting: BTreeSet::new(),
             tombstones: BTreeMap::new(),
             graves: BTreeSet::new(),
+            dropped: BTreeSet::new(),
             stopping: None,
         }
     }
@@ -225,6 +228,7 @@ impl Agent {
         // Starts of earlier sessions can not arrive any more.
         self.tombstones.clear();
         self.graves.clear();
+        self.dropped.clear();
         self.enter_life(out, link.incarnation);
         self.report_all(out);
     }
