@@ -134,6 +134,13 @@ impl Client {
         self.send(|| self.request(Method::GET, path).query(query)).await
     }
 
+    /// `POST` without a body; the answer is read piece by piece, without a time limit.
+    /// # Errors
+    /// The master's problem, or that it could not be reached.
+    pub(crate) async fn post_stream(&self, path: &[&str]) -> Result<Response, Failure> {
+        self.send(|| self.request(Method::POST, path)).await
+    }
+
     /// One try of [`Client::stream`], for callers that count their tries themselves.
     /// # Errors
     /// As [`Client::stream`].

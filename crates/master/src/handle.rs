@@ -16,6 +16,7 @@ use cloudai_core::task::{OutputFile, TaskRecord};
 use cloudai_core::time::Timestamp;
 use cloudai_core::timing::Timing;
 use cloudai_core::worker::WorkerRecord;
+use cloudai_store::backup::Snapshot;
 use cloudai_store::query::{Page, TaskQuery};
 use cloudai_store::{Store, StoreError};
 use std::sync::Arc;
@@ -319,6 +320,13 @@ impl Handle {
     #[must_use]
     pub(crate) fn logs(&self, _who: &Principal) -> &Arc<Logs> {
         &self.shared.logs
+    }
+
+    /// A copy of all records as they are at one moment.
+    /// # Errors
+    /// [`AskError::Store`].
+    pub(crate) async fn backup(&self, _who: &Principal) -> Result<Snapshot, AskError> {
+        Ok(self.shared.store.backup().await?)
     }
 
     /// `ok`, or what is wrong with the store and since when.

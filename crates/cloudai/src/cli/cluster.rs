@@ -1,6 +1,6 @@
 //! `cloudai cluster`, and `cloudai status`.
 
-use super::Context;
+use super::{Context, backup};
 use crate::exit::{Exit, Failure};
 use crate::render;
 use clap::Subcommand;
@@ -11,11 +11,28 @@ pub(super) enum Command {
     /// Shows workers, queue and store in one line; with -o wide all numbers
     #[command(before_help = "  cloudai cluster status\n  cloudai cluster status -o wide")]
     Status,
+    /// Writes the cluster's records to a file while the master goes on
+    ///
+    /// Tasks, their results, workers and the join token are in it, as they are at one moment. Logs
+    /// and files of tasks are not: copy the folder `bulk` of the data folder for those.
+    #[command(before_help = "  cloudai cluster backup cloudai.backup        then, with the master stopped:\n  \
+                             cloudai cluster restore cloudai.backup --data-dir ./state")]
+    Backup(backup::Backup),
+    /// Puts a backup in the place of the data of a master that is stopped
+    ///
+    /// What is there is kept beside it. Workers come back by themselves: they stop and remove what
+    /// was begun after the backup, and what ran then is begun again.
+    #[command(before_help = "  cloudai cluster restore cloudai.backup --data-dir ./state\n  \
+                             cloudai cluster restore cloudai.backup --dry-run   only looks at the file")]
+    Restore(backup::Restore),
 }
 
 pub(super) async fn run(command: Command, cx: &Context) -> Result<Exit, Failure> {
     match command {
         Command::Status => status(cx, false).await,
+        Command::Backup(args) => backup::backup(&args, cx).await,
+        // Talks to no master: `cli::run` does it.
+        Command::Restore(_) => Ok(Exit::Ok),
     }
 }
 

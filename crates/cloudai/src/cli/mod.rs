@@ -1,5 +1,6 @@
 //! The one command tree: what can be typed, and which function does it.
 
+mod backup;
 mod bench;
 mod cancel;
 mod cluster;
@@ -220,6 +221,7 @@ async fn run(cli: Cli) -> Result<Exit, Failure> {
             serve::run_worker(WorkerSettings::resolve(&resolver, &flags)?).await?;
             Ok(Exit::Ok)
         }
+        Command::Cluster(cluster::Command::Restore(args)) => backup::run_restore(&args, &resolver, &screen),
         command => {
             let resolver = resolver.given(Flags::default().with(&ADDR, addr));
             resolver.check(User::Client)?;

@@ -12,6 +12,7 @@ mod link;
 mod process;
 mod rest;
 
+mod backup;
 mod bench;
 mod bench_docker;
 mod clock;

@@ -1,4 +1,4 @@
-//! `/api/v1/cluster`: the whole in numbers.
+//! `/api/v1/cluster`: the whole in numbers, and as a file.
 
 use super::dto::{Cluster, WorkerCounts};
 use super::extract::Caller;
@@ -7,8 +7,17 @@ use super::query::Parameters;
 use super::view;
 use crate::handle::Handle;
 use axum::Json;
+use axum::body::Body;
 use axum::extract::State;
+use axum::http::header::{CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE};
+use axum::response::{IntoResponse, Response};
 use cloudai_core::worker::WorkerStatus;
+use std::io::Cursor;
+use tokio::io::AsyncReadExt;
+use tokio_util::io::ReaderStream;
+
+/// Bytes read from a backup at a time.
+const PIECE: usize = 256 * 1024;
 
 /// The cluster's facts, counts and amounts.
 pub(super) async fn get(
@@ -34,4 +43,23 @@ pub(super) async fn get(
         capacity: view::offered(active().map(|(worker, _)| &worker.capacity)),
         allocated: view::held(workers.iter().map(|(_, load)| load)),
     }))
+}
+
+/// The cluster's records as they are now; see `cloudai_store::backup`.
+pub(super) async fn backup(
+    Caller(who): Caller,
+    State(handle): State<Handle>,
+    query: Parameters,
+) -> Result<Response, Problem> {
+    query.close()?;
+    let snapshot = handle.backup(&who).await?;
+    let head = snapshot.head().map_err(|error| Problem::internal(&error))?;
+    let size = head.len() as u64 + snapshot.manifest.size;
+    let headers = [
+        (CONTENT_TYPE, "application/octet-stream".to_owned()),
+        (CONTENT_LENGTH, size.to_string()),
+        (CONTENT_DISPOSITION, format!("attachment; filename=\"{}.backup\"", snapshot.manifest.cluster)),
+    ];
+    let file = Cursor::new(head).chain(tokio::fs::File::from_std(snapshot.database));
+    Ok((headers, Body::from_stream(ReaderStream::with_capacity(file, PIECE))).into_response())
 }

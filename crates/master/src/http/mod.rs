@@ -66,6 +66,7 @@ fn routes() -> Vec<Route> {
         delete("/api/v1/workers/{id}", workers::remove),
         get("/api/v1/queue", queue::list),
         get("/api/v1/cluster", cluster::get),
+        post("/api/v1/cluster/backup", cluster::backup),
     ]
 }
 
