@@ -30,5 +30,6 @@ mod path;
 mod path_docker;
 mod processes;
 mod processes_docker;
+mod read_only;
 mod restart;
 mod stalled_store;
