@@ -234,6 +234,7 @@ impl World {
             Fault::Heal => {
                 context.say(format_args!("all faults end"));
                 context.plan.heal();
+                self.master.set_clock_right(context);
                 self.master.start(context);
                 for worker in &mut self.workers {
                     worker.heal(context);
