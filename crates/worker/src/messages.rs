@@ -1,9 +1,9 @@
 //! What the parts of a worker say to each other.
 
+use crate::reaper::Ordered;
 use cloudai_core::agent::AgentEvent;
 use cloudai_core::ids::{Attempt, CommandSeq, Incarnation, Session};
 use cloudai_core::task::Outcome;
-use crate::reaper::Ordered;
 use cloudai_proto::v1 as pb;
 use std::collections::BTreeSet;
 use std::sync::Arc;
