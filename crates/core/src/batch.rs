@@ -148,6 +148,7 @@ mod tests {
             owner: "ann".parse().unwrap(),
             job: None,
             depends_on: Vec::new(),
+            retry_of: None,
             spec: Arc::new(TaskSpec::of_image("busybox:1").unwrap()),
         };
         Event::Submit(ids.map(task).collect())

@@ -68,6 +68,8 @@ pub struct NewTask {
     pub job: Option<JobId>,
     /// What must have ended before.
     pub depends_on: Vec<Dependency>,
+    /// The ended task that it runs again.
+    pub retry_of: Option<TaskId>,
     /// What to run.
     pub spec: Arc<TaskSpec>,
 }
@@ -236,6 +238,9 @@ pub enum Rejected {
     /// Only a task that waits can be held.
     #[error("{0} waits no more: it is {1}")]
     NotWaiting(TaskId, Status),
+    /// Only a task that has ended can be submitted again.
+    #[error("{0} has not ended: it is {1}")]
+    NotEnded(TaskId, Status),
     /// A live or just finished task has this id.
     #[error("a task {0} exists")]
     TaskExists(TaskId),

@@ -22,6 +22,9 @@ pub struct TaskRecord {
     /// What must have ended before; empty until jobs exist.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub depends_on: Vec<Dependency>,
+    /// The ended task that this one runs again; its end is not touched by that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_of: Option<TaskId>,
     /// What to run.
     pub spec: Arc<TaskSpec>,
     /// Grows by one with each change, from 1.
@@ -195,6 +198,10 @@ pub struct Finished {
     /// Whether the kernel killed a process of it for its memory.
     #[serde(default)]
     pub oom_killed: bool,
+    /// Whether it failed for good with its retries used up (SPEC 3.2): it waits among the dead
+    /// letters for somebody to look at it and submit it again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dead: bool,
     /// What happened and what to do next, for people.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub message: String,

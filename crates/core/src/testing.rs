@@ -154,7 +154,14 @@ impl TestCluster {
     /// # Errors
     /// The cluster's rejection.
     pub fn submit(&mut self, number: u128, spec: Arc<TaskSpec>) -> Result<TaskId, Rejected> {
-        let task = NewTask { id: task_id(number), owner: UserId::local(), job: None, depends_on: Vec::new(), spec };
+        let task = NewTask {
+            id: task_id(number),
+            owner: UserId::local(),
+            job: None,
+            depends_on: Vec::new(),
+            retry_of: None,
+            spec,
+        };
         match self.apply(Event::Submit(vec![task]))? {
             Answer::Submitted(tasks) => Ok(tasks[0].id),
             other => panic!("{other:?}"),

@@ -76,6 +76,7 @@ pub(crate) fn without_run(reason: Reason, message: String) -> Finished {
         reason: Some(reason),
         exit_code: None,
         oom_killed: false,
+        dead: false,
         message,
         warnings: Vec::new(),
     }
@@ -100,7 +101,8 @@ pub(crate) fn again(task: &TaskRecord, budget: Budget, end: Finished) -> Verdict
         return Verdict::Retry(budget, end);
     }
     let retries = if most == 1 { "its only retry is".to_owned() } else { format!("all {most} retries are") };
-    Verdict::Final(Finished { message: format!("{} ({retries} used up)", end.message), ..end })
+    let message = format!("{} ({retries} used up; once it is mended: cloudai task retry {})", end.message, task.id);
+    Verdict::Final(Finished { dead: true, message, ..end })
 }
 
 fn finished(outcome: &Outcome, status: Status, reason: Option<Reason>) -> Finished {
@@ -120,6 +122,7 @@ fn finished(outcome: &Outcome, status: Status, reason: Option<Reason>) -> Finish
         reason,
         exit_code: outcome.exit_code,
         oom_killed: outcome.oom_killed,
+        dead: false,
         message: sentence(outcome, reason),
         warnings,
     }

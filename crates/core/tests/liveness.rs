@@ -367,6 +367,7 @@ fn a_worker_with_thousands_of_attempts_is_removed_a_thousand_rows_at_a_time() {
             owner: UserId::local(),
             job: None,
             depends_on: Vec::new(),
+            retry_of: None,
             spec: spec(&[]),
         };
         c.ok(Event::Submit(part.iter().map(new).collect()));

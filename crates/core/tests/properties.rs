@@ -140,7 +140,14 @@ impl Choice {
         let owner = UserId::local();
         match self.kind {
             0..=4 => {
-                let task = NewTask { id: self.id(), owner, job: None, depends_on: Vec::new(), spec: self.spec() };
+                let task = NewTask {
+                    id: self.id(),
+                    owner,
+                    job: None,
+                    depends_on: Vec::new(),
+                    retry_of: None,
+                    spec: self.spec(),
+                };
                 Event::Submit(vec![task; 1 + usize::from(self.detail.is_multiple_of(9))])
             }
             5 => Event::Cancel(Cancel { task: self.id(), by: owner }),

@@ -59,6 +59,8 @@ fn attempts(policy: Option<Value>, outcome: &Outcome) -> usize {
             let accepted = |end: &cloudai_core::task::AttemptEnd| end.accepted;
             let taken = record.attempts.iter().filter(|one| one.end.as_ref().is_some_and(accepted)).count();
             assert_eq!(taken, 1, "one attempt is the result");
+            let retried = record.attempts.len() > 1;
+            assert_eq!(record.finished().unwrap().dead, retried, "dead letters had retries, and used them up");
             return record.attempts.len();
         }
         assert_eq!((record.status(), record.phase(false)), (Status::Queued, Some(Phase::Backoff)));
@@ -108,7 +110,8 @@ fn the_budgets_of_two_causes_are_apart() {
     attempt(&mut c, task, oom());
     let record = c.record(task);
     assert_eq!((record.status(), record.reason()), (Status::Failed, Some(Reason::OomKilled)));
-    assert!(record.message().ends_with("(all 2 retries are used up)"), "{}", record.message());
+    let said = format!("(all 2 retries are used up; once it is mended: cloudai task retry {task})");
+    assert!(record.message().ends_with(&said), "{}", record.message());
 }
 
 #[test]

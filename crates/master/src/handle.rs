@@ -1,5 +1,7 @@
 //! The only way in: typed calls that end in the engine, the read model or the store.
 
+mod retry;
+
 use crate::clock::Clock;
 use crate::heartbeats::{Heard, Heartbeats};
 use crate::http::Live;
@@ -79,7 +81,14 @@ impl Handle {
             let twin = self.ended_twin(who, &spec).await?;
             if twin.is_none() {
                 let id = self.new_task_id();
-                fresh.push(NewTask { id, owner: who.user.clone(), job: None, depends_on: Vec::new(), spec });
+                fresh.push(NewTask {
+                    id,
+                    owner: who.user.clone(),
+                    job: None,
+                    depends_on: Vec::new(),
+                    retry_of: None,
+                    spec,
+                });
                 places.push(place);
             }
             fates.push(twin.map(|id| Submitted { id, fresh: false }));

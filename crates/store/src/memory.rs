@@ -27,6 +27,8 @@ struct Tables {
     tasks: BTreeMap<TaskId, Arc<TaskRecord>>,
     by_order: BTreeMap<u64, TaskId>,
     by_key: BTreeMap<(UserId, Arc<str>), TaskId>,
+    /// Tasks that others run again.
+    taken_up: BTreeSet<TaskId>,
     workers: BTreeMap<WorkerId, Arc<WorkerRecord>>,
     outputs: BTreeMap<Attempt, Vec<OutputFile>>,
     facts: BTreeMap<String, String>,
@@ -112,6 +114,7 @@ impl Tables {
             self.by_key.insert(name, task.id);
         }
         self.by_order.insert(task.order, task.id);
+        self.taken_up.extend(task.retry_of);
         self.tasks.insert(task.id, Arc::clone(task));
         Ok(Some(Before::NoTask(task.id)))
     }
@@ -133,6 +136,9 @@ impl Tables {
             Before::NoTask(id) => {
                 if let Some(task) = self.tasks.remove(&id) {
                     self.by_order.remove(&task.order);
+                    if let Some(earlier) = &task.retry_of {
+                        self.taken_up.remove(earlier);
+                    }
                     if let Some(key) = rules::key(&task) {
                         self.by_key.remove(&(task.owner.clone(), Arc::clone(key)));
                     }
@@ -154,8 +160,10 @@ impl Tables {
         {
             return Err(too_many_names(prefix));
         }
-        let wanted =
-            |task: &&Arc<TaskRecord>| task.finished().is_some() && query.is_after(task.order) && query.matches(task);
+        let wanted = |task: &&Arc<TaskRecord>| {
+            let waits = !query.dead || !self.taken_up.contains(&task.id);
+            task.finished().is_some() && waits && query.is_after(task.order) && query.matches(task)
+        };
         let orders = match query.sort {
             Sort::Newest => orders(self.in_order().rev().filter(wanted), query.limit),
             Sort::Oldest => orders(self.in_order().filter(wanted), query.limit),

@@ -25,7 +25,8 @@ pub const MAX_NAMES: usize = 10_000;
 ///
 /// Served: any set of statuses, alone or with one of `owner` and `worker`, in both orders;
 /// `name_prefix` with any of these as long as it matches no more than [`MAX_NAMES`] tasks.
-/// Refused: `owner` together with `worker` without a `name_prefix`.
+/// `dead` alone or with `owner`, in both orders.
+/// Refused: `owner` together with `worker` without a `name_prefix`; `dead` with anything else.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TaskQuery {
     /// Only these states; all when empty.
@@ -36,6 +37,8 @@ pub struct TaskQuery {
     pub worker: Option<WorkerId>,
     /// Only those whose name begins so.
     pub name_prefix: Option<String>,
+    /// Only dead letters that nobody has submitted again.
+    pub dead: bool,
     /// The order.
     pub sort: Sort,
     /// At most so many (1 to 1,000).
@@ -75,6 +78,15 @@ impl TaskQuery {
         if !(1..=MAX_LIMIT).contains(&self.limit) {
             return Err(StoreError::Unsupported(format!("limit is {}: expected 1 to {MAX_LIMIT}", self.limit)));
         }
+        if self.dead
+            && (self.worker.is_some()
+                || self.name_prefix.is_some()
+                || self.statuses.iter().any(|status| *status != Status::Failed))
+        {
+            let why =
+                "dead letters have failed: they are listed alone or by owner, not by worker, name or another status";
+            return Err(StoreError::Unsupported(why.to_owned()));
+        }
         if self.owner.is_some() && self.worker.is_some() && self.name_prefix.is_none() {
             let why = "no index serves owner together with worker: give one of them, or a name_prefix as well";
             return Err(StoreError::Unsupported(why.to_owned()));
@@ -85,7 +97,8 @@ impl TaskQuery {
     /// The final statuses asked for, each once; all of them when none is named.
     pub(crate) fn wanted(&self) -> Vec<Status> {
         let asked = |status: &Status| self.statuses.is_empty() || self.statuses.contains(status);
-        Status::ALL.iter().copied().filter(|status| status.is_final() && asked(status)).collect()
+        let dead = |status: &Status| !self.dead || *status == Status::Failed;
+        Status::ALL.iter().copied().filter(|status| status.is_final() && asked(status) && dead(status)).collect()
     }
 
     /// The part of the question that is about tasks that have ended; none when it is about live
@@ -96,13 +109,15 @@ impl TaskQuery {
         (!statuses.is_empty()).then(|| Self { statuses, ..self.clone() })
     }
 
-    /// Whether a task is one of those that are asked for, wherever the cursor is.
+    /// Whether a task is one of those that are asked for, wherever the cursor is. Whether a dead letter
+    /// was submitted again stands in no record: the store knows.
     #[must_use]
     pub fn matches(&self, task: &TaskRecord) -> bool {
         (self.statuses.is_empty() || self.statuses.contains(&task.status()))
             && self.owner.as_ref().is_none_or(|owner| *owner == task.owner)
             && self.worker.as_ref().is_none_or(|worker| Some(worker) == task.worker())
             && self.name_prefix.as_ref().is_none_or(|prefix| has_name(task, prefix))
+            && (!self.dead || task.finished().is_some_and(|end| end.dead))
     }
 
     /// One page of live and ended tasks together; a task that is among both has ended meanwhile.
@@ -195,6 +210,25 @@ mod tests {
         let pair = TaskQuery { owner: "ann".parse().ok(), worker: "w1".parse().ok(), limit: 1, ..TaskQuery::default() };
         assert!(pair.check().unwrap_err().to_string().contains("owner together with worker"));
         assert!(TaskQuery { name_prefix: Some("x".into()), ..pair }.check().is_ok());
+    }
+
+    #[test]
+    fn dead_letters_are_listed_alone_or_by_owner() {
+        let dead = TaskQuery { dead: true, limit: 1, ..TaskQuery::default() };
+        let served = [
+            dead.clone(),
+            TaskQuery { owner: "ann".parse().ok(), ..dead.clone() },
+            TaskQuery { statuses: vec![Status::Failed], ..dead.clone() },
+        ];
+        assert!(served.iter().all(|query| query.check().is_ok()));
+        let refused = [
+            TaskQuery { worker: "w1".parse().ok(), ..dead.clone() },
+            TaskQuery { name_prefix: Some("x".into()), ..dead.clone() },
+            TaskQuery { statuses: vec![Status::Failed, Status::Cancelled], ..dead },
+        ];
+        for query in refused {
+            assert!(query.check().unwrap_err().to_string().contains("dead letters"), "{query:?}");
+        }
     }
 
     #[test]

@@ -61,6 +61,7 @@ backends!([
     pages_stay_whole_while_tasks_arrive_and_change_between_them
     pairs_that_no_index_serves_are_refused_with_their_names
     a_name_prefix_is_taken_literally_and_refused_when_it_matches_too_much
+    dead_letters_wait_in_a_list_of_their_own_until_they_are_submitted_again
     outputs_come_in_the_order_of_their_paths_and_are_replaced_as_a_whole
     the_fact_that_was_kept_first_stays
 ] memory sqlite);
@@ -359,6 +360,7 @@ fn queries() -> Vec<TaskQuery> {
         ] {
             for (sort, limit) in [(Sort::Newest, 1), (Sort::Newest, 7), (Sort::Oldest, 7), (Sort::Oldest, 1000)] {
                 queries.push(TaskQuery {
+                    dead: false,
                     statuses: statuses.clone(),
                     owner: owner.map(|owner| owner.parse().unwrap()),
                     worker: worker.map(|worker| worker.parse().unwrap()),
@@ -476,6 +478,31 @@ async fn a_name_prefix_is_taken_literally_and_refused_when_it_matches_too_much(s
         other => panic!("{other:?}"),
     }
     assert_eq!(walk(&store, &ask("many ")).await, [9]);
+}
+
+async fn dead_letters_wait_in_a_list_of_their_own_until_they_are_submitted_again(store: Arc<dyn Store>) {
+    let term = store.lead().await.unwrap();
+    let letter = |n: u64, owner: &str| task(n).owner(owner).on("w1", Step::Running).dead().row();
+    let rows: Vec<Row> = (1..=6).map(|n| letter(n, if n % 2 == 0 { "ann" } else { "bob" })).collect();
+    let failed = task(7).in_status(Status::Failed, "w1").row();
+    commit(&store, term, &[rows, vec![failed, task(8).row()]].concat()).await;
+    let dead = async |owner: Option<&str>, sort| {
+        let owner = owner.map(|owner| owner.parse().unwrap());
+        walk(&store, &TaskQuery { dead: true, owner, sort, limit: 2, ..TaskQuery::default() }).await
+    };
+    assert_eq!(dead(None, Sort::Newest).await, [6, 5, 4, 3, 2, 1]);
+    assert_eq!(dead(Some("ann"), Sort::Oldest).await, [2, 4, 6]);
+    assert!(dead(Some("eve"), Sort::Oldest).await.is_empty());
+    let again = |n: u64, of: u64| task(n).with(|task| task.retry_of = Some(id(of))).row();
+    let (row, _) = refused(&store, term, &[again(9, 4), task(9).with(|task| task.order = 1).row()]).await;
+    assert_eq!(row, 1);
+    assert_eq!(dead(Some("ann"), Sort::Newest).await, [6, 4, 2], "what was refused took nothing up");
+    commit(&store, term, &[again(9, 4), again(10, 5)]).await;
+    assert_eq!(dead(None, Sort::Newest).await, [6, 3, 2, 1]);
+    assert_eq!(dead(Some("ann"), Sort::Newest).await, [6, 2]);
+    let taken_up = store.task(id(4)).await.unwrap().unwrap();
+    assert!(taken_up.finished().unwrap().dead, "how it ended never changes");
+    assert_eq!(store.task(id(9)).await.unwrap().unwrap().retry_of, Some(id(4)));
 }
 
 async fn outputs_come_in_the_order_of_their_paths_and_are_replaced_as_a_whole(store: Arc<dyn Store>) {

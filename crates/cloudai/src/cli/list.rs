@@ -26,12 +26,22 @@ pub(super) struct Args {
     /// -created (newest first) or created [default: -created]
     #[arg(long, value_name = "ORDER", allow_hyphen_values = true, value_parser = ["created", "-created"])]
     sort: Option<String>,
+    /// Only dead letters: `task dead`
+    #[arg(skip)]
+    dead: bool,
 }
 
 impl Args {
     /// The tasks of one status, or all of them.
     pub(super) fn of_status(status: Option<Status>) -> Self {
         Self { all: status.is_none(), status: status.into_iter().collect(), ..Self::default() }
+    }
+}
+
+impl Args {
+    /// What failed with its retries used up and was not submitted again.
+    pub(super) fn dead(limit: Option<u32>, sort: Option<&str>) -> Self {
+        Self { dead: true, limit, sort: sort.map(ToOwned::to_owned), ..Self::default() }
     }
 }
 
@@ -59,9 +69,13 @@ pub(super) async fn run(args: &Args, cx: &Context) -> Result<Exit, Failure> {
 
 /// What the rows are, and how to see more; a list that was cut always says so.
 fn summary(args: &Args, shown: usize, more: bool, cx: &Context) {
-    let active = !args.all && args.status.is_empty();
-    let kind = if active { "active " } else { "" };
-    let finished = if active { " Finished too: --all" } else { "" };
+    let (kind, finished) = if args.dead {
+        ("dead ", if shown > 0 { " Once mended: cloudai task retry ID, or --dead for all" } else { "" })
+    } else if !args.all && args.status.is_empty() {
+        ("active ", " Finished too: --all")
+    } else {
+        ("", "")
+    };
     match (shown, more) {
         (shown, true) => {
             cx.screen.note(&format!("The first {shown} {kind}tasks; there are more: --limit N.{finished}"))
@@ -72,9 +86,9 @@ fn summary(args: &Args, shown: usize, more: bool, cx: &Context) {
     }
 }
 
-async fn fetch(args: &Args, cx: &Context) -> Result<List<Task>, Failure> {
+pub(super) async fn fetch(args: &Args, cx: &Context) -> Result<List<Task>, Failure> {
     let mut query = Vec::new();
-    let wanted: &[Status] = if args.all {
+    let wanted: &[Status] = if args.all || args.dead {
         &[]
     } else if args.status.is_empty() {
         &ACTIVE
@@ -84,6 +98,7 @@ async fn fetch(args: &Args, cx: &Context) -> Result<List<Task>, Failure> {
     if !wanted.is_empty() {
         query.push(("status", wanted.iter().map(|status| status.word()).collect::<Vec<_>>().join(",")));
     }
+    query.extend(args.dead.then(|| ("dead", "true".to_owned())));
     query.extend(args.worker.clone().map(|worker| ("worker", worker)));
     query.extend(args.name.clone().map(|name| ("name", name)));
     query.extend(args.sort.clone().map(|sort| ("sort", sort)));

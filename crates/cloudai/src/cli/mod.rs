@@ -13,6 +13,7 @@ mod list;
 mod logs;
 mod queue;
 mod reference;
+mod retry;
 mod submit;
 mod task;
 mod wait;

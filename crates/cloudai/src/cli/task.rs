@@ -1,6 +1,6 @@
 //! `cloudai task`: the verbs.
 
-use super::{Context, cancel, download, hold, list, logs, submit, wait};
+use super::{Context, cancel, download, hold, list, logs, retry, submit, wait};
 use crate::exit::{Exit, Failure};
 use crate::{id, render};
 use clap::Subcommand;
@@ -36,6 +36,16 @@ pub(super) enum Command {
     /// Lets held tasks go
     #[command(before_help = "  cloudai task release 9QZD                    from now on it may be placed")]
     Release(hold::Args),
+    /// Submits ended tasks again, as new tasks of the same spec
+    #[command(before_help = "  cloudai task retry 9QZD                      what ended stays as it ended\n  \
+                             cloudai task retry --dead                    all that failed with its retries used up")]
+    Retry(retry::Args),
+    /// Lists dead letters: what failed with its retries used up and was not submitted again
+    #[command(
+        before_help = "  cloudai task dead                            newest first; why: cloudai task info ID\n  \
+                             cloudai task retry --dead                    once it is mended"
+    )]
+    Dead(retry::DeadArgs),
     /// Fetches the files that a task left in /out, with their checksums
     #[command(before_help = "  cloudai task download 9QZD                   into ./7K3M9QZD\n  \
                              cloudai task download 9QZD out model.bin     one file into ./out")]
@@ -60,6 +70,8 @@ pub(super) async fn run(command: Command, cx: &Context) -> Result<Exit, Failure>
         Command::Cancel(args) => cancel::run(&args, cx).await,
         Command::Hold(args) => hold::hold(&args, cx).await,
         Command::Release(args) => hold::release(&args, cx).await,
+        Command::Retry(args) => retry::run(&args, cx).await,
+        Command::Dead(args) => retry::dead(&args, cx).await,
         Command::Download(args) => download::run(&args, cx).await,
     }
 }

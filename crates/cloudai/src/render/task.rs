@@ -166,6 +166,11 @@ pub(crate) fn next(task: &Task, files: bool) -> Vec<String> {
         "queued" | "pending" | "running" => {
             vec![command(&format!("logs {id} --follow")), command(&format!("cancel {id}"))]
         }
+        "failed" | "cancelled" if task.retried_by.is_none() => {
+            let mut next = vec![command(&format!("logs {id}")), command(&format!("retry {id}"))];
+            next.extend(files.then(|| command(&format!("download {id}"))));
+            next
+        }
         _ if files => vec![command(&format!("logs {id}")), command(&format!("download {id}"))],
         _ => vec![command(&format!("logs {id}"))],
     }
@@ -198,6 +203,9 @@ pub(crate) fn card(task: &Task, files: bool, now: Timestamp, screen: &Screen) ->
     field("labels", task.labels.iter().map(|(k, v)| printable(&format!("{k}={v}"))).collect::<Vec<_>>().join(" "));
     field("exit code", task.exit_code.map(|code| code.to_string()).unwrap_or_default());
     field("warnings", task.warnings.join(", "));
+    let other = |id: &Option<String>| id.as_deref().map(short).unwrap_or_default();
+    field("retry of", other(&task.retry_of));
+    field("retried by", other(&task.retried_by));
     field("owner", task.user_id.clone());
     field("created", moment(&task.created_at, now));
     field("started", task.started_at.as_deref().map(|at| moment(at, now)).unwrap_or_default());

@@ -48,6 +48,7 @@ pub(super) fn cancelled(reason: Reason, message: &str) -> Finished {
         exit_code: None,
         oom_killed: false,
         message: message.to_owned(),
+        dead: false,
         warnings: Vec::new(),
     }
 }

@@ -73,6 +73,7 @@ impl Cluster {
                 oom_killed: false,
                 message: why.to_owned(),
                 // What it wrote since it was last heard of is nowhere.
+                dead: false,
                 warnings: vec![Warning::LogIncomplete],
             };
             verdict::again(record, Budget::WorkerLost, end)

@@ -74,6 +74,7 @@ impl Cluster {
             owner: task.owner,
             job: task.job,
             depends_on: task.depends_on,
+            retry_of: task.retry_of,
             spec: task.spec,
             version: 1,
             order: self.next_order,

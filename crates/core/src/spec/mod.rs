@@ -251,6 +251,13 @@ impl TaskSpec {
         write::worker_document(self)
     }
 
+    /// What an ended task of this spec is run again as: without what was about its own submission, its
+    /// key, its hold and its start time.
+    #[must_use]
+    pub fn to_run_again(&self) -> Self {
+        Self { idempotency_key: None, hold: false, not_before: None, ..self.clone() }
+    }
+
     /// Which failures it is tried again after.
     #[must_use]
     pub fn retry_policy(&self) -> &Retries {

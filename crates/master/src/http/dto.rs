@@ -40,6 +40,15 @@ pub struct Task {
     pub exit_code: Option<i32>,
     /// Whether the kernel killed a process of it for its memory.
     pub oom_killed: bool,
+    /// Whether it failed with its retries used up.
+    #[serde(default)]
+    pub dead: bool,
+    /// The task that this one runs again.
+    #[serde(default)]
+    pub retry_of: Option<String>,
+    /// The task that runs this one again; only where one task is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retried_by: Option<String>,
     /// `oom_killed`, `log_incomplete`, `outputs_incomplete`.
     pub warnings: Vec<String>,
     /// The worker of its latest attempt.

@@ -55,6 +55,7 @@ fn routes() -> Vec<Route> {
         get("/api/v1/tasks/{id}", tasks::get),
         post("/api/v1/tasks/{id}/cancel", tasks::cancel),
         post("/api/v1/tasks/{id}/hold", tasks::hold),
+        post("/api/v1/tasks/{id}/retry", tasks::retry),
         post("/api/v1/tasks/{id}/release", tasks::release),
         get("/api/v1/tasks/{id}/logs", logs::read),
         get("/api/v1/tasks/{id}/files", files::list),

@@ -154,6 +154,9 @@ impl Problem {
             Rejected::KeyReused(id) | Rejected::NotWaiting(id, _) => {
                 Self::new(Code::Conflict, rejected.to_string()).next(format!("cloudai task info {id}"))
             }
+            Rejected::NotEnded(id, _) => {
+                Self::new(Code::Conflict, rejected.to_string()).next(format!("cloudai task cancel {id}"))
+            }
             Rejected::WorkerBusy { worker, .. } => {
                 Self::new(Code::Conflict, rejected.to_string()).next(format!("cloudai worker remove {worker} --force"))
             }
@@ -299,6 +302,7 @@ mod tests {
             (Rejected::NoSuchWorker(worker.clone()).into(), 404, "not_found", None),
             (Rejected::Unsatisfiable { index: 0, message: "cpu".into() }.into(), 422, "unsatisfiable", None),
             (Rejected::KeyReused(task).into(), 409, "conflict", None),
+            (Rejected::NotEnded(task, cloudai_core::state::Status::Running).into(), 409, "conflict", None),
             (Rejected::NotWaiting(task, cloudai_core::state::Status::Running).into(), 409, "conflict", None),
             (Rejected::WorkerBusy { worker, attempts: 2 }.into(), 409, "conflict", None),
             (Rejected::StaleSession.into(), 500, "internal", None),

@@ -1,4 +1,4 @@
-//! `/api/v1/tasks`: submit, list, find, look at, cancel, hold, release.
+//! `/api/v1/tasks`: submit, list, find, look at, cancel, hold, release, retry.
 
 use super::dto::{List, Submitted, Task};
 use super::extract::{Caller, Document, TaskPath};
@@ -7,6 +7,7 @@ use super::query::Parameters;
 use super::view;
 use crate::handle::Handle;
 use crate::model::SeenTask;
+use crate::principal::Principal;
 use axum::Json;
 use axum::extract::State;
 use axum::http::header::LOCATION;
@@ -14,6 +15,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use cloudai_core::event::Submitted as Fate;
 use cloudai_core::ids::{IdError, TaskId};
 use cloudai_core::spec::{SpecError, TaskSpec, Value};
 use cloudai_core::state::Status;
@@ -54,7 +56,12 @@ pub(super) async fn submit(
     // The only task needs no path to be found by.
     let fates = handle.submit(&who, vec![spec]).await.map_err(|error| Problem::from(error).without_errors())?;
     let fate = fates.first().ok_or_else(|| Problem::new(Code::Internal, "the task got no answer"))?;
-    let task = view::whole_task(&handle.task(&who, fate.id).await?);
+    answer(&handle, &who, *fate).await
+}
+
+/// The task that a submission led to, a new one or that of an earlier submission.
+async fn answer(handle: &Handle, who: &Principal, fate: Fate) -> Result<Response, Problem> {
+    let task = view::whole_task(&handle.task(who, fate.id).await?);
     let location = [(LOCATION, format!("/api/v1/tasks/{}", fate.id))];
     let status = if fate.fresh { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, location, Json(task)).into_response())
@@ -184,6 +191,7 @@ fn task_query(query: &mut Parameters) -> TaskQuery {
         owner: query.parsed("user", |text| text.parse().map_err(|error: IdError| error.to_string())),
         worker: query.parsed("worker", |text| text.parse().map_err(|error: IdError| error.to_string())),
         name_prefix: query.text("name"),
+        dead: query.flag("dead"),
         sort,
         limit: usize::try_from(limit).unwrap_or(MAX_LIMIT),
         cursor: query.parsed("cursor", |text| read_cursor(text, sort)),
@@ -258,7 +266,13 @@ pub(super) async fn get(
         Some(patience) => handle.wait_for_end(&who, id, patience).await?,
         None => handle.task(&who, id).await?,
     };
-    Ok(Json(view::whole_task(&task)))
+    whole(&handle, &task).await.map(Json)
+}
+
+/// A task with what only one that is asked for alone has.
+async fn whole(handle: &Handle, task: &SeenTask) -> Result<Task, Problem> {
+    let retried_by = handle.successor(task).await?.map(|id| id.to_string());
+    Ok(Task { retried_by, ..view::whole_task(task) })
 }
 
 fn wait(text: &str) -> Result<Duration, String> {
@@ -301,6 +315,18 @@ pub(super) async fn release(
 ) -> Result<Json<Task>, Problem> {
     query.close()?;
     Ok(Json(view::whole_task(&handle.release(&who, id).await?)))
+}
+
+/// Submits the spec of an ended task again.
+pub(super) async fn retry(
+    Caller(who): Caller,
+    TaskPath(id): TaskPath,
+    State(handle): State<Handle>,
+    query: Parameters,
+) -> Result<Response, Problem> {
+    query.close()?;
+    let fate = handle.retry(&who, id).await.map_err(|error| Problem::from(error).without_errors())?;
+    answer(&handle, &who, fate).await
 }
 
 #[cfg(test)]

@@ -206,7 +206,15 @@ mod tests {
             State::Active(Active { number: 1, worker: worker.clone(), step, allocation })
         } else {
             let (message, warnings) = (String::new(), Vec::new());
-            State::Finished(Finished { status, reason: None, exit_code: None, oom_killed: false, message, warnings })
+            State::Finished(Finished {
+                status,
+                reason: None,
+                exit_code: None,
+                oom_killed: false,
+                dead: false,
+                message,
+                warnings,
+            })
         };
         let attempt = AttemptRecord {
             number: 1,
@@ -232,6 +240,7 @@ mod tests {
             spent: Spent::default(),
             cancel: None,
             overdue: None,
+            retry_of: None,
         })
     }
 
@@ -246,6 +255,7 @@ mod tests {
         ]);
         (statuses, filter, any::<bool>(), 1usize..6).prop_map(|(statuses, (owner, worker, name), oldest, limit)| {
             TaskQuery {
+                dead: false,
                 statuses,
                 owner: owner.parse().ok(),
                 worker: worker.parse().ok(),

@@ -355,7 +355,7 @@ impl Master {
             context.send(Message::Client(Reply::Submitted { submission, task }));
             return;
         }
-        let task = NewTask { id: context.next_id(), owner, job: None, depends_on: Vec::new(), spec };
+        let task = NewTask { id: context.next_id(), owner, job: None, depends_on: Vec::new(), retry_of: None, spec };
         self.wish(context, Event::Submit(vec![task]), Origin::Submit(submission));
     }
 

@@ -21,19 +21,29 @@ enum Scope {
     All,
     Owner,
     Worker,
+    Dead,
+    DeadOwner,
+}
+
+#[cfg(test)]
+impl Scope {
+    const ALL: [Self; 5] = [Self::All, Self::Owner, Self::Worker, Self::Dead, Self::DeadOwner];
 }
 
 /// The places of one status in a scope, from the cursor on.
 fn places_sql(scope: Scope, sort: Sort) -> String {
     let (index, narrow) = match scope {
-        Scope::All => ("tasks_status", ""),
-        Scope::Owner => ("tasks_owner", "owner = ?4 AND "),
-        Scope::Worker => ("tasks_worker", "worker = ?4 AND "),
+        Scope::All => ("tasks_status", "ended = ?1"),
+        Scope::Owner => ("tasks_owner", "owner = ?4 AND ended = ?1"),
+        Scope::Worker => ("tasks_worker", "worker = ?4 AND ended = ?1"),
+        // They have failed, all of them.
+        Scope::Dead => ("tasks_dead", "dead = 1"),
+        Scope::DeadOwner => ("tasks_dead_owner", "owner = ?4 AND dead = 1"),
     };
     let (after, direction) = direction(sort);
     format!(
         "SELECT ord FROM tasks INDEXED BY {index}
-         WHERE {narrow}ended = ?1 AND ord {after} ?2 ORDER BY ord {direction} LIMIT ?3"
+         WHERE {narrow} AND ord {after} ?2 ORDER BY ord {direction} LIMIT ?3"
     )
 }
 
@@ -76,6 +86,8 @@ fn places(conn: &Connection, query: &TaskQuery) -> rusqlite::Result<Vec<u64>> {
     };
     let limit = i64::try_from(query.limit).unwrap_or(i64::MAX).saturating_add(1);
     let (scope, of) = match (&query.owner, &query.worker) {
+        (Some(owner), _) if query.dead => (Scope::DeadOwner, Some(owner.as_str())),
+        (None, _) if query.dead => (Scope::Dead, None),
         (Some(owner), _) => (Scope::Owner, Some(owner.as_str())),
         (None, Some(worker)) => (Scope::Worker, Some(worker.as_str())),
         (None, None) => (Scope::All, None),
@@ -252,7 +264,7 @@ mod tests {
         .map(str::to_owned)
         .into();
         for sort in [Sort::Newest, Sort::Oldest] {
-            statements.extend([Scope::All, Scope::Owner, Scope::Worker].map(|scope| places_sql(scope, sort)));
+            statements.extend(Scope::ALL.map(|scope| places_sql(scope, sort)));
         }
         for sql in statements {
             let plan = plan(&conn, &sql);
@@ -274,7 +286,7 @@ mod tests {
     fn the_places_of_a_page_are_read_from_the_index_alone_and_begin_at_the_cursor() {
         let dir = tempfile::tempdir().unwrap();
         let conn = migrate::open_file(&migrate::file_in(dir.path())).unwrap();
-        for scope in [Scope::All, Scope::Owner, Scope::Worker] {
+        for scope in Scope::ALL {
             for (sort, sign) in [(Sort::Newest, '<'), (Sort::Oldest, '>')] {
                 let plan = plan(&conn, &places_sql(scope, sort)).join("\n");
                 assert!(plan.contains("COVERING INDEX"), "{scope:?} {sort:?}: {plan}");

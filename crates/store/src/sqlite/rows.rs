@@ -78,7 +78,17 @@ fn put_task(tx: &Transaction<'_>, task: &TaskRecord) -> Result<(), RowError> {
         return Ok(());
     }
     insert_task(tx, task)?;
-    insert_dependencies(tx, task)
+    insert_dependencies(tx, task)?;
+    take_up(tx, task)
+}
+
+/// What a new task runs again is no dead letter any more.
+fn take_up(tx: &Transaction<'_>, task: &TaskRecord) -> Result<(), RowError> {
+    if let Some(earlier) = task.retry_of {
+        let (ulid, idx) = key(earlier);
+        tx.prepare_cached("UPDATE tasks SET dead = NULL WHERE ulid = ?1 AND idx = ?2")?.execute(params![ulid, idx])?;
+    }
+    Ok(())
 }
 
 /// The version of a task that was just submitted.
@@ -110,8 +120,8 @@ fn insert_task(tx: &Transaction<'_>, task: &TaskRecord) -> Result<(), RowError> 
     let (ulid, idx) = key(task.id);
     tx.prepare_cached(
         "INSERT INTO tasks (ord, ulid, idx, version, owner, job, status, worker, name, idem_key,
-             created_at, finished_at, priority, body, ended)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
+             created_at, finished_at, priority, body, ended, dead)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
     )?
     .execute(params![
         rules::number(task.order)?,
@@ -129,6 +139,7 @@ fn insert_task(tx: &Transaction<'_>, task: &TaskRecord) -> Result<(), RowError> 
         task.spec.priority,
         serde_json::to_string(task)?,
         ended(task),
+        dead(task),
     ])
     .map_err(|error| taken(error, task))?;
     Ok(())
@@ -151,7 +162,7 @@ fn update_task(tx: &Transaction<'_>, task: &TaskRecord) -> Result<bool, RowError
     let fixed = Fixed::of(task);
     let changed = tx
         .prepare_cached(
-            "UPDATE tasks SET version = ?2, status = ?3, worker = ?4, finished_at = ?5, body = ?6, ended = ?7
+            "UPDATE tasks SET version = ?2, status = ?3, worker = ?4, finished_at = ?5, body = ?6, ended = ?7, dead = ?13
              WHERE ord = ?1 AND version < ?2 AND ulid = ?8 AND idx = ?9 AND owner = ?10 AND name IS ?11
                  AND idem_key IS ?12",
         )?
@@ -168,6 +179,7 @@ fn update_task(tx: &Transaction<'_>, task: &TaskRecord) -> Result<bool, RowError
             fixed.owner,
             fixed.name,
             fixed.key,
+            dead(task),
         ])?;
     Ok(changed > 0)
 }
@@ -175,6 +187,11 @@ fn update_task(tx: &Transaction<'_>, task: &TaskRecord) -> Result<bool, RowError
 /// The status of a task that has ended: what the indexes of lists are about.
 fn ended(task: &TaskRecord) -> Option<&'static str> {
     task.finished().map(|finished| finished.status.word())
+}
+
+/// 1 for a task whose retries are used up.
+fn dead(task: &TaskRecord) -> Option<i64> {
+    task.finished().filter(|finished| finished.dead).map(|_| 1)
 }
 
 /// Says in words which uniqueness a new task breaks.

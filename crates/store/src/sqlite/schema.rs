@@ -1,7 +1,14 @@
 //! The tables, as the list of steps that lead to them. A step is never edited once it shipped.
 
 /// One step per schema version: the first makes version 1 of an empty file.
-pub(super) const STEPS: &[&str] = &[FIRST, ENDED_APART, NO_ENDINGS];
+pub(super) const STEPS: &[&str] = &[FIRST, ENDED_APART, NO_ENDINGS, DEAD_LETTERS];
+
+/// `dead` is 1 for a task whose retries are used up, until it is submitted again.
+const DEAD_LETTERS: &str = "
+ALTER TABLE tasks ADD COLUMN dead INTEGER;
+CREATE INDEX tasks_dead       ON tasks (dead) WHERE dead IS NOT NULL;
+CREATE INDEX tasks_dead_owner ON tasks (owner, dead) WHERE dead IS NOT NULL;
+";
 
 /// Random keys cost a page of the log each: ends of ids are looked for in the index of whole ids,
 /// which takes a fifth of a second for a million of them. The phase stands in the record alone.

@@ -54,6 +54,7 @@ pub fn task(n: u64) -> Task {
         spent: Spent::default(),
         cancel: None,
         overdue: None,
+        retry_of: None,
     })
 }
 
@@ -115,7 +116,17 @@ impl Task {
                 last.end = Some(AttemptEnd { status, reason, exit_code, accepted: true, message, log });
             }
             let (message, warnings) = ("it ended".into(), Vec::new());
-            task.state = State::Finished(Finished { status, reason, exit_code, oom_killed: false, message, warnings });
+            let end = Finished { status, reason, exit_code, oom_killed: false, dead: false, message, warnings };
+            task.state = State::Finished(end);
+        })
+    }
+
+    /// Its end as a dead letter; a new version.
+    pub fn dead(self) -> Self {
+        self.ended(Status::Failed).with(|task| {
+            if let State::Finished(end) = &mut task.state {
+                end.dead = true;
+            }
         })
     }
 

@@ -235,6 +235,31 @@ async fn a_waiting_task_is_held_and_released_and_a_running_one_refuses() {
 }
 
 #[tokio::test]
+async fn an_ended_task_is_submitted_again_once_and_stays_as_it_ended() {
+    let fake = Fake::start().await;
+    let body = r#"{"image":"a","name":"fit","idempotency_key":"k","retries":{"max":1,"on":["oom"]}}"#;
+    let first: dto::Task = fake.post("/api/v1/tasks", body).await.json();
+    let retry = async |id: &str| fake.post(&format!("/api/v1/tasks/{id}/retry"), "").await;
+    let refused = retry(&first.id).await;
+    assert!(refused.refused(409, "conflict").contains("has not ended: it is queued"));
+    fake.post(&format!("/api/v1/tasks/{}/cancel", first.id), "").await;
+    let answer = retry(&first.id).await;
+    let again: dto::Task = answer.json();
+    assert_eq!((answer.status.as_u16(), again.status.as_str()), (201, "queued"));
+    assert_eq!((again.retry_of.as_ref(), again.name.as_deref()), (Some(&first.id), Some("fit")));
+    assert_eq!(again.spec.unwrap()["retries"]["max"], 1);
+    let twice = retry(&first.id).await;
+    assert_eq!((twice.status.as_u16(), twice.json::<dto::Task>().id), (200, again.id.clone()), "asked twice, run once");
+    let old: dto::Task = fake.get(&format!("/api/v1/tasks/{}", first.id)).await.json();
+    assert_eq!((old.status.as_str(), old.retried_by), ("cancelled", Some(again.id)));
+    let resent: dto::Task = fake.post("/api/v1/tasks", body).await.json();
+    assert_eq!(resent.id, first.id, "its own key is still its own");
+    retry(&TaskId::new(9).to_string()).await.refused(404, "not_found");
+    let refused = fake.get("/api/v1/tasks?dead=true&worker=w1").await;
+    assert!(refused.refused(400, "invalid").contains("dead letters"));
+}
+
+#[tokio::test]
 async fn a_task_says_when_it_starts() {
     let fake = Fake::start().await;
     let answer = fake.post("/api/v1/tasks", r#"{"image":"a","not_before":"2100-01-31T09:00:00+01:00"}"#).await;

@@ -1,0 +1,69 @@
+//! `cloudai task retry` and `dead`: ended tasks that are submitted again.
+
+use super::cancel::confirm;
+use super::{Context, hold, list};
+use crate::exit::{Exit, Failure};
+use crate::id;
+use cloudai_master::http::dto::Task;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Which: ids, the last 4 characters of them or more, or `last`
+    #[arg(value_name = "ID", required_unless_present = "dead")]
+    ids: Vec<String>,
+    /// Every dead letter: what failed with its retries used up
+    #[arg(long, conflicts_with = "ids")]
+    dead: bool,
+    /// Do not ask before several tasks are submitted again
+    #[arg(long)]
+    yes: bool,
+    /// Only tell what would be submitted again
+    #[arg(long)]
+    dry_run: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct DeadArgs {
+    /// How many at most [default: 50]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    limit: Option<u32>,
+}
+
+pub(super) async fn run(args: &Args, cx: &Context) -> Result<Exit, Failure> {
+    let ids = if args.dead { dead_letters(cx).await? } else { hold::distinct(&args.ids, cx).await? };
+    if ids.is_empty() {
+        cx.screen.note("There are no dead letters.");
+        return Ok(Exit::Ok);
+    }
+    if args.dry_run {
+        cx.screen.note("would submit again:");
+        ids.iter().try_for_each(|id| cx.screen.line(&id::short(id)))?;
+        return Ok(Exit::Ok);
+    }
+    if ids.len() > 1 && !args.yes {
+        let names: Vec<_> = ids.iter().map(|id| id::short(id)).collect();
+        confirm(&format!("submit {} tasks again", ids.len()), &names, &cx.screen)?;
+    }
+    let mut tasks = Vec::new();
+    for id in &ids {
+        let (status, task): (_, Task) = cx.client.post(&["api", "v1", "tasks", id, "retry"], None, None).await?;
+        if status != reqwest::StatusCode::CREATED {
+            let (old, new) = (id::short(id), id::short(&task.id));
+            cx.screen
+                .note(&format!("{old} was submitted again before, as {new}; that one again: cloudai task retry {new}"));
+        }
+        tasks.push(task);
+    }
+    hold::tell(tasks, cx)
+}
+
+/// The ids of all dead letters, the oldest first.
+async fn dead_letters(cx: &Context) -> Result<Vec<String>, Failure> {
+    let all = list::fetch(&list::Args::dead(Some(u32::MAX), Some("created")), cx).await?;
+    Ok(all.items.into_iter().map(|task| task.id).collect())
+}
+
+/// `cloudai task dead`.
+pub(super) async fn dead(args: &DeadArgs, cx: &Context) -> Result<Exit, Failure> {
+    list::run(&list::Args::dead(args.limit, None), cx).await
+}

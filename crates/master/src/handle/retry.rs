@@ -1,0 +1,51 @@
+//! Ended tasks that are submitted again.
+
+use super::Handle;
+use crate::mailbox::AskError;
+use crate::model::SeenTask;
+use crate::principal::Principal;
+use cloudai_core::event::{NewTask, Rejected, Submitted};
+use cloudai_core::ids::{TaskId, UserId};
+use cloudai_core::spec::TaskSpec;
+use std::sync::Arc;
+
+impl Handle {
+    /// Runs the spec of an ended task again, as a new task that names the old one; the old one stays
+    /// as it ended. Each task is followed by one other at most: asked again, the answer is that one.
+    /// # Errors
+    /// [`AskError`]; rejected with `NotEnded` while the task waits or runs.
+    pub async fn retry(&self, who: &Principal, id: TaskId) -> Result<Submitted, AskError> {
+        let ended = self.task(who, id).await?.record;
+        if ended.finished().is_none() {
+            return Err(Rejected::NotEnded(id, ended.status()).into());
+        }
+        if let Some(id) = self.successor_of(&ended.owner, id).await? {
+            return Ok(Submitted { id, fresh: false });
+        }
+        let spec = Arc::new(TaskSpec { idempotency_key: Some(key_of(id)), ..ended.spec.to_run_again() });
+        let (job, owner, depends_on) = (ended.job, ended.owner.clone(), Vec::new());
+        let new = NewTask { id: self.new_task_id(), owner, job, depends_on, retry_of: Some(id), spec };
+        let accepted = self.submit_fresh(who, vec![new], &[0]).await?;
+        accepted.into_iter().next().ok_or(AskError::Stopped)
+    }
+
+    /// The task that runs this one again.
+    /// # Errors
+    /// [`AskError::Store`].
+    pub(crate) async fn successor(&self, task: &SeenTask) -> Result<Option<TaskId>, AskError> {
+        if task.record.finished().is_none() {
+            return Ok(None);
+        }
+        self.successor_of(&task.record.owner, task.record.id).await
+    }
+
+    async fn successor_of(&self, owner: &UserId, id: TaskId) -> Result<Option<TaskId>, AskError> {
+        let found = self.shared.store.task_by_key(owner, &key_of(id)).await?;
+        Ok(found.filter(|task| task.retry_of == Some(id)).map(|task| task.id))
+    }
+}
+
+/// The key under which a task is submitted again: whoever asks twice gets one task.
+fn key_of(id: TaskId) -> Arc<str> {
+    format!("retry:{id}").into()
+}
