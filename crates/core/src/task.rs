@@ -366,11 +366,18 @@ impl TaskRecord {
     pub fn phase(&self, worker_silent: bool) -> Option<Phase> {
         match &self.state {
             State::Queued(queued) => Some(queued.phase),
-            State::Active(_) if worker_silent => Some(Phase::WorkerUnreachable),
+            // Also of a silent worker: that its end is unconfirmed is what its user waits to hear.
             State::Active(_) if self.is_stopping() => Some(Phase::Cancelling),
+            State::Active(_) if worker_silent => Some(Phase::WorkerUnreachable),
             State::Active(active) => Some(active.step.phase()),
             State::Finished(_) => None,
         }
+    }
+
+    /// Whether its worker's silence does not end it: whoever wants it ended has his way all the same.
+    #[must_use]
+    pub fn outlasts_silence(&self) -> bool {
+        !self.spec.on_disconnect.is_stop() && !self.is_stopping()
     }
 
     /// Why it waits again, or how it ended.

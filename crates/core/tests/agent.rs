@@ -234,6 +234,21 @@ fn a_newer_attempt_stops_the_older_one_first() {
 }
 
 #[test]
+fn what_is_to_be_kept_runs_on_without_a_lease_and_waits_for_no_clock() {
+    let mut agent = TestAgent::new();
+    let keep = spec(&[("on_disconnect", Value::Text("keep".into()))]);
+    assert_eq!(launched(&agent.command(1, 1, 1, order(attempt(1, 1), keep))), [attempt(1, 1)]);
+    agent.start(2, attempt(2, 1));
+    agent.now = agent.now + S(100);
+    assert_eq!(halted(&agent.apply(AgentEvent::Tick)), [(attempt(2, 1), Cause::LeaseEnded)]);
+    agent.now = agent.now + S(1000);
+    assert_eq!(halted(&agent.apply(AgentEvent::Tick)), []);
+    assert_eq!(agent.agent.next_deadline(agent.now), None);
+    agent.register(2);
+    assert_eq!(halted(&agent.command(2, 1, 1, stop(attempt(1, 1)))), [(attempt(1, 1), Cause::Stopped)]);
+}
+
+#[test]
 fn without_a_renewed_lease_it_stops_before_the_master_gives_up() {
     let mut agent = TestAgent::new();
     agent.start(1, attempt(1, 1));

@@ -9,6 +9,7 @@ use cloudai_core::event::{
 };
 use cloudai_core::ids::{Attempt, CommandSeq, Session, TaskId, UserId};
 use cloudai_core::resources::Capacity;
+use cloudai_core::spec::Value;
 use cloudai_core::state::{Phase, Reason, Status, Warning};
 use cloudai_core::task::{Cause, Outcome, Step};
 use cloudai_core::testing::{TestCluster, cores, spec, task_id, worker_id};
@@ -74,6 +75,59 @@ fn a_cancelled_task_of_a_lost_worker_is_unconfirmed_and_killed_at_next_contact()
     let before = c.stops().len();
     c.register("w1", cores(4), vec![at(attempt, Step::Running)]);
     assert_eq!(c.stops()[before..], [attempt]);
+}
+
+/// A task that outlasts its worker's silence, running on w1 for longer than a lease without it.
+fn kept() -> (TestCluster, Attempt) {
+    let mut c = TestCluster::default();
+    c.worker("w1", cores(4));
+    let keep = [("on_disconnect", Value::Text("keep".into())), ("total_timeout_s", Value::Int(3600))];
+    let task = c.submit(1, spec(&keep)).unwrap();
+    let (attempt, other) = (c.place(task, "w1"), c.task(2));
+    c.place(other, "w1");
+    c.step(attempt, Step::Running).unwrap();
+    c.wait(S(1000));
+    assert_eq!(c.record(other).reason(), Some(Reason::WorkerLost));
+    assert_eq!(c.record(task).phase(true), Some(Phase::WorkerUnreachable));
+    (c, attempt)
+}
+
+#[test]
+fn what_is_to_be_kept_stays_with_its_silent_worker_until_that_is_back() {
+    let (c, attempt) = kept();
+    let mut c = c.restarted();
+    c.wait(S(1000));
+    let stops = c.stops().len();
+    c.register("w1", cores(4), vec![at(attempt, Step::Running)]);
+    assert_eq!((c.stops().len(), c.record(attempt.task).status()), (stops, Status::Running));
+    c.end(attempt, Outcome::exit(0)).unwrap();
+    let record = c.record(attempt.task);
+    assert_eq!((record.status(), record.attempts.len()), (Status::Completed, 1));
+}
+
+#[test]
+fn what_is_to_be_kept_ends_unconfirmed_when_somebody_wants_it_ended() {
+    let (mut c, attempt) = kept();
+    c.cancel(attempt.task).unwrap();
+    assert_eq!(c.record(attempt.task).phase(true), Some(Phase::Cancelling));
+    c.wait(S(1));
+    let record = c.record(attempt.task);
+    assert_eq!((record.status(), record.reason()), (Status::Cancelled, Some(Reason::Unconfirmed)));
+    let stops = c.stops().len();
+    c.register("w1", cores(4), vec![at(attempt, Step::Running)]);
+    assert_eq!(c.stops()[stops..], [attempt], "killed at the next contact");
+}
+
+#[test]
+fn what_is_to_be_kept_ends_with_its_total_time_or_its_worker() {
+    let (mut c, attempt) = kept();
+    c.wait(S(2600));
+    let record = c.record(attempt.task);
+    assert_eq!((record.status(), record.reason()), (Status::Failed, Some(Reason::TimedOut)));
+    let (mut c, attempt) = kept();
+    c.ok(Event::Remove(Removal { worker: worker_id("w1"), force: true }));
+    let record = c.record(attempt.task);
+    assert_eq!((record.status(), record.reason()), (Status::Queued, Some(Reason::WorkerLost)));
 }
 
 #[test]
@@ -182,9 +236,9 @@ fn a_worker_that_was_lost_with_two_thousand_attempts_is_given_up_in_slices() {
     let mut c = TestCluster::default();
     c.worker("w1", cores(4));
     let small = spec(&[
-        ("cpu_cores", cloudai_core::spec::Value::Float(0.001)),
-        ("memory_gb", cloudai_core::spec::Value::Float(0.006)),
-        ("storage_gb", cloudai_core::spec::Value::Int(0)),
+        ("cpu_cores", Value::Float(0.001)),
+        ("memory_gb", Value::Float(0.006)),
+        ("storage_gb", Value::Int(0)),
     ]);
     let tasks: Vec<_> = (0..1300).map(|number| c.submit(number, small.clone()).unwrap()).collect();
     for task in &tasks {

@@ -39,7 +39,9 @@ pub(crate) struct Check {
     /// Workers whose agent stands still now.
     still: Vec<bool>,
     /// Attempts whose agent stood still beyond the time at which it had to stop them: their
-    /// containers were out of everybody's reach, as if it had been dead.
+    /// containers were out of everybody's reach, as if it had been dead. And those that run on
+    /// without their master (`on_disconnect: keep`) and were given up: by a cancel, by their total
+    /// time or with their worker. They are killed at the next contact.
     unattended: BTreeSet<Attempt>,
     /// What a worker held when it came back smaller: it may exceed the worker together with the rest.
     inherited: Vec<BTreeSet<Attempt>>,
@@ -199,6 +201,9 @@ impl Check {
             if attempt.end.is_some() && !self.over.contains_key(&key) {
                 let excused = index_of(&attempt.worker).is_some_and(|index| self.alone[index] || self.still[index]);
                 self.over.insert(key, excused);
+                if !task.spec.on_disconnect.is_stop() {
+                    self.unattended.insert(key);
+                }
             }
         }
         if let State::Finished(end) = &task.state {

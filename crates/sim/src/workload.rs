@@ -4,7 +4,7 @@ use crate::context::START;
 use crate::rng::Rng;
 use cloudai_core::ids::WorkerId;
 use cloudai_core::resources::{Capacity, Demand, GIB, Gpu, MIB, WHOLE};
-use cloudai_core::spec::{NotBefore, Retries, RetryOn, SpecError, TaskSpec};
+use cloudai_core::spec::{NotBefore, OnDisconnect, Retries, RetryOn, SpecError, TaskSpec};
 use cloudai_core::time::millis;
 use std::sync::Arc;
 use std::time::Duration;
@@ -188,6 +188,9 @@ fn times(rng: &mut Rng, spec: &mut TaskSpec) -> Option<Hold> {
     spec.not_before = some(100, LONGEST_DELAY).map(NotBefore::After);
     if rng.chance(50) {
         spec.not_before = Some(NotBefore::At(START + Duration::from_millis(rng.below(LONGEST_DELAY))));
+    }
+    if rng.chance(150) {
+        spec.on_disconnect = OnDisconnect::Keep;
     }
     if spec.limits.total.is_none() || !rng.chance(400) {
         return None;

@@ -76,6 +76,10 @@ pub(super) struct Fields {
     /// No start before `task release`
     #[arg(long)]
     hold: bool,
+    /// When its worker and the master do not hear each other: stop it and run it elsewhere, or keep
+    /// it running and wait [default: stop]
+    #[arg(long, value_name = "WHAT", value_parser = ["stop", "keep"])]
+    on_disconnect: Option<String>,
     /// Retries of each cause in --retry-on [default: 3 for lost workers and pulls, else 0]
     #[arg(long, value_name = "N")]
     retries: Option<i64>,
@@ -161,6 +165,7 @@ impl Fields {
         document.set("total_timeout_s", self.total_timeout.map(seconds));
         document.set("not_before", self.not_before.clone());
         document.set("hold", self.hold.then_some(Value::Bool(true)));
+        document.set("on_disconnect", text(&self.on_disconnect));
         document.set("pull_timeout_s", self.pull_timeout.map(seconds));
         document.set("kill_after_s", self.kill_after.map(seconds));
         document.set("worker_id", text(&self.worker));

@@ -42,6 +42,8 @@ fn texts() -> Vec<Row> {
         ("allow_pending", json!(1), "allow_pending", "true or false"),
         ("hold", json!("yes"), "hold", "true or false"),
         ("hold", json!(1), "hold", "true or false"),
+        ("on_disconnect", json!("run"), "on_disconnect", "stop, keep"),
+        ("on_disconnect", json!(true), "on_disconnect", "stop, keep"),
         ("not_before", json!("tomorrow"), "not_before", "a time with its zone"),
         ("not_before", json!("2026-01-31T08:00:00"), "not_before", "a time with its zone"),
         ("not_before", json!("2026-02-30T08:00:00Z"), "not_before", "a time with its zone"),

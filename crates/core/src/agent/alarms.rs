@@ -12,7 +12,8 @@ use std::time::Duration;
 pub(super) struct Alarms {
     /// Ends that are not acknowledged, by when they were last told.
     told: BTreeSet<(Timestamp, Attempt)>,
-    /// How many run or wait, and are not being stopped, by the grace that stopping them takes.
+    /// How many run or wait under the lease, and are not being stopped, by the grace that stopping
+    /// them takes.
     graces: BTreeMap<Duration, usize>,
 }
 
@@ -29,7 +30,9 @@ impl Alarms {
         match &slot.state {
             SlotState::Ended { reported, .. } => drop(self.told.insert((*reported, attempt))),
             SlotState::Waiting(_) | SlotState::Launched { stop: false, .. } => {
-                *self.graces.entry(slot.kill_after()).or_default() += 1;
+                if slot.ends_with_lease() {
+                    *self.graces.entry(slot.kill_after()).or_default() += 1;
+                }
             }
             SlotState::Launched { .. } => {}
         }
@@ -41,7 +44,9 @@ impl Alarms {
             SlotState::Ended { reported, .. } => drop(self.told.remove(&(*reported, attempt))),
             SlotState::Waiting(_) | SlotState::Launched { stop: false, .. } => {
                 let grace = slot.kill_after();
-                if let Some(count) = self.graces.get_mut(&grace) {
+                if slot.ends_with_lease()
+                    && let Some(count) = self.graces.get_mut(&grace)
+                {
                     *count -= 1;
                     if *count == 0 {
                         self.graces.remove(&grace);

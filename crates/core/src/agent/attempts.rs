@@ -316,6 +316,14 @@ impl Slot {
         Arc::new(Outcome { cause, message, ..Outcome::clone(&outcome) })
     }
 
+    /// Whether the end of the worker's lease is its end too.
+    pub(super) fn ends_with_lease(&self) -> bool {
+        match &self.state {
+            SlotState::Launched { order, .. } | SlotState::Waiting(order) => order.spec.on_disconnect.is_stop(),
+            SlotState::Ended { .. } => false,
+        }
+    }
+
     pub(super) fn kill_after(&self) -> Duration {
         match &self.state {
             SlotState::Launched { order, .. } | SlotState::Waiting(order) => order.spec.limits.kill_after,

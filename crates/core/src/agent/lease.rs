@@ -34,7 +34,7 @@ impl Agent {
         if !self.alarms.longest_grace().is_some_and(ends) {
             return;
         }
-        let over = |order: &StartOrder| ends(order.spec.limits.kill_after);
+        let over = |order: &StartOrder| order.spec.on_disconnect.is_stop() && ends(order.spec.limits.kill_after);
         let due: Vec<_> = self
             .attempts
             .iter()

@@ -37,6 +37,7 @@ impl Cluster {
     pub(super) fn stop(&mut self, out: &mut Out, worker: &WorkerId, attempt: Attempt) {
         let limits = self.tasks.get(&attempt.task).map(|task| task.spec.limits).unwrap_or_default();
         self.send(out, worker, Command::Stop(StopOrder { attempt, kill_after: limits.kill_after }));
+        self.judge_soon(worker, out.now);
     }
 }
 

@@ -1,6 +1,6 @@
 //! Silence of workers: first no new work, then their attempts are given up (SPEC 3.3.4).
 
-use super::{Cluster, Out};
+use super::{Cluster, MAX_ROWS, Out};
 use crate::event::Answer;
 use crate::ids::{TaskId, WorkerId};
 use crate::retry::Budget;
@@ -47,10 +47,25 @@ impl Cluster {
         if worker.link.is_some() {
             self.end_session(out, id);
         }
-        while !out.full()
-            && let Some(task) = self.workers.get(id).and_then(|worker| worker.ledger.held().keys().next().copied())
-        {
+        let due: Vec<_> = self.losable(id).take(MAX_ROWS).collect();
+        for task in due {
+            if out.full() {
+                return;
+            }
             self.lose(out, task, "its worker was silent for too long; look at it with: cloudai worker list");
+        }
+    }
+
+    /// The tasks that a silent worker's lease takes with it.
+    fn losable(&self, id: &WorkerId) -> impl Iterator<Item = TaskId> {
+        let held = self.workers.get(id).into_iter().flat_map(|worker| worker.ledger.held().keys().copied());
+        held.filter(|task| self.tasks.get(task).is_none_or(|task| !task.outlasts_silence()))
+    }
+
+    /// Looks at a worker's silence with the next tick: something that outlasted it does so no more.
+    pub(super) fn judge_soon(&mut self, id: &WorkerId, now: Timestamp) {
+        if self.workers.get(id).is_some_and(|worker| worker.link.is_none()) {
+            self.judgements.insert((now, id.clone()));
         }
     }
 
@@ -87,7 +102,7 @@ impl Cluster {
         if worker.record.status.is_connected() {
             return Some((worker.heard + self.timing.inactive).max(now));
         }
-        if worker.ledger.held().is_empty() && worker.link.is_none() {
+        if worker.link.is_none() && self.losable(id).next().is_none() {
             return None;
         }
         Some((worker.heard + self.timing.lost_after()).max(now))

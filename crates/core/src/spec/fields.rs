@@ -24,6 +24,7 @@ pub const LIVE: &[&str] = &[
     "not_before",
     "hold",
     "retries",
+    "on_disconnect",
     "worker_id",
     "allow_pending",
     "idempotency_key",
@@ -39,7 +40,6 @@ pub const LIVE: &[&str] = &[
 pub const LATER: &[(&str, &str)] = &[
     ("estimate_s", "run-time prediction"),
     ("deadline", "deadlines"),
-    ("on_disconnect", "the policy for lost masters"),
     ("constraints", "placement constraints"),
     ("affinity", "placement preferences"),
     ("anti_affinity", "placement preferences"),

@@ -53,6 +53,9 @@ pub struct TaskSpec {
     /// Which failures it is tried again after; [`Retries::DEFAULT`] when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retries: Option<Retries>,
+    /// What becomes of it while its worker and the master do not hear each other.
+    #[serde(default, skip_serializing_if = "OnDisconnect::is_stop")]
+    pub on_disconnect: OnDisconnect,
     /// It is not placed before this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_before: Option<NotBefore>,
@@ -71,6 +74,27 @@ pub struct TaskSpec {
     /// Free words to find tasks by.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
+}
+
+/// What becomes of an attempt whose worker and master do not hear each other for a lease
+/// (SPEC 3.3.4).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnDisconnect {
+    /// The worker stops it, then the master gives it to another.
+    #[default]
+    Stop,
+    /// It runs on, and the master waits: until the worker is back or removed, or the task's total
+    /// time is over.
+    Keep,
+}
+
+impl OnDisconnect {
+    /// Whether this is the default.
+    #[must_use]
+    pub fn is_stop(&self) -> bool {
+        *self == Self::Stop
+    }
 }
 
 /// What the engine is told about the container.

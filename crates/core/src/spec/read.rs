@@ -3,7 +3,7 @@
 use super::fields::{LATER, LIVE, nearest};
 use super::{
     ContainerSpec, DEFAULT_KILL_AFTER, DEFAULT_PULL, FieldError, Limits, MAX_DURATION, MAX_SPEC_BYTES, Network,
-    NotBefore, PullPolicy, SpecError, TaskSpec, Value, image, retries,
+    NotBefore, OnDisconnect, PullPolicy, SpecError, TaskSpec, Value, image, retries,
 };
 use crate::resources::{Demand, GIB, MIB, WHOLE};
 use crate::rfc3339;
@@ -28,6 +28,7 @@ pub(super) fn spec(document: &Value) -> Result<TaskSpec, SpecError> {
         limits: limits(&mut reader),
         not_before: reader.not_before(),
         hold: reader.truth("hold"),
+        on_disconnect: reader.choice("on_disconnect", &[("stop", OnDisconnect::Stop), ("keep", OnDisconnect::Keep)]),
         retries: retries::read(&mut reader),
         worker_id: reader.parsed("worker_id"),
         allow_pending: reader.truth("allow_pending"),

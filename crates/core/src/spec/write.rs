@@ -1,6 +1,6 @@
 //! From a [`TaskSpec`] back to the document that users write: the inverse of `read.rs`.
 
-use super::{DEFAULT_KILL_AFTER, DEFAULT_PULL, Network, NotBefore, PullPolicy, TaskSpec, Value, retries};
+use super::{DEFAULT_KILL_AFTER, DEFAULT_PULL, Network, NotBefore, OnDisconnect, PullPolicy, TaskSpec, Value, retries};
 use crate::resources::{GIB, WHOLE};
 use crate::rfc3339;
 use crate::time::millis;
@@ -53,6 +53,10 @@ fn for_worker(spec: &TaskSpec) -> Fields {
     }
     fields.put_if(spec.limits.pull != DEFAULT_PULL, "pull_timeout_s", || seconds(spec.limits.pull));
     fields.put_if(spec.limits.kill_after != DEFAULT_KILL_AFTER, "kill_after_s", || seconds(spec.limits.kill_after));
+    match spec.on_disconnect {
+        OnDisconnect::Stop => {}
+        OnDisconnect::Keep => fields.text("on_disconnect", Some("keep")),
+    }
     fields.texts_by_name("labels", &spec.labels);
     fields
 }

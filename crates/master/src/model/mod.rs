@@ -216,7 +216,16 @@ impl Committed {
         {
             message = format!("it starts no earlier than {}", rfc3339::format(start));
         } else if silent && let Some(worker) = worker {
-            message = format!("worker {} is silent; the task goes elsewhere when its lease has ended", worker.id);
+            message = match (record.is_stopping(), record.outlasts_silence()) {
+                (true, _) => format!("worker {} is silent: nobody has confirmed the end yet", worker.id),
+                (_, true) => format!(
+                    "worker {} is silent; the task stays with it (on_disconnect) until it is back, or removed with: cloudai worker remove {0} --force",
+                    worker.id
+                ),
+                (_, false) => {
+                    format!("worker {} is silent; the task goes elsewhere when its lease has ended", worker.id)
+                }
+            };
         }
         SeenTask { record, phase, message }
     }
