@@ -120,6 +120,8 @@ enum About<'a> {
     /// store would take for old if the removal were not before it.
     Removed(&'a WorkerId),
     Outputs(Attempt),
+    /// Kept beside an earlier row of the task: a store must have seen it end.
+    TaskRemoved(TaskId),
 }
 
 impl<'a> About<'a> {
@@ -129,6 +131,7 @@ impl<'a> About<'a> {
             Row::Worker(worker) => Self::Worker(&worker.id),
             Row::WorkerRemoved(id) => Self::Removed(id),
             Row::Outputs(attempt, _) => Self::Outputs(*attempt),
+            Row::TaskRemoved(id, _) => Self::TaskRemoved(*id),
         }
     }
 }

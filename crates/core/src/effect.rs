@@ -1,9 +1,10 @@
 //! Everything the cluster causes: rows to store, commands to send.
 
 use crate::event::Answer;
-use crate::ids::{Attempt, CommandSeq, JobId, Session, UserId, WorkerId};
+use crate::ids::{Attempt, CommandSeq, JobId, Session, TaskId, UserId, WorkerId};
 use crate::resources::Allocation;
 use crate::spec::TaskSpec;
+use crate::state::Status;
 use crate::task::{OutputFile, TaskRecord};
 use crate::time::Timestamp;
 use crate::worker::WorkerRecord;
@@ -41,6 +42,8 @@ pub enum Row {
     WorkerRemoved(WorkerId),
     /// The files of an accepted attempt.
     Outputs(Attempt, Arc<[OutputFile]>),
+    /// A task that has ended with this status and is kept no longer, with all that belongs to it.
+    TaskRemoved(TaskId, Status),
 }
 
 /// A command on its way to a worker.

@@ -253,7 +253,7 @@ impl TestCluster {
     pub fn record(&self, id: TaskId) -> Arc<TaskRecord> {
         let row = |row: &Row| match row {
             Row::Task(task) if task.id == id => Some(Arc::clone(task)),
-            Row::Task(_) | Row::Worker(_) | Row::WorkerRemoved(_) | Row::Outputs(..) => None,
+            Row::Task(_) | Row::Worker(_) | Row::WorkerRemoved(_) | Row::Outputs(..) | Row::TaskRemoved(..) => None,
         };
         self.rows.iter().rev().find_map(row).unwrap_or_else(|| panic!("no row of {id}"))
     }
@@ -266,7 +266,7 @@ impl TestCluster {
     pub fn worker_record(&self, name: &str) -> Arc<WorkerRecord> {
         let row = |row: &Row| match row {
             Row::Worker(worker) if worker.id.as_str() == name => Some(Arc::clone(worker)),
-            Row::Task(_) | Row::Worker(_) | Row::WorkerRemoved(_) | Row::Outputs(..) => None,
+            Row::Task(_) | Row::Worker(_) | Row::WorkerRemoved(_) | Row::Outputs(..) | Row::TaskRemoved(..) => None,
         };
         self.rows.iter().rev().find_map(row).unwrap_or_else(|| panic!("no row of {name}"))
     }
@@ -301,6 +301,7 @@ impl TestCluster {
                 Row::Task(task) => drop(tasks.insert(task.id, Arc::clone(task))),
                 Row::Worker(worker) => drop(workers.insert(worker.id.clone(), Arc::clone(worker))),
                 Row::WorkerRemoved(id) => drop(workers.remove(id)),
+                Row::TaskRemoved(id, _) => drop(tasks.remove(id)),
                 Row::Outputs(..) => {}
             }
         }

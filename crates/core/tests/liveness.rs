@@ -235,11 +235,8 @@ fn a_restarted_master_waits_a_whole_lease_and_adopts_what_runs() {
 fn a_worker_that_was_lost_with_two_thousand_attempts_is_given_up_in_slices() {
     let mut c = TestCluster::default();
     c.worker("w1", cores(4));
-    let small = spec(&[
-        ("cpu_cores", Value::Float(0.001)),
-        ("memory_gb", Value::Float(0.006)),
-        ("storage_gb", Value::Int(0)),
-    ]);
+    let small =
+        spec(&[("cpu_cores", Value::Float(0.001)), ("memory_gb", Value::Float(0.006)), ("storage_gb", Value::Int(0))]);
     let tasks: Vec<_> = (0..1300).map(|number| c.submit(number, small.clone()).unwrap()).collect();
     for task in &tasks {
         c.place(*task, "w1");

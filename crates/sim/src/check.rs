@@ -146,7 +146,7 @@ impl Check {
             .iter()
             .filter_map(|row| match row {
                 Row::WorkerRemoved(id) => Some(id),
-                Row::Task(_) | Row::Worker(_) | Row::Outputs(..) => None,
+                Row::Task(_) | Row::Worker(_) | Row::Outputs(..) | Row::TaskRemoved(..) => None,
             })
             .collect();
         for index in removed.iter().filter_map(|id| index_of(id)) {
@@ -174,7 +174,7 @@ impl Check {
                         self.fail(format!("the version of {} does not grow", worker.id));
                     }
                 }
-                Row::WorkerRemoved(_) | Row::Outputs(..) => {}
+                Row::WorkerRemoved(_) | Row::Outputs(..) | Row::TaskRemoved(..) => {}
             }
         }
     }

@@ -152,6 +152,7 @@ impl Rows {
                 Row::WorkerRemoved(id) => {
                     self.workers.remove(id);
                 }
+                Row::TaskRemoved(id, _) => drop(self.tasks.remove(id)),
                 Row::Outputs(..) => {}
             }
         }

@@ -18,7 +18,7 @@ use cloudai_core::ids::{Attempt, Incarnation, TaskId, Term, UserId};
 use cloudai_core::task::{OutputFile, TaskRecord};
 use cloudai_core::time::Timestamp;
 use cloudai_core::worker::WorkerRecord;
-use query::{Page, TaskQuery};
+use query::{Collectable, Page, RetentionQuery, TaskQuery};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -55,6 +55,13 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
     /// # Errors
     /// [`StoreError::Unsupported`] for a pair of filter and order that no index serves.
     async fn tasks(&self, query: &TaskQuery) -> Result<Page<Arc<TaskRecord>>, StoreError>;
+
+    /// Ended tasks that are kept no longer, a slice of them: look again from `next` on until there
+    /// is none. What a live task depends on is not among them. To let one go, remove what
+    /// [`bulk::BulkStore::remove`] keeps of it, then commit a [`Row::TaskRemoved`].
+    /// # Errors
+    /// [`StoreError::Unsupported`] for a limit out of range.
+    async fn collectable(&self, query: &RetentionQuery) -> Result<Page<Collectable>, StoreError>;
 
     /// The files of an attempt, in the order of their paths; empty when there are none.
     async fn outputs(&self, attempt: Attempt) -> Result<Vec<OutputFile>, StoreError>;

@@ -1,11 +1,12 @@
 //! A store that forgets: for tests and for clusters that need not outlive their master.
 
-use crate::query::{MAX_NAMES, Page, Part, Sort, TaskQuery, has_name, too_many_names};
+use crate::query::{Collectable, MAX_NAMES, Page, Part, RetentionQuery, Sort, TaskQuery, has_name, too_many_names};
 use crate::rules::{self, Fixed};
 use crate::{CommitError, Loaded, Store, StoreError};
 use async_trait::async_trait;
 use cloudai_core::effect::Row;
 use cloudai_core::ids::{Attempt, Incarnation, TaskId, Term, UserId, WorkerId};
+use cloudai_core::state::Status;
 use cloudai_core::task::{OutputFile, TaskRecord};
 use cloudai_core::time::Timestamp;
 use cloudai_core::worker::WorkerRecord;
@@ -38,6 +39,7 @@ struct Tables {
 enum Before {
     NoTask(TaskId),
     Task(Arc<TaskRecord>),
+    TaskWith(Arc<TaskRecord>, Vec<(Attempt, Vec<OutputFile>)>),
     Worker(WorkerId, Option<Arc<WorkerRecord>>),
     Outputs(Attempt, Option<Vec<OutputFile>>),
 }
@@ -89,6 +91,7 @@ impl Tables {
             }
             Row::WorkerRemoved(id) => Ok(Some(Before::Worker(id.clone(), self.workers.remove(id)))),
             Row::Outputs(attempt, files) => self.put_outputs(*attempt, files).map(Some),
+            Row::TaskRemoved(id, status) => self.remove_task(*id, *status),
         }
     }
 
@@ -106,16 +109,13 @@ impl Tables {
         if self.by_order.contains_key(&task.order) {
             return Err(rules::order_taken(task.order));
         }
-        if let Some(key) = rules::key(task) {
-            let name = (task.owner.clone(), Arc::clone(key));
-            if self.by_key.contains_key(&name) {
-                return Err(rules::key_taken(&task.owner));
-            }
-            self.by_key.insert(name, task.id);
+        if let Some(key) = rules::key(task)
+            && self.by_key.contains_key(&(task.owner.clone(), Arc::clone(key)))
+        {
+            return Err(rules::key_taken(&task.owner));
         }
-        self.by_order.insert(task.order, task.id);
         self.taken_up.extend(task.retry_of);
-        self.tasks.insert(task.id, Arc::clone(task));
+        self.put_in(Arc::clone(task));
         Ok(Some(Before::NoTask(task.id)))
     }
 
@@ -131,18 +131,66 @@ impl Tables {
         Ok(Before::Outputs(attempt, self.outputs.insert(attempt, files)))
     }
 
+    fn remove_task(&mut self, id: TaskId, status: Status) -> Result<Option<Before>, String> {
+        let Some(stored) = self.tasks.get(&id) else { return Ok(None) };
+        if stored.finished().is_none_or(|finished| finished.status != status) {
+            return Err(rules::NOT_ENDED.to_owned());
+        }
+        let Some(task) = self.take_out(id) else { return Ok(None) };
+        let attempts = Attempt { task: id, number: 0 }..=Attempt { task: id, number: u32::MAX };
+        let numbers: Vec<Attempt> = self.outputs.range(attempts).map(|(attempt, _)| *attempt).collect();
+        let outputs = numbers.into_iter().filter_map(|attempt| self.outputs.remove_entry(&attempt)).collect();
+        Ok(Some(Before::TaskWith(task, outputs)))
+    }
+
+    fn take_out(&mut self, id: TaskId) -> Option<Arc<TaskRecord>> {
+        let task = self.tasks.remove(&id)?;
+        self.by_order.remove(&task.order);
+        if let Some(key) = rules::key(&task) {
+            self.by_key.remove(&(task.owner.clone(), Arc::clone(key)));
+        }
+        Some(task)
+    }
+
+    fn put_in(&mut self, task: Arc<TaskRecord>) {
+        if let Some(key) = rules::key(&task) {
+            self.by_key.insert((task.owner.clone(), Arc::clone(key)), task.id);
+        }
+        self.by_order.insert(task.order, task.id);
+        self.tasks.insert(task.id, task);
+    }
+
+    /// Whether a live task depends on this one.
+    fn is_needed(&self, id: TaskId) -> bool {
+        let mut live = self.tasks.values().filter(|task| task.finished().is_none());
+        live.any(|task| task.depends_on.iter().any(|dependency| dependency.task == id))
+    }
+
+    fn collectable(&self, query: &RetentionQuery) -> Page<Collectable> {
+        let mut slice = query.slice();
+        let after = query.cursor.map_or(0, |cursor| cursor.0.saturating_add(1));
+        let later = self.by_order.range(after..).filter_map(|(_, id)| self.tasks.get(id));
+        for task in later {
+            let (Some(finished), Some(finished_at)) = (task.finished(), task.finished_at) else { continue };
+            let found = Collectable { id: task.id, order: task.order, status: finished.status, finished_at };
+            let needed = || Ok::<_, std::convert::Infallible>(self.is_needed(task.id));
+            if !matches!(slice.look(found, task.created_at, needed), Ok(true)) {
+                return slice.page(false);
+            }
+        }
+        slice.page(true)
+    }
+
     fn restore(&mut self, before: Before) {
         match before {
             Before::NoTask(id) => {
-                if let Some(task) = self.tasks.remove(&id) {
-                    self.by_order.remove(&task.order);
-                    if let Some(earlier) = &task.retry_of {
-                        self.taken_up.remove(earlier);
-                    }
-                    if let Some(key) = rules::key(&task) {
-                        self.by_key.remove(&(task.owner.clone(), Arc::clone(key)));
-                    }
+                if let Some(earlier) = self.take_out(id).and_then(|task| task.retry_of) {
+                    self.taken_up.remove(&earlier);
                 }
+            }
+            Before::TaskWith(task, outputs) => {
+                self.put_in(task);
+                self.outputs.extend(outputs);
             }
             Before::Task(task) => drop(self.tasks.insert(task.id, task)),
             Before::Worker(id, before) => put_back(&mut self.workers, id, before),
@@ -246,6 +294,11 @@ impl Store for MemoryStore {
     async fn tasks(&self, query: &TaskQuery) -> Result<Page<Arc<TaskRecord>>, StoreError> {
         query.check()?;
         self.tables().page(query)
+    }
+
+    async fn collectable(&self, query: &RetentionQuery) -> Result<Page<Collectable>, StoreError> {
+        query.check()?;
+        Ok(self.tables().collectable(query))
     }
 
     async fn outputs(&self, attempt: Attempt) -> Result<Vec<OutputFile>, StoreError> {

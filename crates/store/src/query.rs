@@ -1,9 +1,11 @@
 //! Questions to a store and their paged answers, and which of them are served.
 
 mod part;
+mod retention;
 
 pub use part::Part;
 pub(crate) use part::short;
+pub use retention::{Collectable, RetentionQuery};
 
 use crate::StoreError;
 use cloudai_core::ids::{UserId, WorkerId};

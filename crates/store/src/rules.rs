@@ -37,6 +37,7 @@ impl<'a> Fixed<'a> {
 
 pub(crate) const NOT_FIXED: &str = "a task's order, owner, name and idempotency key never change";
 pub(crate) const NO_TASK: &str = "its task is not stored";
+pub(crate) const NOT_ENDED: &str = "only a task that has ended, and with that status, is removed";
 pub(crate) const TWICE: &str = "a path or an attempt is there twice";
 
 pub(crate) fn key_taken(owner: &UserId) -> String {
@@ -52,7 +53,7 @@ pub(crate) fn numbers(row: &Row) -> Result<(), String> {
     match row {
         Row::Task(task) => task_numbers(task),
         Row::Worker(worker) => number(worker.version).map(drop),
-        Row::WorkerRemoved(_) => Ok(()),
+        Row::WorkerRemoved(_) | Row::TaskRemoved(..) => Ok(()),
         Row::Outputs(_, files) => files.iter().try_for_each(|file| number(file.size).map(drop)),
     }
 }

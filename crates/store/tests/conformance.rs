@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test's helpers are tests")]
 
 mod common;
+mod retention;
 
 use cloudai_core::effect::Row;
 use cloudai_core::ids::{Incarnation, Term};
@@ -11,6 +12,7 @@ use cloudai_core::task::Step;
 use cloudai_store::query::{MAX_NAMES, Page, Sort, TaskQuery};
 use cloudai_store::{CommitError, Store, StoreError};
 use common::*;
+use retention::*;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -62,6 +64,11 @@ backends!([
     pairs_that_no_index_serves_are_refused_with_their_names
     a_name_prefix_is_taken_literally_and_refused_when_it_matches_too_much
     dead_letters_wait_in_a_list_of_their_own_until_they_are_submitted_again
+    ended_tasks_are_collectable_by_age_and_by_count_the_earliest_first
+    a_look_for_collectable_tasks_goes_on_in_slices_and_ends
+    what_a_live_task_depends_on_is_not_collectable
+    a_removed_task_is_gone_with_its_files_and_its_key_is_free
+    only_a_task_that_has_ended_so_is_removed_and_a_refused_removal_leaves_all
     outputs_come_in_the_order_of_their_paths_and_are_replaced_as_a_whole
     the_fact_that_was_kept_first_stays
 ] memory sqlite);

@@ -66,7 +66,7 @@ impl View {
         match row {
             Row::Task(task) => self.apply_task(task),
             Row::Worker(_) | Row::WorkerRemoved(_) => self.refresh_workers(),
-            Row::Outputs(..) => {}
+            Row::Outputs(..) | Row::TaskRemoved(..) => {}
         }
     }
 

@@ -176,7 +176,23 @@ impl Model {
 impl Committed {
     fn apply(&mut self, row: &Row) {
         self.fleet.apply(row);
-        let Row::Task(task) = row else { return };
+        match row {
+            Row::Task(task) => self.apply_task(task),
+            Row::TaskRemoved(id, status) => self.forget(*id, *status),
+            Row::Worker(_) | Row::WorkerRemoved(_) | Row::Outputs(..) => {}
+        }
+    }
+
+    /// A task that has ended is kept no longer.
+    fn forget(&mut self, id: TaskId, status: Status) {
+        // Its place among the recent ones is taken when it is the oldest.
+        self.ended.remove(&id);
+        if let Some(count) = self.counts.get_mut(&status) {
+            *count = count.saturating_sub(1);
+        }
+    }
+
+    fn apply_task(&mut self, task: &Arc<TaskRecord>) {
         let status = task.status();
         let before = self.live.apply(task);
         if let Some(count) = before.and_then(|before| self.counts.get_mut(&before)) {
@@ -265,5 +281,28 @@ impl SeenWorker {
     fn of(seen: &Seen) -> Self {
         let held = seen.held().iter().map(|(task, allocation)| (*task, allocation.clone())).collect();
         Self { record: Arc::clone(seen.record()), held, free: seen.free().clone() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cloudai_core::task::Outcome;
+    use cloudai_core::testing::{TestCluster, cores};
+
+    #[test]
+    fn a_task_that_is_kept_no_longer_is_neither_read_nor_counted() {
+        let mut cluster = TestCluster::default();
+        cluster.worker("w1", cores(4));
+        let (gone, stays) = (cluster.task(1), cluster.task(2));
+        for task in [gone, stays] {
+            let attempt = cluster.place(task, "w1");
+            cluster.end(attempt, Outcome::exit(0)).unwrap();
+        }
+        let model = Model::new(cluster.rows.clone(), BTreeMap::new());
+        assert_eq!(model.counts()[&Status::Completed], 2);
+        model.publish(&[Row::TaskRemoved(gone, Status::Completed)]);
+        assert_eq!(model.counts()[&Status::Completed], 1);
+        assert!(model.task(gone).is_none() && model.task(stays).is_some());
     }
 }

@@ -12,7 +12,7 @@ use cloudai_master::principal::Principal;
 use cloudai_master::{Config, Master, RunError};
 use cloudai_store::bulk::local::LocalBulk;
 use cloudai_store::memory::MemoryStore;
-use cloudai_store::query::{Page, TaskQuery};
+use cloudai_store::query::{Collectable, Page, RetentionQuery, TaskQuery};
 use cloudai_store::{CommitError, Loaded, Store, StoreError};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -35,7 +35,7 @@ pub(crate) struct Running {
     pub(crate) store: Arc<Switched>,
     pub(crate) stop: CancellationToken,
     ended: JoinHandle<Result<(), RunError>>,
-    _dir: TempDir,
+    pub(crate) dir: TempDir,
 }
 
 impl Running {
@@ -55,7 +55,7 @@ impl Running {
         let (http, grpc, stop) = (master.http_address(), master.grpc_address(), CancellationToken::new());
         let token = master.handle().join_token(&Principal::local()).to_owned();
         let ended = tokio::spawn(master.run(stop.clone()));
-        Self { http, grpc, token, store, stop, ended, _dir: dir }
+        Self { http, grpc, token, store, stop, ended, dir }
     }
 
     pub(crate) async fn stop(self) {
@@ -136,6 +136,9 @@ impl Store for Switched {
     }
     async fn tasks(&self, query: &TaskQuery) -> Result<Page<Arc<TaskRecord>>, StoreError> {
         self.store.tasks(query).await
+    }
+    async fn collectable(&self, query: &RetentionQuery) -> Result<Page<Collectable>, StoreError> {
+        self.store.collectable(query).await
     }
     async fn outputs(&self, attempt: Attempt) -> Result<Vec<OutputFile>, StoreError> {
         self.store.outputs(attempt).await

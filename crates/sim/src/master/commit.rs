@@ -165,7 +165,7 @@ impl Master {
                 Row::WorkerRemoved(id) => {
                     life.granted.remove(id);
                 }
-                Row::Task(_) | Row::Outputs(..) => {}
+                Row::Task(_) | Row::Outputs(..) | Row::TaskRemoved(..) => {}
             }
         }
         life.round &= !round;

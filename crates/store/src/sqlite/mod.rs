@@ -10,6 +10,7 @@ mod migrate;
 mod page;
 mod read;
 mod restore;
+mod retention;
 mod rows;
 mod schema;
 mod write;
@@ -17,7 +18,7 @@ mod write;
 pub use restore::{RestoreError, Restored, restore};
 
 use crate::backup::Snapshot;
-use crate::query::{Page, TaskQuery};
+use crate::query::{Collectable, Page, RetentionQuery, TaskQuery};
 use crate::{CommitError, Loaded, Store, StoreError};
 use async_trait::async_trait;
 use cloudai_core::effect::Row;
@@ -91,6 +92,12 @@ impl Store for SqliteStore {
         query.check()?;
         let query = query.clone();
         self.readers.run(move |conn| page::tasks(conn, &query)).await
+    }
+
+    async fn collectable(&self, query: &RetentionQuery) -> Result<Page<Collectable>, StoreError> {
+        query.check()?;
+        let query = query.clone();
+        self.readers.run(move |conn| retention::collectable(conn, &query)).await
     }
 
     async fn outputs(&self, attempt: Attempt) -> Result<Vec<OutputFile>, StoreError> {

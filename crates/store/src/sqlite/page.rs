@@ -7,7 +7,7 @@ use super::migrate::read_error;
 use super::read::record;
 use super::rows::id_of;
 use crate::StoreError;
-use crate::query::{MAX_NAMES, Page, Part, Sort, TaskQuery, after_prefix, too_many_names};
+use crate::query::{Cursor, MAX_NAMES, Page, Part, Sort, TaskQuery, after_prefix, too_many_names};
 use cloudai_core::ids::TaskId;
 use cloudai_core::task::TaskRecord;
 use rusqlite::types::ToSql;
@@ -100,6 +100,15 @@ fn places(conn: &Connection, query: &TaskQuery) -> rusqlite::Result<Vec<u64>> {
         args.extend(of.as_ref().map(|of| of as &dyn ToSql));
         found.append(&mut orders(conn, &sql, args.as_slice())?);
     }
+    Ok(found)
+}
+
+/// The first places of ended tasks after a cursor, in the order of submission.
+pub(super) fn ended_places(conn: &Connection, after: Option<Cursor>, limit: usize) -> rusqlite::Result<Vec<u64>> {
+    let query = TaskQuery { sort: Sort::Oldest, cursor: after, limit, ..TaskQuery::default() };
+    let mut found = places(conn, &query)?;
+    found.sort_unstable();
+    found.truncate(limit);
     Ok(found)
 }
 
@@ -232,7 +241,7 @@ fn index_ranges(beginning: &str) -> Vec<(i64, i64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sqlite::{migrate, read};
+    use crate::sqlite::{migrate, read, retention};
 
     fn plan(conn: &Connection, sql: &str) -> Vec<String> {
         let mut statement = conn.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
@@ -260,6 +269,7 @@ mod tests {
             read::BY_KEY,
             read::LIVE,
             read::ENDED,
+            retention::LOOK,
         ]
         .map(str::to_owned)
         .into();
@@ -273,6 +283,14 @@ mod tests {
                 assert!(line.starts_with("SEARCH tasks USING "), "{sql}\n{plan:?}");
             }
         }
+    }
+
+    #[test]
+    fn whether_a_task_is_needed_is_a_search_in_indexes() {
+        let dir = tempfile::tempdir().unwrap();
+        let conn = migrate::open_writer(dir.path()).unwrap();
+        let plan = plan(&conn, retention::NEEDED);
+        assert!(plan.len() == 2 && plan.iter().all(|line| line.starts_with("SEARCH ")), "{plan:?}");
     }
 
     #[test]

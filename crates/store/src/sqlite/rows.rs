@@ -3,6 +3,7 @@
 use crate::rules::{self, Fixed};
 use cloudai_core::effect::Row;
 use cloudai_core::ids::{Attempt, TaskId};
+use cloudai_core::state::Status;
 use cloudai_core::task::{OutputFile, TaskRecord};
 use cloudai_core::worker::WorkerRecord;
 use rusqlite::{OptionalExtension, Transaction, ffi, params};
@@ -54,6 +55,7 @@ pub(super) fn put(tx: &Transaction<'_>, row: &Row) -> Result<(), RowError> {
             Ok(())
         }
         Row::Outputs(attempt, files) => put_outputs(tx, *attempt, files),
+        Row::TaskRemoved(id, status) => remove_task(tx, *id, *status),
     }
 }
 
@@ -203,6 +205,16 @@ fn taken(error: rusqlite::Error, task: &TaskRecord) -> RowError {
         Some(ffi::SQLITE_CONSTRAINT_UNIQUE) => RowError::Refused(rules::key_taken(&task.owner)),
         _ => RowError::Sql(error),
     }
+}
+
+/// Removes a task that has ended; what it depended on and its files go with it.
+fn remove_task(tx: &Transaction<'_>, id: TaskId, status: Status) -> Result<(), RowError> {
+    let (ulid, idx) = key(id);
+    let removed = tx
+        .prepare_cached("DELETE FROM tasks WHERE ulid = ?1 AND idx = ?2 AND ended = ?3")?
+        .execute(params![ulid, idx, status.word()])?;
+    let is_there = || tx.prepare_cached("SELECT 1 FROM tasks WHERE ulid = ?1 AND idx = ?2")?.exists(params![ulid, idx]);
+    if removed == 0 && is_there()? { Err(RowError::Refused(rules::NOT_ENDED.to_owned())) } else { Ok(()) }
 }
 
 /// Replaces the files of an attempt.
