@@ -1,7 +1,7 @@
 //! The master of CloudAI: accepts tasks, places them, keeps every result.
 //!
 //! Reading order: [`handle`] (the only way in), `mailbox`, `engine` (decide, commit, tell),
-//! [`model`] (what readers see), `placing` (the strategy's thread), [`delivery`], then the two
+//! [`model`] (what readers see), `placing` (the strategy's thread), `sealing` (logs that have ended), [`delivery`], then the two
 //! edges `grpc` and [`http`]. Protobuf types are known in `grpc` alone, JSON in `http` alone.
 
 pub mod clock;
@@ -18,6 +18,7 @@ mod placing;
 pub mod principal;
 mod pulse;
 pub mod readiness;
+mod sealing;
 mod serve;
 
 pub use mailbox::{AskError, NotNow};

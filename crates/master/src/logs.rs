@@ -1,16 +1,40 @@
 //! Logs and files of attempts: written beside the engine, followed live.
 
 use cloudai_core::ids::Attempt;
+use cloudai_core::task::LogEnd;
 use cloudai_store::bulk::{BulkError, BulkStore, LogPosition, LogRecord};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
+
+/// Logs that wait for their final form at most: ids alone, some hundred kilobytes. Of more it is
+/// noted that there are more.
+const ENDED: usize = 16_384;
 
 /// The logs of all attempts, with a bell for those who follow one.
 #[derive(Debug)]
 pub struct Logs {
     bulk: Arc<dyn BulkStore>,
     bells: Mutex<BTreeMap<Attempt, Weak<watch::Sender<u64>>>>,
+    ended: Mutex<Ended>,
+    news: Notify,
+}
+
+/// Logs that have ended and are worth another form.
+#[derive(Debug, Default)]
+struct Ended {
+    waiting: VecDeque<Attempt>,
+    /// Some did not find room.
+    more: bool,
+}
+
+/// What the one who seals logs does next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ToSeal {
+    /// This one has ended.
+    One(Attempt),
+    /// Look for all: some were not told.
+    Look,
 }
 
 /// Rings when records were added to one log. The bell lives as long as somebody follows.
@@ -32,7 +56,7 @@ impl Logs {
     /// Logs in this store.
     #[must_use]
     pub fn new(bulk: Arc<dyn BulkStore>) -> Self {
-        Self { bulk, bells: Mutex::default() }
+        Self { bulk, bells: Mutex::default(), ended: Mutex::default(), news: Notify::new() }
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Attempt, Weak<watch::Sender<u64>>>> {
@@ -57,6 +81,40 @@ impl Logs {
         Ok(position)
     }
 
+    /// The end of an attempt is stored and its log was kept whole: it may get its final form. Most
+    /// attempts write little or nothing and cost no more than this look.
+    pub fn ended(&self, attempt: Attempt, log: LogEnd) {
+        let position = LogPosition { records: log.records, bytes: log.bytes };
+        if !log.complete || !self.bulk.is_worth_sealing(position) {
+            return;
+        }
+        let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        if ended.waiting.len() < ENDED {
+            ended.waiting.push_back(attempt);
+        } else {
+            ended.more = true;
+        }
+        self.news.notify_one();
+    }
+
+    /// Waits for a log that has ended. One at a time may wait.
+    pub(crate) async fn to_seal(&self) -> ToSeal {
+        loop {
+            if let Some(next) = self.try_to_seal() {
+                return next;
+            }
+            self.news.notified().await;
+        }
+    }
+
+    pub(crate) fn try_to_seal(&self) -> Option<ToSeal> {
+        let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        match ended.waiting.pop_front() {
+            Some(attempt) => Some(ToSeal::One(attempt)),
+            None => std::mem::take(&mut ended.more).then_some(ToSeal::Look),
+        }
+    }
+
     /// A bell for one log; make it before reading, so that nothing is missed between.
     #[must_use]
     pub fn bell(&self, attempt: Attempt) -> LogBell {
@@ -65,5 +123,35 @@ impl Logs {
         let bell = bells.get(&attempt).and_then(Weak::upgrade).unwrap_or_else(|| Arc::new(watch::Sender::new(0)));
         bells.insert(attempt, Arc::downgrade(&bell));
         LogBell { changes: bell.subscribe(), _bell: bell }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cloudai_core::ids::TaskId;
+    use cloudai_store::bulk::local::LocalBulk;
+
+    fn ended(logs: &Logs, task: usize, log: LogEnd) {
+        logs.ended(Attempt { task: TaskId::new(task as u128), number: 1 }, log);
+    }
+
+    #[test]
+    fn most_logs_are_not_even_asked_for_and_more_than_there_is_room_for_are_looked_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let logs = Logs::new(Arc::new(LocalBulk::open(dir.path()).unwrap()));
+        let whole = LogEnd { records: 10, bytes: 1 << 20, complete: true };
+        ended(&logs, 1, LogEnd::default());
+        ended(&logs, 2, LogEnd { bytes: 100, ..whole });
+        ended(&logs, 3, LogEnd { complete: false, ..whole });
+        assert_eq!(logs.try_to_seal(), None);
+
+        (0..ENDED + 5).for_each(|task| ended(&logs, task, whole));
+        for task in 0..ENDED {
+            let attempt = Attempt { task: TaskId::new(task as u128), number: 1 };
+            assert_eq!(logs.try_to_seal(), Some(ToSeal::One(attempt)));
+        }
+        assert_eq!(logs.try_to_seal(), Some(ToSeal::Look));
+        assert_eq!(logs.try_to_seal(), None);
     }
 }

@@ -10,7 +10,7 @@ use crate::logs::Logs;
 use crate::mailbox::mailboxes;
 use crate::model::Model;
 use crate::placing::{self, Placing};
-use crate::{grpc, http, pulse};
+use crate::{grpc, http, pulse, sealing};
 use cloudai_core::cluster::Cluster;
 use cloudai_core::effect::Row;
 use cloudai_core::state::Status;
@@ -212,6 +212,11 @@ impl Master {
             pulse::watch(Arc::clone(&engine.pulse), Arc::downgrade(&engine.inbox.health), Arc::clone(&engine.clock));
         let stopping = stop.clone();
         parts.spawn(async move { stopping.run_until_cancelled(commits).await.map_or(Ok(()), Ok) });
+        let (stopping, seals) = (stop.clone(), sealing::run(handle.clone()));
+        parts.spawn(async move {
+            stopping.run_until_cancelled(seals).await;
+            Ok(())
+        });
         let engine_stop = CancellationToken::new();
         // Also when nobody waits for this any more.
         let _stops = engine_stop.clone().drop_guard();

@@ -11,8 +11,10 @@ use cloudai_proto::v1 as pb;
 use cloudai_proto::v1::master_service_client::MasterServiceClient;
 use cloudai_store::Store;
 use std::sync::Arc;
+use std::time::Duration;
 use support::{PATIENCE, Running};
 use tokio::time::timeout;
+use tonic::Code;
 use tonic::metadata::MetadataValue;
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
@@ -142,6 +144,54 @@ async fn an_end_that_could_never_be_stored_ends_its_task_and_the_master_goes_on(
     let beat = pb::Heartbeat { worker_id: "w1".into(), session: ack.session, ..pb::Heartbeat::default() };
     assert!(client.send_heartbeat(beat).await.unwrap().into_inner().success, "the session lives on");
     assert_eq!(master.store.loads(), loads, "the master never loaded its state again");
+    drop(client);
+    master.stop().await;
+}
+
+/// Sends records with these numbers to the log of a task's first attempt.
+async fn send(client: &mut Client, id: &str, incarnation: u64, numbers: std::ops::Range<u64>) -> Result<u64, Code> {
+    let header = pb::LogHeader { task_id: id.into(), attempt: 1, incarnation, first_record: numbers.start };
+    let record = |n: u64| pb::LogRecord { time_ns: n, stderr: false, data: format!("this is line {n}\n").into() };
+    let records = pb::LogRecords { records: numbers.map(record).collect() };
+    let chunks = [pb::log_chunk::What::Header(header), pb::log_chunk::What::Records(records)];
+    let chunks = chunks.map(|what| pb::LogChunk { what: Some(what) });
+    let ack = client.stream_task_logs(tokio_stream::iter(chunks)).await;
+    ack.map(|ack| ack.into_inner().records).map_err(|status| status.code())
+}
+
+#[tokio::test]
+async fn what_is_added_to_a_log_after_its_end_is_refused_once_it_has_its_final_form() {
+    let master = Running::start().await;
+    let mut client = client(&master).await;
+    let ack = register(&mut client).await;
+    let ids = placed(&master, &mut client, ack.session, 1).await;
+    let id = &ids[0];
+    assert_eq!(send(&mut client, id, ack.incarnation, 0..300).await, Ok(300));
+    let mut result = pb::TaskResult {
+        task_id: id.clone(),
+        attempt: 1,
+        incarnation: ack.incarnation,
+        exit_code: Some(0),
+        run_ms: Some(1),
+        log_complete: true,
+        log_records: 300,
+        log_bytes: 300 * 16,
+        ..pb::TaskResult::default()
+    };
+    result.set_cause(pb::Cause::Exited);
+    assert!(client.report_task_completion(result).await.unwrap().into_inner().success);
+
+    let file = master.dir.path().join("logs").join(&id[id.len() - 2..]).join(id).join("1.log");
+    let sealed = async {
+        while !std::fs::read(&file).unwrap().starts_with(b"CAILOG\0\x02") {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(PATIENCE, sealed).await.expect("the log did not get its final form");
+    // What the worker repeats is known; what it makes up is not taken.
+    assert_eq!(send(&mut client, id, ack.incarnation, 200..300).await, Ok(300));
+    assert_eq!(send(&mut client, id, ack.incarnation, 300..301).await, Err(Code::FailedPrecondition));
+    assert_eq!(stored(&master, id).await.finished().unwrap().warnings, []);
     drop(client);
     master.stop().await;
 }

@@ -43,6 +43,10 @@ backends!([
     a_log_that_was_never_written_is_empty
     a_synced_log_is_told_with_its_position
     many_writers_of_one_log_leave_each_record_once
+    a_sealed_log_reads_as_it_did_and_takes_nothing_new
+    a_time_finds_the_first_record_at_or_after_it_in_both_forms
+    what_is_not_worth_another_form_stays_as_it_is
+    a_removed_task_has_no_logs_and_no_files_and_others_keep_theirs
     a_finished_file_is_read_back_and_an_unfinished_one_is_not
     a_file_goes_on_where_it_was_and_a_repeated_piece_changes_nothing
     a_gap_in_a_file_is_refused_with_what_is_kept
@@ -167,6 +171,90 @@ async fn many_writers_of_one_log_leave_each_record_once(store: Arc<dyn BulkStore
     }
     writers.join_all().await;
     assert_eq!(everything(&*store, attempt(1, 1)).await, lines(0..52));
+}
+
+/// More than a block of the disk.
+const LONG: u64 = 300;
+
+async fn a_sealed_log_reads_as_it_did_and_takes_nothing_new(store: Arc<dyn BulkStore>) {
+    let log = attempt(1, 1);
+    let kept = store.append_log(log, 0, &lines(0..LONG)).await.unwrap();
+    assert!(store.is_worth_sealing(kept));
+    assert!(store.seal_log(log).await.unwrap());
+    assert!(!store.seal_log(log).await.unwrap(), "once is enough");
+    assert_eq!(store.log_position(log).await.unwrap(), kept);
+    assert_eq!(store.sync_log(log).await.unwrap(), kept);
+    assert_eq!(store.log_tail(log, 3).await.unwrap(), LONG - 3);
+    for from in [0, 1, LONG / 2, LONG - 1, LONG, LONG + 1] {
+        for max_bytes in [0, 1, 100, usize::MAX] {
+            let read = store.read_log(log, from, max_bytes).await.unwrap();
+            let end = from.min(LONG) + read.len() as u64;
+            assert_eq!(read, lines(from.min(LONG)..end), "{from} {max_bytes}");
+            assert!(read.is_empty() == (from >= LONG) && (max_bytes < usize::MAX || end == LONG), "{from} {max_bytes}");
+        }
+    }
+    // What its worker tells again changes nothing.
+    assert_eq!(store.append_log(log, LONG - 2, &lines(LONG - 2..LONG)).await.unwrap(), kept);
+    let more = store.append_log(log, LONG, &lines(LONG..LONG + 1)).await;
+    assert!(matches!(more, Err(BulkError::Sealed { have: LONG })), "{more:?}");
+    let gap = store.append_log(log, LONG + 2, &lines(LONG..LONG + 1)).await;
+    assert!(matches!(gap, Err(BulkError::Gap { have: LONG })), "{gap:?}");
+    assert_eq!(everything(&*store, log).await, lines(0..LONG));
+}
+
+async fn a_time_finds_the_first_record_at_or_after_it_in_both_forms(store: Arc<dyn BulkStore>) {
+    let log = attempt(1, 1);
+    assert_eq!(store.log_since(log, 0).await.unwrap(), 0);
+    // Long enough for several entries of an index; now and then a time goes back.
+    let time = |n: u64| 10 * n - if n % 1000 == 7 { 50 } else { 0 };
+    let data = "x".repeat(200);
+    let record = |n| LogRecord { time_ns: time(n), stream: LogStream::Stdout, data: data.clone().into() };
+    let records: Vec<_> = (0..5_000).map(record).collect();
+    store.append_log(log, 0, &records).await.unwrap();
+    for sealed in [false, true] {
+        for since in [0, 1, 10, 9_999, 10_000, 10_020, 10_025, 25_000, 49_989, 49_990, 49_991, u64::MAX] {
+            let expected = (0..5_000).find(|n| time(*n) >= since).unwrap_or(5_000);
+            assert_eq!(store.log_since(log, since).await.unwrap(), expected, "{since} {sealed}");
+        }
+        assert_eq!(store.seal_log(log).await.unwrap(), !sealed);
+    }
+}
+
+async fn what_is_not_worth_another_form_stays_as_it_is(store: Arc<dyn BulkStore>) {
+    let (short, none) = (attempt(1, 1), attempt(2, 1));
+    let kept = store.append_log(short, 0, &lines(0..3)).await.unwrap();
+    for (log, kept) in [(short, kept), (none, LogPosition::default())] {
+        assert!(!store.is_worth_sealing(kept));
+        assert!(!store.seal_log(log).await.unwrap());
+    }
+    assert_eq!(store.append_log(short, 3, &lines(3..4)).await.unwrap(), position(0..4));
+}
+
+async fn a_removed_task_has_no_logs_and_no_files_and_others_keep_theirs(store: Arc<dyn BulkStore>) {
+    store.remove(id(1)).await.unwrap();
+    let element = Attempt { task: id(1).element(1), number: 1 };
+    let gone = [attempt(1, 1), attempt(1, 2)];
+    let kept = [attempt(2, 1), element];
+    for log in gone.into_iter().chain(kept) {
+        store.append_log(log, 0, &lines(0..LONG)).await.unwrap();
+        store.append_file(log, "unfinished", 0, Bytes::from("x")).await.unwrap();
+        store.append_file(log, "a/b", 0, Bytes::from("x")).await.unwrap();
+        store.finish_file(log, "a/b", 1, &sha(b"x")).await.unwrap();
+    }
+    store.seal_log(gone[0]).await.unwrap();
+    store.remove(id(1)).await.unwrap();
+    store.remove(id(1)).await.unwrap();
+    for log in gone {
+        assert_eq!(store.log_position(log).await.unwrap(), LogPosition::default());
+        assert_eq!(everything(&*store, log).await, []);
+        assert!(matches!(store.read_file(log, "a/b").await, Err(BulkError::NotFound)));
+        assert_eq!(store.file_position(log, "unfinished").await.unwrap(), 0);
+    }
+    for log in kept {
+        assert_eq!(everything(&*store, log).await, lines(0..LONG));
+        assert_eq!(store.read_file(log, "a/b").await.unwrap().0, 1);
+    }
+    assert_eq!(store.append_log(gone[0], 0, &lines(0..1)).await.unwrap(), position(0..1));
 }
 
 fn sha(data: &[u8]) -> String {

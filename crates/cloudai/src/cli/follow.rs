@@ -10,7 +10,7 @@ use crate::id::short;
 use crate::render::{self, Format};
 use base64::Engine;
 use cloudai_core::state::Status;
-use cloudai_master::http::dto::{LogEntry, LogLine, LogState, Task};
+use cloudai_master::http::dto::{LogDamage, LogEntry, LogLine, LogState, Task};
 use std::io::Write;
 use std::time::Duration;
 
@@ -228,6 +228,15 @@ impl Reading<'_> {
             LogLine::End(state) => {
                 self.out.other(line)?;
                 Ok(Some(state.clone()))
+            }
+            LogLine::Damaged(lost) => {
+                let LogDamage { attempt, first, last } = lost;
+                cx.screen.note(&format!(
+                    "-- records {first} to {last} of attempt {attempt} are damaged on the master's disk --"
+                ));
+                self.out.other(line)?;
+                self.next = Some((*attempt, last + 1));
+                Ok(None)
             }
         }
     }

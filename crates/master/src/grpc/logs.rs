@@ -98,6 +98,8 @@ pub(super) fn bulk_status(error: BulkError) -> Status {
         BulkError::BadPath(_) => Status::invalid_argument(error.to_string()),
         BulkError::Checksum => Status::data_loss(error.to_string()),
         BulkError::NotFound => Status::not_found(error.to_string()),
+        BulkError::Damaged { .. } => Status::data_loss(error.to_string()),
+        BulkError::Sealed { .. } => Status::failed_precondition(error.to_string()),
         BulkError::Unavailable(source) => Status::unavailable(source.to_string()),
     }
 }

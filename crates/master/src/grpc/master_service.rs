@@ -57,19 +57,23 @@ impl WorkerApi {
     /// Takes ends in, all in one commit. One that can not be taken in now holds no other back.
     async fn ends(&self, who: &Principal, results: Vec<pb::TaskResult>) -> Vec<Result<pb::ResultAck, Status>> {
         let mut acks: Vec<_> = results.iter().map(|_| Err(Status::unavailable("not asked"))).collect();
-        let (mut places, mut workers, mut events) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut places, mut told, mut events) = (Vec::new(), Vec::new(), Vec::new());
         let read = results.into_iter().map(|result| self.end(who, result));
         for (place, read) in futures::future::join_all(read).await.into_iter().enumerate() {
             match read {
                 Ok((worker, report)) => {
                     places.push(place);
-                    workers.push(worker);
+                    told.push((worker, report.attempt, report.outcome.log));
                     events.push(Event::Ended(report));
                 }
                 Err(status) => acks[place] = Err(status),
             }
         }
-        for ((place, worker), answer) in places.into_iter().zip(workers).zip(self.tell_all(who, events).await) {
+        let told = places.into_iter().zip(told);
+        for ((place, (worker, attempt, log)), answer) in told.zip(self.tell_all(who, events).await) {
+            if answer.is_ok() {
+                self.handle.logs(who).ended(attempt, log);
+            }
             acks[place] = self.end_ack(who, worker.as_ref(), answer).await;
         }
         acks

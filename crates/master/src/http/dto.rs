@@ -252,6 +252,19 @@ pub enum LogLine {
     State(LogState),
     /// The log is at its end: what the task came to (only with `follow`).
     End(LogState),
+    /// These records can not be read any more: the disk did not give back what was written.
+    Damaged(LogDamage),
+}
+
+/// Records of a log that are lost.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct LogDamage {
+    /// Whose log.
+    pub attempt: u32,
+    /// The first of them.
+    pub first: u64,
+    /// The last of them.
+    pub last: u64,
 }
 
 /// A record of a log.

@@ -1,6 +1,6 @@
 //! What is wanted of a log, and reading it piece by piece.
 
-use super::dto::LogLine;
+use super::dto::{LogDamage, LogLine};
 use super::query::Parameters;
 use super::view;
 use crate::logs::Logs;
@@ -9,6 +9,7 @@ use cloudai_core::ids::Attempt;
 use cloudai_store::bulk::{BulkError, LogStream};
 use std::collections::VecDeque;
 use std::sync::Arc;
+use tracing::error;
 
 /// Bytes of output read from a log at a time: what one slow reader holds in memory.
 const PIECE: usize = 256 * 1024;
@@ -106,7 +107,10 @@ impl Reader {
     /// The next records that are there, written out; empty when none of them is wanted, none when
     /// there are none yet.
     pub(super) async fn piece(&mut self) -> Result<Option<Bytes>, BulkError> {
-        let records = self.logs.bulk().read_log(self.attempt, self.next, PIECE).await?;
+        let records = match self.logs.bulk().read_log(self.attempt, self.next, PIECE).await {
+            Err(BulkError::Damaged { first, next: Some(next), .. }) => return Ok(Some(self.damaged(first, next))),
+            read => read?,
+        };
         if records.is_empty() {
             return Ok(None);
         }
@@ -127,6 +131,18 @@ impl Reader {
         }
         Ok(Some(piece.freeze()))
     }
+
+    /// Goes on behind records that can not be read, and says so.
+    fn damaged(&mut self, first: u64, next: u64) -> Bytes {
+        let (attempt, last) = (self.attempt, next.saturating_sub(1));
+        error!(%attempt, first, last, "records of a log were damaged and left out");
+        self.next = next;
+        let mut piece = BytesMut::new();
+        if self.wanted.format == Format::JsonLines {
+            put_line(&mut piece, &LogLine::Damaged(LogDamage { attempt: attempt.number, first, last }));
+        }
+        piece.freeze()
+    }
 }
 
 /// Writes one line of JSON.
@@ -143,7 +159,14 @@ async fn tail_of(logs: &Logs, attempt: Attempt, stream: LogStream, count: u64) -
     let most = usize::try_from(count).unwrap_or(usize::MAX);
     let (mut next, mut last) = (0, VecDeque::new());
     loop {
-        let records = bulk.read_log(attempt, next, PIECE).await?;
+        let records = match bulk.read_log(attempt, next, PIECE).await {
+            // Whoever reads the tail is told.
+            Err(BulkError::Damaged { next: Some(after), .. }) => {
+                next = after;
+                continue;
+            }
+            read => read?,
+        };
         if records.is_empty() {
             return Ok(last.front().copied().unwrap_or(next));
         }

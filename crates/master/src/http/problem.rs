@@ -213,7 +213,9 @@ impl From<BulkError> for Problem {
                 error!(error = %Chain(&error), "logs and files not readable");
                 Self::new(Code::Unavailable, error.to_string()).retry_after(STORE_PATIENCE)
             }
-            BulkError::Gap { .. } | BulkError::Checksum => Self::internal(&error),
+            BulkError::Gap { .. } | BulkError::Checksum | BulkError::Damaged { .. } | BulkError::Sealed { .. } => {
+                Self::internal(&error)
+            }
         }
     }
 }

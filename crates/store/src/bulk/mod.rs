@@ -7,7 +7,7 @@ pub use path::check_path;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use cloudai_core::ids::Attempt;
+use cloudai_core::ids::{Attempt, TaskId};
 use std::pin::Pin;
 use tokio::io::AsyncRead;
 
@@ -35,6 +35,25 @@ pub trait BulkStore: Send + Sync + std::fmt::Debug + 'static {
     /// The number of the first of the last `count` records.
     async fn log_tail(&self, attempt: Attempt, count: u64) -> Result<u64, BulkError>;
 
+    /// The number of the first record at or after a time (nanoseconds since the epoch, by the
+    /// engine's clock); the one after the last when there is none. A read from there on has every
+    /// record since: times may go back a little, numbers do not.
+    async fn log_since(&self, attempt: Attempt, time_ns: u64) -> Result<u64, BulkError>;
+
+    /// Whether a log of this size is kept in another form than it grew in. Costs nothing: ask
+    /// before [`Self::seal_log`], most logs are small.
+    fn is_worth_sealing(&self, position: LogPosition) -> bool;
+
+    /// Gives the log of an attempt that has ended its final form; whether it did. Readers notice
+    /// nothing. Call it only when the log is complete: nothing can be added to it afterwards.
+    ///
+    /// It reads and writes all of the log and may take seconds: one at a time, beside what is urgent.
+    async fn seal_log(&self, attempt: Attempt) -> Result<bool, BulkError>;
+
+    /// The logs that are worth a final form and do not have it, in pieces numbered from 0: none
+    /// after the last piece. For the start of a master: what an earlier one did not get to.
+    async fn unsealed_logs(&self, part: u32) -> Result<Option<Vec<Attempt>>, BulkError>;
+
     /// Appends to an unfinished file at `offset`; bytes that are kept already are skipped.
     /// Answers how many bytes are kept.
     /// # Errors
@@ -53,6 +72,11 @@ pub trait BulkStore: Send + Sync + std::fmt::Debug + 'static {
     /// # Errors
     /// [`BulkError::NotFound`].
     async fn read_file(&self, attempt: Attempt, path: &str) -> Result<(u64, FileReader), BulkError>;
+
+    /// Removes the logs and files of all attempts of a task. A repeated call changes nothing, and
+    /// finishes what a crash interrupted: remove the task's row after this, not before. Who reads
+    /// meanwhile reads on or is told that there is nothing.
+    async fn remove(&self, task: TaskId) -> Result<(), BulkError>;
 }
 
 /// The contents of a file.
@@ -105,7 +129,29 @@ pub enum BulkError {
     /// There is no such file.
     #[error("no such file")]
     NotFound,
+    /// Read on from `next`: only these records are lost.
+    #[error("the log of {attempt} is damaged from record {first} on{}", until(*next))]
+    Damaged {
+        /// Whose log.
+        attempt: Attempt,
+        /// The first record that can not be read.
+        first: u64,
+        /// The next one that perhaps can; none when where it begins is not known.
+        next: Option<u64>,
+    },
+    /// The log has its final form.
+    #[error("the log has ended with {have} records: nothing is added to it any more")]
+    Sealed {
+        /// Records kept.
+        have: u64,
+    },
     /// Retry later.
     #[error("the bulk store did not answer")]
     Unavailable(#[source] std::io::Error),
+}
+
+fn until(next: Option<u64>) -> String {
+    next.map_or_else(String::new, |next| {
+        format!(" up to record {}: what follows is read from {next} on", next.saturating_sub(1))
+    })
 }

@@ -47,6 +47,7 @@ impl Lines {
             LogLine::Log(entry) => format!("{}:{} {}", entry.attempt, entry.n, entry.text.unwrap().trim_end()),
             LogLine::State(LogState { status, phase, .. }) => format!("{status}/{}", phase.unwrap()),
             LogLine::End(state) => format!("{}!", state.status),
+            LogLine::Damaged(lost) => format!("{lost:?}"),
         }
     }
 
@@ -161,7 +162,7 @@ async fn a_retried_task_is_followed_into_its_next_attempt() {
         match line {
             LogLine::Log(entry) => rest.push(format!("{}:{}", entry.attempt, entry.n)),
             LogLine::End(end) => rest.push(format!("{} after {}", end.status, end.attempt)),
-            LogLine::State(_) => {}
+            LogLine::State(_) | LogLine::Damaged(_) => {}
         }
     }
     assert_eq!(rest, ["2:0", "completed after 2"]);

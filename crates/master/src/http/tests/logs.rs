@@ -22,7 +22,7 @@ fn lines(answer: &Answer) -> Vec<dto::LogLine> {
 fn numbers(answer: &Answer) -> Vec<u64> {
     let number = |line| match line {
         dto::LogLine::Log(entry) => entry.n,
-        dto::LogLine::State(state) | dto::LogLine::End(state) => panic!("{state:?}"),
+        other => panic!("{other:?}"),
     };
     lines(answer).into_iter().map(number).collect()
 }
@@ -80,4 +80,43 @@ async fn a_log_of_many_pieces_is_whole_and_in_order() {
     assert_eq!(numbers(&fake.get(&path).await), (0..2000).collect::<Vec<_>>());
     let stderr = fake.get(&format!("{path}?stream=stderr")).await;
     assert!(lines(&stderr).is_empty());
+}
+
+/// More than a megabyte of lines that can not be packed, as a damaged block of it is left of others.
+fn noise(n: u64) -> LogRecord {
+    use sha2::{Digest, Sha256};
+    let text: String = (0..32).map(|part| hex::encode(Sha256::digest((n * 100 + part).to_le_bytes()))).collect();
+    record(LogStream::Stdout, format!("{text}\n").as_bytes())
+}
+
+#[tokio::test]
+async fn records_that_are_damaged_are_named_and_all_others_are_sent() {
+    let fake = Fake::start().await;
+    let attempt = running(&fake).await;
+    let records: Vec<_> = (0..600).map(noise).collect();
+    let logs = fake.handle.logs(&Principal::local());
+    logs.append(attempt, 0, &records).await.unwrap();
+    assert!(logs.bulk().seal_log(attempt).await.unwrap());
+    let id = attempt.task.to_string();
+    let file = fake._dir.path().join("logs").join(&id[id.len() - 2..]).join(&id).join("1.log");
+    let mut bytes = std::fs::read(&file).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&file, bytes).unwrap();
+
+    let path = format!("/api/v1/tasks/{id}/logs");
+    let (mut sent, mut lost) = (Vec::new(), Vec::new());
+    for line in lines(&fake.get(&path).await) {
+        match line {
+            dto::LogLine::Log(entry) => sent.push(entry.n),
+            dto::LogLine::Damaged(damage) => lost.push((damage.attempt, damage.first, damage.last)),
+            other => panic!("{other:?}"),
+        }
+    }
+    let [(1, first, last)] = lost[..] else { panic!("{lost:?}") };
+    assert!(0 < first && first < last && last < 599, "{lost:?}");
+    assert_eq!(sent, (0..first).chain(last + 1..600).collect::<Vec<_>>());
+    let good: Vec<u8> = sent.iter().flat_map(|n| records[usize::try_from(*n).unwrap()].data.to_vec()).collect();
+    assert!(fake.get(&format!("{path}?format=raw")).await.body == good);
+    assert_eq!(fake.get(&format!("{path}?stream=stdout&tail=1")).await.text().lines().count(), 1);
 }

@@ -7,6 +7,7 @@ mod logs;
 mod probes;
 mod reference;
 mod routes;
+mod sealing;
 mod tasks;
 mod workers;
 

@@ -6,9 +6,9 @@
 //! written out again as they are on the machines of users.
 //! Unfinished files carry `.part`; a finished one is on disk, name included, before it is told.
 
-use super::{folder, make_dir, sync_names};
+use super::{folder, make_dir, remove_dir, sync_names};
 use crate::bulk::{BulkError, check_path};
-use cloudai_core::ids::Attempt;
+use cloudai_core::ids::{Attempt, TaskId};
 use sha2::{Digest, Sha256};
 use std::fs::{self, File, OpenOptions};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -94,6 +94,11 @@ impl Files {
         file.sync_all()?;
         fs::rename(&names.part, &names.done)?;
         Ok(sync_names(&names.done, &self.root)?)
+    }
+
+    /// Removes all files of a task. What a crash interrupts the next call finishes.
+    pub(super) fn remove(&self, task: TaskId) -> Result<(), BulkError> {
+        Ok(remove_dir(&folder(&self.root, task))?)
     }
 
     pub(super) fn open(&self, attempt: Attempt, path: &str) -> Result<(u64, File), BulkError> {

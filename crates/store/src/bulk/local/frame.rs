@@ -1,4 +1,4 @@
-//! The format of a log file; numbers are little-endian.
+//! The format of a log file that grows; numbers are little-endian. docs/log-format.md has it for all readers.
 //!
 //! ```text
 //! file  = "CAILOG\0\x01" frame*
@@ -29,10 +29,7 @@ pub(super) fn encode(record: &LogRecord, out: &mut Vec<u8>) -> io::Result<()> {
     let wrong = |_| io::Error::new(ErrorKind::InvalidInput, "a log record is larger than 4 GiB");
     let length = u32::try_from(record.data.len()).map_err(wrong)?.to_le_bytes();
     let time = record.time_ns.to_le_bytes();
-    let stream = [match record.stream {
-        LogStream::Stdout => 1,
-        LogStream::Stderr => 2,
-    }];
+    let stream = [stream_code(record.stream)];
     let check = crc(&[&length, &time, &stream, &record.data]);
     out.extend_from_slice(&length);
     out.extend_from_slice(&check.to_le_bytes());
@@ -50,11 +47,7 @@ pub(super) fn decode(file: &mut impl Read, left: u64) -> io::Result<Option<LogRe
     }
     let [l0, l1, l2, l3, c0, c1, c2, c3, t0, t1, t2, t3, t4, t5, t6, t7, stream] = head;
     let length = u32::from_le_bytes([l0, l1, l2, l3]);
-    let stream_word = match stream {
-        1 => LogStream::Stdout,
-        2 => LogStream::Stderr,
-        _ => return Ok(None),
-    };
+    let Some(stream_word) = stream_of(stream) else { return Ok(None) };
     if u64::from(length) > left - HEAD as u64 {
         return Ok(None);
     }
@@ -64,6 +57,22 @@ pub(super) fn decode(file: &mut impl Read, left: u64) -> io::Result<Option<LogRe
     }
     let time_ns = u64::from_le_bytes([t0, t1, t2, t3, t4, t5, t6, t7]);
     Ok(Some(LogRecord { time_ns, stream: stream_word, data: Bytes::from(data) }))
+}
+
+/// A stream as every format writes it.
+pub(super) fn stream_code(stream: LogStream) -> u8 {
+    match stream {
+        LogStream::Stdout => 1,
+        LogStream::Stderr => 2,
+    }
+}
+
+pub(super) fn stream_of(code: u8) -> Option<LogStream> {
+    match code {
+        1 => Some(LogStream::Stdout),
+        2 => Some(LogStream::Stderr),
+        _ => None,
+    }
 }
 
 /// Whether the file had as many bytes as asked for.
@@ -76,7 +85,7 @@ pub(super) fn fill(file: &mut impl Read, buffer: &mut [u8]) -> io::Result<bool> 
 }
 
 /// CRC-32 of pieces that follow each other.
-fn crc(pieces: &[&[u8]]) -> u32 {
+pub(super) fn crc(pieces: &[&[u8]]) -> u32 {
     let mut sum = u32::MAX;
     for piece in pieces {
         for byte in *piece {

@@ -1,33 +1,37 @@
-//! The log files: positions in memory, one write per append, a sparse index for reads.
+//! The log files: positions in memory, one write per append, an index for reads.
 //!
 //! What is on disk when: an append is one write, without fsync, so it survives the end of the
 //! process but not of the machine; [`Logs::sync`] makes everything before it survive that too.
+//! A log whose attempt has ended gets its final form ([`Logs::seal`]) under the same name: one
+//! rename, before which the whole new file is on disk, so that at every moment one of both forms
+//! is there and whole.
 //! Files are opened for each call: 10,000 running containers need no 10,000 handles.
 
-use super::frame::{self, HEAD, MAGIC};
-use super::{folder, make_dir, sync_names};
+use super::growing::{Growing, Records};
+use super::sealed::{Sealed, Unsealable};
+use super::{folder, frame, segment, shard, sync_names};
 use crate::bulk::{BulkError, LogPosition, LogRecord};
-use cloudai_core::ids::Attempt;
+use cloudai_core::ids::{Attempt, TaskId};
 use std::collections::HashMap;
-use std::fs::{File, OpenOptions};
-use std::io::{self, BufReader, ErrorKind, Seek, SeekFrom};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Logs whose position is remembered, above the number of attempts that write at a time: a
 /// forgotten one is read through again. A position takes some hundred bytes.
 const REMEMBERED: usize = 16_384;
-/// Bytes between two entries of an index: what a read at a random place reads in vain at most.
-const MARK_EVERY: u64 = 256 * 1024;
-/// Bytes read from a file at a time.
-const CHUNK: usize = 256 * 1024;
+/// A file of so many bytes takes one block of the disk in any form: it stays as it is.
+const SMALL: u64 = 4096;
 
 /// All log files below a folder.
 #[derive(Debug)]
 pub(super) struct Logs {
     root: PathBuf,
     known: Mutex<Known>,
+    /// One log is sealed or removed at a time.
+    sealing: Mutex<()>,
 }
 
 #[derive(Debug, Default)]
@@ -42,20 +46,22 @@ struct Slot {
     log: Arc<Mutex<Option<Log>>>,
 }
 
-/// Where a log ends and how to find a place in it.
+/// What is known of a log, by its form.
 #[derive(Clone, Debug)]
-struct Log {
-    position: LogPosition,
-    end: u64,
-    /// The end at the last fsync.
-    synced: u64,
-    /// (record, offset), rising; the first is (0, after the magic).
-    marks: Vec<(u64, u64)>,
+enum Log {
+    Growing(Growing),
+    Sealed(Arc<Sealed>),
+}
+
+/// Where a read goes on once nobody waits for the log any more.
+enum Source {
+    Growing(Records),
+    Sealed(File, Arc<Sealed>),
 }
 
 impl Logs {
     pub(super) fn new(root: PathBuf) -> Self {
-        Self { root, known: Mutex::default() }
+        Self { root, known: Mutex::default(), sealing: Mutex::default() }
     }
 
     fn path(&self, attempt: Attempt) -> PathBuf {
@@ -73,7 +79,7 @@ impl Logs {
         let mut held = lock(&slot);
         let mut log = match held.take() {
             Some(log) => log,
-            None => Log::open(&path)?,
+            None => Log::open(&path, attempt)?,
         };
         let done = work(&path, &mut log);
         if !matches!(done, Err(BulkError::Unavailable(_))) {
@@ -84,56 +90,220 @@ impl Logs {
 
     pub(super) fn append(&self, attempt: Attempt, first: u64, records: &[LogRecord]) -> Result<LogPosition, BulkError> {
         self.with(attempt, |path, log| {
-            let have = log.position.records;
+            let have = log.position().records;
             let known = have.checked_sub(first).ok_or(BulkError::Gap { have })?;
             let fresh = usize::try_from(known).ok().and_then(|known| records.get(known..)).unwrap_or_default();
-            if !fresh.is_empty() {
-                log.append(path, fresh)?;
+            match log {
+                _ if fresh.is_empty() => {}
+                Log::Growing(log) => log.append(path, fresh)?,
+                Log::Sealed(_) => return Err(BulkError::Sealed { have }),
             }
-            Ok(log.position)
+            Ok(log.position())
         })
     }
 
     pub(super) fn position(&self, attempt: Attempt) -> Result<LogPosition, BulkError> {
-        self.with(attempt, |_, log| Ok(log.position))
+        self.with(attempt, |_, log| Ok(log.position()))
     }
 
     pub(super) fn sync(&self, attempt: Attempt) -> Result<LogPosition, BulkError> {
         self.with(attempt, |path, log| {
-            if log.end > log.synced {
+            if let Log::Growing(log) = log
+                && log.end > log.synced
+            {
                 File::open(path)?.sync_all()?;
                 sync_names(path, &self.root)?;
                 log.synced = log.end;
             }
-            Ok(log.position)
+            Ok(log.position())
         })
     }
 
     /// Reads beside appends: what was whole when it began.
     pub(super) fn read(&self, attempt: Attempt, from: u64, max_bytes: usize) -> Result<Vec<LogRecord>, BulkError> {
-        let found = self.with(attempt, |path, log| Ok(log.find(from).map(|at| (path.to_owned(), at, log.end))))?;
-        let Some((path, (mut number, mut offset), end)) = found else { return Ok(Vec::new()) };
-        let mut file = BufReader::with_capacity(CHUNK, File::open(path)?);
-        file.seek(SeekFrom::Start(offset))?;
-        let (mut records, mut bytes) = (Vec::new(), 0);
-        while offset < end {
-            let record = frame::decode(&mut file, end - offset)?.ok_or_else(damaged)?;
-            offset += frame::size(&record);
-            if number >= from {
-                bytes += record.data.len();
-                if bytes > max_bytes && !records.is_empty() {
-                    break;
-                }
-                records.push(record);
-            }
-            number += 1;
+        let source = self.with(attempt, |path, log| {
+            Ok(match log {
+                Log::Growing(log) => match log.find(from) {
+                    Some(mark) => Some(Source::Growing(log.records(path, attempt, mark)?)),
+                    None => None,
+                },
+                Log::Sealed(log) => Some(Source::Sealed(File::open(path)?, Arc::clone(log))),
+            })
+        })?;
+        match source {
+            None => Ok(Vec::new()),
+            Some(Source::Growing(records)) => read_growing(records, from, max_bytes),
+            Some(Source::Sealed(file, log)) => log.read(&file, from, max_bytes),
         }
-        Ok(records)
+    }
+
+    /// The number of the first record at or after a time; that after the last when there is none.
+    pub(super) fn since(&self, attempt: Attempt, time_ns: u64) -> Result<u64, BulkError> {
+        let (source, end) = self.with(attempt, |path, log| {
+            let source = match log {
+                Log::Growing(log) => match log.find_time(time_ns) {
+                    Some(mark) => Some(Source::Growing(log.records(path, attempt, mark)?)),
+                    None => None,
+                },
+                Log::Sealed(log) => Some(Source::Sealed(File::open(path)?, Arc::clone(log))),
+            };
+            Ok((source, log.position().records))
+        })?;
+        match source {
+            None => Ok(end),
+            Some(Source::Sealed(file, log)) => log.since(&file, time_ns),
+            Some(Source::Growing(mut records)) => {
+                while let Some((number, record)) = records.next()? {
+                    if record.time_ns >= time_ns {
+                        return Ok(number);
+                    }
+                }
+                Ok(end)
+            }
+        }
+    }
+
+    /// Whether a log of this size gets another form at its end.
+    pub(super) fn is_worth_sealing(position: LogPosition) -> bool {
+        let heads = position.records.saturating_mul(frame::HEAD as u64);
+        position.bytes.saturating_add(heads).saturating_add(frame::MAGIC.len() as u64) > SMALL
+    }
+
+    /// Gives a log its final form, unless it has it or is too small; whether it did. The log is
+    /// free for others but for the moment of the rename. Ends early when it is not `wanted` any more.
+    pub(super) fn seal(&self, attempt: Attempt, wanted: &AtomicBool) -> Result<bool, BulkError> {
+        let _alone = lock(&self.sealing);
+        let grown = self.with(attempt, |path, log| match log {
+            Log::Growing(log) if Self::is_worth_sealing(log.position) => match log.find(0) {
+                Some(mark) => Ok(Some((log.records(path, attempt, mark)?, log.end))),
+                None => Ok(None),
+            },
+            Log::Growing(_) | Log::Sealed(_) => Ok(None),
+        })?;
+        let Some((records, end)) = grown else { return Ok(false) };
+        let part = self.path(attempt).with_extension("log.part");
+        let written = Sealed::write(&part, attempt, records, wanted).and_then(|sealed| {
+            Ok(self.with(attempt, |path, log| match log {
+                Log::Growing(grown) if grown.end == end => {
+                    fs::rename(&part, path)?;
+                    *log = Log::Sealed(Arc::new(sealed));
+                    sync_names(path, &self.root)?;
+                    Ok(true)
+                }
+                // It went on meanwhile: whoever asked knew too little.
+                Log::Growing(_) | Log::Sealed(_) => Ok(false),
+            })?)
+        });
+        if !matches!(written, Ok(true)) {
+            // Best effort: the next try writes over it.
+            let _ = fs::remove_file(&part);
+        }
+        match written {
+            Ok(sealed) => Ok(sealed),
+            Err(Unsealable::Bulk(error)) => Err(error),
+            Err(Unsealable::TooLarge) => {
+                tracing::warn!(%attempt, "log was left as it grew, a record is too large for the final form");
+                Ok(false)
+            }
+        }
+    }
+
+    /// The logs of one part of the folder that are worth a final form and do not have it; none
+    /// when there is no such part.
+    pub(super) fn unsealed(&self, part: u32) -> Result<Option<Vec<Attempt>>, BulkError> {
+        let Some(shard) = shard(part) else { return Ok(None) };
+        let mut found = Vec::new();
+        for folder in entries(&self.root.join(shard))? {
+            let Some(task) = name_of(&folder).and_then(|name| name.parse::<TaskId>().ok()) else { continue };
+            for file in entries(&folder)? {
+                if let Some(number) = attempt_number(&file)
+                    && is_unsealed(&file)?
+                {
+                    found.push(Attempt { task, number });
+                }
+            }
+        }
+        Ok(Some(found))
+    }
+
+    /// Removes all logs of a task. What a crash interrupts the next call finishes.
+    pub(super) fn remove(&self, task: TaskId) -> Result<(), BulkError> {
+        let folder = folder(&self.root, task);
+        if !folder.exists() {
+            return Ok(());
+        }
+        let _alone = lock(&self.sealing);
+        for file in entries(&folder)? {
+            if let Some(number) = attempt_number(&file) {
+                let attempt = Attempt { task, number };
+                let slot = lock(&self.known).slot(attempt);
+                let mut held = lock(&slot);
+                *held = None;
+                remove_file(&file)?;
+                drop(held);
+                lock(&self.known).logs.remove(&attempt);
+            }
+        }
+        Ok(super::remove_dir(&folder)?)
     }
 }
 
-fn damaged() -> io::Error {
-    io::Error::new(ErrorKind::InvalidData, "a log file was damaged after it was written")
+fn read_growing(mut records: Records, from: u64, max_bytes: usize) -> Result<Vec<LogRecord>, BulkError> {
+    let (mut found, mut bytes) = (Vec::new(), 0);
+    loop {
+        let (number, record) = match records.next() {
+            Ok(Some(next)) => next,
+            Ok(None) => return Ok(found),
+            // What comes before it is good.
+            Err(BulkError::Damaged { .. }) if !found.is_empty() => return Ok(found),
+            Err(error) => return Err(error),
+        };
+        if number >= from {
+            bytes += record.data.len();
+            if bytes > max_bytes && !found.is_empty() {
+                return Ok(found);
+            }
+            found.push(record);
+        }
+    }
+}
+
+/// What is in a folder; nothing when it is not there.
+fn entries(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    match fs::read_dir(folder) {
+        Ok(entries) => entries.map(|entry| Ok(entry?.path())).collect(),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
+}
+
+fn name_of(path: &Path) -> Option<&str> {
+    path.file_name()?.to_str()
+}
+
+/// The attempt whose log a file is; none for what is left of a sealing.
+fn attempt_number(file: &Path) -> Option<u32> {
+    name_of(file)?.strip_suffix(".log")?.parse().ok()
+}
+
+fn is_unsealed(path: &Path) -> io::Result<bool> {
+    let mut file = match File::open(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
+        opened => opened?,
+    };
+    if file.metadata()?.len() <= SMALL {
+        return Ok(false);
+    }
+    let mut magic = [0; frame::MAGIC.len()];
+    file.read_exact(&mut magic)?;
+    Ok(magic == frame::MAGIC)
+}
+
+fn remove_file(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -163,87 +333,29 @@ impl Known {
 }
 
 impl Log {
-    fn empty() -> Self {
-        let start = MAGIC.len() as u64;
-        Self { position: LogPosition::default(), end: start, synced: start, marks: vec![(0, start)] }
+    fn position(&self) -> LogPosition {
+        match self {
+            Self::Growing(log) => log.position,
+            Self::Sealed(log) => log.position(),
+        }
     }
 
-    /// Reads a file through and cuts what a crash left of a last, torn append.
-    fn open(path: &Path) -> io::Result<Self> {
+    /// Looks at a file: the last byte of its magic tells the form.
+    fn open(path: &Path, attempt: Attempt) -> io::Result<Self> {
         let file = match OpenOptions::new().read(true).write(true).open(path) {
             Ok(file) => file,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Self::empty()),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Self::Growing(Growing::empty())),
             Err(error) => return Err(error),
         };
-        let length = file.metadata()?.len();
-        let mut log = Self::empty();
-        // What an earlier process wrote may be in no more than the kernel's memory.
-        log.synced = 0;
-        let mut reader = BufReader::with_capacity(CHUNK, &file);
-        let mut magic = [0; MAGIC.len()];
-        if !frame::fill(&mut reader, &mut magic)? {
-            file.set_len(0)?;
-            return Ok(log);
+        let mut magic = [0; frame::MAGIC.len()];
+        if !frame::fill(&mut &file, &mut magic)? || magic == frame::MAGIC {
+            return Growing::open(&file, path).map(Self::Growing);
         }
-        if magic != MAGIC {
-            let why = format!("{} is no log of this version", path.display());
-            return Err(io::Error::new(ErrorKind::InvalidData, why));
+        if magic == segment::MAGIC {
+            return Sealed::open(&file, attempt).map(|log| Self::Sealed(Arc::new(log)));
         }
-        while let Some(record) = frame::decode(&mut reader, length.saturating_sub(log.end))? {
-            log.count(&record);
-        }
-        if log.end < length {
-            tracing::warn!(path = %path.display(), bytes = length - log.end, "torn end of a log was cut");
-            file.set_len(log.end)?;
-        }
-        Ok(log)
-    }
-
-    /// Moves the end behind one more record.
-    fn count(&mut self, record: &LogRecord) {
-        if self.marks.last().is_none_or(|(_, offset)| self.end - offset >= MARK_EVERY) {
-            self.marks.push((self.position.records, self.end));
-        }
-        self.position.records += 1;
-        self.position.bytes += record.data.len() as u64;
-        self.end += frame::size(record);
-    }
-
-    fn append(&mut self, path: &Path, records: &[LogRecord]) -> io::Result<()> {
-        let fresh = self.position.records == 0;
-        let bytes: usize = records.iter().map(|record| HEAD + record.data.len()).sum();
-        let mut out = Vec::with_capacity(MAGIC.len() + bytes);
-        if fresh {
-            out.extend_from_slice(&MAGIC);
-        }
-        records.iter().try_for_each(|record| frame::encode(record, &mut out))?;
-        let start = if fresh { 0 } else { self.end };
-        let file = open_to_append(path, fresh)?;
-        if let Err(error) = file.write_all_at(&out, start) {
-            // Best effort: what can not be cut now is cut when the file is read anew.
-            let _ = file.set_len(start);
-            return Err(error);
-        }
-        records.iter().for_each(|record| self.count(record));
-        Ok(())
-    }
-
-    /// The nearest known place at or before a record; none when there is no such record.
-    fn find(&self, record: u64) -> Option<(u64, u64)> {
-        let after = self.marks.partition_point(|(number, _)| *number <= record);
-        (record < self.position.records).then(|| self.marks.get(after.saturating_sub(1)).copied())?
-    }
-}
-
-fn open_to_append(path: &Path, fresh: bool) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.write(true).create(fresh).mode(0o600);
-    match options.open(path) {
-        Err(error) if fresh && error.kind() == ErrorKind::NotFound => {
-            path.parent().map_or(Ok(()), make_dir)?;
-            options.open(path)
-        }
-        opened => opened,
+        let why = format!("{} is no log of this version", path.display());
+        Err(io::Error::new(ErrorKind::InvalidData, why))
     }
 }
 
@@ -285,25 +397,5 @@ mod tests {
             known.slot(attempt(other));
         }
         assert!(Arc::ptr_eq(&held, &known.slot(attempt(0))));
-    }
-
-    #[test]
-    fn a_read_at_any_place_begins_at_most_one_mark_before_it() {
-        let dir = tempfile::tempdir().unwrap();
-        let logs = Logs::new(dir.path().to_owned());
-        let line = "x".repeat(1000);
-        let records: Vec<_> = (0..2000).map(|_| record(&line)).collect();
-        logs.append(attempt(1), 0, &records).unwrap();
-        for logs in [&logs, &Logs::new(dir.path().to_owned())] {
-            let check = |_: &Path, log: &mut Log| {
-                for number in 0..2000 {
-                    let (mark, _) = log.find(number).unwrap();
-                    assert!(mark <= number && (number - mark) * 1017 <= MARK_EVERY + 1017, "{number} from {mark}");
-                }
-                assert_eq!(log.find(2000), None);
-                Ok(())
-            };
-            logs.with(attempt(1), check).unwrap();
-        }
     }
 }

@@ -5,13 +5,17 @@
 //! DIR/files/<last 2 characters of the ulid>/<task id>/<attempt>/<sha-256 of the path>[.part]
 //! ```
 //! The first characters of a ulid are its time and change once in years: only the last ones
-//! spread. `frame.rs` describes the log format, `logs.rs` and `files.rs` own the two trees.
+//! spread. `logs.rs` and `files.rs` own the two trees; a log grows in the format of `frame.rs` and
+//! is kept in that of `segment.rs`, both under one name. docs/log-format.md describes them.
 //! Every call does its IO on a thread that may block.
 
 mod files;
 mod frame;
+mod growing;
 mod logs;
 mod lost;
+mod sealed;
+mod segment;
 
 use super::{BulkError, BulkStore, FileReader, LogPosition, LogRecord};
 use async_trait::async_trait;
@@ -20,11 +24,12 @@ use cloudai_core::ids::{Attempt, TaskId};
 use files::Files;
 use logs::Logs;
 pub(crate) use lost::put_aside;
-use std::fs::{DirBuilder, File};
-use std::io;
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A directory of logs and files. One process, one store: the lock of the data directory sees to it.
 #[derive(Clone, Debug)]
@@ -61,6 +66,22 @@ impl LocalBulk {
     }
 }
 
+/// Tells a thread that nobody waits for its work any more: a master that stops waits for no long log.
+#[derive(Debug)]
+struct Wanted(Arc<AtomicBool>);
+
+impl Default for Wanted {
+    fn default() -> Self {
+        Self(Arc::new(AtomicBool::new(true)))
+    }
+}
+
+impl Drop for Wanted {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+}
+
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, BulkError> + Send + 'static,
 ) -> Result<T, BulkError> {
@@ -79,6 +100,22 @@ fn folder(root: &Path, task: TaskId) -> PathBuf {
     let id = task.to_string();
     let ulid = id.split_once('.').map_or(id.as_str(), |(ulid, _)| ulid);
     root.join(ulid.get(ulid.len().saturating_sub(2)..).unwrap_or_default()).join(&id)
+}
+
+/// The name of a part of the folders of tasks, from 0; none when there are no more.
+fn shard(part: u32) -> Option<String> {
+    const DIGITS: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+    let digit = |place: u32| DIGITS.get(place as usize).copied().map(char::from);
+    Some([digit(part / 32)?, digit(part % 32)?].iter().collect())
+}
+
+/// Removes a folder with all that is in it, so that it is gone after a power cut too.
+fn remove_dir(folder: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(folder) {
+        Ok(()) => folder.parent().map_or(Ok(()), |above| File::open(above)?.sync_all()),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 fn make_dir(path: &Path) -> io::Result<()> {
@@ -115,6 +152,24 @@ impl BulkStore for LocalBulk {
         Ok(position.records.saturating_sub(count))
     }
 
+    async fn log_since(&self, attempt: Attempt, time_ns: u64) -> Result<u64, BulkError> {
+        self.log(move |logs| logs.since(attempt, time_ns)).await
+    }
+
+    fn is_worth_sealing(&self, position: LogPosition) -> bool {
+        Logs::is_worth_sealing(position)
+    }
+
+    async fn seal_log(&self, attempt: Attempt) -> Result<bool, BulkError> {
+        let wanted = Wanted::default();
+        let still = Arc::clone(&wanted.0);
+        self.log(move |logs| logs.seal(attempt, &still)).await
+    }
+
+    async fn unsealed_logs(&self, part: u32) -> Result<Option<Vec<Attempt>>, BulkError> {
+        self.log(move |logs| logs.unsealed(part)).await
+    }
+
     async fn append_file(&self, attempt: Attempt, path: &str, offset: u64, data: Bytes) -> Result<u64, BulkError> {
         let path = path.to_owned();
         self.file(move |files| files.append(attempt, &path, offset, &data)).await
@@ -134,5 +189,10 @@ impl BulkStore for LocalBulk {
         let path = path.to_owned();
         let (size, file) = self.file(move |files| files.open(attempt, &path)).await?;
         Ok((size, Box::pin(tokio::fs::File::from_std(file))))
+    }
+
+    async fn remove(&self, task: TaskId) -> Result<(), BulkError> {
+        let Self { logs, files } = self.clone();
+        blocking(move || files.remove(task).and_then(|()| logs.remove(task))).await
     }
 }
