@@ -120,6 +120,18 @@ impl Client {
         self.json(response).await
     }
 
+    /// `POST` of what the path and the query say.
+    /// # Errors
+    /// As [`Client::get`].
+    pub(crate) async fn post_query<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        query: &[(&str, String)],
+    ) -> Result<T, Failure> {
+        let response = self.send(|| self.request(Method::POST, path).query(query).timeout(ANSWER)).await?;
+        self.json(response).await
+    }
+
     /// `DELETE`; the answer has no body.
     /// # Errors
     /// The master's problem, or that it could not be reached.

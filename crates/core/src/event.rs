@@ -27,6 +27,8 @@ pub enum Event {
     Register(Box<Registration>),
     /// An operator adds a worker before it comes, or gives it another address.
     Admit(Admission),
+    /// An operator keeps work from a worker, or opens it again.
+    Duty(DutyOrder),
     /// An operator takes a worker out for good.
     Remove(Removal),
     /// A worker's command stream is open: what is unconfirmed must be sent again.
@@ -116,6 +118,36 @@ pub struct Admission {
     pub worker: WorkerId,
     /// Where it can be reached.
     pub address: Option<String>,
+}
+
+/// An operator's word about the work of a worker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DutyOrder {
+    /// Its name.
+    pub worker: WorkerId,
+    /// Who.
+    pub by: UserId,
+    /// What.
+    pub wish: DutyWish,
+}
+
+/// What an operator wants of a worker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DutyWish {
+    /// That it take work: ends a cordon, a drain, a quarantine.
+    Open,
+    /// That it be given nothing new; what runs goes on.
+    Cordon {
+        /// For others who look.
+        reason: String,
+    },
+    /// That it be given nothing new and become empty.
+    Drain {
+        /// For others who look.
+        reason: String,
+        /// After this long what still runs is stopped and queued again; none waits for it.
+        deadline: Option<Duration>,
+    },
 }
 
 /// An operator's word against a worker.

@@ -4,14 +4,14 @@ use crate::event::PlacementRefusal;
 use crate::ids::WorkerId;
 use crate::resources::{Allocation, Capacity, Free};
 use crate::spec::TaskSpec;
-use crate::worker::{WorkerRecord, WorkerStatus};
+use crate::worker::WorkerRecord;
 
 /// What the task would hold of this worker now.
 /// # Errors
 /// The first reason against it, in the order: pinned elsewhere, takes no work, short of something.
 pub fn fits(spec: &TaskSpec, worker: &WorkerRecord, free: &Free) -> Result<Allocation, PlacementRefusal> {
     may_run(spec, &worker.id)?;
-    if worker.status != WorkerStatus::Active {
+    if !worker.takes_work() {
         return Err(PlacementRefusal::WorkerUnavailable);
     }
     free.pick(&spec.demand).map_err(PlacementRefusal::Lack)

@@ -15,6 +15,7 @@
 pub mod agent;
 pub mod batch;
 pub mod cluster;
+pub mod duty;
 pub mod effect;
 pub mod event;
 pub mod feasible;

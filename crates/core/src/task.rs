@@ -328,6 +328,8 @@ pub enum Cause {
     Vanished,
     /// The image could not be had.
     ImagePull,
+    /// The registry has no such image, or does not give it to this worker.
+    ImageAbsent,
     /// The engine refused to create or start the container.
     StartError,
     /// The engine failed.

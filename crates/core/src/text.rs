@@ -17,6 +17,17 @@ pub fn distance(a: &str, b: &str) -> usize {
     row[b.len()]
 }
 
+/// The text, or as many whole characters of its beginning as fit into so many bytes.
+#[must_use]
+pub fn shortened(text: &str, bytes: usize) -> String {
+    text.chars()
+        .scan(0, |used, c| {
+            *used += c.len_utf8();
+            (*used <= bytes).then_some(c)
+        })
+        .collect()
+}
+
 /// Reads a size with an optional binary unit: `512m`, `4g`, `1.5GiB`, `100` (bytes).
 /// # Errors
 /// What is allowed, when the text is none of it.
@@ -46,7 +57,7 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{distance, parse_size};
+    use super::{distance, parse_size, shortened};
 
     #[test]
     fn sizes_take_binary_units() {
@@ -57,6 +68,14 @@ mod tests {
         }
         for bad in ["", "g", ".", "-1", "1x", "1..2", "1e3", "99999999999999999999g", "1.0000000001g"] {
             assert!(parse_size(bad).unwrap_err().contains("is no size"), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_text_is_cut_between_characters() {
+        let rows = [("abc", 3, "abc"), ("abc", 2, "ab"), ("aä", 2, "a"), ("", 0, "")];
+        for (text, bytes, expected) in rows {
+            assert_eq!(shortened(text, bytes), expected, "{text}");
         }
     }
 

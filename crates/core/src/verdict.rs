@@ -40,6 +40,7 @@ pub fn judge(task: &TaskRecord, outcome: &Outcome) -> Verdict {
         | Cause::WorkerStopped
         | Cause::Vanished
         | Cause::ImagePull
+        | Cause::ImageAbsent
         | Cause::EngineError
             if cancelled =>
         {
@@ -50,13 +51,14 @@ pub fn judge(task: &TaskRecord, outcome: &Outcome) -> Verdict {
         | Cause::WorkerStopped
         | Cause::Vanished
         | Cause::ImagePull
+        | Cause::ImageAbsent
         | Cause::EngineError
             if task.overdue.is_some() =>
         {
             let message = overdue("it had a worker").message;
             Verdict::Final(Finished { message, ..finished(outcome, Status::Failed, Some(Reason::TimedOut)) })
         }
-        Cause::ImagePull => retry(task, Budget::ImagePull, outcome, Reason::ImagePull),
+        Cause::ImagePull | Cause::ImageAbsent => retry(task, Budget::ImagePull, outcome, Reason::ImagePull),
         Cause::EngineError => retry(task, Budget::WorkerLost, outcome, Reason::EngineError),
         Cause::LeaseEnded | Cause::Vanished => retry(task, Budget::WorkerLost, outcome, Reason::WorkerLost),
         Cause::Stopped | Cause::WorkerStopped => Verdict::Again(Reason::Drained),

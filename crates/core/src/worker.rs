@@ -1,5 +1,6 @@
 //! The record of a worker.
 
+use crate::duty::Duty;
 use crate::ids::{Session, WorkerId};
 use crate::resources::Capacity;
 use crate::time::Timestamp;
@@ -38,6 +39,41 @@ pub struct WorkerRecord {
     /// When it was last heard as far as the store knows; stored rarely.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_seen: Option<Timestamp>,
+    /// Whether it is kept from work, apart from its status.
+    #[serde(default, skip_serializing_if = "Duty::is_open")]
+    pub duty: Duty,
+}
+
+/// Why a worker is given no work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Idle {
+    /// It is not connected.
+    Absent,
+    /// It is about to leave by itself.
+    Leaving,
+    /// Its container engine does not answer.
+    EngineAway,
+    /// An operator keeps work from it.
+    Cordoned,
+    /// An operator empties it.
+    Draining,
+    /// It failed too often and is tried now and then.
+    Quarantined,
+}
+
+impl Idle {
+    /// What such a worker is, for people.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Absent => "not connected",
+            Self::Leaving => "leaving",
+            Self::EngineAway => "without its container engine",
+            Self::Cordoned => "cordoned",
+            Self::Draining => "draining",
+            Self::Quarantined => "quarantined",
+        }
+    }
 }
 
 /// Whether a worker takes part.
@@ -57,6 +93,28 @@ pub enum WorkerStatus {
 }
 
 impl WorkerRecord {
+    /// Whether it may be given an attempt: it is heard of and well, and nobody keeps it from work.
+    #[must_use]
+    pub const fn takes_work(&self) -> bool {
+        self.idle().is_none()
+    }
+
+    /// Why it may be given nothing now.
+    #[must_use]
+    pub const fn idle(&self) -> Option<Idle> {
+        Some(match self.status {
+            WorkerStatus::Registered | WorkerStatus::Inactive => Idle::Absent,
+            WorkerStatus::Draining => Idle::Leaving,
+            WorkerStatus::EngineAway => Idle::EngineAway,
+            WorkerStatus::Active => match &self.duty {
+                duty if duty.takes_work() => return None,
+                Duty::Open | Duty::Quarantined(_) => Idle::Quarantined,
+                Duty::Cordoned(_) => Idle::Cordoned,
+                Duty::Draining(_) => Idle::Draining,
+            },
+        })
+    }
+
     /// Why its container engine does not answer, while that keeps it from work.
     #[must_use]
     pub fn engine_away(&self) -> Option<&str> {

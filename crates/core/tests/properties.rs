@@ -2,7 +2,8 @@
 
 use cloudai_core::cluster::{Cluster, Start, invariants};
 use cloudai_core::event::{
-    Admission, Cancel, EndReport, Event, Heartbeat, Held, HeldStage, NewTask, Placement, Registration, Removal,
+    Admission, Cancel, DutyOrder, DutyWish, EndReport, Event, Heartbeat, Held, HeldStage, NewTask, Placement,
+    Registration, Removal,
 };
 use cloudai_core::ids::{Attempt, CommandSeq, Incarnation, Session, TaskId, UserId, WorkerId};
 use cloudai_core::resources::{Capacity, Demand, Free, GIB, Gpu, Kind, MIB};
@@ -16,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 const STEPS: [Step; 4] = [Step::Assigned, Step::Pulling, Step::Starting, Step::Running];
-const CAUSES: [Cause; 8] = [
+const CAUSES: [Cause; 9] = [
     Cause::Exited,
     Cause::TimedOut,
     Cause::Stopped,
@@ -24,6 +25,7 @@ const CAUSES: [Cause; 8] = [
     Cause::WorkerStopped,
     Cause::Vanished,
     Cause::ImagePull,
+    Cause::ImageAbsent,
     Cause::EngineError,
 ];
 
@@ -40,7 +42,7 @@ struct Choice {
 
 fn choice() -> impl Strategy<Value = Choice> {
     let wait = prop_oneof![4 => 0u64..3000, 1 => 0u64..200_000];
-    (0u8..30, 0u8..8, 0u8..4, 0u8..4, any::<u8>(), wait).prop_map(|(kind, task, worker, number, detail, wait)| Choice {
+    (0u8..33, 0u8..8, 0u8..4, 0u8..4, any::<u8>(), wait).prop_map(|(kind, task, worker, number, detail, wait)| Choice {
         kind,
         task,
         worker,
@@ -95,7 +97,7 @@ impl Choice {
     }
 
     fn spec(self) -> Arc<TaskSpec> {
-        let mut spec = TaskSpec::of_image("busybox").expect("an image");
+        let mut spec = TaskSpec::of_image(["busybox", "alpine"][usize::from(self.detail % 2)]).expect("an image");
         spec.demand = Demand { cpu_milli: 500 * u64::from(self.detail % 5), memory: GIB, ..Demand::default() };
         spec.demand.gpu_milli = [0, 0, 300, 1000][usize::from(self.detail / 5 % 4)];
         spec.priority = i32::from(self.detail % 7) - 3;
@@ -134,6 +136,16 @@ impl Choice {
             about: About { engine_away: self.detail.is_multiple_of(9).then(|| "no answer".into()), ..About::default() },
             held: self.held(cluster),
         }))
+    }
+
+    fn wish(self) -> DutyWish {
+        let reason = ["", "disk"][usize::from(self.number % 2)].to_owned();
+        match self.detail % 4 {
+            0 => DutyWish::Cordon { reason },
+            1 => DutyWish::Drain { reason, deadline: None },
+            2 => DutyWish::Drain { reason, deadline: Some(Duration::from_millis(self.wait)) },
+            _ => DutyWish::Open,
+        }
     }
 
     fn event(self, cluster: &Cluster) -> Event {
@@ -177,6 +189,7 @@ impl Choice {
             }
             27 => Event::Hold(self.id(), owner),
             28 => Event::Release(self.id()),
+            29 | 30 => Event::Duty(DutyOrder { worker: self.worker(), by: owner, wish: self.wish() }),
             25 => Event::Paused(Duration::from_millis(self.wait)),
             26 => Event::Sent(self.worker()),
             _ => Event::Tick,

@@ -9,7 +9,9 @@ use crate::logs::Logs;
 use crate::mailbox::{AskError, Mailboxes};
 use crate::model::{Model, SeenTask, SeenWorker};
 use crate::principal::Principal;
-use cloudai_core::event::{Admission, Answer, Cancel, Event, NewTask, Rejected, Removal, Submitted};
+use cloudai_core::event::{
+    Admission, Answer, Cancel, DutyOrder, DutyWish, Event, NewTask, Rejected, Removal, Submitted,
+};
 use cloudai_core::ids::{Attempt, Incarnation, TaskId, Term, WorkerId};
 use cloudai_core::queue::Place;
 use cloudai_core::resources::Allocation;
@@ -304,6 +306,13 @@ impl Handle {
     /// [`AskError`].
     pub async fn admit(&self, who: &Principal, admission: Admission) -> Result<(), AskError> {
         self.ask(who, Event::Admit(admission)).await.map(drop)
+    }
+
+    /// Keeps work from a worker, empties it, or opens it again.
+    /// # Errors
+    /// [`AskError`].
+    pub async fn set_duty(&self, who: &Principal, worker: WorkerId, wish: DutyWish) -> Result<(), AskError> {
+        self.ask(who, Event::Duty(DutyOrder { worker, by: who.user.clone(), wish })).await.map(drop)
     }
 
     /// Takes a worker out.

@@ -196,6 +196,7 @@ impl Check {
             None | Some(_) => {}
         }
         self.waited_as_asked(before, task);
+        self.drained_for_nothing(before, task);
         for attempt in &task.attempts {
             let key = Attempt { task: id, number: attempt.number };
             if attempt.end.is_some() && !self.over.contains_key(&key) {
@@ -220,6 +221,15 @@ impl Check {
         }
         if task.starts_at().is_some_and(|at| given.assigned_at < at) {
             self.fail(format!("3.1: {} is placed before its time", task.id));
+        }
+    }
+
+    /// Who loses a place because its worker is emptied loses no retry.
+    fn drained_for_nothing(&mut self, before: Option<&Arc<TaskRecord>>, task: &TaskRecord) {
+        let Some(before) = before else { return };
+        let drained = task.attempts.last().and_then(|attempt| attempt.end.as_ref()).and_then(|end| end.reason);
+        if before.active().is_some() && drained == Some(Reason::Drained) && before.spent != task.spent {
+            self.fail(format!("14: {} is drained and pays for it with a retry", task.id));
         }
     }
 

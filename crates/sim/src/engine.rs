@@ -96,6 +96,8 @@ pub(crate) struct Engine {
     jobs: BTreeMap<Attempt, Job>,
     /// Nothing new can be begun before.
     away_until: Timestamp,
+    /// Whatever is begun before fails, though it answers.
+    broken_until: Timestamp,
 }
 
 impl Engine {
@@ -107,12 +109,18 @@ impl Engine {
             containers: BTreeMap::new(),
             jobs: BTreeMap::new(),
             away_until: Timestamp::ZERO,
+            broken_until: Timestamp::ZERO,
         }
     }
 
     /// It answers nothing before this time.
     pub(crate) const fn go_away(&mut self, until: Timestamp) {
         self.away_until = until;
+    }
+
+    /// It answers, and fails whatever is begun before this time.
+    pub(crate) const fn break_down(&mut self, until: Timestamp) {
+        self.broken_until = until;
     }
 
     pub(crate) fn is_away(&self, now: Timestamp) -> bool {
@@ -316,7 +324,7 @@ impl Engine {
 
     /// The image is there: makes the container, or takes the one that an unheard answer left.
     fn create(&mut self, context: &mut Context, attempt: Attempt) -> Vec<Heard> {
-        let away = self.is_away(context.now);
+        let away = self.is_away(context.now) || context.now < self.broken_until;
         let there = self.containers.contains_key(&attempt);
         let Some(job) = self.jobs.get_mut(&attempt) else { return Vec::new() };
         let (life, order) = (self.life, Arc::clone(&job.order));

@@ -31,6 +31,17 @@ pub enum Fault {
     Remove(usize, bool),
     /// An operator admits a worker, one that is there or one that never comes.
     Admit(usize),
+    /// An operator keeps work from a worker.
+    Cordon(usize),
+    /// An operator wants a worker empty: after so many milliseconds what runs there is stopped, or
+    /// it is waited for.
+    Drain(usize, Option<u64>),
+    /// An operator lets a worker take work again.
+    Open(usize),
+    /// Operators end all that they began; not drawn, comes with the end of all faults.
+    OpenAll,
+    /// For so many milliseconds a worker's container engine answers, and fails whatever is begun.
+    BlackHole(usize, u64),
     /// Another master takes the lead for a moment.
     Usurp,
     /// The end of all faults.
@@ -215,7 +226,7 @@ impl FaultPlan {
     }
 
     fn draw_events(&mut self, rng: &mut Rng, workers: usize) {
-        for kind in 0..13 {
+        for kind in 0..17 {
             let count = if rng.chance(600) { rng.between((1, 5)) } else { 0 };
             for _ in 0..count {
                 let at = rng.below(self.horizon);
@@ -228,11 +239,15 @@ impl FaultPlan {
                     4 => Fault::Leave(worker, down),
                     5 => Fault::WorkerPause(worker, down),
                     6 => Fault::Resize(worker, down, [100, 250, 250, 500, 1500][rng.index(5)]),
-                    7 => Fault::Remove(worker, rng.chance(700)),
+                    7 => Fault::Remove(worker, rng.chance(500)),
                     8 => Fault::Admit(rng.index(workers + 2)),
                     9 => Fault::EngineAway(worker, down),
                     10 => Fault::EngineRestart(worker, rng.between((100, 60_000))),
                     11 => Fault::PowerCut(down),
+                    12 => Fault::Cordon(worker),
+                    13 => Fault::Drain(worker, rng.chance(700).then_some(down)),
+                    14 => Fault::Open(worker),
+                    15 => Fault::BlackHole(worker, 3 * down),
                     _ => Fault::Usurp,
                 };
                 self.events.push((at, fault));
@@ -255,12 +270,17 @@ impl FaultPlan {
                 | Fault::Resize(worker, ..)
                 | Fault::EngineAway(worker, _)
                 | Fault::EngineRestart(worker, _)
+                | Fault::Cordon(worker)
+                | Fault::Drain(worker, _)
+                | Fault::Open(worker)
+                | Fault::BlackHole(worker, _)
                 | Fault::Remove(worker, _) => *worker %= count,
                 Fault::MasterCrash(_)
                 | Fault::PowerCut(_)
                 | Fault::MasterPause(_)
                 | Fault::Admit(_)
                 | Fault::Usurp
+                | Fault::OpenAll
                 | Fault::Heal => {}
             }
         }

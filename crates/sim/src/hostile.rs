@@ -6,7 +6,6 @@ use cloudai_core::event::{Placement, PlacementRefusal};
 use cloudai_core::feasible;
 use cloudai_core::ids::WorkerId;
 use cloudai_core::strategy::{Strategy, View, Waiting};
-use cloudai_core::worker::WorkerStatus;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -82,7 +81,7 @@ impl Hostile {
                 matches!(why, Some(PlacementRefusal::Lack(_)))
             }),
             3 => self.misplace(view, |view, _, worker| {
-                view.fleet().get(worker).is_some_and(|seen| seen.record().status != WorkerStatus::Active)
+                view.fleet().get(worker).is_some_and(|seen| !seen.record().takes_work())
             }),
             4 => self.misplace(view, |view, _, worker| view.fleet().get(worker).is_none()),
             5 => self.misplace(view, |_, task, worker| task.spec().worker_id.as_ref().is_some_and(|pin| pin != worker)),

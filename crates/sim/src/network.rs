@@ -4,7 +4,7 @@
 use crate::context::{Context, What, say};
 use crate::master::Wish;
 use cloudai_core::effect::Dispatch;
-use cloudai_core::event::{Admission, EndReport, Heartbeat, LastSent, Registration, Removal};
+use cloudai_core::event::{Admission, DutyOrder, EndReport, Heartbeat, LastSent, Registration, Removal};
 use cloudai_core::ids::{Attempt, Session, TaskId, Term};
 use cloudai_core::spec::TaskSpec;
 use cloudai_core::task::Step;
@@ -41,6 +41,7 @@ pub(crate) enum Request {
     Release { task: TaskId },
     Admit(Admission),
     Remove(Removal),
+    Duty(DutyOrder),
 }
 
 impl Request {
@@ -57,7 +58,8 @@ impl Request {
             | Self::Hold { .. }
             | Self::Release { .. }
             | Self::Admit(_)
-            | Self::Remove(_) => None,
+            | Self::Remove(_)
+            | Self::Duty(_) => None,
         }
     }
 }
@@ -154,6 +156,7 @@ impl Request {
             Self::Hold { task } => format!("hold {task}"),
             Self::Release { task } => format!("release {task}"),
             Self::Admit(admission) => format!("admit {}", admission.worker),
+            Self::Duty(order) => format!("order for {}, {:?}", order.worker, order.wish),
             Self::Remove(removal) => format!("remove {}, force {}", removal.worker, removal.force),
         }
     }

@@ -243,6 +243,12 @@ impl Worker {
         self.engine.go_away(context.now + Duration::from_millis(length));
     }
 
+    /// The container engine fails whatever is begun for so many milliseconds.
+    pub(crate) fn break_engine(&mut self, context: &mut Context, length: u64) {
+        say!(context, "w{}: its engine fails everything for {length} ms", self.index);
+        self.engine.break_down(context.now + Duration::from_millis(length));
+    }
+
     fn engine_away(&self, context: &Context) -> Option<String> {
         self.engine.is_away(context.now).then(|| "no answer".into())
     }
@@ -250,6 +256,7 @@ impl Worker {
     /// Nothing is wrong with the host any more.
     pub(crate) fn heal(&mut self, context: &mut Context) {
         self.engine.go_away(Timestamp::ZERO);
+        self.engine.break_down(Timestamp::ZERO);
         if self.capacity != self.whole {
             self.capacity = self.whole.clone();
             self.crash(context, 0, "to come back whole");

@@ -154,7 +154,7 @@ fn capacity(rng: &mut Rng) -> Capacity {
 
 /// A task that some worker can run.
 fn spec(rng: &mut Rng, workers: &[(WorkerId, Capacity)], index: u64) -> Result<TaskSpec, SpecError> {
-    let mut spec = TaskSpec::of_image("fake:faults")?;
+    let mut spec = TaskSpec::of_image(["fake:faults", "fake:more"][rng.index(2)])?;
     if let Some((id, capacity)) = workers.get(rng.index(workers.len())) {
         spec.demand = demand(rng, capacity);
         spec.worker_id = rng.chance(100).then(|| id.clone());

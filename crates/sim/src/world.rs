@@ -11,8 +11,9 @@ use crate::rng::Rng;
 use crate::store::Store;
 use crate::worker::{Worker, WorkerEvent};
 use crate::workload::Workload;
-use cloudai_core::event::{Admission, Removal};
-use cloudai_core::ids::{Attempt, WorkerId};
+use cloudai_core::duty::Duty;
+use cloudai_core::event::{Admission, DutyOrder, DutyWish, Removal};
+use cloudai_core::ids::{Attempt, UserId, WorkerId};
 use cloudai_core::spec::SpecError;
 use cloudai_core::state::Status;
 use cloudai_core::strategy::{self, Strategy};
@@ -23,6 +24,9 @@ use std::time::Duration;
 
 /// No run takes more events: one that does runs away.
 const STEP_LIMIT: u64 = 5_000_000;
+
+/// Between two looks of operators who end what they began, in milliseconds.
+const LOOK: u64 = 10_000;
 
 /// Everything that is simulated.
 #[derive(Debug)]
@@ -229,17 +233,46 @@ impl World {
                 let removal = Removal { worker: self.names[worker].clone(), force };
                 context.send(Message::Master(Request::Remove(removal)));
             }
+            Fault::Cordon(worker) => self.order(worker, DutyWish::Cordon { reason: "look".into() }),
+            Fault::Drain(worker, deadline) => {
+                let deadline = deadline.map(Duration::from_millis);
+                self.order(worker, DutyWish::Drain { reason: "empty".into(), deadline });
+            }
+            Fault::Open(worker) => self.order(worker, DutyWish::Open),
+            Fault::OpenAll => self.open_all(),
+            Fault::BlackHole(worker, length) => self.workers[worker].break_engine(context, length),
             Fault::Admit(worker) => self.admit(worker),
             Fault::Usurp => self.master.usurp(context),
             Fault::Heal => {
                 context.say(format_args!("all faults end"));
                 context.plan.heal();
                 self.master.set_clock_right(context);
-                self.master.start(context);
+                self.master.heal(context);
                 for worker in &mut self.workers {
                     worker.heal(context);
                 }
+                self.open_all();
             }
+        }
+    }
+
+    fn order(&mut self, worker: usize, wish: DutyWish) {
+        let order = DutyOrder { worker: self.names[worker].clone(), by: UserId::local(), wish };
+        self.context.send(Message::Master(Request::Duty(order)));
+    }
+
+    /// Operators end what they began, and look whether it is done; a quarantine ends by itself.
+    fn open_all(&mut self) {
+        let closed = |worker: &usize| {
+            let record = self.master.store.workers.get(&self.names[*worker]);
+            record.is_some_and(|record| matches!(record.duty, Duty::Cordoned(_) | Duty::Draining(_)))
+        };
+        let closed: Vec<_> = (0..self.names.len()).filter(closed).collect();
+        if !closed.is_empty() {
+            self.context.after(LOOK, What::Fault(Fault::OpenAll));
+        }
+        for worker in closed {
+            self.order(worker, DutyWish::Open);
         }
     }
 

@@ -74,7 +74,8 @@ fn a_seed_tells_the_same_story_every_time() {
 }
 
 /// What must come up again and again, or the seeds prove nothing about it.
-const FAULTS: [&str; 43] = [
+const FAULTS: [&str; 52] = [
+    "attempt drained",
     "busy worker not removed",
     "cancelled",
     "clock of the master set ahead",
@@ -85,6 +86,7 @@ const FAULTS: [&str; 43] = [
     "commit outlived its master",
     "commit stalled",
     "container exited before it was watched",
+    "deadline of a drain came",
     "engine of a worker away",
     "engine of a worker restarted",
     "held at submission",
@@ -94,6 +96,9 @@ const FAULTS: [&str; 43] = [
     "master paused",
     "name taken by its own container",
     "power of the master cut",
+    "probe failed",
+    "probe moved on",
+    "probe opened its worker",
     "program tried again",
     "pull ended by its limit",
     "queue time over",
@@ -113,11 +118,15 @@ const FAULTS: [&str; 43] = [
     "worker admitted",
     "worker came back smaller",
     "worker came back",
+    "worker cordoned",
     "worker drained",
     "worker holds more than it has",
+    "worker opened",
     "worker paused beyond its lease",
     "worker paused",
+    "worker quarantined",
     "worker removed",
+    "worker to be drained",
 ];
 
 #[test]

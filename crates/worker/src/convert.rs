@@ -204,6 +204,7 @@ fn cause(cause: Cause) -> pb::Cause {
         Cause::WorkerStopped => pb::Cause::WorkerStopped,
         Cause::Vanished => pb::Cause::Vanished,
         Cause::ImagePull => pb::Cause::ImagePull,
+        Cause::ImageAbsent => pb::Cause::ImageAbsent,
         Cause::StartError => pb::Cause::StartError,
         Cause::EngineError => pb::Cause::EngineError,
         Cause::OutputError => pb::Cause::OutputError,

@@ -250,6 +250,7 @@ impl Link {
             seen_command: beat.seen.0,
             draining: beat.draining,
             engine_away: self.engine_away(),
+            disk_pressure: String::new(),
         }
     }
 

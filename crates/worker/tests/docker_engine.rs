@@ -215,7 +215,7 @@ mod docker {
         let nowhere = "localhost:1/nosuch:1";
         let never = job(&engine.identity, nowhere, engine.out.path());
         let ended = run(&engine.executor, &never).await;
-        assert_eq!(fact(&ended.outcome), (Cause::ImagePull, None, false));
+        assert_eq!(fact(&ended.outcome), (Cause::ImageAbsent, None, false));
         assert!(ended.outcome.message.contains("pull_policy"), "{}", ended.outcome.message);
         assert_eq!(ended.steps(), []);
         let pulled = with(never, |spec| spec.container.pull_policy = PullPolicy::Missing);
@@ -254,11 +254,11 @@ mod docker {
         assert_eq!(proxy.seen.load(Ordering::SeqCst), 1, "one pull for all");
         gate.add_permits(1);
         for ended in [first.end().await, second.end().await] {
-            assert_eq!(ended.outcome.cause, Cause::ImagePull);
+            assert_eq!(ended.outcome.cause, Cause::ImageAbsent);
             assert!(ended.outcome.message.contains("manifest unknown"), "{}", ended.outcome.message);
         }
         gate.add_permits(1);
-        assert_eq!(start(long).end().await.outcome.cause, Cause::ImagePull);
+        assert_eq!(start(long).end().await.outcome.cause, Cause::ImageAbsent);
         assert_eq!(proxy.seen.load(Ordering::SeqCst), 2, "a failed pull is not remembered");
     }
 

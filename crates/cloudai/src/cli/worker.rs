@@ -2,6 +2,7 @@
 
 use super::Context;
 use super::cancel::confirm;
+use super::duty;
 use crate::config::WorkerFlags;
 use crate::exit::{Exit, Failure};
 use crate::render;
@@ -21,12 +22,33 @@ pub(super) enum Command {
     /// Lists workers
     #[command(before_help = "  cloudai worker list -o wide")]
     List,
+    /// Shows one worker: what it offers and holds, and what keeps it from work
+    #[command(before_help = "  cloudai worker info w4\n  cloudai worker info w4 -o json")]
+    Info(Info),
+    /// Keeps new work from a worker; what runs goes on
+    #[command(before_help = "  cloudai worker cordon w4 --reason 'new disk at noon'")]
+    Cordon(duty::Cordon),
+    /// Keeps new work from a worker and empties it
+    #[command(
+        before_help = "  cloudai worker drain w4 --deadline 10m       then what runs is queued again, uncounted\n  \
+                             cloudai worker drain w4 --wait               what runs is waited for"
+    )]
+    Drain(duty::Drain),
+    /// Gives a worker work again: ends a cordon, a drain or a quarantine
+    #[command(visible_alias = "uncordon", before_help = "  cloudai worker undrain w4")]
+    Undrain(duty::Undrain),
     /// Makes a worker known before it comes
     #[command(before_help = "  cloudai worker register w4 10.0.0.7:50052")]
     Register(Register),
     /// Forgets a worker; refused while it has work, unless forced
     #[command(before_help = "  cloudai worker remove w4")]
     Remove(Remove),
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Info {
+    /// Its name
+    id: String,
 }
 
 #[derive(Debug, clap::Args)]
@@ -56,6 +78,10 @@ pub(super) async fn run(command: Command, cx: &Context) -> Result<Exit, Failure>
         Command::Start(_) => Ok(Exit::Ok),
         Command::Token => token(cx).await,
         Command::List => list(cx, false).await,
+        Command::Info(args) => info(&args.id, cx).await,
+        Command::Cordon(args) => duty::cordon(&args, cx).await,
+        Command::Drain(args) => duty::drain(&args, cx).await,
+        Command::Undrain(args) => duty::undrain(&args, cx).await,
         Command::Register(args) => register(&args, cx).await,
         Command::Remove(args) => remove(&args, cx).await,
     }
@@ -90,10 +116,19 @@ pub(super) async fn list(cx: &Context, as_box: bool) -> Result<Exit, Failure> {
         },
     )?;
     if cx.screen.for_people() && !cx.screen.wide() {
-        let away =
-            |worker: &Worker| worker.engine_away.as_ref().map(|why| format!("{} gets no work: {why}", worker.id));
-        list.items.iter().filter_map(away).for_each(|line| cx.screen.note(&line));
+        let why =
+            |worker: &Worker| render::worker::why_idle(worker).map(|why| format!("{} gets no work: {why}", worker.id));
+        list.items.iter().filter_map(why).for_each(|line| cx.screen.note(&line));
     }
+    Ok(Exit::Ok)
+}
+
+async fn info(id: &str, cx: &Context) -> Result<Exit, Failure> {
+    let worker: Worker = match cx.client.get(&["api", "v1", "workers", id], &[]).await {
+        Err(failure) if failure.exit == Exit::NotFound => return Err(near(failure, id, cx).await),
+        answer => answer?,
+    };
+    cx.screen.one(&worker, &worker.id, || render::worker::card(&worker, cx.client.now()))?;
     Ok(Exit::Ok)
 }
 

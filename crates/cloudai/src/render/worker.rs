@@ -1,8 +1,8 @@
 //! Workers and the cluster for people.
 
 use super::Screen;
-use super::quantity::{NOTHING, age, cores, count, duration, gigabytes};
-use super::table::{Cell, Column, Table};
+use super::quantity::{NOTHING, age, cores, count, duration, gigabytes, moment};
+use super::table::{Cell, Column, Table, printable};
 use cloudai_master::http::dto::{Cluster, Worker};
 use jiff::Timestamp;
 use std::time::Duration;
@@ -40,7 +40,7 @@ fn row(worker: &Worker, now: Timestamp, screen: &Screen) -> Vec<Cell> {
     let (held, all) = (&worker.allocated, &worker.capacity);
     let mut row: Vec<Cell> = vec![
         Cell::coloured(worker.id.as_str(), "1"),
-        state(&worker.status, screen),
+        state(shown_state(worker), screen),
         format!("{}/{}", cores(held.cpu_cores), cores(all.cpu_cores)).into(),
         format!("{}/{}", gigabytes(held.memory_gb), gigabytes(all.memory_gb)).into(),
         format!("{}/{}", cores(held.gpu_cores), cores(all.gpu_cores)).into(),
@@ -57,17 +57,86 @@ fn row(worker: &Worker, now: Timestamp, screen: &Screen) -> Vec<Cell> {
             or_nothing(worker.address.as_deref().unwrap_or_default()),
             or_nothing(&worker.version),
             or_nothing(&labels.join(",")),
-            or_nothing(worker.engine_away.as_deref().unwrap_or_default()),
+            or_nothing(&why_idle(worker).unwrap_or_default()),
         ]);
     }
     row
 }
 
+/// What keeps a connected worker from work, else its status.
+fn shown_state(worker: &Worker) -> &str {
+    match &worker.duty {
+        Some(duty) if worker.status == "active" => &duty.state,
+        Some(_) | None => &worker.status,
+    }
+}
+
+/// Why a worker gets no work, where there is more to say than its state.
+#[must_use]
+pub(crate) fn why_idle(worker: &Worker) -> Option<String> {
+    if let Some(why) = &worker.engine_away {
+        return Some(printable(why));
+    }
+    let duty = worker.duty.as_ref()?;
+    let by = duty.by.as_ref().map(|by| format!(" by {by}")).unwrap_or_default();
+    let reason = if duty.reason.is_empty() { String::new() } else { format!(": {}", printable(&duty.reason)) };
+    Some(format!("{}{by}{reason}", duty.state))
+}
+
+/// The answer to an order about a worker's work.
+#[must_use]
+pub(crate) fn duty_line(worker: &Worker, now: Timestamp) -> String {
+    let Some(duty) = &worker.duty else { return format!("{}  {}", worker.id, worker.status) };
+    let tasks = match worker.tasks {
+        0 => String::new(),
+        1 => "  1 task on it".into(),
+        more => format!("  {more} tasks on it"),
+    };
+    let until = duty.until.as_deref().map(|at| format!("  until {}", moment(at, now))).unwrap_or_default();
+    format!("{}  {}{tasks}{until}", worker.id, duty.state)
+}
+
+/// The card of `worker info`.
+#[must_use]
+pub(crate) fn card(worker: &Worker, now: Timestamp) -> String {
+    let mut lines = vec![format!("{}  {}", worker.id, shown_state(worker))];
+    let mut field = |name: &str, value: String| {
+        if !value.is_empty() {
+            lines.push(format!("  {name:<10}{value}"));
+        }
+    };
+    let at = |moment_of: &Option<String>| moment_of.as_deref().map(|at| moment(at, now)).unwrap_or_default();
+    field("status", worker.status.clone());
+    field("no work", why_idle(worker).unwrap_or_default());
+    if let Some(duty) = &worker.duty {
+        field("since", moment(&duty.since, now));
+        field("until", at(&duty.until));
+        field("probes", duty.tries.map(|tries| format!("{tries} failed")).unwrap_or_default());
+        field("next probe", at(&duty.next_probe));
+        field("probe", duty.probe.clone().unwrap_or_default());
+        field("next", format!("cloudai worker undrain {}", worker.id));
+    }
+    let (held, all) = (&worker.allocated, &worker.capacity);
+    field("tasks", worker.tasks.to_string());
+    field("cpu", format!("{}/{}", cores(held.cpu_cores), cores(all.cpu_cores)));
+    field("memory", format!("{}/{}", gigabytes(held.memory_gb), gigabytes(all.memory_gb)));
+    field("disk", format!("{}/{}", gigabytes(held.storage_gb), gigabytes(all.storage_gb)));
+    field("gpu", worker.gpus.iter().map(|gpu| format!("{} {}", gpu.id, gpu.model)).collect::<Vec<_>>().join(", "));
+    let labels = worker.labels.iter().map(|(key, value)| printable(&format!("{key}={value}")));
+    field("labels", labels.collect::<Vec<_>>().join(" "));
+    field("engine", printable(if worker.engine.is_empty() { &worker.executor } else { &worker.engine }));
+    field("version", printable(&worker.version));
+    field("address", worker.address.clone().unwrap_or_default());
+    field("seen", at(&worker.last_seen));
+    field("added", moment(&worker.registered_at, now));
+    lines.join("\n")
+}
+
 fn state(word: &str, screen: &Screen) -> Cell {
     let (sign, colour) = match word {
         "active" => ("+", "32"),
-        "draining" | "engine_away" => ("~", "33"),
-        "inactive" => ("!", "31"),
+        "draining" | "engine_away" | "cordoned" | "drained" => ("~", "33"),
+        "inactive" | "quarantined" => ("!", "31"),
         _ => ("o", "90"),
     };
     Cell::coloured(if screen.terminal { format!("{sign} {word}") } else { word.into() }, colour)

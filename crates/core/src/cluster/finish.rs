@@ -1,5 +1,6 @@
 //! The ends of attempts and tasks, and the way back into the queue.
 
+use super::quarantine::Sign;
 use super::{Cluster, KEY_KEPT, Out};
 use crate::effect::Row;
 use crate::ids::TaskId;
@@ -8,10 +9,12 @@ use crate::state::{Phase, Reason, Status};
 use crate::task::{AttemptEnd, Finished, LogEnd, Queued, State, TaskRecord};
 use crate::time::Timestamp;
 use crate::verdict::Verdict;
+use std::sync::Arc;
 
 impl Cluster {
     /// Carries out the verdict on the running attempt of a task.
-    pub(super) fn settle(&mut self, out: &mut Out, id: TaskId, verdict: Verdict, log: LogEnd) {
+    pub(super) fn settle(&mut self, out: &mut Out, id: TaskId, verdict: Verdict, log: LogEnd, sign: Sign) {
+        let ended = self.tasks.get(&id).map(Arc::clone);
         match verdict {
             Verdict::Final(end) => {
                 self.end_attempt(out, id, &end, true, log);
@@ -20,10 +23,14 @@ impl Cluster {
             Verdict::Retry(budget, end) => self.retry(out, id, budget, end, log),
             Verdict::Again(reason) => {
                 let end = interrupted(reason);
-                let queued = waiting(out.now, reason, "its worker was stopped; it waits for another place".into());
+                let queued =
+                    waiting(out.now, reason, "its worker was stopped or drained; it waits for another place".into());
                 self.end_attempt(out, id, &end, false, log);
                 self.requeue(out, id, queued);
             }
+        }
+        if let Some(task) = ended {
+            self.judge_conduct(out, &task, sign);
         }
     }
 
@@ -37,7 +44,7 @@ impl Cluster {
         self.end_attempt(out, id, &end, false, log);
         let queued = Queued { phase: Phase::Backoff, since: out.now, until: Some(until), reason: end.reason, message };
         if let Some(task) = self.tasks.get_mut(&id) {
-            std::sync::Arc::make_mut(task).spent = spent;
+            Arc::make_mut(task).spent = spent;
         }
         self.requeue(out, id, queued);
     }
@@ -49,7 +56,7 @@ impl Cluster {
         if let Some(worker) = self.workers.get_mut(&active.worker) {
             worker.release(id);
         }
-        let task = std::sync::Arc::make_mut(task);
+        let task = Arc::make_mut(task);
         close_attempt(task, out.now, end, accepted, log);
     }
 
@@ -97,7 +104,7 @@ fn close_attempt(task: &mut TaskRecord, now: Timestamp, end: &Finished, accepted
 }
 
 fn interrupted(reason: Reason) -> Finished {
-    Finished { status: Status::Cancelled, ..super::cancel::cancelled(reason, "its worker was stopped") }
+    Finished { status: Status::Cancelled, ..super::cancel::cancelled(reason, "its worker was stopped or drained") }
 }
 
 fn waiting(now: Timestamp, reason: Reason, message: String) -> Queued {

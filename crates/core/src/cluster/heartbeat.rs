@@ -1,10 +1,10 @@
 //! Heartbeats: a worker tells all that it holds, the difference is mended.
 
-use super::{Cluster, Out};
+use super::{Cluster, Out, quarantine};
 use crate::effect::{Command, StartOrder};
 use crate::event::{Answer, Heartbeat, Held, HeldStage, Rejected};
 use crate::ids::{Attempt, CommandSeq, Session, TaskId, WorkerId};
-use crate::task::{Cause, Outcome, Step};
+use crate::task::{Cause, Outcome, Step, TaskRecord};
 use crate::verdict;
 use crate::worker::WorkerStatus;
 use std::collections::{BTreeMap, BTreeSet};
@@ -105,7 +105,13 @@ impl Cluster {
         }
     }
 
-    fn held_tasks(&self, id: &WorkerId) -> Vec<Attempt> {
+    /// Whether an active task is to end: somebody wants its end, or its worker empty.
+    fn is_to_end(&self, task: &TaskRecord) -> bool {
+        let worker = task.active().and_then(|active| self.workers.get(&active.worker));
+        task.is_stopping() || worker.is_some_and(|worker| worker.record.duty.stops())
+    }
+
+    pub(super) fn held_tasks(&self, id: &WorkerId) -> Vec<Attempt> {
         let held = self.workers.get(id).into_iter().flat_map(|worker| worker.ledger.held().keys());
         held.filter_map(|task| self.tasks.get(task)).map(|task| task.attempt()).collect()
     }
@@ -115,7 +121,7 @@ impl Cluster {
         let current = task
             .filter(|task| task.active().is_some_and(|active| active.number == attempt.number && active.worker == *id));
         let HeldStage::At(step) = stage else { return };
-        match current.map(|task| task.is_stopping()) {
+        match current.map(|task| self.is_to_end(task)) {
             Some(stopping) => {
                 // The attempt is current: this can not be rejected.
                 let _ = self.progress(out, attempt, step);
@@ -156,21 +162,22 @@ impl Cluster {
         let Some(record) = self.tasks.get(&task) else { return };
         let outcome = Outcome::of(cause, message);
         let verdict = verdict::judge(record, &outcome);
-        self.settle(out, task, verdict, outcome.log);
+        let sign = quarantine::sign(record, &outcome);
+        self.settle(out, task, verdict, outcome.log, sign);
     }
 
     fn unconfirmed(&self, id: &WorkerId) -> Vec<Attempt> {
         let assigned = |attempt: &Attempt| {
             let task = self.tasks.get(&attempt.task);
             task.is_some_and(|task| {
-                !task.is_stopping() && task.active().is_some_and(|active| active.step == Step::Assigned)
+                !self.is_to_end(task) && task.active().is_some_and(|active| active.step == Step::Assigned)
             })
         };
         self.held_tasks(id).into_iter().filter(assigned).collect()
     }
 
     fn to_stop(&self, id: &WorkerId) -> Vec<Attempt> {
-        let stopping = |attempt: &Attempt| self.tasks.get(&attempt.task).is_some_and(|task| task.is_stopping());
+        let stopping = |attempt: &Attempt| self.tasks.get(&attempt.task).is_some_and(|task| self.is_to_end(task));
         self.held_tasks(id).into_iter().filter(stopping).collect()
     }
 
@@ -178,7 +185,7 @@ impl Cluster {
     fn send_start(&mut self, out: &mut Out, attempt: Attempt) {
         let Some(task) = self.tasks.get(&attempt.task) else { return };
         let Some(active) = task.active() else { return };
-        let (worker, stopping) = (active.worker.clone(), task.is_stopping());
+        let (worker, stopping) = (active.worker.clone(), self.is_to_end(task));
         let order = StartOrder::of(task, active.allocation.clone());
         if stopping {
             // An attempt that is to end and whose start was lost is over: the agent answers a stop of what it

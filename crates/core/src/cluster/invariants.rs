@@ -1,6 +1,8 @@
 //! The rules of SPEC 3.3 that hold in every state, checked by tests after every event.
 
 use super::{Cluster, Worker, alarms};
+use crate::duty::Duty;
+use crate::ids::TaskId;
 use crate::resources::{Allocation, Free, Kind, WHOLE};
 use crate::task::{State, TaskRecord};
 use std::collections::BTreeSet;
@@ -14,6 +16,7 @@ pub fn check(cluster: &Cluster) -> Vec<String> {
     attempts_tell_the_story(cluster, &mut broken);
     alarms_are_what_records_ask_for(cluster, &mut broken);
     silent_workers_are_judged(cluster, &mut broken);
+    duties_are_looked_after(cluster, &mut broken);
     broken
 }
 
@@ -121,4 +124,38 @@ fn silent_workers_are_judged(cluster: &Cluster, broken: &mut Vec<String>) {
             broken.push(format!("3.3.4: {id} holds attempts and nobody watches its silence"));
         }
     }
+}
+
+/// A duty that changes by itself has its alarm, and a probe is an attempt that its worker holds.
+fn duties_are_looked_after(cluster: &Cluster, broken: &mut Vec<String>) {
+    let alarm = |worker: &Worker| worker.record.duty.alarm().map(|at| (at, worker.record.id.clone()));
+    let expected: BTreeSet<_> = cluster.workers.values().filter_map(alarm).collect();
+    if let Some((at, id)) = expected.symmetric_difference(&cluster.duties).next() {
+        broken.push(format!("14: the alarm of the duty of {id} at {at} is lost, or nobody asks for it"));
+    }
+    for (id, worker) in &cluster.workers {
+        if let Some(task) = given_against_its_duty(cluster, worker) {
+            broken.push(format!("14: {id} was given {task} though it is {}", worker.record.duty.word(true)));
+        }
+        if let Some(probe) = worker.record.duty.probe() {
+            let active = cluster.tasks.get(&probe.task).and_then(|task| task.active());
+            if !active.is_some_and(|active| active.worker == *id && active.number == probe.number) {
+                broken.push(format!("14: {id} waits for its probe {probe}, which is not active there"));
+            }
+        }
+    }
+}
+
+/// A task that was given to a worker since something keeps it from work, and that is no probe.
+fn given_against_its_duty(cluster: &Cluster, worker: &Worker) -> Option<TaskId> {
+    let since = match &worker.record.duty {
+        Duty::Open => return None,
+        Duty::Cordoned(cordon) => cordon.since,
+        Duty::Draining(drain) => drain.cordon.since,
+        Duty::Quarantined(quarantine) => quarantine.since,
+    };
+    let given = |task: &&TaskId| cluster.tasks.get(task)?.attempts.last().map(|attempt| attempt.assigned_at);
+    let probe = worker.record.duty.probe().map(|probe| probe.task);
+    let mut held = worker.ledger.held().keys();
+    held.find(|task| given(task).is_some_and(|given| given > since) && probe != Some(**task)).copied()
 }

@@ -1,5 +1,6 @@
 //! Silence of workers: first no new work, then their attempts are given up (SPEC 3.3.4).
 
+use super::quarantine::Sign;
 use super::{Cluster, MAX_ROWS, Out};
 use crate::event::Answer;
 use crate::ids::{TaskId, WorkerId};
@@ -93,7 +94,7 @@ impl Cluster {
             };
             verdict::again(record, Budget::WorkerLost, end)
         };
-        self.settle(out, task, verdict, LogEnd::default());
+        self.settle(out, task, verdict, LogEnd::default(), Sign::None);
     }
 
     /// When to look again: as long as it can become inactive, or has attempts to lose.

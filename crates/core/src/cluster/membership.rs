@@ -1,6 +1,7 @@
 //! Workers that come, leave, are added and taken out.
 
 use super::{Cluster, Link, MAX_ROWS, Out, Worker};
+use crate::duty::Duty;
 use crate::effect::Row;
 use crate::event::{Admission, Answer, Registration, Rejected, Removal};
 use crate::ids::{Session, WorkerId};
@@ -90,7 +91,10 @@ impl Cluster {
                 return;
             }
             self.removals.remove(&id);
-            if self.workers.remove(&id).is_some() {
+            if let Some(worker) = self.workers.remove(&id) {
+                if let Some(at) = worker.record.duty.alarm() {
+                    self.duties.remove(&(at, id.clone()));
+                }
                 out.save(Row::WorkerRemoved(id));
             }
         }
@@ -134,10 +138,12 @@ impl Cluster {
                 registered_at: now,
                 connected_at: None,
                 last_seen: None,
+                duty: Duty::Open,
             }),
             ledger: Ledger::new(&Capacity::default()),
             heard: now,
             link: None,
+            streak: super::quarantine::Streak::default(),
         };
         self.workers.entry(id.clone()).or_insert_with(fresh);
     }

@@ -6,6 +6,7 @@
 
 mod alarms;
 mod cancel;
+mod duty;
 mod finish;
 mod heartbeat;
 mod hold;
@@ -13,6 +14,7 @@ pub mod invariants;
 mod liveness;
 mod membership;
 mod place;
+mod quarantine;
 mod report;
 mod submit;
 
@@ -48,6 +50,8 @@ pub struct Cluster {
     alarms: BTreeSet<alarms::Entry>,
     /// When to look at a worker's silence next; may be too early, never too late.
     judgements: BTreeSet<(Timestamp, WorkerId)>,
+    /// When duties of workers change by themselves: what their records ask for.
+    duties: BTreeSet<(Timestamp, WorkerId)>,
     /// Workers that are being taken out.
     removals: BTreeSet<WorkerId>,
     keys: BTreeMap<Key, KeyUse>,
@@ -74,6 +78,8 @@ struct Worker {
     heard: Timestamp,
     /// The session of this master's life.
     link: Option<Link>,
+    /// How it failed lately; memory only.
+    streak: quarantine::Streak,
 }
 
 /// What was sent to a worker in its present session.
@@ -115,6 +121,7 @@ impl Cluster {
             workers: BTreeMap::new(),
             alarms: BTreeSet::new(),
             judgements: BTreeSet::new(),
+            duties: BTreeSet::new(),
             removals: BTreeSet::new(),
             keys: BTreeMap::new(),
             old_keys: BTreeSet::new(),
@@ -122,8 +129,9 @@ impl Cluster {
         for record in start.workers {
             let record = unheard(record);
             cluster.judgements.insert((now + timing.inactive, record.id.clone()));
+            cluster.duties.extend(record.duty.alarm().map(|at| (at, record.id.clone())));
             let ledger = Ledger::new(&record.capacity);
-            let worker = Worker { record, ledger, heard: now, link: None };
+            let worker = Worker { record, ledger, heard: now, link: None, streak: quarantine::Streak::default() };
             cluster.workers.insert(worker.record.id.clone(), worker);
         }
         for task in start.tasks {
@@ -162,6 +170,7 @@ impl Cluster {
             Event::Place(placements) => self.place(&mut out, placements),
             Event::Register(registration) => self.register(&mut out, *registration)?,
             Event::Admit(admission) => self.admit(&mut out, admission),
+            Event::Duty(order) => self.set_duty(&mut out, order)?,
             Event::Remove(removal) => self.remove(&mut out, &removal)?,
             Event::Subscribed(worker, session) => self.subscribed(&mut out, &worker, session)?,
             Event::Heartbeat(heartbeat) => self.heartbeat(&mut out, &heartbeat)?,
@@ -180,9 +189,10 @@ impl Cluster {
     pub fn next_deadline(&self, now: Timestamp) -> Option<Timestamp> {
         let alarm = self.alarms.first().map(|(at, ..)| *at);
         let judgement = self.judgements.first().map(|(at, _)| *at);
+        let duty = self.duties.first().map(|(at, _)| *at);
         let key = self.old_keys.first().map(|(at, _)| *at);
         let removal = self.removals.first().map(|_| now);
-        let due = [alarm, judgement, key, removal].into_iter().flatten().min()?;
+        let due = [alarm, judgement, duty, key, removal].into_iter().flatten().min()?;
         Some(due.max(now + Duration::from_millis(1)))
     }
 
@@ -311,6 +321,7 @@ impl Cluster {
     fn tick(&mut self, out: &mut Out) -> Answer {
         self.go_on_removing(out);
         self.ring_alarms(out);
+        self.ring_duties(out);
         self.judge_workers(out);
         self.forget_keys(out.now);
         Answer::Done

@@ -65,8 +65,10 @@ impl Cluster {
                 end: None,
             });
         });
-        if let Some(worker) = self.workers.get_mut(worker) {
-            worker.hold(attempt.task, allocation.clone());
+        let Some(holder) = self.workers.get_mut(worker) else { return };
+        holder.hold(attempt.task, allocation.clone());
+        if !holder.record.duty.is_open() {
+            self.begin_probe(out, worker, *attempt);
         }
         let Some(task) = self.tasks.get(&attempt.task) else { return };
         let order = StartOrder::of(task, allocation);

@@ -1,6 +1,6 @@
 //! What workers tell of single attempts. Only the current attempt of a task is heard.
 
-use super::{Cluster, Out};
+use super::{Cluster, Out, quarantine};
 use crate::event::{Answer, EndReport, LastSent, Rejected};
 use crate::ids::{Attempt, CommandSeq, Session};
 use crate::task::{State, Step, TaskRecord};
@@ -24,6 +24,9 @@ impl Cluster {
                     }
                 }
             });
+            if step == Step::Running {
+                self.probe_runs(out, attempt);
+            }
         }
         Ok(Answer::Done)
     }
@@ -40,7 +43,8 @@ impl Cluster {
             Self::keep_outputs(out, &task, outcome);
         }
         self.note_start(out, &task, outcome.run);
-        self.settle(out, task.id, verdict, outcome.log);
+        let sign = quarantine::sign(&task, outcome);
+        self.settle(out, task.id, verdict, outcome.log, sign);
         let nobody = LastSent { session: Session(0), seq: CommandSeq(0) };
         let sent = worker.map_or(nobody, |worker| self.sent(&worker));
         Ok(Answer::Ended { sent })

@@ -10,7 +10,7 @@ use crate::resources::{Demand, Free};
 use crate::spec::TaskSpec;
 use crate::state::Phase;
 use crate::task::{State, TaskRecord};
-use crate::worker::{WorkerRecord, WorkerStatus};
+use crate::worker::WorkerRecord;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ pub struct View {
     queue: BTreeMap<Place, Waiting>,
     pinned: BTreeMap<Place, Waiting>,
     fleet: Fleet,
-    /// Active workers in the order of their names: what strategies index.
+    /// Workers that take work in the order of their names: what strategies index.
     order: Vec<WorkerId>,
     /// The distinct demands of waiting tasks that are not pinned.
     demands: BTreeMap<Demand, Demanded>,
@@ -120,8 +120,8 @@ impl View {
     }
 
     fn refresh_workers(&mut self) {
-        let active = |record: &&Arc<WorkerRecord>| record.status == WorkerStatus::Active;
-        self.order = self.fleet.workers().filter(active).map(|record| record.id.clone()).collect();
+        let takes_work = |record: &&Arc<WorkerRecord>| record.takes_work();
+        self.order = self.fleet.workers().filter(takes_work).map(|record| record.id.clone()).collect();
         for demanded in self.demands.values_mut() {
             demanded.possible = self.fleet.satisfiable(&demanded.example);
         }
@@ -214,6 +214,9 @@ impl Draft<'_> {
     /// Places a task on a worker if it fits; answers whether it did.
     pub fn place(&mut self, task: &Waiting, worker: usize) -> bool {
         let Some(seen) = self.view.fleet.get(&self.view.order[worker]) else { return false };
+        if !seen.record().duty.is_open() && self.taken.contains_key(&worker) {
+            return false; // one attempt tries it
+        }
         let left = self.taken.get(&worker).unwrap_or_else(|| seen.free());
         let Ok(allocation) = feasible::fits(task.spec(), seen.record(), left) else { return false };
         let mut left = left.clone();

@@ -102,6 +102,7 @@ fn cause(cause: pb::Cause) -> Option<Cause> {
         pb::Cause::WorkerStopped => Cause::WorkerStopped,
         pb::Cause::Vanished => Cause::Vanished,
         pb::Cause::ImagePull => Cause::ImagePull,
+        pb::Cause::ImageAbsent => Cause::ImageAbsent,
         pb::Cause::StartError => Cause::StartError,
         pb::Cause::EngineError => Cause::EngineError,
         pb::Cause::OutputError => Cause::OutputError,

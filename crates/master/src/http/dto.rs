@@ -142,6 +142,9 @@ pub struct Worker {
     /// Why its container engine does not answer, and what to do; only while it is `engine_away`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub engine_away: Option<String>,
+    /// What keeps it from work apart from its status; absent while it takes work as it comes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duty: Option<Duty>,
     /// Where it can be reached.
     pub address: Option<String>,
     /// What it offers.
@@ -166,6 +169,33 @@ pub struct Worker {
     pub last_seen: Option<String>,
     /// When it was added.
     pub registered_at: String,
+}
+
+/// Why a worker is given no new work.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Duty {
+    /// `cordoned`, `draining`, `drained` (it is empty) or `quarantined`.
+    pub state: String,
+    /// The operator's words, or the failures.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+    /// The operator; absent for a quarantine, which is the master's doing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+    /// Since when.
+    pub since: String,
+    /// Of a drain: when what still runs is stopped and queued again; absent when it is waited for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<String>,
+    /// Of a quarantine: probes that failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tries: Option<u32>,
+    /// Of a quarantine: before this no task is given to it as a probe.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_probe: Option<String>,
+    /// Of a quarantine: the task that is the probe now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probe: Option<String>,
 }
 
 /// A device of a worker.

@@ -7,6 +7,7 @@
 mod cluster;
 pub(crate) mod door;
 pub mod dto;
+mod duty;
 mod edge;
 mod extract;
 mod files;
@@ -65,6 +66,9 @@ fn routes() -> Vec<Route> {
         get("/api/v1/cluster/join-token", workers::token),
         get("/api/v1/workers/{id}", workers::get),
         delete("/api/v1/workers/{id}", workers::remove),
+        post("/api/v1/workers/{id}/cordon", duty::cordon),
+        post("/api/v1/workers/{id}/drain", duty::drain),
+        post("/api/v1/workers/{id}/undrain", duty::undrain),
         get("/api/v1/queue", queue::list),
         get("/api/v1/cluster", cluster::get),
         post("/api/v1/cluster/backup", cluster::backup),

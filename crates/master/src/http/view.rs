@@ -5,6 +5,8 @@ use crate::heartbeats::Heard;
 use crate::model::{SeenTask, SeenWorker};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use cloudai_core::duty::{Cordon, Duty, Probe};
+use cloudai_core::ids::UserId;
 use cloudai_core::resources::{Allocation, Capacity, Demand, Free, GIB, Kind, WHOLE};
 use cloudai_core::state::Status;
 use cloudai_core::task::{AttemptRecord, TaskRecord};
@@ -125,6 +127,7 @@ pub(super) fn worker(seen: &SeenWorker, heard: Option<&Heard>) -> dto::Worker {
         id: record.id.to_string(),
         status: record.status.word().into(),
         engine_away: record.engine_away().map(Into::into),
+        duty: duty(&record.duty, !seen.held.is_empty()),
         address: record.address.clone(),
         capacity: capacity(&record.capacity),
         allocated: held(seen.held.iter().map(|(_, allocation)| allocation)),
@@ -137,6 +140,35 @@ pub(super) fn worker(seen: &SeenWorker, heard: Option<&Heard>) -> dto::Worker {
         engine: record.about.engine.clone(),
         last_seen: last_heard(seen, heard).map(time),
         registered_at: time(record.registered_at),
+    }
+}
+
+/// What keeps a worker from work; `holds` tells whether it holds any attempt.
+fn duty(duty: &Duty, holds: bool) -> Option<dto::Duty> {
+    let shown = |reason: &str, by: Option<&UserId>, since| dto::Duty {
+        state: duty.word(holds).into(),
+        reason: reason.into(),
+        by: by.map(ToString::to_string),
+        since: time(since),
+        until: None,
+        tries: None,
+        next_probe: None,
+        probe: None,
+    };
+    let of = |cordon: &Cordon| shown(&cordon.reason, Some(&cordon.by), cordon.since);
+    match duty {
+        Duty::Open => None,
+        Duty::Cordoned(cordon) => Some(of(cordon)),
+        Duty::Draining(drain) => Some(dto::Duty { until: drain.until.map(time), ..of(&drain.cordon) }),
+        Duty::Quarantined(quarantine) => {
+            let (next_probe, probe) = match &quarantine.probe {
+                Probe::After(at) => (Some(time(*at)), None),
+                Probe::Due => (None, None),
+                Probe::Sent(attempt) | Probe::Runs(attempt, _) => (None, Some(attempt.task.to_string())),
+            };
+            let tries = Some(quarantine.tries);
+            Some(dto::Duty { tries, next_probe, probe, ..shown(&quarantine.reason, None, quarantine.since) })
+        }
     }
 }
 

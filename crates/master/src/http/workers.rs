@@ -44,7 +44,7 @@ pub(super) async fn get(
     show(&handle, &who, &id).map(Json)
 }
 
-fn show(handle: &Handle, who: &Principal, id: &WorkerId) -> Result<Worker, Problem> {
+pub(super) fn show(handle: &Handle, who: &Principal, id: &WorkerId) -> Result<Worker, Problem> {
     let worker = handle.worker(who, id).ok_or_else(|| Problem::no_worker(id))?;
     Ok(view::worker(&worker, handle.heard(who, id).as_ref()))
 }

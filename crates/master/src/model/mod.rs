@@ -17,7 +17,7 @@ use cloudai_core::rfc3339;
 use cloudai_core::state::{Phase, Status};
 use cloudai_core::strategy::{Fleet, Seen};
 use cloudai_core::task::{State, TaskRecord};
-use cloudai_core::worker::WorkerRecord;
+use cloudai_core::worker::{Idle, WorkerRecord};
 use cloudai_store::StoreError;
 use cloudai_store::query::TaskQuery;
 use live::Live;
@@ -248,15 +248,20 @@ impl Committed {
 
     /// One sentence: what stands against a place now. The same rule places.
     fn why_waiting(&self, record: &TaskRecord) -> String {
-        let (mut fitting, mut lacks, mut away) = (0usize, Vec::new(), Vec::new());
+        let (mut fitting, mut lacks, mut away, mut idle) = (0usize, Vec::new(), Vec::new(), BTreeMap::new());
         for seen in self.fleet.each() {
             match feasible::fits(&record.spec, seen.record(), seen.free()) {
                 Ok(_) => fitting += 1,
                 Err(PlacementRefusal::Lack(lack)) => lacks.push((lack, &seen.record().id)),
-                Err(PlacementRefusal::WorkerUnavailable) => away.extend(seen.record().engine_away().map(|why| {
-                    let full = seen.free().pick(&record.spec.demand).is_err();
-                    (full, &seen.record().id, why)
-                })),
+                Err(PlacementRefusal::WorkerUnavailable) => {
+                    if let Some(why) = seen.record().idle().filter(|why| *why != Idle::Absent) {
+                        *idle.entry(why).or_insert(0usize) += 1;
+                    }
+                    away.extend(seen.record().engine_away().map(|why| {
+                        let full = seen.free().pick(&record.spec.demand).is_err();
+                        (full, &seen.record().id, why)
+                    }));
+                }
                 Err(PlacementRefusal::Stale | PlacementRefusal::Pinned) => {}
             }
         }
@@ -270,11 +275,38 @@ impl Committed {
         }
         let nearest = lacks.iter().min_by_key(|(lack, _)| lack.need - lack.have.min(lack.need));
         match (nearest, &record.spec.worker_id) {
-            (Some((lack, worker)), _) => format!("no worker has room; {worker} comes nearest ({lack} free)"),
-            (None, Some(pinned)) => format!("pinned to {pinned}, which takes no work now"),
-            (None, None) => "no worker is connected; start one with: cloudai worker start".into(),
+            (Some((lack, worker)), _) if idle.is_empty() => {
+                format!("no worker has room; {worker} comes nearest ({lack} free)")
+            }
+            (Some((lack, worker)), _) => {
+                format!("no worker has room; {worker} comes nearest ({lack} free); {} besides", counted(&idle))
+            }
+            (None, Some(pinned)) => match idle.keys().next() {
+                Some(why) => {
+                    format!("pinned to {pinned}, which is {}{}", why.word(), next_step(&idle, pinned.as_str()))
+                }
+                None => format!("pinned to {pinned}, which takes no work now"),
+            },
+            (None, None) if idle.is_empty() => "no worker is connected; start one with: cloudai worker start".into(),
+            (None, None) => format!("no worker takes work: {}{}", counted(&idle), next_step(&idle, "ID")),
         }
     }
+}
+
+/// How many workers are kept from work by what, as `2 are draining, 1 is quarantined`.
+fn counted(idle: &BTreeMap<Idle, usize>) -> String {
+    let part =
+        |(why, count): (&Idle, &usize)| format!("{count} {} {}", if *count == 1 { "is" } else { "are" }, why.word());
+    idle.iter().map(part).collect::<Vec<_>>().join(", ")
+}
+
+/// What an operator can do about it, where there is something.
+fn next_step(idle: &BTreeMap<Idle, usize>, worker: &str) -> String {
+    if idle.contains_key(&Idle::Quarantined) {
+        return format!(", tried again now and then; see why with: cloudai worker info {worker}");
+    }
+    let ours = idle.contains_key(&Idle::Cordoned) || idle.contains_key(&Idle::Draining);
+    if ours { format!("; give it work again with: cloudai worker undrain {worker}") } else { String::new() }
 }
 
 impl SeenWorker {

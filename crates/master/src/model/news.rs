@@ -4,6 +4,7 @@
 //! A row without news costs a comparison; the log is written when the lock is free again.
 
 use super::Committed;
+use cloudai_core::duty::Duty;
 use cloudai_core::effect::Row;
 use cloudai_core::ids::{TaskId, WorkerId};
 use cloudai_core::state::Reason;
@@ -22,6 +23,10 @@ pub(super) enum News {
     Draining(WorkerId),
     /// Its container engine does not answer.
     EngineAway { worker: WorkerId, why: String },
+    /// It is kept from work, or was tried in vain.
+    Kept { worker: WorkerId, duty: &'static str, reason: String },
+    /// It takes work again.
+    Opened(WorkerId),
     /// It was taken out.
     Removed(WorkerId),
     /// Nobody waits for this attempt any more.
@@ -35,6 +40,8 @@ impl News {
             Self::Back(worker) => info!(%worker, "worker is active again"),
             Self::Draining(worker) => info!(%worker, "worker began to leave"),
             Self::EngineAway { worker, why } => warn!(%worker, why, "worker takes no work, its engine does not answer"),
+            Self::Kept { worker, duty, reason } => warn!(%worker, duty, reason, "worker gets no work as it comes"),
+            Self::Opened(worker) => info!(%worker, "worker gets work as it comes again"),
             Self::Removed(worker) => info!(%worker, "worker removed"),
             Self::GivenUp { task, attempt, worker, why } => warn!(%task, attempt, %worker, why, "attempt given up"),
         }
@@ -56,7 +63,7 @@ impl Committed {
         let seen = self.fleet.get(&worker.id)?;
         let (before, id) = (seen.record(), &worker.id);
         if before.status == worker.status {
-            return None;
+            return news_of_duty(before, worker);
         }
         match worker.status {
             // A session that ended was told by whoever ended it.
@@ -87,6 +94,25 @@ impl Committed {
             worker: attempt.worker.clone(),
             why: end.message.clone(),
         })
+    }
+}
+
+/// What changed of the duty of a worker, its probes on their way left out.
+fn news_of_duty(before: &WorkerRecord, worker: &WorkerRecord) -> Option<News> {
+    let kept = |reason: &str| {
+        let duty = worker.duty.word(true);
+        Some(News::Kept { worker: worker.id.clone(), duty, reason: reason.to_owned() })
+    };
+    match (&before.duty, &worker.duty) {
+        (before, after) if before == after => None,
+        (_, Duty::Open) => Some(News::Opened(worker.id.clone())),
+        (_, Duty::Cordoned(cordon)) => kept(&cordon.reason),
+        (Duty::Draining(before), Duty::Draining(after)) if before.stopping != after.stopping => {
+            kept("its deadline has come")
+        }
+        (_, Duty::Draining(drain)) => kept(&drain.cordon.reason),
+        (Duty::Quarantined(before), Duty::Quarantined(after)) if before.tries == after.tries => None,
+        (_, Duty::Quarantined(quarantine)) => kept(&quarantine.reason),
     }
 }
 

@@ -59,6 +59,9 @@ pub struct WorkerInfo {
     /// As in Heartbeat.
     #[prost(string, tag = "20")]
     pub engine_away: ::prost::alloc::string::String,
+    /// As in Heartbeat.
+    #[prost(string, tag = "21")]
+    pub disk_pressure: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GpuDevice {
@@ -128,6 +131,9 @@ pub struct Heartbeat {
     /// the worker is given no work; what it holds stays with it.
     #[prost(string, tag = "11")]
     pub engine_away: ::prost::alloc::string::String,
+    /// Why the worker's disk is too full for new work, for people; empty while it is not.
+    #[prost(string, tag = "12")]
+    pub disk_pressure: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct TaskInfo {
@@ -504,6 +510,8 @@ pub enum Cause {
     EngineError = 9,
     OutputError = 10,
     StorageExceeded = 11,
+    /// The registry has no such image, or does not give it: nothing that its worker does.
+    ImageAbsent = 12,
 }
 impl Cause {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -524,6 +532,7 @@ impl Cause {
             Self::EngineError => "CAUSE_ENGINE_ERROR",
             Self::OutputError => "CAUSE_OUTPUT_ERROR",
             Self::StorageExceeded => "CAUSE_STORAGE_EXCEEDED",
+            Self::ImageAbsent => "CAUSE_IMAGE_ABSENT",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -541,6 +550,7 @@ impl Cause {
             "CAUSE_ENGINE_ERROR" => Some(Self::EngineError),
             "CAUSE_OUTPUT_ERROR" => Some(Self::OutputError),
             "CAUSE_STORAGE_EXCEEDED" => Some(Self::StorageExceeded),
+            "CAUSE_IMAGE_ABSENT" => Some(Self::ImageAbsent),
             _ => None,
         }
     }

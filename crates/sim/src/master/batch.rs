@@ -7,6 +7,7 @@ use crate::network::{Caller, Message, Reply, Word};
 use crate::store::Transaction;
 use cloudai_core::batch;
 use cloudai_core::cluster::Cluster;
+use cloudai_core::duty::{Duty, Probe, Quarantine};
 use cloudai_core::effect::{Dispatch, Row};
 use cloudai_core::event::{Answer, Event, PlacementRefusal, Rejected};
 use cloudai_core::ids::WorkerId;
@@ -14,8 +15,8 @@ use cloudai_core::resources::Kind;
 use cloudai_core::state::{Phase, Reason};
 use cloudai_core::task::State;
 use cloudai_core::time::Timestamp;
-use cloudai_core::worker::{WorkerRecord, WorkerStatus};
-use std::collections::BTreeSet;
+use cloudai_core::worker::WorkerRecord;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// Applied events, not yet committed.
@@ -33,7 +34,7 @@ impl Batch {
 
     pub(super) fn apply(&mut self, context: &mut Context, cluster: &mut Cluster, event: Event, origin: Origin) {
         let (words, changes) = (short(&event), self.events.changes().len());
-        let refused_workers = takes_no_work(cluster, &event);
+        let (idle, duties) = (takes_no_work(cluster, &event), duties(cluster));
         let done = self.events.apply(cluster, event, origin);
         let says = done.answer.as_ref().map_or_else(|why| format!("rejected, {why:?}"), short_answer);
         say!(context, "master applies {words}: {says}");
@@ -46,8 +47,9 @@ impl Batch {
         for (row, _) in changes {
             tally_row(context, row, ticks, releases);
         }
+        tally_duties(context, &duties, cluster);
         context.check.changes_are_few(changes);
-        context.check.placed_on_active(changes, &refused_workers);
+        context.check.placed_on_active(changes, &idle);
         if registers && cluster.workers().any(|worker| holds_too_much(cluster, worker)) {
             context.count("worker holds more than it has");
         }
@@ -106,10 +108,33 @@ fn holds_too_much(cluster: &Cluster, worker: &WorkerRecord) -> bool {
 fn takes_no_work(cluster: &Cluster, event: &Event) -> BTreeSet<WorkerId> {
     match event {
         Event::Place(_) => {
-            let idle = cluster.workers().filter(|worker| worker.status != WorkerStatus::Active);
+            let idle = cluster.workers().filter(|worker| !worker.takes_work());
             idle.map(|worker| worker.id.clone()).collect()
         }
         _ => BTreeSet::new(),
+    }
+}
+
+fn duties(cluster: &Cluster) -> BTreeMap<WorkerId, Duty> {
+    cluster.workers().map(|worker| (worker.id.clone(), worker.duty.clone())).collect()
+}
+
+/// Counts what became of the workers' duties.
+fn tally_duties(context: &mut Context, before: &BTreeMap<WorkerId, Duty>, cluster: &Cluster) {
+    for worker in cluster.workers() {
+        let Some(old) = before.get(&worker.id).filter(|old| **old != worker.duty) else { continue };
+        context.count(match (old, &worker.duty) {
+            (Duty::Quarantined(Quarantine { probe: Probe::Sent(_) | Probe::Runs(..), .. }), Duty::Open) => {
+                "probe opened its worker"
+            }
+            (_, Duty::Open) => "worker opened",
+            (_, Duty::Cordoned(_)) => "worker cordoned",
+            (_, duty @ Duty::Draining(_)) if duty.stops() => "deadline of a drain came",
+            (_, Duty::Draining(_)) => "worker to be drained",
+            (Duty::Quarantined(old), Duty::Quarantined(new)) if new.tries > old.tries => "probe failed",
+            (Duty::Quarantined(_), Duty::Quarantined(_)) => "probe moved on",
+            (_, Duty::Quarantined(_)) => "worker quarantined",
+        });
     }
 }
 
@@ -152,6 +177,9 @@ fn tally_row(context: &mut Context, row: &Row, ticks: bool, releases: bool) {
         State::Finished(end) if end.reason == Some(Reason::QueueTimeout) => context.count("queue time over"),
         State::Finished(end) if ticks && end.reason == Some(Reason::TimedOut) => {
             context.count("total time over while it waited");
+        }
+        State::Queued(queued) if queued.reason == Some(Reason::Drained) && queued.phase == Phase::WaitingCapacity => {
+            context.count("attempt drained");
         }
         State::Queued(queued) if queued.phase == Phase::Backoff && queued.reason == Some(Reason::ExitCode) => {
             context.count("program tried again");

@@ -204,6 +204,16 @@ impl Master {
         self.begin_round(context);
     }
 
+    /// Nothing is wrong with the machine any more: a clock that was set back would keep what starts at a
+    /// set time waiting for years.
+    pub(crate) fn heal(&mut self, context: &mut Context) {
+        if self.ahead < 0 {
+            self.ahead = 0;
+            self.crash(context, 0, "to begin with the right time");
+        }
+        self.start(context);
+    }
+
     /// Somebody may have set the wall clock since the last life.
     fn set_clock(&mut self, context: &mut Context) {
         if context.rng.chance(context.plan.clock_jump) {
@@ -327,6 +337,7 @@ impl Master {
             Request::Hold { task } => self.wish(context, Event::Hold(task, UserId::local()), Origin::Nobody),
             Request::Release { task } => self.wish(context, Event::Release(task), Origin::Release(task)),
             Request::Admit(admission) => self.wish(context, Event::Admit(admission), Origin::Nobody),
+            Request::Duty(order) => self.wish(context, Event::Duty(order), Origin::Nobody),
             Request::Remove(removal) => self.wish(context, Event::Remove(removal), Origin::Nobody),
         }
     }

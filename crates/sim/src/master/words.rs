@@ -25,6 +25,7 @@ pub(super) fn short(event: &Event) -> String {
             format!("end of {}#{number}, {:?} {:?}", Short(task), report.outcome.cause, report.outcome.exit_code)
         }
         Event::Admit(admission) => format!("admission of {}", admission.worker),
+        Event::Duty(order) => format!("order for {}, {:?}", order.worker, order.wish),
         Event::Remove(removal) => format!("removal of {}, force {}", removal.worker, removal.force),
         Event::Sent(_) | Event::Subscribed(..) | Event::Leave(..) | Event::Paused(_) | Event::Tick => {
             format!("{event:?}")

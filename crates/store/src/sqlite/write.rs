@@ -121,6 +121,7 @@ mod tests {
             registered_at: Timestamp::ZERO,
             connected_at: None,
             last_seen: None,
+            duty: Default::default(),
         }))
     }
 

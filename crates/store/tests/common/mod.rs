@@ -162,6 +162,7 @@ pub fn worker(name: &str, version: u64) -> Arc<WorkerRecord> {
         registered_at: at(1),
         connected_at: Some(at(2)),
         last_seen: None,
+        duty: Default::default(),
     })
 }
 

@@ -8,6 +8,7 @@ use bollard::models::CreateImageInfo;
 use bollard::query_parameters::CreateImageOptionsBuilder;
 use bollard::{BollardRequest, Docker};
 use cloudai_core::spec::ImageRef;
+use cloudai_core::task::Cause;
 use futures::StreamExt;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -43,6 +44,17 @@ pub(super) struct Unpulled {
     pub(super) fault: Fault,
     /// What was shown to the registry; none when it did not come to that.
     source: Option<Source>,
+}
+
+impl Unpulled {
+    /// Whether the image can not be had, or its registry was not reached: only that may be this
+    /// worker's fault. A login that is missing here can not be told from a name that is wrong.
+    pub(super) fn cause(&self) -> Cause {
+        match Refusal::of(self.fault.text()) {
+            Refusal::Denied | Refusal::Absent => Cause::ImageAbsent,
+            Refusal::TooMany | Refusal::Other => Cause::ImagePull,
+        }
+    }
 }
 
 impl Pulls {

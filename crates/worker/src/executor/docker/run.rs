@@ -107,7 +107,7 @@ impl Run<'_> {
             let present = pull::present(&self.engine.docker, &spec.image, self.engine.patience).await;
             match present.map_err(|fault| engine_failed("look for the image", &fault))? {
                 true => return Ok(()),
-                false if policy == PullPolicy::Never => return Err(without_run(Cause::ImagePull, no_image(spec))),
+                false if policy == PullPolicy::Never => return Err(without_run(Cause::ImageAbsent, no_image(spec))),
                 false => {}
             }
         }
@@ -122,7 +122,7 @@ impl Run<'_> {
         match result {
             Ok(Ok(())) => Ok(()),
             Ok(Err(Unpulled { fault: fault @ Fault::Away(_), .. })) => Err(engine_failed("pull the image", &fault)),
-            Ok(Err(unpulled)) => Err(without_run(Cause::ImagePull, pull::advice(&spec.image, &unpulled))),
+            Ok(Err(unpulled)) => Err(without_run(unpulled.cause(), pull::advice(&spec.image, &unpulled))),
             Err(_) => {
                 let limit = spec.limits.pull.as_secs_f64();
                 let text = format!("image {} was not pulled within {limit} s: raise pull_timeout_s", spec.image);
