@@ -246,7 +246,6 @@ impl World {
             Fault::Heal => {
                 context.say(format_args!("all faults end"));
                 context.plan.heal();
-                self.master.set_clock_right(context);
                 self.master.heal(context);
                 for worker in &mut self.workers {
                     worker.heal(context);

@@ -184,7 +184,7 @@ fn tally_row(context: &mut Context, row: &Row, ticks: bool, releases: bool) {
         State::Queued(queued) if queued.phase == Phase::Backoff && queued.reason == Some(Reason::ExitCode) => {
             context.count("program tried again");
         }
-        State::Finished(end) if end.message.ends_with("used up)") => context.count("retries used up"),
+        State::Finished(end) if end.dead => context.count("retries used up"),
         State::Active(_) if ticks && task.overdue.is_some() => context.count("total time over on a worker"),
         State::Queued(_) | State::Active(_) | State::Finished(_) => {}
     }

@@ -227,14 +227,6 @@ impl Master {
         }
     }
 
-    /// Its operator sets a wall clock that is behind, and starts the master again: times of the
-    /// calendar (`not_before`) would come years too late.
-    pub(crate) fn set_clock_right(&mut self, context: &mut Context) {
-        if std::mem::replace(&mut self.ahead, 0) < 0 {
-            self.crash(context, 1_000, "as its clock is set right");
-        }
-    }
-
     /// The machine loses its power, and comes back after so many milliseconds.
     pub(crate) fn lose_power(&mut self, context: &mut Context, down: u64) {
         self.crash(context, down, "as its power is cut");

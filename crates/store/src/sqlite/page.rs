@@ -288,7 +288,7 @@ mod tests {
     #[test]
     fn whether_a_task_is_needed_is_a_search_in_indexes() {
         let dir = tempfile::tempdir().unwrap();
-        let conn = migrate::open_writer(dir.path()).unwrap();
+        let conn = migrate::open_file(&migrate::file_in(dir.path())).unwrap();
         let plan = plan(&conn, retention::NEEDED);
         assert!(plan.len() == 2 && plan.iter().all(|line| line.starts_with("SEARCH ")), "{plan:?}");
     }
