@@ -337,3 +337,49 @@ async fn a_removal_that_was_interrupted_is_finished_by_the_next() {
     assert!(!path.parent().unwrap().exists());
     assert_eq!(everything(&store, second).await, []);
 }
+
+/// Both forms of one log as they were when they were first written, by a program of a few lines
+/// that knew docs/log-format.md and nothing else. These never change.
+const FORM_1: &str = concat!(
+    "4341494c4f47000104000000cfb73b9001002a36fe9c9717016f6e650a07000000940ef4c702002a36fe9c97170274776f3a",
+    "20ff0a00000000b56ed03c00002a36fe9c9717011100000086f7dc9d09002a36fe9c9717016c6173742c20776974686f7574",
+    "20656e64",
+);
+const FORM_2: &str = concat!(
+    "4341494c4f47000228b52ffd04682901000400000001002a36fe9c9717016f6e650a0700000002002a36fe9c97170274776f",
+    "3a20ff0aa401c1c728b52ffd0468350100f0002a36fe9c97170111000000096c6173742c20776974686f757420656e640200",
+    "30292f70051f34d46e000000000000000001002a36fe9c971702002a36fe9c97170800000000000000020000003200000025",
+    "0000006bf1c2be020000000000000000002a36fe9c971709002a36fe9c97173a0000000000000002000000330000002b0000",
+    "0031683fc304000000000000001c00000000000000eec3967cde76c9f27da2cb4b87044135277aaf254f61ec0ef5158c208b",
+    "a6ef026d0000000000000002000000f34993f4434149454e440002",
+);
+
+#[tokio::test]
+async fn logs_of_the_first_version_are_read_for_good() {
+    let record = |time: u64, stream, data: &'static [u8]| LogRecord {
+        time_ns: 1_700_000_000_000_000_000 + time,
+        stream,
+        data: data.into(),
+    };
+    let (out, err) = (LogStream::Stdout, LogStream::Stderr);
+    let records = [
+        record(1, out, b"one\n"),
+        record(2, err, b"two: \xff\n"),
+        record(0, out, b""),
+        record(9, out, b"last, without end"),
+    ];
+    for form in [FORM_1, FORM_2] {
+        let dir = folder();
+        let path = path_of(dir.path(), LOG);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, hex::decode(form).unwrap()).unwrap();
+        let store = LocalBulk::open(dir.path()).unwrap();
+        assert_eq!(everything(&store, LOG).await, records);
+        assert_eq!(store.read_log(LOG, 3, 1).await.unwrap(), records[3..]);
+        for (time, first) in [(0, 0), (2, 1), (3, 3), (9, 3), (10, 4)] {
+            assert_eq!(store.log_since(LOG, 1_700_000_000_000_000_000 + time).await.unwrap(), first, "{time}");
+        }
+        assert_eq!(fs::read(&path).unwrap(), hex::decode(form).unwrap(), "reading changes nothing");
+    }
+    assert_eq!(read_plainly(&hex::decode(FORM_2).unwrap()).records, records);
+}

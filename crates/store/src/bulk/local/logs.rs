@@ -238,10 +238,9 @@ impl Logs {
                 let attempt = Attempt { task, number };
                 let slot = lock(&self.known).slot(attempt);
                 let mut held = lock(&slot);
+                // The slot stays: somebody may wait for it, and a log has one.
                 *held = None;
                 remove_file(&file)?;
-                drop(held);
-                lock(&self.known).logs.remove(&attempt);
             }
         }
         Ok(super::remove_dir(&folder)?)
