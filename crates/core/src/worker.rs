@@ -42,6 +42,10 @@ pub struct WorkerRecord {
     /// Whether it is kept from work, apart from its status.
     #[serde(default, skip_serializing_if = "Duty::is_open")]
     pub duty: Duty,
+    /// Whether it is being taken out by force, which may take more than one commit: a master that
+    /// starts in between goes on with it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub removing: bool,
 }
 
 /// Why a worker is given no work.

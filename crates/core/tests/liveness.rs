@@ -231,8 +231,8 @@ fn a_restarted_master_waits_a_whole_lease_and_adopts_what_runs() {
     assert_eq!(c.record(task).status(), Status::Completed);
 }
 
-#[test]
-fn a_worker_that_was_lost_with_two_thousand_attempts_is_given_up_in_slices() {
+/// A worker with more attempts than one event may give up.
+fn crowded() -> (TestCluster, Vec<TaskId>) {
     let mut c = TestCluster::default();
     c.worker("w1", cores(4));
     let small =
@@ -241,12 +241,30 @@ fn a_worker_that_was_lost_with_two_thousand_attempts_is_given_up_in_slices() {
     for task in &tasks {
         c.place(*task, "w1");
     }
+    (c, tasks)
+}
+
+#[test]
+fn a_worker_that_was_lost_with_more_attempts_than_fit_one_event_is_given_up_in_slices() {
+    let (mut c, tasks) = crowded();
     let before = c.rows.len();
     c.now = c.now + S(130);
     c.ok(Event::Tick);
     assert!(c.rows.len() - before <= MAX_ROWS);
     c.wait(S(1));
     assert!(tasks.iter().all(|task| c.record(*task).active().is_none()));
+}
+
+#[test]
+fn a_removal_by_force_that_the_master_did_not_survive_goes_on_in_its_next_life() {
+    let (mut c, tasks) = crowded();
+    c.ok(Event::Remove(Removal { worker: worker_id("w1"), force: true }));
+    let given_up = |c: &TestCluster| tasks.iter().filter(|task| c.record(**task).active().is_none()).count();
+    assert!((1..tasks.len()).contains(&given_up(&c)), "the first slice");
+    let mut c = c.restarted();
+    c.wait(S(1));
+    assert_eq!(given_up(&c), tasks.len());
+    assert!(matches!(c.rows.last(), Some(Row::WorkerRemoved(id)) if *id == worker_id("w1")), "then the worker is out");
 }
 
 #[test]

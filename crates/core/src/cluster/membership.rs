@@ -71,7 +71,9 @@ impl Cluster {
             return Err(Rejected::WorkerBusy { worker: id.clone(), attempts });
         }
         if attempts >= MAX_ROWS {
-            self.end_session(out, id); // it takes more than this event: nothing is placed there meanwhile
+            // It takes more than this event: nothing is placed there meanwhile.
+            self.end_session(out, id);
+            self.change_worker(out, id, |record| record.removing = true);
         }
         self.removals.insert(id.clone());
         self.go_on_removing(out);
@@ -139,6 +141,7 @@ impl Cluster {
                 connected_at: None,
                 last_seen: None,
                 duty: Duty::Open,
+                removing: false,
             }),
             ledger: Ledger::new(&Capacity::default()),
             heard: now,

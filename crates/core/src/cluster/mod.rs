@@ -131,6 +131,9 @@ impl Cluster {
             cluster.judgements.insert((now + timing.inactive, record.id.clone()));
             cluster.duties.extend(record.duty.alarm().map(|at| (at, record.id.clone())));
             let ledger = Ledger::new(&record.capacity);
+            if record.removing {
+                cluster.removals.insert(record.id.clone());
+            }
             let worker = Worker { record, ledger, heard: now, link: None, streak: quarantine::Streak::default() };
             cluster.workers.insert(worker.record.id.clone(), worker);
         }

@@ -122,6 +122,7 @@ mod tests {
             connected_at: None,
             last_seen: None,
             duty: Default::default(),
+            removing: false,
         }))
     }
 

@@ -163,6 +163,7 @@ pub fn worker(name: &str, version: u64) -> Arc<WorkerRecord> {
         connected_at: Some(at(2)),
         last_seen: None,
         duty: Default::default(),
+        removing: false,
     })
 }
 
