@@ -21,7 +21,7 @@ DOCKER_TESTS := (binary(/docker|^tidy$$/) - binary(tidy)) + test(/docker/)
 # Rustdoc links a program per example: only when there are any.
 DOCTESTS = $(shell grep -rlE --include='*.rs' '^\s*//[/!] ```(rust|no_run|should_panic|compile_fail|$$)' crates/*/src)
 
-.PHONY: help doctor setup all check lint fmt fmt-check test doctest e2e planted bench chaos proto docs images demo up down release clean
+.PHONY: help doctor setup all check lint fmt fmt-check test doctest e2e planted bench chaos proto fixtures docs images demo up down release clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | \
@@ -97,6 +97,10 @@ fmt-check:
 
 proto: ## generate crates/proto/src/gen from proto/ again
 	UPDATE_GENERATED=1 cargo test $(CARGO_FLAGS) -p cloudai-proto --test generated_is_current
+
+fixtures: ## when a version is released: keep the data and the frames that it writes, for later ones to read
+	cargo test $(CARGO_FLAGS) -p cloudai-proto --test released -- --ignored make_the_frames_of_this_version
+	cargo test $(CARGO_FLAGS) -p cloudai --test e2e -- --ignored make_the_fixture_of_this_version
 
 docs: ## write the table of settings into docs/configuration.md again
 	UPDATE_GENERATED=1 cargo test $(CARGO_FLAGS) -p cloudai --bin cloudai the_document_has_every_setting

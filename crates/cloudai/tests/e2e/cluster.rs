@@ -18,6 +18,7 @@ pub(crate) struct Plan {
     workers: Vec<WorkerPlan>,
     master_dir: PathBuf,
     variables: Vec<(String, String)>,
+    data: Option<PathBuf>,
 }
 
 /// A worker that is to be started.
@@ -70,7 +71,7 @@ impl Plan {
     /// A lease so long that no test comes to its end.
     pub(crate) fn new() -> Self {
         let (master_dir, variables) = ("state".into(), Vec::new());
-        Self { lease_s: 90.0, strategy: "round_robin", workers: Vec::new(), master_dir, variables }
+        Self { lease_s: 90.0, strategy: "round_robin", workers: Vec::new(), master_dir, variables, data: None }
     }
 
     /// The shortest lease that leaves a worker on a busy machine time to renew it: a lost worker's
@@ -90,6 +91,11 @@ impl Plan {
         Self { master_dir: dir.to_owned(), ..self }
     }
 
+    /// Begins with a copy of this folder as the data of master and workers.
+    pub(crate) fn data(self, folder: &Path) -> Self {
+        Self { data: Some(folder.to_owned()), ..self }
+    }
+
     /// Variables for master and workers.
     pub(crate) fn variables(self, variables: &[(String, String)]) -> Self {
         Self { variables: variables.to_vec(), ..self }
@@ -103,6 +109,9 @@ impl Plan {
     /// Starts the master, then the workers; all are active when this returns.
     pub(crate) async fn start(self) -> Cluster {
         let dir = tempfile::tempdir().unwrap();
+        if let Some(data) = &self.data {
+            crate::released::copy(data, &dir.path().join("state"));
+        }
         let variables = [
             ("CLOUDAI_HEARTBEAT_S", "0.2".to_owned()),
             ("CLOUDAI_WORKER_INACTIVE_S", "2".into()),

@@ -31,5 +31,6 @@ mod path_docker;
 mod processes;
 mod processes_docker;
 mod read_only;
+mod released;
 mod restart;
 mod stalled_store;
