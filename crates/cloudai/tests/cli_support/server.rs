@@ -162,7 +162,7 @@ pub(crate) fn task(fields: Value) -> Value {
     let mut task = json!({
         "id": ID, "name": null, "image": "busybox", "user_id": "local", "job_id": null, "status": "queued",
         "phase": "waiting_capacity", "reason": null, "message": "waits for a place", "attempt": 0,
-        "exit_code": null, "oom_killed": false, "warnings": [], "worker_id": null, "priority": 0,
+        "exit_code": null, "oom_killed": false, "dead": false, "retry_of": null, "warnings": [], "worker_id": null, "priority": 0,
         "resources": {"cpu_cores": 1.0, "memory_gb": 0.5, "storage_gb": 1.0, "gpu_cores": 0.0}, "labels": {},
         "created_at": "2026-01-01T00:00:00.000Z", "started_at": null, "finished_at": null, "version": 1,
         "attempts": []
