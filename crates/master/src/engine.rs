@@ -27,7 +27,6 @@ use cloudai_core::timing::Timing;
 use cloudai_store::{Loaded, Store};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -77,14 +76,6 @@ pub(crate) fn cluster_of(loaded: &Loaded, timing: Timing, clock: &Clock) -> Clus
 }
 
 impl Engine {
-    /// [`Self::run`] on a thread of its own.
-    /// # Errors
-    /// The system gives it nothing to wait with.
-    pub(crate) fn start(self, stop: CancellationToken) -> std::io::Result<JoinHandle<Result<(), EngineError>>> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        Ok(tokio::task::spawn_blocking(move || runtime.block_on(self.run(stop))))
-    }
-
     /// Runs until told to stop, or until another master leads.
     /// # Errors
     /// [`EngineError`].

@@ -1,8 +1,9 @@
 //! The master of CloudAI: accepts tasks, places them, keeps every result.
 //!
 //! Reading order: [`handle`] (the only way in), `mailbox`, `engine` (decide, commit, tell),
-//! [`model`] (what readers see), `placing` (the strategy's thread), `sealing` (logs that have ended), [`delivery`], then the two
-//! edges `grpc` and [`http`]. Protobuf types are known in `grpc` alone, JSON in `http` alone.
+//! [`model`] (what readers see), `placing` (the strategy's thread), `sealing` (logs that have ended),
+//! [`delivery`], [`opened`] (how they are put together), then the two edges `grpc` and [`http`].
+//! Protobuf types are known in `grpc` alone, JSON in `http` alone.
 
 pub mod clock;
 pub mod delivery;
@@ -12,8 +13,10 @@ pub mod handle;
 pub mod heartbeats;
 pub mod http;
 pub mod logs;
+pub mod machine;
 mod mailbox;
 pub mod model;
+pub mod opened;
 mod placing;
 pub mod principal;
 mod pulse;

@@ -4,77 +4,70 @@ use crate::mailbox::{AskError, Mailboxes};
 use cloudai_core::effect::Row;
 use cloudai_core::event::{Answer, Event, Placement};
 use cloudai_core::strategy::{self, Strategy, View};
-use std::sync::Arc;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use tokio::runtime;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::Notify;
 use tracing::debug;
 
-/// Committed rows on their way to the mirror.
+/// Committed rows on their way to the mirror: at most what changed during one round.
 #[derive(Debug, Default)]
 pub(crate) struct Placing {
-    inbox: Mutex<Pending>,
-    arrived: Condvar,
-}
-
-/// At most what changed during one round.
-#[derive(Debug, Default)]
-struct Pending {
-    rows: Vec<Row>,
-    stop: bool,
+    rows: Mutex<Vec<Row>>,
+    arrived: Notify,
 }
 
 impl Placing {
-    fn lock(&self) -> MutexGuard<'_, Pending> {
-        self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Vec<Row>> {
+        self.rows.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Hands committed rows to the mirror.
     pub(crate) fn publish(&self, rows: Vec<Row>) {
-        self.lock().rows.extend(rows);
+        self.lock().extend(rows);
         self.arrived.notify_one();
     }
 
-    /// Ends the thread after its round.
-    pub(crate) fn stop(&self) {
-        self.lock().stop = true;
-        self.arrived.notify_one();
+    /// Takes what there is.
+    fn take(&self) -> Vec<Row> {
+        std::mem::take(&mut *self.lock())
     }
 
-    /// Waits for rows, or takes what there is; none when told to stop.
-    fn take(&self, wait: bool) -> Option<Vec<Row>> {
-        let mut pending = self.lock();
-        while wait && pending.rows.is_empty() && !pending.stop {
-            pending = self.arrived.wait(pending).unwrap_or_else(PoisonError::into_inner);
+    /// Waits for rows.
+    async fn wait(&self) -> Vec<Row> {
+        loop {
+            let rows = self.take();
+            if !rows.is_empty() {
+                return rows;
+            }
+            self.arrived.notified().await;
         }
-        if pending.stop { None } else { Some(std::mem::take(&mut pending.rows)) }
     }
 }
 
-/// Runs the strategy until told to stop. Blocks: give it a thread of its own.
+/// Runs the strategy until it is dropped. A round may think for long: give it a thread of its own.
 ///
 /// A round's proposals are answered before the next begins, and the rows that they caused are in
 /// the inbox by then, so that no round proposes what the one before already did.
-pub(crate) fn run(
-    placing: &Placing,
+pub(crate) async fn run(
+    placing: Arc<Placing>,
     mut strategy: Box<dyn Strategy>,
     mut view: View,
-    mailboxes: &Arc<Mailboxes>,
-    runtime: &runtime::Handle,
+    mailboxes: Arc<Mailboxes>,
 ) {
-    let mut wait = false;
-    while let Some(rows) = placing.take(wait) {
+    let mut idle = false;
+    loop {
+        let rows = if idle { placing.wait().await } else { placing.take() };
         for row in &rows {
             view.apply(row);
         }
         let placements = strategy::round(&mut *strategy, &view);
-        wait = placements.is_empty() || propose(placements, mailboxes, runtime) == 0;
+        idle = placements.is_empty() || propose(placements, &mailboxes).await == 0;
     }
 }
 
 /// Puts a round's proposals to the engine; answers how many were taken.
-fn propose(placements: Vec<Placement>, mailboxes: &Mailboxes, runtime: &runtime::Handle) -> usize {
+async fn propose(placements: Vec<Placement>, mailboxes: &Mailboxes) -> usize {
     let proposed = placements.len();
-    match runtime.block_on(mailboxes.report(Event::Place(placements))) {
+    match mailboxes.report(Event::Place(placements)).await {
         Ok(Answer::Placed { taken, refused }) => {
             if let Some((_, why)) = refused.first() {
                 debug!(proposed, taken, %why, "proposals refused");

@@ -1,12 +1,18 @@
 //! Calls to the master: one connection, made again when it breaks.
 
+use crate::machine::{Connection, Dial};
 use cloudai_proto::v1::master_service_client::MasterServiceClient;
+use http::Uri;
+use hyper_util::rt::TokioIo;
+use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
+use tower::service_fn;
 
 /// The master as a worker calls it.
 pub(crate) type Master = MasterServiceClient<InterceptedService<Channel, ShowToken>>;
@@ -47,22 +53,30 @@ pub enum AddressError {
 }
 
 /// A client for one master's address; connects when it is first used, and again after a break.
-pub(crate) fn client(address: &str, token: &str) -> Result<Master, AddressError> {
+pub(crate) fn client(address: &str, token: &str, dial: Option<Arc<dyn Dial>>) -> Result<Master, AddressError> {
     let wrong = || AddressError::Address(address.to_owned());
     if !address.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok()) {
         return Err(wrong());
     }
     let endpoint = Endpoint::from_shared(format!("http://{address}")).map_err(|_| wrong())?;
-    let channel = endpoint
+    let endpoint = endpoint
         .connect_timeout(CONNECT)
         .tcp_nodelay(true)
         .http2_keep_alive_interval(Duration::from_secs(10))
         .keep_alive_timeout(Duration::from_secs(10))
-        .keep_alive_while_idle(true)
-        .connect_lazy();
+        .keep_alive_while_idle(true);
+    let channel = match dial {
+        None => endpoint.connect_lazy(),
+        Some(dial) => endpoint.connect_with_connector_lazy(service_fn(move |to: Uri| open(Arc::clone(&dial), to))),
+    };
     let header = format!("Bearer {token}").parse().map_err(|_| AddressError::Token)?;
     let client = MasterServiceClient::with_interceptor(channel, ShowToken { header });
     Ok(client.max_decoding_message_size(MAX_MESSAGE).max_encoding_message_size(MAX_MESSAGE))
+}
+
+async fn open(dial: Arc<dyn Dial>, to: Uri) -> io::Result<TokioIo<Box<dyn Connection>>> {
+    let address = to.authority().map_or_else(String::new, ToString::to_string);
+    dial.dial(&address).await.map(TokioIo::new)
 }
 
 /// Waits between tries: longer each time, with up to half of it taken off by chance.

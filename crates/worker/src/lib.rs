@@ -14,6 +14,7 @@ pub mod executor;
 mod files;
 pub mod journal;
 mod link;
+pub mod machine;
 mod membership;
 mod messages;
 pub mod outputs;

@@ -1,6 +1,7 @@
 //! The session with the master: register, hear commands, heartbeat, report; again after a break.
 
 use crate::client::{Backoff, Master};
+use crate::clock::Clock;
 use crate::convert;
 use crate::engine_watch::Away;
 use crate::membership::Membership;
@@ -38,6 +39,7 @@ const ANSWER: Duration = Duration::from_secs(10);
 pub(crate) struct Link {
     pub(crate) id: WorkerId,
     pub(crate) master: Master,
+    pub(crate) clock: Clock,
     pub(crate) inputs: mpsc::Sender<Input>,
     pub(crate) info: pb::WorkerInfo,
     pub(crate) data_dir: std::path::PathBuf,
@@ -82,7 +84,7 @@ impl Link {
         let mut wait = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
         let mut said = false;
         loop {
-            let sent_at = crate::clock::now();
+            let sent_at = self.clock.now();
             let (held, engine_away) = (held.clone(), self.engine_away());
             let info = pb::WorkerInfo { held, engine_away, ..self.info.clone() };
             match self.master.clone().register_worker(info).await {
@@ -218,7 +220,7 @@ impl Link {
                 Ok(()) = engine.changed() => {}
                 () = leaving.cancelled(), if !told => told = true,
             }
-            let sent_at = crate::clock::now();
+            let sent_at = self.clock.now();
             let Some(beat) = self.ask_beat().await else { continue };
             if beat.session != session {
                 continue;

@@ -2,19 +2,21 @@
 //! run, leave in good order.
 
 use crate::client::{self, AddressError};
+use crate::clock::Clock;
 use crate::engine_watch::{self, Away};
 use crate::executor::docker::{DockerExecutor, DockerOptions, Places};
 use crate::executor::fake::FakeExecutor;
 use crate::executor::{EngineError, Executor, Identity};
 use crate::journal::Journal;
 use crate::link::{Link, Refused};
+use crate::machine::{Machine, Threads};
 use crate::membership::{self, Membership};
 use crate::messages::Input;
 use crate::run::Runner;
 use crate::shell::{Channels, Shell};
 use crate::steps::Steps;
 use crate::upload::Whose;
-use crate::{clock, convert, reaper};
+use crate::{convert, reaper};
 use cloudai_core::agent::Agent;
 use cloudai_core::ids::WorkerId;
 use cloudai_core::resources::Capacity;
@@ -85,10 +87,10 @@ impl Engine {
         }
     }
 
-    fn open(&self, identity: Identity) -> Result<Arc<dyn Executor>, EngineError> {
+    fn open(&self, identity: Identity, clock: Clock) -> Result<Arc<dyn Executor>, EngineError> {
         Ok(match self {
             Self::Docker(_, options) => Arc::new(DockerExecutor::connect(identity, options)?),
-            Self::Fake(journal) => Arc::new(FakeExecutor::new(journal.clone())),
+            Self::Fake(journal) => Arc::new(FakeExecutor::new(journal.clone()).timed_by(clock)),
         })
     }
 }
@@ -125,6 +127,7 @@ pub enum StartError {
 #[derive(Debug)]
 pub struct Worker {
     config: Config,
+    machine: Machine,
     /// Held for the worker's life.
     _lock: std::fs::File,
     link: Link,
@@ -136,10 +139,17 @@ impl Worker {
     /// Looks whether everything that it needs is there.
     /// # Errors
     /// [`StartError`].
-    pub async fn prepare(mut config: Config) -> Result<Self, StartError> {
+    pub async fn prepare(config: Config) -> Result<Self, StartError> {
+        Self::prepare_on(Machine::default(), config).await
+    }
+
+    /// [`Self::prepare`] on another machine than this one.
+    /// # Errors
+    /// [`StartError`].
+    pub async fn prepare_on(machine: Machine, mut config: Config) -> Result<Self, StartError> {
         let lock = lock_folder(&config.data_dir)?;
         let engine = config.engine.find(&config.id, &config.data_dir).await?;
-        let master = client::client(&config.master, &config.join_token)?;
+        let master = client::client(&config.master, &config.join_token, machine.dial.clone())?;
         let mut info = convert::worker_info(&config.id, &config.capacity);
         info.worker_ip.clone_from(&config.address);
         info.labels = config.labels.clone().into_iter().collect();
@@ -155,8 +165,9 @@ impl Worker {
         let data_dir = config.data_dir.clone();
         // It answered just now.
         let (engine, known) = watch::channel(None);
-        let link = Link { id: config.id.clone(), master, inputs: inputs.0.clone(), info, data_dir, engine: known };
-        Ok(Self { config, _lock: lock, link, inputs, engine })
+        let (id, clock) = (config.id.clone(), machine.clock);
+        let link = Link { id, master, clock, inputs: inputs.0.clone(), info, data_dir, engine: known };
+        Ok(Self { config, machine, _lock: lock, link, inputs, engine })
     }
 
     /// Runs until told to stop; then stops its attempts, reports them and leaves. What an earlier
@@ -164,7 +175,8 @@ impl Worker {
     /// # Errors
     /// [`StartError::Refused`], or a folder that can not be written.
     pub async fn run(self, stop: CancellationToken) -> Result<(), StartError> {
-        let Self { config, link, inputs, engine, .. } = self;
+        let Self { config, machine, link, inputs, engine, .. } = self;
+        let clock = machine.clock;
         let in_folder = |source| StartError::DataDir { path: config.data_dir.clone(), source };
         let (journal, entries) = Journal::open(&config.data_dir).map_err(in_folder)?;
         let mut first = None;
@@ -182,7 +194,7 @@ impl Worker {
                 member
             }
         };
-        let (agent, resume) = Agent::restore(member.timing(), config.capacity.clone(), entries, clock::now());
+        let (agent, resume) = Agent::restore(member.timing(), config.capacity.clone(), entries, clock.now());
         let runner = runner(&config, &member, &link)?;
         let watcher = tokio::spawn(engine_watch::watch(Arc::clone(&runner.executor), engine));
         remove_leftovers(&runner, &agent).await;
@@ -191,7 +203,7 @@ impl Worker {
         let (reports, reports_in) = mpsc::channel(OUTPUTS);
         let steps = Arc::new(Steps::default());
         let channels = Channels { inputs: inputs.1, reports, steps: Arc::clone(&steps) };
-        let mut shell = Shell::new(agent, journal, runner, channels);
+        let mut shell = Shell::new(clock, agent, journal, runner, channels);
         shell.begin(resume);
         let reporter = tokio::spawn(link.clone().report(reports_in));
         let teller = tokio::spawn(link.clone().tell(steps));
@@ -199,7 +211,8 @@ impl Worker {
         let first_session = first.as_ref().map(|(ack, _)| ack.session);
         let keeper = tokio::spawn(link.clone().keep(member, first, shell.leaving(), link_stop.clone()));
 
-        let (last_session, ended) = run_shell(shell, keeper, &stop).await.map_err(StartError::Thread)?;
+        let (last_session, ended) =
+            run_shell(shell, keeper, machine.threads, &stop).await.map_err(StartError::Thread)?;
         link_stop.cancel();
         // Who still holds something has not left: its lease tells when others may run that.
         if let (Some(session), Ended::Shell(Ok(true))) = (last_session.or(first_session), &ended) {
@@ -221,7 +234,7 @@ impl Worker {
 fn runner(config: &Config, member: &Membership, link: &Link) -> Result<Runner, StartError> {
     let (cluster, worker) = (Arc::clone(&member.cluster), config.id.clone());
     let identity = Identity { cluster, incarnation: member.incarnation, worker };
-    let executor = config.engine.open(identity.clone())?;
+    let executor = config.engine.open(identity.clone(), link.clock)?;
     Ok(Runner { executor, identity, master: link.master.clone(), data_dir: config.data_dir.clone() })
 }
 
@@ -230,20 +243,20 @@ enum Ended {
     Link(Result<(), Refused>),
 }
 
-/// Runs the shell, on a thread of its own, beside the link; a link that is refused for good ends
+/// Runs the shell beside the link; a link that is refused for good ends
 /// the worker.
 async fn run_shell(
     shell: Shell,
     mut keeper: tokio::task::JoinHandle<Result<(), Refused>>,
+    threads: Threads,
     stop: &CancellationToken,
 ) -> std::io::Result<(Option<cloudai_core::ids::Session>, Ended)> {
     let session = shell.session();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (stopped, dropped) = (stop.clone(), CancellationToken::new());
     // A thread goes on when nobody waits for it any more, unless it is told.
     let _ends = dropped.clone().drop_guard();
     let work = async move { dropped.run_until_cancelled(shell.run(stopped, PATIENCE)).await.unwrap_or(false) };
-    let mut running = tokio::task::spawn_blocking(move || runtime.block_on(work));
+    let mut running = threads.start(work)?;
     tokio::select! {
         result = &mut running => {
             keeper.abort();

@@ -1,7 +1,7 @@
 //! Drives the core's agent: takes what happened, lets it decide, writes the decision down, does it.
 
 use crate::client::Backoff;
-use crate::clock;
+use crate::clock::Clock;
 use crate::convert;
 use crate::executor::{Progress, Stop, Teller};
 use crate::journal::Journal;
@@ -44,6 +44,7 @@ const LAST_DISCARDS: Duration = Duration::from_secs(10);
 /// the disk may keep waiting; what it begins runs elsewhere.
 #[derive(Debug)]
 pub(crate) struct Shell {
+    clock: Clock,
     agent: Agent,
     journal: Journal,
     /// What waits for the journal; empty while it can be written.
@@ -86,9 +87,10 @@ pub(crate) struct Channels {
 
 impl Shell {
     /// What it begins runs on the present runtime.
-    pub(crate) fn new(agent: Agent, journal: Journal, runner: Runner, channels: Channels) -> Self {
+    pub(crate) fn new(clock: Clock, agent: Agent, journal: Journal, runner: Runner, channels: Channels) -> Self {
         let (progress_out, progress) = mpsc::channel(STEPS);
         Self {
+            clock,
             agent,
             journal,
             owed: Vec::new(),
@@ -132,9 +134,9 @@ impl Shell {
             self.carry_out(effects);
             if self.leaving.is_cancelled() && deadline.is_none() {
                 info!(attempts = self.running.len(), "stopping");
-                deadline = Some(clock::now() + self.patience(patience));
+                deadline = Some(self.clock.now() + self.patience(patience));
             }
-            if deadline.is_some_and(|end| self.agent.is_idle() || clock::now() >= end) {
+            if deadline.is_some_and(|end| self.agent.is_idle() || self.clock.now() >= end) {
                 break;
             }
         }
@@ -154,20 +156,20 @@ impl Shell {
     /// Without a master nothing can be acknowledged: then only the containers are waited for, and
     /// the journal keeps what is to be told.
     fn patience(&self, whole: Duration) -> Duration {
-        let heard = self.agent.renewed().is_some_and(|at| clock::now().since(at) < MASTER_AWAY);
+        let heard = self.agent.renewed().is_some_and(|at| self.clock.now().since(at) < MASTER_AWAY);
         let graces = self.running.values().map(|running| running.order.spec.limits.kill_after);
         if heard { whole } else { graces.max().unwrap_or_default() + LAST_ENDS }
     }
 
     /// Waits for something to happen and takes all that has happened.
     async fn next_batch(&mut self, stop: &CancellationToken) -> Vec<AgentEffect> {
-        let now = clock::now();
+        let now = self.clock.now();
         let wait = self.agent.next_deadline(now).map_or(LOOK, |at| at.since(now).min(LOOK));
         let mut effects = Vec::new();
         tokio::select! {
             biased;
             () = stop.cancelled(), if !self.leaving.is_cancelled() => {
-                effects.extend(self.agent.apply(clock::now(), AgentEvent::Shutdown));
+                effects.extend(self.agent.apply(self.clock.now(), AgentEvent::Shutdown));
                 self.leaving.cancel();
             }
             Some(ended) = self.runs.join_next_with_id() => self.run_ended(ended, &mut effects),
@@ -187,7 +189,7 @@ impl Shell {
                 break;
             }
         }
-        effects.extend(self.agent.apply(clock::now(), AgentEvent::Tick));
+        effects.extend(self.agent.apply(self.clock.now(), AgentEvent::Tick));
         effects
     }
 
@@ -197,7 +199,7 @@ impl Shell {
                 if let AgentEvent::Registered { session, .. } = &event {
                     self.session.send_replace(Some(*session));
                 }
-                effects.extend(self.agent.apply(clock::now(), event));
+                effects.extend(self.agent.apply(self.clock.now(), event));
             }
             Input::Beat(reply) => {
                 let beat = self.agent.heartbeat();
@@ -219,7 +221,7 @@ impl Shell {
 
     fn goes_on(&mut self, attempt: Attempt, progress: Progress, effects: &mut Vec<AgentEffect>) {
         match progress {
-            Progress::Step(step) => effects.extend(self.agent.apply(clock::now(), AgentEvent::Step(attempt, step))),
+            Progress::Step(step) => effects.extend(self.agent.apply(self.clock.now(), AgentEvent::Step(attempt, step))),
             Progress::Detail(detail) => {
                 if let Some(running) = self.running.get_mut(&attempt) {
                     running.detail = detail;
@@ -258,7 +260,7 @@ impl Shell {
         };
         self.running.remove(&attempt);
         let event = AgentEvent::Ended(attempt, Arc::new(outcome));
-        effects.extend(self.agent.apply(clock::now(), event));
+        effects.extend(self.agent.apply(self.clock.now(), event));
     }
 
     /// Journals everything of a batch first, then does it in order. While the journal can not be

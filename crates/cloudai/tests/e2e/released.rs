@@ -35,10 +35,12 @@ async fn make_the_fixture_of_this_version() {
     assert!(!folder.exists(), "{} is there: what was released never changes", folder.display());
     let mut cluster = Cluster::of(fake_worker("w1")).await;
     let rest = cluster.rest.clone();
-    let lines: Vec<String> = (0..2000).map(|line| format!("line {line} of a log that is long enough to be sealed")).collect();
+    let lines: Vec<String> =
+        (0..2000).map(|line| format!("line {line} of a log that is long enough to be sealed")).collect();
     let done = json!({"image": "fake:x", "name": "done", "priority": 7, "labels": {"k": "v"}, "idempotency_key": "key",
         "env": {"FAKE_STDOUT": lines.join("\n"), "FAKE_STDERR": "warned", "FAKE_OUT": "b.txt=kept"}});
-    let failing = json!({"image": "fake:x", "name": "failed", "timeout_s": 60, "env": {"FAKE_EXIT": 3, "FAKE_STDOUT": "x"}});
+    let failing =
+        json!({"image": "fake:x", "name": "failed", "timeout_s": 60, "env": {"FAKE_EXIT": 3, "FAKE_STDOUT": "x"}});
     let dead = json!({"image": "fake:x", "name": "dead", "env": {"FAKE_EXIT": 4},
         "retries": {"max": 1, "on": ["exit_code"], "initial_s": 0.1}});
     for task in [done, failing, dead] {
@@ -48,8 +50,10 @@ async fn make_the_fixture_of_this_version() {
     let failed = rest.all_tasks().await.into_iter().find(|task| name(task) == "failed").unwrap();
     let again = rest.ask("POST", &format!("/api/v1/tasks/{}/retry", failed["id"].as_str().unwrap()), None).await;
     rest.ended(again.text("id")).await;
-    let endless = |name: &str| json!({"image": "fake:x", "name": name, "kill_after_s": 1, "cpu_cores": 2,
-        "total_timeout_s": 31_536_000, "env": {"FAKE_DURATION_MS": "forever"}});
+    let endless = |name: &str| {
+        json!({"image": "fake:x", "name": name, "kill_after_s": 1, "cpu_cores": 2,
+        "total_timeout_s": 31_536_000, "env": {"FAKE_DURATION_MS": "forever"}})
+    };
     let runs = rest.submit(endless("runs")).await;
     rest.running(&runs).await;
     let waits = rest.submit(endless("waits")).await;

@@ -17,12 +17,12 @@
 //! Its containers live in the executor: they run on while nobody watches, and are gone with it.
 
 use super::{EngineError, Executor, Job, JobIo, LogRecord, Stop};
+use crate::clock::Clock;
 use async_trait::async_trait;
 use bytes::Bytes;
 use cloudai_core::ids::{Attempt, Incarnation};
 use cloudai_core::resources::{Bytes as Size, GIB};
 use cloudai_core::task::{Cause, LogEnd, Outcome, Step};
-use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -66,6 +66,12 @@ impl FakeExecutor {
     #[must_use]
     pub fn new(journal: Option<PathBuf>) -> Self {
         Self { containers: Mutex::default(), journal: journal.map(Journal::new) }
+    }
+
+    /// Takes the times of its journal from this clock.
+    #[must_use]
+    pub fn timed_by(self, clock: Clock) -> Self {
+        Self { journal: self.journal.map(|journal| Journal { clock, ..journal }), ..self }
     }
 
     fn containers(&self) -> MutexGuard<'_, BTreeMap<(Attempt, Incarnation), Container>> {
@@ -366,6 +372,7 @@ async fn wish(wishes: &mut watch::Receiver<Option<Stop>>, kill_at: Option<Instan
 /// A file of starts and ends, shared by the workers of a test.
 #[derive(Debug)]
 struct Journal {
+    clock: Clock,
     path: PathBuf,
     file: Option<File>,
 }
@@ -386,7 +393,7 @@ impl Journal {
     fn new(path: PathBuf) -> Self {
         let file = OpenOptions::new().create(true).append(true).open(&path);
         let file = file.map_err(|why| warn!(path = %path.display(), %why, "fake journal was not opened")).ok();
-        Self { path, file }
+        Self { clock: Clock::default(), path, file }
     }
 
     /// One write call a line: lines of several processes do not mix.
@@ -397,7 +404,7 @@ impl Journal {
             task: job.attempt.task.to_string(),
             attempt: job.attempt.number,
             event,
-            t: boot_seconds(),
+            t: (self.clock.0)().as_secs_f64(),
             worker: job.identity.worker.as_str(),
             cpu: job.allocation.cpu_milli as f64 / 1000.0,
             mem_gb: job.allocation.memory as f64 / GIB as f64,
@@ -408,13 +415,6 @@ impl Journal {
             warn!(path = %self.path.display(), %why, "fake journal was not written");
         }
     }
-}
-
-/// Seconds since boot, pauses of the machine included.
-#[allow(clippy::cast_precision_loss)] // exact to the microsecond for centuries
-fn boot_seconds() -> f64 {
-    let now = clock_gettime(ClockId::Boottime);
-    now.tv_sec as f64 + now.tv_nsec as f64 / 1e9
 }
 
 /// Nanoseconds since the epoch.

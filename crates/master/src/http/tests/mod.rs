@@ -16,6 +16,7 @@ use crate::clock::Clock;
 use crate::handle::{Facts, Handle, Shared};
 use crate::heartbeats::Heartbeats;
 use crate::logs::Logs;
+use crate::machine::Clocks;
 use crate::mailbox::{Ask, AskError, StoreHealth, mailboxes};
 use crate::model::Model;
 use crate::principal::Principal;
@@ -93,7 +94,7 @@ impl Fake {
             model,
             heartbeats: Arc::new(Heartbeats::default()),
             logs: Arc::new(Logs::new(Arc::new(LocalBulk::open(dir.path()).unwrap()))),
-            clock: Arc::new(Clock::start(cloudai_core::testing::START)),
+            clock: Arc::new(Clock::start(Clocks::default(), cloudai_core::testing::START)),
             live,
             stopping: tokio_util::sync::CancellationToken::new(),
         };

@@ -1,0 +1,43 @@
+//! A master that dies and begins again, and its workers.
+
+use crate::world::{TICK, TIMING, World, at, over_seeds, task};
+use cloudai_core::state::{Reason, Status};
+use std::time::Duration;
+
+#[test]
+fn tasks_go_on_through_a_restart_of_their_master() {
+    over_seeds(|seed| {
+        let mut world = World::new(seed).workers(&["w1", "w2"]);
+        let lasts = world.running(task("40000"));
+        let ends = world.running(task("3000"));
+        world.kill_master();
+        world.run_for(Duration::from_secs(10));
+        assert_eq!(world.marks(ends, "end").len(), 1, "it has ended while there was no master");
+        world.start_master();
+        for id in [lasts, ends] {
+            let record = world.ended(id);
+            assert_eq!((record.status(), record.number(), world.starts(id)), (Status::Completed, 1, 1), "{record:#?}");
+        }
+    });
+}
+
+/// A new master does not know when a worker was last heard: it counts from its own beginning.
+#[test]
+fn a_restarted_master_waits_a_lease_before_it_gives_an_unheard_worker_up() {
+    over_seeds(|seed| {
+        let mut world = World::new(seed).workers(&["w1", "w2"]);
+        let id = world.running(task("forever"));
+        let worker = world.marks(id, "start")[0].worker.clone();
+        world.kill_master();
+        world.sim.partition(worker.as_str(), "master");
+        world.run_for(TIMING.lease);
+        world.start_master();
+        let began = world.now();
+        world.until("the task runs elsewhere", |world| world.starts(id) == 2);
+        let record = world.task(id);
+        let given_up = at(record.attempts[0].ended_at.unwrap());
+        assert_eq!(record.attempts[0].end.as_ref().unwrap().reason, Some(Reason::WorkerLost));
+        assert!(given_up + TICK * 2 >= began + TIMING.lost_after(), "began at {began:?}, gave up at {given_up:?}");
+        assert!(world.marks(id, "end")[0].at() < world.marks(id, "start")[1].at());
+    });
+}

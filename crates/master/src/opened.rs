@@ -1,0 +1,261 @@
+//! A master without addresses: it holds the lead and the state, and serves whatever doors it is given.
+
+use crate::clock::Clock;
+use crate::delivery::Delivery;
+use crate::delivery::subscribe::Subscriptions;
+use crate::engine::{Engine, EngineError, cluster_of};
+use crate::handle::{Facts, Handle, Shared};
+use crate::heartbeats::Heartbeats;
+use crate::logs::Logs;
+use crate::machine::Machine;
+use crate::mailbox::mailboxes;
+use crate::model::Model;
+use crate::placing::{self, Placing};
+use crate::serve::{BindError, RunError};
+use crate::{grpc, http, pulse, sealing};
+use cloudai_core::cluster::Cluster;
+use cloudai_core::effect::Row;
+use cloudai_core::state::Status;
+use cloudai_core::strategy::{self, Strategy, View};
+use cloudai_core::timing::Timing;
+use cloudai_store::Store;
+use cloudai_store::bulk::BulkStore;
+use futures::Stream;
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio_util::sync::CancellationToken;
+use tonic::transport::server::Connected;
+use tracing::info;
+
+/// How long open calls may take to end when the master stops.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// What a master is made of, addresses left aside.
+#[derive(Debug)]
+pub struct Setup {
+    /// Where state is kept.
+    pub store: Arc<dyn Store>,
+    /// Where logs and files are kept.
+    pub bulk: Arc<dyn BulkStore>,
+    /// The strategy's name.
+    pub strategy: String,
+    /// The cluster's times, checked.
+    pub timing: Timing,
+    /// Its clocks and threads.
+    pub machine: Machine,
+}
+
+/// Where callers come in.
+#[derive(Debug)]
+pub struct Doors<S> {
+    /// Connections of workers.
+    pub grpc: S,
+    /// Where users call; none for a master that only this process asks.
+    pub http: Option<(TcpListener, SocketAddr)>,
+}
+
+/// A master that holds its state, and does not run yet.
+#[derive(Debug)]
+pub struct Opened {
+    machine: Machine,
+    first_start: bool,
+    handle: Handle,
+    engine: Engine,
+    subscriptions: Arc<Subscriptions>,
+    placing: Arc<Placing>,
+    strategy: Box<dyn Strategy>,
+    view: View,
+}
+
+impl Opened {
+    /// Takes the lead and loads the state.
+    /// # Errors
+    /// [`BindError`].
+    pub async fn open(setup: Setup) -> Result<Self, BindError> {
+        let Setup { store, bulk, strategy: name, timing, machine } = setup;
+        let strategy = strategy::by_name(&name).ok_or_else(|| BindError::Strategy { given: name.clone() })?;
+        let term = store.lead().await?;
+        let loaded = store.load().await?;
+        let fresh_token = new_join_token();
+        let join_token = store.keep_fact("join_token", &fresh_token).await?;
+        let first_start = join_token == fresh_token;
+        let clock = Arc::new(Clock::start(machine.clocks, loaded.last_commit));
+        let cluster = cluster_of(&loaded, timing, &clock);
+        let (model, view) = mirrors(&cluster, &loaded.ended);
+        let facts =
+            Facts { cluster: loaded.cluster.clone(), incarnation: loaded.incarnation, term, strategy: name, timing };
+        let (mailboxes, inbox) = mailboxes();
+        let (heartbeats, subscriptions) = (Arc::new(Heartbeats::default()), Arc::new(Subscriptions::default()));
+        let (model, placing) = (Arc::new(model), Arc::new(Placing::default()));
+        let engine = Engine {
+            cluster,
+            timing,
+            term,
+            store: Arc::clone(&store),
+            clock: Arc::clone(&clock),
+            inbox,
+            pulse: Arc::default(),
+            heartbeats: Arc::clone(&heartbeats),
+            delivery: Arc::clone(&subscriptions) as Arc<dyn Delivery>,
+            model: Arc::clone(&model),
+            placing: Arc::clone(&placing),
+        };
+        let shared = Shared {
+            facts,
+            join_token,
+            mailboxes: Arc::new(mailboxes),
+            store,
+            model,
+            heartbeats,
+            logs: Arc::new(Logs::new(bulk)),
+            clock,
+            live: http::Live::default(),
+            stopping: CancellationToken::new(),
+        };
+        let handle = Handle { shared: Arc::new(shared) };
+        Ok(Self { machine, first_start, handle, engine, subscriptions, placing, strategy, view })
+    }
+
+    /// Whether the data was made by this start.
+    #[must_use]
+    pub fn is_first_start(&self) -> bool {
+        self.first_start
+    }
+
+    /// The way in, for callers in this process.
+    #[must_use]
+    pub fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    /// Serves until told to stop. Workers and their containers go on without it.
+    /// # Errors
+    /// [`RunError`].
+    pub async fn run<S, C>(self, doors: Doors<S>, stop: CancellationToken) -> Result<(), RunError>
+    where
+        S: Stream<Item = io::Result<C>> + Send + 'static,
+        C: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
+    {
+        let Self { machine, handle, engine, subscriptions, placing, strategy, view, .. } = self;
+        let mut parts = JoinSet::new();
+        let (routes, health) = grpc::routes(&handle, Arc::clone(&subscriptions))?;
+        parts.spawn(serve_grpc(doors.grpc, routes, subscriptions, stop.clone()));
+        parts.spawn(health.keep(handle.clone()));
+        if let Some((listener, address)) = doors.http {
+            let router = http::router(handle.clone(), address.ip().is_loopback());
+            parts.spawn(serve_http(listener, router, stop.clone()));
+        }
+        parts.spawn(say_that_it_stops(handle.clone(), stop.clone()));
+        let commits =
+            pulse::watch(Arc::clone(&engine.pulse), Arc::downgrade(&engine.inbox.health), Arc::clone(&engine.clock));
+        let stopping = stop.clone();
+        parts.spawn(async move { stopping.run_until_cancelled(commits).await.map_or(Ok(()), Ok) });
+        let (stopping, seals) = (stop.clone(), sealing::run(handle.clone()));
+        parts.spawn(async move {
+            stopping.run_until_cancelled(seals).await;
+            Ok(())
+        });
+        // Also when nobody waits for this any more.
+        let (engine_stop, placer_stop) = (CancellationToken::new(), CancellationToken::new());
+        let _stops = (engine_stop.clone().drop_guard(), placer_stop.clone().drop_guard());
+        let engine = machine.threads.start(engine.run(engine_stop.clone())).map_err(RunError::Thread)?;
+        let places = placing::run(placing, strategy, view, Arc::clone(&handle.shared.mailboxes));
+        let placer = placer_stop.clone().run_until_cancelled_owned(places);
+        let placer = machine.threads.start(placer).map_err(RunError::Thread)?;
+
+        let ended = supervise(&mut parts, engine, &stop, &engine_stop).await;
+        placer_stop.cancel();
+        // It holds no lock and waits for nothing once the engine is gone.
+        let _ = placer.await;
+        info!("master stopped");
+        ended
+    }
+}
+
+/// Waits for the stop or the first part that ends; then the servers end, then the engine.
+async fn supervise(
+    parts: &mut JoinSet<Result<(), RunError>>,
+    mut engine: JoinHandle<Result<(), EngineError>>,
+    stop: &CancellationToken,
+    engine_stop: &CancellationToken,
+) -> Result<(), RunError> {
+    let mut engine_ended = false;
+    let first = tokio::select! {
+        biased;
+        () = stop.cancelled() => Ok(()),
+        ended = &mut engine => { engine_ended = true; flatten(ended).map_err(RunError::from) }
+        Some(ended) = parts.join_next() => ended.unwrap_or(Ok(())),
+    };
+    stop.cancel();
+    let drained = tokio::time::timeout(GRACE, async { while parts.join_next().await.is_some() {} }).await;
+    if drained.is_err() {
+        parts.shutdown().await;
+    }
+    engine_stop.cancel();
+    if !engine_ended {
+        flatten(engine.await)?;
+    }
+    first
+}
+
+fn flatten(ended: Result<Result<(), EngineError>, tokio::task::JoinError>) -> Result<(), EngineError> {
+    ended.unwrap_or_else(|panicked| std::panic::resume_unwind(panicked.into_panic()))
+}
+
+/// The read model and the strategy's view of the same state.
+fn mirrors(cluster: &Cluster, ended: &BTreeMap<String, u64>) -> (Model, View) {
+    let rows = || {
+        let workers = cluster.workers().map(|worker| Row::Worker(Arc::clone(worker)));
+        workers.chain(cluster.tasks().map(|task| Row::Task(Arc::clone(task))))
+    };
+    let mut view = View::default();
+    rows().for_each(|row| view.apply(&row));
+    let ended = ended.iter().filter_map(|(word, count)| Some((word.parse::<Status>().ok()?, *count)));
+    (Model::new(rows(), ended.collect()), view)
+}
+
+/// 128 random bits. The middle part will pin the cluster's CA once there is one.
+fn new_join_token() -> String {
+    format!("cai1-0-{}", hex::encode(rand::random::<[u8; 16]>()))
+}
+
+/// Ends whoever waits for news, and waits until the live clients have been told.
+async fn say_that_it_stops(handle: Handle, stop: CancellationToken) -> Result<(), RunError> {
+    stop.cancelled().await;
+    handle.shared.stopping.cancel();
+    handle.shared.live.ended().await;
+    Ok(())
+}
+
+async fn serve_grpc<S, C>(
+    incoming: S,
+    routes: tonic::service::Routes,
+    subscriptions: Arc<Subscriptions>,
+    stop: CancellationToken,
+) -> Result<(), RunError>
+where
+    S: Stream<Item = io::Result<C>>,
+    C: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
+{
+    let stopped = async move {
+        stop.cancelled().await;
+        subscriptions.close_all();
+    };
+    tonic::transport::Server::builder()
+        .http2_keepalive_interval(Some(Duration::from_secs(10)))
+        .add_routes(routes)
+        .serve_with_incoming_shutdown(incoming, stopped)
+        .await
+        .map_err(|error| RunError::Server("gRPC", io::Error::other(error)))
+}
+
+async fn serve_http(listener: TcpListener, router: axum::Router, stop: CancellationToken) -> Result<(), RunError> {
+    http::door::serve(listener, router, http::door::Limits::default(), stop).await;
+    Ok(())
+}
