@@ -212,11 +212,16 @@ impl Link {
     async fn beat(&self, sampler: &mut Sampler, session: Session, interval: Duration, leaving: &CancellationToken) {
         let mut beats = tokio::time::interval(interval);
         beats.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut told = false;
+        let (mut first, mut told) = (true, false);
         let mut engine = self.engine.clone();
         loop {
             tokio::select! {
-                _ = beats.tick() => {}
+                _ = beats.tick() => {
+                    if std::mem::take(&mut first) {
+                        // Workers that were let in at once do not beat at once for ever.
+                        beats.reset_after(interval.mul_f64(rand::random()));
+                    }
+                }
                 Ok(()) = engine.changed() => {}
                 () = leaving.cancelled(), if !told => told = true,
             }

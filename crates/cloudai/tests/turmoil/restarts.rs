@@ -2,7 +2,37 @@
 
 use crate::world::{TICK, TIMING, World, at, over_seeds, task};
 use cloudai_core::state::{Reason, Status};
+use std::collections::BTreeMap;
 use std::time::Duration;
+
+/// Workers that lose their master in the same instant.
+const MANY: [&str; 12] = ["w1", "w2", "w3", "w4", "w5", "w6", "w7", "w8", "w9", "w10", "w11", "w12"];
+
+#[test]
+fn many_workers_do_not_come_back_in_the_same_instant() {
+    let mut world = World::new(1).workers(&MANY);
+    let before: BTreeMap<_, _> = MANY.map(|name| (name, world.session(name))).into();
+    world.kill_master();
+    world.run_for(Duration::from_secs(20));
+    world.start_master();
+    let mut back = BTreeMap::new();
+    world.until("every worker is back", |world| {
+        for name in MANY {
+            if world.session(name) != before[name] {
+                back.entry(name).or_insert_with(|| world.now());
+            }
+        }
+        back.len() == MANY.len()
+    });
+    let crowd = back.values().map(|one| {
+        let together = |other: &&Duration| other.abs_diff(*one) <= TICK * 5;
+        back.values().filter(together).count()
+    });
+    let crowd = crowd.max().unwrap();
+    assert!(crowd <= MANY.len() / 2, "{crowd} came together: {back:?}");
+    let (first, last) = (back.values().min().unwrap(), back.values().max().unwrap());
+    assert!(*last - *first > Duration::from_millis(300), "{back:?}");
+}
 
 #[test]
 fn tasks_go_on_through_a_restart_of_their_master() {
