@@ -5,7 +5,7 @@ use crate::resources::{Capacity, Lack};
 use crate::spec::TaskSpec;
 use crate::state::Status;
 use crate::task::{Dependency, Outcome, Step};
-use crate::worker::About;
+use crate::worker::{About, Unfit};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -172,8 +172,8 @@ pub struct Heartbeat {
     pub held: Vec<Held>,
     /// It is about to leave: what it does not hold now it will never begin in this session.
     pub draining: bool,
-    /// Why its container engine does not answer: it is given no work until it does.
-    pub engine_away: Option<String>,
+    /// Why it can take no work: it is given none until a heartbeat says nothing of it.
+    pub unfit: Option<Unfit>,
 }
 
 /// An attempt that a worker holds.

@@ -234,14 +234,8 @@ impl TestCluster {
     /// # Errors
     /// The cluster's rejection.
     pub fn heartbeat(&mut self, name: &str, session: Session, seen: u64, held: Vec<Held>) -> Result<Answer, Rejected> {
-        let heartbeat = Heartbeat {
-            worker: worker_id(name),
-            session,
-            seen: CommandSeq(seen),
-            held,
-            draining: false,
-            engine_away: None,
-        };
+        let heartbeat =
+            Heartbeat { worker: worker_id(name), session, seen: CommandSeq(seen), held, draining: false, unfit: None };
         self.apply(Event::Heartbeat(heartbeat))
     }
 

@@ -57,6 +57,8 @@ pub enum Idle {
     Leaving,
     /// Its container engine does not answer.
     EngineAway,
+    /// Its disk is too full.
+    DiskPressure,
     /// An operator keeps work from it.
     Cordoned,
     /// An operator empties it.
@@ -73,6 +75,7 @@ impl Idle {
             Self::Absent => "not connected",
             Self::Leaving => "leaving",
             Self::EngineAway => "without its container engine",
+            Self::DiskPressure => "short of disk",
             Self::Cordoned => "cordoned",
             Self::Draining => "draining",
             Self::Quarantined => "quarantined",
@@ -92,6 +95,8 @@ pub enum WorkerStatus {
     Draining,
     /// Connected, but its container engine does not answer: gets no new work.
     EngineAway,
+    /// Connected, but its disk is too full: gets no new work.
+    DiskPressure,
     /// Silent, or left; gets no new work.
     Inactive,
 }
@@ -110,6 +115,7 @@ impl WorkerRecord {
             WorkerStatus::Registered | WorkerStatus::Inactive => Idle::Absent,
             WorkerStatus::Draining => Idle::Leaving,
             WorkerStatus::EngineAway => Idle::EngineAway,
+            WorkerStatus::DiskPressure => Idle::DiskPressure,
             WorkerStatus::Active => match &self.duty {
                 duty if duty.takes_work() => return None,
                 Duty::Open | Duty::Quarantined(_) => Idle::Quarantined,
@@ -119,10 +125,11 @@ impl WorkerRecord {
         })
     }
 
-    /// Why its container engine does not answer, while that keeps it from work.
+    /// Why it can take no work, while that keeps it from work.
     #[must_use]
-    pub fn engine_away(&self) -> Option<&str> {
-        self.about.engine_away.as_deref().filter(|_| self.status == WorkerStatus::EngineAway)
+    pub fn unfit(&self) -> Option<&Unfit> {
+        let unfit = matches!(self.status, WorkerStatus::EngineAway | WorkerStatus::DiskPressure);
+        self.about.unfit.as_ref().filter(|_| unfit)
     }
 }
 
@@ -135,20 +142,25 @@ impl WorkerStatus {
             Self::Active => "active",
             Self::Draining => "draining",
             Self::EngineAway => "engine_away",
+            Self::DiskPressure => "disk_pressure",
             Self::Inactive => "inactive",
         }
     }
 
     /// How a worker takes part that is heard of and does not leave.
     #[must_use]
-    pub const fn of_engine(away: Option<&str>) -> Self {
-        if away.is_some() { Self::EngineAway } else { Self::Active }
+    pub const fn of(unfit: Option<&Unfit>) -> Self {
+        match unfit {
+            None => Self::Active,
+            Some(Unfit::EngineAway(_)) => Self::EngineAway,
+            Some(Unfit::DiskPressure(_)) => Self::DiskPressure,
+        }
     }
 
     /// Whether it is heard of: what runs there is known to run.
     #[must_use]
     pub const fn is_connected(self) -> bool {
-        matches!(self, Self::Active | Self::Draining | Self::EngineAway)
+        matches!(self, Self::Active | Self::Draining | Self::EngineAway | Self::DiskPressure)
     }
 }
 
@@ -171,7 +183,27 @@ pub struct About {
     /// The data folder that it runs from, as a random word: tells a worker that starts again from
     /// another one of the same name. Empty once it left in good order.
     pub instance: String,
-    /// Why its container engine does not answer; none while it does.
+    /// Why it can take no work although it is connected; none while it can.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub engine_away: Option<String>,
+    pub unfit: Option<Unfit>,
+}
+
+/// Why a connected worker can take no work, in its own words: told with every heartbeat.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unfit {
+    /// Its container engine does not answer.
+    EngineAway(String),
+    /// Its disk is too full.
+    DiskPressure(String),
+}
+
+impl Unfit {
+    /// The worker's words.
+    #[must_use]
+    pub fn why(&self) -> &str {
+        match self {
+            Self::EngineAway(why) | Self::DiskPressure(why) => why,
+        }
+    }
 }

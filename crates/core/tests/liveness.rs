@@ -13,7 +13,7 @@ use cloudai_core::spec::Value;
 use cloudai_core::state::{Phase, Reason, Status, Warning};
 use cloudai_core::task::{Cause, Outcome, Step};
 use cloudai_core::testing::{TestCluster, cores, spec, task_id, worker_id};
-use cloudai_core::worker::{About, WorkerStatus};
+use cloudai_core::worker::{About, Unfit, WorkerStatus};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -328,7 +328,7 @@ fn a_worker_that_says_it_leaves_gets_no_new_work_and_gives_back_what_it_never_be
     let (running, lost) = (c.place(runs, "w1"), c.place(never, "w1"));
     let held = vec![Held { attempt: running, stage: HeldStage::At(Step::Running) }];
     let heartbeat =
-        Heartbeat { worker: worker_id("w1"), session, seen: CommandSeq(1), held, draining: true, engine_away: None };
+        Heartbeat { worker: worker_id("w1"), session, seen: CommandSeq(1), held, draining: true, unfit: None };
     c.ok(Event::Heartbeat(heartbeat.clone()));
     assert_eq!(c.worker_record("w1").status, WorkerStatus::Draining);
     assert_eq!(c.record(runs).phase(false), Some(Phase::Running));
@@ -348,10 +348,10 @@ fn a_worker_that_says_it_leaves_gets_no_new_work_and_gives_back_what_it_never_be
 }
 
 /// What a worker says that holds one running attempt, or none.
-fn beat(session: Session, running: Option<Attempt>, engine_away: Option<&str>) -> Heartbeat {
+fn beat(session: Session, running: Option<Attempt>, away: Option<&str>) -> Heartbeat {
     let held = running.map(|attempt| at(attempt, Step::Running)).into_iter().collect();
-    let (worker, engine_away) = (worker_id("w1"), engine_away.map(Into::into));
-    Heartbeat { worker, session, seen: CommandSeq(1), held, draining: false, engine_away }
+    let (worker, unfit) = (worker_id("w1"), away.map(|why| Unfit::EngineAway(why.into())));
+    Heartbeat { worker, session, seen: CommandSeq(1), held, draining: false, unfit }
 }
 
 #[test]
@@ -362,7 +362,7 @@ fn a_worker_whose_engine_is_away_gets_no_work_and_keeps_what_it_has() {
     let attempt = c.place(runs, "w1");
     c.ok(Event::Heartbeat(beat(session, Some(attempt), Some("connection refused"))));
     let record = c.worker_record("w1");
-    assert_eq!((record.status, record.engine_away()), (WorkerStatus::EngineAway, Some("connection refused")));
+    assert_eq!((record.status, record.unfit().map(Unfit::why)), (WorkerStatus::EngineAway, Some("connection refused")));
     let next = Placement { attempt: Attempt { task: waits, number: 1 }, worker: worker_id("w1") };
     let refused = c.ok(Event::Place(vec![next.clone()]));
     assert!(
@@ -376,7 +376,10 @@ fn a_worker_whose_engine_is_away_gets_no_work_and_keeps_what_it_has() {
     assert_eq!(c.record(runs).status(), Status::Running, "it is heard of: what runs there runs");
     assert_eq!(c.rows.len(), rows, "an outage that lasts costs nothing");
     c.ok(Event::Heartbeat(beat(session, Some(attempt), None)));
-    assert_eq!((c.worker_record("w1").status, c.worker_record("w1").engine_away()), (WorkerStatus::Active, None));
+    assert_eq!(
+        (c.worker_record("w1").status, c.worker_record("w1").unfit().map(Unfit::why)),
+        (WorkerStatus::Active, None)
+    );
     assert!(matches!(c.ok(Event::Place(vec![next])), Answer::Placed { taken: 1, .. }));
 }
 
@@ -386,16 +389,16 @@ fn a_master_that_starts_anew_learns_from_the_registration_that_an_engine_is_away
     let session = c.worker("w1", cores(4));
     c.ok(Event::Heartbeat(beat(session, None, Some("refused"))));
     let mut c = c.restarted();
-    let registration = |engine_away: Option<&str>| Registration {
+    let registration = |away: Option<&str>| Registration {
         worker: worker_id("w1"),
         address: None,
         capacity: cores(4),
         labels: BTreeMap::new(),
-        about: About { engine_away: engine_away.map(Into::into), ..About::default() },
+        about: About { unfit: away.map(|why| Unfit::EngineAway(why.into())), ..About::default() },
         held: Vec::new(),
     };
     c.ok(Event::Register(Box::new(registration(Some("refused")))));
-    assert_eq!(c.worker_record("w1").engine_away(), Some("refused"));
+    assert_eq!(c.worker_record("w1").unfit().map(Unfit::why), Some("refused"));
     c.ok(Event::Register(Box::new(registration(None))));
     assert_eq!(c.worker_record("w1").status, WorkerStatus::Active);
 }
@@ -408,11 +411,31 @@ fn a_worker_that_is_silent_while_its_engine_is_away_is_lost_as_any_other_and_tel
     let attempt = c.place(task, "w1");
     c.ok(Event::Heartbeat(beat(session, Some(attempt), Some("refused"))));
     c.wait(S(30));
-    assert_eq!((c.worker_record("w1").status, c.worker_record("w1").engine_away()), (WorkerStatus::Inactive, None));
+    assert_eq!(
+        (c.worker_record("w1").status, c.worker_record("w1").unfit().map(Unfit::why)),
+        (WorkerStatus::Inactive, None)
+    );
     c.ok(Event::Heartbeat(beat(session, Some(attempt), Some("refused"))));
     assert_eq!(c.worker_record("w1").status, WorkerStatus::EngineAway);
     c.wait(S(130));
     assert_eq!(c.record(task).reason(), Some(Reason::WorkerLost));
+}
+
+#[test]
+fn a_worker_whose_disk_is_full_gets_no_work_until_it_has_room_again() {
+    let mut c = TestCluster::default();
+    let session = c.worker("w1", cores(4));
+    let waits = c.task(1);
+    let next = Placement { attempt: Attempt { task: waits, number: 1 }, worker: worker_id("w1") };
+    let full = Some(Unfit::DiskPressure("97 % used".into()));
+    c.ok(Event::Heartbeat(Heartbeat { unfit: full.clone(), ..beat(session, None, None) }));
+    let record = c.worker_record("w1");
+    assert_eq!((record.status, record.unfit()), (WorkerStatus::DiskPressure, full.as_ref()));
+    assert!(matches!(c.ok(Event::Place(vec![next.clone()])), Answer::Placed { taken: 0, .. }));
+    c.ok(Event::Heartbeat(beat(session, None, Some("refused"))));
+    assert_eq!(c.worker_record("w1").status, WorkerStatus::EngineAway);
+    c.ok(Event::Heartbeat(beat(session, None, None)));
+    assert!(matches!(c.ok(Event::Place(vec![next])), Answer::Placed { taken: 1, .. }));
 }
 
 #[test]

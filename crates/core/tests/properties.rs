@@ -11,7 +11,7 @@ use cloudai_core::spec::{LATER, LIVE, MAX_DURATION, NotBefore, Retries, RetryOn,
 use cloudai_core::task::{Cause, Outcome, Step};
 use cloudai_core::time::Timestamp;
 use cloudai_core::timing::Timing;
-use cloudai_core::worker::About;
+use cloudai_core::worker::{About, Unfit};
 use proptest::prelude::*;
 use std::sync::Arc;
 use std::time::Duration;
@@ -133,9 +133,14 @@ impl Choice {
             address: None,
             capacity,
             labels: std::collections::BTreeMap::new(),
-            about: About { engine_away: self.detail.is_multiple_of(9).then(|| "no answer".into()), ..About::default() },
+            about: About { unfit: self.unfit(9), ..About::default() },
             held: self.held(cluster),
         }))
+    }
+
+    fn unfit(self, one_in: u8) -> Option<Unfit> {
+        let unfit = if self.number < 2 { Unfit::EngineAway } else { Unfit::DiskPressure };
+        self.detail.is_multiple_of(one_in).then(|| unfit("told".into()))
     }
 
     fn wish(self) -> DutyWish {
@@ -177,7 +182,7 @@ impl Choice {
                 seen: CommandSeq(u64::from(self.detail % 8)),
                 held: self.held(cluster),
                 draining: self.detail.is_multiple_of(5),
-                engine_away: self.detail.is_multiple_of(3).then(|| "no answer".into()),
+                unfit: self.unfit(3),
             }),
             19 => Event::Leave(self.worker(), self.session(cluster)),
             20 | 21 => Event::Progress(self.attempt(cluster, 0), self.pick(&STEPS)),

@@ -42,6 +42,8 @@ pub enum Fault {
     OpenAll,
     /// For so many milliseconds a worker's container engine answers, and fails whatever is begun.
     BlackHole(usize, u64),
+    /// A worker's disk is full for so many milliseconds.
+    DiskFull(usize, u64),
     /// Another master takes the lead for a moment.
     Usurp,
     /// The end of all faults.
@@ -226,7 +228,7 @@ impl FaultPlan {
     }
 
     fn draw_events(&mut self, rng: &mut Rng, workers: usize) {
-        for kind in 0..17 {
+        for kind in 0..18 {
             let count = if rng.chance(600) { rng.between((1, 5)) } else { 0 };
             for _ in 0..count {
                 let at = rng.below(self.horizon);
@@ -248,6 +250,7 @@ impl FaultPlan {
                     13 => Fault::Drain(worker, rng.chance(700).then_some(down)),
                     14 => Fault::Open(worker),
                     15 => Fault::BlackHole(worker, 3 * down),
+                    16 => Fault::DiskFull(worker, down),
                     _ => Fault::Usurp,
                 };
                 self.events.push((at, fault));
@@ -274,6 +277,7 @@ impl FaultPlan {
                 | Fault::Drain(worker, _)
                 | Fault::Open(worker)
                 | Fault::BlackHole(worker, _)
+                | Fault::DiskFull(worker, _)
                 | Fault::Remove(worker, _) => *worker %= count,
                 Fault::MasterCrash(_)
                 | Fault::PowerCut(_)

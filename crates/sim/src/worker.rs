@@ -11,7 +11,7 @@ use cloudai_core::event::{EndReport, Heartbeat, Registration};
 use cloudai_core::ids::{Attempt, Session, WorkerId};
 use cloudai_core::resources::Capacity;
 use cloudai_core::time::{Timestamp, millis};
-use cloudai_core::worker::About;
+use cloudai_core::worker::{About, Unfit};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -60,6 +60,8 @@ pub(crate) struct Worker {
     agent: Option<Agent>,
     timer: Option<Timestamp>,
     leaving: Option<u64>,
+    /// Its disk is full until then.
+    full_until: Timestamp,
 }
 
 /// A boot clock: counts from the boot of its host, at a rate of its own.
@@ -108,6 +110,7 @@ impl Worker {
             agent: None,
             timer: None,
             leaving: None,
+            full_until: Timestamp::ZERO,
         }
     }
 
@@ -249,14 +252,22 @@ impl Worker {
         self.engine.break_down(context.now + Duration::from_millis(length));
     }
 
-    fn engine_away(&self, context: &Context) -> Option<String> {
-        self.engine.is_away(context.now).then(|| "no answer".into())
+    /// The container engine has no room for anything for so many milliseconds.
+    pub(crate) fn fill_disk(&mut self, context: &mut Context, length: u64) {
+        say!(context, "w{}: its disk is full for {length} ms", self.index);
+        self.full_until = context.now + Duration::from_millis(length);
+    }
+
+    fn unfit(&self, context: &Context) -> Option<Unfit> {
+        let away = self.engine.is_away(context.now).then(|| Unfit::EngineAway("no answer".into()));
+        away.or_else(|| (context.now < self.full_until).then(|| Unfit::DiskPressure("99 %".into())))
     }
 
     /// Nothing is wrong with the host any more.
     pub(crate) fn heal(&mut self, context: &mut Context) {
         self.engine.go_away(Timestamp::ZERO);
         self.engine.break_down(Timestamp::ZERO);
+        self.full_until = Timestamp::ZERO;
         if self.capacity != self.whole {
             self.capacity = self.whole.clone();
             self.crash(context, 0, "to come back whole");
@@ -304,7 +315,7 @@ impl Worker {
             address: None,
             capacity: self.capacity.clone(),
             labels: BTreeMap::new(),
-            about: About { engine_away: self.engine_away(context), ..About::default() },
+            about: About { unfit: self.unfit(context), ..About::default() },
             held: agent.held(),
         });
         let call = self.call;
@@ -316,8 +327,8 @@ impl Worker {
     fn beat(&self, context: &mut Context) {
         let Some(beat) = self.agent.as_ref().and_then(Agent::heartbeat) else { return };
         let AgentBeat { session, seen, held, draining } = beat;
-        let engine_away = self.engine_away(context);
-        let heartbeat = Heartbeat { worker: self.id.clone(), session, seen, held, draining, engine_away };
+        let unfit = self.unfit(context);
+        let heartbeat = Heartbeat { worker: self.id.clone(), session, seen, held, draining, unfit };
         let sent_at = self.clock.read(context.now);
         self.ask(context, |caller| Request::Heartbeat { caller, sent_at, heartbeat });
     }

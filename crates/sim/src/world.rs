@@ -241,6 +241,7 @@ impl World {
             Fault::Open(worker) => self.order(worker, DutyWish::Open),
             Fault::OpenAll => self.open_all(),
             Fault::BlackHole(worker, length) => self.workers[worker].break_engine(context, length),
+            Fault::DiskFull(worker, length) => self.workers[worker].fill_disk(context, length),
             Fault::Admit(worker) => self.admit(worker),
             Fault::Usurp => self.master.usurp(context),
             Fault::Heal => {

@@ -74,7 +74,7 @@ fn a_seed_tells_the_same_story_every_time() {
 }
 
 /// What must come up again and again, or the seeds prove nothing about it.
-const FAULTS: [&str; 52] = [
+const FAULTS: [&str; 53] = [
     "attempt drained",
     "busy worker not removed",
     "cancelled",
@@ -87,6 +87,7 @@ const FAULTS: [&str; 52] = [
     "commit stalled",
     "container exited before it was watched",
     "deadline of a drain came",
+    "disk of a worker full",
     "engine of a worker away",
     "engine of a worker restarted",
     "held at submission",

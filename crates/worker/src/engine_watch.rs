@@ -2,6 +2,7 @@
 //! so that a worker without its engine is given no work. What runs is not this file's business.
 
 use crate::executor::Executor;
+use crate::unfit::Unfit;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -13,11 +14,8 @@ const EVERY: Duration = Duration::from_secs(1);
 /// So many looks in a row without an answer are no chance: a busy engine may refuse a connection.
 const SURE: u32 = 2;
 
-/// Why the engine does not answer; none while it does.
-pub(crate) type Away = Option<Arc<str>>;
-
-/// Keeps `away` current.
-pub(crate) async fn watch(executor: Arc<dyn Executor>, away: watch::Sender<Away>) {
+/// Keeps current whether the engine is away.
+pub(crate) async fn watch(executor: Arc<dyn Executor>, unfit: watch::Sender<Unfit>) {
     let mut looks = interval(EVERY);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut silent = 0;
@@ -26,7 +24,7 @@ pub(crate) async fn watch(executor: Arc<dyn Executor>, away: watch::Sender<Away>
         match executor.ping().await {
             Ok(()) => {
                 silent = 0;
-                if away.send_if_modified(|away| away.take().is_some()) {
+                if unfit.send_if_modified(|unfit| unfit.engine_away.take().is_some()) {
                     info!("engine answers again, the worker takes work");
                 }
             }
@@ -34,7 +32,7 @@ pub(crate) async fn watch(executor: Arc<dyn Executor>, away: watch::Sender<Away>
                 silent += 1;
                 if silent == SURE {
                     warn!(%error, "engine stopped answering, the worker takes no work until it does");
-                    away.send_replace(Some(error.to_string().into()));
+                    unfit.send_modify(|unfit| unfit.engine_away = Some(error.to_string().into()));
                 }
             }
         }
@@ -84,9 +82,9 @@ mod tests {
     }
 
     /// What is known after the looks, and how often it changed.
-    async fn after(looks: &[bool]) -> (Away, u32) {
+    async fn after(looks: &[bool]) -> (Option<Arc<str>>, u32) {
         let executor = Arc::new(Script(Mutex::new(looks.iter().copied().collect())));
-        let (away, mut known) = watch::channel(None);
+        let (away, mut known) = watch::channel(Unfit::default());
         let watching = watch(Arc::clone(&executor) as Arc<dyn Executor>, away);
         let mut changes = 0;
         let counting = async {
@@ -97,13 +95,13 @@ mod tests {
         // The clock stands still: it goes on only while nothing else is to be done.
         let time = EVERY * u32::try_from(looks.len() + 1).unwrap();
         let _ = timeout(time, async { tokio::join!(watching, counting) }).await;
-        (known.borrow().clone(), changes)
+        (known.borrow().engine_away.clone(), changes)
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_engine_is_away_after_two_looks_in_vain_and_back_after_one_answer() {
         let refused = Some("the container engine failed: refused".into());
-        let rows: [(&[bool], Away, u32); 6] = [
+        let rows: [(&[bool], Option<Arc<str>>, u32); 6] = [
             (&[true, true], None, 0),
             (&[true, false, true, false, true], None, 0),
             (&[true, false, false], refused.clone(), 1),

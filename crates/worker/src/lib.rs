@@ -9,6 +9,7 @@
 mod client;
 pub mod clock;
 mod convert;
+mod disk_watch;
 mod engine_watch;
 pub mod executor;
 mod files;
@@ -24,8 +25,10 @@ mod run;
 mod serve;
 mod shell;
 mod steps;
+mod unfit;
 mod upload;
 
 pub use client::AddressError;
+pub use disk_watch::DiskLimits;
 pub use link::{Because, Refused};
 pub use serve::{Config, Engine, StartError, Worker};

@@ -3,11 +3,11 @@
 use crate::client::{Backoff, Master};
 use crate::clock::Clock;
 use crate::convert;
-use crate::engine_watch::Away;
 use crate::membership::Membership;
 use crate::messages::{Beat, Input, Report};
 use crate::probe::host::Sampler;
 use crate::steps::Steps;
+use crate::unfit::Unfit;
 use crate::upload::Whose;
 use cloudai_core::agent::AgentEvent;
 use cloudai_core::event::{Held, HeldStage, LastSent};
@@ -44,7 +44,7 @@ pub(crate) struct Link {
     pub(crate) info: pb::WorkerInfo,
     pub(crate) data_dir: std::path::PathBuf,
     /// Whether the container engine answers.
-    pub(crate) engine: watch::Receiver<Away>,
+    pub(crate) unfit: watch::Receiver<Unfit>,
 }
 
 /// Why a registration was refused for good.
@@ -85,8 +85,8 @@ impl Link {
         let mut said = false;
         loop {
             let sent_at = self.clock.now();
-            let (held, engine_away) = (held.clone(), self.engine_away());
-            let info = pb::WorkerInfo { held, engine_away, ..self.info.clone() };
+            let (held, (engine_away, disk_pressure)) = (held.clone(), self.unfit.borrow().told());
+            let info = pb::WorkerInfo { held, engine_away, disk_pressure, ..self.info.clone() };
             match self.master.clone().register_worker(info).await {
                 Ok(ack) => {
                     check_protocol(ack.get_ref().protocol)?;
@@ -213,7 +213,7 @@ impl Link {
         let mut beats = tokio::time::interval(interval);
         beats.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let (mut first, mut told) = (true, false);
-        let mut engine = self.engine.clone();
+        let mut unfit = self.unfit.clone();
         loop {
             tokio::select! {
                 _ = beats.tick() => {
@@ -222,7 +222,7 @@ impl Link {
                         beats.reset_after(interval.mul_f64(rand::random()));
                     }
                 }
-                Ok(()) = engine.changed() => {}
+                Ok(()) = unfit.changed() => {}
                 () = leaving.cancelled(), if !told => told = true,
             }
             let sent_at = self.clock.now();
@@ -244,6 +244,7 @@ impl Link {
 
     fn heartbeat(&self, sampler: &mut Sampler, beat: Beat) -> pb::Heartbeat {
         let usage = sampler.sample();
+        let (engine_away, disk_pressure) = self.unfit.borrow().told();
         let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         pb::Heartbeat {
             worker_id: self.id.to_string(),
@@ -256,14 +257,9 @@ impl Link {
             session: beat.session.0,
             seen_command: beat.seen.0,
             draining: beat.draining,
-            engine_away: self.engine_away(),
-            disk_pressure: String::new(),
+            engine_away,
+            disk_pressure,
         }
-    }
-
-    /// Why the engine does not answer; empty while it does.
-    fn engine_away(&self) -> String {
-        self.engine.borrow().as_deref().unwrap_or_default().to_owned()
     }
 
     async fn ask_beat(&self) -> Option<Beat> {

@@ -3,9 +3,10 @@
 
 use crate::client::{self, AddressError};
 use crate::clock::Clock;
-use crate::engine_watch::{self, Away};
+use crate::disk_watch::{self, DiskLimits};
+use crate::engine_watch;
 use crate::executor::docker::{DockerExecutor, DockerOptions, Places};
-use crate::executor::fake::FakeExecutor;
+use crate::executor::fake::{FakeExecutor, FakeOptions};
 use crate::executor::{EngineError, Executor, Identity};
 use crate::journal::Journal;
 use crate::link::{Link, Refused};
@@ -15,6 +16,7 @@ use crate::messages::Input;
 use crate::run::Runner;
 use crate::shell::{Channels, Shell};
 use crate::steps::Steps;
+use crate::unfit::Unfit;
 use crate::upload::Whose;
 use crate::{convert, reaper};
 use cloudai_core::agent::Agent;
@@ -55,6 +57,8 @@ pub struct Config {
     pub engine: Engine,
     /// Where its journal and its attempts' folders are.
     pub data_dir: PathBuf,
+    /// When something is done about a full disk.
+    pub disk: DiskLimits,
 }
 
 /// What runs attempts.
@@ -63,8 +67,8 @@ pub enum Engine {
     /// A container engine over its API, in one of these places; the address of the options is set
     /// when it was found.
     Docker(Places, DockerOptions),
-    /// Nothing real; starts and ends are noted in the file when given.
-    Fake(Option<PathBuf>),
+    /// Nothing real.
+    Fake(FakeOptions),
 }
 
 impl Engine {
@@ -81,16 +85,20 @@ impl Engine {
             Self::Docker(places, options) => {
                 let (address, name) = places.find(worker, dir, options).await?;
                 options.address = address;
+                options.images = Some(dir.join("images.json"));
                 Ok(name)
             }
-            Self::Fake(_) => Ok("fake".into()),
+            Self::Fake(options) => {
+                options.worker = worker.to_string();
+                Ok("fake".into())
+            }
         }
     }
 
     fn open(&self, identity: Identity, clock: Clock) -> Result<Arc<dyn Executor>, EngineError> {
         Ok(match self {
             Self::Docker(_, options) => Arc::new(DockerExecutor::connect(identity, options)?),
-            Self::Fake(journal) => Arc::new(FakeExecutor::new(journal.clone()).timed_by(clock)),
+            Self::Fake(options) => Arc::new(FakeExecutor::new(options.clone()).timed_by(clock)),
         })
     }
 }
@@ -132,7 +140,7 @@ pub struct Worker {
     _lock: std::fs::File,
     link: Link,
     inputs: (mpsc::Sender<Input>, mpsc::Receiver<Input>),
-    engine: watch::Sender<Away>,
+    unfit: watch::Sender<Unfit>,
 }
 
 impl Worker {
@@ -164,10 +172,10 @@ impl Worker {
         let inputs = mpsc::channel(INPUTS);
         let data_dir = config.data_dir.clone();
         // It answered just now.
-        let (engine, known) = watch::channel(None);
+        let (unfit, known) = watch::channel(Unfit::default());
         let (id, clock) = (config.id.clone(), machine.clock);
-        let link = Link { id, master, clock, inputs: inputs.0.clone(), info, data_dir, engine: known };
-        Ok(Self { config, machine, _lock: lock, link, inputs, engine })
+        let link = Link { id, master, clock, inputs: inputs.0.clone(), info, data_dir, unfit: known };
+        Ok(Self { config, machine, _lock: lock, link, inputs, unfit })
     }
 
     /// Runs until told to stop; then stops its attempts, reports them and leaves. What an earlier
@@ -175,7 +183,7 @@ impl Worker {
     /// # Errors
     /// [`StartError::Refused`], or a folder that can not be written.
     pub async fn run(self, stop: CancellationToken) -> Result<(), StartError> {
-        let Self { config, machine, link, inputs, engine, .. } = self;
+        let Self { config, machine, link, inputs, unfit, .. } = self;
         let clock = machine.clock;
         let in_folder = |source| StartError::DataDir { path: config.data_dir.clone(), source };
         let (journal, entries) = Journal::open(&config.data_dir).map_err(in_folder)?;
@@ -196,7 +204,9 @@ impl Worker {
         };
         let (agent, resume) = Agent::restore(member.timing(), config.capacity.clone(), entries, clock.now());
         let runner = runner(&config, &member, &link)?;
-        let watcher = tokio::spawn(engine_watch::watch(Arc::clone(&runner.executor), engine));
+        let watcher = tokio::spawn(engine_watch::watch(Arc::clone(&runner.executor), unfit.clone()));
+        let (dir, limits) = (config.data_dir.clone(), config.disk);
+        let disk_watcher = tokio::spawn(disk_watch::watch(Arc::clone(&runner.executor), dir, limits, unfit));
         remove_leftovers(&runner, &agent).await;
         let reaper = tokio::spawn(reaper::reap(runner.clone(), inputs.0));
 
@@ -221,6 +231,7 @@ impl Worker {
         reporter.abort();
         teller.abort();
         watcher.abort();
+        disk_watcher.abort();
         reaper.abort();
         info!("worker stopped");
         match ended {

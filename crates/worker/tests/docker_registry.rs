@@ -6,7 +6,7 @@ mod support;
 
 mod docker {
     use crate::support::registry::{PASSWORD, Registry, USER};
-    use crate::support::{Engine, identity, job, run, unique, with};
+    use crate::support::{Engine, docker, identity, job, run, unique, with};
     use base64::Engine as _;
     use base64::engine::general_purpose::STANDARD;
     use cloudai_core::spec::PullPolicy;
@@ -120,5 +120,56 @@ mod docker {
         let message = denied(&image, Logins::default()).await;
         assert!(message.contains("limits how often images are pulled"), "{message}");
         limiting.abort();
+    }
+
+    /// Whether the engine has an image.
+    fn is_here(image: &str) -> bool {
+        std::process::Command::new("docker").args(["image", "inspect", image]).output().unwrap().status.success()
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn only_images_that_were_pulled_and_that_nothing_uses_are_removed_the_oldest_first() {
+        let registry = Registry::start();
+        let dir = tempfile::tempdir().unwrap();
+        let [first, second, named, there] =
+            ["first:1", "second:1", "named:1", "there:1"].map(|name| registry.offer(name));
+        let cluster = format!("test-{:x}", unique());
+        let logins = logins(dir.path(), &auths(&registry.host, PASSWORD));
+        let options =
+            DockerOptions { logins, images: Some(dir.path().join("images.json")), ..DockerOptions::from_env() };
+        let engine = Engine::of(identity(&cluster, "w1"), &options).await;
+        // Somebody has this one already: it is pulled again, and stays his.
+        let login = ["--config", dir.path().to_str().unwrap(), "pull", "--quiet", &there];
+        docker(&login);
+        let mut jobs = Vec::new();
+        for image in [&first, &second, &named, &there] {
+            let job = with(job(&engine.identity, image, engine.out.path()), |spec| {
+                spec.container.command = vec!["true".into()];
+                spec.container.pull_policy = PullPolicy::Missing;
+                if *image == there {
+                    spec.container.pull_policy = PullPolicy::Always;
+                }
+            });
+            let outcome = run(&engine.executor, &job).await.outcome;
+            assert_eq!((outcome.cause, outcome.exit_code), (Cause::Exited, Some(0)), "{}", outcome.message);
+            jobs.push(job);
+        }
+        let unused = async || engine.executor.remove_unused_image().await.unwrap();
+        assert_eq!(unused().await, None, "each has a container, though it has ended");
+        for job in &jobs {
+            engine.executor.remove(job.attempt, job.identity.incarnation).await.unwrap();
+        }
+        // Somebody gave this one a name of his own, and took ours away.
+        let his = format!("{}/his:1", registry.host);
+        docker(&["tag", &named, &his]);
+        docker(&["image", "rm", &named]);
+        // A worker that starts again knows what it pulled.
+        let again = Engine::of(identity(&cluster, "w1"), &options).await;
+        let removed = async || again.executor.remove_unused_image().await.unwrap();
+        assert_eq!(removed().await.as_ref(), Some(&first));
+        assert_eq!(removed().await.as_ref(), Some(&second));
+        assert_eq!(removed().await, None);
+        assert_eq!([&first, &second, &his, &there].map(|image| is_here(image)), [false, false, true, true]);
+        docker(&["image", "rm", &his, &there]);
     }
 }

@@ -6,7 +6,7 @@ mod support;
 
 use cloudai_core::resources::MIB;
 use cloudai_core::task::{Cause, Step};
-use cloudai_worker::executor::fake::FakeExecutor;
+use cloudai_worker::executor::fake::{FakeExecutor, FakeOptions};
 use cloudai_worker::executor::{Executor, Identity, Job};
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,7 +41,7 @@ struct Fake {
 impl Fake {
     async fn new() -> Self {
         let out = tempfile::tempdir().unwrap();
-        Self { executor: Arc::new(FakeExecutor::new(None)), identity: identity("c", "w"), out }
+        Self { executor: Arc::new(FakeExecutor::new(FakeOptions::default())), identity: identity("c", "w"), out }
     }
 }
 

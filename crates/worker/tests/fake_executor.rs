@@ -3,7 +3,7 @@
 mod support;
 
 use cloudai_core::task::{Cause, Step};
-use cloudai_worker::executor::fake::FakeExecutor;
+use cloudai_worker::executor::fake::{FakeExecutor, FakeOptions};
 use cloudai_worker::executor::{Executor, Job};
 use futures::{StreamExt, stream};
 use std::sync::Arc;
@@ -18,7 +18,7 @@ fn fake(env: &[(&str, &str)]) -> Job {
 }
 
 fn executor() -> Arc<dyn Executor> {
-    Arc::new(FakeExecutor::new(None))
+    Arc::new(FakeExecutor::new(FakeOptions::default()))
 }
 
 #[tokio::test(start_paused = true)]
@@ -68,7 +68,8 @@ async fn a_grace_is_waited_for_in_full_and_a_limit_too() {
 async fn starts_and_ends_are_journalled() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("journal");
-    let executor: Arc<dyn Executor> = Arc::new(FakeExecutor::new(Some(path.clone())));
+    let executor: Arc<dyn Executor> =
+        Arc::new(FakeExecutor::new(FakeOptions { journal: Some(path.clone()), ..FakeOptions::default() }));
     let mut job = fake(&[("FAKE_EXIT", "3"), ("FAKE_OUT", "r=1")]);
     job.out_dir = dir.path().to_owned();
     run(&executor, &job).await;

@@ -215,6 +215,19 @@ settings! {
         parse: bytes, takes: Number, allowed: "a size, as 100g; a plain number is GB",
         fallback: Nothing("all but a reserve"), used_by: [Worker],
     }
+    /// How full a worker's disk may be, in percent, before it takes no new work.
+    DISK_PRESSURE: u32 {
+        key: "worker.disk_pressure_percent", flag: "--disk-pressure", variables: ["CLOUDAI_DISK_PRESSURE_PERCENT"],
+        parse: |text| whole(text, 100), takes: Number, allowed: "0 to 100 percent",
+        fallback: Text("95"), used_by: [Worker, Up],
+    }
+    /// From how many percent of the disk on a worker removes images that it pulled and nothing uses.
+    COLLECT_IMAGES: u32 {
+        key: "worker.collect_images_percent", flag: "--collect-images-at",
+        variables: ["CLOUDAI_COLLECT_IMAGES_PERCENT"],
+        parse: |text| whole(text, 100), takes: Number, allowed: "0 to 100 percent",
+        fallback: Text("85"), used_by: [Worker, Up],
+    }
     /// Devices that a worker offers.
     GPUS: u32 {
         key: "worker.gpus", flag: "--gpus", variables: ["CLOUDAI_GPUS"],
@@ -276,8 +289,8 @@ settings! {
     }
 }
 
-/// Variables of ours that are no settings: a hook of the fake executor, and one of the scripts.
-pub(crate) const NO_SETTINGS: [&str; 2] = ["CLOUDAI_FAKE_JOURNAL", "CLOUDAI_NO_INSTALL"];
+/// Variables of ours that are no settings: hooks of the fake executor, and one of the scripts.
+pub(crate) const NO_SETTINGS: [&str; 3] = ["CLOUDAI_FAKE_JOURNAL", "CLOUDAI_FAKE_HOST", "CLOUDAI_NO_INSTALL"];
 
 /// System-wide for root, the user's own otherwise.
 fn data_dir(from: &dyn Surroundings) -> Option<String> {

@@ -1,9 +1,10 @@
 //! The settings of `cloudai up`: a master and its workers in one process.
 
-use super::known::{DATA_DIR, ENGINE, EXECUTOR, GRPC, HTTP, STRATEGY, UP_WORKERS};
+use super::known::{COLLECT_IMAGES, DATA_DIR, DISK_PRESSURE, ENGINE, EXECUTOR, GRPC, HTTP, STRATEGY, UP_WORKERS};
 use super::log::LogFlags;
 use super::{Executor, Flags, MasterFlags, MasterSettings, Resolver, User, worker};
 use crate::exit::Failure;
+use cloudai_worker::DiskLimits;
 
 /// What `cloudai up` was given on its command line.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -17,6 +18,12 @@ pub(crate) struct UpFlags {
     /// The container engine's address, of Docker or Podman
     #[arg(long, value_name = "ADDR")]
     pub(crate) engine: Option<String>,
+    /// How full its disk may be, in percent, before its workers take no new work
+    #[arg(long, value_name = "PERCENT", allow_negative_numbers = true)]
+    pub(crate) disk_pressure: Option<String>,
+    /// From so many percent of the disk on they remove images that they pulled and nothing uses
+    #[arg(long, value_name = "PERCENT", allow_negative_numbers = true)]
+    pub(crate) collect_images_at: Option<String>,
     /// Master and workers keep their state here
     #[arg(long, value_name = "DIR")]
     pub(crate) data_dir: Option<String>,
@@ -42,6 +49,8 @@ impl UpFlags {
             .with(&UP_WORKERS, self.workers.as_ref())
             .with(&EXECUTOR, self.executor.as_ref())
             .with(&ENGINE, self.engine.as_ref())
+            .with(&DISK_PRESSURE, self.disk_pressure.as_ref())
+            .with(&COLLECT_IMAGES, self.collect_images_at.as_ref())
             .with(&DATA_DIR, self.data_dir.as_ref())
             .with(&GRPC, self.grpc.as_ref())
             .with(&HTTP, self.http.as_ref())
@@ -61,6 +70,8 @@ pub(crate) struct UpSettings {
     pub(crate) executor: Executor,
     /// Where the engine is; none looks in the usual places.
     pub(crate) engine: Option<String>,
+    /// When workers do something about a full disk.
+    pub(crate) disk: DiskLimits,
 }
 
 impl UpSettings {
@@ -77,6 +88,7 @@ impl UpSettings {
             workers: resolver.required(&UP_WORKERS)?,
             executor,
             engine: worker::engine(&resolver, executor)?,
+            disk: worker::disk_limits(&resolver)?,
         })
     }
 }

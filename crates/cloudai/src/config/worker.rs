@@ -1,12 +1,14 @@
 //! The settings of a worker, checked.
 
 use super::known::{
-    CPUS, DATA_DIR, DISK, ENGINE, EXECUTOR, GPUS, JOIN_TOKEN, LABELS, MASTER, MEM, WORKER_ID, WORKER_IP, WORKER_PORT,
+    COLLECT_IMAGES, CPUS, DATA_DIR, DISK, DISK_PRESSURE, ENGINE, EXECUTOR, GPUS, JOIN_TOKEN, LABELS, MASTER, MEM,
+    WORKER_ID, WORKER_IP, WORKER_PORT,
 };
 use super::log::LogFlags;
 use super::{Executor, Flags, LogSettings, Resolver, User};
 use crate::exit::Failure;
 use cloudai_core::ids::WorkerId;
+use cloudai_worker::DiskLimits;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -38,6 +40,12 @@ pub(crate) struct WorkerFlags {
     /// Disk it offers, as 100g
     #[arg(long, value_name = "SIZE", alias = "storage", allow_negative_numbers = true)]
     pub(crate) disk: Option<String>,
+    /// How full its disk may be, in percent, before it takes no new work
+    #[arg(long, value_name = "PERCENT", allow_negative_numbers = true)]
+    pub(crate) disk_pressure: Option<String>,
+    /// From so many percent of the disk on it removes images that it pulled and nothing uses
+    #[arg(long, value_name = "PERCENT", allow_negative_numbers = true)]
+    pub(crate) collect_images_at: Option<String>,
     /// Devices it offers
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub(crate) gpus: Option<String>,
@@ -63,6 +71,8 @@ impl WorkerFlags {
             .with(&CPUS, self.cpus.as_ref())
             .with(&MEM, self.mem.as_ref())
             .with(&DISK, self.disk.as_ref())
+            .with(&DISK_PRESSURE, self.disk_pressure.as_ref())
+            .with(&COLLECT_IMAGES, self.collect_images_at.as_ref())
             .with(&GPUS, self.gpus.as_ref())
             .with(&LABELS, labels.as_ref())
             .with(&DATA_DIR, self.data_dir.as_ref());
@@ -87,6 +97,8 @@ pub(crate) struct WorkerSettings {
     pub(crate) engine: Option<String>,
     /// What it offers, where that is not to be found out.
     pub(crate) offer: Offer,
+    /// When something is done about a full disk.
+    pub(crate) disk: DiskLimits,
     /// Free words.
     pub(crate) labels: BTreeMap<String, String>,
     /// Where its journal is kept; may not exist yet.
@@ -130,11 +142,19 @@ impl WorkerSettings {
                 storage: resolver.value(&DISK)?,
                 gpus: resolver.value(&GPUS)?,
             },
+            disk: disk_limits(&resolver)?,
             labels: resolver.value(&LABELS)?.unwrap_or_default(),
             data_dir: resolver.required(&DATA_DIR)?,
             log: LogSettings::resolve(&resolver)?,
         })
     }
+}
+
+/// When something is done about a full disk.
+pub(super) fn disk_limits(resolver: &Resolver<'_>) -> Result<DiskLimits, Failure> {
+    let percent = |value: u32| u8::try_from(value).unwrap_or(100);
+    let (collect, pressure) = (resolver.required(&COLLECT_IMAGES)?, resolver.required(&DISK_PRESSURE)?);
+    Ok(DiskLimits { collect: percent(collect), pressure: percent(pressure) })
 }
 
 /// Where the engine is, for what needs one.

@@ -74,7 +74,7 @@ fn shown_state(worker: &Worker) -> &str {
 /// Why a worker gets no work, where there is more to say than its state.
 #[must_use]
 pub(crate) fn why_idle(worker: &Worker) -> Option<String> {
-    if let Some(why) = &worker.engine_away {
+    if let Some(why) = worker.engine_away.as_ref().or(worker.disk_pressure.as_ref()) {
         return Some(printable(why));
     }
     let duty = worker.duty.as_ref()?;
@@ -135,7 +135,7 @@ pub(crate) fn card(worker: &Worker, now: Timestamp) -> String {
 fn state(word: &str, screen: &Screen) -> Cell {
     let (sign, colour) = match word {
         "active" => ("+", "32"),
-        "draining" | "engine_away" | "cordoned" | "drained" => ("~", "33"),
+        "draining" | "engine_away" | "disk_pressure" | "cordoned" | "drained" => ("~", "33"),
         "inactive" | "quarantined" => ("!", "31"),
         _ => ("o", "90"),
     };

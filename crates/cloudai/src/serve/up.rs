@@ -63,6 +63,7 @@ async fn prepare_workers(settings: &UpSettings, master: &Master) -> anyhow::Resu
             labels: std::collections::BTreeMap::new(),
             engine: worker::engine(settings.executor, settings.engine.clone()),
             data_dir: worker::folder(data_dir, &id),
+            disk: settings.disk,
             id,
         };
         workers.push(Worker::prepare(config).await.with_context(|| format!("worker local-{number} can not start"))?);

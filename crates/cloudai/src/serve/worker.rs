@@ -6,6 +6,7 @@ use crate::exit::{Exit, Failure};
 use anyhow::Context;
 use cloudai_core::ids::WorkerId;
 use cloudai_worker::executor::docker::{DockerOptions, Places};
+use cloudai_worker::executor::fake::FakeOptions;
 use cloudai_worker::probe::host::{Declared, Host, ProbeError};
 use cloudai_worker::{Because, Config, Engine, Refused, StartError, Worker};
 use std::path::{Path, PathBuf};
@@ -42,6 +43,7 @@ fn config(settings: WorkerSettings) -> anyhow::Result<Config> {
         labels: settings.labels,
         engine: engine(settings.executor, settings.engine),
         data_dir,
+        disk: settings.disk,
     })
 }
 
@@ -75,6 +77,10 @@ pub(super) fn engine(executor: Executor, named: Option<String>) -> Engine {
             let usual = || Places::usual(std::env::var("XDG_RUNTIME_DIR").ok().as_deref());
             Engine::Docker(named.map_or_else(usual, Places::Named), DockerOptions::from_env())
         }
-        Executor::Fake => Engine::Fake(std::env::var_os("CLOUDAI_FAKE_JOURNAL").map(PathBuf::from)),
+        Executor::Fake => {
+            let path = |name| std::env::var_os(name).map(PathBuf::from);
+            let (journal, host) = (path("CLOUDAI_FAKE_JOURNAL"), path("CLOUDAI_FAKE_HOST"));
+            Engine::Fake(FakeOptions { journal, host, ..FakeOptions::default() })
+        }
     }
 }

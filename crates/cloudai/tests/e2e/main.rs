@@ -17,6 +17,7 @@ mod bench;
 mod bench_docker;
 mod clock;
 mod disk;
+mod duty;
 mod engine_restart_docker;
 mod faults_docker;
 mod field;

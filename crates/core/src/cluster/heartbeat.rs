@@ -52,9 +52,11 @@ impl Cluster {
             // Whoever is about to leave gets no work any more in this session.
             WorkerStatus::Draining => WorkerStatus::Draining,
             _ if heartbeat.draining => WorkerStatus::Draining,
-            WorkerStatus::Registered | WorkerStatus::Active | WorkerStatus::EngineAway | WorkerStatus::Inactive => {
-                WorkerStatus::of_engine(heartbeat.engine_away.as_deref())
-            }
+            WorkerStatus::Registered
+            | WorkerStatus::Active
+            | WorkerStatus::EngineAway
+            | WorkerStatus::DiskPressure
+            | WorkerStatus::Inactive => WorkerStatus::of(heartbeat.unfit.as_ref()),
         };
         if status == before {
             return;
@@ -64,7 +66,7 @@ impl Cluster {
         }
         self.change_worker(out, id, |record| {
             record.status = status;
-            record.about.engine_away.clone_from(&heartbeat.engine_away);
+            record.about.unfit.clone_from(&heartbeat.unfit);
             record.last_seen = Some(now);
         });
     }

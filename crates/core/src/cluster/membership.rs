@@ -31,7 +31,7 @@ impl Cluster {
             record.address = record.address.take().or(address);
             record.capacity = capacity;
             record.labels = labels;
-            record.status = WorkerStatus::of_engine(about.engine_away.as_deref());
+            record.status = WorkerStatus::of(about.unfit.as_ref());
             record.about = about;
             // From the time on: a name that was removed and comes again gets no session of its past.
             let first = record.session == Session(0);

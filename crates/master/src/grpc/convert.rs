@@ -9,7 +9,7 @@ use cloudai_core::resources::{Allocation, Capacity, GIB, Gpu, WHOLE};
 use cloudai_core::spec::TaskSpec;
 use cloudai_core::task::Step;
 use cloudai_core::time::Timestamp;
-use cloudai_core::worker::About;
+use cloudai_core::worker::{About, Unfit};
 use cloudai_proto::v1 as pb;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -53,7 +53,7 @@ pub(super) fn registration(info: pb::WorkerInfo) -> Result<Registration, Status>
             arch: info.arch,
             capabilities: info.capabilities,
             instance: info.instance,
-            engine_away: engine_away(&info.engine_away),
+            unfit: unfit(&info.engine_away, &info.disk_pressure),
         },
     })
 }
@@ -116,7 +116,7 @@ pub(super) fn heartbeat(beat: &pb::Heartbeat, now: Timestamp) -> Result<(Heartbe
         seen: CommandSeq(beat.seen_command),
         held: beat.running_tasks.iter().map(held).collect::<Result<_, _>>()?,
         draining: beat.draining,
-        engine_away: engine_away(&beat.engine_away),
+        unfit: unfit(&beat.engine_away, &beat.disk_pressure),
     };
     let usage = Usage {
         cpu: finite(beat.cpu_usage),
@@ -130,9 +130,11 @@ pub(super) fn heartbeat(beat: &pb::Heartbeat, now: Timestamp) -> Result<(Heartbe
     Ok((heartbeat, Heard { at: now, usage, details }))
 }
 
-/// An older worker says nothing, as one whose engine answers.
-fn engine_away(why: &str) -> Option<String> {
-    (!why.is_empty()).then(|| why.chars().take(MAX_WHY).collect())
+/// An older worker says nothing, as one that is well. Without its engine a worker is of less use than
+/// with a full disk.
+fn unfit(engine_away: &str, disk_pressure: &str) -> Option<Unfit> {
+    let said = |why: &str| (!why.is_empty()).then(|| why.chars().take(MAX_WHY).collect());
+    said(engine_away).map(Unfit::EngineAway).or_else(|| said(disk_pressure).map(Unfit::DiskPressure))
 }
 
 /// JSON has no word for the others.

@@ -137,11 +137,14 @@ pub struct Submitted {
 pub struct Worker {
     /// Its name.
     pub id: String,
-    /// `registered`, `active`, `draining`, `engine_away` or `inactive`.
+    /// `registered`, `active`, `draining`, `engine_away`, `disk_pressure` or `inactive`.
     pub status: String,
     /// Why its container engine does not answer, and what to do; only while it is `engine_away`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub engine_away: Option<String>,
+    /// How full its disk is; only while that keeps it from work, as `disk_pressure`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk_pressure: Option<String>,
     /// What keeps it from work apart from its status; absent while it takes work as it comes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duty: Option<Duty>,

@@ -11,6 +11,7 @@ use cloudai_core::resources::{Allocation, Capacity, Demand, Free, GIB, Kind, WHO
 use cloudai_core::state::Status;
 use cloudai_core::task::{AttemptRecord, TaskRecord};
 use cloudai_core::time::Timestamp;
+use cloudai_core::worker::WorkerStatus;
 use cloudai_store::bulk::{LogRecord, LogStream};
 
 /// A time as ISO 8601 in UTC with milliseconds.
@@ -126,7 +127,14 @@ pub(super) fn worker(seen: &SeenWorker, heard: Option<&Heard>) -> dto::Worker {
     dto::Worker {
         id: record.id.to_string(),
         status: record.status.word().into(),
-        engine_away: record.engine_away().map(Into::into),
+        engine_away: record
+            .unfit()
+            .filter(|_| record.status == WorkerStatus::EngineAway)
+            .map(|unfit| unfit.why().into()),
+        disk_pressure: record
+            .unfit()
+            .filter(|_| record.status == WorkerStatus::DiskPressure)
+            .map(|unfit| unfit.why().into()),
         duty: duty(&record.duty, !seen.held.is_empty()),
         address: record.address.clone(),
         capacity: capacity(&record.capacity),

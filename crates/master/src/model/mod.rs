@@ -17,7 +17,7 @@ use cloudai_core::rfc3339;
 use cloudai_core::state::{Phase, Status};
 use cloudai_core::strategy::{Fleet, Seen};
 use cloudai_core::task::{State, TaskRecord};
-use cloudai_core::worker::{Idle, WorkerRecord};
+use cloudai_core::worker::{Idle, Unfit, WorkerRecord};
 use cloudai_store::StoreError;
 use cloudai_store::query::TaskQuery;
 use live::Live;
@@ -257,7 +257,7 @@ impl Committed {
                     if let Some(why) = seen.record().idle().filter(|why| *why != Idle::Absent) {
                         *idle.entry(why).or_insert(0usize) += 1;
                     }
-                    away.extend(seen.record().engine_away().map(|why| {
+                    away.extend(seen.record().unfit().map(|why| {
                         let full = seen.free().pick(&record.spec.demand).is_err();
                         (full, &seen.record().id, why)
                     }));
@@ -269,9 +269,17 @@ impl Committed {
             return "about to be placed".into();
         }
         // One that has room, or else any when nobody else takes work.
-        let away = away.into_iter().min().filter(|(full, ..)| !full || lacks.is_empty());
+        let away = away
+            .into_iter()
+            .min_by_key(|(full, worker, _)| (*full, *worker))
+            .filter(|(full, ..)| !full || lacks.is_empty());
         if let Some((_, worker, why)) = away {
-            return format!("the container engine of {worker} does not answer, so it gets no work: {why}");
+            return match why {
+                Unfit::EngineAway(why) => {
+                    format!("the container engine of {worker} does not answer, so it gets no work: {why}")
+                }
+                Unfit::DiskPressure(why) => format!("{worker} is short of disk, so it gets no work: {why}"),
+            };
         }
         let nearest = lacks.iter().min_by_key(|(lack, _)| lack.need - lack.have.min(lack.need));
         match (nearest, &record.spec.worker_id) {

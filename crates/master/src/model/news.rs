@@ -9,7 +9,7 @@ use cloudai_core::effect::Row;
 use cloudai_core::ids::{TaskId, WorkerId};
 use cloudai_core::state::Reason;
 use cloudai_core::task::TaskRecord;
-use cloudai_core::worker::{WorkerRecord, WorkerStatus};
+use cloudai_core::worker::{Unfit, WorkerRecord, WorkerStatus};
 use tracing::{info, warn};
 
 /// One line of the log.
@@ -23,6 +23,8 @@ pub(super) enum News {
     Draining(WorkerId),
     /// Its container engine does not answer.
     EngineAway { worker: WorkerId, why: String },
+    /// Its disk is too full.
+    DiskPressure { worker: WorkerId, why: String },
     /// It is kept from work, or was tried in vain.
     Kept { worker: WorkerId, duty: &'static str, reason: String },
     /// It takes work again.
@@ -40,6 +42,7 @@ impl News {
             Self::Back(worker) => info!(%worker, "worker is active again"),
             Self::Draining(worker) => info!(%worker, "worker began to leave"),
             Self::EngineAway { worker, why } => warn!(%worker, why, "worker takes no work, its engine does not answer"),
+            Self::DiskPressure { worker, why } => warn!(%worker, why, "worker takes no work, its disk is full"),
             Self::Kept { worker, duty, reason } => warn!(%worker, duty, reason, "worker gets no work as it comes"),
             Self::Opened(worker) => info!(%worker, "worker gets work as it comes again"),
             Self::Removed(worker) => info!(%worker, "worker removed"),
@@ -73,8 +76,12 @@ impl Committed {
             WorkerStatus::Active => (before.session == worker.session).then(|| News::Back(id.clone())),
             WorkerStatus::Draining => Some(News::Draining(id.clone())),
             WorkerStatus::EngineAway => {
-                let why = worker.engine_away().unwrap_or_default().to_owned();
+                let why = worker.unfit().map(Unfit::why).unwrap_or_default().to_owned();
                 Some(News::EngineAway { worker: id.clone(), why })
+            }
+            WorkerStatus::DiskPressure => {
+                let why = worker.unfit().map(Unfit::why).unwrap_or_default().to_owned();
+                Some(News::DiskPressure { worker: id.clone(), why })
             }
             WorkerStatus::Registered => None,
         }

@@ -15,7 +15,7 @@ use cloudai_core::resources::Kind;
 use cloudai_core::state::{Phase, Reason};
 use cloudai_core::task::State;
 use cloudai_core::time::Timestamp;
-use cloudai_core::worker::WorkerRecord;
+use cloudai_core::worker::{Unfit, WorkerRecord};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -155,7 +155,11 @@ fn tally(context: &mut Context, event: &Event, answer: &Result<Answer, Rejected>
         (Event::Remove(_), Err(Rejected::WorkerBusy { .. })) => context.count("busy worker not removed"),
         (Event::Admit(_), Ok(_)) => context.count("worker admitted"),
         (Event::Heartbeat(beat), Ok(_)) if beat.draining => context.count("worker drained"),
-        (Event::Heartbeat(beat), Ok(_)) if beat.engine_away.is_some() => context.count("engine of a worker away"),
+        (Event::Heartbeat(beat), Ok(_)) => match &beat.unfit {
+            Some(Unfit::EngineAway(_)) => context.count("engine of a worker away"),
+            Some(Unfit::DiskPressure(_)) => context.count("disk of a worker full"),
+            None => {}
+        },
         (Event::Cancel(_), Ok(_)) => context.count("cancelled"),
         (Event::Ended(report), Err(Rejected::Superseded(_))) if report.outcome.exit_code.is_some() => {
             context.count("late result superseded");

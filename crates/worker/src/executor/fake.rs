@@ -14,6 +14,9 @@
 //! | `FAKE_DISK_BYTES` | how much of the disk it takes from its start on (0); too much ends it |
 //! | `FAKE_OUT` | `NAME=CONTENT`: a file that it leaves in `/out` |
 //!
+//! With [`FakeOptions::host`] the files `WORKER.broken` and `WORKER.disk` in that folder say that its engine fails
+//! whatever is begun, and how many percent of its disk are used.
+//!
 //! Its containers live in the executor: they run on while nobody watches, and are gone with it.
 
 use super::{EngineError, Executor, Job, JobIo, LogRecord, Stop};
@@ -43,6 +46,19 @@ const IMAGE: &str = "fake:";
 pub struct FakeExecutor {
     containers: Mutex<BTreeMap<(Attempt, Incarnation), Container>>,
     journal: Option<Journal>,
+    host: Option<PathBuf>,
+    worker: String,
+}
+
+/// What tests may want of a fake executor.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FakeOptions {
+    /// Starts and ends are noted in this file.
+    pub journal: Option<PathBuf>,
+    /// A folder whose files say what is wrong with the host.
+    pub host: Option<PathBuf>,
+    /// The worker's name, which begins the names of those files.
+    pub worker: String,
 }
 
 /// A container that is only remembered.
@@ -60,12 +76,18 @@ struct End {
 }
 
 impl FakeExecutor {
-    /// An executor without containers; starts and ends are appended to `journal` when given.
+    /// An executor without containers.
     ///
     /// A journal that can not be written costs a warning, never an attempt.
     #[must_use]
-    pub fn new(journal: Option<PathBuf>) -> Self {
-        Self { containers: Mutex::default(), journal: journal.map(Journal::new) }
+    pub fn new(options: FakeOptions) -> Self {
+        let FakeOptions { journal, host, worker } = options;
+        Self { containers: Mutex::default(), journal: journal.map(Journal::new), host, worker }
+    }
+
+    /// What a file of this host says; none where it is not there.
+    fn told(&self, what: &str) -> Option<String> {
+        std::fs::read_to_string(self.host.as_ref()?.join(format!("{}.{what}", self.worker))).ok()
     }
 
     /// Takes the times of its journal from this clock.
@@ -103,6 +125,9 @@ impl FakeExecutor {
         io.steps.step(Step::Starting).await;
         not_stopped(io)?;
         program.may_start()?;
+        if self.told("broken").is_some() {
+            return Err(nothing(Cause::EngineError, "the engine failed: its host is broken"));
+        }
         program.leave_file(&job.out_dir)?;
         let container = Container { started: Instant::now(), end: None };
         self.containers().insert(job.key(), container.clone());
@@ -150,6 +175,10 @@ impl Executor for FakeExecutor {
     async fn remove(&self, attempt: Attempt, incarnation: Incarnation) -> Result<(), EngineError> {
         self.containers().remove(&(attempt, incarnation));
         Ok(())
+    }
+
+    async fn disk(&self) -> Option<(f64, String)> {
+        Some((self.told("disk")?.trim().parse().ok()?, "the fake disk".into()))
     }
 
     async fn existing(&self) -> Result<Vec<(Attempt, Incarnation)>, EngineError> {

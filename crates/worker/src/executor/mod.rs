@@ -50,6 +50,19 @@ pub trait Executor: Send + Sync + std::fmt::Debug + 'static {
     /// Removes what is left of an attempt; one that is not there is no error.
     async fn remove(&self, attempt: Attempt, incarnation: Incarnation) -> Result<(), EngineError>;
 
+    /// How full the engine's own disk is, in percent, and where it is; none where that is not known.
+    async fn disk(&self) -> Option<(f64, String)> {
+        None
+    }
+
+    /// Removes the image that was not used for longest among those that this worker pulled and
+    /// nothing uses; answers its name, none when there is none.
+    /// # Errors
+    /// [`EngineError`] when the engine does not answer.
+    async fn remove_unused_image(&self) -> Result<Option<String>, EngineError> {
+        Ok(None)
+    }
+
     /// The attempts of this cluster and worker of which a container exists, each with the life of
     /// the cluster's data that ordered it.
     async fn existing(&self) -> Result<Vec<(Attempt, Incarnation)>, EngineError>;

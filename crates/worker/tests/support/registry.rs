@@ -69,6 +69,18 @@ impl Registry {
         docker(&["tag", IMAGE, &self.image]);
         docker(&["--config", &config, "push", "--quiet", &self.image]);
     }
+
+    /// An image of its own that only the registry has.
+    pub fn offer(&self, name: &str) -> String {
+        let config = self.dir.path().join("login").display().to_string();
+        let image = format!("{}/{name}", self.host);
+        let recipe = tempfile::tempdir().unwrap();
+        std::fs::write(recipe.path().join("Dockerfile"), format!("FROM {IMAGE}\nLABEL of={image}\n")).unwrap();
+        docker(&["build", "--quiet", "--tag", &image, recipe.path().to_str().unwrap()]);
+        docker(&["--config", &config, "push", "--quiet", &image]);
+        docker(&["image", "rm", &image]);
+        image
+    }
 }
 
 impl Drop for Registry {

@@ -28,7 +28,7 @@ async fn busy() -> (Fake, TaskId) {
         seen: CommandSeq(0),
         held: Vec::new(),
         draining: false,
-        engine_away: None,
+        unfit: None,
     };
     let usage = Usage { cpu: 45.2, memory: 62.1, gpu: 78.3, storage: 10.0 };
     let heard = Heard { at: Timestamp::from_millis(1_731_677_400_999), usage, details: BTreeMap::new() };

@@ -5,6 +5,7 @@ use crate::principal::Principal;
 use cloudai_core::event::{Event, Heartbeat};
 use cloudai_core::ids::CommandSeq;
 use cloudai_core::testing::{cores, cores_and_gpus, worker_id};
+use cloudai_core::worker::Unfit;
 use sha2::{Digest, Sha256};
 
 #[tokio::test]
@@ -50,9 +51,9 @@ async fn an_engine_that_is_away_is_told_of_its_worker_and_of_what_waits_for_it()
     let [first, second] = [fake.task().await, fake.task().await];
     let session = fake.cluster(|cluster| cluster.worker("w1", cores(1))).await;
     let beat = async |seen: u64, away: Option<&str>| {
-        let engine_away = away.map(Into::into);
+        let unfit = away.map(|why| Unfit::EngineAway(why.into()));
         let (worker, seen) = (worker_id("w1"), CommandSeq(seen));
-        let heartbeat = Heartbeat { worker, session, seen, held: Vec::new(), draining: false, engine_away };
+        let heartbeat = Heartbeat { worker, session, seen, held: Vec::new(), draining: false, unfit };
         fake.cluster(|cluster| cluster.ok(Event::Heartbeat(heartbeat))).await;
     };
     let shown = async || fake.get("/api/v1/workers/w1").await.json::<dto::Worker>();
@@ -75,6 +76,43 @@ async fn an_engine_that_is_away_is_told_of_its_worker_and_of_what_waits_for_it()
     beat(0, None).await;
     assert_eq!((shown().await.status.as_str(), shown().await.engine_away), ("active", None));
     assert!(waits(second).await.contains("about to be placed"));
+}
+
+#[tokio::test]
+async fn a_worker_is_cordoned_drained_and_opened_and_shows_it() {
+    let fake = Fake::start().await;
+    let id = fake.task().await;
+    fake.cluster(|cluster| {
+        cluster.worker("w1", cores(1));
+        cluster.worker("w2", cores(1));
+    })
+    .await;
+    let duty = async |worker: &str| fake.get(&format!("/api/v1/workers/{worker}")).await.json::<dto::Worker>().duty;
+    let ask = async |call: &str| fake.post(&format!("/api/v1/workers/{call}"), "").await;
+    assert!(duty("w1").await.is_none());
+    let answer: dto::Worker = ask("w1/cordon?reason=new%20disk").await.json();
+    let cordoned = answer.duty.unwrap();
+    assert_eq!(
+        (cordoned.state.as_str(), cordoned.reason.as_str(), cordoned.by.as_deref()),
+        ("cordoned", "new disk", Some("local"))
+    );
+    ask("w2/drain?deadline_s=60").await;
+    let drained = duty("w2").await.unwrap();
+    assert!(drained.state == "drained" && drained.until.is_some(), "{drained:?}");
+    let why = fake.get(&format!("/api/v1/tasks/{id}")).await.json::<dto::Task>().message;
+    assert_eq!(
+        why,
+        "no worker takes work: 1 is cordoned, 1 is draining; give it work again with: cloudai worker undrain ID"
+    );
+    assert!(ask("w2/drain?wait").await.json::<dto::Worker>().duty.unwrap().until.is_none());
+    ask("w1/undrain").await;
+    assert!(duty("w1").await.is_none());
+    ask("w9/cordon").await.refused(404, "not_found");
+    assert!(ask("w1/drain?wait&deadline_s=5").await.refused(400, "invalid").contains("waited for, or stopped"));
+    assert!(
+        ask(&format!("w1/cordon?reason={}", "x".repeat(201))).await.refused(400, "invalid").contains("at most 200")
+    );
+    assert!(ask("w1/drain?deadline_s=-1").await.refused(400, "invalid").contains("deadline_s"));
 }
 
 #[tokio::test]

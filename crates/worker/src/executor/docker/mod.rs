@@ -2,7 +2,8 @@
 //!
 //! Reading order: `place` (where the engine is), `run` (the way of an attempt), `pull`
 //! (with `credentials` and their `helper`s), `create` (what a container is made
-//! with), `wait` (its end), `doer` (whose doing that was), `storage`, `logs`, `outcome` (the sentences); `seen`, `error` and `stamp` read
+//! with), `wait` (its end), `doer` (whose doing that was), `images` (which of them may be removed), `storage`, `logs`,
+//! `outcome` (the sentences); `seen`, `error` and `stamp` read
 //! the engine's answers.
 
 mod bare;
@@ -11,6 +12,7 @@ mod credentials;
 mod doer;
 mod error;
 mod helper;
+mod images;
 mod logs;
 mod outcome;
 mod place;
@@ -61,11 +63,14 @@ pub struct DockerOptions {
     pub logins: Logins,
     /// Between two measurements of an attempt's use of the disk, at least.
     pub measure: Duration,
+    /// Where the images are written down that are pulled; without it they are known for one life.
+    pub images: Option<PathBuf>,
 }
 
 impl Default for DockerOptions {
     fn default() -> Self {
-        Self { address: DEFAULT_SOCKET.into(), patience: PATIENCE, logins: Logins::default(), measure: storage::EVERY }
+        let (address, logins) = (DEFAULT_SOCKET.into(), Logins::default());
+        Self { address, patience: PATIENCE, logins, measure: storage::EVERY, images: None }
     }
 }
 
@@ -86,6 +91,8 @@ struct Engine {
     address: String,
     patience: Duration,
     pulls: pull::Pulls,
+    /// Which images this worker pulled, and which are in use.
+    images: images::Images,
     host: OnceCell<Host>,
     /// Where the engine keeps its things, once it was asked.
     root: OnceLock<PathBuf>,
@@ -162,6 +169,7 @@ impl DockerExecutor {
             address,
             patience,
             pulls: pull::Pulls::new(options.logins.clone()),
+            images: images::Images::open(options.images.clone()),
             host: OnceCell::new(),
             root: OnceLock::new(),
             measure: options.measure,
@@ -199,6 +207,7 @@ impl Executor for DockerExecutor {
     }
 
     async fn run(&self, job: &Job, io: JobIo) -> Outcome {
+        let _image = self.engine.images.pin(&job.spec.image).await;
         Box::pin(run::run(&self.engine, job, io)).await
     }
 
@@ -222,6 +231,17 @@ impl Executor for DockerExecutor {
                 Err(fault) => return Err(fault.into()),
             }
         }
+    }
+
+    async fn disk(&self) -> Option<(f64, String)> {
+        // Asked for the folder; a failure is seen by whoever pings.
+        self.engine.host().await.ok()?;
+        let root = self.engine.root.get()?;
+        Some((crate::disk_watch::used_percent(root)?, root.display().to_string()))
+    }
+
+    async fn remove_unused_image(&self) -> Result<Option<String>, EngineError> {
+        Ok(self.engine.images.remove_oldest(&self.engine.docker).await?)
     }
 
     async fn existing(&self) -> Result<Vec<(Attempt, Incarnation)>, EngineError> {

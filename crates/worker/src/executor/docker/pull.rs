@@ -21,7 +21,8 @@ use tracing::{info, warn};
 #[derive(Clone, Debug, Default)]
 struct State {
     percent: u8,
-    done: Option<Result<(), Unpulled>>,
+    /// The engine's id of the image.
+    done: Option<Result<String, Unpulled>>,
 }
 
 /// A pull that runs; it is given up when the last one who waits for it goes.
@@ -65,7 +66,7 @@ impl Pulls {
     /// Pulls an image, or waits for the pull of it that is under way.
     ///
     /// A caller that stops waiting takes the pull from nobody else; an error reaches all.
-    pub(super) async fn pull(&self, docker: &Docker, image: &str, steps: &Teller) -> Result<(), Unpulled> {
+    pub(super) async fn pull(&self, docker: &Docker, image: &str, steps: &Teller) -> Result<String, Unpulled> {
         let flight = self.join(docker, image);
         let mut state = flight.state.clone();
         let mut told = None;
@@ -107,7 +108,7 @@ async fn fly(docker: Docker, logins: Logins, image: String, tell: watch::Sender<
     let Found { credentials, source } = logins.of_image(&image).await;
     let result = read(&docker, &image, credentials, &tell).await;
     match &result {
-        Ok(()) => info!(image, "pull ended"),
+        Ok(_) => info!(image, "pull ended"),
         Err(fault) => warn!(image, why = fault.text(), "pull failed"),
     }
     let result = result.map_err(|fault| Unpulled { fault, source: Some(source) });
@@ -119,7 +120,7 @@ async fn read(
     image: &str,
     credentials: Option<DockerCredentials>,
     tell: &watch::Sender<State>,
-) -> Result<(), Fault> {
+) -> Result<String, Fault> {
     let reference = ImageRef::of(image);
     // Without a tag the engine would pull every one there is.
     let tag = reference.digest.or(reference.tag).unwrap_or("latest");
@@ -137,14 +138,15 @@ async fn read(
         });
     }
     // The stream may break off without a word: only an image that is there was pulled.
-    patiently(Duration::ZERO, || docker.inspect_image(image)).await.map(drop)
+    let pulled = patiently(Duration::ZERO, || docker.inspect_image(image)).await?;
+    Ok(pulled.id.unwrap_or_default())
 }
 
-/// Whether the engine has an image.
-pub(super) async fn present(docker: &Docker, image: &str, patience: Duration) -> Result<bool, Fault> {
+/// The engine's id of an image; none where it has not got it.
+pub(super) async fn present(docker: &Docker, image: &str, patience: Duration) -> Result<Option<String>, Fault> {
     match patiently(patience, || docker.inspect_image(image)).await {
-        Ok(_) => Ok(true),
-        Err(Fault::Gone(_)) => Ok(false),
+        Ok(image) => Ok(Some(image.id.unwrap_or_default())),
+        Err(Fault::Gone(_)) => Ok(None),
         Err(fault) => Err(fault),
     }
 }

@@ -103,13 +103,12 @@ impl Run<'_> {
     async fn image(&self, io: &mut JobIo) -> Result<(), Outcome> {
         let spec = &self.job.spec;
         let policy = spec.container.pull_policy;
-        if policy != PullPolicy::Always {
-            let present = pull::present(&self.engine.docker, &spec.image, self.engine.patience).await;
-            match present.map_err(|fault| engine_failed("look for the image", &fault))? {
-                true => return Ok(()),
-                false if policy == PullPolicy::Never => return Err(without_run(Cause::ImageAbsent, no_image(spec))),
-                false => {}
-            }
+        let present = pull::present(&self.engine.docker, &spec.image, self.engine.patience).await;
+        let before = present.map_err(|fault| engine_failed("look for the image", &fault))?;
+        match policy {
+            PullPolicy::Missing | PullPolicy::Never if before.is_some() => return Ok(()),
+            PullPolicy::Never => return Err(without_run(Cause::ImageAbsent, no_image(spec))),
+            PullPolicy::Missing | PullPolicy::Always => {}
         }
         self.not_stopped(io)?;
         io.steps.step(Step::Pulling).await;
@@ -120,7 +119,10 @@ impl Run<'_> {
             result = timeout(spec.limits.pull, pulling) => result,
         };
         match result {
-            Ok(Ok(())) => Ok(()),
+            Ok(Ok(id)) => {
+                self.engine.images.note(&spec.image, before.as_deref(), &id).await;
+                Ok(())
+            }
             Ok(Err(Unpulled { fault: fault @ Fault::Away(_), .. })) => Err(engine_failed("pull the image", &fault)),
             Ok(Err(unpulled)) => Err(without_run(unpulled.cause(), pull::advice(&spec.image, &unpulled))),
             Err(_) => {
