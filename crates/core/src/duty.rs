@@ -166,7 +166,7 @@ mod tests {
         let attempt = Attempt { task: crate::ids::TaskId::new(7), number: 1 };
         for duty in [
             Duty::Open,
-            Duty::Cordoned(cordon.clone()),
+            Duty::Cordoned(cordon),
             Duty::Draining(Drain { until: None, ..drain.clone() }),
             Duty::Draining(Drain { stopping: true, ..drain.clone() }),
             Duty::Draining(drain),

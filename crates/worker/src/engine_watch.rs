@@ -50,6 +50,9 @@ mod tests {
     use std::sync::Mutex;
     use tokio::time::timeout;
 
+    /// Looks, then why the engine is away after them, and how often that changed.
+    type Row = (&'static [bool], Option<Arc<str>>, u32);
+
     /// Answers as it is told, then not any more.
     #[derive(Debug)]
     struct Script(Mutex<VecDeque<bool>>);
@@ -101,7 +104,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_engine_is_away_after_two_looks_in_vain_and_back_after_one_answer() {
         let refused = Some("the container engine failed: refused".into());
-        let rows: [(&[bool], Option<Arc<str>>, u32); 6] = [
+        let rows: [Row; 6] = [
             (&[true, true], None, 0),
             (&[true, false, true, false, true], None, 0),
             (&[true, false, false], refused.clone(), 1),

@@ -15,10 +15,12 @@ impl Cluster {
         let cordon = |reason| Cordon { reason, by, since: now };
         let duty = match wish {
             DutyWish::Open => Duty::Open,
-            DutyWish::Cordon { reason } => match before {
-                Duty::Cordoned(cordon) if cordon.reason == reason => return Ok(Answer::Done),
-                _ => Duty::Cordoned(cordon(reason)),
-            },
+            DutyWish::Cordon { reason } => {
+                if matches!(before, Duty::Cordoned(cordon) if cordon.reason == reason) {
+                    return Ok(Answer::Done);
+                }
+                Duty::Cordoned(cordon(reason))
+            }
             DutyWish::Drain { reason, deadline } => {
                 let until = deadline.map(|wait| now + wait);
                 Duty::Draining(Drain { cordon: cordon(reason), until, stopping: false })
