@@ -21,7 +21,7 @@ DOCKER_TESTS := (binary(/docker|^tidy$$/) - binary(tidy)) + test(/docker/)
 # Rustdoc links a program per example: only when there are any.
 DOCTESTS = $(shell grep -rlE --include='*.rs' '^\s*//[/!] ```(rust|no_run|should_panic|compile_fail|$$)' crates/*/src)
 
-.PHONY: help doctor setup all check lint fmt fmt-check test doctest e2e planted bench chaos proto fixtures docs images demo up down release clean
+.PHONY: help doctor setup all check lint fmt fmt-check test doctest e2e planted bench chaos seeds proto fixtures docs images demo up down release clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | \
@@ -65,7 +65,11 @@ bench: setup images release ## measures the release build (quarter of an hour, k
 	@mv target/bench/performance.md docs/performance.md
 	@echo 'docs/performance.md was written'
 
-chaos: ## many more seeds of the simulator (SEEDS=20000)
+# What must have happened before it ends is in crates/cloudai/tests/chaos/forms.rs. Not under nextest: it ends long tests.
+chaos: setup images ## real processes under kills, pauses and cuts (CHAOS_SECONDS=600, CHAOS_DOCKER_SECONDS=120, CHAOS_SEED)
+	cargo test $(CARGO_FLAGS) -p cloudai --test chaos -- --ignored --nocapture --test-threads 1
+
+seeds: ## many more seeds of the simulator (SEEDS=20000)
 	SEEDS=$(or $(SEEDS),20000) cargo test $(CARGO_FLAGS) -p cloudai-sim --test faults
 
 # The runner comes last, so that its summary is the last thing printed.

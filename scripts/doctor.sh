@@ -103,9 +103,11 @@ check_system() {
     fi
 }
 
-# Real peers of the tests.
+# Real peers of the tests, and what makes networks whose links can be cut.
 check_tests() {
     local podman=''
+    need ip "$(PATH=$PATH:/usr/sbin:/sbin command -v ip)" apt iproute2
+    need iptables "$(PATH=$PATH:/usr/sbin:/sbin first_version iptables --version)" apt iptables
     need docker-registry "$(command -v docker-registry)" apt docker-registry
     # Without its init process it runs no container of ours.
     [ -x /usr/libexec/podman/catatonit ] || [ -x /usr/bin/catatonit ] && podman=$(first_version podman --version)

@@ -25,10 +25,12 @@ pub(crate) async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T
     }
 }
 
-/// The binary with an empty environment, but for the way to the engine, in a folder of the test.
-fn command(dir: &Path, variables: &[(String, String)], words: &[String]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_cloudai"));
-    command.args(words).current_dir(dir).env_clear().env("HOME", dir).stdin(Stdio::null());
+/// The binary with an empty environment, but for the way to the engine, in a folder of the test;
+/// behind the words of another program that becomes it.
+fn command(before: &[String], dir: &Path, variables: &[(String, String)], words: &[String]) -> Command {
+    let all: Vec<_> = before.iter().map(String::as_str).chain([env!("CARGO_BIN_EXE_cloudai")]).collect();
+    let mut command = Command::new(all[0]);
+    command.args(&all[1..]).args(words).current_dir(dir).env_clear().env("HOME", dir).stdin(Stdio::null());
     for name in ["PATH", "DOCKER_HOST"] {
         if let Some(value) = std::env::var_os(name) {
             command.env(name, value);
@@ -50,11 +52,22 @@ pub(crate) struct Process {
 impl Process {
     /// Starts it; its output goes to files of the folder, behind that of earlier lives.
     pub(crate) fn start(dir: &Path, name: &str, variables: &[(String, String)], words: &[String]) -> Self {
+        Self::start_behind(&[], dir, name, variables, words)
+    }
+
+    /// The same behind another program that becomes it, as `nsenter --net=FILE`.
+    pub(crate) fn start_behind(
+        before: &[String],
+        dir: &Path,
+        name: &str,
+        variables: &[(String, String)],
+        words: &[String],
+    ) -> Self {
         let (out, err) = (dir.join(format!("{name}.out")), dir.join(format!("{name}.err")));
         let append = |path: &Path| std::fs::OpenOptions::new().create(true).append(true).open(path).unwrap();
         // What an earlier life printed is not what this one prints.
         std::fs::write(&out, "").unwrap();
-        let child = command(dir, variables, words).stdout(append(&out)).stderr(append(&err)).spawn();
+        let child = command(before, dir, variables, words).stdout(append(&out)).stderr(append(&err)).spawn();
         Self { name: name.to_owned(), child: child.unwrap(), out, err }
     }
 
@@ -136,7 +149,7 @@ pub(crate) struct Ran {
 /// Runs a command to its end.
 pub(crate) async fn run(dir: &Path, variables: &[(String, String)], words: &[&str]) -> Ran {
     let words: Vec<_> = words.iter().map(ToString::to_string).collect();
-    let mut command = tokio::process::Command::from(command(dir, variables, &words));
+    let mut command = tokio::process::Command::from(command(&[], dir, variables, &words));
     command.kill_on_drop(true);
     let output = tokio::time::timeout(PATIENCE, command.output()).await;
     let output = output.unwrap_or_else(|_| panic!("cloudai {words:?} did not end")).unwrap();
