@@ -17,8 +17,9 @@ use cloudai_store::bulk::BulkStore;
 use cloudai_store::bulk::local::LocalBulk;
 use cloudai_store::memory::MemoryStore;
 use cloudai_worker::clock::Clock;
+use cloudai_worker::executor::fake::FakeOptions;
 use cloudai_worker::machine::{Machine, Threads};
-use cloudai_worker::{Config, Engine, StartError, Worker};
+use cloudai_worker::{Config, DiskLimits, Engine, StartError, Worker};
 use serde::Deserialize;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -177,7 +178,8 @@ impl World {
                 address: String::new(),
                 capacity: cores(8),
                 labels: BTreeMap::new(),
-                engine: Engine::Fake(Some(dir.join("journal"))),
+                engine: Engine::Fake(FakeOptions { journal: Some(dir.join("journal")), ..FakeOptions::default() }),
+                disk: DiskLimits::default(),
                 data_dir: dir.join(&host),
             };
             let (host, ended) = (host.clone(), Rc::clone(&ended));
