@@ -241,7 +241,7 @@ impl FaultPlan {
                     4 => Fault::Leave(worker, down),
                     5 => Fault::WorkerPause(worker, down),
                     6 => Fault::Resize(worker, down, [100, 250, 250, 500, 1500][rng.index(5)]),
-                    7 => Fault::Remove(worker, rng.chance(500)),
+                    7 => Fault::Remove(worker, rng.chance(350)),
                     8 => Fault::Admit(rng.index(workers + 2)),
                     9 => Fault::EngineAway(worker, down),
                     10 => Fault::EngineRestart(worker, rng.between((100, 60_000))),

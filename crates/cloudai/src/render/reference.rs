@@ -56,6 +56,7 @@ fn state(word: &str) -> String {
         "active" => "🟢 Active".into(),
         "draining" => "🟡 Draining".into(),
         "engine_away" => "🟡 Engine away".into(),
+        "disk_pressure" => "🟡 Disk full".into(),
         "inactive" => "🔴 Inactive".into(),
         "registered" => "⚪ Registered".into(),
         other => printable(other),
