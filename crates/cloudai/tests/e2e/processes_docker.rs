@@ -168,4 +168,52 @@ mod docker {
         assert_eq!((&after["version"], end(&after).0), (&task["version"], "completed"), "{after:#}");
         assert_eq!(cluster.rest.log(&id, "").await, "second\n");
     }
+
+    /// A task of a dead worker that is cancelled ends unconfirmed; its container, which goes on by
+    /// itself, is killed as soon as the worker is back, and nothing of it is reported again.
+    #[tokio::test]
+    async fn a_container_whose_cancel_nobody_confirmed_is_killed_at_the_next_contact() {
+        let mut cluster = Plan::short_lease().worker(docker_worker("w1")).start().await;
+        let mut counting = sh(COUNTING);
+        counting["kill_after_s"] = json!(1);
+        let id = cluster.rest.submit(counting).await;
+        cluster.rest.lines(&id, 3).await;
+        let container = container_of(&id);
+        cluster.kill_worker("w1");
+        cluster.rest.ask("POST", &format!("/api/v1/tasks/{id}/cancel"), None).await;
+        let task = cluster.rest.ended(&id).await;
+        assert_eq!(
+            (end(&task), &task["warnings"]),
+            (("cancelled", "unconfirmed"), &json!(["log_incomplete"])),
+            "{task:#}"
+        );
+        goes_on(&container).await;
+        cluster.restart_worker("w1").await;
+        until("its container is gone", async || containers("task", &id).is_empty().then_some(())).await;
+        assert_eq!(cluster.rest.task(&id).await, task, "what has ended never changes");
+    }
+
+    /// With both of them dead for longer than a lease the container goes on, and is adopted.
+    #[tokio::test]
+    async fn a_master_that_was_away_for_longer_than_a_lease_waits_a_lease_for_its_workers() {
+        let mut cluster = Plan::short_lease().worker(docker_worker("w1")).start().await;
+        let mut counting = sh(COUNTING);
+        counting["kill_after_s"] = json!(1);
+        let id = cluster.rest.submit(counting).await;
+        cluster.rest.lines(&id, 3).await;
+        let container = container_of(&id);
+        cluster.kill_worker("w1");
+        cluster.kill_master();
+        let begin = std::time::Instant::now();
+        until("a lease and its margin are over", async || {
+            (begin.elapsed() > std::time::Duration::from_secs(14)).then_some(())
+        })
+        .await;
+        cluster.restart_master().await;
+        cluster.rest.task_until(&id, "runs as far as is known", |task| task["status"] == "running").await;
+        cluster.restart_worker("w1").await;
+        touch(&container, "/out/go");
+        first_and_only(&cluster.rest.ended(&id).await);
+        assert_whole(&cluster, &id).await;
+    }
 }
