@@ -41,6 +41,8 @@ pub enum Event {
     Progress(Attempt, Step),
     /// An attempt ended.
     Ended(EndReport),
+    /// Tasks that have ended are kept no longer, all of them or none; their logs and files are gone.
+    Collect(Vec<(TaskId, Status)>),
     /// Asks how many commands a worker was sent; changes nothing.
     Sent(WorkerId),
     /// The master itself stood still for so long: nobody is judged by that time.
@@ -273,6 +275,14 @@ pub enum Rejected {
     /// Only a task that has ended can be submitted again.
     #[error("{0} has not ended: it is {1}")]
     NotEnded(TaskId, Status),
+    /// One event may yield so many rows only.
+    #[error("{given} at once: at most {most} are allowed")]
+    TooManyAtOnce {
+        /// How many.
+        given: usize,
+        /// How many are allowed.
+        most: usize,
+    },
     /// A live or just finished task has this id.
     #[error("a task {0} exists")]
     TaskExists(TaskId),

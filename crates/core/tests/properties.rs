@@ -8,6 +8,7 @@ use cloudai_core::event::{
 use cloudai_core::ids::{Attempt, CommandSeq, Incarnation, Session, TaskId, UserId, WorkerId};
 use cloudai_core::resources::{Capacity, Demand, Free, GIB, Gpu, Kind, MIB};
 use cloudai_core::spec::{LATER, LIVE, MAX_DURATION, NotBefore, Retries, RetryOn, TaskSpec, Value};
+use cloudai_core::state::Status;
 use cloudai_core::task::{Cause, Outcome, Step};
 use cloudai_core::time::Timestamp;
 use cloudai_core::timing::Timing;
@@ -42,7 +43,7 @@ struct Choice {
 
 fn choice() -> impl Strategy<Value = Choice> {
     let wait = prop_oneof![4 => 0u64..3000, 1 => 0u64..200_000];
-    (0u8..33, 0u8..8, 0u8..4, 0u8..4, any::<u8>(), wait).prop_map(|(kind, task, worker, number, detail, wait)| Choice {
+    (0u8..34, 0u8..8, 0u8..4, 0u8..4, any::<u8>(), wait).prop_map(|(kind, task, worker, number, detail, wait)| Choice {
         kind,
         task,
         worker,
@@ -197,6 +198,7 @@ impl Choice {
             29 | 30 => Event::Duty(DutyOrder { worker: self.worker(), by: owner, wish: self.wish() }),
             25 => Event::Paused(Duration::from_millis(self.wait)),
             26 => Event::Sent(self.worker()),
+            31 => Event::Collect(vec![(self.id(), Status::Completed)]),
             _ => Event::Tick,
         }
     }

@@ -2,8 +2,8 @@
 //!
 //! Reading order: [`handle`] (the only way in), `mailbox`, `engine` (decide, commit, tell),
 //! [`model`] (what readers see), `placing` (the strategy's thread), `sealing` (logs that have ended),
-//! [`delivery`], [`opened`] (how they are put together), then the two edges `grpc` and [`http`].
-//! Protobuf types are known in `grpc` alone, JSON in `http` alone.
+//! `retention` (tasks that are kept no longer), [`delivery`], [`opened`] (how they are put together), then
+//! the two edges `grpc` and [`http`]. Protobuf types are known in `grpc` alone, JSON in `http` alone.
 
 pub mod clock;
 pub mod delivery;
@@ -21,8 +21,10 @@ mod placing;
 pub mod principal;
 mod pulse;
 pub mod readiness;
+mod retention;
 mod sealing;
 mod serve;
 
 pub use mailbox::{AskError, NotNow};
+pub use retention::Retention;
 pub use serve::{BindError, Config, Master, RunError};

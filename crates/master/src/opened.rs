@@ -11,6 +11,7 @@ use crate::machine::Machine;
 use crate::mailbox::mailboxes;
 use crate::model::Model;
 use crate::placing::{self, Placing};
+use crate::retention::{self, Retention};
 use crate::serve::{BindError, RunError};
 use crate::{grpc, http, pulse, sealing};
 use cloudai_core::cluster::Cluster;
@@ -47,6 +48,8 @@ pub struct Setup {
     pub strategy: String,
     /// The cluster's times, checked.
     pub timing: Timing,
+    /// How long ended tasks are kept.
+    pub retention: Retention,
     /// Its clocks and threads.
     pub machine: Machine,
 }
@@ -64,6 +67,7 @@ pub struct Doors<S> {
 #[derive(Debug)]
 pub struct Opened {
     machine: Machine,
+    retention: Retention,
     first_start: bool,
     handle: Handle,
     engine: Engine,
@@ -78,7 +82,7 @@ impl Opened {
     /// # Errors
     /// [`BindError`].
     pub async fn open(setup: Setup) -> Result<Self, BindError> {
-        let Setup { store, bulk, strategy: name, timing, machine } = setup;
+        let Setup { store, bulk, strategy: name, timing, retention, machine } = setup;
         let strategy = strategy::by_name(&name).ok_or_else(|| BindError::Strategy { given: name.clone() })?;
         let term = store.lead().await?;
         let loaded = store.load().await?;
@@ -119,7 +123,7 @@ impl Opened {
             stopping: CancellationToken::new(),
         };
         let handle = Handle { shared: Arc::new(shared) };
-        Ok(Self { machine, first_start, handle, engine, subscriptions, placing, strategy, view })
+        Ok(Self { machine, retention, first_start, handle, engine, subscriptions, placing, strategy, view })
     }
 
     /// Whether the data was made by this start.
@@ -142,7 +146,7 @@ impl Opened {
         S: Stream<Item = io::Result<C>> + Send + 'static,
         C: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
     {
-        let Self { machine, handle, engine, subscriptions, placing, strategy, view, .. } = self;
+        let Self { machine, retention, handle, engine, subscriptions, placing, strategy, view, .. } = self;
         let mut parts = JoinSet::new();
         let (routes, health) = grpc::routes(&handle, Arc::clone(&subscriptions))?;
         parts.spawn(serve_grpc(doors.grpc, routes, subscriptions, stop.clone()));
@@ -159,6 +163,13 @@ impl Opened {
         let (stopping, seals) = (stop.clone(), sealing::run(handle.clone()));
         parts.spawn(async move {
             stopping.run_until_cancelled(seals).await;
+            Ok(())
+        });
+        let (stopping, collecting) = (stop.clone(), retention::run(handle.clone(), retention));
+        parts.spawn(async move {
+            // One that has nothing to collect ends, the master does not.
+            stopping.run_until_cancelled(collecting).await;
+            stopping.cancelled().await;
             Ok(())
         });
         // Also when nobody waits for this any more.

@@ -4,6 +4,7 @@ use crate::engine::EngineError;
 use crate::handle::Handle;
 use crate::machine::Machine;
 use crate::opened::{Doors, Opened, Setup};
+use crate::retention::Retention;
 use cloudai_core::strategy;
 use cloudai_core::timing::Timing;
 use cloudai_store::bulk::BulkStore;
@@ -30,6 +31,8 @@ pub struct Config {
     pub strategy: String,
     /// The cluster's times, checked.
     pub timing: Timing,
+    /// How long ended tasks are kept.
+    pub retention: Retention,
 }
 
 /// Why a master can not start.
@@ -85,10 +88,10 @@ impl Master {
     /// # Errors
     /// [`BindError`].
     pub async fn bind(config: Config) -> Result<Self, BindError> {
-        let Config { grpc, http, store, bulk, strategy, timing } = config;
+        let Config { grpc, http, store, bulk, strategy, timing, retention } = config;
         let (grpc, grpc_address) = listen(grpc, "--grpc").await?;
         let (http, http_address) = listen(http, "--http").await?;
-        let setup = Setup { store, bulk, strategy, timing, machine: Machine::default() };
+        let setup = Setup { store, bulk, strategy, timing, retention, machine: Machine::default() };
         let opened = Opened::open(setup).await?;
         Ok(Self { grpc, http, grpc_address, http_address, opened })
     }

@@ -155,6 +155,19 @@ settings! {
         parse: duration, takes: Number, allowed: "seconds",
         fallback: Text("10"), used_by: [Master, Up],
     }
+    /// How long ended tasks are kept, with their logs and files; 0 keeps them for ever. Counted by the
+    /// master's clock: with one that is years ahead everything is old.
+    TASKS_DAYS: u32 {
+        key: "retention.tasks_days", variables: ["CLOUDAI_RETENTION_TASKS_DAYS"],
+        parse: |text| whole(text, 36_500), takes: Number, allowed: "days since their end, 0 to 36500",
+        fallback: Text("0"), used_by: [Master, Up],
+    }
+    /// How many ended tasks are kept, the latest submitted, with their logs and files; 0 keeps all.
+    TASKS_MAX: u32 {
+        key: "retention.tasks_max", variables: ["CLOUDAI_RETENTION_TASKS_MAX"],
+        parse: |text| whole(text, 1_000_000_000), takes: Number, allowed: "0 to 1000000000",
+        fallback: Text("1000000"), used_by: [Master, Up],
+    }
     /// Where a worker's master is.
     MASTER: String {
         key: "worker.master", flag: "--master", variables: ["CLOUDAI_MASTER", "MASTER_ADDR"],

@@ -1,12 +1,15 @@
 //! The settings of a master, checked: what is still to come is refused, not ignored.
 
-use super::known::{DATA_DIR, GRPC, HEARTBEAT, HTTP, INACTIVE, LEASE, LEASE_MARGIN, STORE, STRATEGY};
+use super::known::{
+    DATA_DIR, GRPC, HEARTBEAT, HTTP, INACTIVE, LEASE, LEASE_MARGIN, STORE, STRATEGY, TASKS_DAYS, TASKS_MAX,
+};
 use super::log::LogFlags;
 use super::parse::Listen;
 use super::{Flags, Layer, LogSettings, Problem, Resolver, Setting, Severity, Source, Store, User};
 use crate::exit::Failure;
 use cloudai_core::spec::DEFAULT_KILL_AFTER;
 use cloudai_core::timing::{Timing, TimingError};
+use cloudai_master::Retention;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -75,6 +78,8 @@ pub(crate) struct MasterSettings {
     pub(crate) strategy: String,
     /// The times by which workers are judged; checked.
     pub(crate) timing: Timing,
+    /// How long ended tasks are kept.
+    pub(crate) retention: Retention,
     /// Commands are read from the terminal.
     pub(crate) shell: bool,
     /// Both flags were given: addresses may be reachable by others. One alone changes nothing.
@@ -116,6 +121,7 @@ impl MasterSettings {
             store: resolver.required(&STORE)?,
             strategy: resolver.required(&STRATEGY)?,
             timing: checked_timing(resolver)?,
+            retention: retention(resolver)?,
             shell: !flags.no_shell,
             insecure,
             print_addresses: flags.print_addresses,
@@ -165,6 +171,16 @@ fn timing(resolver: &Resolver<'_>) -> Result<Timing, Failure> {
         inactive: resolver.required(&INACTIVE)?,
         lease: resolver.required(&LEASE)?,
         margin: resolver.required(&LEASE_MARGIN)?,
+    })
+}
+
+/// 0 keeps for ever.
+fn retention(resolver: &Resolver<'_>) -> Result<Retention, Failure> {
+    let (days, most) = (resolver.required(&TASKS_DAYS)?, resolver.required(&TASKS_MAX)?);
+    let days = Duration::from_secs(u64::from(days) * 24 * 60 * 60);
+    Ok(Retention {
+        age: Some(days).filter(|age| !age.is_zero()),
+        count: Some(u64::from(most)).filter(|most| *most > 0),
     })
 }
 

@@ -44,6 +44,7 @@ pub(super) async fn bind(settings: &MasterSettings) -> anyhow::Result<Master> {
         bulk: Arc::new(bulk),
         strategy: settings.strategy.clone(),
         timing: settings.timing,
+        retention: settings.retention,
     };
     Ok(Master::bind(config).await?)
 }

@@ -85,3 +85,42 @@ async fn worker_dead_frees_slots() {
         assert_eq!((&task["attempt"], &task["worker_id"]), (&json!(2), &json!("w1")), "{task:#}");
     }
 }
+
+/// A task that was collected while its worker was away is told of by the worker that comes back: it
+/// is superseded, never run again, and its key is free.
+#[tokio::test]
+async fn gc_never_reruns() {
+    let mut cluster = Plan::new().variables(&[("CLOUDAI_RETENTION_TASKS_MAX".into(), "1".into())]).start().await;
+    let link = Link::to(cluster.grpc()).await;
+    cluster.add(fake_worker("w1").through(link.address())).await;
+    let task = json!({"image": "fake:x", "cpu_cores": 2, "idempotency_key": "k", "env": {"FAKE_DURATION_MS": "1000"}});
+    let gone = cluster.rest.submit(task.clone()).await;
+    cluster.rest.running(&gone).await;
+    link.cut();
+    let over = async || cluster.journal().iter().any(|mark| mark.event == "end").then_some(());
+    until("it has ended, and nobody could be told", over).await;
+    let removed = cluster.run(&["worker", "remove", "w1", "--force", "--yes"]).await;
+    assert_eq!(removed.code, 0, "{}", removed.err);
+    assert_eq!(cluster.run(&["cancel", &gone]).await.code, 0);
+    cluster.rest.ended(&gone).await;
+    let later = cluster.rest.submit(json!({"image": "fake:x", "hold": true, "allow_pending": true})).await;
+    assert_eq!(cluster.run(&["cancel", &later]).await.code, 0);
+    let path = format!("/api/v1/tasks/{gone}");
+    until("the earlier one is collected", async || {
+        (cluster.rest.ask("GET", &path, None).await.status == 404).then_some(())
+    })
+    .await;
+
+    let mut again = task;
+    again["allow_pending"] = json!(true);
+    let fresh = cluster.rest.submit(again).await;
+    assert_ne!(fresh, gone, "its key is free");
+    link.mend();
+    cluster.rest.completed(&fresh).await;
+    let told = cluster.rest.ask("GET", &path, None).await;
+    assert_eq!(told.status, 404);
+    assert!(told.body.to_string().contains("retention.tasks_max"), "{}", told.body);
+    let starts = cluster.starts();
+    assert_eq!((starts.get(&gone), starts.get(&fresh)), (Some(&1), Some(&1)), "{starts:?}");
+    assert!(!cluster.rest.all_tasks().await.iter().any(|task| task["task_id"] == gone.as_str()));
+}

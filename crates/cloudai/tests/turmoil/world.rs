@@ -9,6 +9,7 @@ use cloudai_core::task::TaskRecord;
 use cloudai_core::testing::{cores, worker_id};
 use cloudai_core::timing::Timing;
 use cloudai_core::worker::WorkerRecord;
+use cloudai_master::Retention;
 use cloudai_master::handle::Handle;
 use cloudai_master::machine::{Clocks, Machine as MasterMachine, Threads as MasterThreads};
 use cloudai_master::opened::{Doors, Opened, Setup};
@@ -390,7 +391,14 @@ pub(crate) fn task_with(env: &[(&str, &str)]) -> TaskSpec {
 
 async fn run_master(disks: Disks, timing: Timing, handle: Rc<RefCell<Option<Handle>>>) -> turmoil::Result {
     let machine = MasterMachine { clocks: Clocks { wall, boot }, threads: MasterThreads::Shared };
-    let setup = Setup { store: disks.store, bulk: disks.bulk, strategy: "greedy".into(), timing, machine };
+    let setup = Setup {
+        store: disks.store,
+        bulk: disks.bulk,
+        strategy: "greedy".into(),
+        timing,
+        retention: Retention::default(),
+        machine,
+    };
     let opened = Opened::open(setup).await?;
     *handle.borrow_mut() = Some(opened.handle().clone());
     let doors = Doors { grpc: net::incoming().await?, http: None };

@@ -77,6 +77,7 @@ impl Cluster {
         if let Some(task) = self.tasks.remove(&id)
             && let Some(key) = super::key_of(&task)
         {
+            self.ended_keys.insert(id, (now + KEY_KEPT, key.clone()));
             self.old_keys.insert((now + KEY_KEPT, key));
         }
     }

@@ -16,6 +16,7 @@ mod membership;
 mod place;
 mod quarantine;
 mod report;
+mod retention;
 mod submit;
 
 use crate::effect::{Applied, Command, Dispatch, Effect, Row};
@@ -57,6 +58,8 @@ pub struct Cluster {
     keys: BTreeMap<Key, KeyUse>,
     /// Keys of finished tasks by the time they may be forgotten.
     old_keys: BTreeSet<(Timestamp, Key)>,
+    /// The same by their tasks: one that is collected frees its key.
+    ended_keys: BTreeMap<TaskId, (Timestamp, Key)>,
 }
 
 type Key = (UserId, Arc<str>);
@@ -125,6 +128,7 @@ impl Cluster {
             removals: BTreeSet::new(),
             keys: BTreeMap::new(),
             old_keys: BTreeSet::new(),
+            ended_keys: BTreeMap::new(),
         };
         for record in start.workers {
             let record = unheard(record);
@@ -180,6 +184,7 @@ impl Cluster {
             Event::Leave(worker, session) => self.leave(&mut out, &worker, session)?,
             Event::Progress(attempt, step) => self.progress(&mut out, attempt, step)?,
             Event::Ended(report) => self.ended(&mut out, &report)?,
+            Event::Collect(tasks) => self.collect(&mut out, &tasks)?,
             Event::Sent(worker) => Answer::Sent(self.sent(&worker)),
             Event::Paused(length) => self.paused(now, length),
             Event::Tick => self.tick(&mut out),

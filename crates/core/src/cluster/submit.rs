@@ -103,8 +103,10 @@ impl Cluster {
         while let Some((at, _)) = self.old_keys.first()
             && *at <= now
         {
-            if let Some((_, key)) = self.old_keys.pop_first() {
-                self.keys.remove(&key);
+            if let Some((_, key)) = self.old_keys.pop_first()
+                && let Some(used) = self.keys.remove(&key)
+            {
+                self.ended_keys.remove(&used.task);
             }
         }
     }

@@ -68,6 +68,7 @@ async fn a_row_that_the_store_refuses_fails_its_sender_alone_and_every_worker_re
         bulk: Arc::new(LocalBulk::open(dir.path()).unwrap()),
         strategy: "greedy".into(),
         timing: Timing::default(),
+        retention: crate::retention::Retention::default(),
     };
     let master = Master::bind(config).await.unwrap();
     let (handle, stop, who) = (master.handle().clone(), CancellationToken::new(), Principal::local());

@@ -73,6 +73,9 @@ struct Inner {
     retry_after: Option<u32>,
 }
 
+/// What becomes of every task in the end.
+const KEPT_FOR_A_TIME: &str = "ended tasks are kept for a time (retention.tasks_days, retention.tasks_max)";
+
 impl Problem {
     pub(super) fn new(code: Code, detail: impl Into<String>) -> Self {
         let status = code.status();
@@ -117,7 +120,8 @@ impl Problem {
 
     /// A task that is not there, or not the caller's.
     pub(super) fn no_task(id: TaskId) -> Self {
-        Self::new(Code::NotFound, format!("there is no {id}")).next("cloudai task list --all")
+        Self::new(Code::NotFound, format!("there is no {id}, or no longer: {KEPT_FOR_A_TIME}"))
+            .next("cloudai task list --all")
     }
 
     /// A worker that is not there.
@@ -161,9 +165,11 @@ impl Problem {
                 Self::new(Code::Conflict, rejected.to_string()).next(format!("cloudai worker remove {worker} --force"))
             }
             Rejected::WorkerLive(_) => Self::new(Code::Conflict, rejected.to_string()),
-            Rejected::TaskExists(_) | Rejected::Superseded(_) | Rejected::WrongIncarnation | Rejected::StaleSession => {
-                Self::internal(rejected)
-            }
+            Rejected::TaskExists(_)
+            | Rejected::TooManyAtOnce { .. }
+            | Rejected::Superseded(_)
+            | Rejected::WrongIncarnation
+            | Rejected::StaleSession => Self::internal(rejected),
         }
     }
 }

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "not every test needs all of it")]
 
+pub(crate) mod worker;
+
 use async_trait::async_trait;
 use cloudai_core::effect::Row;
 use cloudai_core::ids::{Attempt, TaskId, Term, UserId};
@@ -9,14 +11,14 @@ use cloudai_core::task::{OutputFile, TaskRecord};
 use cloudai_core::time::Timestamp;
 use cloudai_core::timing::Timing;
 use cloudai_master::principal::Principal;
-use cloudai_master::{Config, Master, RunError};
+use cloudai_master::{Config, Master, Retention, RunError};
 use cloudai_store::bulk::local::LocalBulk;
 use cloudai_store::memory::MemoryStore;
 use cloudai_store::query::{Collectable, Page, RetentionQuery, TaskQuery};
 use cloudai_store::{CommitError, Loaded, Store, StoreError};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -40,16 +42,22 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) async fn start() -> Self {
+        Self::over(Switched::default(), Timing::default(), Retention::default()).await
+    }
+
+    /// A master over this store.
+    pub(crate) async fn over(store: Switched, timing: Timing, retention: Retention) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let store = Arc::new(Switched::default());
+        let store = Arc::new(store);
         let master = Master::bind(Config {
             grpc: any,
             http: any,
             store: Arc::clone(&store) as Arc<dyn Store>,
             bulk: Arc::new(LocalBulk::open(dir.path()).unwrap()),
             strategy: "greedy".into(),
-            timing: Timing::default(),
+            timing,
+            retention,
         });
         let master = master.await.unwrap();
         let (http, grpc, stop) = (master.http_address(), master.grpc_address(), CancellationToken::new());
@@ -85,15 +93,37 @@ pub(crate) async fn post(master: &Running, path: &str, body: &str) -> u16 {
 }
 
 /// A store whose commits can be switched off, or held up.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Switched {
-    store: MemoryStore,
+    store: Box<dyn Store>,
     away: AtomicBool,
     hold: tokio::sync::RwLock<()>,
     loads: AtomicUsize,
+    collected: Mutex<Vec<usize>>,
+}
+
+impl Default for Switched {
+    fn default() -> Self {
+        Self::of(MemoryStore::new())
+    }
 }
 
 impl Switched {
+    pub(crate) fn of(store: impl Store) -> Self {
+        Self {
+            store: Box::new(store),
+            away: AtomicBool::new(false),
+            hold: tokio::sync::RwLock::default(),
+            loads: AtomicUsize::new(0),
+            collected: Mutex::default(),
+        }
+    }
+
+    /// How many tasks each commit let go that let any go.
+    pub(crate) fn collected(&self) -> Vec<usize> {
+        self.collected.lock().unwrap().clone()
+    }
+
     pub(crate) fn set_away(&self, away: bool) {
         self.away.store(away, Ordering::SeqCst);
     }
@@ -122,6 +152,10 @@ impl Store for Switched {
         let _held_up = self.hold.read().await;
         if self.away.load(Ordering::SeqCst) {
             return Err(CommitError::Unavailable(std::io::Error::other("switched off")));
+        }
+        let gone = rows.iter().filter(|row| matches!(row, Row::TaskRemoved(..))).count();
+        if gone > 0 {
+            self.collected.lock().unwrap().push(gone);
         }
         self.store.commit(term, now, rows).await
     }

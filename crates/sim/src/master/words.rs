@@ -27,6 +27,7 @@ pub(super) fn short(event: &Event) -> String {
         Event::Admit(admission) => format!("admission of {}", admission.worker),
         Event::Duty(order) => format!("order for {}, {:?}", order.worker, order.wish),
         Event::Remove(removal) => format!("removal of {}, force {}", removal.worker, removal.force),
+        Event::Collect(tasks) => format!("collection of {} tasks", tasks.len()),
         Event::Sent(_) | Event::Subscribed(..) | Event::Leave(..) | Event::Paused(_) | Event::Tick => {
             format!("{event:?}")
         }
