@@ -268,9 +268,8 @@ impl World {
             record.is_some_and(|record| matches!(record.duty, Duty::Cordoned(_) | Duty::Draining(_)))
         };
         let closed: Vec<_> = (0..self.names.len()).filter(closed).collect();
-        if !closed.is_empty() {
-            self.context.after(LOOK, What::Fault(Fault::OpenAll));
-        }
+        // Also when all are open: an order of before may come late.
+        self.context.after(LOOK, What::Fault(Fault::OpenAll));
         for worker in closed {
             self.order(worker, DutyWish::Open);
         }

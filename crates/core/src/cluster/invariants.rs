@@ -44,7 +44,8 @@ fn allocations_are_what_active_tasks_hold(cluster: &Cluster, broken: &mut Vec<St
 fn no_worker_is_over_committed(cluster: &Cluster, broken: &mut Vec<String>) {
     for (id, worker) in &cluster.workers {
         let capacity = &worker.record.capacity;
-        for kind in [Kind::Cpu, Kind::Memory, Kind::Storage, Kind::Gpu] {
+        // GPUs are counted device by device: what holds one that the worker has no more takes no other.
+        for kind in [Kind::Cpu, Kind::Memory, Kind::Storage] {
             let amount = |allocation: &Allocation| allocation.amount(kind);
             let held: u64 = worker.ledger.held().values().map(amount).sum();
             if held > capacity.amount(kind) && given_since(cluster, worker, amount) {
