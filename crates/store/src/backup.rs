@@ -72,14 +72,14 @@ fn head(manifest: &Manifest) -> io::Result<Vec<u8>> {
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
     /// It can not be read.
-    #[error("the backup {0} can not be read: {1}")]
+    #[error("{0} can not be read: {1}")]
     Unreadable(PathBuf, #[source] io::Error),
     /// It is something else.
     #[error("{0} is no backup of cloudai: `cloudai cluster backup FILE` makes one")]
     Foreign(PathBuf),
     /// It was made by a newer version.
     #[error(
-        "the backup {path} was made by cloudai {version}, with {what} {found}; this version knows up to {known}: use a newer cloudai"
+        "{path} was made by cloudai {version}, with {what} {found}; this version knows up to {known}: use a newer cloudai"
     )]
     TooNew {
         /// Where.
@@ -94,7 +94,7 @@ pub enum BackupError {
         known: u32,
     },
     /// It is not what it was when it was made.
-    #[error("the backup {path} is damaged: {why}; take another copy of it")]
+    #[error("{path} is damaged: {why}; take another copy of it")]
     Damaged {
         /// Where.
         path: PathBuf,
@@ -110,17 +110,31 @@ pub enum BackupError {
 /// # Errors
 /// [`BackupError`].
 pub fn check(path: &Path) -> Result<Manifest, BackupError> {
-    unpack(path, &mut io::sink(), path)
+    let mut file = open(path)?;
+    let manifest = read_head(path, &mut file)?;
+    unpack(path, &mut file, &manifest, &mut io::sink(), path)?;
+    Ok(manifest)
 }
 
-/// Writes the database of a backup to `out`, which is told to be `to` when it fails.
-pub(crate) fn unpack(path: &Path, out: &mut impl Write, to: &Path) -> Result<Manifest, BackupError> {
-    let mut file = File::open(path).map_err(|error| unreadable(path, error))?;
-    let manifest = read_head(path, &mut file)?;
+pub(crate) fn open(path: &Path) -> Result<File, BackupError> {
+    File::open(path).map_err(|error| unreadable(path, error))
+}
+
+/// Writes the database of a backup whose head was read to `out`. `from` and `to` name both in errors.
+pub(crate) fn unpack(
+    from: &Path,
+    backup: &mut dyn Read,
+    manifest: &Manifest,
+    out: &mut dyn Write,
+    to: &Path,
+) -> Result<(), BackupError> {
     let (mut size, mut hash) = (0, Sha256::new());
     let mut piece = vec![0; 1 << 20];
-    loop {
-        let length = file.read(&mut piece).map_err(|error| unreadable(path, error))?;
+    while size <= manifest.size {
+        let length = match backup.read(&mut piece) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            length => length.map_err(|error| unreadable(from, error))?,
+        };
         if length == 0 {
             break;
         }
@@ -128,16 +142,23 @@ pub(crate) fn unpack(path: &Path, out: &mut impl Write, to: &Path) -> Result<Man
         out.write_all(&piece[..length]).map_err(|error| BackupError::Unwritable(to.to_owned(), error))?;
         size += length as u64;
     }
-    if size != manifest.size {
-        return Err(damaged(path, format!("it has {size} bytes of data where {} belong", manifest.size)));
+    if size > manifest.size {
+        return Err(damaged(
+            from,
+            format!("more than the {} bytes of data that belong to it are there", manifest.size),
+        ));
+    }
+    if size < manifest.size {
+        return Err(damaged(from, format!("it has {size} bytes of data where {} belong", manifest.size)));
     }
     if hex::encode(hash.finalize()) != manifest.sha256 {
-        return Err(damaged(path, "its checksum is another".into()));
+        return Err(damaged(from, "its checksum is another".into()));
     }
-    Ok(manifest)
+    Ok(())
 }
 
-fn read_head(path: &Path, file: &mut File) -> Result<Manifest, BackupError> {
+/// What a backup says of itself; its database comes next.
+pub(crate) fn read_head(path: &Path, file: &mut dyn Read) -> Result<Manifest, BackupError> {
     let mut read = |bytes: &mut [u8]| match file.read_exact(bytes) {
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
         Err(error) => Err(unreadable(path, error)),

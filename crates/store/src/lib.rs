@@ -19,8 +19,10 @@ use cloudai_core::task::{OutputFile, TaskRecord};
 use cloudai_core::time::Timestamp;
 use cloudai_core::worker::WorkerRecord;
 use query::{Collectable, Page, RetentionQuery, TaskQuery};
+use sqlite::{Prepared, RestoreError};
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// The durable state of one cluster.
@@ -77,6 +79,15 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
     /// [`StoreError::Unsupported`] of a store that keeps nothing which could be restored.
     async fn backup(&self) -> Result<Snapshot, StoreError> {
         Err(StoreError::Unsupported("this master keeps its state in memory only: there is nothing to back up".into()))
+    }
+
+    /// Checks a backup wholly and makes it ready to take the place of all records when the data is
+    /// opened next; blocks until `backup`, which is named `from` in errors, was read. One at a time.
+    /// # Errors
+    /// [`RestoreError`]; a store that keeps nothing can not be restored.
+    fn prepare_restore(&self, _from: &Path, _backup: &mut dyn Read, _now: Timestamp) -> Result<Prepared, RestoreError> {
+        let why = "this master keeps its state in memory only: a backup is restored into one with --store sqlite";
+        Err(StoreError::Unsupported(why.into()).into())
     }
 }
 

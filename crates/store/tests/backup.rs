@@ -12,7 +12,8 @@ use cloudai_store::Store;
 use cloudai_store::backup::{BackupError, Manifest, Snapshot, check};
 use cloudai_store::bulk::local::LocalBulk;
 use cloudai_store::bulk::{BulkStore, LogRecord, LogStream};
-use cloudai_store::sqlite::{RestoreError, SqliteStore, restore};
+use cloudai_store::memory::MemoryStore;
+use cloudai_store::sqlite::{Prepared, RestoreError, SqliteStore, restore};
 use common::*;
 use rusqlite::Connection;
 use std::fs::{self, File};
@@ -226,4 +227,79 @@ async fn logs_of_attempts_that_a_backup_does_not_know_are_put_aside() {
     for ((n, number), kept) in [((1, 1), 0), ((2, 1), 1), ((2, 2), 0), ((3, 1), 0), ((4, 1), 1)] {
         assert_eq!(bulk.log_position(attempt(n, number)).await.unwrap().records, kept, "{n} {number}");
     }
+}
+
+/// Gets a backup ready beside data that is in use.
+fn prepare(store: &SqliteStore, file: &Path) -> Result<Prepared, RestoreError> {
+    store.prepare_restore(Path::new("what was sent"), &mut File::open(file).unwrap(), at(5))
+}
+
+#[tokio::test]
+async fn what_was_ordered_while_the_data_was_in_use_is_in_place_when_it_is_opened_next() {
+    let (dir, file) = backed_up().await;
+    let data = dir.path().join("data");
+    let store = open(&data);
+    let term = store.lead().await.unwrap();
+    let before = store.load().await.unwrap();
+    let prepared = prepare(&store, &file).unwrap();
+    store.commit(term, at(90), &[task(4).row()]).await.unwrap();
+    let planned = prepared.order().unwrap();
+    store.commit(term, at(91), &[task(5).row()]).await.unwrap();
+    assert_eq!(store.load().await.unwrap().tasks.len(), 4, "nothing changes before");
+    drop(store);
+    // Broken off after its first step.
+    fs::hard_link(data.join("cloudai.db"), &planned.kept).unwrap();
+    let store = open(&data);
+    let loaded = store.load().await.unwrap();
+    assert_eq!(loaded.tasks, [task(1).record()]);
+    assert_eq!((loaded.incarnation.0, &loaded.cluster), (planned.incarnation, &before.cluster));
+    assert!(loaded.incarnation > before.incarnation && store.lead().await.unwrap() > term);
+    let kept = Connection::open(&planned.kept).unwrap();
+    let tasks: u32 = kept.query_row("SELECT count(*) FROM tasks", [], |row| row.get(0)).unwrap();
+    assert_eq!(tasks, 5, "all of the lost future is kept");
+    drop((store, kept));
+    assert_eq!(open(&data).load().await.unwrap().incarnation.0, planned.incarnation, "it is done once");
+    assert!(!names(&data).iter().any(|name| name.starts_with("restore.")), "{:?}", names(&data));
+}
+
+#[tokio::test]
+async fn what_was_not_ordered_or_refused_leaves_nothing_behind() {
+    let (dir, file) = backed_up().await;
+    let data = dir.path().join("data");
+    let store = open(&data);
+    let before = store.load().await.unwrap();
+    drop(prepare(&store, &file).unwrap());
+    let good = fs::read(&file).unwrap();
+    for bad in [&good[..good.len() - 1], &[&good[..], b"x"].concat(), b"something else"] {
+        let refused = store.prepare_restore(Path::new("what was sent"), &mut &*bad, at(5)).unwrap_err();
+        assert!(refused.to_string().starts_with("what was sent is "), "{refused}");
+    }
+    let other = open(&dir.path().join("other"));
+    assert!(matches!(prepare(&other, &file), Err(RestoreError::OtherCluster { .. })));
+    assert!(!names(&data).iter().any(|name| name.starts_with("restore.")), "{:?}", names(&data));
+    drop(store);
+    assert_eq!(open(&data).load().await.unwrap().incarnation, before.incarnation);
+    let memory = MemoryStore::new();
+    let refused = memory.prepare_restore(Path::new("x"), &mut &*good, at(5)).unwrap_err();
+    assert!(refused.to_string().contains("in memory only"), "{refused}");
+}
+
+#[tokio::test]
+async fn an_order_is_void_once_the_data_was_led_or_restored_after_it() {
+    let (dir, file) = backed_up().await;
+    let data = dir.path().join("data");
+    let store = open(&data);
+    let before = store.load().await.unwrap();
+    prepare(&store, &file).unwrap().order().unwrap();
+    drop(store);
+    // As a version that knows nothing of orders.
+    Connection::open(data.join("cloudai.db")).unwrap().execute("UPDATE cluster SET term = term + 1", []).unwrap();
+    let store = open(&data);
+    let loaded = store.load().await.unwrap();
+    assert_eq!((loaded.incarnation, loaded.tasks), (before.incarnation, before.tasks));
+    prepare(&store, &file).unwrap().order().unwrap();
+    drop(store);
+    let restored = restore(&file, &data, at(1_795_000_000_000)).unwrap();
+    assert_eq!(open(&data).load().await.unwrap().incarnation.0, restored.incarnation);
+    assert!(!names(&data).iter().any(|name| name.starts_with("restore.")), "{:?}", names(&data));
 }

@@ -146,7 +146,9 @@ fn of_restore(error: &RestoreError, file: &Path) -> Failure {
                 .next(format!("stop the master, then cloudai cluster restore {}", file.display()))
         }
         RestoreError::OtherCluster { .. } => Failure::new(Exit::Conflict, "conflict", error.to_string()).why(unchanged),
-        RestoreError::Store(_) | RestoreError::Folder(..) => Failure::error(error.to_string()).why(unchanged),
+        RestoreError::Store(_) | RestoreError::Folder(..) | RestoreError::NoRoom { .. } => {
+            Failure::error(error.to_string()).why(unchanged)
+        }
     }
 }
 

@@ -3,11 +3,13 @@
 //! One connection writes, on the thread of its caller (`write.rs`, `rows.rs`), some read (`read.rs`, `page.rs`);
 //! `migrate.rs` opens the directory and brings the schema (`schema.rs`) up to date. In WAL mode
 //! readers see the last commit and never wait for the writer. `backup.rs` copies the database while
-//! it is in use, `restore.rs` puts a copy in the place of one that is not.
+//! it is in use, `restore.rs` puts a copy in the place of one that is not; `pending.rs` keeps one for
+//! the next opening.
 
 mod backup;
 mod migrate;
 mod page;
+mod pending;
 mod read;
 mod restore;
 mod retention;
@@ -15,6 +17,7 @@ mod rows;
 mod schema;
 mod write;
 
+pub use pending::{Planned, Prepared};
 pub use restore::{RestoreError, Restored, restore};
 
 use crate::backup::Snapshot;
@@ -26,6 +29,7 @@ use cloudai_core::ids::{Attempt, TaskId, Term, UserId};
 use cloudai_core::task::{OutputFile, TaskRecord};
 use cloudai_core::time::Timestamp;
 use read::Readers;
+use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 use write::Writer;
@@ -40,7 +44,8 @@ pub struct SqliteStore {
 impl SqliteStore {
     /// Opens the data directory, making it when it is not there; blocks for the time of a migration.
     ///
-    /// The directory is this store's until it is dropped and its reads have ended.
+    /// The directory is this store's until it is dropped and its reads have ended. A restore that was
+    /// ordered is completed first.
     /// # Errors
     /// [`StoreError::Locked`] while another store has it, [`StoreError::TooNew`] for the data of a
     /// newer version (which stays untouched), [`StoreError::Corrupt`], [`StoreError::Unavailable`].
@@ -48,6 +53,8 @@ impl SqliteStore {
         let lock = migrate::lock(dir)?;
         let path = migrate::file_in(dir);
         backup::remove_left(&path);
+        pending::remove_left(dir);
+        pending::complete(dir)?;
         let conn = migrate::open_file(&path)?;
         Ok(Self { writer: Writer::new(conn), readers: Arc::new(Readers::new(path, lock)) })
     }
@@ -115,5 +122,9 @@ impl Store for SqliteStore {
 
     async fn backup(&self) -> Result<Snapshot, StoreError> {
         self.readers.copy(backup::take).await
+    }
+
+    fn prepare_restore(&self, from: &Path, backup: &mut dyn Read, now: Timestamp) -> Result<Prepared, RestoreError> {
+        Prepared::make(from, backup, self.readers.dir(), now)
     }
 }

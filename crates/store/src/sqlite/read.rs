@@ -42,6 +42,11 @@ impl Readers {
         }
     }
 
+    /// The data directory.
+    pub(super) fn dir(&self) -> &Path {
+        self.path.parent().unwrap_or(&self.path)
+    }
+
     pub(super) fn close(&self) {
         self.slots.close();
         self.idle().clear();

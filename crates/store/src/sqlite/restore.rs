@@ -1,23 +1,30 @@
 //! Puts a backup in the place of a data directory's database, while no master uses it.
 //!
+//! `pending.rs` does so in two steps for data that is in use: the first is taken here as well.
+//!
 //! What was restored is a new life of the data (its incarnation): workers stop what the lost future
 //! ordered, and attempts may be numbered as there. So its logs and files of tasks that go on from
 //! the backup are put aside, too.
 
 use super::migrate::{file_in, lock, open_file, private_file, read_error, version};
-use super::{backup, read, schema};
+use super::{backup, pending, read, schema};
 use crate::StoreError;
-use crate::backup::{BackupError, Manifest, damaged, unpack};
+use crate::backup::{BackupError, Manifest, damaged, open, read_head, unpack};
 use crate::bulk::local::put_aside;
 use cloudai_core::task::{Step, TaskRecord};
 use cloudai_core::time::Timestamp;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// The database of the backup, until it is in place.
-const FRESH: &str = "restore.new";
+pub(super) const FRESH: &str = "restore.new";
+/// What a restore leaves free of the disk, in bytes: the log of a master that goes on meanwhile has
+/// 64 MiB at most.
+const LEFT_FREE: u64 = 64 << 20;
 /// The tables of a master's data.
 const TABLES: [&str; 6] = ["cluster", "facts", "workers", "tasks", "dependencies", "outputs"];
 
@@ -57,31 +64,79 @@ pub enum RestoreError {
         /// Whose backup was given.
         given: String,
     },
+    /// The disk is too small.
+    #[error("the disk of {dir} has {free} bytes free, the restore needs {needed}: make room there")]
+    NoRoom {
+        /// The data directory.
+        dir: PathBuf,
+        /// What there is.
+        free: u64,
+        /// What it takes.
+        needed: u64,
+    },
     /// The folder can not be written.
     #[error("the data folder {0} can not be used: {1}")]
     Folder(PathBuf, #[source] io::Error),
 }
 
-/// Restores `backup` into the data directory `dir` at `now`.
+/// Restores `backup` into the data directory `dir` at `now`. One that waits there for the next start
+/// is forgotten.
 /// # Errors
 /// [`RestoreError`]; the database that was there is still in its place then.
 pub fn restore(backup: &Path, dir: &Path, now: Timestamp) -> Result<Restored, RestoreError> {
     let _lock = lock(dir)?;
     let folder = |error| RestoreError::Folder(dir.to_owned(), error);
     let fresh = dir.join(FRESH);
-    let restored = prepare(backup, dir, &fresh, now).and_then(|(mut restored, tasks)| {
-        let aside = dir.join(format!("before-restore-{}", now.as_millis()));
-        for task in &tasks {
-            restored.put_aside += put_aside(&dir.join("bulk"), &aside, task.id, known(task)).map_err(folder)?;
-        }
-        restored.kept = put_in_place(dir, &fresh, now).map_err(folder)?;
+    let restored = open(backup).map_err(RestoreError::from).and_then(|mut file| {
+        let (mut restored, live) = prepare(backup, &mut file, dir, now)?;
+        pending::forget(dir).map_err(folder)?;
+        let done = exchange(dir, &fresh, restored.incarnation, &live).map_err(folder)?;
+        (restored.kept, restored.put_aside) = done;
         Ok(restored)
     });
     if restored.is_err() {
         // The failure is what counts; the next try begins with an empty file.
-        let _ = fs::remove_file(&fresh);
+        let _ = remove_database(&fresh);
     }
     restored
+}
+
+/// Puts a prepared database in place, and aside what its tasks must not find; answers where the one
+/// is now that was there, and how much was put aside. May be repeated where it was broken off.
+pub(super) fn exchange(
+    dir: &Path,
+    fresh: &Path,
+    incarnation: u64,
+    live: &[Arc<TaskRecord>],
+) -> io::Result<(Option<PathBuf>, usize)> {
+    let aside = dir.join(format!("before-restore-{incarnation}"));
+    let mut moved = 0;
+    for task in live {
+        moved += put_aside(&dir.join("bulk"), &aside, task.id, known(task))?;
+    }
+    Ok((put_in_place(dir, fresh, incarnation)?, moved))
+}
+
+/// Where the database is kept that a restore replaces.
+pub(super) fn kept_in(dir: &Path, incarnation: u64) -> PathBuf {
+    dir.join(format!("cloudai.db.before-restore-{incarnation}"))
+}
+
+/// Removes a database that is not in use, with its log.
+pub(super) fn remove_database(path: &Path) -> io::Result<()> {
+    for end in ["-wal", "-shm", ""] {
+        match fs::remove_file(beside(path, end)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn beside(path: &Path, end: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(end);
+    PathBuf::from(name)
 }
 
 /// The last attempt whose log and files are those of the restored task: one that its worker may
@@ -91,16 +146,26 @@ fn known(task: &TaskRecord) -> u32 {
     task.number() - u32::from(unheard)
 }
 
-type Live = Vec<std::sync::Arc<TaskRecord>>;
+type Live = Vec<Arc<TaskRecord>>;
 
-/// Makes the database that will be in place; answers with its tasks that have not ended.
-fn prepare(backup: &Path, dir: &Path, fresh: &Path, now: Timestamp) -> Result<(Restored, Live), RestoreError> {
+/// Makes the database that will be in place, in `FRESH`; answers with its tasks that have not ended.
+/// `from` names the backup in errors.
+pub(super) fn prepare(
+    from: &Path,
+    backup: &mut dyn Read,
+    dir: &Path,
+    now: Timestamp,
+) -> Result<(Restored, Live), RestoreError> {
     let unwritable = |error| RestoreError::Folder(dir.to_owned(), error);
+    let manifest = read_head(from, backup)?;
+    let fresh = &dir.join(FRESH);
+    // Also the log of one that was broken off: it must not be taken for this one's.
+    remove_database(fresh).map_err(unwritable)?;
+    has_room(dir, manifest.size)?;
     let mut out = private_file(fresh).map_err(unwritable)?;
-    out.set_len(0).map_err(unwritable)?;
-    let manifest = unpack(backup, &mut out, fresh)?;
+    unpack(from, backup, &manifest, &mut out, fresh)?;
     drop(out);
-    check(backup, fresh, &manifest)?;
+    check(from, fresh, &manifest)?;
     let (there, unread) = present(dir)?;
     if let Some(there) = there.as_ref().filter(|there| there.cluster != manifest.cluster) {
         let (there, given) = (there.cluster.clone(), manifest.cluster.clone());
@@ -118,6 +183,13 @@ fn prepare(backup: &Path, dir: &Path, fresh: &Path, now: Timestamp) -> Result<(R
     conn.close().map_err(|(_, error)| read_error(error))?;
     File::open(fresh).and_then(|file| file.sync_all()).map_err(unwritable)?;
     Ok((Restored { manifest, incarnation, term, kept: None, unread, put_aside: 0 }, live))
+}
+
+/// The database takes its size, its log some more.
+fn has_room(dir: &Path, size: u64) -> Result<(), RestoreError> {
+    let disk = rustix::fs::statvfs(dir).map_err(|error| RestoreError::Folder(dir.to_owned(), error.into()))?;
+    let (free, needed) = (disk.f_bavail.saturating_mul(disk.f_frsize), size.saturating_add(LEFT_FREE));
+    if free >= needed { Ok(()) } else { Err(RestoreError::NoRoom { dir: dir.to_owned(), free, needed }) }
 }
 
 /// Whether a database is a master's, whole, of a known version, and what its backup says it is.
@@ -149,12 +221,12 @@ fn check(backup: &Path, fresh: &Path, manifest: &Manifest) -> Result<(), Restore
     Ok(())
 }
 
-fn plain(path: &Path) -> rusqlite::Result<Connection> {
+pub(super) fn plain(path: &Path) -> rusqlite::Result<Connection> {
     Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)
 }
 
 /// What the database that is there says of itself, or why it says nothing: it is to be replaced.
-fn present(dir: &Path) -> Result<(Option<Manifest>, Option<String>), StoreError> {
+pub(super) fn present(dir: &Path) -> Result<(Option<Manifest>, Option<String>), StoreError> {
     let path = file_in(dir);
     if !path.exists() {
         return Ok((None, None));
@@ -170,17 +242,15 @@ fn present(dir: &Path) -> Result<(Option<Manifest>, Option<String>), StoreError>
 }
 
 /// Exchanges the databases: at every moment one of the two is in place.
-fn put_in_place(dir: &Path, fresh: &Path, now: Timestamp) -> io::Result<Option<PathBuf>> {
-    let place = file_in(dir);
-    let kept = place.with_file_name(format!("cloudai.db.before-restore-{}", now.as_millis()));
-    let beside = |path: &Path, end: &str| {
-        let mut name = path.as_os_str().to_owned();
-        name.push(end);
-        PathBuf::from(name)
-    };
+fn put_in_place(dir: &Path, fresh: &Path, incarnation: u64) -> io::Result<Option<PathBuf>> {
+    let (place, kept) = (file_in(dir), kept_in(dir, incarnation));
     let there = place.exists();
     if there {
-        fs::hard_link(&place, &kept)?;
+        match fs::hard_link(&place, &kept) {
+            // It was broken off here.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && is_same(&place, &kept)? => {}
+            linked => linked?,
+        }
         // A log that could not be moved into its file: it must not be taken for that of the new one.
         for end in ["-wal", "-shm"] {
             match fs::rename(beside(&place, end), beside(&kept, end)) {
@@ -192,4 +262,9 @@ fn put_in_place(dir: &Path, fresh: &Path, now: Timestamp) -> io::Result<Option<P
     fs::rename(fresh, &place)?;
     File::open(dir)?.sync_all()?;
     Ok(there.then_some(kept))
+}
+
+fn is_same(one: &Path, other: &Path) -> io::Result<bool> {
+    let (one, other) = (fs::metadata(one)?, fs::metadata(other)?);
+    Ok((one.dev(), one.ino()) == (other.dev(), other.ino()))
 }
