@@ -6,7 +6,7 @@
 use crate::exit::{Exit, Failure};
 use bytes::Bytes;
 use cloudai_master::http::dto::Problem;
-use reqwest::header::CONTENT_TYPE;
+use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
@@ -116,6 +116,21 @@ impl Client {
     pub(crate) async fn post_bytes<T: DeserializeOwned>(&self, path: &[&str], body: Bytes) -> Result<T, Failure> {
         let request = self.request(Method::POST, path).timeout(ANSWER).body(body);
         let response = request.header(CONTENT_TYPE, "application/json").send().await;
+        let response = self.accept(response.map_err(|error| self.unreachable(&error))?).await?;
+        self.json(response).await
+    }
+
+    /// `POST` of a file of this size, sent once and without a time limit.
+    /// # Errors
+    /// The master's problem, or that it could not be reached.
+    pub(crate) async fn post_file<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        file: tokio::fs::File,
+        size: u64,
+    ) -> Result<T, Failure> {
+        let request = self.request(Method::POST, path).header(CONTENT_TYPE, "application/octet-stream");
+        let response = request.header(CONTENT_LENGTH, size).body(file).send().await;
         let response = self.accept(response.map_err(|error| self.unreachable(&error))?).await?;
         self.json(response).await
     }

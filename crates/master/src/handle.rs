@@ -1,5 +1,6 @@
 //! The only way in: typed calls that end in the engine, the read model or the store.
 
+pub(crate) mod restore;
 mod retry;
 
 use crate::clock::Clock;
@@ -23,6 +24,7 @@ use cloudai_core::worker::WorkerRecord;
 use cloudai_store::backup::Snapshot;
 use cloudai_store::query::{Page, TaskQuery};
 use cloudai_store::{Store, StoreError};
+use restore::Restoring;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -47,6 +49,7 @@ pub(crate) struct Shared {
     pub(crate) clock: Arc<Clock>,
     /// Clients that listen over WebSockets.
     pub(crate) live: Live,
+    pub(crate) restoring: Restoring,
     /// Cancelled when the master begins to stop: whoever waits for news ends.
     pub(crate) stopping: CancellationToken,
 }

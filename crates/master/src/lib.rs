@@ -6,6 +6,7 @@
 //! the two edges `grpc` and [`http`]. Protobuf types are known in `grpc` alone, JSON in `http` alone.
 
 pub mod clock;
+mod cut;
 pub mod delivery;
 mod engine;
 mod grpc;
@@ -27,4 +28,4 @@ mod serve;
 
 pub use mailbox::{AskError, NotNow};
 pub use retention::Retention;
-pub use serve::{BindError, Config, Master, RunError};
+pub use serve::{Addresses, BindError, Config, Ended, Master, RunError};

@@ -1,9 +1,11 @@
 //! A master without addresses: it holds the lead and the state, and serves whatever doors it is given.
 
 use crate::clock::Clock;
+use crate::cut::Cut;
 use crate::delivery::Delivery;
 use crate::delivery::subscribe::Subscriptions;
 use crate::engine::{Engine, EngineError, cluster_of};
+use crate::handle::restore::Restoring;
 use crate::handle::{Facts, Handle, Shared};
 use crate::heartbeats::Heartbeats;
 use crate::logs::Logs;
@@ -12,7 +14,7 @@ use crate::mailbox::mailboxes;
 use crate::model::Model;
 use crate::placing::{self, Placing};
 use crate::retention::{self, Retention};
-use crate::serve::{BindError, RunError};
+use crate::serve::{BindError, Ended, RunError};
 use crate::{grpc, http, pulse, sealing};
 use cloudai_core::cluster::Cluster;
 use cloudai_core::effect::Row;
@@ -21,7 +23,7 @@ use cloudai_core::strategy::{self, Strategy, View};
 use cloudai_core::timing::Timing;
 use cloudai_store::Store;
 use cloudai_store::bulk::BulkStore;
-use futures::Stream;
+use futures::{Stream, StreamExt};
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
@@ -120,6 +122,7 @@ impl Opened {
             logs: Arc::new(Logs::new(bulk)),
             clock,
             live: http::Live::default(),
+            restoring: Restoring::default(),
             stopping: CancellationToken::new(),
         };
         let handle = Handle { shared: Arc::new(shared) };
@@ -138,10 +141,10 @@ impl Opened {
         &self.handle
     }
 
-    /// Serves until told to stop. Workers and their containers go on without it.
+    /// Serves until told to stop, or until a restore is ordered; `stop` is cancelled then. Workers and their containers go on without it.
     /// # Errors
     /// [`RunError`].
-    pub async fn run<S, C>(self, doors: Doors<S>, stop: CancellationToken) -> Result<(), RunError>
+    pub async fn run<S, C>(self, doors: Doors<S>, stop: CancellationToken) -> Result<Ended, RunError>
     where
         S: Stream<Item = io::Result<C>> + Send + 'static,
         C: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
@@ -149,7 +152,10 @@ impl Opened {
         let Self { machine, retention, handle, engine, subscriptions, placing, strategy, view, .. } = self;
         let mut parts = JoinSet::new();
         let (routes, health) = grpc::routes(&handle, Arc::clone(&subscriptions))?;
-        parts.spawn(serve_grpc(doors.grpc, routes, subscriptions, stop.clone()));
+        let cut = CancellationToken::new();
+        let _cut = cut.clone().drop_guard();
+        let incoming = doors.grpc.map(move |connection| connection.map(|connection| Cut::new(connection, &cut)));
+        parts.spawn(serve_grpc(incoming, routes, subscriptions, stop.clone()));
         parts.spawn(health.keep(handle.clone()));
         if let Some((listener, address)) = doors.http {
             let router = http::router(handle.clone(), address.ip().is_loopback());
@@ -180,26 +186,28 @@ impl Opened {
         let placer = placer_stop.clone().run_until_cancelled_owned(places);
         let placer = machine.threads.start(placer).map_err(RunError::Thread)?;
 
-        let ended = supervise(&mut parts, engine, &stop, &engine_stop).await;
+        let restore = handle.shared.restoring.ordered().clone();
+        let ended = supervise(&mut parts, engine, [&stop, &restore], &engine_stop).await;
         placer_stop.cancel();
         // It holds no lock and waits for nothing once the engine is gone.
         let _ = placer.await;
         info!("master stopped");
-        ended
+        ended.map(|()| if restore.is_cancelled() { Ended::Restore } else { Ended::Stopped })
     }
 }
 
-/// Waits for the stop or the first part that ends; then the servers end, then the engine.
+/// Waits for the stop, a restore that is ordered or the first part that ends; then the servers end, then the engine.
 async fn supervise(
     parts: &mut JoinSet<Result<(), RunError>>,
     mut engine: JoinHandle<Result<(), EngineError>>,
-    stop: &CancellationToken,
+    [stop, restore]: [&CancellationToken; 2],
     engine_stop: &CancellationToken,
 ) -> Result<(), RunError> {
     let mut engine_ended = false;
     let first = tokio::select! {
         biased;
         () = stop.cancelled() => Ok(()),
+        () = restore.cancelled() => Ok(()),
         ended = &mut engine => { engine_ended = true; flatten(ended).map_err(RunError::from) }
         Some(ended) = parts.join_next() => ended.unwrap_or(Ok(())),
     };

@@ -73,6 +73,32 @@ pub enum RunError {
     Server(&'static str, #[source] std::io::Error),
 }
 
+/// How a life of a master ended in good order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It was told to stop.
+    Stopped,
+    /// A restore was ordered: the next opening of the data completes it.
+    Restore,
+}
+
+/// The addresses of a master, taken for all its lives in this process: nobody else gets them in
+/// between, and who calls meanwhile waits.
+#[derive(Clone, Debug)]
+pub struct Addresses {
+    grpc: Arc<std::net::TcpListener>,
+    http: Arc<std::net::TcpListener>,
+}
+
+impl Addresses {
+    /// Takes them; port 0 takes a free one.
+    /// # Errors
+    /// [`BindError::Address`].
+    pub async fn take(grpc: SocketAddr, http: SocketAddr) -> Result<Self, BindError> {
+        Ok(Self { grpc: listen(grpc, "--grpc").await?, http: listen(http, "--http").await? })
+    }
+}
+
 /// A master that holds its addresses and its state, and does not run yet.
 #[derive(Debug)]
 pub struct Master {
@@ -89,9 +115,16 @@ impl Master {
     /// [`BindError`].
     pub async fn bind(config: Config) -> Result<Self, BindError> {
         let Config { grpc, http, store, bulk, strategy, timing, retention } = config;
-        let (grpc, grpc_address) = listen(grpc, "--grpc").await?;
-        let (http, http_address) = listen(http, "--http").await?;
-        let setup = Setup { store, bulk, strategy, timing, retention, machine: Machine::default() };
+        let addresses = Addresses::take(grpc, http).await?;
+        Self::at(&addresses, Setup { store, bulk, strategy, timing, retention, machine: Machine::default() }).await
+    }
+
+    /// Takes the lead and loads the state, at addresses that were taken before.
+    /// # Errors
+    /// [`BindError`].
+    pub async fn at(addresses: &Addresses, setup: Setup) -> Result<Self, BindError> {
+        let (grpc, grpc_address) = listener(&addresses.grpc, "--grpc")?;
+        let (http, http_address) = listener(&addresses.http, "--http")?;
         let opened = Opened::open(setup).await?;
         Ok(Self { grpc, http, grpc_address, http_address, opened })
     }
@@ -120,10 +153,10 @@ impl Master {
         self.opened.handle()
     }
 
-    /// Runs until told to stop. Workers and their containers go on without it.
+    /// Runs until told to stop, or until a restore is ordered. Workers and their containers go on without it.
     /// # Errors
     /// [`RunError`].
-    pub async fn run(self, stop: CancellationToken) -> Result<(), RunError> {
+    pub async fn run(self, stop: CancellationToken) -> Result<Ended, RunError> {
         let Self { grpc, http, grpc_address, http_address, opened } = self;
         info!(grpc = %grpc_address, http = %http_address, "master started");
         // The builder's own setting does not reach connections that come from a listener of ours.
@@ -132,9 +165,15 @@ impl Master {
     }
 }
 
-async fn listen(address: SocketAddr, flag: &'static str) -> Result<(TcpListener, SocketAddr), BindError> {
-    let failed = |source| BindError::Address { address, flag, source };
-    let listener = TcpListener::bind(address).await.map_err(failed)?;
-    let bound = listener.local_addr().map_err(failed)?;
-    Ok((listener, bound))
+async fn listen(address: SocketAddr, flag: &'static str) -> Result<Arc<std::net::TcpListener>, BindError> {
+    let listener = TcpListener::bind(address).await.and_then(TcpListener::into_std);
+    listener.map(Arc::new).map_err(|source| BindError::Address { address, flag, source })
+}
+
+/// One life's share of an address.
+fn listener(taken: &std::net::TcpListener, flag: &'static str) -> Result<(TcpListener, SocketAddr), BindError> {
+    let any = SocketAddr::from((std::net::Ipv4Addr::UNSPECIFIED, 0));
+    let address = taken.local_addr().map_err(|source| BindError::Address { address: any, flag, source })?;
+    let shared = taken.try_clone().and_then(TcpListener::from_std);
+    Ok((shared.map_err(|source| BindError::Address { address, flag, source })?, address))
 }

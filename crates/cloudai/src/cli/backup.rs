@@ -1,20 +1,13 @@
-//! `cloudai cluster backup`, from a running master, and `cluster restore`, into a stopped one's data.
+//! `cloudai cluster backup`: a file of the running master's records.
 
 use super::Context;
-use super::cancel::confirm;
-use crate::config::{DATA_DIR, Flags, Resolver};
 use crate::exit::{Exit, Failure};
 use crate::render::Screen;
 use crate::render::quantity::count;
-use cloudai_core::time::Timestamp;
-use cloudai_store::StoreError;
 use cloudai_store::backup::{self, BackupError, Manifest};
-use cloudai_store::sqlite::{RestoreError, Restored, restore};
-use serde_json::json;
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::io::AsyncWriteExt;
 
 #[derive(Debug, clap::Args)]
@@ -22,22 +15,6 @@ pub(super) struct Backup {
     /// Where to; must not be there yet
     #[arg(value_name = "FILE")]
     file: PathBuf,
-}
-
-#[derive(Debug, clap::Args)]
-pub(in crate::cli) struct Restore {
-    /// What `cloudai cluster backup` wrote
-    #[arg(value_name = "FILE")]
-    file: PathBuf,
-    /// The data folder of the master, which must not run
-    #[arg(long, value_name = "DIR")]
-    data_dir: Option<String>,
-    /// Do not ask, although there is data already
-    #[arg(long)]
-    yes: bool,
-    /// Only look whether the file is a whole backup, and of what
-    #[arg(long)]
-    dry_run: bool,
 }
 
 /// Writes a backup of the running master to a file, which only gets its name when it is whole.
@@ -78,7 +55,7 @@ async fn fetch(part: &Path, cx: &Context) -> Result<(), Failure> {
     file.sync_all().await.map_err(failed)
 }
 
-fn show(manifest: &Manifest, file: &Path, screen: &Screen) -> Result<Exit, Failure> {
+pub(super) fn show(manifest: &Manifest, file: &Path, screen: &Screen) -> Result<Exit, Failure> {
     let path = file.display().to_string();
     screen.one(manifest, &path, || {
         let Manifest { cluster, incarnation, term, version, size, .. } = manifest;
@@ -91,65 +68,8 @@ fn show(manifest: &Manifest, file: &Path, screen: &Screen) -> Result<Exit, Failu
     Ok(Exit::Ok)
 }
 
-/// Restores into a data folder that no master uses.
-pub(in crate::cli) fn run_restore(args: &Restore, resolver: &Resolver<'_>, screen: &Screen) -> Result<Exit, Failure> {
-    if args.dry_run {
-        return show(&backup::check(&args.file).map_err(|error| of_backup(&error))?, &args.file, screen);
-    }
-    let dir = resolver.given(Flags::default().with(&DATA_DIR, args.data_dir.as_ref())).required(&DATA_DIR)?;
-    if !args.yes && dir.join("cloudai.db").exists() {
-        confirm("replace the data of a master", &[dir.display().to_string()], screen)?;
-    }
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
-    let now = Timestamp::from_millis(u64::try_from(now).unwrap_or_default());
-    let done = restore(&args.file, &dir, now).map_err(|error| of_restore(&error, &args.file))?;
-    told(&done, &dir, screen)
-}
-
-fn told(done: &Restored, dir: &Path, screen: &Screen) -> Result<Exit, Failure> {
-    let Restored { manifest, incarnation, term, kept, unread, put_aside } = done;
-    if let Some(why) = unread {
-        screen.note(&format!("warning: the data that was there could not be read: {why}"));
-    }
-    let value = json!({
-        "cluster": manifest.cluster, "incarnation": incarnation, "term": term, "data_dir": dir,
-        "kept": kept, "put_aside": put_aside,
-    });
-    screen.one(&value, &manifest.cluster, || {
-        let mut lines = vec![format!("cluster {} is restored in {}", manifest.cluster, dir.display())];
-        lines.extend(kept.as_ref().map(|kept| format!("what was there: {}", kept.display())));
-        if *put_aside > 0 {
-            lines.push(format!(
-                "{put_aside} logs and folders of files of attempts that it does not know lie beside that"
-            ));
-        }
-        lines.join("\n")
-    })?;
-    screen.hint(&format!(
-        "start it with `cloudai master --data-dir {}`; workers join again by themselves",
-        dir.display()
-    ));
-    Ok(Exit::Ok)
-}
-
-fn of_backup(error: &BackupError) -> Failure {
+pub(super) fn of_backup(error: &BackupError) -> Failure {
     Failure { code: "bad_backup".into(), ..Failure::error(error.to_string()) }
-}
-
-fn of_restore(error: &RestoreError, file: &Path) -> Failure {
-    let unchanged = "nothing was changed";
-    match error {
-        RestoreError::Backup(error) => of_backup(error).why(unchanged),
-        RestoreError::Store(locked @ StoreError::Locked(_)) => {
-            Failure::new(Exit::Conflict, "conflict", locked.to_string())
-                .why("a backup is restored while its master does not run")
-                .next(format!("stop the master, then cloudai cluster restore {}", file.display()))
-        }
-        RestoreError::OtherCluster { .. } => Failure::new(Exit::Conflict, "conflict", error.to_string()).why(unchanged),
-        RestoreError::Store(_) | RestoreError::Folder(..) | RestoreError::NoRoom { .. } => {
-            Failure::error(error.to_string()).why(unchanged)
-        }
-    }
 }
 
 fn unwritable(path: &Path, error: &io::Error) -> Failure {

@@ -1,6 +1,6 @@
 //! `cloudai cluster`, and `cloudai status`.
 
-use super::{Context, backup};
+use super::{Context, backup, restore};
 use crate::exit::{Exit, Failure};
 use crate::render;
 use clap::Subcommand;
@@ -15,24 +15,25 @@ pub(super) enum Command {
     ///
     /// Tasks, their results, workers and the join token are in it, as they are at one moment. Logs
     /// and files of tasks are not: copy the folder `bulk` of the data folder for those.
-    #[command(before_help = "  cloudai cluster backup cloudai.backup        then, with the master stopped:\n  \
-                             cloudai cluster restore cloudai.backup --data-dir ./state")]
+    #[command(before_help = "  cloudai cluster backup cloudai.backup        and back again:\n  \
+                             cloudai cluster restore cloudai.backup")]
     Backup(backup::Backup),
-    /// Puts a backup in the place of the data of a master that is stopped
+    /// Puts a backup in the place of the records of the running master, or of a stopped one's data
     ///
-    /// What is there is kept beside it. Workers come back by themselves: they stop and remove what
+    /// The master checks the file, then begins again with it. What was there is kept beside it. Workers come back by themselves: they stop and remove what
     /// was begun after the backup, and what ran then is begun again.
-    #[command(before_help = "  cloudai cluster restore cloudai.backup --data-dir ./state\n  \
+    #[command(before_help = "  cloudai cluster restore cloudai.backup             into the running master\n  \
+                             cloudai cluster restore cloudai.backup --data-dir ./state   of one that is stopped\n  \
                              cloudai cluster restore cloudai.backup --dry-run   only looks at the file")]
-    Restore(backup::Restore),
+    Restore(restore::Restore),
 }
 
 pub(super) async fn run(command: Command, cx: &Context) -> Result<Exit, Failure> {
     match command {
         Command::Status => status(cx, false).await,
         Command::Backup(args) => backup::backup(&args, cx).await,
-        // Talks to no master: `cli::run` does it.
-        Command::Restore(_) => Ok(Exit::Ok),
+        // What talks to no master `cli::run` does.
+        Command::Restore(args) => restore::into_running(&args, cx).await,
     }
 }
 

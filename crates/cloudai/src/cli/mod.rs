@@ -14,6 +14,7 @@ mod list;
 mod logs;
 mod queue;
 mod reference;
+mod restore;
 mod retry;
 mod submit;
 mod task;
@@ -223,7 +224,9 @@ async fn run(cli: Cli) -> Result<Exit, Failure> {
             serve::run_worker(WorkerSettings::resolve(&resolver, &flags)?).await?;
             Ok(Exit::Ok)
         }
-        Command::Cluster(cluster::Command::Restore(args)) => backup::run_restore(&args, &resolver, &screen),
+        Command::Cluster(cluster::Command::Restore(args)) if args.is_local() => {
+            restore::run_restore(&args, &resolver, &screen)
+        }
         command => {
             let resolver = resolver.given(Flags::default().with(&ADDR, addr));
             resolver.check(User::Client)?;

@@ -3,8 +3,11 @@
 use super::{logging, stop};
 use crate::config::{ADDR, MasterSettings, Store};
 use anyhow::Context;
+use cloudai_master::machine::Machine;
+use cloudai_master::opened::Setup;
 use cloudai_master::principal::Principal;
-use cloudai_master::{Config, Master};
+use cloudai_master::{Addresses, Ended, Master};
+use cloudai_store::StoreError;
 use cloudai_store::bulk::local::LocalBulk;
 use cloudai_store::memory::MemoryStore;
 use cloudai_store::sqlite::SqliteStore;
@@ -12,21 +15,71 @@ use serde_json::json;
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use tracing::warn;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+/// How often the data is tried that the life before may still be reading: a copy of a large database
+/// takes a while, and can not be broken off.
+const TRIES: u32 = 1200;
+/// Between two tries.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// Runs a master until the process is asked to stop.
 /// # Errors
 /// When it can not start, or fails on the way.
 pub(crate) async fn run_master(settings: MasterSettings) -> anyhow::Result<()> {
     let stop = stop::on_signal(logging::start(&settings.log)?)?;
-    let master = bind(&settings).await?;
+    let (master, addresses) = bind(&settings).await?;
     announce(&settings, &master)?;
-    master.run(stop).await?;
-    Ok(())
+    run(master, settings, addresses, stop).await
+}
+
+/// Runs a master, and after a restore the next one at the same addresses, until told to stop.
+pub(super) async fn run(
+    mut master: Master,
+    settings: MasterSettings,
+    addresses: Addresses,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    loop {
+        let ended = master.run(stop.child_token()).await?;
+        if ended == Ended::Stopped || stop.is_cancelled() {
+            return Ok(());
+        }
+        let data = reopen(&settings).await.with_context(|| {
+            let dir = settings.data_dir.display();
+            format!("the restored data in {dir} can not be opened: the next start of a master tries again")
+        })?;
+        master = Master::at(&addresses, data).await?;
+        info!(incarnation = master.handle().facts().incarnation.0, "master began again with restored data");
+    }
 }
 
 /// Opens the data and takes the addresses.
-pub(super) async fn bind(settings: &MasterSettings) -> anyhow::Result<Master> {
+pub(super) async fn bind(settings: &MasterSettings) -> anyhow::Result<(Master, Addresses)> {
+    let data = open(settings)?;
+    let addresses = Addresses::take(settings.grpc, settings.http).await?;
+    Ok((Master::at(&addresses, data).await?, addresses))
+}
+
+/// Opens the data once the last reader of the life before has gone.
+async fn reopen(settings: &MasterSettings) -> anyhow::Result<Setup> {
+    let mut tries = 0;
+    loop {
+        let settings = settings.clone();
+        match tokio::task::spawn_blocking(move || open(&settings)).await? {
+            Err(error) if tries < TRIES && matches!(error.downcast_ref(), Some(StoreError::Locked(_))) => {
+                tries += 1;
+                tokio::time::sleep(PAUSE).await;
+            }
+            opened => return opened,
+        }
+    }
+}
+
+/// Opens the data.
+fn open(settings: &MasterSettings) -> anyhow::Result<Setup> {
     let dir = &settings.data_dir;
     let store: Arc<dyn cloudai_store::Store> = match settings.store {
         Store::Sqlite => Arc::new(SqliteStore::open(dir)?),
@@ -37,16 +90,14 @@ pub(super) async fn bind(settings: &MasterSettings) -> anyhow::Result<Master> {
     };
     let bulk = LocalBulk::open(&dir.join("bulk"))
         .with_context(|| format!("the folder for logs and files in {} can not be used", dir.display()))?;
-    let config = Config {
-        grpc: settings.grpc,
-        http: settings.http,
+    Ok(Setup {
         store,
         bulk: Arc::new(bulk),
         strategy: settings.strategy.clone(),
         timing: settings.timing,
         retention: settings.retention,
-    };
-    Ok(Master::bind(config).await?)
+        machine: Machine::default(),
+    })
 }
 
 /// Tells where it listens and how workers join: to programs as they asked, else to people.

@@ -18,26 +18,33 @@ use tokio_util::sync::CancellationToken;
 /// When it can not start, or fails on the way.
 pub(crate) async fn run_up(settings: UpSettings) -> anyhow::Result<()> {
     let stop = stop::on_signal(logging::start(&settings.master.log)?)?;
-    let master = master::bind(&settings.master).await?;
+    let (master, addresses) = master::bind(&settings.master).await?;
     let (workers, each) = prepare_workers(&settings, &master).await?;
     announce(&settings, &master)?;
     if let Some(note) = too_small(&each, settings.workers) {
         eprintln!("{note}");
     }
-    run(master, workers, stop).await
+    let master_stop = CancellationToken::new();
+    let running = master::run(master, settings.master, addresses, master_stop.clone());
+    run(running, master_stop, workers, stop).await
 }
 
 /// Workers end before the master, so that they can tell it how their attempts ended.
-async fn run(master: Master, prepared: Vec<Worker>, stop: CancellationToken) -> anyhow::Result<()> {
-    let (master_stop, workers_stop) = (CancellationToken::new(), stop.child_token());
-    let mut running = tokio::spawn(master.run(master_stop.clone()));
+async fn run(
+    master: impl Future<Output = anyhow::Result<()>> + Send + 'static,
+    master_stop: CancellationToken,
+    prepared: Vec<Worker>,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let workers_stop = stop.child_token();
+    let mut running = tokio::spawn(master);
     let mut workers = JoinSet::new();
     for worker in prepared {
         workers.spawn(worker.run(workers_stop.clone()));
     }
     let first = tokio::select! {
         () = stop.cancelled() => Ok(()),
-        ended = &mut running => return Ok(ended??),
+        ended = &mut running => return ended?,
         Some(ended) = workers.join_next() => ended?.map_err(anyhow::Error::from),
     };
     workers_stop.cancel();

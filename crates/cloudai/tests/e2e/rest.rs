@@ -56,7 +56,12 @@ impl Rest {
 
     /// A `POST` of bytes that are said to be JSON.
     pub(crate) async fn post_bytes(&self, path: &str, bytes: Vec<u8>) -> Answer {
-        let request = self.http.post(format!("{}{path}", self.base)).header("Content-Type", "application/json");
+        self.post_as("application/json", path, bytes).await
+    }
+
+    /// A `POST` of bytes that are said to be of this type.
+    pub(crate) async fn post_as(&self, kind: &str, path: &str, bytes: Vec<u8>) -> Answer {
+        let request = self.http.post(format!("{}{path}", self.base)).header("Content-Type", kind);
         let response = request.body(bytes).send().await.unwrap();
         let (status, retry_after) = (response.status().as_u16(), retry_after(&response));
         Answer { status, retry_after, body: response.json().await.unwrap_or_default() }

@@ -248,6 +248,34 @@ pub struct Cluster {
     pub allocated: Resources,
 }
 
+/// `POST /api/v1/cluster/restore`: what the master begins again with.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Restore {
+    /// The cluster's id.
+    pub cluster: String,
+    /// The new life of its data.
+    pub incarnation: u64,
+    /// Where the database will lie that is replaced, on the master's machine.
+    pub kept: String,
+    /// What is restored.
+    pub backup: Backup,
+}
+
+/// What a backup says of itself.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Backup {
+    /// The version that made it.
+    pub version: String,
+    /// Which life of the data it is of.
+    pub incarnation: u64,
+    /// The term of the master that led.
+    pub term: u64,
+    /// The time of its last commit, in milliseconds since the epoch.
+    pub last_commit_ms: u64,
+    /// Bytes of the database.
+    pub size: u64,
+}
+
 /// Workers by state.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct WorkerCounts {

@@ -1,6 +1,7 @@
 //! What every request passes first and every answer last: an id, time and origin limits, panics.
 
 use super::problem::{Code, Problem};
+use super::restore;
 use axum::extract::Request;
 use axum::http::header::{CACHE_CONTROL, HOST, ORIGIN, UPGRADE, X_CONTENT_TYPE_OPTIONS};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
@@ -16,7 +17,7 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The longest id that a client may choose for its request.
 const LONGEST_ID: usize = 64;
 /// An answer must have begun in this time: longer than the longest wait that a call offers (60 s).
-/// A body that is streamed takes as long as it takes.
+/// A body that is streamed takes as long as it takes; the one that comes in so has a limit of its own.
 pub(super) const PATIENCE: Duration = Duration::from_secs(75);
 
 /// What the edge holds requests to.
@@ -30,7 +31,8 @@ pub(super) struct Limits {
 
 /// Gives the request an id, which its log lines and its answer carry, and ends what takes too long.
 pub(super) async fn edge(limits: Limits, request: Request, next: Next) -> Response {
-    let patience = limits.patience;
+    let uploads = request.uri().path() == restore::PATH;
+    let patience = if uploads { restore::PATIENCE } else { limits.patience };
     let id = request_id(request.headers());
     let shown = id.to_str().unwrap_or_default().to_owned();
     let span = info_span!("request", request = shown, method = %request.method(), path = request.uri().path());

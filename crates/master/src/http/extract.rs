@@ -14,11 +14,11 @@ use futures::StreamExt;
 use std::time::Duration;
 
 /// A body must have come in this time: a client that stops sending holds no place for ever.
-const BODY_PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const BODY_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Of a body that is too large so much is read and thrown away: most clients look for the answer
 /// only when they have sent everything.
-const DISCARDED: usize = 32 << 20;
+pub(super) const DISCARDED: usize = 32 << 20;
 
 /// Who asks: put into the request by `identify` of `mod.rs`, the one place that knows.
 #[derive(Debug)]

@@ -20,6 +20,7 @@ mod problem;
 mod query;
 mod queue;
 mod reference;
+mod restore;
 mod table;
 mod tasks;
 #[cfg(test)]
@@ -72,6 +73,7 @@ fn routes() -> Vec<Route> {
         get("/api/v1/queue", queue::list),
         get("/api/v1/cluster", cluster::get),
         post("/api/v1/cluster/backup", cluster::backup),
+        post(restore::PATH, restore::restore),
     ]
 }
 

@@ -22,6 +22,7 @@ const STORE_PATIENCE: u32 = 5;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Code {
     Invalid,
+    BadBackup,
     Unauthenticated,
     Forbidden,
     NotFound,
@@ -47,6 +48,7 @@ impl Code {
     const fn both(self) -> (&'static str, StatusCode) {
         match self {
             Self::Invalid => ("invalid", StatusCode::BAD_REQUEST),
+            Self::BadBackup => ("bad_backup", StatusCode::BAD_REQUEST),
             Self::Unauthenticated => ("unauthenticated", StatusCode::UNAUTHORIZED),
             Self::Forbidden => ("forbidden", StatusCode::FORBIDDEN),
             Self::NotFound => ("not_found", StatusCode::NOT_FOUND),

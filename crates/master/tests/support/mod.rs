@@ -11,7 +11,7 @@ use cloudai_core::task::{OutputFile, TaskRecord};
 use cloudai_core::time::Timestamp;
 use cloudai_core::timing::Timing;
 use cloudai_master::principal::Principal;
-use cloudai_master::{Config, Master, Retention, RunError};
+use cloudai_master::{Config, Ended, Master, Retention, RunError};
 use cloudai_store::bulk::local::LocalBulk;
 use cloudai_store::memory::MemoryStore;
 use cloudai_store::query::{Collectable, Page, RetentionQuery, TaskQuery};
@@ -36,7 +36,7 @@ pub(crate) struct Running {
     pub(crate) token: String,
     pub(crate) store: Arc<Switched>,
     pub(crate) stop: CancellationToken,
-    ended: JoinHandle<Result<(), RunError>>,
+    ended: JoinHandle<Result<Ended, RunError>>,
     pub(crate) dir: TempDir,
 }
 

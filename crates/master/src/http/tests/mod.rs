@@ -96,6 +96,7 @@ impl Fake {
             logs: Arc::new(Logs::new(Arc::new(LocalBulk::open(dir.path()).unwrap()))),
             clock: Arc::new(Clock::start(Clocks::default(), cloudai_core::testing::START)),
             live,
+            restoring: crate::handle::restore::Restoring::default(),
             stopping: tokio_util::sync::CancellationToken::new(),
         };
         let engine = Arc::clone(&core);
