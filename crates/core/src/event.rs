@@ -1,5 +1,6 @@
 //! Everything that can happen to the cluster, and what it answers.
 
+use crate::debug::{Dump, Reconciled};
 use crate::ids::{Attempt, CommandSeq, Incarnation, JobId, Session, TaskId, UserId, WorkerId};
 use crate::resources::{Capacity, Lack};
 use crate::spec::TaskSpec;
@@ -43,6 +44,16 @@ pub enum Event {
     Ended(EndReport),
     /// Tasks that have ended are kept no longer, all of them or none; their logs and files are gone.
     Collect(Vec<(TaskId, Status)>),
+    /// Compares ledgers, tasks and what workers told last; mends what differs, or only tells it.
+    Reconcile {
+        /// Only tells.
+        dry_run: bool,
+    },
+    /// Asks for the state of everything, so many of each kind at most; changes nothing.
+    Inspect {
+        /// How many.
+        limit: usize,
+    },
     /// Asks how many commands a worker was sent; changes nothing.
     Sent(WorkerId),
     /// The master itself stood still for so long: nobody is judged by that time.
@@ -225,6 +236,10 @@ pub enum Answer {
     },
     /// The new session of a registered worker.
     Registered(Session),
+    /// What a comparison found.
+    Reconciled(Reconciled),
+    /// The state of everything.
+    State(Box<Dump>),
     /// The last command sent to a worker in its present session.
     Sent(LastSent),
     /// The last command sent to the worker: once it has seen that one, it may forget the attempt.

@@ -3,7 +3,7 @@
 //! Reading order: [`ids`], [`time`], [`resources`], [`spec`], [`state`] (words); [`task`],
 //! [`worker`] (records); [`event`] and [`effect`] (everything that goes in and comes out);
 //! [`cluster`] (the master's decisions, one file for each family of events) with [`feasible`],
-//! [`verdict`] and [`retry`]; [`batch`] (what is committed together); [`strategy`] (proposals);
+//! [`verdict`] and [`retry`]; [`batch`] (what is committed together); [`debug`] (what is shown of all this); [`strategy`] (proposals);
 //! [`agent`] (the worker's decisions).
 //!
 //! Forbidden here: IO, clocks, randomness, `HashMap` order, async, protobuf, `serde_json::Value`.
@@ -15,6 +15,7 @@
 pub mod agent;
 pub mod batch;
 pub mod cluster;
+pub mod debug;
 pub mod duty;
 pub mod effect;
 pub mod event;

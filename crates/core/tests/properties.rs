@@ -43,7 +43,7 @@ struct Choice {
 
 fn choice() -> impl Strategy<Value = Choice> {
     let wait = prop_oneof![4 => 0u64..3000, 1 => 0u64..200_000];
-    (0u8..34, 0u8..8, 0u8..4, 0u8..4, any::<u8>(), wait).prop_map(|(kind, task, worker, number, detail, wait)| Choice {
+    (0u8..36, 0u8..8, 0u8..4, 0u8..4, any::<u8>(), wait).prop_map(|(kind, task, worker, number, detail, wait)| Choice {
         kind,
         task,
         worker,
@@ -198,6 +198,8 @@ impl Choice {
             29 | 30 => Event::Duty(DutyOrder { worker: self.worker(), by: owner, wish: self.wish() }),
             25 => Event::Paused(Duration::from_millis(self.wait)),
             26 => Event::Sent(self.worker()),
+            32 => Event::Reconcile { dry_run: self.detail.is_multiple_of(2) },
+            33 => Event::Inspect { limit: usize::from(self.detail % 4) },
             31 => Event::Collect(vec![(self.id(), Status::Completed)]),
             _ => Event::Tick,
         }

@@ -17,6 +17,7 @@ use crate::mailbox::{Ask, Inbox};
 use crate::model::Model;
 use crate::placing::Placing;
 use crate::pulse::Pulse;
+use crate::trail::Trail;
 use batch::Batch;
 use cloudai_core::batch::PAUSE;
 use cloudai_core::cluster::{Cluster, Start};
@@ -62,6 +63,7 @@ pub(crate) struct Engine {
     pub(crate) delivery: Arc<dyn Delivery>,
     pub(crate) model: Arc<Model>,
     pub(crate) placing: Arc<Placing>,
+    pub(crate) trail: Arc<Trail>,
 }
 
 /// The cluster that a store's contents make.
@@ -140,6 +142,7 @@ impl Engine {
     /// Makes a committed batch visible, answers its senders, sends its commands: in this order, so
     /// that an answered caller reads its own write.
     fn tell(&mut self, batch: Batch, rows: Vec<Row>) {
+        self.trail.note(batch.now(), batch.done());
         let (replies, dispatches) = batch.into_told();
         if !rows.is_empty() {
             self.model.publish(&rows);

@@ -1,5 +1,6 @@
 //! The only way in: typed calls that end in the engine, the read model or the store.
 
+mod debug;
 pub(crate) mod restore;
 mod retry;
 
@@ -10,6 +11,7 @@ use crate::logs::Logs;
 use crate::mailbox::{AskError, Mailboxes};
 use crate::model::{Model, SeenTask, SeenWorker};
 use crate::principal::Principal;
+use crate::trail::Trail;
 use cloudai_core::event::{
     Admission, Answer, Cancel, DutyOrder, DutyWish, Event, NewTask, Rejected, Removal, Submitted,
 };
@@ -47,6 +49,8 @@ pub(crate) struct Shared {
     pub(crate) heartbeats: Arc<Heartbeats>,
     pub(crate) logs: Arc<Logs>,
     pub(crate) clock: Arc<Clock>,
+    /// What the engine did last.
+    pub(crate) trail: Arc<Trail>,
     /// Clients that listen over WebSockets.
     pub(crate) live: Live,
     pub(crate) restoring: Restoring,

@@ -2,8 +2,9 @@
 //!
 //! Reading order: [`handle`] (the only way in), `mailbox`, `engine` (decide, commit, tell),
 //! [`model`] (what readers see), `placing` (the strategy's thread), `sealing` (logs that have ended),
-//! `retention` (tasks that are kept no longer), [`delivery`], [`opened`] (how they are put together), then
-//! the two edges `grpc` and [`http`]. Protobuf types are known in `grpc` alone, JSON in `http` alone.
+//! `retention` (tasks that are kept no longer), [`trail`] (what it did last), [`delivery`], [`opened`] (how
+//! they are put together), then the two edges `grpc` and [`http`]. Protobuf types are known in `grpc` alone, JSON in
+//! `http` alone.
 
 pub mod clock;
 mod cut;
@@ -25,6 +26,7 @@ pub mod readiness;
 mod retention;
 mod sealing;
 mod serve;
+pub mod trail;
 
 pub use mailbox::{AskError, NotNow};
 pub use retention::Retention;

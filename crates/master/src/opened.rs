@@ -15,6 +15,7 @@ use crate::model::Model;
 use crate::placing::{self, Placing};
 use crate::retention::{self, Retention};
 use crate::serve::{BindError, Ended, RunError};
+use crate::trail::Trail;
 use crate::{grpc, http, pulse, sealing};
 use cloudai_core::cluster::Cluster;
 use cloudai_core::effect::Row;
@@ -99,6 +100,7 @@ impl Opened {
         let (mailboxes, inbox) = mailboxes();
         let (heartbeats, subscriptions) = (Arc::new(Heartbeats::default()), Arc::new(Subscriptions::default()));
         let (model, placing) = (Arc::new(model), Arc::new(Placing::default()));
+        let trail = Arc::new(Trail::default());
         let engine = Engine {
             cluster,
             timing,
@@ -111,6 +113,7 @@ impl Opened {
             delivery: Arc::clone(&subscriptions) as Arc<dyn Delivery>,
             model: Arc::clone(&model),
             placing: Arc::clone(&placing),
+            trail: Arc::clone(&trail),
         };
         let shared = Shared {
             facts,
@@ -121,6 +124,7 @@ impl Opened {
             heartbeats,
             logs: Arc::new(Logs::new(bulk)),
             clock,
+            trail,
             live: http::Live::default(),
             restoring: Restoring::default(),
             stopping: CancellationToken::new(),

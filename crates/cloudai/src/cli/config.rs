@@ -30,7 +30,7 @@ pub(super) enum Command {
 
 /// One setting, as shown.
 #[derive(Serialize)]
-struct Shown {
+pub(super) struct Shown {
     key: &'static str,
     /// `(set)` of a secret.
     value: Option<String>,
@@ -65,7 +65,8 @@ pub(super) fn run(
     }
 }
 
-fn show(resolver: &Resolver<'_>, screen: &Screen) -> Result<Exit, Failure> {
+/// Every setting as it may be shown.
+pub(super) fn shown(resolver: &Resolver<'_>) -> Vec<Shown> {
     let shown = KNOWN.iter().map(|setting| {
         let facts = setting.facts();
         let found = resolver.find(facts);
@@ -79,7 +80,11 @@ fn show(resolver: &Resolver<'_>, screen: &Screen) -> Result<Exit, Failure> {
             used_by: facts.used_by.iter().map(|user| user.word()).collect(),
         }
     });
-    let list = List { items: shown.collect(), next_cursor: None };
+    shown.collect()
+}
+
+fn show(resolver: &Resolver<'_>, screen: &Screen) -> Result<Exit, Failure> {
+    let list = List { items: shown(resolver), next_cursor: None };
     let plain = |shown: &Shown| format!("{}={}", shown.key, shown.value.as_deref().unwrap_or_default());
     screen.list(&list, plain, || settings_table(&list.items, screen))?;
     let problems = resolver.validate();

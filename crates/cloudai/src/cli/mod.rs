@@ -5,6 +5,7 @@ mod bench;
 mod cancel;
 mod cluster;
 mod config;
+mod debug;
 mod document;
 mod download;
 mod duty;
@@ -103,6 +104,9 @@ enum Command {
     /// Settings and where they come from
     #[command(subcommand)]
     Config(config::Command),
+    /// Looks into a running master: its state, what disagrees, a file for whoever helps
+    #[command(subcommand)]
+    Debug(debug::Command),
     /// Measures how fast this build is on this machine
     #[command(subcommand)]
     Bench(bench::Command),
@@ -231,7 +235,11 @@ async fn run(cli: Cli) -> Result<Exit, Failure> {
             let resolver = resolver.given(Flags::default().with(&ADDR, addr));
             resolver.check(User::Client)?;
             let base = resolver.required(&ADDR)?;
-            Box::pin(ask(command, &Context { client: Client::new(base)?, screen })).await
+            let cx = Context { client: Client::new(base)?, screen };
+            match command {
+                Command::Debug(debug::Command::Bundle(args)) => Box::pin(debug::bundle(&args, &resolver, &cx)).await,
+                command => Box::pin(ask(command, &cx)).await,
+            }
         }
     }
 }
@@ -243,6 +251,7 @@ async fn ask(command: Command, cx: &Context) -> Result<Exit, Failure> {
         Command::Worker(command) => worker::run(command, cx).await,
         Command::Queue { verb } => queue::run(verb, cx).await,
         Command::Cluster(command) => cluster::run(command, cx).await,
+        Command::Debug(command) => debug::run(command, cx).await,
         Command::Reference(command) => reference::run(command, cx).await,
         Command::Master(_) | Command::Up(_) | Command::Config(_) | Command::Bench(_) | Command::Version => Ok(Exit::Ok),
     }

@@ -1,6 +1,6 @@
 //! The reference's words: each does what one of our commands does.
 
-use super::{Context, cancel, cluster, list, logs, submit, worker};
+use super::{Context, cancel, cluster, debug, list, logs, submit, worker};
 use crate::exit::{Exit, Failure};
 use clap::Subcommand;
 use cloudai_core::state::Status;
@@ -36,6 +36,12 @@ pub(super) enum Command {
     /// `cluster status`; on a terminal as the reference's box
     #[command(before_help = "  cloudai status")]
     Status,
+    /// `debug state`
+    #[command(before_help = "  cloudai internal-state")]
+    InternalState,
+    /// `debug reconcile`
+    #[command(before_help = "  cloudai fix-resources")]
+    FixResources,
     /// `worker register`
     #[command(before_help = "  cloudai register worker-3 192.168.1.102:50052")]
     Register {
@@ -61,6 +67,8 @@ pub(super) async fn run(command: Command, cx: &Context) -> Result<Exit, Failure>
         Command::ListTasks { status } => list::run(&list::Args::of_status(status), cx).await,
         Command::Workers => worker::list(cx, true).await,
         Command::Status => cluster::status(cx, true).await,
+        Command::InternalState => debug::state(&debug::State::default(), cx).await,
+        Command::FixResources => debug::reconcile(&debug::Reconcile::default(), cx).await,
         Command::Register { id, address } => worker::register_as(id, Some(address), cx).await,
         Command::Unregister { id } => worker::remove_as(id, cx).await,
     }

@@ -19,7 +19,7 @@ mod validate;
 mod values;
 mod worker;
 
-pub(crate) use known::{ADDR, DATA_DIR, ENGINE, KNOWN};
+pub(crate) use known::{ADDR, DATA_DIR, ENGINE, KNOWN, LOG_FILE};
 pub(crate) use log::LogSettings;
 pub(crate) use master::{MasterFlags, MasterSettings};
 pub(crate) use parse::{cores, duration, gigabytes, key_value, with_unit};

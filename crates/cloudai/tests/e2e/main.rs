@@ -16,6 +16,7 @@ mod backup;
 mod bench;
 mod bench_docker;
 mod clock;
+mod debug;
 mod disk;
 mod duty;
 mod engine_restart_docker;

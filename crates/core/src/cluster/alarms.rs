@@ -21,6 +21,18 @@ pub(super) enum Alarm {
     Total,
 }
 
+impl Alarm {
+    /// A word for people.
+    pub(super) const fn word(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Backoff => "backoff",
+            Self::QueueTimeout => "queue_timeout",
+            Self::Total => "total_timeout",
+        }
+    }
+}
+
 /// An alarm with its time and task, in the order in which they ring.
 pub(super) type Entry = (Timestamp, TaskId, Alarm);
 /// The alarms of one task: that of its phase, and its total time.

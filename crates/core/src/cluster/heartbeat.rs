@@ -1,6 +1,6 @@
 //! Heartbeats: a worker tells all that it holds, the difference is mended.
 
-use super::{Cluster, Out, quarantine};
+use super::{Cluster, Out, quarantine, reconcile};
 use crate::effect::{Command, StartOrder};
 use crate::event::{Answer, Heartbeat, Held, HeldStage, Rejected};
 use crate::ids::{Attempt, CommandSeq, Session, TaskId, WorkerId};
@@ -47,6 +47,9 @@ impl Cluster {
         let (id, now) = (&heartbeat.worker, out.now);
         let Some(worker) = self.workers.get_mut(id) else { return };
         worker.heard = now;
+        if let Some(link) = worker.link.as_mut() {
+            link.told = Some(reconcile::Told::of(heartbeat, now));
+        }
         let before = worker.record.status;
         let status = match before {
             // Whoever is about to leave gets no work any more in this session.
@@ -136,7 +139,7 @@ impl Cluster {
     }
 
     /// An attempt that its worker does not hold: it never saw the start, or has lost the attempt.
-    fn reconcile_lacking(&mut self, out: &mut Out, id: &WorkerId, attempt: Attempt, seen: CommandSeq) {
+    pub(super) fn reconcile_lacking(&mut self, out: &mut Out, id: &WorkerId, attempt: Attempt, seen: CommandSeq) {
         let Some(worker) = self.workers.get(id) else { return };
         let step = self.tasks.get(&attempt.task).and_then(|task| task.active()).map(|active| active.step);
         let sent = worker.link.as_ref().and_then(|link| link.starts.get(&attempt.task)).copied();
@@ -155,7 +158,7 @@ impl Cluster {
     }
 
     /// Takes an attempt as ended because its worker has it no more.
-    fn vanished(&mut self, out: &mut Out, task: TaskId) {
+    pub(super) fn vanished(&mut self, out: &mut Out, task: TaskId) {
         self.close(out, task, Cause::Vanished, "its worker came back without the container");
     }
 

@@ -10,11 +10,13 @@ mod duty;
 mod finish;
 mod heartbeat;
 mod hold;
+mod inspect;
 pub mod invariants;
 mod liveness;
 mod membership;
 mod place;
 mod quarantine;
+mod reconcile;
 mod report;
 mod retention;
 mod submit;
@@ -90,6 +92,8 @@ struct Worker {
 struct Link {
     sent: CommandSeq,
     starts: BTreeMap<TaskId, SentStart>,
+    /// What it told last; less what has ended since.
+    told: Option<reconcile::Told>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -185,6 +189,8 @@ impl Cluster {
             Event::Progress(attempt, step) => self.progress(&mut out, attempt, step)?,
             Event::Ended(report) => self.ended(&mut out, &report)?,
             Event::Collect(tasks) => self.collect(&mut out, &tasks)?,
+            Event::Reconcile { dry_run } => self.reconcile(&mut out, dry_run),
+            Event::Inspect { limit } => Answer::State(Box::new(self.inspect(now, limit))),
             Event::Sent(worker) => Answer::Sent(self.sent(&worker)),
             Event::Paused(length) => self.paused(now, length),
             Event::Tick => self.tick(&mut out),
@@ -280,6 +286,7 @@ impl Worker {
         self.ledger.release(&self.record.capacity, &task);
         if let Some(link) = self.link.as_mut() {
             link.starts.remove(&task);
+            link.told.as_mut().into_iter().for_each(|told| told.forget(task));
         }
     }
 

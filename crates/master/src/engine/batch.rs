@@ -5,7 +5,7 @@ use crate::mailbox::{Answered, Ask, AskError, Reply};
 use cloudai_core::batch::{self, Done};
 use cloudai_core::cluster::Cluster;
 use cloudai_core::effect::{Dispatch, Row};
-use cloudai_core::event::Event;
+use cloudai_core::event::{Event, Rejected};
 use cloudai_core::time::Timestamp;
 use tokio::time::{Duration, Instant};
 
@@ -75,6 +75,11 @@ impl Batch {
     /// The newest version of everything that changed.
     pub(crate) fn rows(&self) -> Vec<Row> {
         self.events.rows()
+    }
+
+    /// Every event, and why it was refused where it was.
+    pub(crate) fn done(&self) -> impl Iterator<Item = (&Event, Option<&Rejected>)> {
+        self.events.events().iter().map(|done| (&done.event, done.answer.as_ref().err()))
     }
 
     pub(crate) fn into_told(mut self) -> Told {

@@ -401,3 +401,54 @@ pub struct FieldProblem {
     /// What is allowed.
     pub problem: String,
 }
+
+/// What a comparison of ledgers, tasks and workers' words found.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Reconciled {
+    /// Nothing was mended.
+    pub dry_run: bool,
+    /// How many workers were compared.
+    pub workers: usize,
+    /// Those that have told nothing since they or the master came: of them only the books were compared.
+    pub unheard: Vec<String>,
+    /// What differed.
+    pub differences: Vec<Difference>,
+    /// There are more: ask again.
+    pub more: bool,
+}
+
+/// Two that should agree and do not.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Difference {
+    /// Of which worker.
+    pub worker_id: String,
+    /// About which task; absent when it is about the worker alone.
+    pub task_id: Option<String>,
+    /// Which attempt of it.
+    pub attempt: Option<u32>,
+    /// `leaked`, `unbooked`, `misbooked`, `miscounted`, `stray`, `missing`.
+    pub what: String,
+    /// The same as a sentence.
+    pub message: String,
+    /// What mends it.
+    pub mend: String,
+}
+
+/// An event of the engine.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Happened {
+    /// When.
+    pub at: String,
+    /// What kind.
+    pub kind: String,
+    /// About which task; the first of several.
+    pub task_id: Option<String>,
+    /// Which attempt of it.
+    pub attempt: Option<u32>,
+    /// About which worker.
+    pub worker_id: Option<String>,
+    /// How many tasks it is about.
+    pub count: usize,
+    /// Why it changed nothing, in one word; absent when it was applied.
+    pub refused: Option<String>,
+}

@@ -5,6 +5,7 @@
 //! the cluster: handlers read parameters, ask the [`Handle`], and show what it answers.
 
 mod cluster;
+mod debug;
 pub(crate) mod door;
 pub mod dto;
 mod duty;
@@ -74,6 +75,9 @@ fn routes() -> Vec<Route> {
         get("/api/v1/cluster", cluster::get),
         post("/api/v1/cluster/backup", cluster::backup),
         post(restore::PATH, restore::restore),
+        get("/api/v1/debug/state", debug::state),
+        get("/api/v1/debug/events", debug::events),
+        post("/api/v1/debug/reconcile", debug::reconcile),
     ]
 }
 

@@ -28,7 +28,13 @@ pub(super) fn short(event: &Event) -> String {
         Event::Duty(order) => format!("order for {}, {:?}", order.worker, order.wish),
         Event::Remove(removal) => format!("removal of {}, force {}", removal.worker, removal.force),
         Event::Collect(tasks) => format!("collection of {} tasks", tasks.len()),
-        Event::Sent(_) | Event::Subscribed(..) | Event::Leave(..) | Event::Paused(_) | Event::Tick => {
+        Event::Reconcile { .. }
+        | Event::Inspect { .. }
+        | Event::Sent(_)
+        | Event::Subscribed(..)
+        | Event::Leave(..)
+        | Event::Paused(_)
+        | Event::Tick => {
             format!("{event:?}")
         }
     }
@@ -41,7 +47,13 @@ pub(super) fn short_answer(answer: &Answer) -> String {
                 refused.iter().map(|(place, why)| format!("{}: {why}", Short(place.attempt.task))).collect();
             format!("{taken} taken, refused {why:?}")
         }
-        Answer::Done | Answer::Sent(_) | Answer::Submitted(_) | Answer::Registered(_) | Answer::Ended { .. } => {
+        Answer::Done
+        | Answer::Reconciled(_)
+        | Answer::State(_)
+        | Answer::Sent(_)
+        | Answer::Submitted(_)
+        | Answer::Registered(_)
+        | Answer::Ended { .. } => {
             format!("{answer:?}")
         }
     }

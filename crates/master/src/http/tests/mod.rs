@@ -95,6 +95,7 @@ impl Fake {
             heartbeats: Arc::new(Heartbeats::default()),
             logs: Arc::new(Logs::new(Arc::new(LocalBulk::open(dir.path()).unwrap()))),
             clock: Arc::new(Clock::start(Clocks::default(), cloudai_core::testing::START)),
+            trail: Arc::default(),
             live,
             restoring: crate::handle::restore::Restoring::default(),
             stopping: tokio_util::sync::CancellationToken::new(),
