@@ -21,6 +21,8 @@ pub struct Batch<S> {
     events: Vec<Done<S>>,
     /// Every change, in order, with the number of its event.
     rows: Vec<(Row, usize)>,
+    /// Of the rows, about.
+    bytes: usize,
     commands: Vec<Dispatch>,
 }
 
@@ -39,7 +41,7 @@ impl<S> Batch<S> {
     /// Nothing yet.
     #[must_use]
     pub const fn new(now: Timestamp) -> Self {
-        Self { now, events: Vec::new(), rows: Vec::new(), commands: Vec::new() }
+        Self { now, events: Vec::new(), rows: Vec::new(), bytes: 0, commands: Vec::new() }
     }
 
     /// The time at which its events are applied.
@@ -60,13 +62,22 @@ impl<S> Batch<S> {
         &self.rows
     }
 
+    /// About how many bytes all these changes have.
+    #[must_use]
+    pub const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Applies an event; answers what it brought about.
     pub fn apply(&mut self, cluster: &mut Cluster, event: Event, sender: S) -> &Done<S> {
         let index = self.events.len();
         let answer = cluster.apply(self.now, event.clone()).map(|applied| {
             for effect in applied.effects {
                 match effect {
-                    Effect::Save(row) => self.rows.push((row, index)),
+                    Effect::Save(row) => {
+                        self.bytes += row.weight();
+                        self.rows.push((row, index));
+                    }
                     Effect::Send(dispatch) => self.commands.push(dispatch),
                 }
             }
@@ -169,6 +180,24 @@ mod tests {
             batch.apply(&mut cluster, event, sender);
         }
         batch
+    }
+
+    #[test]
+    fn a_batch_weighs_what_its_users_wrote() {
+        let large = |event| match event {
+            Event::Submit(mut tasks) => {
+                let spec = Arc::make_mut(&mut tasks[0].spec);
+                spec.container.command = vec!["x".repeat(100_000)];
+                Event::Submit(tasks)
+            }
+            other => other,
+        };
+        let (one, both) = (batch([submit(0..1)]).bytes(), batch([submit(0..1), large(submit(1..2))]).bytes());
+        assert!(one < 1000 && (100_000..102_000).contains(&(both - one)), "{one} {both}");
+        assert!(
+            batch([large(submit(1..2)), cancel(1)]).bytes() > 200_000,
+            "each version is written until it is replaced"
+        );
     }
 
     #[test]

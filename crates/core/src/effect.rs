@@ -46,6 +46,20 @@ pub enum Row {
     TaskRemoved(TaskId, Status),
 }
 
+impl Row {
+    /// About how many bytes of a store it takes: what differs much, texts that users write and lists,
+    /// is counted, the rest is taken for a few hundred.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        const PLAIN: usize = 512;
+        match self {
+            Self::Task(task) => PLAIN + task.spec.weight() + task.attempts.len() * PLAIN,
+            Self::Outputs(_, files) => files.len() * PLAIN,
+            Self::Worker(_) | Self::WorkerRemoved(_) | Self::TaskRemoved(..) => PLAIN,
+        }
+    }
+}
+
 /// A command on its way to a worker.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Dispatch {

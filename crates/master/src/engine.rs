@@ -33,8 +33,9 @@ use tracing::{info, warn};
 
 /// The most events of one batch.
 const BATCH_EVENTS: usize = 4096;
-/// The most rows of one batch, about 4 MiB of them.
+/// The most rows of one batch, and bytes of them: about 4 MiB either way. One event may have more.
 const BATCH_ROWS: usize = 4096;
+const BATCH_BYTES: usize = 4 << 20;
 /// The engine looks at the clock at least so often, so that its own pauses are noticed.
 const LOOK: Duration = Duration::from_secs(1);
 

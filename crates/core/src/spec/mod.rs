@@ -282,6 +282,16 @@ impl TaskSpec {
         Self { idempotency_key: None, hold: false, not_before: None, ..self.clone() }
     }
 
+    /// Bytes of the texts that make some specs larger than others.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        let texts = |list: &[String]| list.iter().map(String::len).sum::<usize>();
+        let pairs =
+            |map: &BTreeMap<String, String>| map.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
+        let ContainerSpec { command, args, entrypoint, env, .. } = &self.container;
+        texts(command) + texts(args) + entrypoint.as_deref().map_or(0, texts) + pairs(env) + pairs(&self.labels)
+    }
+
     /// Which failures it is tried again after.
     #[must_use]
     pub fn retry_policy(&self) -> &Retries {

@@ -1,6 +1,6 @@
 //! Events that are committed together, and who waits for their answers.
 
-use super::{BATCH_EVENTS, BATCH_ROWS};
+use super::{BATCH_BYTES, BATCH_EVENTS, BATCH_ROWS};
 use crate::mailbox::{Answered, Ask, AskError, Reply};
 use cloudai_core::batch::{self, Done};
 use cloudai_core::cluster::Cluster;
@@ -49,6 +49,7 @@ impl Batch {
     pub(crate) fn is_full(&self) -> bool {
         self.events.events().len() >= BATCH_EVENTS
             || self.events.changes().len() >= BATCH_ROWS
+            || self.events.bytes() >= BATCH_BYTES
             || self.began.elapsed() >= LONGEST
     }
 
