@@ -225,11 +225,13 @@ async fn what_is_no_backup_of_this_cluster_is_refused_by_the_running_master_whic
     spoilt[middle] ^= 1;
     let other = Cluster::start().await;
     let other = made(&other, "other.backup").await;
-    let rows: [(&[u8], u16, &str, &str); 6] = [
+    let long = vec![b'x'; 48 << 20];
+    let rows: [(&[u8], u16, &str, &str); 7] = [
         (&spoilt, 400, "bad_backup", "is damaged: its checksum"),
         (&good[..good.len() - 1], 400, "bad_backup", "is damaged: it has"),
         (&[&good[..], b"x"].concat(), 400, "bad_backup", "is damaged: more than"),
         (b"not a backup at all", 400, "bad_backup", "is no backup of cloudai"),
+        (&long, 400, "bad_backup", "is no backup of cloudai"),
         (b"", 400, "bad_backup", "is no backup of cloudai"),
         (&other, 409, "conflict", "the backup is of cluster"),
     ];

@@ -18,7 +18,7 @@ pub(super) const BODY_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Of a body that is too large so much is read and thrown away: most clients look for the answer
 /// only when they have sent everything.
-pub(super) const DISCARDED: usize = 32 << 20;
+const DISCARDED: usize = 32 << 20;
 
 /// Who asks: put into the request by `identify` of `mod.rs`, the one place that knows.
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 //! of the master for the next.
 
 use super::dto;
-use super::extract::{BODY_PATIENCE, Caller, DISCARDED};
+use super::extract::{BODY_PATIENCE, Caller};
 use super::problem::{Code, Problem};
 use super::query::Parameters;
 use crate::handle::Handle;
@@ -71,10 +71,11 @@ fn check_type(headers: &HeaderMap) -> Result<(), Problem> {
         .next("cloudai cluster restore FILE"))
 }
 
-/// Hands the body on. Of one that nobody reads any more some is thrown away: most clients look for
-/// the answer only when they have sent everything.
+/// Hands the body on. One that nobody reads any more, because it was refused, is thrown away: most
+/// clients look for the answer only when they have sent everything, and who may restore may send
+/// that much anyway.
 async fn feed(body: Body, sender: mpsc::Sender<Bytes>) -> Result<(), Problem> {
-    let (mut pieces, mut discarded) = (body.into_data_stream(), 0);
+    let mut pieces = body.into_data_stream();
     loop {
         let piece = match tokio::time::timeout(BODY_PATIENCE, pieces.next()).await {
             Ok(None) => return Ok(()),
@@ -85,13 +86,8 @@ async fn feed(body: Body, sender: mpsc::Sender<Bytes>) -> Result<(), Problem> {
                 return Err(Problem::new(Code::Timeout, format!("nothing more of the body came within {patience} s")));
             }
         };
-        let length = piece.len();
-        if sender.send(piece).await.is_err() {
-            discarded += length;
-            if discarded > DISCARDED {
-                return Ok(());
-            }
-        }
+        // It fails when nobody reads any more.
+        let _ = sender.send(piece).await;
     }
 }
 
