@@ -100,7 +100,11 @@ async fn back_with(incarnation: u64, cx: &Context) -> Result<(), Failure> {
     }
 }
 
+/// When data was as it is, by its last commit.
 fn time_of(millis: u64) -> String {
+    if millis == 0 {
+        return "its beginning".into();
+    }
     let time = i64::try_from(millis).ok().and_then(|millis| jiff::Timestamp::from_millisecond(millis).ok());
     time.map_or_else(|| "an unknown time".into(), |time| format!("{time:.0}"))
 }
@@ -152,8 +156,8 @@ fn of_restore(error: &RestoreError, file: &Path) -> Failure {
         RestoreError::Backup(error) => of_backup(error).why(unchanged),
         RestoreError::Store(locked @ StoreError::Locked(_)) => {
             Failure::new(Exit::Conflict, "conflict", locked.to_string())
-                .why("a backup is restored while its master does not run")
-                .next(format!("stop the master, then cloudai cluster restore {}", file.display()))
+                .why("with --data-dir a backup is restored while no master runs")
+                .next(format!("cloudai cluster restore {}, which restores into the running master", file.display()))
         }
         RestoreError::OtherCluster { .. } => Failure::new(Exit::Conflict, "conflict", error.to_string()).why(unchanged),
         RestoreError::Store(_) | RestoreError::Folder(..) | RestoreError::NoRoom { .. } => {
