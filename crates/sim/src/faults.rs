@@ -29,6 +29,8 @@ pub enum Fault {
     EngineRestart(usize, u64),
     /// An operator takes a worker out; by force also one that holds attempts.
     Remove(usize, bool),
+    /// An operator has what disagrees mended; nothing is harmed by it.
+    Reconcile,
     /// An operator admits a worker, one that is there or one that never comes.
     Admit(usize),
     /// An operator keeps work from a worker.
@@ -228,7 +230,7 @@ impl FaultPlan {
     }
 
     fn draw_events(&mut self, rng: &mut Rng, workers: usize) {
-        for kind in 0..18 {
+        for kind in 0..19 {
             let count = if rng.chance(600) { rng.between((1, 5)) } else { 0 };
             for _ in 0..count {
                 let at = rng.below(self.horizon);
@@ -251,7 +253,8 @@ impl FaultPlan {
                     14 => Fault::Open(worker),
                     15 => Fault::BlackHole(worker, 3 * down),
                     16 => Fault::DiskFull(worker, down),
-                    _ => Fault::Usurp,
+                    17 => Fault::Usurp,
+                    _ => Fault::Reconcile,
                 };
                 self.events.push((at, fault));
             }
@@ -283,6 +286,7 @@ impl FaultPlan {
                 | Fault::PowerCut(_)
                 | Fault::MasterPause(_)
                 | Fault::Admit(_)
+                | Fault::Reconcile
                 | Fault::Usurp
                 | Fault::OpenAll
                 | Fault::Heal => {}

@@ -40,6 +40,7 @@ pub(crate) enum Request {
     Hold { task: TaskId },
     Release { task: TaskId },
     Admit(Admission),
+    Reconcile,
     Remove(Removal),
     Duty(DutyOrder),
 }
@@ -58,6 +59,7 @@ impl Request {
             | Self::Hold { .. }
             | Self::Release { .. }
             | Self::Admit(_)
+            | Self::Reconcile
             | Self::Remove(_)
             | Self::Duty(_) => None,
         }
@@ -155,6 +157,7 @@ impl Request {
             Self::Cancel { task } => format!("cancel {task}"),
             Self::Hold { task } => format!("hold {task}"),
             Self::Release { task } => format!("release {task}"),
+            Self::Reconcile => "reconcile".to_owned(),
             Self::Admit(admission) => format!("admit {}", admission.worker),
             Self::Duty(order) => format!("order for {}, {:?}", order.worker, order.wish),
             Self::Remove(removal) => format!("remove {}, force {}", removal.worker, removal.force),

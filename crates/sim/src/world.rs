@@ -242,6 +242,7 @@ impl World {
             Fault::OpenAll => self.open_all(),
             Fault::BlackHole(worker, length) => self.workers[worker].break_engine(context, length),
             Fault::DiskFull(worker, length) => self.workers[worker].fill_disk(context, length),
+            Fault::Reconcile => context.send(Message::Master(Request::Reconcile)),
             Fault::Admit(worker) => self.admit(worker),
             Fault::Usurp => self.master.usurp(context),
             Fault::Heal => {

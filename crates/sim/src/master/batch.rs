@@ -7,6 +7,7 @@ use crate::network::{Caller, Message, Reply, Word};
 use crate::store::Transaction;
 use cloudai_core::batch;
 use cloudai_core::cluster::Cluster;
+use cloudai_core::debug::Wrong;
 use cloudai_core::duty::{Duty, Probe, Quarantine};
 use cloudai_core::effect::{Dispatch, Row};
 use cloudai_core::event::{Answer, Event, PlacementRefusal, Rejected};
@@ -153,6 +154,18 @@ fn tally(context: &mut Context, event: &Event, answer: &Result<Answer, Rejected>
         }
         (Event::Remove(_), Ok(_)) => context.count("worker removed"),
         (Event::Remove(_), Err(Rejected::WorkerBusy { .. })) => context.count("busy worker not removed"),
+        (_, Ok(Answer::Reconciled(found))) => {
+            context.count("compared");
+            for one in &found.differences {
+                match one.wrong {
+                    // Between a heartbeat and what follows from it; rare.
+                    Wrong::Stray | Wrong::Missing => {}
+                    Wrong::Leaked | Wrong::Unbooked | Wrong::Misbooked | Wrong::Miscounted => {
+                        context.check.fail(format!("3.3.3: a comparison finds {one:?}"));
+                    }
+                }
+            }
+        }
         (Event::Admit(_), Ok(_)) => context.count("worker admitted"),
         (Event::Heartbeat(beat), Ok(_)) if beat.draining => context.count("worker drained"),
         (Event::Heartbeat(beat), Ok(_)) => match &beat.unfit {

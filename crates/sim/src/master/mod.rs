@@ -328,6 +328,7 @@ impl Master {
             }
             Request::Hold { task } => self.wish(context, Event::Hold(task, UserId::local()), Origin::Nobody),
             Request::Release { task } => self.wish(context, Event::Release(task), Origin::Release(task)),
+            Request::Reconcile => self.wish(context, Event::Reconcile { dry_run: false }, Origin::Nobody),
             Request::Admit(admission) => self.wish(context, Event::Admit(admission), Origin::Nobody),
             Request::Duty(order) => self.wish(context, Event::Duty(order), Origin::Nobody),
             Request::Remove(removal) => self.wish(context, Event::Remove(removal), Origin::Nobody),
