@@ -184,13 +184,11 @@ mod tests {
 
     #[test]
     fn a_batch_weighs_what_its_users_wrote() {
-        let large = |event| match event {
-            Event::Submit(mut tasks) => {
-                let spec = Arc::make_mut(&mut tasks[0].spec);
-                spec.container.command = vec!["x".repeat(100_000)];
-                Event::Submit(tasks)
-            }
-            other => other,
+        let large = |event| {
+            let Event::Submit(mut tasks) = event else { panic!("no submission: {event:?}") };
+            let spec = Arc::make_mut(&mut tasks[0].spec);
+            spec.container.command = vec!["x".repeat(100_000)];
+            Event::Submit(tasks)
         };
         let (one, both) = (batch([submit(0..1)]).bytes(), batch([submit(0..1), large(submit(1..2))]).bytes());
         assert!(one < 1000 && (100_000..102_000).contains(&(both - one)), "{one} {both}");

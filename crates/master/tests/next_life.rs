@@ -5,7 +5,7 @@
 use cloudai_master::machine::Machine;
 use cloudai_master::opened::Setup;
 use cloudai_master::principal::Principal;
-use cloudai_master::{Addresses, Ended, Master};
+use cloudai_master::{Addresses, Ended, Master, Retention};
 use cloudai_proto::v1 as pb;
 use cloudai_proto::v1::master_service_client::MasterServiceClient;
 use cloudai_store::StoreError;
@@ -40,7 +40,7 @@ async fn setup(dir: &Path) -> Setup {
     };
     let bulk = LocalBulk::open(&dir.join("bulk")).unwrap();
     let (strategy, timing, machine) = ("greedy".into(), cloudai_core::timing::Timing::default(), Machine::default());
-    Setup { store: Arc::new(store), bulk: Arc::new(bulk), strategy, timing, machine }
+    Setup { store: Arc::new(store), bulk: Arc::new(bulk), strategy, timing, retention: Retention::default(), machine }
 }
 
 fn with_token<T>(token: &str, message: T) -> Request<T> {
