@@ -80,11 +80,17 @@ pub(crate) fn age(moment: &str, now: Timestamp) -> String {
     if age.as_secs() < 10 { format!("{}s", age.as_secs()) } else { duration(age) }
 }
 
-/// A moment of the API with its age: `2026-11-21 14:02:05Z (6m12s ago)`.
+/// A moment of the API with its age: `2026-11-21 14:02:05Z (6m12s ago)`, of one to come `(in 6m12s)`.
 #[must_use]
 pub(crate) fn moment(moment: &str, now: Timestamp) -> String {
     match moment.parse::<Timestamp>() {
-        Ok(time) => format!("{} ({} ago)", time.strftime("%Y-%m-%d %H:%M:%SZ"), age(moment, now)),
+        Ok(time) => {
+            let day = time.strftime("%Y-%m-%d %H:%M:%SZ");
+            match Duration::try_from(time.duration_since(now)) {
+                Ok(ahead) if ahead.as_secs() > 0 => format!("{day} (in {})", duration(ahead)),
+                Ok(_) | Err(_) => format!("{day} ({} ago)", age(moment, now)),
+            }
+        }
         Err(_) => moment.to_owned(),
     }
 }
@@ -130,5 +136,6 @@ mod tests {
         assert_eq!(age("2026-01-01T00:02:00Z", now), "0s");
         assert_eq!(age("soon", now), "?");
         assert_eq!(moment("2025-12-31T23:01:00.000Z", now), "2025-12-31 23:01:00Z (1h00m ago)");
+        assert_eq!(moment("2026-01-01T02:01:00.000Z", now), "2026-01-01 02:01:00Z (in 2h00m)");
     }
 }

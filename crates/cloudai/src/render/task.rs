@@ -41,6 +41,10 @@ fn status_text(word: &str, screen: &Screen) -> String {
 #[must_use]
 pub(crate) fn reason(task: &Task) -> &str {
     let phase = task.phase.as_deref().filter(|phase| *phase != task.status);
+    // What an earlier attempt came to is told by the attempts.
+    if phase == Some("held") {
+        return "held";
+    }
     task.reason.as_deref().or(phase).unwrap_or(NOTHING)
 }
 
@@ -205,7 +209,7 @@ pub(crate) fn card(task: &Task, files: bool, now: Timestamp, screen: &Screen) ->
     field("warnings", task.warnings.join(", "));
     let other = |id: &Option<String>| id.as_deref().map(short).unwrap_or_default();
     field("retry of", other(&task.retry_of));
-    field("retried by", other(&task.retried_by));
+    field("again as", other(&task.retried_by));
     field("owner", task.user_id.clone());
     field("created", moment(&task.created_at, now));
     field("started", task.started_at.as_deref().map(|at| moment(at, now)).unwrap_or_default());

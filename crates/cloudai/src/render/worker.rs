@@ -112,7 +112,7 @@ pub(crate) fn card(worker: &Worker, now: Timestamp) -> String {
         field("since", moment(&duty.since, now));
         field("until", at(&duty.until));
         field("probes", duty.tries.map(|tries| format!("{tries} failed")).unwrap_or_default());
-        field("next probe", at(&duty.next_probe));
+        field("probe at", at(&duty.next_probe));
         field("probe", duty.probe.clone().unwrap_or_default());
         field("next", format!("cloudai worker undrain {}", worker.id));
     }

@@ -92,6 +92,15 @@ fn a_file_of_each_format_is_read_and_flags_win() {
 }
 
 #[test]
+fn a_time_in_toml_needs_no_quotes() {
+    let server = accepting();
+    std::fs::write(server.dir().join("t.toml"), "image = \"a\"\nnot_before = 2026-01-31T08:00:00Z\n").unwrap();
+    let ran = server.run("task submit --file t.toml --dry-run");
+    let document: Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!(document, json!({"image": "a", "not_before": "2026-01-31T08:00:00Z"}), "{}", ran.err);
+}
+
+#[test]
 fn every_wrong_field_is_told_before_anything_is_sent() {
     let server = accepting();
     std::fs::write(server.dir().join("t.yaml"), "image: a\nmemroy_gb: 1\narray: 1-5\n").unwrap();

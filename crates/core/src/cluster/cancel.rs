@@ -16,10 +16,12 @@ impl Cluster {
         let request = CancelRequest { by: cancel.by, at: out.now };
         match &task.state {
             State::Queued(_) => {
+                let never = task.attempts.is_empty();
                 if let Some(task) = self.tasks.get_mut(&cancel.task) {
                     Arc::make_mut(task).cancel = Some(request);
                 }
-                self.finish(out, cancel.task, cancelled(Reason::User, "cancelled before it started"));
+                let what = if never { "cancelled before it started" } else { "cancelled while it waited to run again" };
+                self.finish(out, cancel.task, cancelled(Reason::User, what));
             }
             State::Active(active) => {
                 let (attempt, worker) = (task.attempt(), active.worker.clone());

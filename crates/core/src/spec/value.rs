@@ -129,6 +129,12 @@ impl<'de> Visitor<'de> for AnyValue {
         while let Some(entry) = map.next_entry()? {
             entries.push(entry);
         }
-        Ok(Value::Map(entries))
+        Ok(match entries.as_slice() {
+            [(name, Value::Text(time))] if name == TOML_TIME => Value::Text(time.clone()),
+            _ => Value::Map(entries),
+        })
     }
 }
+
+/// How a reader of TOML passes a time on that is written without quotes.
+const TOML_TIME: &str = "$__toml_private_datetime";
