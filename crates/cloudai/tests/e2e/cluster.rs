@@ -122,9 +122,14 @@ impl Plan {
         let variables = [given, self.variables.clone()].concat();
         let mut master = start_master(dir.path(), &variables, &self.master_dir, self.strategy, ["127.0.0.1:0"; 2]);
         let addresses = master.printed("grpc").await;
-        let token = master.printed("join_token").await["join_token"].as_str().unwrap().to_owned();
         let address = |which: &str| addresses[which].as_str().unwrap().to_owned();
         let (grpc, http) = (address("grpc"), address("http"));
+        // It is printed by the start that made the data.
+        let token = match self.data {
+            None => master.printed("join_token").await,
+            Some(_) => Rest::new(&http).get("/api/v1/cluster/join-token").await,
+        };
+        let token = token["join_token"].as_str().unwrap().to_owned();
         let mut cluster = Cluster {
             rest: Rest::new(&http),
             name: String::new(),

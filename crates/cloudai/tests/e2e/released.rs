@@ -108,7 +108,8 @@ async fn goes_on_with(folder: &Path) {
     let same = json!({"image": "fake:x", "name": "other", "idempotency_key": "key"});
     assert_eq!(rest.ask("POST", "/api/v1/tasks", Some(&same)).await.status, 409, "the key is known");
     // The worker is the one it was: it tells of what it had begun, which went down with it.
-    rest.task_until(&id("runs"), "is tried again", |task| task["attempt"] == 2).await;
+    rest.task_until(&id("runs"), "is known to be lost", |task| task["attempts"][0]["reason"] == "worker_lost").await;
+    rest.task_until(&id("waits"), "has its place", |task| task["attempt"] == 1).await;
     until("the same worker is there", async || {
         let workers = rest.get("/api/v1/workers").await;
         (workers["items"].as_array().unwrap().len() == 1).then_some(())
