@@ -21,7 +21,6 @@ pub enum Verdict {
 /// killed for its memory may still end well.
 #[must_use]
 pub fn judge(task: &TaskRecord, outcome: &Outcome) -> Verdict {
-    let cancelled = task.cancel.is_some();
     match outcome.cause {
         Cause::Exited if outcome.exit_code == Some(0) => Verdict::Final(finished(outcome, Status::Completed, None)),
         Cause::Exited if outcome.oom_killed && outcome.exit_code == Some(137) => {
@@ -42,27 +41,24 @@ pub fn judge(task: &TaskRecord, outcome: &Outcome) -> Verdict {
         | Cause::ImagePull
         | Cause::ImageAbsent
         | Cause::EngineError
-            if cancelled =>
+            if task.is_stopping() =>
         {
-            Verdict::Final(finished(outcome, Status::Cancelled, Some(Reason::User)))
-        }
-        Cause::Stopped
-        | Cause::LeaseEnded
-        | Cause::WorkerStopped
-        | Cause::Vanished
-        | Cause::ImagePull
-        | Cause::ImageAbsent
-        | Cause::EngineError
-            if task.overdue.is_some() =>
-        {
-            let message = overdue("it had a worker").message;
-            Verdict::Final(Finished { message, ..finished(outcome, Status::Failed, Some(Reason::TimedOut)) })
+            Verdict::Final(as_asked(task, outcome))
         }
         Cause::ImagePull | Cause::ImageAbsent => retry(task, Budget::ImagePull, outcome, Reason::ImagePull),
         Cause::EngineError => retry(task, Budget::WorkerLost, outcome, Reason::EngineError),
         Cause::LeaseEnded | Cause::Vanished => retry(task, Budget::WorkerLost, outcome, Reason::WorkerLost),
         Cause::Stopped | Cause::WorkerStopped => Verdict::Again(Reason::Drained),
     }
+}
+
+/// The end of what was being stopped, by its user or by its total time.
+fn as_asked(task: &TaskRecord, outcome: &Outcome) -> Finished {
+    if task.cancel.is_some() {
+        return finished(outcome, Status::Cancelled, Some(Reason::User));
+    }
+    let message = overdue("it had a worker").message;
+    Finished { message, ..finished(outcome, Status::Failed, Some(Reason::TimedOut)) }
 }
 
 /// The end of a task whose total time is over; `before` says what it did until then.

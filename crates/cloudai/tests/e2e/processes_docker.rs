@@ -169,10 +169,8 @@ mod docker {
         assert_eq!(cluster.rest.log(&id, "").await, "second\n");
     }
 
-    /// A task of a dead worker that is cancelled ends unconfirmed; its container, which goes on by
-    /// itself, is killed as soon as the worker is back, and nothing of it is reported again.
-    #[tokio::test]
-    async fn a_container_whose_cancel_nobody_confirmed_is_killed_at_the_next_contact() {
+    /// A cluster with a short lease, a task, and its container, whose worker was killed.
+    async fn left_alone() -> (Cluster, String, String) {
         let mut cluster = Plan::short_lease().worker(docker_worker("w1")).start().await;
         let mut counting = sh(COUNTING);
         counting["kill_after_s"] = json!(1);
@@ -180,6 +178,14 @@ mod docker {
         cluster.rest.lines(&id, 3).await;
         let container = container_of(&id);
         cluster.kill_worker("w1");
+        (cluster, id, container)
+    }
+
+    /// A task of a dead worker that is cancelled ends unconfirmed; its container, which goes on by
+    /// itself, is killed as soon as the worker is back, and nothing of it is reported again.
+    #[tokio::test]
+    async fn a_container_whose_cancel_nobody_confirmed_is_killed_at_the_next_contact() {
+        let (mut cluster, id, container) = left_alone().await;
         cluster.rest.ask("POST", &format!("/api/v1/tasks/{id}/cancel"), None).await;
         let task = cluster.rest.ended(&id).await;
         assert_eq!(
@@ -196,13 +202,7 @@ mod docker {
     /// With both of them dead for longer than a lease the container goes on, and is adopted.
     #[tokio::test]
     async fn a_master_that_was_away_for_longer_than_a_lease_waits_a_lease_for_its_workers() {
-        let mut cluster = Plan::short_lease().worker(docker_worker("w1")).start().await;
-        let mut counting = sh(COUNTING);
-        counting["kill_after_s"] = json!(1);
-        let id = cluster.rest.submit(counting).await;
-        cluster.rest.lines(&id, 3).await;
-        let container = container_of(&id);
-        cluster.kill_worker("w1");
+        let (mut cluster, id, container) = left_alone().await;
         cluster.kill_master();
         let begin = std::time::Instant::now();
         until("a lease and its margin are over", async || {
