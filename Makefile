@@ -46,8 +46,8 @@ endif
 
 # Faults that are built in on purpose: each must be caught by the simulator.
 FAULTS := fault_accept_stale_attempt fault_acknowledge_early fault_drop_outbox fault_forget_release \
-	fault_forget_tombstones fault_ignore_lease fault_ignore_shrinking fault_keep_refused fault_skip_capacity_check \
-	fault_skip_sync fault_trust_any_worker
+	fault_forget_tombstones fault_ignore_lease fault_ignore_shrinking fault_keep_refused fault_mix_lives \
+	fault_skip_capacity_check fault_skip_sync fault_trust_any_worker
 
 planted: ## the simulator catches every planted fault
 	@for fault in $(FAULTS); do \

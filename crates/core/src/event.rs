@@ -39,7 +39,7 @@ pub enum Event {
     /// A worker leaves in good order; its attempts were reported before.
     Leave(WorkerId, Session),
     /// An attempt got further.
-    Progress(Attempt, Step),
+    Progress(Held),
     /// An attempt ended.
     Ended(EndReport),
     /// Tasks that have ended are kept no longer, all of them or none; their logs and files are gone.
@@ -194,6 +194,8 @@ pub struct Heartbeat {
 pub struct Held {
     /// Which.
     pub attempt: Attempt,
+    /// In which life of the cluster it was ordered.
+    pub incarnation: Incarnation,
     /// How far it is.
     pub stage: HeldStage,
 }

@@ -5,7 +5,9 @@
 
 use crate::cluster::{Cluster, Start, invariants};
 use crate::effect::{Applied, Command, Dispatch, Effect, Row};
-use crate::event::{Answer, Cancel, EndReport, Event, Heartbeat, Held, NewTask, Placement, Registration, Rejected};
+use crate::event::{
+    Answer, Cancel, EndReport, Event, Heartbeat, Held, HeldStage, NewTask, Placement, Registration, Rejected,
+};
 use crate::ids::{Attempt, CommandSeq, Incarnation, Session, TaskId, UserId, WorkerId};
 use crate::resources::{Capacity, GIB, Gpu};
 use crate::spec::{TaskSpec, Value};
@@ -70,6 +72,12 @@ pub struct TestCluster {
     pub rows: Vec<Row>,
     /// Every command so far.
     pub sent: Vec<Dispatch>,
+}
+
+/// An attempt that a worker holds, of the only life of the test's data.
+#[must_use]
+pub const fn held(attempt: Attempt, stage: HeldStage) -> Held {
+    Held { attempt, incarnation: Incarnation(1), stage }
 }
 
 impl Default for TestCluster {
@@ -194,7 +202,7 @@ impl TestCluster {
     /// # Errors
     /// The cluster's rejection.
     pub fn step(&mut self, attempt: Attempt, step: Step) -> Result<Answer, Rejected> {
-        self.apply(Event::Progress(attempt, step))
+        self.apply(Event::Progress(held(attempt, HeldStage::At(step))))
     }
 
     /// Reports the end of an attempt.

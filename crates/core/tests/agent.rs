@@ -485,21 +485,3 @@ fn a_worker_that_restarts_between_two_lives_of_the_data_stops_what_the_first_ord
     assert_eq!(reported(&agent.apply(ended(attempt(1, 1)))), []);
     assert!(agent.agent.is_idle());
 }
-
-#[test]
-fn a_stop_of_what_another_life_ordered_does_not_end_the_masters_own_of_that_number() {
-    let mut agent = TestAgent::new();
-    agent.start(1, attempt(1, 1));
-    // The registration told of it, before anybody knew of another life: the master has it stopped.
-    agent.restored(1);
-    agent.apply(ended(attempt(1, 1)));
-    assert_eq!(reported(&agent.command(2, 1, 1, stop(attempt(1, 1)))), []);
-    assert_eq!(launched(&agent.command(2, 1, 2, start(attempt(1, 1)))), [attempt(1, 1)]);
-    // One that is meant for its own comes again until it is answered.
-    let mut agent = TestAgent::new();
-    agent.start(1, attempt(1, 1));
-    agent.apply(ended(attempt(1, 1)));
-    agent.restored(1);
-    assert_eq!(reported(&agent.command(2, 1, 1, stop(attempt(1, 1)))), []);
-    assert_eq!(reported(&agent.command(2, 1, 2, stop(attempt(1, 1)))), [(attempt(1, 1), Cause::Stopped)]);
-}

@@ -35,7 +35,7 @@ fn is_refused(c: &mut TestCluster, task: TaskId, worker: &str) -> bool {
 }
 
 fn held(attempt: Attempt, step: Step) -> Vec<Held> {
-    vec![Held { attempt, stage: HeldStage::At(step) }]
+    vec![cloudai_core::testing::held(attempt, HeldStage::At(step))]
 }
 
 fn stopped() -> Outcome {

@@ -3,12 +3,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test's helpers fail as the test does")]
 
-use cloudai_core::event::{Answer, Event, Held, HeldStage, Placement, PlacementRefusal, Rejected, Removal};
+use cloudai_core::event::{Answer, Event, HeldStage, Placement, PlacementRefusal, Rejected, Removal};
 use cloudai_core::ids::{Attempt, TaskId};
 use cloudai_core::spec::DEFAULT_RETRIES;
 use cloudai_core::state::{Reason, Status, Warning};
 use cloudai_core::task::{Outcome, Step};
-use cloudai_core::testing::{TestCluster, cores, worker_id};
+use cloudai_core::testing::{TestCluster, cores, held, worker_id};
 use std::time::Duration;
 
 /// Silence after which a worker's attempts are given up, and a backoff is surely over (SPEC 3.3.4).
@@ -94,7 +94,7 @@ fn zombie_purged_once() {
     c.wait(Duration::from_secs(600));
     assert_eq!(c.rows.len(), rows, "that it stays away is no news");
     // Its worker comes back with it: it is stopped, its end is nobody's, and it is counted no more.
-    let session = c.register("w1", cores(4), vec![Held { attempt, stage: HeldStage::At(Step::Running) }]);
+    let session = c.register("w1", cores(4), vec![held(attempt, HeldStage::At(Step::Running))]);
     assert_eq!(c.stops(), [attempt]);
     assert_eq!(c.end(attempt, Outcome::exit(0)), Err(Rejected::Superseded(attempt)));
     c.heartbeat("w1", session, 1, vec![]).unwrap();

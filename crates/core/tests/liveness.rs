@@ -12,7 +12,7 @@ use cloudai_core::resources::Capacity;
 use cloudai_core::spec::Value;
 use cloudai_core::state::{Phase, Reason, Status, Warning};
 use cloudai_core::task::{Cause, Outcome, Step};
-use cloudai_core::testing::{TestCluster, cores, spec, task_id, worker_id};
+use cloudai_core::testing::{TestCluster, cores, held, spec, task_id, worker_id};
 use cloudai_core::worker::{About, Unfit, WorkerStatus};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -20,7 +20,7 @@ use std::time::Duration;
 const S: fn(u64) -> Duration = Duration::from_secs;
 
 fn at(attempt: Attempt, step: Step) -> Held {
-    Held { attempt, stage: HeldStage::At(step) }
+    held(attempt, HeldStage::At(step))
 }
 
 #[test]
@@ -175,7 +175,7 @@ fn an_attempt_that_ended_and_is_still_reported_is_no_loss() {
     let task = c.task(1);
     let attempt = c.place(task, "w1");
     c.step(attempt, Step::Running).unwrap();
-    c.heartbeat("w1", session, 1, vec![Held { attempt, stage: HeldStage::Ended }]).unwrap();
+    c.heartbeat("w1", session, 1, vec![held(attempt, HeldStage::Ended)]).unwrap();
     assert_eq!(c.record(task).status(), Status::Running);
 }
 
@@ -188,7 +188,7 @@ fn a_lost_stop_is_repeated_while_the_attempt_runs() {
     c.cancel(task).unwrap();
     c.heartbeat("w1", session, 1, vec![at(attempt, Step::Running)]).unwrap();
     assert_eq!(c.stops(), [attempt, attempt]);
-    c.heartbeat("w1", session, 3, vec![Held { attempt, stage: HeldStage::Stopping }]).unwrap();
+    c.heartbeat("w1", session, 3, vec![held(attempt, HeldStage::Stopping)]).unwrap();
     assert_eq!(c.stops().len(), 2, "it is being stopped");
 }
 
@@ -327,7 +327,7 @@ fn a_worker_that_says_it_leaves_gets_no_new_work_and_gives_back_what_it_never_be
     let session = c.worker("w1", cores(4));
     let (runs, never) = (c.task(1), c.task(2));
     let (running, lost) = (c.place(runs, "w1"), c.place(never, "w1"));
-    let held = vec![Held { attempt: running, stage: HeldStage::At(Step::Running) }];
+    let held = vec![at(running, Step::Running)];
     let heartbeat =
         Heartbeat { worker: worker_id("w1"), session, seen: CommandSeq(1), held, draining: true, unfit: None };
     c.ok(Event::Heartbeat(heartbeat.clone()));

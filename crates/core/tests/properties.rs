@@ -10,6 +10,7 @@ use cloudai_core::resources::{Capacity, Demand, Free, GIB, Gpu, Kind, MIB};
 use cloudai_core::spec::{LATER, LIVE, MAX_DURATION, NotBefore, Retries, RetryOn, TaskSpec, Value};
 use cloudai_core::state::Status;
 use cloudai_core::task::{Cause, Outcome, Step};
+use cloudai_core::testing::held;
 use cloudai_core::time::Timestamp;
 use cloudai_core::timing::Timing;
 use cloudai_core::worker::{About, Unfit};
@@ -87,9 +88,9 @@ impl Choice {
             1 => HeldStage::Ended,
             _ => HeldStage::At(self.pick(&STEPS)),
         };
-        let some = Held { attempt: self.attempt(cluster, 0), stage };
+        let some = held(self.attempt(cluster, 0), stage);
         let theirs = cluster.tasks().filter(|task| task.active().is_some_and(|active| active.worker == self.worker()));
-        let mut held: Vec<_> = theirs.map(|task| Held { attempt: task.attempt(), stage }).collect();
+        let mut held: Vec<_> = theirs.map(|task| held(task.attempt(), stage)).collect();
         held.truncate(usize::from(self.detail % 5));
         if self.number == 1 {
             held.push(some);
@@ -186,7 +187,7 @@ impl Choice {
                 unfit: self.unfit(3),
             }),
             19 => Event::Leave(self.worker(), self.session(cluster)),
-            20 | 21 => Event::Progress(self.attempt(cluster, 0), self.pick(&STEPS)),
+            20 | 21 => Event::Progress(held(self.attempt(cluster, 0), HeldStage::At(self.pick(&STEPS)))),
             22..=24 => {
                 let mut outcome = Outcome::of(self.pick(&CAUSES), "");
                 outcome.exit_code = (outcome.cause == Cause::Exited).then(|| i32::from(self.detail % 3));

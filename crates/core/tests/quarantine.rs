@@ -8,7 +8,7 @@ use cloudai_core::ids::{Attempt, Session, TaskId, UserId};
 use cloudai_core::spec::TaskSpec;
 use cloudai_core::strategy::{self, Greedy, View};
 use cloudai_core::task::{Cause, Outcome, Step};
-use cloudai_core::testing::{TestCluster, cores, task_id, worker_id};
+use cloudai_core::testing::{TestCluster, cores, held, task_id, worker_id};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -72,8 +72,7 @@ impl One {
     fn held(&self) -> Vec<cloudai_core::event::Held> {
         let here = self.c.cluster.tasks().filter_map(|task| task.active().map(|active| (task, active)));
         let stage = cloudai_core::event::HeldStage::At;
-        here.map(|(task, active)| cloudai_core::event::Held { attempt: task.attempt(), stage: stage(active.step) })
-            .collect()
+        here.map(|(task, active)| held(task.attempt(), stage(active.step))).collect()
     }
 
     fn takes(&mut self, task: TaskId) -> bool {

@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test's helpers fail as the test does")]
 
-use cloudai_core::event::{Answer, Event, Held, HeldStage, Placement, PlacementRefusal, Rejected};
+use cloudai_core::event::{Answer, Event, HeldStage, Placement, PlacementRefusal, Rejected};
 use cloudai_core::ids::{Attempt, TaskId};
 use cloudai_core::rfc3339;
 use cloudai_core::spec::Value;
@@ -265,7 +265,7 @@ fn what_ends_an_overdue_attempt_decides_its_result() {
 fn the_stop_of_an_overdue_attempt_is_repeated_until_it_is_heard() {
     let (c, attempt) = overdue();
     let mut c = c.restarted();
-    let held = vec![Held { attempt, stage: HeldStage::At(Step::Running) }];
+    let held = vec![cloudai_core::testing::held(attempt, HeldStage::At(Step::Running))];
     let before = c.stops().len();
     let session = c.register("w1", cores(4), held.clone());
     c.heartbeat("w1", session, 0, held).unwrap();

@@ -96,7 +96,7 @@ fn told(event: &Event, refused: bool) -> Option<(&'static str, About<'_>)> {
         Event::Subscribed(worker, _) => ("subscribed", of_worker(worker)),
         Event::Heartbeat(heartbeat) if refused => ("heartbeat", of_worker(&heartbeat.worker)),
         Event::Leave(worker, _) => ("leave", of_worker(worker)),
-        Event::Progress(attempt, _) => ("progress", of_attempt(*attempt)),
+        Event::Progress(held) => ("progress", of_attempt(held.attempt)),
         Event::Ended(report) => ("ended", of_attempt(report.attempt)),
         Event::Collect(tasks) => {
             ("collect", About { task: tasks.first().map(|(task, _)| *task), count: tasks.len(), ..About::default() })

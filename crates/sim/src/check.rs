@@ -1,10 +1,12 @@
 //! The rules of SPEC 3.3, held against everything that happens: what the master stores and
 //! acknowledges, and what really runs on the hosts.
 
-use crate::store::Rows;
+use crate::lives::Ordered;
+use crate::promises::Promises;
+use crate::store::{FIRST_LIFE, Rows};
 use cloudai_core::cluster::{Cluster, MAX_ROWS, invariants};
 use cloudai_core::effect::Row;
-use cloudai_core::ids::{Attempt, TaskId, WorkerId};
+use cloudai_core::ids::{Attempt, Incarnation, TaskId, WorkerId};
 use cloudai_core::resources::{Allocation, Capacity, Free};
 use cloudai_core::state::{Phase, Reason, Status};
 use cloudai_core::task::{State, Step, TaskRecord};
@@ -27,31 +29,31 @@ pub(crate) struct Run {
 pub(crate) struct Check {
     broken: Option<String>,
     capacities: Vec<Capacity>,
-    runs: BTreeMap<Attempt, Run>,
-    running: BTreeSet<Attempt>,
+    runs: BTreeMap<Ordered, Run>,
+    running: BTreeSet<Ordered>,
     /// Attempts that the store calls over, and whether their worker's agent was then out of the
     /// master's reach by its own death: the one case in which its container may live on.
-    over: BTreeMap<Attempt, bool>,
+    over: BTreeMap<Ordered, bool>,
     /// Workers whose agent died, or that were removed by force, and have not registered since.
     alone: Vec<bool>,
     /// What a worker held when it registered last.
-    brought: Vec<BTreeSet<Attempt>>,
+    brought: Vec<BTreeSet<Ordered>>,
     /// Workers whose agent stands still now.
     still: Vec<bool>,
     /// Attempts whose agent stood still beyond the time at which it had to stop them: their
     /// containers were out of everybody's reach, as if it had been dead. And those that run on
     /// without their master (`on_disconnect: keep`) and were given up: by a cancel, by their total
     /// time or with their worker. They are killed at the next contact.
-    unattended: BTreeSet<Attempt>,
+    unattended: BTreeSet<Ordered>,
     /// What a worker held when it came back smaller: it may exceed the worker together with the rest.
-    inherited: Vec<BTreeSet<Attempt>>,
-    acknowledged: BTreeSet<TaskId>,
-    /// Attempts whose end was acknowledged.
-    taken: BTreeSet<Attempt>,
-    /// Tasks whose cancel was acknowledged before they had ended.
-    cancelled: BTreeSet<TaskId>,
-    /// Tasks that were waiting when their cancel was acknowledged: they never run.
-    cancelled_waiting: BTreeSet<TaskId>,
+    inherited: Vec<BTreeSet<Ordered>>,
+    /// The life that each worker registered in last, of its present process.
+    lives: Vec<Incarnation>,
+    /// The life of the data.
+    incarnation: Incarnation,
+    promises: Promises,
+    /// Those at the time of the backup.
+    backup: Promises,
 }
 
 impl Check {
@@ -59,6 +61,7 @@ impl Check {
         Self {
             broken: None,
             alone: vec![false; capacities.len()],
+            lives: vec![Incarnation(0); capacities.len()],
             brought: vec![BTreeSet::new(); capacities.len()],
             still: vec![false; capacities.len()],
             unattended: BTreeSet::new(),
@@ -67,10 +70,9 @@ impl Check {
             runs: BTreeMap::new(),
             running: BTreeSet::new(),
             over: BTreeMap::new(),
-            acknowledged: BTreeSet::new(),
-            taken: BTreeSet::new(),
-            cancelled: BTreeSet::new(),
-            cancelled_waiting: BTreeSet::new(),
+            incarnation: FIRST_LIFE,
+            promises: Promises::default(),
+            backup: Promises::default(),
         }
     }
 
@@ -83,7 +85,7 @@ impl Check {
         self.broken.as_deref()
     }
 
-    pub(crate) const fn runs(&self) -> &BTreeMap<Attempt, Run> {
+    pub(crate) const fn runs(&self) -> &BTreeMap<Ordered, Run> {
         &self.runs
     }
 
@@ -196,9 +198,10 @@ impl Check {
             None | Some(_) => {}
         }
         self.waited_as_asked(before, task);
+        self.runs_as_told(before, task);
         self.drained_for_nothing(before, task);
         for attempt in &task.attempts {
-            let key = Attempt { task: id, number: attempt.number };
+            let key = self.ordered(Attempt { task: id, number: attempt.number });
             if attempt.end.is_some() && !self.over.contains_key(&key) {
                 let excused = index_of(&attempt.worker).is_some_and(|index| self.alone[index] || self.still[index]);
                 self.over.insert(key, excused);
@@ -224,6 +227,19 @@ impl Check {
         }
     }
 
+    /// What is called running was started, by order of this life of the data.
+    fn runs_as_told(&mut self, before: Option<&Arc<TaskRecord>>, task: &TaskRecord) {
+        let running =
+            |task: &TaskRecord| task.active().filter(|active| active.step == Step::Running).map(|at| at.number);
+        let Some(number) = running(task).filter(|_| before.and_then(|before| running(before)) != running(task)) else {
+            return;
+        };
+        let of = self.ordered(Attempt { task: task.id, number });
+        if !self.runs.contains_key(&of) {
+            self.fail(format!("3.3.2: {of} is called running and was never started"));
+        }
+    }
+
     /// Who loses a place because its worker is emptied loses no retry.
     fn drained_for_nothing(&mut self, before: Option<&Arc<TaskRecord>>, task: &TaskRecord) {
         let Some(before) = before else { return };
@@ -246,7 +262,7 @@ impl Check {
         }
         let program = crate::workload::Program::of(&task.spec).exit_code;
         let run = accepted.first().map(|attempt| Attempt { task: task.id, number: attempt.number });
-        let run = run.and_then(|attempt| self.runs.get(&attempt));
+        let run = run.and_then(|attempt| self.runs.get(&self.ordered(attempt)));
         if !run.is_some_and(|run| run.ended.is_some() && run.code == code) {
             self.fail(format!("3.3.2: {} is {status} with a result that its accepted attempt has not got", task.id));
         } else if code != Some(program) {
@@ -257,51 +273,58 @@ impl Check {
     // What callers were told.
 
     pub(crate) fn submission_acknowledged(&mut self, store: &Rows, task: TaskId) {
-        if store.tasks.contains_key(&task) {
-            self.acknowledged.insert(task);
-        } else {
-            self.fail(format!("3.3.1: {task} was acknowledged and is not stored"));
-        }
+        let kept = self.promises.submission(store, task);
+        self.expect(kept);
     }
 
     pub(crate) fn cancel_acknowledged(&mut self, store: &Rows, task: TaskId) {
-        let Some(record) = store.tasks.get(&task) else {
-            return self.fail(format!("3.3.1: {task} was cancelled and is not stored"));
-        };
-        match &record.state {
-            State::Finished(end) if end.status == Status::Cancelled && record.attempts.is_empty() => {
-                self.cancelled_waiting.insert(task);
-            }
-            State::Finished(_) => {}
-            State::Active(_) if record.cancel.is_some() => {
-                self.cancelled.insert(task);
-            }
-            State::Queued(_) | State::Active(_) => {
-                self.fail(format!("3.3.7: the cancel of {task} was acknowledged and is not stored"));
-            }
-        }
+        let kept = self.promises.cancel(store, task);
+        self.expect(kept);
     }
 
-    /// A worker is told that an end was taken: the attempt is over in the store.
     pub(crate) fn report_acknowledged(&mut self, store: &Rows, attempt: Attempt) {
-        if is_over(store, attempt) {
-            self.taken.insert(attempt);
-        } else {
-            self.fail(format!("3.3.2: the end of {attempt} was acknowledged and is not stored"));
-        }
+        let kept = self.promises.end(store, attempt);
+        self.expect(kept);
     }
 
     /// A machine without power took nothing with it that anybody was told.
     pub(crate) fn power_was_cut(&mut self, store: &Rows) {
-        let task = self.acknowledged.iter().find(|id| !store.tasks.contains_key(id));
-        let asked = |task: &TaskRecord| task.cancel.is_some() || task.finished().is_some();
-        let mut cancels = self.cancelled.iter().chain(&self.cancelled_waiting);
-        let cancel = cancels.find(|id| !store.tasks.get(id).is_some_and(|task| asked(task)));
-        let end = self.taken.iter().find(|attempt| !is_over(store, **attempt));
-        if task.is_some() || cancel.is_some() || end.is_some() {
-            let (end, what) = (end.map(|attempt| attempt.task), "was acknowledged, and a power cut took it");
-            self.fail(format!("3.3.1: task {task:?}, cancel of {cancel:?} or end of {end:?} {what}"));
+        let kept = self.promises.are_kept(store, "a power cut");
+        self.expect(kept);
+    }
+
+    pub(crate) fn finale(&mut self, store: &Rows) {
+        let kept = self.promises.finale(store);
+        self.expect(kept);
+    }
+
+    fn expect(&mut self, kept: Result<(), String>) {
+        if let Err(rule) = kept {
+            self.fail(rule);
         }
+    }
+
+    /// Whether a task went with a life of the data.
+    pub(crate) fn is_lost(&self, task: TaskId) -> bool {
+        self.promises.is_lost(task)
+    }
+
+    /// The data as they are now are put by.
+    pub(crate) fn backed_up(&mut self) {
+        self.backup = self.promises.clone();
+    }
+
+    /// The backup is put in the place of the data, which begins another life of them.
+    pub(crate) fn restored(&mut self, store: &Rows, incarnation: Incarnation) {
+        self.incarnation = incarnation;
+        self.promises.go_back_to(&self.backup);
+        let kept = self.promises.are_kept(store, "a restore");
+        self.expect(kept);
+    }
+
+    /// An attempt that the present life of the data ordered.
+    const fn ordered(&self, attempt: Attempt) -> Ordered {
+        Ordered { attempt, incarnation: self.incarnation }
     }
 
     // The hosts.
@@ -310,15 +333,17 @@ impl Check {
         self.alone[worker] = true;
     }
 
-    pub(crate) fn agent_registered(&mut self, worker: usize, held: BTreeSet<Attempt>) {
+    pub(crate) fn agent_registered(&mut self, worker: usize, incarnation: Incarnation, held: BTreeSet<Ordered>) {
         self.alone[worker] = false;
+        self.lives[worker] = incarnation;
         self.brought[worker] = held;
     }
 
     /// A process begins on a host that has so much now, with what its journal tells.
-    pub(crate) fn agent_started(&mut self, worker: usize, capacity: &Capacity, held: BTreeSet<Attempt>) {
+    pub(crate) fn agent_started(&mut self, worker: usize, capacity: &Capacity, held: BTreeSet<Ordered>) {
         let shrank = is_smaller(capacity, &self.capacities[worker]);
         self.still[worker] = false;
+        self.lives[worker] = Incarnation(0);
         self.capacities[worker] = capacity.clone();
         self.inherited[worker].retain(|attempt| held.contains(attempt));
         if shrank {
@@ -331,97 +356,69 @@ impl Check {
     }
 
     /// It goes on, and was to have stopped these before.
-    pub(crate) fn agent_goes_on(&mut self, worker: usize, overdue: impl IntoIterator<Item = Attempt>) {
+    pub(crate) fn agent_goes_on(&mut self, worker: usize, overdue: impl IntoIterator<Item = Ordered>) {
         self.still[worker] = false;
         self.unattended.extend(overdue);
     }
 
-    pub(crate) fn container_started(
-        &mut self,
-        now: Timestamp,
-        worker: usize,
-        attempt: Attempt,
-        allocation: &Allocation,
-    ) {
+    pub(crate) fn container_started(&mut self, now: Timestamp, worker: usize, of: Ordered, allocation: &Allocation) {
         let run = Run { worker, started: now, ended: None, code: None, allocation: allocation.clone() };
-        if self.runs.insert(attempt, run).is_some() {
-            self.fail(format!("3.3.2: a container of {attempt} starts for the second time"));
+        if self.runs.insert(of, run).is_some() {
+            self.fail(format!("3.3.2: a container of {of} starts for the second time"));
         }
-        self.running.insert(attempt);
-        if self.cancelled_waiting.contains(&attempt.task) {
-            self.fail(format!("3.3.7: {attempt} starts after its cancel was acknowledged while it waited"));
+        self.running.insert(of);
+        if of.incarnation == self.incarnation && self.promises.is_cancelled_waiting(of.attempt.task) {
+            self.fail(format!("3.3.7: {of} starts after its cancel was acknowledged while it waited"));
         }
-        if !self.inherited[worker].contains(&attempt) {
-            self.room(worker, attempt);
+        if of.incarnation < self.lives[worker] {
+            self.fail(format!("3.3.2: {of} starts though its worker knows of a later life of the cluster"));
         }
-        self.company(worker, attempt);
+        if !self.inherited[worker].contains(&of) {
+            self.room(worker, of);
+        }
+        self.company(worker, of);
     }
 
     /// A container fits its worker beside all that run there.
-    fn room(&mut self, worker: usize, attempt: Attempt) {
+    fn room(&mut self, worker: usize, of: Ordered) {
         let mut sum = Allocation::default();
-        let others = self.running.iter().filter(|other| **other != attempt).filter_map(|other| self.runs.get(other));
+        let others = self.running.iter().filter(|other| **other != of).filter_map(|other| self.runs.get(other));
         others.filter(|run| run.worker == worker).for_each(|run| sum.add(&run.allocation));
-        let Some(run) = self.runs.get(&attempt) else { return };
+        let Some(run) = self.runs.get(&of) else { return };
         if let Err(lack) = Free::left(&self.capacities[worker], &sum).take(&run.allocation) {
             self.fail(format!("3.3.3: the containers on w{worker} exceed it ({lack})"));
         }
     }
 
     /// No other attempt of the task runs, and this one is not given up, but where an agent is dead.
-    fn company(&mut self, worker: usize, attempt: Attempt) {
-        let given_up = self.over.get(&attempt).copied();
-        let attended = !self.alone[worker] && !self.unattended.contains(&attempt);
+    /// What another life ordered, this one knows nothing of.
+    fn company(&mut self, worker: usize, of: Ordered) {
+        let given_up = self.over.get(&of).copied();
+        let attended = !self.alone[worker] && !self.unattended.contains(&of);
         let late = match given_up {
-            Some(true) => !self.brought[worker].contains(&attempt),
+            Some(true) => !self.brought[worker].contains(&of),
             Some(false) => true,
             None => false,
         };
         if late && attended {
-            self.fail(format!("3.3.4: {attempt} starts after it was given up, though its agent lives"));
+            self.fail(format!("3.3.4: {of} starts after it was given up, though its agent lives"));
         }
-        let others = self.running.iter().filter(|other| other.task == attempt.task && **other != attempt);
-        let alone = |attempt: &Attempt| self.over.get(attempt) == Some(&true) || self.unattended.contains(attempt);
-        let unexcused = others.filter(|other| !alone(other) && !alone(&attempt)).copied();
+        let same = |other: &&Ordered| other.attempt.task == of.attempt.task && other.incarnation == of.incarnation;
+        let others = self.running.iter().filter(|other| same(other) && **other != of);
+        let alone = |of: &Ordered| self.over.get(of) == Some(&true) || self.unattended.contains(of);
+        let unexcused = others.filter(|other| !alone(other) && !alone(&of)).copied();
         if let Some(other) = unexcused.into_iter().next() {
-            self.fail(format!("3.3.4: {attempt} starts while attempt {} runs under a live agent", other.number));
+            self.fail(format!("3.3.4: {of} starts while attempt {} runs under a live agent", other.attempt.number));
         }
     }
 
-    pub(crate) fn container_ended(&mut self, now: Timestamp, attempt: Attempt, code: Option<i32>) {
-        self.running.remove(&attempt);
-        if let Some(run) = self.runs.get_mut(&attempt) {
+    pub(crate) fn container_ended(&mut self, now: Timestamp, of: Ordered, code: Option<i32>) {
+        self.running.remove(&of);
+        if let Some(run) = self.runs.get_mut(&of) {
             run.ended = Some(now);
             run.code = code;
         }
     }
-
-    // The end of a run.
-
-    /// Every acknowledged task is there, every cancelled one ended by it unless its own end was first.
-    pub(crate) fn finale(&mut self, store: &Rows) {
-        for id in &self.acknowledged {
-            if !store.tasks.contains_key(id) {
-                self.broken.get_or_insert_with(|| format!("3.3.1: {id} was acknowledged and is lost"));
-            }
-        }
-        for id in &self.cancelled {
-            let end = store.tasks.get(id).and_then(|task| task.finished());
-            let own = |reason: Option<Reason>| {
-                matches!(reason, None | Some(Reason::ExitCode | Reason::TimedOut | Reason::StartError))
-            };
-            if !end.is_some_and(|end| end.status == Status::Cancelled || own(end.reason)) {
-                self.broken.get_or_insert_with(|| format!("3.3.7: {id} was cancelled and ended as {end:?}"));
-            }
-        }
-    }
-}
-
-/// Whether the store calls an attempt over.
-fn is_over(store: &Rows, attempt: Attempt) -> bool {
-    let ended =
-        |task: &Arc<TaskRecord>| task.attempts.iter().any(|one| one.number == attempt.number && one.end.is_some());
-    store.tasks.get(&attempt.task).is_some_and(ended)
 }
 
 /// Which worker has this name.

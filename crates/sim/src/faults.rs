@@ -48,6 +48,11 @@ pub enum Fault {
     DiskFull(usize, u64),
     /// Another master takes the lead for a moment.
     Usurp,
+    /// An operator backs the data up.
+    Backup,
+    /// An operator restores the last backup; the master comes back after so many milliseconds, or on a
+    /// machine that has nothing but the backup.
+    Restore(u64, bool),
     /// The end of all faults.
     Heal,
 }
@@ -230,7 +235,7 @@ impl FaultPlan {
     }
 
     fn draw_events(&mut self, rng: &mut Rng, workers: usize) {
-        for kind in 0..19 {
+        for kind in 0..20 {
             let count = if rng.chance(600) { rng.between((1, 5)) } else { 0 };
             for _ in 0..count {
                 let at = rng.below(self.horizon);
@@ -254,10 +259,22 @@ impl FaultPlan {
                     15 => Fault::BlackHole(worker, 3 * down),
                     16 => Fault::DiskFull(worker, down),
                     17 => Fault::Usurp,
-                    _ => Fault::Reconcile,
+                    18 => Fault::Reconcile,
+                    _ => Fault::Backup,
                 };
                 self.events.push((at, fault));
             }
+        }
+        self.draw_restores(rng);
+    }
+
+    /// In some seeds the last backup is restored once, or again and again.
+    fn draw_restores(&mut self, rng: &mut Rng) {
+        let count = if rng.chance(300) { rng.between((1, 3)) } else { 0 };
+        for _ in 0..count {
+            let at = rng.below(self.horizon);
+            let down = if rng.chance(500) { rng.between((1, 500)) } else { length(rng) };
+            self.events.push((at, Fault::Restore(down, rng.chance(300))));
         }
     }
 
@@ -288,6 +305,8 @@ impl FaultPlan {
                 | Fault::Admit(_)
                 | Fault::Reconcile
                 | Fault::Usurp
+                | Fault::Backup
+                | Fault::Restore(..)
                 | Fault::OpenAll
                 | Fault::Heal => {}
             }

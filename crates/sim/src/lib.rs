@@ -2,8 +2,8 @@
 //!
 //! Reading order: [`world`] (clock, loop, verdict), [`faults`] (what goes wrong, from a seed),
 //! [`workload`] (what is run); then the simulated shells `master`, `worker` and `client` with what
-//! they stand on (`store`, `engine`, `network`), and `check`, which holds every rule of SPEC 3.3
-//! against what happens. All decisions are the core's: nothing here decides about tasks.
+//! they stand on (`store`, `engine`, `network`), and `check` with `promises`, which hold every rule of
+//! SPEC 3.3 against what happens. All decisions are the core's: nothing here decides about tasks.
 
 mod check;
 mod client;
@@ -11,8 +11,10 @@ mod context;
 mod engine;
 pub mod faults;
 pub mod hostile;
+mod lives;
 mod master;
 mod network;
+mod promises;
 pub mod rng;
 mod store;
 mod trace;

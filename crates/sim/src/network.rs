@@ -2,12 +2,12 @@
 //! delays and reorders them.
 
 use crate::context::{Context, What, say};
+use crate::lives::Ordered;
 use crate::master::Wish;
 use cloudai_core::effect::Dispatch;
-use cloudai_core::event::{Admission, DutyOrder, EndReport, Heartbeat, LastSent, Registration, Removal};
-use cloudai_core::ids::{Attempt, Session, TaskId, Term};
+use cloudai_core::event::{Admission, DutyOrder, EndReport, Heartbeat, Held, LastSent, Registration, Removal};
+use cloudai_core::ids::{Incarnation, Session, TaskId, Term};
 use cloudai_core::spec::TaskSpec;
-use cloudai_core::task::Step;
 use cloudai_core::time::Timestamp;
 use std::sync::Arc;
 
@@ -32,7 +32,7 @@ pub(crate) enum Request {
     Register { caller: Caller, call: u32, registration: Box<Registration> },
     Subscribe { caller: Caller, session: Session },
     Heartbeat { caller: Caller, sent_at: Timestamp, heartbeat: Heartbeat },
-    Progress { caller: Caller, attempt: Attempt, step: Step },
+    Progress { caller: Caller, held: Held },
     Ended { caller: Caller, report: EndReport },
     Leave { caller: Caller, session: Session },
     Submit { submission: usize, spec: Arc<TaskSpec> },
@@ -69,10 +69,10 @@ impl Request {
 /// What a worker hears.
 #[derive(Clone, Debug)]
 pub(crate) enum Word {
-    Registered { life: u32, call: u32, session: Session, term: Term },
+    Registered { life: u32, call: u32, session: Session, incarnation: Incarnation, term: Term },
     Renewed { life: u32, session: Session, sent_at: Timestamp, draining: bool },
     RegisterAgain { life: u32, session: Session },
-    Acknowledged { life: u32, attempt: Attempt, sent: LastSent },
+    Acknowledged { life: u32, of: Ordered, sent: LastSent },
     Command { term: Term, dispatch: Dispatch },
 }
 
@@ -148,7 +148,7 @@ impl Request {
                 heartbeat.seen,
                 held(&heartbeat.held)
             ),
-            Self::Progress { caller, attempt, step } => format!("from w{}: {attempt:?} {step:?}", caller.worker),
+            Self::Progress { caller, held } => format!("from w{}: {:?} {:?}", caller.worker, held.attempt, held.stage),
             Self::Ended { caller, report } => {
                 format!("from w{}: {:?} ended, {:?}", caller.worker, report.attempt, report.outcome.cause)
             }
@@ -165,20 +165,20 @@ impl Request {
     }
 }
 
-fn held(held: &[cloudai_core::event::Held]) -> Vec<String> {
+fn held(held: &[Held]) -> Vec<String> {
     held.iter().map(|held| format!("t{}#{}:{:?}", held.attempt.task.ulid(), held.attempt.number, held.stage)).collect()
 }
 
 impl Word {
     fn short(&self) -> String {
         match self {
-            Self::Registered { call, session, term, .. } => {
-                format!("registered, call {call} session {session} term {term}")
+            Self::Registered { call, session, incarnation, term, .. } => {
+                format!("registered, call {call} session {session} life {incarnation} term {term}")
             }
             Self::Renewed { session, .. } => format!("renewed {session}"),
             Self::RegisterAgain { session, .. } => format!("register again, not {session}"),
-            Self::Acknowledged { attempt, sent, .. } => {
-                format!("acknowledged {attempt:?} sent {} of {}", sent.seq, sent.session)
+            Self::Acknowledged { of, sent, .. } => {
+                format!("acknowledged {of} sent {} of {}", sent.seq, sent.session)
             }
             Self::Command { dispatch, .. } => {
                 let what = match &dispatch.command {

@@ -13,8 +13,8 @@ use std::collections::BTreeMap;
 use std::ops::Deref;
 use std::sync::Arc;
 
-/// The life of the data: one for the whole run.
-pub(crate) const INCARNATION: Incarnation = Incarnation(1);
+/// The life of the data before any backup is restored.
+pub(crate) const FIRST_LIFE: Incarnation = Incarnation(1);
 /// With the planted fault: how many transactions are answered before the disk has them.
 const SYNC_LATER: usize = 8;
 
@@ -41,15 +41,25 @@ pub(crate) struct Transaction {
 
 /// The store: what readers see, which outlives the process, and what the disk has of it, which
 /// outlives the machine.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Store {
     pub(crate) term: Term,
+    /// The life of the data.
+    pub(crate) incarnation: Incarnation,
     rows: Rows,
     disk: Rows,
     /// What the machine has written and its disk has not, oldest first.
     unsynced: Vec<Transaction>,
     /// How many of these readers see: none, for nothing is answered before it is synced.
     seen: usize,
+    backup: Option<Backup>,
+}
+
+/// Data that were put by.
+#[derive(Clone, Debug)]
+struct Backup {
+    rows: Rows,
+    term: Term,
 }
 
 impl Deref for Store {
@@ -71,6 +81,46 @@ pub(crate) enum CommitError {
 }
 
 impl Store {
+    pub(crate) fn new() -> Self {
+        Self {
+            term: Term::default(),
+            incarnation: FIRST_LIFE,
+            rows: Rows::default(),
+            disk: Rows::default(),
+            unsynced: Vec::new(),
+            seen: 0,
+            backup: None,
+        }
+    }
+
+    /// Puts what readers see by, in place of what was put by before.
+    pub(crate) fn back_up(&mut self) {
+        self.backup = Some(Backup { rows: self.rows.clone(), term: self.term });
+    }
+
+    /// Puts the backup in the place of the data, as a new life of them. On a `bare` machine nothing but
+    /// the backup tells which terms there were. Answers whether there is one.
+    pub(crate) fn restore(&mut self, bare: bool) -> bool {
+        let Some(Backup { rows, term }) = self.backup.clone() else { return false };
+        self.incarnation = self.incarnation.next();
+        self.term = if bare { term } else { self.term };
+        self.disk = rows.clone();
+        self.rows = rows;
+        self.unsynced.clear();
+        self.seen = 0;
+        true
+    }
+
+    /// What a new master begins with.
+    pub(crate) fn load(&self) -> Start {
+        Start {
+            incarnation: self.incarnation,
+            last_order: self.last_order,
+            tasks: self.live().cloned().collect(),
+            workers: self.workers.values().cloned().collect(),
+        }
+    }
+
     /// A master takes the lead: commits of earlier ones are fenced.
     pub(crate) fn lead(&mut self) {
         self.term = self.term.next();
@@ -155,16 +205,6 @@ impl Rows {
                 Row::TaskRemoved(id, _) => drop(self.tasks.remove(id)),
                 Row::Outputs(..) => {}
             }
-        }
-    }
-
-    /// What a new master begins with.
-    pub(crate) fn load(&self) -> Start {
-        Start {
-            incarnation: INCARNATION,
-            last_order: self.last_order,
-            tasks: self.live().cloned().collect(),
-            workers: self.workers.values().cloned().collect(),
         }
     }
 

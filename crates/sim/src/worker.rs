@@ -3,17 +3,16 @@
 
 use crate::context::{Context, What, say};
 use crate::engine::{Engine, EngineEvent, Heard};
+use crate::lives::Ordered;
 use crate::network::{Caller, Message, Request, Word};
-use crate::store::INCARNATION;
 use cloudai_core::agent::{Agent, AgentBeat, AgentEffect, AgentEvent, JournalEntry};
 use cloudai_core::effect::StartOrder;
 use cloudai_core::event::{EndReport, Heartbeat, Registration};
-use cloudai_core::ids::{Attempt, Session, WorkerId};
+use cloudai_core::ids::{Incarnation, Session, WorkerId};
 use cloudai_core::resources::Capacity;
 use cloudai_core::time::{Timestamp, millis};
 use cloudai_core::worker::{About, Unfit};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::Arc;
 use std::time::Duration;
 
 /// How long a worker waits for the answer to a registration.
@@ -208,8 +207,9 @@ impl Worker {
         let now = self.clock.read(context.now);
         let renewed = self.agent.as_ref().and_then(Agent::renewed).unwrap_or(now);
         let timing = context.plan.timing;
-        let over = |order: &&Arc<StartOrder>| renewed + timing.stop_after(order.spec.limits.kill_after) <= now;
-        let overdue: Vec<_> = self.engine.orders().filter(over).map(|order| order.attempt).collect();
+        let limit = |order: &StartOrder| renewed + timing.stop_after(order.spec.limits.kill_after);
+        let overdue = self.engine.orders().filter(|(_, order)| limit(order) <= now);
+        let overdue: Vec<_> = overdue.map(|(of, _)| of).collect();
         say!(context, "w{} goes on, {} attempts are overdue", self.index, overdue.len());
         if !overdue.is_empty() {
             context.count("worker paused beyond its lease");
@@ -336,13 +336,10 @@ impl Worker {
     /// Takes a word of the master in; one for an earlier process finds nobody.
     pub(crate) fn receive(&mut self, context: &mut Context, word: Word) {
         match word {
-            Word::Registered { life, call, session, term } if life == self.life && call == self.call => {
+            Word::Registered { life, call, session, incarnation, term } if life == self.life && call == self.call => {
                 let (timing, sent_at) = (context.plan.timing, self.sent_at);
-                self.tell_agent(
-                    context,
-                    AgentEvent::Registered { session, incarnation: INCARNATION, term, timing, sent_at },
-                );
-                self.registered(context, session);
+                self.tell_agent(context, AgentEvent::Registered { session, incarnation, term, timing, sent_at });
+                self.registered(context, session, incarnation);
             }
             Word::Renewed { life, session, sent_at, draining } if life == self.life => {
                 self.tell_agent(context, AgentEvent::Renewed { session, sent_at, draining });
@@ -351,8 +348,8 @@ impl Worker {
                 self.tell_agent(context, AgentEvent::Disowned);
                 self.register(context);
             }
-            Word::Acknowledged { life, attempt, sent } if life == self.life => {
-                self.tell_agent(context, AgentEvent::Acknowledged { attempt, incarnation: INCARNATION, sent });
+            Word::Acknowledged { life, of: Ordered { attempt, incarnation }, sent } if life == self.life => {
+                self.tell_agent(context, AgentEvent::Acknowledged { attempt, incarnation, sent });
             }
             Word::Command { term, dispatch } => {
                 let event = AgentEvent::Command {
@@ -368,17 +365,19 @@ impl Worker {
         }
     }
 
-    fn held(&self) -> BTreeSet<Attempt> {
-        self.agent.iter().flat_map(Agent::held).map(|held| held.attempt).collect()
+    /// All that is here, of whichever life.
+    fn held(&self) -> BTreeSet<Ordered> {
+        let attempts = self.agent.iter().flat_map(Agent::attempts);
+        attempts.map(|(attempt, incarnation)| Ordered { attempt, incarnation }).collect()
     }
 
     fn session(&self) -> Option<Session> {
         self.agent.as_ref().and_then(Agent::heartbeat).map(|beat| beat.session)
     }
 
-    fn registered(&mut self, context: &mut Context, session: Session) {
+    fn registered(&mut self, context: &mut Context, session: Session, incarnation: Incarnation) {
         if self.session() == Some(session) {
-            context.check.agent_registered(self.index, self.held());
+            context.check.agent_registered(self.index, incarnation, self.held());
             self.call += 1; // the answer's twin is for nobody
             self.ask(context, |caller| Request::Subscribe { caller, session });
             self.beat(context);
@@ -388,8 +387,8 @@ impl Worker {
     fn hear(&mut self, context: &mut Context, heard: Vec<Heard>) {
         for heard in heard {
             let event = match heard {
-                Heard::Step(attempt, step) => AgentEvent::Step(attempt, step),
-                Heard::Ended(attempt, outcome) => AgentEvent::Ended(attempt, outcome),
+                Heard::Step(of, step) => AgentEvent::Step(of.attempt, step),
+                Heard::Ended(of, outcome) => AgentEvent::Ended(of.attempt, outcome),
             };
             self.tell_agent(context, event);
         }
@@ -422,24 +421,26 @@ impl Worker {
     fn carry_out(&mut self, context: &mut Context, effect: AgentEffect, more: &mut VecDeque<AgentEffect>) {
         match effect {
             AgentEffect::Journal(entry) => self.journal.push(entry),
-            AgentEffect::Launch { order, resume, .. } => {
+            AgentEffect::Launch { order, incarnation, resume } => {
                 let now = self.clock.read(context.now);
-                for heard in self.engine.launch(context, order, resume) {
-                    if let (Heard::Step(attempt, step), Some(agent)) = (heard, self.agent.as_mut()) {
-                        more.extend(agent.apply(now, AgentEvent::Step(attempt, step)));
+                for heard in self.engine.launch(context, incarnation, order, resume) {
+                    if let (Heard::Step(of, step), Some(agent)) = (heard, self.agent.as_mut()) {
+                        more.extend(agent.apply(now, AgentEvent::Step(of.attempt, step)));
                     }
                 }
             }
             AgentEffect::Halt { attempt, grace, cause } => {
                 say!(context, "w{} halts {attempt:?}, {grace:?} {cause:?}", self.index);
-                self.engine.halt(context, attempt, grace, cause);
+                if let Some(of) = self.engine.job(attempt) {
+                    self.engine.halt(context, of, grace, cause);
+                }
             }
-            AgentEffect::Tell(attempt, step) => self.ask(context, |caller| Request::Progress { caller, attempt, step }),
+            AgentEffect::Tell(held) => self.ask(context, |caller| Request::Progress { caller, held }),
             AgentEffect::Report { attempt, incarnation, outcome } => {
                 let report = EndReport { attempt, incarnation, outcome };
                 self.ask(context, |caller| Request::Ended { caller, report });
             }
-            AgentEffect::Discard { attempt, .. } => self.engine.remove(attempt),
+            AgentEffect::Discard { attempt, incarnation } => self.engine.remove(Ordered { attempt, incarnation }),
         }
     }
 

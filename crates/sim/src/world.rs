@@ -159,7 +159,7 @@ impl World {
             context.after(at, What::Fault(fault));
         }
         let client = Client::new(&mut context, workload.tasks);
-        let master = Master::new(names.clone(), Store::default(), make);
+        let master = Master::new(names.clone(), Store::new(), make);
         Self { seed, context, master, workers, names, client, limit, steps: 0, lies: Lies::default() }
     }
 
@@ -245,6 +245,8 @@ impl World {
             Fault::Reconcile => context.send(Message::Master(Request::Reconcile)),
             Fault::Admit(worker) => self.admit(worker),
             Fault::Usurp => self.master.usurp(context),
+            Fault::Backup => self.master.back_up(context),
+            Fault::Restore(down, bare) => self.master.restore(context, down, bare),
             Fault::Heal => {
                 context.say(format_args!("all faults end"));
                 context.plan.heal();
@@ -309,8 +311,8 @@ impl World {
             *ends.entry(task.status()).or_insert(0) += 1;
         }
         let since = |at: cloudai_core::time::Timestamp| millis(at.since(START));
-        let runs = self.context.check.runs().iter().map(|(attempt, run)| Run {
-            attempt: *attempt,
+        let runs = self.context.check.runs().iter().map(|(of, run)| Run {
+            attempt: of.attempt,
             worker: self.names[run.worker].clone(),
             start: since(run.started),
             end: run.ended.map(since),

@@ -27,6 +27,7 @@ mod planted {
         feature = "fault_ignore_lease",
         feature = "fault_ignore_shrinking",
         feature = "fault_keep_refused",
+        feature = "fault_mix_lives",
         feature = "fault_skip_capacity_check",
         feature = "fault_skip_sync",
         feature = "fault_trust_any_worker"
@@ -82,6 +83,12 @@ mod planted {
     #[cfg(feature = "fault_keep_refused")]
     fn a_master_that_keeps_what_the_store_refused_is_caught() {
         is_found(SEEDS, &["3.3.1"]);
+    }
+
+    #[test]
+    #[cfg(feature = "fault_mix_lives")]
+    fn a_master_that_takes_another_lifes_attempts_for_its_own_is_caught() {
+        is_found(SEEDS, &["3.3.2"]);
     }
 
     #[test]

@@ -145,6 +145,7 @@ pub(crate) fn task_info(held: &Held, allocation: Option<&Allocation>, detail: St
     let mut info = pb::TaskInfo {
         task_id: held.attempt.task.to_string(),
         attempt: held.attempt.number,
+        incarnation: held.incarnation.0,
         status: status.into(),
         detail,
         ..pb::TaskInfo::default()

@@ -10,7 +10,7 @@ use crate::steps::Steps;
 use crate::unfit::Unfit;
 use crate::upload::Whose;
 use cloudai_core::agent::AgentEvent;
-use cloudai_core::event::{Held, HeldStage, LastSent};
+use cloudai_core::event::LastSent;
 use cloudai_core::ids::{CommandSeq, Session, Term, WorkerId};
 use cloudai_core::time::Timestamp;
 use cloudai_proto::{PROTOCOL, v1 as pb};
@@ -334,14 +334,7 @@ impl Link {
             steps.arrived().await;
             // What ends meanwhile need not be told.
             tokio::time::sleep(STEPS).await;
-            let tasks: Vec<_> = steps
-                .take()
-                .into_iter()
-                .map(|(attempt, step)| {
-                    let held = Held { attempt, stage: HeldStage::At(step) };
-                    convert::task_info(&held, None, String::new())
-                })
-                .collect();
+            let tasks: Vec<_> = steps.take().iter().map(|held| convert::task_info(held, None, String::new())).collect();
             if tasks.is_empty() {
                 continue;
             }

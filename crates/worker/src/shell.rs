@@ -312,7 +312,7 @@ impl Shell {
                     running.stop.send_replace(Some(Stop { grace, cause }));
                 }
             }
-            AgentEffect::Tell(attempt, step) => self.steps.put(attempt, step),
+            AgentEffect::Tell(held) => self.steps.put(held),
             // A full channel loses it: the agent reports again.
             AgentEffect::Report { attempt, incarnation, outcome } => {
                 self.steps.forget(attempt);

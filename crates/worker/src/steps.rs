@@ -3,8 +3,8 @@
 //! Nothing depends on them: heartbeats tell the same, and an end tells when its container began.
 //! So they are told at a steady pace, and thousands of short attempts cost no call each.
 
+use cloudai_core::event::Held;
 use cloudai_core::ids::Attempt;
-use cloudai_core::task::Step;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
@@ -12,18 +12,18 @@ use tokio::sync::Notify;
 /// At most one step for each attempt that the worker holds.
 #[derive(Debug, Default)]
 pub(crate) struct Steps {
-    waiting: Mutex<BTreeMap<Attempt, Step>>,
+    waiting: Mutex<BTreeMap<Attempt, Held>>,
     arrived: Notify,
 }
 
 impl Steps {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<Attempt, Step>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Attempt, Held>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Has a step told, in the place of an earlier one of the same attempt.
-    pub(crate) fn put(&self, attempt: Attempt, step: Step) {
-        self.lock().insert(attempt, step);
+    pub(crate) fn put(&self, held: Held) {
+        self.lock().insert(held.attempt, held);
         self.arrived.notify_one();
     }
 
@@ -38,24 +38,27 @@ impl Steps {
     }
 
     /// Takes all that there is to tell.
-    pub(crate) fn take(&self) -> Vec<(Attempt, Step)> {
-        std::mem::take(&mut *self.lock()).into_iter().collect()
+    pub(crate) fn take(&self) -> Vec<Held> {
+        std::mem::take(&mut *self.lock()).into_values().collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use cloudai_core::ids::TaskId;
+    use cloudai_core::event::HeldStage;
+    use cloudai_core::ids::{Incarnation, TaskId};
+    use cloudai_core::task::Step;
 
     #[test]
     fn only_the_latest_step_of_what_is_not_over_is_told() {
         let [one, two] = [1, 2].map(|task| Attempt { task: TaskId::new(task), number: 1 });
         let steps = Steps::default();
-        steps.put(one, Step::Starting);
-        steps.put(two, Step::Starting);
-        steps.put(one, Step::Running);
+        let held = |attempt, step| Held { attempt, incarnation: Incarnation(1), stage: HeldStage::At(step) };
+        steps.put(held(one, Step::Starting));
+        steps.put(held(two, Step::Starting));
+        steps.put(held(one, Step::Running));
         steps.forget(two);
-        assert_eq!(steps.take(), [(one, Step::Running)]);
+        assert_eq!(steps.take(), [held(one, Step::Running)]);
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{Agent, AgentEffect, DRAIN_TELL, JournalEntry, Origin, Slot, SlotState, Stopping, Tombstone};
 use crate::effect::{StartOrder, StopOrder};
-use crate::event::{HeldStage, LastSent};
+use crate::event::{Held, HeldStage, LastSent};
 use crate::ids::{Attempt, CommandSeq, Incarnation};
 use crate::resources::Free;
 use crate::task::{Cause, Outcome, Step};
@@ -92,15 +92,12 @@ impl Agent {
 
     /// Ends an attempt that is here. One that never was here is over too: its start is dropped when
     /// it comes late, and the master hears of its end.
-    /// But for the first stop of what another life ordered: it answers a registration that still
-    /// told of that, and the master's own of this number may be on its way. A stop that is meant for
-    /// that one comes again.
     pub(super) fn stop(&mut self, out: &mut Vec<AgentEffect>, now: Timestamp, order: &StopOrder) {
         let attempt = order.attempt;
         if self.attempts.contains_key(&attempt) {
             self.halt(out, attempt, order.kill_after, Cause::Stopped);
             self.report(out, now, attempt);
-        } else if !self.dropped.remove(&attempt) && !self.ran_before(attempt) {
+        } else if !self.ran_before(attempt) {
             self.end_unbegun(out, now, attempt, Cause::Stopped, "stopped before it was begun");
         }
     }
@@ -150,12 +147,14 @@ impl Agent {
     }
 
     pub(super) fn stepped(&mut self, out: &mut Vec<AgentEffect>, attempt: Attempt, reached: Step) {
-        if let Some(Slot { state: SlotState::Launched { step, stop, .. }, .. }) = self.attempts.get_mut(&attempt)
+        if let Some(Slot { incarnation, state: SlotState::Launched { step, stop, .. } }) =
+            self.attempts.get_mut(&attempt)
             && *step < reached
         {
             *step = reached;
             if !*stop {
-                out.push(AgentEffect::Tell(attempt, reached));
+                let stage = HeldStage::At(reached);
+                out.push(AgentEffect::Tell(Held { attempt, incarnation: *incarnation, stage }));
             }
         }
     }

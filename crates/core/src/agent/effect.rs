@@ -1,8 +1,9 @@
 //! What a worker's agent wants done, in order.
 
 use crate::effect::StartOrder;
+use crate::event::Held;
 use crate::ids::{Attempt, Incarnation};
-use crate::task::{Cause, Outcome, Step};
+use crate::task::{Cause, Outcome};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,7 +32,7 @@ pub enum AgentEffect {
         cause: Cause,
     },
     /// Tell the master of a step; may be lost, heartbeats repeat it.
-    Tell(Attempt, Step),
+    Tell(Held),
     /// Tell the master of an end, until it acknowledges.
     Report {
         /// Which.

@@ -30,7 +30,6 @@ impl Agent {
         let over = |slot: &&Slot| matches!(slot.state, SlotState::Ended { .. }) && self.is_foreign(slot);
         if let Some(incarnation) = self.attempts.get(&attempt).filter(over).map(|slot| slot.incarnation) {
             self.forget(out, attempt, incarnation);
-            self.dropped.insert(attempt);
         }
     }
 

@@ -62,8 +62,6 @@ pub struct Agent {
     tombstones: BTreeMap<TaskId, Tombstone>,
     /// The tombstones by the command that they wait for.
     graves: BTreeSet<(CommandSeq, TaskId)>,
-    /// Attempts of other lives that were forgotten in the present session, and not stopped since.
-    dropped: BTreeSet<Attempt>,
     stopping: Option<Stopping>,
 }
 
@@ -145,7 +143,6 @@ impl Agent {
             waiting: BTreeSet::new(),
             tombstones: BTreeMap::new(),
             graves: BTreeSet::new(),
-            dropped: BTreeSet::new(),
             stopping: None,
         }
     }
@@ -187,7 +184,8 @@ impl Agent {
     #[must_use]
     pub fn held(&self) -> Vec<Held> {
         let own = self.attempts.iter().filter(|(_, slot)| !self.is_foreign(slot));
-        own.map(|(attempt, slot)| Held { attempt: *attempt, stage: slot.stage() }).collect()
+        own.map(|(attempt, slot)| Held { attempt: *attempt, incarnation: slot.incarnation, stage: slot.stage() })
+            .collect()
     }
 
     /// All that is here, each with the life of the cluster in which it was ordered.
@@ -228,7 +226,6 @@ impl Agent {
         // Starts of earlier sessions can not arrive any more.
         self.tombstones.clear();
         self.graves.clear();
-        self.dropped.clear();
         self.enter_life(out, link.incarnation);
         self.report_all(out);
     }

@@ -16,7 +16,7 @@ impl Cluster {
         self.in_session(id, heartbeat.session)?;
         self.hear(out, heartbeat);
         self.reconcile_present(out, id, &heartbeat.held);
-        let held = heartbeat.held.iter().map(|held| held.attempt).collect();
+        let held = self.own(&heartbeat.held).map(|held| held.attempt).collect();
         if heartbeat.draining {
             self.take_back(out, id, &held);
         } else {
@@ -98,10 +98,17 @@ impl Cluster {
         }
     }
 
+    /// Those that this life of the data ordered. Before its first registration in it a worker tells of
+    /// others too, which it stops by itself.
+    fn own<'a>(&self, held: &'a [Held]) -> impl Iterator<Item = &'a Held> + use<'a> {
+        let incarnation = self.incarnation;
+        held.iter().filter(move |held| held.incarnation == incarnation || cfg!(feature = "fault_mix_lives"))
+    }
+
     /// Takes in how far attempts are, and stops those that should not be there; what is too much for
     /// one event is told again by the next heartbeat.
     pub(super) fn reconcile_present(&mut self, out: &mut Out, id: &WorkerId, held: &[Held]) {
-        let held: BTreeMap<Attempt, HeldStage> = held.iter().map(|held| (held.attempt, held.stage)).collect();
+        let held: BTreeMap<Attempt, HeldStage> = self.own(held).map(|held| (held.attempt, held.stage)).collect();
         for (attempt, stage) in held {
             if out.full() {
                 return;

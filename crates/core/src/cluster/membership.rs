@@ -33,9 +33,9 @@ impl Cluster {
             record.labels = labels;
             record.status = WorkerStatus::of(about.unfit.as_ref());
             record.about = about;
-            // From the time on: a name that was removed and comes again gets no session of its past.
-            let first = record.session == Session(0);
-            record.session = if first { Session(now.as_millis()) } else { record.session.next() };
+            // From the time on: no session comes again of a name that was removed, nor of what was
+            // committed after the backup that was restored.
+            record.session = record.session.next().max(Session(now.as_millis()));
             record.connected_at = Some(now);
             record.last_seen = Some(now);
         });

@@ -186,7 +186,7 @@ impl Cluster {
             Event::Subscribed(worker, session) => self.subscribed(&mut out, &worker, session)?,
             Event::Heartbeat(heartbeat) => self.heartbeat(&mut out, &heartbeat)?,
             Event::Leave(worker, session) => self.leave(&mut out, &worker, session)?,
-            Event::Progress(attempt, step) => self.progress(&mut out, attempt, step)?,
+            Event::Progress(held) => self.got_further(&mut out, held)?,
             Event::Ended(report) => self.ended(&mut out, &report)?,
             Event::Collect(tasks) => self.collect(&mut out, &tasks)?,
             Event::Reconcile { dry_run } => self.reconcile(&mut out, dry_run),

@@ -187,7 +187,7 @@ fn difference(worker: &WorkerId, attempt: Option<Attempt>, wrong: Wrong) -> Diff
 mod tests {
     use super::*;
     use crate::effect::Command;
-    use crate::event::{Event, Held};
+    use crate::event::Event;
     use crate::ids::Session;
     use crate::task::Step;
     use crate::testing::{TestCluster, cores, task_id, worker_id};
@@ -207,7 +207,7 @@ mod tests {
     }
 
     fn beat(c: &mut TestCluster, session: Session, seen: u64, held: &[(Attempt, HeldStage)]) {
-        let held = held.iter().map(|(attempt, stage)| Held { attempt: *attempt, stage: *stage }).collect();
+        let held = held.iter().map(|(attempt, stage)| crate::testing::held(*attempt, *stage)).collect();
         let (worker, seen) = (worker_id("w1"), CommandSeq(seen));
         c.ok(Event::Heartbeat(Heartbeat { worker, session, seen, held, draining: false, unfit: None }));
     }

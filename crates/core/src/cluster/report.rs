@@ -1,13 +1,32 @@
 //! What workers tell of single attempts. Only the current attempt of a task is heard.
 
 use super::{Cluster, Out, quarantine};
-use crate::event::{Answer, EndReport, LastSent, Rejected};
-use crate::ids::{Attempt, CommandSeq, Session};
+use crate::event::{Answer, EndReport, Held, HeldStage, LastSent, Rejected};
+use crate::ids::{Attempt, CommandSeq, Incarnation, Session};
 use crate::task::{State, Step, TaskRecord};
 use crate::verdict;
 use std::sync::Arc;
 
 impl Cluster {
+    /// Takes in how far an attempt is.
+    pub(super) fn got_further(&mut self, out: &mut Out, held: Held) -> Result<Answer, Rejected> {
+        self.in_this_life(held.incarnation)?;
+        match held.stage {
+            HeldStage::At(step) => self.progress(out, held.attempt, step),
+            HeldStage::Stopping | HeldStage::Ended => Ok(Answer::Done),
+        }
+    }
+
+    /// What another life of the data ordered has nothing to do with what this one did, though the
+    /// numbers may be the same.
+    fn in_this_life(&self, incarnation: Incarnation) -> Result<(), Rejected> {
+        if incarnation == self.incarnation || cfg!(feature = "fault_mix_lives") {
+            Ok(())
+        } else {
+            Err(Rejected::WrongIncarnation)
+        }
+    }
+
     /// Takes a step forward; an older step is old news.
     pub(super) fn progress(&mut self, out: &mut Out, attempt: Attempt, step: Step) -> Result<Answer, Rejected> {
         let task = self.current(attempt)?;
@@ -32,9 +51,7 @@ impl Cluster {
     }
 
     pub(super) fn ended(&mut self, out: &mut Out, report: &EndReport) -> Result<Answer, Rejected> {
-        if report.incarnation != self.incarnation {
-            return Err(Rejected::WrongIncarnation);
-        }
+        self.in_this_life(report.incarnation)?;
         let task = self.current(report.attempt)?;
         let worker = task.worker().cloned();
         let outcome = &report.outcome;

@@ -4,7 +4,7 @@
 use crate::heartbeats::{Heard, Usage};
 use cloudai_core::effect::{Command, Dispatch, StartOrder};
 use cloudai_core::event::{Heartbeat, Held, HeldStage, Registration};
-use cloudai_core::ids::{Attempt, CommandSeq, Session, Term, WorkerId};
+use cloudai_core::ids::{Attempt, CommandSeq, Incarnation, Session, Term, WorkerId};
 use cloudai_core::resources::{Allocation, Capacity, GIB, Gpu, WHOLE};
 use cloudai_core::spec::TaskSpec;
 use cloudai_core::task::Step;
@@ -36,7 +36,7 @@ pub(super) fn attempt(task: &str, number: u32) -> Result<Attempt, Status> {
 
 /// # Errors
 /// What is wrong: a worker that is refused ends with this sentence, so that somebody mends it.
-pub(super) fn registration(info: pb::WorkerInfo) -> Result<Registration, Status> {
+pub(super) fn registration(info: pb::WorkerInfo, present: Incarnation) -> Result<Registration, Status> {
     check_texts(&info)?;
     check_devices(&info.gpus)?;
     Ok(Registration {
@@ -44,7 +44,7 @@ pub(super) fn registration(info: pb::WorkerInfo) -> Result<Registration, Status>
         address: Some(info.worker_ip.clone()).filter(|address| !address.is_empty()),
         capacity: capacity(&info),
         labels: info.labels.into_iter().collect(),
-        held: info.held.iter().map(held).collect::<Result<_, _>>()?,
+        held: all_held(&info.held, present)?,
         about: About {
             version: info.version,
             executor: info.executor,
@@ -96,7 +96,8 @@ fn units(decimal: f64, unit: u64) -> u64 {
     (decimal.max(0.0) * unit as f64) as u64
 }
 
-pub(super) fn held(info: &pb::TaskInfo) -> Result<Held, Status> {
+/// An attempt that a worker tells of; one that says nothing of its life is of the `present` one.
+pub(super) fn held(info: &pb::TaskInfo, present: Incarnation) -> Result<Held, Status> {
     let stage = match info.stage() {
         pb::HeldStage::Assigned => HeldStage::At(Step::Assigned),
         pb::HeldStage::Pulling => HeldStage::At(Step::Pulling),
@@ -106,15 +107,24 @@ pub(super) fn held(info: &pb::TaskInfo) -> Result<Held, Status> {
         pb::HeldStage::Ended => HeldStage::Ended,
         pb::HeldStage::Unspecified => return Err(Status::invalid_argument("stage: must be given")),
     };
-    Ok(Held { attempt: attempt(&info.task_id, info.attempt)?, stage })
+    let incarnation = if info.incarnation == 0 { present } else { Incarnation(info.incarnation) };
+    Ok(Held { attempt: attempt(&info.task_id, info.attempt)?, incarnation, stage })
 }
 
-pub(super) fn heartbeat(beat: &pb::Heartbeat, now: Timestamp) -> Result<(Heartbeat, Heard), Status> {
+pub(super) fn all_held(infos: &[pb::TaskInfo], present: Incarnation) -> Result<Vec<Held>, Status> {
+    infos.iter().map(|info| held(info, present)).collect()
+}
+
+pub(super) fn heartbeat(
+    beat: &pb::Heartbeat,
+    present: Incarnation,
+    now: Timestamp,
+) -> Result<(Heartbeat, Heard), Status> {
     let heartbeat = Heartbeat {
         worker: worker_id(&beat.worker_id)?,
         session: Session(beat.session),
         seen: CommandSeq(beat.seen_command),
-        held: beat.running_tasks.iter().map(held).collect::<Result<_, _>>()?,
+        held: all_held(&beat.running_tasks, present)?,
         draining: beat.draining,
         unfit: unfit(&beat.engine_away, &beat.disk_pressure),
     };
@@ -212,21 +222,23 @@ fn allocation(allocation: &Allocation) -> pb::Allocation {
 mod tests {
     use super::*;
 
+    const PRESENT: Incarnation = Incarnation(7);
+
     fn info() -> pb::WorkerInfo {
         pb::WorkerInfo { worker_id: "w1".into(), ..pb::WorkerInfo::default() }
     }
 
     fn refused(info: pb::WorkerInfo) -> String {
-        registration(info).unwrap_err().message().to_owned()
+        registration(info, PRESENT).unwrap_err().message().to_owned()
     }
 
     #[test]
     fn a_registration_that_would_fill_the_store_or_tells_a_device_twice_is_refused_with_the_reason() {
         let gpu = |id: &str| pb::GpuDevice { id: id.into(), model: "a100".into() };
-        assert!(registration(pb::WorkerInfo { gpus: vec![gpu("0"), gpu("1")], ..info() }).is_ok());
+        assert!(registration(pb::WorkerInfo { gpus: vec![gpu("0"), gpu("1")], ..info() }, PRESENT).is_ok());
         assert!(refused(pb::WorkerInfo { gpus: vec![gpu("0"), gpu("0")], ..info() }).contains("there twice"));
         let labels = |bytes: usize| [("k".to_owned(), "x".repeat(bytes))].into();
-        assert!(registration(pb::WorkerInfo { labels: labels(MAX_TEXTS - 10), ..info() }).is_ok());
+        assert!(registration(pb::WorkerInfo { labels: labels(MAX_TEXTS - 10), ..info() }, PRESENT).is_ok());
         assert!(refused(pb::WorkerInfo { labels: labels(MAX_TEXTS), ..info() }).contains("at most 65536"));
     }
 
@@ -237,6 +249,17 @@ mod tests {
             assert_eq!(amounts(told), milli, "{told}");
         }
         let beat = pb::Heartbeat { worker_id: "w1".into(), cpu_usage: f64::NAN, ..pb::Heartbeat::default() };
-        assert_eq!(heartbeat(&beat, Timestamp::ZERO).unwrap().1.usage, Usage::default());
+        assert_eq!(heartbeat(&beat, PRESENT, Timestamp::ZERO).unwrap().1.usage, Usage::default());
+    }
+
+    #[test]
+    fn an_attempt_of_which_no_life_is_told_is_of_the_present_one() {
+        let of = |incarnation| {
+            let task_id = cloudai_core::ids::TaskId::new(1).to_string();
+            let mut info = pb::TaskInfo { task_id, attempt: 1, incarnation, ..pb::TaskInfo::default() };
+            info.set_stage(pb::HeldStage::Running);
+            held(&info, PRESENT).unwrap().incarnation
+        };
+        assert_eq!((of(0), of(3)), (PRESENT, Incarnation(3)));
     }
 }

@@ -6,8 +6,8 @@ use crate::handle::Handle;
 use crate::mailbox::AskError;
 use crate::principal::Principal;
 use cloudai_core::effect::Dispatch;
-use cloudai_core::event::{Answer, EndReport, Event, Held, HeldStage, Rejected};
-use cloudai_core::ids::{Session, Term, WorkerId};
+use cloudai_core::event::{Answer, EndReport, Event, Rejected};
+use cloudai_core::ids::{Incarnation, Session, Term, WorkerId};
 use cloudai_core::time::millis;
 use cloudai_proto::v1 as pb;
 use cloudai_proto::v1::master_service_server::MasterService;
@@ -45,6 +45,11 @@ impl WorkerApi {
 
     fn ack(&self, register_again: bool) -> pb::HeartbeatAck {
         pb::HeartbeatAck { success: !register_again, register_again, term: self.handle.facts().term.0 }
+    }
+
+    /// The life of the data that this master leads.
+    fn incarnation(&self) -> Incarnation {
+        self.handle.facts().incarnation
     }
 
     /// Whether the session lives: begun under this master and not ended by it since.
@@ -151,7 +156,7 @@ impl MasterService for WorkerApi {
             return Err(Status::failed_precondition("protocol: must be given; this master speaks 1"));
         }
         let protocol = info.protocol.min(PROTOCOL);
-        let registration = convert::registration(info)?;
+        let registration = convert::registration(info, self.incarnation())?;
         let worker = registration.worker.clone();
         let epoch = self.handle.shared.heartbeats.epoch();
         match self.tell(who, Event::Register(Box::new(registration))).await.map_err(status)? {
@@ -167,7 +172,7 @@ impl MasterService for WorkerApi {
     async fn send_heartbeat(&self, request: Request<pb::Heartbeat>) -> Result<Response<pb::HeartbeatAck>, Status> {
         caller(&request)?;
         let now = self.handle.now();
-        let (heartbeat, heard) = convert::heartbeat(request.get_ref(), now)?;
+        let (heartbeat, heard) = convert::heartbeat(request.get_ref(), self.incarnation(), now)?;
         let current = self.is_current(&heartbeat.worker, heartbeat.session);
         if current {
             self.handle.shared.heartbeats.put(heartbeat, heard);
@@ -206,12 +211,8 @@ impl MasterService for WorkerApi {
         request: Request<pb::TaskProgressList>,
     ) -> Result<Response<pb::ProgressAck>, Status> {
         let who = &caller(&request)?;
-        let held = request.get_ref().tasks.iter().map(convert::held).collect::<Result<Vec<_>, _>>()?;
-        let step = |held: Held| match held.stage {
-            HeldStage::At(step) => Some(Event::Progress(held.attempt, step)),
-            HeldStage::Stopping | HeldStage::Ended => None,
-        };
-        for told in self.tell_all(who, held.into_iter().filter_map(step).collect()).await {
+        let held = convert::all_held(&request.get_ref().tasks, self.incarnation())?;
+        for told in self.tell_all(who, held.into_iter().map(Event::Progress).collect()).await {
             match told {
                 // Old news is no failure.
                 Ok(_) | Err(AskError::Rejected(_)) => {}

@@ -156,6 +156,9 @@ pub struct TaskInfo {
     /// For people, as "pulling 43%".
     #[prost(string, tag = "8")]
     pub detail: ::prost::alloc::string::String,
+    /// In which life of the cluster's data the attempt was ordered; 0: not told, the present one.
+    #[prost(uint64, tag = "9")]
+    pub incarnation: u64,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct HeartbeatAck {

@@ -213,18 +213,18 @@ impl Life {
         match (origin, answer) {
             (Origin::Register(Caller { worker, life }, id, call), Ok(Answer::Registered(session))) => {
                 told.push(Told::Granted(id, session));
-                let word = Word::Registered { life, call, session, term: self.term };
+                let word = Word::Registered { life, call, session, incarnation: self.incarnation, term: self.term };
                 told.push(Told::Message(Message::Worker(worker, word)));
             }
-            (Origin::Ended(Caller { worker, life }, id, attempt), answer) => {
+            (Origin::Ended(Caller { worker, life }, id, of), answer) => {
                 // A refusal is an answer too: the worker may forget the attempt.
                 let sent = if let Ok(Answer::Ended { sent }) = answer {
-                    told.push(Told::Accepted(attempt));
+                    told.push(Told::Accepted(of.attempt));
                     sent
                 } else {
                     self.cluster.sent(&id)
                 };
-                told.push(Told::Message(Message::Worker(worker, Word::Acknowledged { life, attempt, sent })));
+                told.push(Told::Message(Message::Worker(worker, Word::Acknowledged { life, of, sent })));
             }
             (Origin::Submit(submission), Ok(Answer::Submitted(tasks))) => {
                 for submitted in tasks {

@@ -9,6 +9,7 @@ mod commit;
 mod words;
 
 use crate::context::{Context, What, say};
+use crate::lives::Ordered;
 use crate::network::{Caller, Message, Reply, Request, Word};
 use crate::store::Store;
 use batch::Batch;
@@ -17,7 +18,7 @@ use cloudai_core::batch::PAUSE;
 use cloudai_core::cluster::Cluster;
 use cloudai_core::effect::Row;
 use cloudai_core::event::{Cancel, Event, Heartbeat, NewTask, Placement};
-use cloudai_core::ids::{Attempt, Session, TaskId, Term, UserId, WorkerId};
+use cloudai_core::ids::{Attempt, Incarnation, Session, TaskId, Term, UserId, WorkerId};
 use cloudai_core::spec::TaskSpec;
 use cloudai_core::strategy::{self, Strategy, View};
 use cloudai_core::time::Timestamp;
@@ -70,6 +71,7 @@ pub(crate) struct Master {
 struct Life {
     number: u32,
     term: Term,
+    incarnation: Incarnation,
     clock: Clock,
     cluster: Cluster,
     /// Of workers and of the strategy: taken first, kept while the store is away.
@@ -101,7 +103,7 @@ struct Life {
 #[derive(Clone, Debug)]
 enum Origin {
     Register(Caller, WorkerId, u32),
-    Ended(Caller, WorkerId, Attempt),
+    Ended(Caller, WorkerId, Ordered),
     Submit(usize),
     Cancel(TaskId),
     Release(TaskId),
@@ -183,6 +185,7 @@ impl Master {
         self.life = Some(Life {
             number: self.lives,
             term: self.store.term,
+            incarnation: self.store.incarnation,
             clock,
             cluster,
             reports: VecDeque::new(),
@@ -280,6 +283,25 @@ impl Master {
         self.store.lead();
     }
 
+    /// An operator puts the data by, while they are in use.
+    pub(crate) fn back_up(&mut self, context: &mut Context) {
+        say!(context, "the data are backed up");
+        context.count("backed up");
+        self.store.back_up();
+        context.check.backed_up();
+    }
+
+    /// An operator puts the backup in the place of the data; the next process leads another life of them.
+    pub(crate) fn restore(&mut self, context: &mut Context, down: u64, bare: bool) {
+        if self.store.restore(bare) {
+            let life = self.store.incarnation;
+            say!(context, "the backup is restored as life {life}, on a bare machine: {bare}");
+            context.count(if bare { "restored on a bare machine" } else { "restored" });
+            context.check.restored(&self.store, life);
+            self.crash(context, down, "to lead what was restored");
+        }
+    }
+
     fn crash_here(&mut self, context: &mut Context, why: &str) -> bool {
         // One batch passes five such places.
         self.crash_at(context, 200, why)
@@ -310,11 +332,10 @@ impl Master {
                 let id = self.names[caller.worker].clone();
                 self.report(context, Event::Subscribed(id, session), Origin::Nobody);
             }
-            Request::Progress { attempt, step, .. } => {
-                self.report(context, Event::Progress(attempt, step), Origin::Nobody);
-            }
+            Request::Progress { held, .. } => self.report(context, Event::Progress(held), Origin::Nobody),
             Request::Ended { caller, report } => {
-                let origin = Origin::Ended(caller, self.names[caller.worker].clone(), report.attempt);
+                let of = Ordered { attempt: report.attempt, incarnation: report.incarnation };
+                let origin = Origin::Ended(caller, self.names[caller.worker].clone(), of);
                 self.report(context, Event::Ended(report), origin);
             }
             Request::Leave { caller, session } => {
@@ -356,6 +377,7 @@ impl Master {
         let owner = UserId::local();
         let known = spec.idempotency_key.clone().and_then(|key| self.store.keys.get(&(owner.clone(), key)));
         if let Some(task) = known.copied() {
+            context.check.submission_acknowledged(&self.store, task);
             context.send(Message::Client(Reply::Submitted { submission, task }));
             return;
         }

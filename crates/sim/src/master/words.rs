@@ -19,7 +19,10 @@ pub(super) fn short(event: &Event) -> String {
         }
         Event::Register(registration) => format!("registration of {}", registration.worker),
         Event::Heartbeat(heartbeat) => format!("heartbeat of {}", heartbeat.worker),
-        Event::Progress(attempt, step) => format!("{}#{} {step:?}", Short(attempt.task), attempt.number),
+        Event::Progress(held) => {
+            let Attempt { task, number } = held.attempt;
+            format!("{}#{number} {:?}", Short(task), held.stage)
+        }
         Event::Ended(report) => {
             let Attempt { task, number } = report.attempt;
             format!("end of {}#{number}, {:?} {:?}", Short(task), report.outcome.cause, report.outcome.exit_code)
