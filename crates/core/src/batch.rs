@@ -8,6 +8,7 @@ use crate::effect::{Dispatch, Effect, Row};
 use crate::event::{Answer, Event, Rejected};
 use crate::ids::{Attempt, TaskId, WorkerId};
 use crate::time::Timestamp;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// A pause of the master longer than this is nobody else's silence (SPEC 3.3.4): it is told to the
@@ -60,6 +61,17 @@ impl<S> Batch<S> {
     #[must_use]
     pub fn changes(&self) -> &[(Row, usize)] {
         &self.rows
+    }
+
+    /// The tasks among these changes.
+    #[must_use]
+    pub fn tasks(&self) -> BTreeSet<TaskId> {
+        let of = |(row, _): &(Row, usize)| match row {
+            Row::Task(task) => Some(task.id),
+            Row::TaskRemoved(id, _) => Some(*id),
+            Row::Worker(_) | Row::WorkerRemoved(_) | Row::Outputs(..) => None,
+        };
+        self.rows.iter().filter_map(of).collect()
     }
 
     /// About how many bytes all these changes have.

@@ -24,7 +24,6 @@ use cloudai_core::cluster::{Cluster, Start};
 use cloudai_core::effect::Row;
 use cloudai_core::event::Event;
 use cloudai_core::ids::Term;
-use cloudai_core::timing::Timing;
 use cloudai_store::{Loaded, Store};
 use std::sync::Arc;
 use std::time::Duration;
@@ -54,7 +53,6 @@ pub enum EngineError {
 #[derive(Debug)]
 pub(crate) struct Engine {
     pub(crate) cluster: Cluster,
-    pub(crate) timing: Timing,
     pub(crate) term: Term,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) clock: Arc<Clock>,
@@ -67,15 +65,14 @@ pub(crate) struct Engine {
     pub(crate) trail: Arc<Trail>,
 }
 
-/// The cluster that a store's contents make.
-pub(crate) fn cluster_of(loaded: &Loaded, timing: Timing, clock: &Clock) -> Cluster {
-    let start = Start {
+/// What a cluster begins with, of a store's contents.
+pub(crate) fn start_of(loaded: &Loaded) -> Start {
+    Start {
         incarnation: loaded.incarnation,
         last_order: loaded.last_order,
         tasks: loaded.tasks.clone(),
         workers: loaded.workers.clone(),
-    };
-    Cluster::new(timing, start, clock.now())
+    }
 }
 
 impl Engine {

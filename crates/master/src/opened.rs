@@ -4,7 +4,7 @@ use crate::clock::Clock;
 use crate::cut::Cut;
 use crate::delivery::Delivery;
 use crate::delivery::subscribe::Subscriptions;
-use crate::engine::{Engine, EngineError, cluster_of};
+use crate::engine::{Engine, EngineError, start_of};
 use crate::handle::restore::Restoring;
 use crate::handle::{Facts, Handle, Shared};
 use crate::heartbeats::Heartbeats;
@@ -93,7 +93,7 @@ impl Opened {
         let join_token = store.keep_fact("join_token", &fresh_token).await?;
         let first_start = join_token == fresh_token;
         let clock = Arc::new(Clock::start(machine.clocks, loaded.last_commit));
-        let cluster = cluster_of(&loaded, timing, &clock);
+        let cluster = Cluster::new(timing, start_of(&loaded), clock.now());
         let (model, view) = mirrors(&cluster, &loaded.ended);
         let facts =
             Facts { cluster: loaded.cluster.clone(), incarnation: loaded.incarnation, term, strategy: name, timing };
@@ -103,7 +103,6 @@ impl Opened {
         let trail = Arc::new(Trail::default());
         let engine = Engine {
             cluster,
-            timing,
             term,
             store: Arc::clone(&store),
             clock: Arc::clone(&clock),

@@ -17,6 +17,7 @@ mod membership;
 mod place;
 mod quarantine;
 mod reconcile;
+mod reload;
 mod report;
 mod retention;
 mod submit;

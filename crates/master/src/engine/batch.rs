@@ -6,7 +6,9 @@ use cloudai_core::batch::{self, Done};
 use cloudai_core::cluster::Cluster;
 use cloudai_core::effect::{Dispatch, Row};
 use cloudai_core::event::{Event, Rejected};
+use cloudai_core::ids::TaskId;
 use cloudai_core::time::Timestamp;
+use std::collections::BTreeSet;
 use tokio::time::{Duration, Instant};
 
 /// A batch ends after so long, so that a single caller waits no longer for its neighbours.
@@ -71,6 +73,11 @@ impl Batch {
         for (place, event) in events.into_iter().enumerate() {
             self.events.apply(cluster, event, Some(Slot { ask, place }));
         }
+    }
+
+    /// The tasks that are changed by it.
+    pub(crate) fn tasks(&self) -> BTreeSet<TaskId> {
+        self.events.tasks()
     }
 
     /// The newest version of everything that changed.

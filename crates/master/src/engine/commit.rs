@@ -1,10 +1,12 @@
 //! Committing a batch: exactly one is in flight, and it is retried until it is stored.
 
-use super::{Batch, Engine, EngineError, cluster_of};
+use super::{Batch, Engine, EngineError, start_of};
 use crate::mailbox::StoreHealth;
 use cloudai_core::effect::Row;
 use cloudai_core::event::Event;
+use cloudai_core::ids::TaskId;
 use cloudai_store::CommitError;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -46,7 +48,7 @@ impl Engine {
                 }
                 Err(CommitError::Refused { row, why }) => {
                     error!(row, why, "store refused a row, loading the state again");
-                    self.reload().await?;
+                    self.reload(&batch.tasks()).await?;
                     batch = batch.without(row, &why, &mut self.cluster);
                 }
             }
@@ -56,11 +58,12 @@ impl Engine {
         Ok(())
     }
 
-    /// Drops what was never committed and starts again from the store; workers register again.
-    async fn reload(&mut self) -> Result<(), EngineError> {
+    /// Drops what was never committed, changes of the tasks `undone` among it, and starts again from the
+    /// store; workers register again.
+    async fn reload(&mut self, undone: &BTreeSet<TaskId>) -> Result<(), EngineError> {
         let loaded = self.store.load().await.map_err(EngineError::Reload)?;
         self.heartbeats.end_all();
-        self.cluster = cluster_of(&loaded, self.timing, &self.clock);
+        self.cluster = self.cluster.reloaded(start_of(&loaded), undone, self.clock.now());
         // Nobody is silent because the master loaded its state.
         let _ = self.cluster.apply(self.clock.now(), Event::Paused(Duration::ZERO));
         // Every worker is to register again. No row says so: readers and the strategy must hear it.

@@ -11,7 +11,7 @@ use cloudai_core::debug::Wrong;
 use cloudai_core::duty::{Duty, Probe, Quarantine};
 use cloudai_core::effect::{Dispatch, Row};
 use cloudai_core::event::{Answer, Event, PlacementRefusal, Rejected};
-use cloudai_core::ids::WorkerId;
+use cloudai_core::ids::{TaskId, WorkerId};
 use cloudai_core::resources::Kind;
 use cloudai_core::state::{Phase, Reason};
 use cloudai_core::task::State;
@@ -54,6 +54,11 @@ impl Batch {
         if registers && cluster.workers().any(|worker| holds_too_much(cluster, worker)) {
             context.count("worker holds more than it has");
         }
+    }
+
+    /// The tasks that are changed by it.
+    pub(super) fn tasks(&self) -> BTreeSet<TaskId> {
+        self.events.tasks()
     }
 
     /// What the store is given.

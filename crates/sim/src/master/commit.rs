@@ -4,7 +4,6 @@ use super::{Master, MasterEvent, Origin, Told, not_now};
 use crate::context::{Context, What, say};
 use crate::network::{Message, Reply, Word};
 use crate::store::CommitError;
-use cloudai_core::cluster::Cluster;
 use cloudai_core::effect::Row;
 use cloudai_core::event::Event;
 use cloudai_core::time::millis;
@@ -107,7 +106,7 @@ impl Master {
         life.granted.clear();
         life.slots.clear();
         if !cfg!(feature = "fault_keep_refused") {
-            life.cluster = Cluster::new(context.plan.timing, self.store.load(), life.clock.read(context.now));
+            life.cluster = life.cluster.reloaded(self.store.load(), &batch.tasks(), life.clock.read(context.now));
         }
         let _ = life.cluster.apply(life.clock.read(context.now), Event::Paused(Duration::ZERO));
         for worker in life.cluster.workers() {
