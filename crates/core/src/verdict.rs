@@ -12,7 +12,7 @@ pub enum Verdict {
     /// Tried again: the budget has one left.
     Retry(Budget, Finished),
     /// Waits for another place, uncounted: nobody's failure.
-    Again(Reason),
+    Again(Reason, String),
 }
 
 /// Judges an outcome.
@@ -48,8 +48,14 @@ pub fn judge(task: &TaskRecord, outcome: &Outcome) -> Verdict {
         Cause::ImagePull | Cause::ImageAbsent => retry(task, Budget::ImagePull, outcome, Reason::ImagePull),
         Cause::EngineError => retry(task, Budget::WorkerLost, outcome, Reason::EngineError),
         Cause::LeaseEnded | Cause::Vanished => retry(task, Budget::WorkerLost, outcome, Reason::WorkerLost),
-        Cause::Stopped | Cause::WorkerStopped => Verdict::Again(Reason::Drained),
+        Cause::Stopped | Cause::WorkerStopped => Verdict::Again(Reason::Drained, given_back(outcome)),
     }
+}
+
+/// Why an attempt is nobody's failure.
+fn given_back(outcome: &Outcome) -> String {
+    let said = outcome.message.trim();
+    if said.is_empty() { "its worker was stopped or drained".into() } else { said.to_owned() }
 }
 
 /// The end of what was being stopped, by its user or by its total time.

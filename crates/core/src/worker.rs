@@ -59,6 +59,8 @@ pub enum Idle {
     EngineAway,
     /// Its disk is too full.
     DiskPressure,
+    /// It is heard, and takes no command in.
+    Deaf,
     /// An operator keeps work from it.
     Cordoned,
     /// An operator empties it.
@@ -76,6 +78,7 @@ impl Idle {
             Self::Leaving => "leaving",
             Self::EngineAway => "without its container engine",
             Self::DiskPressure => "short of disk",
+            Self::Deaf => "unable to hear the master",
             Self::Cordoned => "cordoned",
             Self::Draining => "draining",
             Self::Quarantined => "quarantined",
@@ -97,6 +100,8 @@ pub enum WorkerStatus {
     EngineAway,
     /// Connected, but its disk is too full: gets no new work.
     DiskPressure,
+    /// Heard, but takes no command in: gets no new work until it has taken one in.
+    Deaf,
     /// Silent, or left; gets no new work.
     Inactive,
 }
@@ -116,6 +121,7 @@ impl WorkerRecord {
             WorkerStatus::Draining => Idle::Leaving,
             WorkerStatus::EngineAway => Idle::EngineAway,
             WorkerStatus::DiskPressure => Idle::DiskPressure,
+            WorkerStatus::Deaf => Idle::Deaf,
             WorkerStatus::Active => match &self.duty {
                 duty if duty.takes_work() => return None,
                 Duty::Open | Duty::Quarantined(_) => Idle::Quarantined,
@@ -143,6 +149,7 @@ impl WorkerStatus {
             Self::Draining => "draining",
             Self::EngineAway => "engine_away",
             Self::DiskPressure => "disk_pressure",
+            Self::Deaf => "deaf",
             Self::Inactive => "inactive",
         }
     }

@@ -35,7 +35,8 @@ fn attempt(c: &mut TestCluster, task: TaskId, outcome: Outcome) -> Duration {
         c.wait(Duration::from_millis(100));
     }
     let waited = c.now.since(before);
-    c.worker("w1", cores(4));
+    let session = c.worker("w1", cores(4));
+    c.heartbeat("w1", session, 0, Vec::new()).unwrap();
     let attempt = c.place(task, "w1");
     c.end(attempt, outcome).unwrap();
     waited

@@ -33,7 +33,8 @@ fn held() -> (&'static str, Value) {
 
 /// Places the next attempt; the worker comes anew, for it may have been silent for long.
 fn place(c: &mut TestCluster, task: TaskId) -> Attempt {
-    c.worker("w1", cores(4));
+    let session = c.worker("w1", cores(4));
+    c.heartbeat("w1", session, 0, Vec::new()).unwrap();
     c.place(task, "w1")
 }
 

@@ -57,6 +57,7 @@ fn state(word: &str) -> String {
         "draining" => "🟡 Draining".into(),
         "engine_away" => "🟡 Engine away".into(),
         "disk_pressure" => "🟡 Disk full".into(),
+        "deaf" => "🔴 Deaf".into(),
         "inactive" => "🔴 Inactive".into(),
         "registered" => "⚪ Registered".into(),
         other => printable(other),

@@ -77,6 +77,13 @@ pub(crate) fn why_idle(worker: &Worker) -> Option<String> {
     if let Some(why) = worker.engine_away.as_ref().or(worker.disk_pressure.as_ref()) {
         return Some(printable(why));
     }
+    if worker.status == "deaf" {
+        return Some(
+            "the master hears it, but it takes no command in: something between them (a proxy, a firewall) lets \
+             nothing through to the worker; look there, and at the worker's log"
+                .into(),
+        );
+    }
     let duty = worker.duty.as_ref()?;
     let by = duty.by.as_ref().map(|by| format!(" by {by}")).unwrap_or_default();
     let reason = if duty.reason.is_empty() { String::new() } else { format!(": {}", printable(&duty.reason)) };
@@ -136,7 +143,7 @@ fn state(word: &str, screen: &Screen) -> Cell {
     let (sign, colour) = match word {
         "active" => ("+", "32"),
         "draining" | "engine_away" | "disk_pressure" | "cordoned" | "drained" => ("~", "33"),
-        "inactive" | "quarantined" => ("!", "31"),
+        "inactive" | "deaf" | "quarantined" => ("!", "31"),
         _ => ("o", "90"),
     };
     Cell::coloured(if screen.terminal { format!("{sign} {word}") } else { word.into() }, colour)

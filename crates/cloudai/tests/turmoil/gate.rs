@@ -44,6 +44,8 @@ struct State {
 /// What is to go wrong from now on.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Faults {
+    /// Every call reaches the master, and no answer and no command the worker.
+    pub(crate) deafens: bool,
     /// Every call fails, and reaches nobody.
     pub(crate) down: bool,
     /// Commands stay here.
@@ -56,6 +58,13 @@ pub(crate) struct Faults {
     pub(crate) lose_log_answers: usize,
     /// Heartbeats are answered so much later.
     pub(crate) delay_beats: Duration,
+}
+
+impl Faults {
+    /// Lets an answer through, unless answers are lost.
+    fn passes<T>(&self, answer: T) -> Result<T, Status> {
+        if self.deafens { Err(lost()) } else { Ok(answer) }
+    }
 }
 
 /// A heartbeat that was answered.
@@ -185,8 +194,8 @@ impl Gatekeeper {
 #[tonic::async_trait]
 impl MasterService for Gatekeeper {
     async fn register_worker(&self, request: Request<pb::WorkerInfo>) -> Result<Response<pb::RegisterAck>, Status> {
-        self.gate.open()?;
-        self.master().register_worker(forward(&request, request.get_ref().clone())).await
+        let faults = self.gate.open()?;
+        faults.passes(self.master().register_worker(forward(&request, request.get_ref().clone())).await?)
     }
 
     async fn send_heartbeat(&self, request: Request<pb::Heartbeat>) -> Result<Response<pb::HeartbeatAck>, Status> {
@@ -194,6 +203,7 @@ impl MasterService for Gatekeeper {
         let came = (self.gate.clock)();
         let answer = self.master().send_heartbeat(forward(&request, request.get_ref().clone())).await?;
         tokio::time::sleep(faults.delay_beats).await;
+        let answer = faults.passes(answer)?;
         let answered = (self.gate.clock)();
         self.gate.lock().beats.push(Beat { came, answered });
         Ok(answer)
@@ -211,10 +221,10 @@ impl MasterService for Gatekeeper {
         &self,
         request: Request<pb::TaskResults>,
     ) -> Result<Response<pb::ResultAcks>, Status> {
-        self.gate.open()?;
+        let faults = self.gate.open()?;
         let results = request.get_ref().clone();
         self.gate.lock().reports.extend(results.results.iter().cloned());
-        let answer = self.master().report_task_completions(forward(&request, results)).await?;
+        let answer = faults.passes(self.master().report_task_completions(forward(&request, results)).await?)?;
         if self.gate.takes(|faults| &mut faults.lose_report_answers) { Err(lost()) } else { Ok(answer) }
     }
 
@@ -257,8 +267,9 @@ impl MasterService for Gatekeeper {
     type SubscribeStream = Batches;
 
     async fn subscribe(&self, request: Request<pb::SubscribeRequest>) -> Result<Response<Batches>, Status> {
-        self.gate.open()?;
+        let faults = self.gate.open()?;
         let commands = self.master().subscribe(forward(&request, request.get_ref().clone())).await?.into_inner();
+        faults.passes(())?;
         let (outlet, stream) = mpsc::channel(1024);
         self.gate.lock().outlet = Some(outlet.clone());
         tokio::spawn(pass(Arc::clone(&self.gate), commands, outlet.downgrade()));
@@ -286,6 +297,9 @@ async fn pass(
 ) {
     while let Ok(Some(batch)) = commands.message().await {
         let mut state = gate.lock();
+        if state.faults.deafens {
+            continue;
+        }
         if state.faults.hold_commands {
             state.held.push_back(batch);
             continue;

@@ -5,7 +5,7 @@ use super::{Cluster, KEY_KEPT, Out};
 use crate::effect::Row;
 use crate::ids::TaskId;
 use crate::retry::{self, Budget};
-use crate::state::{Phase, Reason, Status};
+use crate::state::{Phase, Reason};
 use crate::task::{AttemptEnd, Finished, LogEnd, Queued, State, TaskRecord};
 use crate::time::Timestamp;
 use crate::verdict::Verdict;
@@ -21,10 +21,9 @@ impl Cluster {
                 self.finish(out, id, end);
             }
             Verdict::Retry(budget, end) => self.retry(out, id, budget, end, log),
-            Verdict::Again(reason) => {
-                let end = interrupted(reason);
-                let queued =
-                    waiting(out.now, reason, "its worker was stopped or drained; it waits for another place".into());
+            Verdict::Again(reason, message) => {
+                let queued = waiting(out.now, reason, format!("{message}; it waits for another place"));
+                let end = super::cancel::cancelled(reason, &message);
                 self.end_attempt(out, id, &end, false, log);
                 self.requeue(out, id, queued);
             }
@@ -102,10 +101,6 @@ fn close_attempt(task: &mut TaskRecord, now: Timestamp, end: &Finished, accepted
             log,
         });
     }
-}
-
-fn interrupted(reason: Reason) -> Finished {
-    Finished { status: Status::Cancelled, ..super::cancel::cancelled(reason, "its worker was stopped or drained") }
 }
 
 fn waiting(now: Timestamp, reason: Reason, message: String) -> Queued {

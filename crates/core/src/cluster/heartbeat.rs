@@ -9,13 +9,18 @@ use crate::verdict;
 use crate::worker::WorkerStatus;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 impl Cluster {
     pub(super) fn heartbeat(&mut self, out: &mut Out, heartbeat: &Heartbeat) -> Result<Answer, Rejected> {
         let id = &heartbeat.worker;
         self.in_session(id, heartbeat.session)?;
+        let silence = self.workers.get(id).map_or(Duration::ZERO, |worker| out.now.since(worker.heard));
         self.hear(out, heartbeat);
         self.reconcile_present(out, id, &heartbeat.held);
+        if !heartbeat.draining && self.turns_deaf(out, heartbeat, silence) {
+            return Ok(Answer::Done);
+        }
         let held = self.own(&heartbeat.held).map(|held| held.attempt).collect();
         if heartbeat.draining {
             self.take_back(out, id, &held);
@@ -25,11 +30,16 @@ impl Cluster {
         Ok(Answer::Done)
     }
 
-    /// The worker's command stream is open: every start it has not confirmed is sent at once.
+    /// The worker's command stream is open: every start it has not confirmed is sent at once; a deaf
+    /// one is asked first whether it hears.
     pub(super) fn subscribed(&mut self, out: &mut Out, id: &WorkerId, session: Session) -> Result<Answer, Rejected> {
         self.in_session(id, session)?;
-        for attempt in self.unconfirmed(id) {
-            self.send_start(out, attempt);
+        if self.is_deaf(id) {
+            self.ask(out, id);
+        } else {
+            for attempt in self.unconfirmed(id) {
+                self.send_start(out, attempt);
+            }
         }
         for attempt in self.to_stop(id) {
             self.stop(out, id, attempt);
@@ -55,10 +65,13 @@ impl Cluster {
             // Whoever is about to leave gets no work any more in this session.
             WorkerStatus::Draining => WorkerStatus::Draining,
             _ if heartbeat.draining => WorkerStatus::Draining,
+            // In this session it has taken nothing in.
+            WorkerStatus::Deaf if heartbeat.seen == CommandSeq(0) => WorkerStatus::Deaf,
             WorkerStatus::Registered
             | WorkerStatus::Active
             | WorkerStatus::EngineAway
             | WorkerStatus::DiskPressure
+            | WorkerStatus::Deaf
             | WorkerStatus::Inactive => WorkerStatus::of(heartbeat.unfit.as_ref()),
         };
         if status == before {
@@ -158,6 +171,7 @@ impl Cluster {
                     self.send_start(out, attempt);
                 }
             }
+            Some(_) | None if step == Some(Step::Assigned) && self.is_deaf(id) => self.never_begun(out, attempt.task),
             // Seen or never sent, and nothing was heard of it: the agent knows what it ran before.
             Some(_) | None if step == Some(Step::Assigned) => self.send_start(out, attempt),
             Some(_) | None => self.vanished(out, attempt.task),
@@ -170,7 +184,7 @@ impl Cluster {
     }
 
     /// Ends the running attempt of a task as if its worker had told so.
-    fn close(&mut self, out: &mut Out, task: TaskId, cause: Cause, message: &str) {
+    pub(super) fn close(&mut self, out: &mut Out, task: TaskId, cause: Cause, message: &str) {
         let Some(record) = self.tasks.get(&task) else { return };
         let outcome = Outcome::of(cause, message);
         let verdict = verdict::judge(record, &outcome);

@@ -17,6 +17,7 @@ pub fn check(cluster: &Cluster) -> Vec<String> {
     alarms_are_what_records_ask_for(cluster, &mut broken);
     silent_workers_are_judged(cluster, &mut broken);
     duties_are_looked_after(cluster, &mut broken);
+    deaf_workers_are_sent_no_start(cluster, &mut broken);
     broken
 }
 
@@ -143,6 +144,15 @@ fn duties_are_looked_after(cluster: &Cluster, broken: &mut Vec<String>) {
             if !active.is_some_and(|active| active.worker == *id && active.number == probe.number) {
                 broken.push(format!("14: {id} waits for its probe {probe}, which is not active there"));
             }
+        }
+    }
+}
+
+/// What a deaf worker never began is taken back by that: nothing that it could begin is on its way.
+fn deaf_workers_are_sent_no_start(cluster: &Cluster, broken: &mut Vec<String>) {
+    for (id, worker) in cluster.workers.iter().filter(|(id, _)| cluster.is_deaf(id)) {
+        if let Some(task) = worker.link.as_ref().and_then(|link| link.starts.keys().next()) {
+            broken.push(format!("3.3.4: {id} takes nothing in and was sent a start of {task}"));
         }
     }
 }

@@ -37,6 +37,9 @@ impl Cluster {
                 record.last_seen = Some(heard);
             });
         }
+        if self.takes_back_at(id).is_some_and(|at| at <= out.now) {
+            self.take_back_unbegun(out, id);
+        }
         if silent >= self.timing.lost_after() {
             self.lose_worker(out, id);
         }
@@ -97,8 +100,14 @@ impl Cluster {
         self.settle(out, task, verdict, LogEnd::default(), Sign::None);
     }
 
-    /// When to look again: as long as it can become inactive, or has attempts to lose.
+    /// When to look again.
     fn next_judgement(&self, id: &WorkerId, now: Timestamp) -> Option<Timestamp> {
+        let back = self.takes_back_at(id).map(|at| at.max(now));
+        [self.next_silence(id, now), back].into_iter().flatten().min()
+    }
+
+    /// As long as it can become inactive, or has attempts to lose.
+    fn next_silence(&self, id: &WorkerId, now: Timestamp) -> Option<Timestamp> {
         let worker = self.workers.get(id)?;
         if worker.record.status.is_connected() {
             return Some((worker.heard + self.timing.inactive).max(now));
@@ -113,7 +122,11 @@ impl Cluster {
     /// more than that, or a slow disk would keep a dead worker alive.
     pub(super) fn paused(&mut self, now: Timestamp, length: Duration) -> Answer {
         for worker in self.workers.values_mut() {
-            worker.heard = (worker.heard + length.max(self.timing.lease)).min(now);
+            let longer = length.max(self.timing.lease);
+            worker.heard = (worker.heard + longer).min(now);
+            if let Some(link) = worker.link.as_mut() {
+                link.attention.shift(longer, now);
+            }
         }
         Answer::Done
     }

@@ -6,6 +6,7 @@
 
 mod alarms;
 mod cancel;
+mod deaf;
 mod duty;
 mod finish;
 mod heartbeat;
@@ -56,6 +57,8 @@ pub struct Cluster {
     judgements: BTreeSet<(Timestamp, WorkerId)>,
     /// When duties of workers change by themselves: what their records ask for.
     duties: BTreeSet<(Timestamp, WorkerId)>,
+    /// Since when a deaf worker was sent nothing that it could begin; also of some that are so no more.
+    deaf: BTreeMap<WorkerId, Timestamp>,
     /// Workers that are being taken out.
     removals: BTreeSet<WorkerId>,
     keys: BTreeMap<Key, KeyUse>,
@@ -93,6 +96,8 @@ struct Worker {
 struct Link {
     sent: CommandSeq,
     starts: BTreeMap<TaskId, SentStart>,
+    /// Whether it hears.
+    attention: deaf::Attention,
     /// What it told last; less what has ended since.
     told: Option<reconcile::Told>,
 }
@@ -130,6 +135,7 @@ impl Cluster {
             alarms: BTreeSet::new(),
             judgements: BTreeSet::new(),
             duties: BTreeSet::new(),
+            deaf: BTreeMap::new(),
             removals: BTreeSet::new(),
             keys: BTreeMap::new(),
             old_keys: BTreeSet::new(),
@@ -180,7 +186,7 @@ impl Cluster {
             Event::Hold(task, by) => self.hold(&mut out, task, &by)?,
             Event::Release(task) => self.release(&mut out, task)?,
             Event::Place(placements) => self.place(&mut out, placements),
-            Event::Register(registration) => self.register(&mut out, *registration)?,
+            Event::Register(registration) => self.enter(&mut out, *registration)?,
             Event::Admit(admission) => self.admit(&mut out, admission),
             Event::Duty(order) => self.set_duty(&mut out, order)?,
             Event::Remove(removal) => self.remove(&mut out, &removal)?,
@@ -266,6 +272,7 @@ impl Cluster {
         let Some(worker) = self.workers.get_mut(id) else { return };
         let Some(link) = worker.link.as_mut() else { return };
         link.sent = link.sent.next();
+        link.attention.sent(out.now);
         if let Command::Start(order) = &command {
             let Attempt { task, number } = order.attempt;
             link.starts.insert(task, SentStart { number, seq: link.sent, at: out.now });

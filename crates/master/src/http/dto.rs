@@ -137,7 +137,7 @@ pub struct Submitted {
 pub struct Worker {
     /// Its name.
     pub id: String,
-    /// `registered`, `active`, `draining`, `engine_away`, `disk_pressure` or `inactive`.
+    /// `registered`, `active`, `draining`, `engine_away`, `disk_pressure`, `deaf` or `inactive`.
     pub status: String,
     /// Why its container engine does not answer, and what to do; only while it is `engine_away`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

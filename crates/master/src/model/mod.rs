@@ -17,7 +17,7 @@ use cloudai_core::rfc3339;
 use cloudai_core::state::{Phase, Status};
 use cloudai_core::strategy::{Fleet, Seen};
 use cloudai_core::task::{State, TaskRecord};
-use cloudai_core::worker::{Idle, Unfit, WorkerRecord};
+use cloudai_core::worker::{Idle, Unfit, WorkerRecord, WorkerStatus};
 use cloudai_store::StoreError;
 use cloudai_store::query::TaskQuery;
 use live::Live;
@@ -231,6 +231,13 @@ impl Committed {
             && let Some(start) = queued.until
         {
             message = format!("it starts no earlier than {}", rfc3339::format(start));
+        } else if let Some(worker) = worker.filter(|worker| worker.status == WorkerStatus::Deaf) {
+            let (id, next) = (&worker.id, format!("see: cloudai worker info {}", worker.id));
+            message = if record.is_stopping() {
+                format!("worker {id} does not hear the master: nobody has confirmed the end yet; {next}")
+            } else {
+                format!("worker {id} does not hear the master; the task goes elsewhere unless {id} holds it; {next}")
+            };
         } else if silent && let Some(worker) = worker {
             message = match (record.is_stopping(), record.outlasts_silence()) {
                 (true, _) => format!("worker {} is silent: nobody has confirmed the end yet", worker.id),
@@ -310,6 +317,9 @@ fn counted(idle: &BTreeMap<Idle, usize>) -> String {
 
 /// What an operator can do about it, where there is something.
 fn next_step(idle: &BTreeMap<Idle, usize>, worker: &str) -> String {
+    if idle.contains_key(&Idle::Deaf) {
+        return format!("; see why with: cloudai worker info {worker}");
+    }
     if idle.contains_key(&Idle::Quarantined) {
         return format!(", tried again now and then; see why with: cloudai worker info {worker}");
     }

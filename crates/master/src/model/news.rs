@@ -25,6 +25,8 @@ pub(super) enum News {
     EngineAway { worker: WorkerId, why: String },
     /// Its disk is too full.
     DiskPressure { worker: WorkerId, why: String },
+    /// It is heard and takes no command in.
+    Deaf { worker: WorkerId, attempts: usize },
     /// It is kept from work, or was tried in vain.
     Kept { worker: WorkerId, duty: &'static str, reason: String },
     /// It takes work again.
@@ -43,6 +45,9 @@ impl News {
             Self::Draining(worker) => info!(%worker, "worker began to leave"),
             Self::EngineAway { worker, why } => warn!(%worker, why, "worker takes no work, its engine does not answer"),
             Self::DiskPressure { worker, why } => warn!(%worker, why, "worker takes no work, its disk is full"),
+            Self::Deaf { worker, attempts } => {
+                warn!(%worker, attempts, "worker was heard but took no command in, it gets no work")
+            }
             Self::Kept { worker, duty, reason } => warn!(%worker, duty, reason, "worker gets no work as it comes"),
             Self::Opened(worker) => info!(%worker, "worker gets work as it comes again"),
             Self::Removed(worker) => info!(%worker, "worker removed"),
@@ -83,6 +88,7 @@ impl Committed {
                 let why = worker.unfit().map(Unfit::why).unwrap_or_default().to_owned();
                 Some(News::DiskPressure { worker: id.clone(), why })
             }
+            WorkerStatus::Deaf => Some(News::Deaf { worker: id.clone(), attempts: seen.held().len() }),
             WorkerStatus::Registered => None,
         }
     }
@@ -165,6 +171,19 @@ mod tests {
             matches!(&told[2..], [News::GivenUp { task, .. }, News::Removed(id)] if *task == other && *id == w1),
             "{told:?}"
         );
+    }
+
+    #[test]
+    fn a_worker_that_takes_no_command_in_is_news() {
+        let mut cluster = TestCluster::default();
+        let session = cluster.worker("w1", cores(4));
+        let task = cluster.task(1);
+        cluster.place(task, "w1");
+        for _ in 0..6 {
+            cluster.wait(Duration::from_secs(5));
+            cluster.heartbeat("w1", session, 0, Vec::new()).unwrap();
+        }
+        assert_eq!(news_of(&cluster), [News::Deaf { worker: worker_id("w1"), attempts: 1 }]);
     }
 
     #[test]
