@@ -171,3 +171,21 @@ fn a_drain_that_is_ended_before_its_deadline_stops_nothing() {
     assert_eq!(c.stops(), []);
     assert_eq!(order(&mut c, "w2", DutyWish::Open), Err(Rejected::NoSuchWorker(worker_id("w2"))));
 }
+
+#[test]
+fn a_drain_that_is_ended_after_its_deadline_takes_back_the_stops_that_a_silent_worker_has_not_heard() {
+    let mut c = TestCluster::default();
+    let session = c.worker("w1", cores(4));
+    let task = c.task(1);
+    let attempt = c.place(task, "w1");
+    c.step(attempt, Step::Running).unwrap();
+    drain(&mut c, "w1", Some(S(40)));
+    c.wait(S(60));
+    assert_eq!(c.stops(), [attempt]);
+    order(&mut c, "w1", DutyWish::Open).unwrap();
+    assert_eq!(c.heartbeat("w1", session, 1, held(attempt, Step::Running)), Err(Rejected::StaleSession));
+    let session = c.register("w1", cores(4), held(attempt, Step::Running));
+    c.ok(Event::Subscribed(worker_id("w1"), session));
+    c.heartbeat("w1", session, 0, held(attempt, Step::Running)).unwrap();
+    assert_eq!((c.stops(), c.record(task).status()), (vec![attempt], Status::Running));
+}

@@ -12,6 +12,7 @@ impl Cluster {
         let DutyOrder { worker: id, by, wish } = order;
         let worker = self.workers.get(&id).ok_or_else(|| Rejected::NoSuchWorker(id.clone()))?;
         let (now, before) = (out.now, &worker.record.duty);
+        let unheard = before.stops() && worker.link.is_some() && !worker.record.status.is_connected();
         let cordon = |reason| Cordon { reason, by, since: now };
         let duty = match wish {
             DutyWish::Open => Duty::Open,
@@ -27,6 +28,10 @@ impl Cluster {
             }
         };
         if *before != duty {
+            if unheard && !duty.stops() {
+                // Its stops may be on their way: a worker drops what another session ordered.
+                self.end_session(out, &id);
+            }
             self.change_duty(out, &id, duty);
             self.ring_duty(out, &id);
         }
