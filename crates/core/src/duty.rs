@@ -105,6 +105,15 @@ impl Duty {
         matches!(self, Self::Draining(Drain { stopping: true, .. }))
     }
 
+    /// What an operator said when he kept work from it.
+    #[must_use]
+    pub const fn cordon(&self) -> Option<&Cordon> {
+        match self {
+            Self::Cordoned(cordon) | Self::Draining(Drain { cordon, .. }) => Some(cordon),
+            Self::Open | Self::Quarantined(_) => None,
+        }
+    }
+
     /// When it changes by itself.
     #[must_use]
     pub const fn alarm(&self) -> Option<Timestamp> {

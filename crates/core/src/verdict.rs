@@ -3,6 +3,7 @@
 use crate::retry::Budget;
 use crate::state::{Reason, Status, Warning};
 use crate::task::{Cause, Finished, Outcome, TaskRecord};
+use std::time::Duration;
 
 /// What becomes of a task after an attempt ended.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,6 +23,9 @@ pub enum Verdict {
 #[must_use]
 pub fn judge(task: &TaskRecord, outcome: &Outcome) -> Verdict {
     match outcome.cause {
+        Cause::Exited if outcome.exit_code != Some(0) && task.cancel.is_none() && task.overdue.is_some() => {
+            Verdict::Final(Finished { exit_code: outcome.exit_code, ..timed_out(task, outcome) })
+        }
         Cause::Exited if outcome.exit_code == Some(0) => Verdict::Final(finished(outcome, Status::Completed, None)),
         Cause::Exited if outcome.oom_killed && outcome.exit_code == Some(137) => {
             retry(task, Budget::Oom, outcome, Reason::OomKilled)
@@ -63,14 +67,44 @@ fn as_asked(task: &TaskRecord, outcome: &Outcome) -> Finished {
     if task.cancel.is_some() {
         return finished(outcome, Status::Cancelled, Some(Reason::User));
     }
-    let message = overdue("it had a worker").message;
+    timed_out(task, outcome)
+}
+
+/// The end of a task whose total time was over before this end of its last attempt.
+fn timed_out(task: &TaskRecord, outcome: &Outcome) -> Finished {
+    let message = overdue(task, Some(outcome)).message;
     Finished { message, ..finished(outcome, Status::Failed, Some(Reason::TimedOut)) }
 }
 
-/// The end of a task whose total time is over; `before` says what it did until then.
-pub(crate) fn overdue(before: &str) -> Finished {
-    let message = format!("{before} until its total_timeout_s was over; submit it again with a longer --total-timeout");
+/// The end of a task whose total time is over: it says how far it got. Without an outcome the last
+/// attempt has ended before, or nobody knows how it does.
+pub(crate) fn overdue(task: &TaskRecord, outcome: Option<&Outcome>) -> Finished {
+    let limit = show(task.spec.limits.total);
+    let attempts = match task.number() {
+        1 => "1 attempt".to_owned(),
+        more => format!("{more} attempts"),
+    };
+    let last = if task.number() == 1 { "which" } else { "the last" };
+    let known = task.attempts.last().and_then(|attempt| attempt.end.as_ref());
+    let code = outcome.and_then(|outcome| outcome.exit_code).or_else(|| known.and_then(|end| end.exit_code));
+    let by_itself = outcome.is_none_or(|outcome| outcome.cause == Cause::Exited);
+    let got = match (task.number(), code) {
+        (0, _) => "before it had a place".into(),
+        (_, Some(code)) if by_itself => format!("after {attempts}, {last} ended with exit code {code}"),
+        (_, _) if outcome.is_some() => format!("after {attempts}, {last} was stopped by that"),
+        (_, _) => match known.and_then(|end| end.reason) {
+            Some(reason) => format!("after {attempts}, {last} ended with {reason}"),
+            None => format!("after {attempts}"),
+        },
+    };
+    let message =
+        format!("its total_timeout_s of {limit} was over {got}; submit it again with a longer --total-timeout");
     without_run(Reason::TimedOut, message)
+}
+
+/// A limit for people.
+pub(crate) fn show(limit: Option<Duration>) -> String {
+    limit.map_or_else(String::new, |limit| format!("{} s", limit.as_secs_f64()))
 }
 
 /// A failure that no run of its program tells of.
@@ -136,6 +170,10 @@ fn finished(outcome: &Outcome, status: Status, reason: Option<Reason>) -> Finish
 fn sentence(outcome: &Outcome, reason: Option<Reason>) -> String {
     let said = outcome.message.trim();
     let code = outcome.exit_code.map_or_else(String::new, |code| format!(" {code}"));
+    if outcome.cause == Cause::LeaseEnded && reason == Some(Reason::WorkerLost) {
+        let ended = if said.is_empty() { String::new() } else { format!(" ({said})") };
+        return format!("its worker lost its master for longer than a lease and stopped it{ended}");
+    }
     match reason {
         None => said.to_owned(),
         Some(Reason::ExitCode) if said.is_empty() => {

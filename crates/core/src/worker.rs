@@ -65,6 +65,8 @@ pub enum Idle {
     Cordoned,
     /// An operator empties it.
     Draining,
+    /// An operator emptied it.
+    Drained,
     /// It failed too often and is tried now and then.
     Quarantined,
 }
@@ -81,6 +83,7 @@ impl Idle {
             Self::Deaf => "unable to hear the master",
             Self::Cordoned => "cordoned",
             Self::Draining => "draining",
+            Self::Drained => "drained",
             Self::Quarantined => "quarantined",
         }
     }
@@ -129,6 +132,12 @@ impl WorkerRecord {
                 Duty::Draining(_) => Idle::Draining,
             },
         })
+    }
+
+    /// The same, where it is known whether it holds any attempt.
+    #[must_use]
+    pub fn idle_while(&self, holds: bool) -> Option<Idle> {
+        self.idle().map(|why| if why == Idle::Draining && !holds { Idle::Drained } else { why })
     }
 
     /// Why it can take no work, while that keeps it from work.

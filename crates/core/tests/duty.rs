@@ -189,3 +189,21 @@ fn a_drain_that_is_ended_after_its_deadline_takes_back_the_stops_that_a_silent_w
     c.heartbeat("w1", session, 0, held(attempt, Step::Running)).unwrap();
     assert_eq!((c.stops(), c.record(task).status()), (vec![attempt], Status::Running));
 }
+
+#[test]
+fn a_reason_stays_until_another_is_given() {
+    let mut c = TestCluster::default();
+    c.worker("w1", cores(4));
+    cordon(&mut c, "w1");
+    let reason = |c: &TestCluster| c.worker_record("w1").duty.cordon().unwrap().reason.clone();
+    let silent = || DutyWish::Cordon { reason: String::new() };
+    order(&mut c, "w1", silent()).unwrap();
+    assert_eq!(reason(&c), "new disk");
+    drain(&mut c, "w1", None);
+    assert_eq!(reason(&c), "new disk", "it is emptied for the same");
+    order(&mut c, "w1", DutyWish::Cordon { reason: "sold".into() }).unwrap();
+    assert_eq!(reason(&c), "sold");
+    order(&mut c, "w1", DutyWish::Open).unwrap();
+    order(&mut c, "w1", silent()).unwrap();
+    assert_eq!(reason(&c), "", "what was opened since has none");
+}

@@ -164,7 +164,8 @@ fn a_cancelled_or_overdue_task_is_not_tried_again() {
             c.wait(Duration::from_secs(10));
         }
         c.end(attempt, Outcome::exit(1)).unwrap();
-        assert_eq!((c.record(task).status(), c.record(task).reason()), (Status::Failed, Some(Reason::ExitCode)));
+        let reason = if cancelled { Reason::ExitCode } else { Reason::TimedOut };
+        assert_eq!((c.record(task).status(), c.record(task).reason()), (Status::Failed, Some(reason)));
     }
 }
 

@@ -244,7 +244,7 @@ fn what_ends_an_overdue_attempt_decides_its_result() {
     let of = |cause| Outcome::of(cause, "");
     let rows = [
         (Outcome::exit(0), (Status::Completed, None)),
-        (Outcome::exit(3), (Status::Failed, Some(Reason::ExitCode))),
+        (Outcome::exit(3), (Status::Failed, Some(Reason::TimedOut))),
         (of(Cause::LeaseEnded), (Status::Failed, Some(Reason::TimedOut))),
         (of(Cause::WorkerStopped), (Status::Failed, Some(Reason::TimedOut))),
         (of(Cause::Vanished), (Status::Failed, Some(Reason::TimedOut))),
@@ -284,7 +284,8 @@ fn an_overdue_task_of_a_lost_worker_has_timed_out_and_is_not_tried_again() {
     let record = c.record(attempt.task);
     assert_eq!((record.status(), record.reason()), (Status::Failed, Some(Reason::TimedOut)));
     assert_eq!(record.finished().unwrap().warnings, [Warning::LogIncomplete]);
-    assert!(record.message().contains("killed at the next contact"), "{}", record.message());
+    let said = "nobody has confirmed the end: its worker was silent for longer than its lease; should its container";
+    assert!(record.message().contains(said), "{}", record.message());
 }
 
 #[test]
@@ -300,6 +301,60 @@ fn the_total_time_goes_on_from_one_attempt_to_the_next() {
     assert!(c.stops().is_empty());
     c.wait(Duration::from_millis(1));
     assert_eq!(c.stops(), [attempt]);
+}
+
+#[test]
+fn the_end_of_the_total_time_among_retries_is_a_timeout_that_names_both() {
+    let exit = Value::List(vec![Value::Text("exit_code".into())]);
+    let retries = Value::Map(vec![("max".into(), Value::Int(9)), ("on".into(), exit)]);
+    // Between two attempts.
+    let (mut c, task) = submitted(&[seconds("total_timeout_s", 60), ("retries", retries.clone())]);
+    c.wait(S(50));
+    let attempt = place(&mut c, task);
+    c.end(attempt, Outcome::exit(1)).unwrap();
+    assert_eq!(phase(&c, task), Some(Phase::Backoff));
+    c.wait(S(10));
+    let message = |c: &TestCluster| c.record(task).message().to_owned();
+    let advice = "submit it again with a longer --total-timeout";
+    assert_eq!(end(&c, task), (Status::Failed, Some(Reason::TimedOut)));
+    let said = format!("its total_timeout_s of 60 s was over after 1 attempt, which ended with exit code 1; {advice}");
+    assert_eq!(message(&c), said);
+    // While the last one was being stopped it failed by itself.
+    let (mut c, task) = submitted(&[seconds("total_timeout_s", 60), ("retries", retries)]);
+    for _ in 0..2 {
+        let attempt = place(&mut c, task);
+        c.end(attempt, Outcome::exit(7)).unwrap();
+        c.wait(S(29));
+    }
+    let attempt = place(&mut c, task);
+    c.wait(S(2));
+    c.end(attempt, Outcome::exit(1)).unwrap();
+    let record = c.record(task);
+    assert_eq!((record.status(), record.reason()), (Status::Failed, Some(Reason::TimedOut)));
+    assert_eq!(record.finished().unwrap().exit_code, Some(1));
+    let said =
+        format!("its total_timeout_s of 60 s was over after 3 attempts, the last ended with exit code 1; {advice}");
+    assert_eq!(record.message(), said);
+}
+
+#[test]
+fn the_end_of_a_wait_says_what_it_waited_for() {
+    let fields = [seconds("queue_timeout_s", 60), ("cpu_cores", Value::Int(3))];
+    let (mut c, task) = submitted(&fields);
+    let session = c.worker("w1", cores(4));
+    let other = c.submit(2, spec(&[("cpu_cores", Value::Int(2))])).unwrap();
+    let attempt = c.place(other, "w1");
+    for _ in 0..6 {
+        c.wait(S(10));
+        let held = vec![Held { attempt, stage: HeldStage::At(Step::Running) }];
+        c.heartbeat("w1", session, 1, held).unwrap();
+    }
+    assert_eq!(end(&c, task), (Status::Failed, Some(Reason::QueueTimeout)));
+    assert_eq!(
+        c.record(task).message(),
+        "it waited for a place longer than its queue_timeout_s of 60 s: no worker has room; w1 comes nearest \
+         (cpu: needs 3, has 2 free)"
+    );
 }
 
 #[test]

@@ -2,10 +2,12 @@
 
 use super::{Cluster, Out};
 use crate::ids::TaskId;
+use crate::spec::TaskSpec;
 use crate::state::{Phase, Reason};
-use crate::task::{Finished, Queued, State, TaskRecord};
+use crate::task::{Queued, State, TaskRecord};
 use crate::time::Timestamp;
-use crate::verdict;
+use crate::verdict::{self, show};
+use crate::waiting::{self, Candidate};
 use std::collections::BTreeSet;
 
 /// What a time means to a task.
@@ -87,7 +89,7 @@ impl Cluster {
             self.alarms.remove(&entry);
             match alarm {
                 Alarm::Start | Alarm::Backoff => self.wait_for_capacity(out, id),
-                Alarm::QueueTimeout => self.finish(out, id, waited_too_long()),
+                Alarm::QueueTimeout => self.end_waiting(out, id),
                 Alarm::Total => self.end_overdue(out, id),
             }
         }
@@ -105,22 +107,36 @@ impl Cluster {
         });
     }
 
+    /// A task has waited for a place as long as it may: its end says what it waited for.
+    fn end_waiting(&mut self, out: &mut Out, id: TaskId) {
+        let Some(task) = self.tasks.get(&id) else { return };
+        let limit = show(task.spec.limits.queue);
+        let why = self.why_waiting(&task.spec);
+        let message = format!("it waited for a place longer than its queue_timeout_s of {limit}: {why}");
+        self.finish(out, id, verdict::without_run(Reason::QueueTimeout, message));
+    }
+
+    /// What stands against a place for a task now.
+    pub(crate) fn why_waiting(&self, spec: &TaskSpec) -> String {
+        let candidates = self.workers.values().map(|super::Worker { record, ledger, .. }| Candidate {
+            record,
+            free: ledger.free(),
+            holds: !ledger.held().is_empty(),
+        });
+        waiting::why(spec, candidates).unwrap_or_else(|never| never)
+    }
+
     /// The time for all of a task is over: it fails where it waits; where it has a worker it is
     /// stopped first.
     fn end_overdue(&mut self, out: &mut Out, id: TaskId) {
         let Some(task) = self.tasks.get(&id) else { return };
         let (attempt, now) = (task.attempt(), out.now);
         match task.active().map(|active| active.worker.clone()) {
-            None => self.finish(out, id, verdict::overdue("it waited")),
+            None => self.finish(out, id, verdict::overdue(task, None)),
             Some(worker) => {
                 self.change(out, id, |task| task.overdue = Some(now));
                 self.stop(out, &worker, attempt);
             }
         }
     }
-}
-
-fn waited_too_long() -> Finished {
-    let message = "it waited for a place longer than its queue_timeout_s; see what waits with: cloudai queue";
-    verdict::without_run(Reason::QueueTimeout, message.into())
 }

@@ -13,11 +13,14 @@ impl Cluster {
         let worker = self.workers.get(&id).ok_or_else(|| Rejected::NoSuchWorker(id.clone()))?;
         let (now, before) = (out.now, &worker.record.duty);
         let unheard = before.stops() && worker.link.is_some() && !worker.record.status.is_connected();
-        let cordon = |reason| Cordon { reason, by, since: now };
+        let known = before.cordon().map(|cordon| cordon.reason.clone()).unwrap_or_default();
+        // Who says nothing of the reason takes none back.
+        let or_known = |reason: String| if reason.is_empty() { known } else { reason };
+        let cordon = |reason| Cordon { reason: or_known(reason), by, since: now };
         let duty = match wish {
             DutyWish::Open => Duty::Open,
             DutyWish::Cordon { reason } => {
-                if matches!(before, Duty::Cordoned(cordon) if cordon.reason == reason) {
+                if matches!(before, Duty::Cordoned(cordon) if reason.is_empty() || cordon.reason == reason) {
                     return Ok(Answer::Done);
                 }
                 Duty::Cordoned(cordon(reason))

@@ -55,7 +55,7 @@ impl Cluster {
             id: record.id.clone(),
             version: record.version,
             status: record.status,
-            idle: record.idle().map(|idle| idle.word().to_owned()),
+            idle: record.idle_while(!ledger.held().is_empty()).map(|idle| idle.word().to_owned()),
             session: record.session,
             linked: worker.link.is_some(),
             heard_ms_ago: millis(now.since(worker.heard)),

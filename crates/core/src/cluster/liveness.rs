@@ -12,6 +12,9 @@ use crate::verdict::{self, Verdict};
 use crate::worker::WorkerStatus;
 use std::time::Duration;
 
+/// Why a silent worker's attempts are given up.
+const SILENT: &str = "its worker was silent for longer than its lease";
+
 impl Cluster {
     /// Looks at every worker whose time has come.
     pub(super) fn judge_workers(&mut self, out: &mut Out) {
@@ -56,7 +59,7 @@ impl Cluster {
             if out.full() {
                 return;
             }
-            self.lose(out, task, "its worker was silent for too long; look at it with: cloudai worker list");
+            self.lose(out, task, SILENT);
         }
     }
 
@@ -76,21 +79,24 @@ impl Cluster {
     /// Gives up one attempt whose worker can not be asked any more.
     pub(super) fn lose(&mut self, out: &mut Out, task: TaskId, why: &str) {
         let Some(record) = self.tasks.get(&task) else { return };
+        let killed = "should its container still run, it is killed when that worker is heard again";
         let verdict = if record.cancel.is_some() {
-            let message = format!("{why}: the container is killed at the next contact");
+            let message = format!("cancelled, and nobody has confirmed the end: {why}; {killed}");
             let end = super::cancel::cancelled(Reason::Unconfirmed, &message);
             Verdict::Final(Finished { warnings: vec![Warning::LogIncomplete], ..end })
         } else if record.overdue.is_some() {
-            let end = verdict::overdue("it had a worker");
-            let message = format!("{}; {why}: the container is killed at the next contact", end.message);
+            let end = verdict::overdue(record, None);
+            let message = format!("{}; nobody has confirmed the end: {why}; {killed}", end.message);
             Verdict::Final(Finished { message, warnings: vec![Warning::LogIncomplete], ..end })
         } else {
+            let worker = record.worker().map_or_else(String::new, |id| format!("; see: cloudai worker info {id}"));
+            let message = if why == SILENT { format!("{why}{worker}") } else { why.to_owned() };
             let end = Finished {
                 status: Status::Failed,
                 reason: Some(Reason::WorkerLost),
                 exit_code: None,
                 oom_killed: false,
-                message: why.to_owned(),
+                message,
                 // What it wrote since it was last heard of is nowhere.
                 dead: false,
                 warnings: vec![Warning::LogIncomplete],

@@ -8,8 +8,6 @@ mod news;
 mod orders;
 
 use cloudai_core::effect::Row;
-use cloudai_core::event::PlacementRefusal;
-use cloudai_core::feasible;
 use cloudai_core::ids::{TaskId, WorkerId};
 use cloudai_core::queue::Place;
 use cloudai_core::resources::{Allocation, Free};
@@ -17,7 +15,8 @@ use cloudai_core::rfc3339;
 use cloudai_core::state::{Phase, Status};
 use cloudai_core::strategy::{Fleet, Seen};
 use cloudai_core::task::{State, TaskRecord};
-use cloudai_core::worker::{Idle, Unfit, WorkerRecord, WorkerStatus};
+use cloudai_core::waiting::{self, Candidate};
+use cloudai_core::worker::{WorkerRecord, WorkerStatus};
 use cloudai_store::StoreError;
 use cloudai_store::query::TaskQuery;
 use live::Live;
@@ -219,11 +218,11 @@ impl Committed {
         if let State::Queued(queued) = &record.state
             && queued.phase == Phase::WaitingCapacity
         {
-            match feasible::satisfiable(&record.spec, self.fleet.workers().map(AsRef::as_ref)) {
-                Ok(()) => message = self.why_waiting(&record),
+            match self.why_waiting(&record) {
+                Ok(why) => message = why,
                 Err(why) => {
                     phase = Some(Phase::Unsatisfiable);
-                    message = format!("no worker can run this: {why}");
+                    message = why;
                 }
             }
         } else if let State::Queued(queued) = &record.state
@@ -231,100 +230,41 @@ impl Committed {
             && let Some(start) = queued.until
         {
             message = format!("it starts no earlier than {}", rfc3339::format(start));
-        } else if let Some(worker) = worker.filter(|worker| worker.status == WorkerStatus::Deaf) {
-            let (id, next) = (&worker.id, format!("see: cloudai worker info {}", worker.id));
-            message = if record.is_stopping() {
-                format!("worker {id} does not hear the master: nobody has confirmed the end yet; {next}")
-            } else {
-                format!("worker {id} does not hear the master; the task goes elsewhere unless {id} holds it; {next}")
-            };
-        } else if silent && let Some(worker) = worker {
-            message = match (record.is_stopping(), record.outlasts_silence()) {
-                (true, _) => format!("worker {} is silent: nobody has confirmed the end yet", worker.id),
-                (_, true) => format!(
-                    "worker {} is silent; the task stays with it (on_disconnect) until it is back, or removed with: cloudai worker remove {0} --force",
-                    worker.id
-                ),
-                (_, false) => {
-                    format!("worker {} is silent; the task goes elsewhere when its lease has ended", worker.id)
-                }
-            };
+        } else if let Some(worker) = worker.filter(|_| silent) {
+            message = out_of_reach(&record, worker);
         }
         SeenTask { record, phase, message }
     }
 
-    /// One sentence: what stands against a place now. The same rule places.
-    fn why_waiting(&self, record: &TaskRecord) -> String {
-        let (mut fitting, mut lacks, mut away, mut idle) = (0usize, Vec::new(), Vec::new(), BTreeMap::new());
-        for seen in self.fleet.each() {
-            match feasible::fits(&record.spec, seen.record(), seen.free()) {
-                Ok(_) => fitting += 1,
-                Err(PlacementRefusal::Lack(lack)) => lacks.push((lack, &seen.record().id)),
-                Err(PlacementRefusal::WorkerUnavailable) => {
-                    if let Some(why) = seen.record().idle().filter(|why| *why != Idle::Absent) {
-                        *idle.entry(why).or_insert(0usize) += 1;
-                    }
-                    away.extend(seen.record().unfit().map(|why| {
-                        let full = seen.free().pick(&record.spec.demand).is_err();
-                        (full, &seen.record().id, why)
-                    }));
-                }
-                Err(PlacementRefusal::Stale | PlacementRefusal::Pinned) => {}
-            }
-        }
-        if fitting > 0 {
-            return "about to be placed".into();
-        }
-        // One that has room, or else any when nobody else takes work.
-        let away = away
-            .into_iter()
-            .min_by_key(|(full, worker, _)| (*full, *worker))
-            .filter(|(full, ..)| !full || lacks.is_empty());
-        if let Some((_, worker, why)) = away {
-            return match why {
-                Unfit::EngineAway(why) => {
-                    format!("the container engine of {worker} does not answer, so it gets no work: {why}")
-                }
-                Unfit::DiskPressure(why) => format!("{worker} is short of disk, so it gets no work: {why}"),
-            };
-        }
-        let nearest = lacks.iter().min_by_key(|(lack, _)| lack.need - lack.have.min(lack.need));
-        match (nearest, &record.spec.worker_id) {
-            (Some((lack, worker)), _) if idle.is_empty() => {
-                format!("no worker has room; {worker} comes nearest ({lack} free)")
-            }
-            (Some((lack, worker)), _) => {
-                format!("no worker has room; {worker} comes nearest ({lack} free); {} besides", counted(&idle))
-            }
-            (None, Some(pinned)) => match idle.keys().next() {
-                Some(why) => {
-                    format!("pinned to {pinned}, which is {}{}", why.word(), next_step(&idle, pinned.as_str()))
-                }
-                None => format!("pinned to {pinned}, which takes no work now"),
-            },
-            (None, None) if idle.is_empty() => "no worker is connected; start one with: cloudai worker start".into(),
-            (None, None) => format!("no worker takes work: {}{}", counted(&idle), next_step(&idle, "ID")),
-        }
+    /// One sentence: what stands against a place now, or that no worker can ever give one.
+    fn why_waiting(&self, record: &TaskRecord) -> Result<String, String> {
+        let candidates = self.fleet.each().map(|seen| Candidate {
+            record: seen.record(),
+            free: seen.free(),
+            holds: !seen.held().is_empty(),
+        });
+        waiting::why(&record.spec, candidates)
     }
 }
 
-/// How many workers are kept from work by what, as `2 are draining, 1 is quarantined`.
-fn counted(idle: &BTreeMap<Idle, usize>) -> String {
-    let part =
-        |(why, count): (&Idle, &usize)| format!("{count} {} {}", if *count == 1 { "is" } else { "are" }, why.word());
-    idle.iter().map(part).collect::<Vec<_>>().join(", ")
-}
-
-/// What an operator can do about it, where there is something.
-fn next_step(idle: &BTreeMap<Idle, usize>, worker: &str) -> String {
-    if idle.contains_key(&Idle::Deaf) {
-        return format!("; see why with: cloudai worker info {worker}");
+/// What becomes of a task that its worker's silence, or deafness, keeps from its user.
+fn out_of_reach(record: &TaskRecord, worker: &WorkerRecord) -> String {
+    let (id, next) = (&worker.id, format!("see: cloudai worker info {}", worker.id));
+    let is = if worker.status == WorkerStatus::Deaf { "does not hear the master" } else { "is silent" };
+    if record.is_stopping() {
+        return format!("worker {id} {is}: nobody has confirmed the end yet; {next}");
     }
-    if idle.contains_key(&Idle::Quarantined) {
-        return format!(", tried again now and then; see why with: cloudai worker info {worker}");
+    if record.outlasts_silence() {
+        return format!(
+            "worker {id} {is}; the task stays with it (on_disconnect) until it is back, or removed with: cloudai worker remove {id} --force"
+        );
     }
-    let ours = idle.contains_key(&Idle::Cordoned) || idle.contains_key(&Idle::Draining);
-    if ours { format!("; give it work again with: cloudai worker undrain {worker}") } else { String::new() }
+    if record.spec.worker_id.is_some() {
+        return format!(
+            "worker {id} {is}; when its lease has ended the task waits for it, for it is pinned there; {next}"
+        );
+    }
+    format!("worker {id} {is}; the task goes elsewhere when its lease has ended; {next}")
 }
 
 impl SeenWorker {
@@ -337,8 +277,9 @@ impl SeenWorker {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use cloudai_core::spec::Value;
     use cloudai_core::task::Outcome;
-    use cloudai_core::testing::{TestCluster, cores};
+    use cloudai_core::testing::{TestCluster, cores, spec};
 
     #[test]
     fn a_task_that_is_kept_no_longer_is_neither_read_nor_counted() {
@@ -354,5 +295,28 @@ mod tests {
         model.publish(&[Row::TaskRemoved(gone, Status::Completed)]);
         assert_eq!(model.counts()[&Status::Completed], 1);
         assert!(model.task(gone).is_none() && model.task(stays).is_some());
+    }
+
+    #[test]
+    fn of_a_silent_worker_a_pinned_task_is_not_said_to_go_elsewhere() {
+        let mut cluster = TestCluster::default();
+        cluster.worker("w1", cores(4));
+        let free = cluster.task(1);
+        let pinned = cluster.submit(2, spec(&[("worker_id", Value::Text("w1".into()))])).unwrap();
+        for task in [free, pinned] {
+            cluster.place(task, "w1");
+        }
+        cluster.wait(std::time::Duration::from_secs(60));
+        let model = Model::new(cluster.rows.clone(), BTreeMap::new());
+        let message = |task| model.see(cluster.record(task)).message;
+        assert_eq!(
+            message(free),
+            "worker w1 is silent; the task goes elsewhere when its lease has ended; see: cloudai worker info w1"
+        );
+        assert_eq!(
+            message(pinned),
+            "worker w1 is silent; when its lease has ended the task waits for it, for it is pinned there; see: cloudai \
+             worker info w1"
+        );
     }
 }

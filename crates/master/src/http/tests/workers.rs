@@ -102,7 +102,7 @@ async fn a_worker_is_cordoned_drained_and_opened_and_shows_it() {
     let why = fake.get(&format!("/api/v1/tasks/{id}")).await.json::<dto::Task>().message;
     assert_eq!(
         why,
-        "no worker takes work: 1 is cordoned, 1 is draining; give it work again with: cloudai worker undrain ID"
+        "no worker takes work: 1 is cordoned, 1 is drained; give it work again with: cloudai worker undrain ID"
     );
     assert!(ask("w2/drain?wait").await.json::<dto::Worker>().duty.unwrap().until.is_none());
     ask("w1/undrain").await;

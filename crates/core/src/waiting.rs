@@ -1,0 +1,166 @@
+//! Why a task waits for a place, in one sentence for people. The rule is the one that places.
+
+use crate::event::PlacementRefusal;
+use crate::feasible;
+use crate::ids::WorkerId;
+use crate::resources::{Free, Lack};
+use crate::spec::TaskSpec;
+use crate::worker::{Idle, Unfit, WorkerRecord};
+use std::collections::BTreeMap;
+
+/// A worker that a task might run on.
+#[derive(Clone, Copy, Debug)]
+pub struct Candidate<'a> {
+    /// What it is.
+    pub record: &'a WorkerRecord,
+    /// What is left of it.
+    pub free: &'a Free,
+    /// Whether it holds any attempt.
+    pub holds: bool,
+}
+
+/// What stands against a place now.
+/// # Errors
+/// A sentence, too: no worker can ever run the task.
+pub fn why<'a>(spec: &TaskSpec, workers: impl Iterator<Item = Candidate<'a>> + Clone) -> Result<String, String> {
+    feasible::satisfiable(spec, workers.clone().map(|worker| worker.record))
+        .map_err(|why| format!("no worker can run this: {why}"))?;
+    let against = Against::of(spec, workers);
+    if against.fits {
+        return Ok("about to be placed".into());
+    }
+    Ok(against.unfit().unwrap_or_else(|| match &spec.worker_id {
+        Some(pinned) => against.of_pinned(pinned),
+        None => against.of_all(),
+    }))
+}
+
+/// What stands against each worker.
+#[derive(Debug, Default)]
+struct Against<'a> {
+    fits: bool,
+    lacks: Vec<(Lack, &'a WorkerId)>,
+    /// Those that can take no work, and whether they are full besides.
+    unfit: Vec<(bool, &'a WorkerId, &'a Unfit)>,
+    idle: BTreeMap<Idle, usize>,
+}
+
+impl<'a> Against<'a> {
+    fn of(spec: &TaskSpec, workers: impl Iterator<Item = Candidate<'a>>) -> Self {
+        let mut against = Self::default();
+        for Candidate { record, free, holds } in workers {
+            match feasible::fits(spec, record, free) {
+                Ok(_) => against.fits = true,
+                Err(PlacementRefusal::Lack(lack)) => against.lacks.push((lack, &record.id)),
+                Err(PlacementRefusal::WorkerUnavailable) => {
+                    if let Some(why) = record.idle_while(holds).filter(|why| *why != Idle::Absent) {
+                        *against.idle.entry(why).or_insert(0) += 1;
+                    }
+                    let full = || free.pick(&spec.demand).is_err();
+                    against.unfit.extend(record.unfit().map(|why| (full(), &record.id, why)));
+                }
+                Err(PlacementRefusal::Stale | PlacementRefusal::Pinned) => {}
+            }
+        }
+        against
+    }
+
+    /// One that can take no work and has room, or else any when nobody else takes work.
+    fn unfit(&self) -> Option<String> {
+        let nearest = self.unfit.iter().min_by_key(|(full, worker, _)| (*full, *worker));
+        let (_, worker, why) = nearest.filter(|(full, ..)| !full || self.lacks.is_empty())?;
+        Some(match why {
+            Unfit::EngineAway(why) => {
+                format!("the container engine of {worker} does not answer, so it gets no work: {why}")
+            }
+            Unfit::DiskPressure(why) => format!("{worker} is short of disk, so it gets no work: {why}"),
+        })
+    }
+
+    fn of_pinned(&self, pinned: &WorkerId) -> String {
+        if let Some((lack, _)) = self.lacks.first() {
+            return format!("pinned to {pinned}, which has no room for it now ({lack} free)");
+        }
+        match self.idle.keys().next() {
+            Some(why) => format!("pinned to {pinned}, which is {}{}", why.word(), self.next_step(pinned.as_str())),
+            None => format!("pinned to {pinned}, which is not connected; see: cloudai worker info {pinned}"),
+        }
+    }
+
+    fn of_all(&self) -> String {
+        let nearest = self.lacks.iter().min_by_key(|(lack, _)| lack.need - lack.have.min(lack.need));
+        match nearest {
+            Some((lack, worker)) => {
+                let besides =
+                    if self.idle.is_empty() { String::new() } else { format!("; {} besides", counted(&self.idle)) };
+                format!("no worker has room; {worker} comes nearest ({lack} free){besides}")
+            }
+            None if self.idle.is_empty() => "no worker is connected; start one with: cloudai worker start".into(),
+            None => format!("no worker takes work: {}{}", counted(&self.idle), self.next_step("ID")),
+        }
+    }
+
+    /// What an operator can do about it, where there is something.
+    fn next_step(&self, worker: &str) -> String {
+        let any = |of: &[Idle]| of.iter().any(|why| self.idle.contains_key(why));
+        if any(&[Idle::Deaf]) {
+            format!("; see why with: cloudai worker info {worker}")
+        } else if any(&[Idle::Quarantined]) {
+            format!(", tried again now and then; see why with: cloudai worker info {worker}")
+        } else if any(&[Idle::Cordoned, Idle::Draining, Idle::Drained]) {
+            format!("; give it work again with: cloudai worker undrain {worker}")
+        } else {
+            String::new()
+        }
+    }
+}
+
+/// How many workers are kept from work by what, as `2 are draining, 1 is quarantined`.
+fn counted(idle: &BTreeMap<Idle, usize>) -> String {
+    let part =
+        |(why, count): (&Idle, &usize)| format!("{count} {} {}", if *count == 1 { "is" } else { "are" }, why.word());
+    idle.iter().map(part).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::event::{DutyOrder, DutyWish, Event};
+    use crate::ids::{TaskId, UserId};
+    use crate::spec::Value;
+    use crate::testing::{TestCluster, cores, spec, worker_id};
+
+    fn waits(c: &TestCluster, task: TaskId) -> String {
+        c.cluster.why_waiting(&c.record(task).spec)
+    }
+
+    fn drain(c: &mut TestCluster) {
+        let wish = DutyWish::Drain { reason: String::new(), deadline: None };
+        c.ok(Event::Duty(DutyOrder { worker: worker_id("w1"), by: UserId::local(), wish }));
+    }
+
+    #[test]
+    fn a_pinned_task_names_its_worker_and_what_that_lacks() {
+        let mut c = TestCluster::default();
+        c.worker("w1", cores(1));
+        c.worker("w2", cores(8));
+        let first = c.task(1);
+        c.place(first, "w1");
+        let pinned = c.submit(2, spec(&[("worker_id", Value::Text("w1".into()))])).unwrap();
+        assert_eq!(waits(&c, pinned), "pinned to w1, which has no room for it now (cpu: needs 1, has 0 free)");
+        c.wait(std::time::Duration::from_secs(60));
+        assert_eq!(waits(&c, pinned), "pinned to w1, which is not connected; see: cloudai worker info w1");
+    }
+
+    #[test]
+    fn a_worker_that_is_empty_already_is_drained_and_no_longer_draining() {
+        let mut c = TestCluster::default();
+        c.worker("w1", cores(1));
+        let (runs, waiting) = (c.task(1), c.task(2));
+        let attempt = c.place(runs, "w1");
+        drain(&mut c);
+        let next = "give it work again with: cloudai worker undrain ID";
+        assert_eq!(waits(&c, waiting), format!("no worker takes work: 1 is draining; {next}"));
+        c.end(attempt, crate::task::Outcome::exit(0)).unwrap();
+        assert_eq!(waits(&c, waiting), format!("no worker takes work: 1 is drained; {next}"));
+    }
+}
