@@ -216,3 +216,24 @@ fn a_new_master_asks_a_deaf_worker_anew() {
     c.heartbeat("w1", session, 0, vec![at(running, Step::Running)]).unwrap();
     assert_eq!((status(&c), c.starts().last()), (WorkerStatus::Active, Some(&unbegun)));
 }
+
+#[test]
+fn while_the_master_stands_still_a_deaf_worker_may_still_begin_what_it_was_given() {
+    let mut c = TestCluster::default();
+    c.worker("w1", cores(4));
+    let task = c.task(1);
+    c.place(task, "w1");
+    c.wait(S(15));
+    c.worker("w1", cores(4));
+    assert_eq!(status(&c), WorkerStatus::Deaf);
+    // Heartbeats were answered meanwhile, from what was stored before.
+    c.now = c.now + S(120);
+    c.ok(Event::Paused(S(120)));
+    for _ in 0..8 {
+        c.wait(S(15));
+        c.worker("w1", cores(4));
+    }
+    assert_eq!(c.record(task).status(), Status::Pending);
+    c.wait(S(10));
+    assert_eq!(c.record(task).status(), Status::Queued);
+}
