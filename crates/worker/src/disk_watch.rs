@@ -48,7 +48,7 @@ pub(crate) async fn watch(
         if used >= f64::from(limits.collect) {
             let collected = collect(&*executor, &data_dir, f64::from(limits.collect) - COLLECTED).await;
             if collected == 0 && !poor {
-                info!(used, place, "disk is filling up, and no image of ours is unused");
+                info!(used = percent(used), place, "disk is filling up, and no image of ours is unused");
             }
             poor = collected == 0;
             (used, place) = fullest(&*executor, &data_dir).await;
@@ -76,15 +76,21 @@ async fn collect(executor: &dyn Executor, data_dir: &Path, below: f64) -> usize 
     removed
 }
 
+/// As people read it.
+fn percent(used: f64) -> String {
+    format!("{used:.0} %")
+}
+
 fn tell(unfit: &watch::Sender<Unfit>, limit: f64, used: f64, place: &str) {
     let was = unfit.borrow().disk_pressure.is_some();
     let full = if was { used >= limit - RELIEF } else { used >= limit };
     if full && !was {
-        warn!(used, place, "disk is full, the worker takes no work until there is room");
-        let why = format!("{place} is {used:.0} % full; make room, or start the worker with another --disk-pressure");
+        warn!(used = percent(used), place, "disk is full, the worker takes no work until there is room");
+        let why =
+            format!("{place} is {} full; make room, or start the worker with another --disk-pressure", percent(used));
         unfit.send_modify(|unfit| unfit.disk_pressure = Some(why.into()));
     } else if was && !full {
-        info!(used, place, "disk has room again, the worker takes work");
+        info!(used = percent(used), place, "disk has room again, the worker takes work");
         unfit.send_modify(|unfit| unfit.disk_pressure = None);
     }
 }

@@ -6,6 +6,7 @@
 //! nobody holds).
 //! The worker knows the master by protobuf alone.
 
+mod absence;
 mod client;
 pub mod clock;
 mod convert;

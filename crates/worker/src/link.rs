@@ -1,5 +1,6 @@
 //! The session with the master: register, hear commands, heartbeat, report; again after a break.
 
+use crate::absence::{Absence, why};
 use crate::client::{Backoff, Master};
 use crate::clock::Clock;
 use crate::convert;
@@ -13,6 +14,7 @@ use cloudai_core::agent::AgentEvent;
 use cloudai_core::event::LastSent;
 use cloudai_core::ids::{CommandSeq, Session, Term, WorkerId};
 use cloudai_core::time::Timestamp;
+use cloudai_core::timing::Timing;
 use cloudai_proto::{PROTOCOL, v1 as pb};
 use prost::Message;
 use std::sync::Arc;
@@ -31,8 +33,11 @@ const REPORTS: usize = 256;
 const REPORTED: usize = 1 << 20;
 /// How long steps wait to be told together: too short for people to see, long for short attempts.
 const STEPS: Duration = Duration::from_millis(20);
-/// For the answer to a heartbeat or report; the next one carries the same.
+/// For the answer to a registration, heartbeat or report; the next one carries the same.
 const ANSWER: Duration = Duration::from_secs(10);
+
+/// What such a call failed with.
+const UNANSWERED: &str = "a call was not answered in time";
 
 /// What the link needs to know of its worker.
 #[derive(Clone, Debug)]
@@ -80,27 +85,29 @@ impl From<&tonic::Status> for Refused {
 
 impl Link {
     /// Registers with what is held now; answers when the master does, or refuses for good.
-    pub(crate) async fn register(&self, held: Vec<pb::TaskInfo>) -> Result<(convert::Registered, Timestamp), Refused> {
+    pub(crate) async fn register(
+        &self,
+        held: Vec<pb::TaskInfo>,
+        absence: &mut Absence,
+    ) -> Result<(convert::Registered, Timestamp), Refused> {
         let mut wait = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
-        let mut said = false;
         loop {
             let sent_at = self.clock.now();
             let (held, (engine_away, disk_pressure)) = (held.clone(), self.unfit.borrow().told());
             let info = pb::WorkerInfo { held, engine_away, disk_pressure, ..self.info.clone() };
-            match self.master.clone().register_worker(info).await {
-                Ok(ack) => {
+            let mut master = self.master.clone();
+            match tokio::time::timeout(ANSWER, master.register_worker(info)).await {
+                Ok(Ok(ack)) => {
                     check_protocol(ack.get_ref().protocol)?;
-                    return Ok((convert::registered(ack.get_ref()), sent_at));
+                    let registered = convert::registered(ack.get_ref());
+                    absence.renewed(self.clock.now(), sent_at, registered.timing);
+                    return Ok((registered, sent_at));
                 }
-                Err(status) if is_refusal(status.code()) => return Err(Refused::from(&status)),
-                Err(status) => {
-                    if !said {
-                        warn!(%status, "master not reached, trying again");
-                        said = true;
-                    }
-                    tokio::time::sleep(wait.wait()).await;
-                }
+                Ok(Err(status)) if is_refusal(status.code()) => return Err(Refused::from(&status)),
+                Ok(Err(status)) => absence.missed(self.clock.now(), why(&status)),
+                Err(_) => absence.missed(self.clock.now(), UNANSWERED),
             }
+            tokio::time::sleep(wait.wait()).await;
         }
     }
 
@@ -114,6 +121,7 @@ impl Link {
         stop: CancellationToken,
     ) -> Result<(), Refused> {
         let mut sampler = Sampler::new(&self.data_dir);
+        let mut absence = Absence::default();
         loop {
             let registered = match first.take() {
                 Some(registered) => registered,
@@ -122,18 +130,19 @@ impl Link {
                     tokio::select! {
                         biased;
                         () = stop.cancelled() => return Ok(()),
-                        registered = self.register(held) => registered?,
+                        registered = self.register(held, &mut absence) => registered?,
                     }
                 }
             };
             self.belongs(&mut member, &registered.0)?;
-            let (session, interval) = (registered.0.session, registered.0.timing.heartbeat);
+            let (session, timing) = (registered.0.session, registered.0.timing);
+            absence.renewed(self.clock.now(), registered.1, timing);
             self.registered(registered).await;
             let disowned = tokio::select! {
                 biased;
                 () = stop.cancelled() => return Ok(()),
                 () = self.hear(session) => true,
-                () = self.beat(&mut sampler, session, interval, &leaving) => true,
+                () = self.beat(&mut sampler, &mut absence, (session, timing), &leaving) => true,
             };
             if disowned {
                 info!(session = session.0, "session ended, registering again");
@@ -181,7 +190,7 @@ impl Link {
                     self.take_commands(stream.into_inner()).await;
                 }
                 Err(status) if status.code() == Code::FailedPrecondition => return,
-                Err(status) => debug!(%status, "command stream not opened"),
+                Err(status) => debug!(why = why(&status), "command stream not opened"),
             }
             tokio::time::sleep(wait.wait()).await;
         }
@@ -203,13 +212,20 @@ impl Link {
                     }
                 }
                 Ok(None) => return,
-                Err(status) => return debug!(%status, "command stream broke"),
+                Err(status) => return debug!(why = why(&status), "command stream broke"),
             }
         }
     }
 
     /// Heartbeats until the master disowns the session.
-    async fn beat(&self, sampler: &mut Sampler, session: Session, interval: Duration, leaving: &CancellationToken) {
+    async fn beat(
+        &self,
+        sampler: &mut Sampler,
+        absence: &mut Absence,
+        (session, timing): (Session, Timing),
+        leaving: &CancellationToken,
+    ) {
+        let interval = timing.heartbeat;
         let mut beats = tokio::time::interval(interval);
         beats.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let (mut first, mut told) = (true, false);
@@ -235,9 +251,12 @@ impl Link {
             let mut master = self.master.clone();
             match tokio::time::timeout(ANSWER, master.send_heartbeat(message)).await {
                 Ok(Ok(ack)) if ack.get_ref().register_again => return,
-                Ok(Ok(_)) => self.input(AgentEvent::Renewed { session, sent_at, draining }).await,
-                Ok(Err(status)) => debug!(%status, "heartbeat not taken"),
-                Err(_) => debug!("heartbeat not answered"),
+                Ok(Ok(_)) => {
+                    absence.renewed(self.clock.now(), sent_at, timing);
+                    self.input(AgentEvent::Renewed { session, sent_at, draining }).await;
+                }
+                Ok(Err(status)) => absence.missed(self.clock.now(), why(&status)),
+                Err(_) => absence.missed(self.clock.now(), UNANSWERED),
             }
         }
     }
@@ -309,7 +328,7 @@ impl Link {
         let call = master.report_task_completions(pb::TaskResults { results });
         match tokio::time::timeout(ANSWER, call).await {
             Ok(Ok(acks)) => self.acknowledge(&attempts, acks.into_inner().acks).await,
-            Ok(Err(status)) => warn!(%status, reports = attempts.len(), "reports not taken, told again"),
+            Ok(Err(status)) => warn!(why = why(&status), reports = attempts.len(), "reports not taken, told again"),
             Err(_) => warn!(reports = attempts.len(), "reports not answered, told again"),
         }
     }
@@ -339,7 +358,7 @@ impl Link {
                 continue;
             }
             if let Err(status) = self.master.clone().report_task_progress(pb::TaskProgressList { tasks }).await {
-                debug!(%status, "steps not taken");
+                debug!(why = why(&status), "steps not taken");
             }
         }
     }
@@ -348,7 +367,7 @@ impl Link {
     pub(crate) async fn leave(&self, session: Session) {
         let request = pb::LeaveRequest { worker_id: self.id.to_string(), session: session.0 };
         if let Err(status) = self.master.clone().leave_cluster(request).await {
-            debug!(%status, "leave not taken");
+            debug!(why = why(&status), "leave not taken");
         }
     }
 }

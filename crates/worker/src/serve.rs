@@ -1,6 +1,7 @@
 //! From a configuration to a running worker: look, register, take over what an earlier life left,
 //! run, leave in good order.
 
+use crate::absence::Absence;
 use crate::client::{self, AddressError};
 use crate::clock::Clock;
 use crate::disk_watch::{self, DiskLimits};
@@ -191,10 +192,11 @@ impl Worker {
         let member = match Membership::load(&config.data_dir).map_err(in_folder)? {
             Some(member) => member,
             None => {
+                let mut absence = Absence::default();
                 let registered = tokio::select! {
                     biased;
                     () = stop.cancelled() => return Ok(()),
-                    registered = link.register(Vec::new()) => registered?,
+                    registered = link.register(Vec::new(), &mut absence) => registered?,
                 };
                 let member = Membership::of(&registered.0);
                 member.save(&config.data_dir).map_err(in_folder)?;

@@ -13,7 +13,7 @@ use cloudai_core::agent::{Agent, AgentEffect, AgentEvent};
 use cloudai_core::effect::StartOrder;
 use cloudai_core::ids::{Attempt, Session};
 use cloudai_core::resources::Allocation;
-use cloudai_core::task::Outcome;
+use cloudai_core::task::{Cause, Outcome};
 use cloudai_proto::v1 as pb;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -254,7 +254,7 @@ impl Shell {
             Err(broken) => {
                 let Some(attempt) = self.attempts_of.remove(&broken.id()) else { return };
                 error!(%attempt, %broken, "attempt broke the worker's own code");
-                let cause = cloudai_core::task::Cause::EngineError;
+                let cause = Cause::EngineError;
                 (attempt, Outcome::of(cause, "a fault of the worker's own ended it; see the worker's log"))
             }
         };
@@ -266,6 +266,7 @@ impl Shell {
     /// Journals everything of a batch first, then does it in order. While the journal can not be
     /// written nothing is begun and nothing reported; what runs is still stopped when it must be.
     fn carry_out(&mut self, effects: Vec<AgentEffect>) {
+        tell_lease_end(&effects);
         let troubled = !self.owed.is_empty();
         self.owed.extend(effects);
         match self.write_down() {
@@ -350,5 +351,18 @@ impl Shell {
             }
         };
         self.discards.spawn_on(discard, &self.elsewhere);
+    }
+}
+
+/// Tells what is stopped because the worker has heard no master for a lease.
+fn tell_lease_end(effects: &[AgentEffect]) {
+    let stopped = |effect: &AgentEffect| match effect {
+        AgentEffect::Halt { attempt, cause: Cause::LeaseEnded, .. } => Some(attempt.to_string()),
+        _ => None,
+    };
+    let stopped: Vec<_> = effects.iter().filter_map(stopped).collect();
+    if !stopped.is_empty() {
+        let attempts = stopped.join(" ");
+        warn!(attempts, "lease ended without a word of the master, its attempts were told to stop");
     }
 }

@@ -1,5 +1,6 @@
 //! Logs and files on their way to the master: sent again until they are kept.
 
+use crate::absence::why;
 use crate::client::{Backoff, Master};
 use crate::executor::LogRecord;
 use crate::outputs::Found;
@@ -75,7 +76,7 @@ pub(crate) async fn pump_logs(
             // What an unheard call of an earlier life still brought is counted there, not here.
             Ok(ack) => (end.records, end.bytes) = (end.records + count, ack.bytes),
             Err(status) => {
-                warn!(attempt = %whose.attempt, %status, "log not kept");
+                warn!(attempt = %whose.attempt, why = why(&status), "log not kept");
                 end.complete = false;
                 // The container must not stand still because nobody wants its output.
                 while records.recv().await.is_some() {}
@@ -96,7 +97,7 @@ async fn send_until_kept(
         match send_records(master, whose, first, batch.clone()).await {
             Ok(ack) => return Ok(ack),
             Err(status) if is_passing(&status) => {
-                debug!(attempt = %whose.attempt, %status, "log waits for the master");
+                debug!(attempt = %whose.attempt, why = why(&status), "log waits for the master");
                 tokio::time::sleep(wait.wait()).await;
             }
             Err(status) => return Err(status),

@@ -66,6 +66,8 @@ fn what_a_deaf_worker_runs_ends_with_its_lease_and_is_not_given_back_to_it() {
         assert_eq!((world.starts(id), world.marks(id, "end").len()), (1, 1));
         world.run_for(TIMING.lost_after() * 2);
         let record = world.task(id);
+        let ended = &record.attempts[0].end.as_ref().unwrap().message;
+        assert!(ended.contains("lost its master for longer than a lease and stopped it"), "{ended}");
         assert_eq!(
             (record.status(), record.spent.worker_lost, world.starts(id)),
             (Status::Queued, 1, 1),
