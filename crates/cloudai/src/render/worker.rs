@@ -123,6 +123,19 @@ pub(crate) fn card(worker: &Worker, now: Timestamp) -> String {
         field("probe", duty.probe.clone().unwrap_or_default());
         field("next", format!("cloudai worker undrain {}", worker.id));
     }
+    if worker.status == "inactive" {
+        field("silent", format!("since {}", at(&worker.last_seen)));
+        field("holds", while_silent(worker, now));
+        field(
+            "next",
+            format!(
+                "see on its machine whether it runs and what its log says of the master; if it is gone for good: \
+                 cloudai worker remove {}{}",
+                worker.id,
+                if worker.tasks > 0 { " --force" } else { "" }
+            ),
+        );
+    }
     let (held, all) = (&worker.allocated, &worker.capacity);
     field("tasks", worker.tasks.to_string());
     field("cpu", format!("{}/{}", cores(held.cpu_cores), cores(all.cpu_cores)));
@@ -137,6 +150,22 @@ pub(crate) fn card(worker: &Worker, now: Timestamp) -> String {
     field("seen", at(&worker.last_seen));
     field("added", moment(&worker.registered_at, now));
     lines.join("\n")
+}
+
+/// What becomes of what a silent worker holds, and when.
+fn while_silent(worker: &Worker, now: Timestamp) -> String {
+    let (tasks, they) = match worker.tasks {
+        0 => return "nothing".into(),
+        1 => ("1 task".to_owned(), "it waits"),
+        more => (format!("{more} tasks"), "they wait"),
+    };
+    match &worker.gives_up_at {
+        Some(at) => {
+            let at = moment(at, now);
+            format!("{tasks}, until its lease ends at {at}: unless it is heard before, {they} for another place then")
+        }
+        None => format!("{tasks} (on_disconnect = keep), until it is back or removed"),
+    }
 }
 
 fn state(word: &str, screen: &Screen) -> Cell {
@@ -185,4 +214,34 @@ pub(crate) fn cluster(cluster: &Cluster, screen: &Screen) -> String {
         cores(held.gpu_cores),
         cores(all.gpu_cores),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn silent(tasks: usize, gives_up_at: Option<&str>) -> String {
+        let none = json!({ "cpu_cores": 0.0, "memory_gb": 0.0, "storage_gb": 0.0, "gpu_cores": 0.0 });
+        let worker = json!({
+            "id": "w4", "status": "inactive", "address": null, "capacity": none, "allocated": none, "available": none,
+            "gpus": [], "tasks": tasks, "labels": {}, "version": "", "executor": "fake", "engine": "",
+            "last_seen": "2026-01-31T08:00:00Z", "gives_up_at": gives_up_at, "registered_at": "2026-01-31T07:00:00Z",
+        });
+        card(&serde_json::from_value(worker).unwrap(), "2026-01-31T08:01:00Z".parse().unwrap())
+    }
+
+    #[test]
+    fn an_inactive_worker_says_since_when_it_is_silent_what_becomes_of_its_tasks_and_what_to_do() {
+        let shown = silent(2, Some("2026-01-31T08:02:10Z"));
+        let seen = moment("2026-01-31T08:00:00Z", "2026-01-31T08:01:00Z".parse().unwrap());
+        assert!(shown.contains(&format!("silent    since {seen}")), "{shown}");
+        assert!(
+            shown.contains("holds     2 tasks, until its lease ends at ") && shown.contains("they wait"),
+            "{shown}"
+        );
+        assert!(shown.contains("next      see on its machine") && shown.contains("remove w4 --force"), "{shown}");
+        assert!(silent(1, None).contains("holds     1 task (on_disconnect = keep), until it is back"));
+        assert!(silent(0, None).contains("holds     nothing"));
+    }
 }

@@ -170,6 +170,9 @@ pub struct Worker {
     pub engine: String,
     /// When it was last heard.
     pub last_seen: Option<String>,
+    /// When what it holds is given up, unless it is heard before; only while it is `inactive` and that is to come.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gives_up_at: Option<String>,
     /// When it was added.
     pub registered_at: String,
 }

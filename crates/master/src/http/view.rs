@@ -11,6 +11,7 @@ use cloudai_core::resources::{Allocation, Capacity, Demand, Free, GIB, Kind, WHO
 use cloudai_core::state::Status;
 use cloudai_core::task::{AttemptRecord, TaskRecord};
 use cloudai_core::time::Timestamp;
+use cloudai_core::timing::Timing;
 use cloudai_core::worker::WorkerStatus;
 use cloudai_store::bulk::{LogRecord, LogStream};
 
@@ -120,8 +121,9 @@ pub(super) const fn stream_word(stream: LogStream) -> &'static str {
     }
 }
 
-/// A worker; `heard` is younger than what the store knows.
-pub(super) fn worker(seen: &SeenWorker, heard: Option<&Heard>) -> dto::Worker {
+/// A worker; `heard` is younger than what the store knows. Nobody is judged by silence that is longer than this
+/// master is `up`.
+pub(super) fn worker(seen: &SeenWorker, heard: Option<&Heard>, up: &Up) -> dto::Worker {
     let record = &*seen.record;
     let gpu = |gpu: &cloudai_core::resources::Gpu| dto::Gpu { id: gpu.id.to_string(), model: gpu.model.to_string() };
     dto::Worker {
@@ -147,6 +149,7 @@ pub(super) fn worker(seen: &SeenWorker, heard: Option<&Heard>) -> dto::Worker {
         executor: record.about.executor.clone(),
         engine: record.about.engine.clone(),
         last_seen: last_heard(seen, heard).map(time),
+        gives_up_at: gives_up_at(seen, heard, up).map(time),
         registered_at: time(record.registered_at),
     }
 }
@@ -178,6 +181,21 @@ fn duty(duty: &Duty, holds: bool) -> Option<dto::Duty> {
             Some(dto::Duty { tries, next_probe, probe, ..shown(&quarantine.reason, None, quarantine.since) })
         }
     }
+}
+
+/// How long a master has been up, and the times by which it judges.
+pub(super) struct Up {
+    pub(super) now: Timestamp,
+    pub(super) since: Timestamp,
+    pub(super) timing: Timing,
+}
+
+fn gives_up_at(seen: &SeenWorker, heard: Option<&Heard>, up: &Up) -> Option<Timestamp> {
+    if seen.record.status != WorkerStatus::Inactive || seen.held.is_empty() {
+        return None;
+    }
+    let at = last_heard(seen, heard)?.max(up.since) + up.timing.lost_after();
+    (at > up.now).then_some(at)
 }
 
 /// When a worker was last heard.

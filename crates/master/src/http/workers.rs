@@ -29,7 +29,9 @@ pub(super) async fn list(
 ) -> Result<Json<List<Worker>>, Problem> {
     query.close()?;
     let workers = handle.workers(&who);
-    let show = |worker: &crate::model::SeenWorker| view::worker(worker, handle.heard(&who, &worker.record.id).as_ref());
+    let up = up(&handle);
+    let show =
+        |worker: &crate::model::SeenWorker| view::worker(worker, handle.heard(&who, &worker.record.id).as_ref(), &up);
     Ok(Json(List { items: workers.iter().map(show).collect(), next_cursor: None }))
 }
 
@@ -46,7 +48,12 @@ pub(super) async fn get(
 
 pub(super) fn show(handle: &Handle, who: &Principal, id: &WorkerId) -> Result<Worker, Problem> {
     let worker = handle.worker(who, id).ok_or_else(|| Problem::no_worker(id))?;
-    Ok(view::worker(&worker, handle.heard(who, id).as_ref()))
+    Ok(view::worker(&worker, handle.heard(who, id).as_ref(), &up(handle)))
+}
+
+fn up(handle: &Handle) -> view::Up {
+    let now = handle.now();
+    view::Up { now, since: now - handle.uptime(), timing: handle.facts().timing }
 }
 
 /// Adds a worker before it comes, or gives a known one another address.
