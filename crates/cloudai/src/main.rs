@@ -4,6 +4,7 @@
 //! spellings of the reference), `client` (the REST API), `render` (output), `config` (settings and
 //! where they come from), `serve` (starting master and workers), `bench` (how fast it is), `exit` (codes and failures).
 
+mod addresses;
 mod aliases;
 mod bench;
 mod cli;

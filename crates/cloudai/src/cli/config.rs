@@ -1,5 +1,6 @@
 //! `cloudai config`: what is set, where, and whether it is right.
 
+use crate::addresses::without_passwords;
 use crate::config::{
     ADDR, DOTENV, FileAlone, Flags, KNOWN, Layer, Process, Resolver, Severity, Source, Surroundings, file_candidates,
 };
@@ -70,7 +71,7 @@ pub(super) fn shown(resolver: &Resolver<'_>) -> Vec<Shown> {
     let shown = KNOWN.iter().map(|setting| {
         let facts = setting.facts();
         let found = resolver.find(facts);
-        let value = |text: &String| if facts.secret { "(set)".to_owned() } else { text.clone() };
+        let value = |text: &String| if facts.secret { "(set)".to_owned() } else { without_passwords(text) };
         Shown {
             key: facts.key,
             value: found.as_ref().map(|found| value(&found.text)),

@@ -2,6 +2,7 @@
 
 use super::setting::Facts;
 use super::sources::{Layer, Source};
+use crate::addresses::without_passwords;
 use crate::exit::Failure;
 use serde::Serialize;
 use std::fmt;
@@ -45,7 +46,7 @@ impl Problem {
             (allowed, Layer::Flag | Layer::Default) => format!("{}: {allowed}", facts.name()),
             (allowed, Layer::Environment | Layer::Dotenv | Layer::File) => format!("{name}: {allowed}"),
         };
-        let value = (!facts.secret).then(|| text.to_owned());
+        let value = (!facts.secret).then(|| without_passwords(text));
         Self { severity: Severity::Error, key: Some(facts.key.into()), at, value, problem, next }
     }
 

@@ -405,6 +405,17 @@ fn an_engine_elsewhere_stops_only_what_needs_one() {
 }
 
 #[test]
+fn the_password_of_an_engines_address_is_not_repeated() {
+    let address = "tcp://bob:hunter2@docker:2375";
+    let from = MadeUp::default().var("HOME", "h").var("DOCKER_HOST", address).var("CLOUDAI_ENGINE", "tcp://h:1");
+    let told = format!("{:?}", Resolver::open(&from, None).unwrap().validate());
+    assert!(
+        told.contains("DOCKER_HOST") && told.contains("(hidden)@docker:2375") && !told.contains("hunter2"),
+        "{told}"
+    );
+}
+
+#[test]
 fn up_is_a_master_without_a_shell_and_its_workers() {
     let from = MadeUp::default().var("HOME", "h").var("SCHEDULER_STRATEGY", "greedy");
     let resolver = Resolver::open(&from, None).unwrap();

@@ -4,6 +4,7 @@ use super::known::{GRPC, HTTP, KNOWN, NO_SETTINGS, WORKER_IP, WORKER_PORT};
 use super::problem::{Problem, Severity};
 use super::sources::{Layer, Source, Texts};
 use super::{Facts, Found, Resolver, master};
+use crate::addresses::without_passwords;
 use cloudai_core::text::distance;
 
 impl Resolver<'_> {
@@ -90,7 +91,7 @@ fn hidden(facts: &Facts, given: &[Found]) -> Vec<Problem> {
             severity: Severity::Warning,
             key: Some(facts.key.into()),
             at: found.source.clone(),
-            value: (!facts.secret).then(|| found.text.clone()),
+            value: (!facts.secret).then(|| without_passwords(&found.text)),
             problem: format!("{} is the same setting and wins", best.source.name.as_deref().unwrap_or(facts.key)),
             next: "take one of them out".into(),
         })

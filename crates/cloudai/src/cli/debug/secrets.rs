@@ -1,7 +1,7 @@
 //! Takes what nobody else may know out of texts.
 
-/// Instead of it.
-const HIDDEN: &str = "(hidden)";
+use crate::addresses::{HIDDEN, without_passwords};
+
 /// Shorter ones would hide half of every text.
 const SHORTEST: usize = 4;
 /// How a join token begins.
@@ -13,7 +13,7 @@ pub(super) fn without(text: &str, secrets: &[String]) -> String {
     for secret in secrets.iter().filter(|secret| secret.len() >= SHORTEST) {
         text = text.replace(secret.as_str(), HIDDEN);
     }
-    of_addresses(&of_tokens(&text))
+    without_passwords(&of_tokens(&text))
 }
 
 fn of_tokens(text: &str) -> String {
@@ -23,24 +23,6 @@ fn of_tokens(text: &str) -> String {
         let end = part.find(|c: char| !c.is_ascii_alphanumeric() && c != '-').unwrap_or(part.len());
         kept.push_str(HIDDEN);
         kept.push_str(&part[end..]);
-    }
-    kept
-}
-
-/// `scheme://user:password@host` to `scheme://(hidden)@host`.
-fn of_addresses(text: &str) -> String {
-    let mut parts = text.split("://");
-    let mut kept = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        let end = part.find(|c: char| c.is_whitespace() || "/\"'<>".contains(c)).unwrap_or(part.len());
-        kept.push_str("://");
-        match part[..end].rfind('@') {
-            Some(at) => {
-                kept.push_str(HIDDEN);
-                kept.push_str(&part[at..]);
-            }
-            None => kept.push_str(part),
-        }
     }
     kept
 }
