@@ -59,7 +59,11 @@ pub fn judge(task: &TaskRecord, outcome: &Outcome) -> Verdict {
 /// Why an attempt is nobody's failure.
 fn given_back(outcome: &Outcome) -> String {
     let said = outcome.message.trim();
-    if said.is_empty() { "its worker was stopped or drained".into() } else { said.to_owned() }
+    match (said.is_empty(), outcome.run) {
+        (true, _) => "its worker was stopped or drained".into(),
+        (false, None) => said.to_owned(),
+        (false, Some(_)) => format!("its worker was stopped or drained ({said})"),
+    }
 }
 
 /// The end of what was being stopped, by its user or by its total time.

@@ -39,7 +39,7 @@ fn held(attempt: Attempt, step: Step) -> Vec<Held> {
 }
 
 fn stopped() -> Outcome {
-    Outcome { run: Some(S(1)), ..Outcome::of(Cause::Stopped, "") }
+    Outcome { run: Some(S(1)), ..Outcome::of(Cause::Stopped, "ended after SIGTERM") }
 }
 
 #[test]
@@ -94,6 +94,8 @@ fn at_the_deadline_of_a_drain_what_runs_is_stopped_and_queued_again_uncounted() 
     let record = c.record(task);
     assert_eq!((record.status(), record.reason()), (Status::Queued, Some(Reason::Drained)));
     assert_eq!((record.phase(false), record.spent), (Some(Phase::WaitingCapacity), Spent::default()));
+    let said = &record.attempts[0].end.as_ref().unwrap().message;
+    assert_eq!(said, "its worker was stopped or drained (ended after SIGTERM)");
     assert_eq!(c.worker_record("w1").duty.word(false), "drained");
     let next = c.cluster.next_deadline(c.now).map(|at| at.since(c.now));
     assert!(next.is_none_or(|wait| wait >= S(1)), "a deadline that has come is not waited for again");

@@ -54,7 +54,7 @@ async fn at_the_deadline_of_a_drain_tasks_run_elsewhere_and_lose_no_retry() {
     assert!(drained.code == 0 && drained.out.contains("draining"), "{drained:?}");
     let waits = cluster.rest.task_until(&id, "drained", |task| task["reason"] == "drained").await;
     assert_eq!((end(&waits).0, waits["phase"].as_str()), ("queued", Some("waiting_capacity")), "{waits:#}");
-    assert!(waits["message"].as_str().unwrap().contains("1 is draining; give it work again"), "{waits:#}");
+    assert!(waits["message"].as_str().unwrap().contains("1 is drained; give it work again"), "{waits:#}");
     duty_until(&cluster, "w1", Some("drained")).await;
     let listed = cluster.run(&["worker", "list"]).await;
     assert!(listed.out.contains("drained") && listed.err.contains("drained by local: new disk"), "{listed:?}");

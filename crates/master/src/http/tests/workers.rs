@@ -7,6 +7,7 @@ use cloudai_core::ids::CommandSeq;
 use cloudai_core::testing::{cores, cores_and_gpus, worker_id};
 use cloudai_core::worker::Unfit;
 use sha2::{Digest, Sha256};
+use std::time::Duration;
 
 #[tokio::test]
 async fn a_worker_is_added_shown_and_taken_out() {
@@ -76,6 +77,45 @@ async fn an_engine_that_is_away_is_told_of_its_worker_and_of_what_waits_for_it()
     beat(0, None).await;
     assert_eq!((shown().await.status.as_str(), shown().await.engine_away), ("active", None));
     assert!(waits(second).await.contains("about to be placed"));
+}
+
+#[tokio::test]
+async fn an_inactive_worker_says_when_what_it_holds_is_given_up() {
+    let fake = Fake::start().await;
+    let id = fake.task().await;
+    let shown = async || fake.get("/api/v1/workers/w1").await.json::<dto::Worker>();
+    fake.cluster(|cluster| {
+        cluster.worker("w1", cores(1));
+        cluster.place(id, "w1");
+    })
+    .await;
+    assert_eq!((shown().await.status.as_str(), shown().await.gives_up_at), ("active", None));
+    fake.cluster(|cluster| cluster.wait(Duration::from_secs(60))).await;
+    let silent = shown().await;
+    assert_eq!((silent.status.as_str(), silent.tasks), ("inactive", 1));
+    assert!(silent.gives_up_at > silent.last_seen, "{silent:?}");
+    fake.cluster(|cluster| cluster.wait(Duration::from_secs(600))).await;
+    assert_eq!((shown().await.tasks, shown().await.gives_up_at), (0, None));
+}
+
+#[tokio::test]
+async fn a_deaf_worker_is_told_of_its_status_and_of_what_waits_for_it() {
+    let fake = Fake::start().await;
+    let [given, waiting] = [fake.task().await, fake.task().await];
+    fake.cluster(|cluster| {
+        let session = cluster.worker("w1", cores(1));
+        cluster.place(given, "w1");
+        for _ in 0..6 {
+            cluster.wait(Duration::from_secs(5));
+            cluster.heartbeat("w1", session, 0, Vec::new()).unwrap();
+        }
+    })
+    .await;
+    assert_eq!(fake.get("/api/v1/workers/w1").await.json::<dto::Worker>().status, "deaf");
+    let message = async |id: TaskId| fake.get(&format!("/api/v1/tasks/{id}")).await.json::<dto::Task>().message;
+    let next = "see why with: cloudai worker info ID";
+    assert_eq!(message(waiting).await, format!("no worker takes work: 1 is unable to hear the master; {next}"));
+    assert!(message(given).await.starts_with("worker w1 does not hear the master; the task goes elsewhere when"));
 }
 
 #[tokio::test]
