@@ -80,6 +80,8 @@ pub enum Command {
     Start(Arc<StartOrder>),
     /// End this attempt if it is here.
     Stop(StopOrder),
+    /// Do nothing: that it was taken in shows that the worker hears.
+    Ping,
 }
 
 /// An attempt to run.

@@ -278,7 +278,7 @@ impl TestCluster {
     pub fn starts(&self) -> Vec<Attempt> {
         let start = |dispatch: &Dispatch| match &dispatch.command {
             Command::Start(order) => Some(order.attempt),
-            Command::Stop(_) => None,
+            Command::Stop(_) | Command::Ping => None,
         };
         self.sent.iter().filter_map(start).collect()
     }
@@ -288,7 +288,7 @@ impl TestCluster {
     pub fn stops(&self) -> Vec<Attempt> {
         let stop = |dispatch: &Dispatch| match &dispatch.command {
             Command::Stop(order) => Some(order.attempt),
-            Command::Start(_) => None,
+            Command::Start(_) | Command::Ping => None,
         };
         self.sent.iter().filter_map(stop).collect()
     }

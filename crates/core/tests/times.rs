@@ -346,7 +346,7 @@ fn the_end_of_a_wait_says_what_it_waited_for() {
     let attempt = c.place(other, "w1");
     for _ in 0..6 {
         c.wait(S(10));
-        let held = vec![Held { attempt, stage: HeldStage::At(Step::Running) }];
+        let held = vec![cloudai_core::testing::held(attempt, HeldStage::At(Step::Running))];
         c.heartbeat("w1", session, 1, held).unwrap();
     }
     assert_eq!(end(&c, task), (Status::Failed, Some(Reason::QueueTimeout)));

@@ -31,7 +31,7 @@ fn understood(name: &str, frame: &[u8]) -> Vec<u8> {
         };
     }
     table!(WorkerInfo GpuDevice RegisterAck Heartbeat TaskInfo HeartbeatAck Task Allocation GpuShare SubscribeRequest
-        CommandBatch Command StopTask TaskResult TaskResults OutputFile ResultAck ResultAcks TaskProgressList ProgressAck
+        CommandBatch Command StopTask Ping TaskResult TaskResults OutputFile ResultAck ResultAcks TaskProgressList ProgressAck
         LogChunk LogHeader LogRecords LogRecord LogAck FileChunk FileHeader FileAck LeaveRequest LeaveAck)
 }
 

@@ -182,6 +182,7 @@ impl Word {
             }
             Self::Command { dispatch, .. } => {
                 let what = match &dispatch.command {
+                    cloudai_core::effect::Command::Ping => "ping".to_owned(),
                     cloudai_core::effect::Command::Start(order) => format!("start {:?}", order.attempt),
                     cloudai_core::effect::Command::Stop(order) => format!("stop {:?}", order.attempt),
                 };

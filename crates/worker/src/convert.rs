@@ -53,6 +53,7 @@ pub(crate) fn command(command: pb::Command, specs: &mut Specs) -> Result<(Comman
             let kill_after = Duration::from_millis(stop.kill_after_ms);
             Ok((seq, Command::Stop(StopOrder { attempt, kill_after })))
         }
+        pb::command::What::Ping(pb::Ping {}) => Ok((seq, Command::Ping)),
     }
 }
 

@@ -250,6 +250,7 @@ impl Agent {
         match command {
             Command::Start(order) => self.start(out, now, order),
             Command::Stop(order) => self.stop(out, now, &order),
+            Command::Ping => {}
         }
     }
 

@@ -8,17 +8,14 @@
 //! - or the lease of the session in which it was sent is over: a worker without a lease begins nothing.
 
 use super::{Cluster, Out};
-use crate::effect::{Command, StopOrder};
+use crate::effect::Command;
 use crate::event::{Answer, Heartbeat, Registration, Rejected};
-use crate::ids::{Attempt, CommandSeq, TaskId, WorkerId};
+use crate::ids::{CommandSeq, TaskId, WorkerId};
 use crate::task::{Cause, Step};
 use crate::time::Timestamp;
 use crate::timing::Timing;
 use crate::worker::WorkerStatus;
 use std::time::Duration;
-
-/// Of no task: that it be stopped changes nothing, and asks a worker whether it hears.
-const NOTHING: Attempt = Attempt { task: TaskId::new(0), number: 1 };
 
 /// What a worker takes in of what its session sends it.
 #[derive(Clone, Copy, Debug, Default)]
@@ -77,9 +74,9 @@ impl Cluster {
         false
     }
 
-    /// Asks a worker whether it hears: whoever takes this in has nothing to do for it.
+    /// Asks a worker whether it hears.
     pub(super) fn ask(&mut self, out: &mut Out, id: &WorkerId) {
-        self.send(out, id, Command::Stop(StopOrder { attempt: NOTHING, kill_after: Duration::ZERO }));
+        self.send(out, id, Command::Ping);
     }
 
     fn deafen(&mut self, out: &mut Out, id: &WorkerId) {

@@ -184,6 +184,7 @@ fn command(dispatch: Dispatch, specs: &mut Specs) -> Result<pb::Command, Status>
             attempt: order.attempt.number,
             kill_after_ms: cloudai_core::time::millis(order.kill_after),
         }),
+        Command::Ping => pb::command::What::Ping(pb::Ping {}),
     };
     Ok(pb::Command { seq: dispatch.seq.0, what: Some(what) })
 }

@@ -51,7 +51,7 @@ pub(crate) async fn placed(master: &Running, client: &mut Client, session: u64, 
         let batch = timeout(PATIENCE, commands.message()).await.expect("no command").unwrap().unwrap();
         ids.extend(batch.commands.into_iter().filter_map(|command| match command.what {
             Some(pb::command::What::Start(task)) => Some(task.task_id),
-            Some(pb::command::What::Stop(_)) | None => None,
+            Some(pb::command::What::Stop(_) | pb::command::What::Ping(_)) | None => None,
         }));
     }
     ids

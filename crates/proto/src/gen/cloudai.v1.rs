@@ -247,7 +247,7 @@ pub struct Command {
     /// From 1, growing within the session.
     #[prost(uint64, tag = "1")]
     pub seq: u64,
-    #[prost(oneof = "command::What", tags = "2, 3")]
+    #[prost(oneof = "command::What", tags = "2, 3, 4")]
     pub what: ::core::option::Option<command::What>,
 }
 /// Nested message and enum types in `Command`.
@@ -258,8 +258,13 @@ pub mod command {
         Start(super::Task),
         #[prost(message, tag = "3")]
         Stop(super::StopTask),
+        #[prost(message, tag = "4")]
+        Ping(super::Ping),
     }
 }
+/// Asks for nothing: the next heartbeat's seen_command shows that the worker hears.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Ping {}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct StopTask {
     #[prost(string, tag = "1")]
