@@ -303,6 +303,7 @@ impl Link {
     /// Reports ends as they come. One that does not get through is reported again by the agent.
     pub(crate) async fn report(self, mut reports: mpsc::Receiver<Report>) {
         let mut waiting = Vec::with_capacity(REPORTS);
+        let mut missed = false;
         while reports.recv_many(&mut waiting, REPORTS).await > 0 {
             let mut batch = Vec::new();
             let mut size = 0;
@@ -311,26 +312,39 @@ impl Link {
                 size += result.encoded_len();
                 batch.push((Whose { attempt: report.attempt, incarnation: report.incarnation }, result));
                 if size >= REPORTED {
-                    self.send_reports(std::mem::take(&mut batch)).await;
+                    missed = self.send_reports(std::mem::take(&mut batch), missed).await;
                     size = 0;
                 }
             }
-            self.send_reports(batch).await;
+            missed = self.send_reports(batch, missed).await;
         }
     }
 
-    async fn send_reports(&self, batch: Vec<(Whose, pb::TaskResult)>) {
+    /// Sends ends; answers whether they did not get through. Of several calls in a row that did not, the log has
+    /// the first.
+    async fn send_reports(&self, batch: Vec<(Whose, pb::TaskResult)>, missed: bool) -> bool {
         let (attempts, results): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
         if attempts.is_empty() {
-            return;
+            return missed;
         }
         let mut master = self.master.clone();
         let call = master.report_task_completions(pb::TaskResults { results });
-        match tokio::time::timeout(ANSWER, call).await {
-            Ok(Ok(acks)) => self.acknowledge(&attempts, acks.into_inner().acks).await,
-            Ok(Err(status)) => warn!(why = why(&status), reports = attempts.len(), "reports not taken, told again"),
-            Err(_) => warn!(reports = attempts.len(), "reports not answered, told again"),
+        let answer = tokio::time::timeout(ANSWER, call).await;
+        let failed = match &answer {
+            Ok(Ok(_)) => None,
+            Ok(Err(status)) => Some(why(status)),
+            Err(_) => Some(UNANSWERED),
+        };
+        match failed {
+            Some(why) if missed => debug!(why, reports = attempts.len(), "reports not taken, told again"),
+            Some(why) => warn!(why, reports = attempts.len(), "reports not taken, told again"),
+            None => {}
         }
+        let missed = failed.is_some();
+        if let Ok(Ok(acks)) = answer {
+            self.acknowledge(&attempts, acks.into_inner().acks).await;
+        }
+        missed
     }
 
     async fn acknowledge(&self, attempts: &[Whose], acks: Vec<pb::ResultAck>) {
