@@ -5,6 +5,7 @@ use crate::exit::{Exit, Failure};
 use crate::render::Screen;
 use crate::render::quantity::count;
 use cloudai_store::backup::{self, BackupError, Manifest};
+use serde::Serialize;
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -39,7 +40,8 @@ pub(super) async fn backup(args: &Backup, cx: &Context) -> Result<Exit, Failure>
         // The failure is what counts; a rest that can not be removed is harmless.
         let _ = std::fs::remove_file(&part);
     }
-    show(&done?, file, &cx.screen)
+    let manifest = done?;
+    show(&manifest, &manifest, file, &cx.screen)
 }
 
 /// Only its owner may read it: the token by which workers join is in it.
@@ -55,9 +57,10 @@ async fn fetch(part: &Path, cx: &Context) -> Result<(), Failure> {
     file.sync_all().await.map_err(failed)
 }
 
-pub(super) fn show(manifest: &Manifest, file: &Path, screen: &Screen) -> Result<Exit, Failure> {
+/// Tells what a backup is; `value` is its manifest as data.
+pub(super) fn show(value: &impl Serialize, manifest: &Manifest, file: &Path, screen: &Screen) -> Result<Exit, Failure> {
     let path = file.display().to_string();
-    screen.one(manifest, &path, || {
+    screen.one(value, &path, || {
         let Manifest { cluster, incarnation, term, version, size, .. } = manifest;
         format!(
             "{path}   {} bytes   cluster {cluster}, incarnation {incarnation}, term {term}, by cloudai {version}\n\

@@ -1,5 +1,7 @@
 //! `cloudai task cancel`, and the question before several things are ended at once.
 
+use super::plan::{NOTHING, Would};
+use super::task::has_ended;
 use super::{Context, hold};
 use crate::exit::{Exit, Failure};
 use crate::id;
@@ -30,9 +32,8 @@ impl Args {
 pub(super) async fn run(args: &Args, cx: &Context) -> Result<Exit, Failure> {
     let ids = hold::distinct(&args.ids, cx).await?;
     if args.dry_run {
-        cx.screen.note("would cancel:");
-        ids.iter().try_for_each(|id| cx.screen.line(&id::short(id)))?;
-        return Ok(Exit::Ok);
+        let tasks = hold::whole(&ids, cx).await?;
+        return hold::plan(tasks, would_cancel, cx);
     }
     if ids.len() > 1 && !args.yes {
         let names: Vec<_> = ids.iter().map(|id| id::short(id)).collect();
@@ -44,6 +45,15 @@ pub(super) async fn run(args: &Args, cx: &Context) -> Result<Exit, Failure> {
         tasks.push(task);
     }
     hold::tell(tasks, cx)
+}
+
+fn would_cancel(task: Task) -> Would<Task> {
+    let (id, status) = (id::short(&task.id), task.status.clone());
+    if has_ended(&task) {
+        Would::of(task, NOTHING, format!("leave {id} as it is: it is {status}"))
+    } else {
+        Would::of(task, "cancel", format!("cancel {id}, which is {status}"))
+    }
 }
 
 /// Asks for a `yes` on the terminal; without a terminal `--yes` is needed.

@@ -1,6 +1,7 @@
 //! `cloudai task hold` and `release`.
 
 use super::Context;
+use super::plan::{self, Would};
 use crate::exit::{Exit, Failure};
 use crate::id;
 use crate::render;
@@ -42,6 +43,22 @@ pub(super) async fn distinct(typed: &[String], cx: &Context) -> Result<Vec<Strin
         }
     }
     Ok(ids)
+}
+
+/// The tasks of these ids.
+pub(super) async fn whole(ids: &[String], cx: &Context) -> Result<Vec<Task>, Failure> {
+    let mut tasks = Vec::new();
+    for id in ids {
+        tasks.push(cx.client.get(&["api", "v1", "tasks", id], &[]).await?);
+    }
+    Ok(tasks)
+}
+
+/// Tells what would be done with each task; people get the ids of those that change.
+pub(super) fn plan(tasks: Vec<Task>, would: impl Fn(Task) -> Would<Task>, cx: &Context) -> Result<Exit, Failure> {
+    let plans: Vec<_> = tasks.into_iter().map(would).collect();
+    let lines: Vec<_> = plans.iter().filter_map(Would::touched).map(|task| id::short(&task.id)).collect();
+    plan::tell(plans, |task| task.id.clone(), &lines, cx)
 }
 
 /// Where the tasks stand now, a line each.

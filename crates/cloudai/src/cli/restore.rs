@@ -3,6 +3,7 @@
 use super::Context;
 use super::backup::{of_backup, show};
 use super::cancel::confirm;
+use super::plan::Would;
 use crate::config::{DATA_DIR, Flags, Resolver};
 use crate::exit::{Exit, Failure};
 use crate::render::Screen;
@@ -112,7 +113,9 @@ fn time_of(millis: u64) -> String {
 /// Restores into a data folder that no master uses.
 pub(in crate::cli) fn run_restore(args: &Restore, resolver: &Resolver<'_>, screen: &Screen) -> Result<Exit, Failure> {
     if args.dry_run {
-        return show(&check(args)?, &args.file, screen);
+        let manifest = check(args)?;
+        let means = format!("restore {}", args.file.display());
+        return show(&Would::of(&manifest, "restore", means), &manifest, &args.file, screen);
     }
     let dir = resolver.given(Flags::default().with(&DATA_DIR, args.data_dir.as_ref())).required(&DATA_DIR)?;
     if !args.yes && dir.join("cloudai.db").exists() {

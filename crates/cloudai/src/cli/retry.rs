@@ -1,6 +1,8 @@
 //! `cloudai task retry` and `dead`: ended tasks that are submitted again.
 
 use super::cancel::confirm;
+use super::plan::{NOTHING, Would};
+use super::task::has_ended;
 use super::{Context, hold, list};
 use crate::exit::{Exit, Failure};
 use crate::id;
@@ -31,14 +33,13 @@ pub(super) struct DeadArgs {
 
 pub(super) async fn run(args: &Args, cx: &Context) -> Result<Exit, Failure> {
     let ids = if args.dead { dead_letters(cx).await? } else { hold::distinct(&args.ids, cx).await? };
-    if ids.is_empty() {
+    if ids.is_empty() && cx.screen.for_people() {
         cx.screen.note("There are no dead letters.");
         return Ok(Exit::Ok);
     }
     if args.dry_run {
-        cx.screen.note("would submit again:");
-        ids.iter().try_for_each(|id| cx.screen.line(&id::short(id)))?;
-        return Ok(Exit::Ok);
+        let tasks = hold::whole(&ids, cx).await?;
+        return hold::plan(tasks, would_retry, cx);
     }
     if ids.len() > 1 && !args.yes {
         let names: Vec<_> = ids.iter().map(|id| id::short(id)).collect();
@@ -55,6 +56,21 @@ pub(super) async fn run(args: &Args, cx: &Context) -> Result<Exit, Failure> {
         tasks.push(task);
     }
     hold::tell(tasks, cx)
+}
+
+fn would_retry(task: Task) -> Would<Task> {
+    let id = id::short(&task.id);
+    if !has_ended(&task) {
+        let status = task.status.clone();
+        return Would::of(task, NOTHING, format!("be refused: {id} is {status}, and only what has ended is run again"));
+    }
+    match task.retried_by.as_deref().map(id::short) {
+        Some(new) => {
+            let means = format!("change nothing: {id} was submitted again before, as {new}");
+            Would::of(task, NOTHING, means)
+        }
+        None => Would::of(task, "retry", format!("submit {id} again, as a new task")),
+    }
 }
 
 /// The ids of all dead letters, the oldest first.

@@ -64,7 +64,7 @@ struct After {
     /// Wait no longer than this: exit 4, and the task goes on
     #[arg(long, value_name = "TIME", value_parser = duration)]
     wait_timeout: Option<Duration>,
-    /// Exit with the container's code when it ended with one
+    /// With --wait or --follow: exit with the container's code when it ended with one
     #[arg(long)]
     propagate_exit: bool,
     /// Print the document that would be posted, and stop
@@ -120,6 +120,12 @@ async fn old_form(on: &str, image: &str, cx: &Context) -> Result<(), Failure> {
 }
 
 async fn submit(document: &Value, after: &After, cx: &Context) -> Result<Exit, Failure> {
+    let waits = after.wait || after.wait_timeout.is_some();
+    if after.propagate_exit && !waits && !after.follow {
+        return Err(Failure::usage("--propagate-exit needs the end of the task")
+            .why("without --wait or --follow the command returns before it has run")
+            .next("add --wait or --follow"));
+    }
     let body = to_json(document);
     if after.dry_run {
         let text = match cx.screen.format {
@@ -133,7 +139,7 @@ async fn submit(document: &Value, after: &After, cx: &Context) -> Result<Exit, F
     if after.follow {
         return follow_task(&task, after, cx).await;
     }
-    if after.wait || after.wait_timeout.is_some() {
+    if waits {
         return wait_for(&task, after, cx).await;
     }
     cx.screen.one(&task, &task.id, || render::task::outcome(&task, &cx.screen))?;

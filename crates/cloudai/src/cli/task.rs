@@ -84,10 +84,14 @@ async fn info(typed: &str, cx: &Context) -> Result<Exit, Failure> {
     Ok(Exit::Ok)
 }
 
+/// Whether nothing changes it any more.
+pub(super) fn has_ended(task: &Task) -> bool {
+    task.status.parse::<Status>().is_ok_and(Status::is_final)
+}
+
 /// Whether there is something to download.
 async fn left_files(task: &Task, cx: &Context) -> bool {
-    let ended = task.status.parse::<Status>().is_ok_and(Status::is_final);
     let path = ["api", "v1", "tasks", &task.id, "files"];
     // The card is worth having also where its files can not be asked for.
-    ended && cx.client.get::<List<File>>(&path, &[]).await.is_ok_and(|list| !list.items.is_empty())
+    has_ended(task) && cx.client.get::<List<File>>(&path, &[]).await.is_ok_and(|list| !list.items.is_empty())
 }

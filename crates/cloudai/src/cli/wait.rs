@@ -1,6 +1,6 @@
 //! `cloudai task wait`, and waiting for one task as other commands need it.
 
-use super::{Context, follow};
+use super::{Context, follow, hold};
 use crate::config::duration;
 use crate::exit::{Exit, Failure};
 use crate::{id, render};
@@ -30,13 +30,17 @@ const PACE: Duration = Duration::from_millis(100);
 const LATE: Duration = Duration::from_secs(5);
 
 pub(super) async fn run(args: &Args, cx: &Context) -> Result<Exit, Failure> {
+    if args.propagate_exit && args.ids.len() > 1 {
+        return Err(Failure::usage("--propagate-exit can not be given with several tasks")
+            .why("a command ends with one code")
+            .next("cloudai task wait ID --propagate-exit"));
+    }
     let mut ids = Vec::new();
     for typed in &args.ids {
         ids.push(id::resolve(&cx.client, typed).await?);
     }
     let deadline = args.timeout.map(|limit| Instant::now() + limit);
-    let mut ended = Vec::new();
-    let mut going = Vec::new();
+    let (mut ended, mut going) = (Vec::new(), Vec::new());
     for id in &ids {
         match until_final(cx, id, deadline).await? {
             Waited::Left => return Ok(Exit::Interrupted),
@@ -57,9 +61,12 @@ pub(super) async fn run(args: &Args, cx: &Context) -> Result<Exit, Failure> {
         _ => Exit::NotCompleted,
     };
     if !cx.screen.for_people() {
-        match ended.as_slice() {
+        // As they are now: what goes on is an answer as well.
+        let mut tasks = ended;
+        tasks.extend(hold::whole(&going, cx).await?);
+        match tasks.as_slice() {
             [task] if single => cx.screen.one(task, &task.id, String::new)?,
-            _ => cx.screen.list(&List { items: ended, next_cursor: None }, |task| task.id.clone(), String::new)?,
+            _ => cx.screen.list(&List { items: tasks, next_cursor: None }, |task| task.id.clone(), String::new)?,
         }
     }
     if going.is_empty() { Ok(exit) } else { Err(still_going(&going)) }

@@ -1,12 +1,13 @@
 //! `cloudai worker`: everything about workers but running one.
 
-use super::Context;
 use super::cancel::confirm;
-use super::duty;
+use super::plan::{NOTHING, Would};
+use super::{Context, duty, plan};
 use crate::config::WorkerFlags;
 use crate::exit::{Exit, Failure};
 use crate::render;
 use clap::Subcommand;
+use cloudai_core::ids::WorkerId;
 use cloudai_core::text::distance;
 use cloudai_master::http::dto::{JoinToken, List, Worker};
 
@@ -25,35 +26,38 @@ pub(super) enum Command {
     /// Shows one worker: what it offers and holds, and what keeps it from work
     #[command(before_help = "  cloudai worker info w4\n  cloudai worker info w4 -o json")]
     Info(Info),
-    /// Keeps new work from a worker; what runs goes on
-    #[command(before_help = "  cloudai worker cordon w4 --reason 'new disk at noon'")]
+    /// Keeps new work from workers; what runs goes on
+    #[command(before_help = "  cloudai worker cordon w4 --reason 'new disk at noon'\n  \
+                             cloudai worker cordon w4 w5 --dry-run")]
     Cordon(duty::Cordon),
-    /// Keeps new work from a worker and empties it
+    /// Keeps new work from workers and empties them
     #[command(
         before_help = "  cloudai worker drain w4 --deadline 10m       then what runs is queued again, uncounted\n  \
-                             cloudai worker drain w4 --wait               what runs is waited for"
+                             cloudai worker drain w4 w5 --wait            what runs is waited for: returns when both are empty"
     )]
     Drain(duty::Drain),
-    /// Gives a worker work again: ends a cordon, a drain or a quarantine
-    #[command(visible_alias = "uncordon", before_help = "  cloudai worker undrain w4")]
+    /// Gives workers work again: ends a cordon, a drain or a quarantine
+    #[command(visible_alias = "uncordon", before_help = "  cloudai worker undrain w4 w5")]
     Undrain(duty::Undrain),
     /// Makes a worker known before it comes
     #[command(before_help = "  cloudai worker register w4 10.0.0.7:50052")]
     Register(Register),
     /// Forgets a worker; refused while it has work, unless forced
-    #[command(before_help = "  cloudai worker remove w4")]
+    #[command(before_help = "  cloudai worker remove w4\n  cloudai worker remove w4 --force --dry-run")]
     Remove(Remove),
 }
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Info {
     /// Its name
+    #[arg(value_parser = worker_id)]
     id: String,
 }
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Register {
     /// Its name
+    #[arg(value_parser = worker_id)]
     id: String,
     /// Where it can be reached
     #[arg(value_name = "IP:PORT")]
@@ -63,6 +67,7 @@ pub(super) struct Register {
 #[derive(Debug, clap::Args)]
 pub(super) struct Remove {
     /// Its name
+    #[arg(value_parser = worker_id)]
     id: String,
     /// Although it has work: its tasks are queued again
     #[arg(long)]
@@ -70,6 +75,14 @@ pub(super) struct Remove {
     /// Do not ask before --force
     #[arg(long)]
     yes: bool,
+    /// Only tell what would be done
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// A worker's name as it is typed: what can be none is a slip, not a worker that is not there.
+pub(super) fn worker_id(text: &str) -> Result<String, String> {
+    text.parse::<WorkerId>().map(|id| id.to_string()).map_err(|error| error.to_string())
 }
 
 pub(super) async fn run(command: Command, cx: &Context) -> Result<Exit, Failure> {
@@ -123,11 +136,16 @@ pub(super) async fn list(cx: &Context, as_box: bool) -> Result<Exit, Failure> {
     Ok(Exit::Ok)
 }
 
+/// The worker of this name.
+pub(super) async fn one(id: &str, cx: &Context) -> Result<Worker, Failure> {
+    match cx.client.get(&["api", "v1", "workers", id], &[]).await {
+        Err(failure) if failure.exit == Exit::NotFound => Err(near(failure, id, cx).await),
+        answer => answer,
+    }
+}
+
 async fn info(id: &str, cx: &Context) -> Result<Exit, Failure> {
-    let worker: Worker = match cx.client.get(&["api", "v1", "workers", id], &[]).await {
-        Err(failure) if failure.exit == Exit::NotFound => return Err(near(failure, id, cx).await),
-        answer => answer?,
-    };
+    let worker = one(id, cx).await?;
     cx.screen.one(&worker, &worker.id, || render::worker::card(&worker, cx.client.now()))?;
     Ok(Exit::Ok)
 }
@@ -146,10 +164,25 @@ pub(super) async fn register_as(id: String, address: Option<String>, cx: &Contex
 
 /// Removes a worker under the reference's word.
 pub(super) async fn remove_as(id: String, cx: &Context) -> Result<Exit, Failure> {
-    remove(&Remove { id, force: false, yes: false }, cx).await
+    remove(&Remove { id, force: false, yes: false, dry_run: false }, cx).await
+}
+
+/// What a removal would do to a worker.
+fn would_remove(worker: Worker, force: bool) -> Would<Worker> {
+    let (id, tasks) = (worker.id.clone(), worker.tasks);
+    let held = if tasks == 1 { "1 task".to_owned() } else { format!("{tasks} tasks") };
+    match (tasks, force) {
+        (0, _) => Would::of(worker, "remove", format!("remove {id}, which holds nothing")),
+        (_, true) => Would::of(worker, "remove", format!("remove {id}; its {held} would be queued again")),
+        (_, false) => Would::of(worker, NOTHING, format!("be refused: {id} holds {held}, which takes --force")),
+    }
 }
 
 async fn remove(args: &Remove, cx: &Context) -> Result<Exit, Failure> {
+    if args.dry_run {
+        let plan = would_remove(one(&args.id, cx).await?, args.force);
+        return plan::tell(vec![plan], |worker: &Worker| worker.id.clone(), &[], cx);
+    }
     if args.force && !args.yes {
         confirm("remove a worker with its work", std::slice::from_ref(&args.id), &cx.screen)?;
     }

@@ -87,8 +87,12 @@ impl Server {
 
     /// Runs the real binary against this master; words are split at spaces.
     pub(crate) fn run(&self, line: &str) -> Ran {
-        let words: Vec<&str> = line.split_whitespace().collect();
-        run_in(self.dir(), &[("CLOUDAI_ADDR", &self.addr)], &words)
+        self.words(&line.split_whitespace().collect::<Vec<_>>())
+    }
+
+    /// The same where words have spaces.
+    pub(crate) fn words(&self, words: &[&str]) -> Ran {
+        run_in(self.dir(), &[("CLOUDAI_ADDR", &self.addr)], words)
     }
 }
 
