@@ -451,6 +451,23 @@ impl TaskRecord {
         self.spec.limits.total.map(|limit| self.created_at + limit)
     }
 
+    /// When one of its limits ends it if it goes on as it stands: the earliest of those that count now.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Timestamp> {
+        let limits = &self.spec.limits;
+        let of_state = match &self.state {
+            State::Queued(queued) if queued.phase == Phase::WaitingCapacity => {
+                limits.queue.map(|limit| queued.since + limit)
+            }
+            State::Active(active) if active.step == Step::Running => {
+                self.started_at.zip(limits.run).map(|(start, limit)| start + limit)
+            }
+            State::Queued(_) | State::Active(_) => None,
+            State::Finished(_) => return None,
+        };
+        of_state.into_iter().chain(self.must_end_at()).min()
+    }
+
     /// The number of the latest attempt; 0 before the first.
     #[must_use]
     pub fn number(&self) -> u32 {

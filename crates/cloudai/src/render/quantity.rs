@@ -80,6 +80,16 @@ pub(crate) fn age(moment: &str, now: Timestamp) -> String {
     if age.as_secs() < 10 { format!("{}s", age.as_secs()) } else { duration(age) }
 }
 
+/// How far a moment of the API lies ahead: `in 6m12s`, `now` when it has come.
+#[must_use]
+pub(crate) fn until(moment: &str, now: Timestamp) -> String {
+    let Ok(moment) = moment.parse::<Timestamp>() else { return "?".into() };
+    match Duration::try_from(moment.duration_since(now)) {
+        Ok(ahead) if ahead.as_secs() > 0 => format!("in {}", duration(ahead)),
+        Ok(_) | Err(_) => "now".into(),
+    }
+}
+
 /// A moment of the API with its age: `2026-11-21 14:02:05Z (6m12s ago)`, of one to come `(in 6m12s)`.
 #[must_use]
 pub(crate) fn moment(moment: &str, now: Timestamp) -> String {
@@ -135,6 +145,8 @@ mod tests {
         assert_eq!(age("2026-01-01T00:00:00.500Z", now), "59s");
         assert_eq!(age("2026-01-01T00:02:00Z", now), "0s");
         assert_eq!(age("soon", now), "?");
+        assert_eq!(until("2026-01-01T00:01:41Z", now), "in 41s");
+        assert_eq!([until("2026-01-01T00:01:00Z", now), until("soon", now)], ["now", "?"]);
         assert_eq!(moment("2025-12-31T23:01:00.000Z", now), "2025-12-31 23:01:00Z (1h00m ago)");
         assert_eq!(moment("2026-01-01T02:01:00.000Z", now), "2026-01-01 02:01:00Z (in 2h00m)");
     }

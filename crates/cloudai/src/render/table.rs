@@ -2,7 +2,7 @@
 //!
 //! Without a width nothing is dropped or cut.
 
-use unicode_width::UnicodeWidthStr;
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 /// A column and what happens to it when there is no room.
 #[derive(Clone, Copy, Debug)]
@@ -13,25 +13,50 @@ pub(crate) struct Column {
     pub(crate) rank: u8,
     /// Numbers stand on the right.
     pub(crate) right: bool,
-    /// May be shortened in the middle.
-    pub(crate) shrinks: bool,
+    /// What may be left out of a cell.
+    pub(crate) cut: Cut,
+}
+
+/// What may be left out of a cell that is too long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cut {
+    /// Nothing.
+    Never,
+    /// The middle: both ends tell names apart.
+    Middle,
+    /// The end; other columns go before less than so many characters are left.
+    End(usize),
 }
 
 impl Column {
     /// A column of words.
     #[must_use]
     pub(crate) const fn text(title: &'static str, rank: u8) -> Self {
-        Self { title, rank, right: false, shrinks: false }
+        Self { title, rank, right: false, cut: Cut::Never }
     }
     /// A column of numbers.
     #[must_use]
     pub(crate) const fn number(title: &'static str, rank: u8) -> Self {
-        Self { title, rank, right: true, shrinks: false }
+        Self { title, rank, right: true, cut: Cut::Never }
     }
     /// A column of long names.
     #[must_use]
     pub(crate) const fn name(title: &'static str, rank: u8) -> Self {
-        Self { title, rank, right: false, shrinks: true }
+        Self { title, rank, right: false, cut: Cut::Middle }
+    }
+    /// A column of sentences, which is never dropped.
+    #[must_use]
+    pub(crate) const fn sentence(title: &'static str) -> Self {
+        Self { title, rank: 0, right: false, cut: Cut::End(SENTENCE) }
+    }
+
+    /// What is left of a cell at least.
+    const fn least(self, wide: usize) -> usize {
+        match self.cut {
+            Cut::Never => wide,
+            Cut::Middle => SHORTEST,
+            Cut::End(least) => least,
+        }
     }
 }
 
@@ -67,6 +92,8 @@ pub(crate) struct Table {
 const GAP: usize = 2;
 /// Names are never shorter than this.
 const SHORTEST: usize = 8;
+/// Sentences are shorter than this only where nothing else is left to drop.
+const SENTENCE: usize = 36;
 
 impl Table {
     /// A table without rows.
@@ -101,7 +128,10 @@ impl Table {
     }
 
     fn cell(&self, cell: &Cell, column: Column, wide: usize, last: bool, colour: bool) -> String {
-        let text = shorten(&cell.text, wide);
+        let text = match column.cut {
+            Cut::Never | Cut::Middle => shorten(&cell.text, wide),
+            Cut::End(_) => cut_off(&cell.text, wide),
+        };
         let space = " ".repeat(wide.saturating_sub(text.width()));
         let text = match cell.colour.filter(|_| colour) {
             Some(code) => format!("\u{1b}[{code}m{text}\u{1b}[0m"),
@@ -127,19 +157,26 @@ impl Table {
             let total = widths.iter().sum::<usize>() + GAP * widths.len().saturating_sub(1);
             let Some(mut over) = total.checked_sub(limit).filter(|over| *over > 0) else { break };
             // First what shortening can give, then whole columns.
-            let spare =
-                |at: usize, wide: usize| if self.columns[at].shrinks { wide.saturating_sub(SHORTEST) } else { 0 };
-            let can_give: usize = shown.iter().zip(&widths).map(|(at, wide)| spare(*at, *wide)).sum();
-            if can_give >= over {
-                for (at, wide) in shown.iter().zip(&mut widths) {
-                    let give = spare(*at, *wide).min(over);
-                    *wide -= give;
-                    over -= give;
+            let give = |widths: &mut [usize], least: &dyn Fn(Column, usize) -> usize, over: &mut usize| {
+                for (at, wide) in shown.iter().zip(widths) {
+                    let given = wide.saturating_sub(least(self.columns[*at], *wide)).min(*over);
+                    *wide -= given;
+                    *over -= given;
                 }
+            };
+            let mut shorter = widths.clone();
+            give(&mut shorter, &Column::least, &mut over);
+            if over == 0 {
+                widths = shorter;
                 break;
             }
             let dropped = shown.iter().enumerate().filter(|(_, at)| self.columns[**at].rank > 0);
-            let Some((place, _)) = dropped.max_by_key(|(_, at)| self.columns[**at].rank) else { break };
+            let Some((place, _)) = dropped.max_by_key(|(_, at)| self.columns[**at].rank) else {
+                let last = |column: Column, wide: usize| if column.cut == Cut::Never { wide } else { SHORTEST };
+                give(&mut shorter, &last, &mut over);
+                widths = shorter;
+                break;
+            };
             shown.remove(place);
             widths.remove(place);
         }
@@ -157,6 +194,21 @@ fn shorten(text: &str, wide: usize) -> String {
     let (front, back) = (keep.div_ceil(2), keep / 2);
     let ends = |part: &[char]| part.iter().collect::<String>();
     format!("{}..{}", ends(&chars[..front]), ends(&chars[chars.len() - back..]))
+}
+
+/// Cuts the end of a text off.
+fn cut_off(text: &str, wide: usize) -> String {
+    if text.width() <= wide {
+        return text.to_owned();
+    }
+    let mut kept = String::new();
+    for c in text.chars() {
+        if kept.width() + c.width().unwrap_or(0) + 2 > wide {
+            break;
+        }
+        kept.push(c);
+    }
+    format!("{}..", kept.trim_end())
 }
 
 /// A text without control characters: names must not steer the terminal.
@@ -195,6 +247,26 @@ ID        NAME              WORKER  CPU
         assert_eq!(table().render(Some(32), false).lines().nth(1), Some("7K3M9QZD  a-ve..ame  gpu-01    4"));
         assert_eq!(table().render(Some(26), false).lines().nth(1), Some("7K3M9QZD  a-ver..name    4"));
         assert_eq!(table().render(Some(5), false).lines().nth(1), Some("7K3M9QZD"));
+    }
+
+    #[test]
+    fn a_sentence_stays_and_other_columns_go_before_it_gets_short() {
+        let mut table = Table::new(&[
+            Column::text("ID", 0),
+            Column::name("NAME", 2),
+            Column::text("AGE", 1),
+            Column::sentence("WHY"),
+        ]);
+        table.row(vec!["7K3M9QZD".into(), "fit".into(), "6m12s".into(), "no worker has room; w1 comes nearest".into()]);
+        let line = |width| table.render(Some(width), false).lines().nth(1).unwrap().to_owned();
+        assert_eq!(line(60), "7K3M9QZD  fit   6m12s  no worker has room; w1 comes nearest");
+        assert_eq!(line(53), "7K3M9QZD  6m12s  no worker has room; w1 comes nearest");
+        assert_eq!(line(50), "7K3M9QZD  no worker has room; w1 comes nearest");
+        assert_eq!(line(40), "7K3M9QZD  no worker has room; w1 comes..");
+        assert_eq!(line(20), "7K3M9QZD  no worke..");
+        for width in [20, 40, 50, 53, 60] {
+            assert!(line(width).len() <= width);
+        }
     }
 
     #[test]

@@ -113,20 +113,27 @@ pub(crate) fn list(tasks: &[Task], now: Timestamp, screen: &Screen) -> String {
 /// The table of `queue list`, in the order of placement.
 #[must_use]
 pub(crate) fn queue(tasks: &[Task], now: Timestamp, screen: &Screen) -> String {
-    let mut table = Table::new(&[
+    let starts = tasks.iter().any(|task| start(task).is_some());
+    let mut columns = vec![
         Column::number("PLACE", 0),
         Column::text("ID", 0),
         Column::name("NAME", 4),
-        Column::text("USER", 5),
-        Column::text("NEEDS", 2),
-        Column::number("PRIO", 3),
+        Column::text("USER", 6),
+        Column::text("NEEDS", 3),
+        Column::number("PRIO", 5),
         Column::text("REASON", 0),
-        Column::number("AGE", 1),
-        Column::name("WHY", 1),
-    ]);
-    for (at, task) in tasks.iter().enumerate() {
-        table.row(vec![
-            (at + 1).to_string().into(),
+        Column::number("AGE", 2),
+    ];
+    columns.extend(starts.then(|| Column::text("START", 1)));
+    columns.push(Column::sentence("WHY"));
+    let mut table = Table::new(&columns);
+    let mut place = 0;
+    for task in tasks {
+        // What no worker can ever run stands in nobody's way, and gets no turn.
+        let turn = task.phase.as_deref() != Some("unsatisfiable");
+        place += usize::from(turn);
+        let mut row: Vec<Cell> = vec![
+            if turn { place.to_string().into() } else { NOTHING.into() },
             Cell::coloured(short(&task.id), "1"),
             title(task).into(),
             task.user_id.as_str().into(),
@@ -134,10 +141,19 @@ pub(crate) fn queue(tasks: &[Task], now: Timestamp, screen: &Screen) -> String {
             task.priority.to_string().into(),
             reason(task).into(),
             age(&task.created_at, now).into(),
-            printable(&task.message).into(),
-        ]);
+        ];
+        if starts {
+            row.push(start(task).map_or_else(|| NOTHING.into(), |at| quantity::until(at, now)).into());
+        }
+        row.push(printable(&task.message).into());
+        table.row(row);
     }
     table.render(if screen.wide() { None } else { screen.width }, screen.colour)
+}
+
+/// Before this a waiting task is not placed: its next try, or its start time.
+fn start(task: &Task) -> Option<&str> {
+    task.next_try_at.as_deref().or(task.starts_at.as_deref())
 }
 
 /// One line that says where a task stands: `1B8WX0TC  failed  exit_code 1  12m04s`.
@@ -214,6 +230,9 @@ pub(crate) fn card(task: &Task, files: bool, now: Timestamp, screen: &Screen) ->
     field("created", moment(&task.created_at, now));
     field("started", task.started_at.as_deref().map(|at| moment(at, now)).unwrap_or_default());
     field("finished", task.finished_at.as_deref().map(|at| moment(at, now)).unwrap_or_default());
+    field("starts", task.starts_at.as_deref().map(|at| moment(at, now)).unwrap_or_default());
+    field("next try", task.next_try_at.as_deref().map(|at| moment(at, now)).unwrap_or_default());
+    field("deadline", task.deadline.as_deref().map(|at| moment(at, now)).unwrap_or_default());
     let took = between(task.started_at.as_deref(), task.finished_at.as_deref());
     field("ran for", took.map(quantity::duration).unwrap_or_default());
     if !task.attempts.is_empty() {
@@ -307,6 +326,31 @@ ID        STATUS  NAME  REASON            WORKER  CPU   MEM    AGE
         assert_eq!(list(&tasks, now(), &screen(false, Format::Table)), expected);
         assert!(list(&tasks, now(), &screen(true, Format::Table)).contains("7K3M9QZD  o queued  fit"));
         assert!(list(&tasks, now(), &screen(false, Format::Wide)).contains("IMAGE"));
+    }
+
+    #[test]
+    fn a_queue_of_80_columns_says_why_each_task_waits() {
+        let message = "no worker has room; w1 comes nearest (need 4 cpu, 2 free)";
+        let tasks = [
+            task(serde_json::json!({"name": "a-task-with-a-name", "message": message})),
+            task(serde_json::json!({"phase": "unsatisfiable", "message": "no worker can run this: gpu"})),
+            task(serde_json::json!({"phase": "backoff", "reason": "exit_code", "message": "exit code 1; tried again",
+                "next_try_at": "2026-01-01T00:06:24.000Z"})),
+        ];
+        let narrow = Screen { width: Some(80), ..screen(true, Format::Table) };
+        let shown = queue(&tasks, now(), &narrow);
+        let expected = "\
+PLACE  ID        REASON            START   WHY
+    1  7K3M9QZD  waiting_capacity  -       no worker has room; w1 comes neares..
+    -  7K3M9QZD  unsatisfiable     -       no worker can run this: gpu
+    2  7K3M9QZD  exit_code         in 12s  exit code 1; tried again";
+        assert_eq!(shown, expected);
+        assert!(queue(&tasks, now(), &screen(false, Format::Table)).contains(message), "cut without a width");
+        let shown = queue(&tasks[..1], now(), &narrow);
+        assert!(
+            shown.starts_with("PLACE  ID        REASON            AGE  WHY") || shown.contains("6m12s  no worker"),
+            "{shown}"
+        );
     }
 
     #[test]

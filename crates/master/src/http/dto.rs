@@ -46,7 +46,7 @@ pub struct Task {
     /// The task that this one runs again.
     #[serde(default)]
     pub retry_of: Option<String>,
-    /// The task that runs this one again; only where one task is asked for.
+    /// The task that runs this one again; absent without one, and in lists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retried_by: Option<String>,
     /// `oom_killed`, `log_incomplete`, `outputs_incomplete`.
@@ -65,6 +65,15 @@ pub struct Task {
     pub started_at: Option<String>,
     /// When it ended.
     pub finished_at: Option<String>,
+    /// Its start time, while it waits for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub starts_at: Option<String>,
+    /// When it is tried again, while it waits for that (`backoff`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_try_at: Option<String>,
+    /// When one of its limits ends it: the earliest of those that count now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<String>,
     /// Grows with each change.
     pub version: u64,
     /// Every execution, oldest first.

@@ -61,7 +61,7 @@ pub(super) async fn submit(
 
 /// The task that a submission led to, a new one or that of an earlier submission.
 async fn answer(handle: &Handle, who: &Principal, fate: Fate) -> Result<Response, Problem> {
-    let task = view::whole_task(&handle.task(who, fate.id).await?);
+    let task = whole(handle, &handle.task(who, fate.id).await?).await?;
     let location = [(LOCATION, format!("/api/v1/tasks/{}", fate.id))];
     let status = if fate.fresh { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, location, Json(task)).into_response())
@@ -292,7 +292,7 @@ pub(super) async fn cancel(
     let had_ended = handle.task(&who, id).await?.record.finished().is_some();
     let task = handle.cancel(&who, id).await?;
     let status = if had_ended { StatusCode::OK } else { StatusCode::ACCEPTED };
-    Ok((status, Json(view::whole_task(&task))).into_response())
+    Ok((status, Json(whole(&handle, &task).await?)).into_response())
 }
 
 /// Keeps a waiting task from being placed.

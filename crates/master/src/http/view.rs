@@ -8,8 +8,8 @@ use base64::engine::general_purpose::STANDARD;
 use cloudai_core::duty::{Cordon, Duty, Probe};
 use cloudai_core::ids::UserId;
 use cloudai_core::resources::{Allocation, Capacity, Demand, Free, GIB, Kind, WHOLE};
-use cloudai_core::state::Status;
-use cloudai_core::task::{AttemptRecord, TaskRecord};
+use cloudai_core::state::{Phase, Status};
+use cloudai_core::task::{AttemptRecord, State, TaskRecord};
 use cloudai_core::time::Timestamp;
 use cloudai_core::timing::Timing;
 use cloudai_core::worker::WorkerStatus;
@@ -49,9 +49,20 @@ pub(super) fn task(seen: &SeenTask) -> dto::Task {
         created_at: time(record.created_at),
         started_at: record.started_at.map(time),
         finished_at: record.finished_at.map(time),
+        starts_at: waits_until(record, Phase::WaitingStartTime),
+        next_try_at: waits_until(record, Phase::Backoff),
+        deadline: record.deadline().map(time),
         version: record.version,
         attempts: record.attempts.iter().map(attempt).collect(),
         spec: None,
+    }
+}
+
+/// The end of a wait for a time, while the task is in that phase.
+fn waits_until(record: &TaskRecord, phase: Phase) -> Option<String> {
+    match &record.state {
+        State::Queued(queued) if queued.phase == phase => queued.until.map(time),
+        State::Queued(_) | State::Active(_) | State::Finished(_) => None,
     }
 }
 

@@ -1,6 +1,7 @@
 //! Submitting, listing, waiting, cancelling.
 
 use super::*;
+use cloudai_core::task::Step;
 use cloudai_core::testing::cores;
 
 #[tokio::test]
@@ -267,6 +268,60 @@ async fn a_task_says_when_it_starts() {
     assert_eq!(task.phase.as_deref(), Some("waiting_start_time"));
     assert_eq!(task.message, "it starts no earlier than 2100-01-31T08:00:00Z");
     assert_eq!(task.spec.unwrap()["not_before"], "2100-01-31T08:00:00Z");
+}
+
+#[tokio::test]
+async fn a_task_tells_the_times_that_are_to_come_and_leaves_out_those_that_are_not() {
+    let fake = Fake::start().await;
+    let body = r#"{"image":"a","timeout_s":60,"queue_timeout_s":30,"total_timeout_s":3600,
+        "retries":{"max":1,"on":["exit_code"],"initial_s":10}}"#;
+    let id = fake.post("/api/v1/tasks", body).await.json::<dto::Task>().id;
+    let later = r#"{"image":"a","not_before":"2100-01-31T08:00:00Z"}"#;
+    let later: serde_json::Value = fake.post("/api/v1/tasks", later).await.json();
+    assert_eq!((&later["starts_at"], later.get("deadline")), (&"2100-01-31T08:00:00.000Z".into(), None));
+    let shown = async || fake.get(&format!("/api/v1/tasks/{id}")).await.json::<serde_json::Value>();
+    let after = |task: &serde_json::Value, field: &str, from: &str| {
+        let at = |field: &str| task[field].as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
+        at(field).duration_since(at(from)).as_secs()
+    };
+    let waits = shown().await;
+    assert_eq!((after(&waits, "deadline", "created_at"), waits.get("starts_at")), (30, None));
+    let attempt = fake
+        .cluster(|cluster| {
+            cluster.worker("w1", cores(4));
+            let attempt = cluster.place(id.parse().unwrap(), "w1");
+            cluster.step(attempt, Step::Running).unwrap();
+            attempt
+        })
+        .await;
+    let runs = shown().await;
+    assert_eq!((after(&runs, "deadline", "started_at"), runs.get("next_try_at")), (60, None));
+    fake.cluster(|cluster| cluster.end(attempt, Outcome::exit(1))).await.unwrap();
+    let failed_once = shown().await;
+    assert_eq!((failed_once["phase"].as_str(), after(&failed_once, "deadline", "created_at")), (Some("backoff"), 3600));
+    assert!((7..=10).contains(&after(&failed_once, "next_try_at", "created_at")), "{failed_once:#}");
+    fake.post(&format!("/api/v1/tasks/{id}/cancel"), "").await;
+    let ended = shown().await;
+    for absent in ["starts_at", "next_try_at", "deadline", "retried_by"] {
+        assert_eq!(ended.get(absent), None, "{absent}: {ended:#}");
+    }
+}
+
+#[tokio::test]
+async fn every_answer_about_one_task_names_its_successor() {
+    let fake = Fake::start().await;
+    let body = r#"{"image":"a","idempotency_key":"k"}"#;
+    let first: serde_json::Value = fake.post("/api/v1/tasks", body).await.json();
+    assert_eq!(first.get("retried_by"), None);
+    let path = format!("/api/v1/tasks/{}", first["id"].as_str().unwrap());
+    let cancelled: serde_json::Value = fake.post(&format!("{path}/cancel"), "").await.json();
+    assert_eq!(cancelled.get("retried_by"), None);
+    let again: dto::Task = fake.post(&format!("{path}/retry"), "").await.json();
+    let named =
+        [fake.get(&path).await, fake.post(&format!("{path}/cancel"), "").await, fake.post("/api/v1/tasks", body).await];
+    for answer in named {
+        assert_eq!(answer.json::<dto::Task>().retried_by.as_ref(), Some(&again.id));
+    }
 }
 
 #[tokio::test]
