@@ -383,18 +383,22 @@ fn the_token_alone_goes_to_stdout() {
 #[test]
 fn the_cluster_is_one_line_under_both_words() {
     let amounts = json!({"cpu_cores": 4.0, "memory_gb": 8.0, "storage_gb": 100.0, "gpu_cores": 0.0});
-    let server = Server::always(
-        200,
+    let cluster = |workers: Value| {
         json!({
             "cluster": "prod", "incarnation": 1, "term": 7, "version": "0.1.0", "strategy": "greedy", "store": "ok",
-            "uptime_s": 60, "workers": {"total": 41, "active": 40}, "tasks": {"queued": 1204, "running": 312},
+            "uptime_s": 60, "workers": workers, "tasks": {"queued": 1204, "running": 312},
             "capacity": amounts, "allocated": amounts
-        }),
-    );
+        })
+    };
+    let counts = json!({"total": 41, "active": 39, "states": {"active": 39, "cordoned": 1, "inactive": 1}});
+    let server = Server::always(200, cluster(counts));
     for words in ["cluster status", "status"] {
         let ran = server.run(words);
-        assert_eq!(ran.out, "prod  term 7  workers 40/41  queue 1,204  run 312  store ok\n");
+        let workers = "39 active, 1 cordoned, 1 inactive";
+        assert_eq!(ran.out, format!("prod  term 7  workers {workers}  queue 1,204  run 312  store ok\n"));
     }
+    let older = Server::always(200, cluster(json!({"total": 41, "active": 40})));
+    assert!(older.run("status").out.contains("workers 40/41  queue"));
     assert!(server.run("status -o wide").out.contains("strategy  greedy"));
 }
 

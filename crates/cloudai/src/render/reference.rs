@@ -5,6 +5,7 @@
 
 use super::quantity::age;
 use super::table::printable;
+use super::worker::shown_state;
 use cloudai_master::http::dto::{Cluster, Worker};
 use jiff::Timestamp;
 
@@ -12,9 +13,11 @@ use jiff::Timestamp;
 #[must_use]
 pub(crate) fn status(cluster: &Cluster) -> String {
     let tasks = |word: &str| cluster.tasks.get(word).copied().unwrap_or(0);
+    let others = cluster.workers.states.iter().filter(|(word, _)| *word != "active");
+    let others: String = others.map(|(word, count)| format!("║   {}: {count}\n", state(word))).collect();
     format!(
-        "╔═══ Cluster Status\n║ Total Workers: {}\n║ Active Workers: {}\n║ Queued Tasks: {}\n║ Running Tasks: {}\n\
-         ║ Completed Tasks: {}\n║ Failed Tasks: {}\n╚",
+        "╔═══ Cluster Status\n║ Total Workers: {}\n║ Active Workers: {}\n{others}║ Queued Tasks: {}\n\
+         ║ Running Tasks: {}\n║ Completed Tasks: {}\n║ Failed Tasks: {}\n╚",
         cluster.workers.total,
         cluster.workers.active,
         tasks("queued"),
@@ -35,7 +38,7 @@ pub(crate) fn workers(workers: &[Worker], now: Timestamp) -> String {
         let all = &worker.capacity;
         lines.extend([
             format!("║ {}", printable(&worker.id)),
-            format!("║   Status: {}", state(&worker.status)),
+            format!("║   Status: {}", state(shown_state(worker))),
             format!("║   IP: {}", printable(worker.address.as_deref().unwrap_or("-"))),
             format!(
                 "║   Resources: CPU={:.1}, Memory={:.1}GB, Storage={:.1}GB, GPU={:.1}",
@@ -60,6 +63,9 @@ fn state(word: &str) -> String {
         "deaf" => "🔴 Deaf".into(),
         "inactive" => "🔴 Inactive".into(),
         "registered" => "⚪ Registered".into(),
+        "cordoned" => "🟡 Cordoned".into(),
+        "drained" => "🟡 Drained".into(),
+        "quarantined" => "🔴 Quarantined".into(),
         other => printable(other),
     }
 }
@@ -89,7 +95,7 @@ mod tests {
         assert_eq!(workers(&[worker], "2026-01-01T00:00:02Z".parse().unwrap()), expected);
         let cluster: Cluster = serde_json::from_value(serde_json::json!({
             "cluster": "c", "incarnation": 1, "term": 1, "version": "0", "strategy": "greedy", "store": "ok",
-            "uptime_s": 1, "workers": {"total": 3, "active": 2}, "tasks": {"running": 5, "completed": 42},
+            "uptime_s": 1, "workers": {"total": 3, "active": 2, "states": {"active": 2, "cordoned": 1}}, "tasks": {"running": 5, "completed": 42},
             "capacity": amounts, "allocated": amounts
         }))
         .unwrap();
@@ -98,6 +104,7 @@ mod tests {
             "╔═══ Cluster Status",
             "║ Total Workers: 3",
             "║ Active Workers: 2",
+            "║   🟡 Cordoned: 1",
             "║ Running Tasks: 5",
             "║ Completed Tasks: 42",
             "╚",

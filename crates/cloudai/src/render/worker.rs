@@ -3,7 +3,7 @@
 use super::Screen;
 use super::quantity::{NOTHING, age, cores, count, duration, gigabytes, moment};
 use super::table::{Cell, Column, Table, printable};
-use cloudai_master::http::dto::{Cluster, Worker};
+use cloudai_master::http::dto::{Cluster, Worker, WorkerCounts};
 use jiff::Timestamp;
 use std::time::Duration;
 
@@ -64,7 +64,8 @@ fn row(worker: &Worker, now: Timestamp, screen: &Screen) -> Vec<Cell> {
 }
 
 /// What keeps a connected worker from work, else its status.
-fn shown_state(worker: &Worker) -> &str {
+#[must_use]
+pub(super) fn shown_state(worker: &Worker) -> &str {
     match &worker.duty {
         Some(duty) if worker.status == "active" => &duty.state,
         Some(_) | None => &worker.status,
@@ -178,16 +179,27 @@ fn state(word: &str, screen: &Screen) -> Cell {
     Cell::coloured(if screen.terminal { format!("{sign} {word}") } else { word.into() }, colour)
 }
 
+/// How many workers are in which state: `3 active, 1 cordoned`; those that take work come first.
+fn workers(counts: &WorkerCounts) -> String {
+    let WorkerCounts { total, active, states } = counts;
+    if states.is_empty() {
+        // None at all, or an older master, which tells no more.
+        return format!("{active}/{total}");
+    }
+    let others = states.iter().filter(|(word, _)| *word != "active");
+    let others = others.map(|(word, number)| format!("{number} {word}"));
+    std::iter::once(format!("{active} active")).chain(others).collect::<Vec<_>>().join(", ")
+}
+
 /// The line of `cluster status`; the wide form adds what is rarely asked for.
 #[must_use]
 pub(crate) fn cluster(cluster: &Cluster, screen: &Screen) -> String {
     let tasks = |word: &str| count(cluster.tasks.get(word).copied().unwrap_or(0));
     let line = format!(
-        "{}  term {}  workers {}/{}  queue {}  run {}  store {}",
+        "{}  term {}  workers {}  queue {}  run {}  store {}",
         cluster.cluster,
         cluster.term,
-        cluster.workers.active,
-        cluster.workers.total,
+        workers(&cluster.workers),
         tasks("queued"),
         tasks("running"),
         cluster.store

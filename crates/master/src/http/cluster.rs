@@ -11,8 +11,11 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
-use cloudai_core::worker::WorkerStatus;
+use cloudai_core::duty::Duty;
+use cloudai_core::resources::{Allocation, Kind};
+use cloudai_core::worker::{WorkerRecord, WorkerStatus};
 use std::io::Cursor;
+use std::sync::Arc;
 use tokio::io::AsyncReadExt;
 use tokio_util::io::ReaderStream;
 
@@ -38,11 +41,25 @@ pub(super) async fn get(
         strategy: facts.strategy.clone(),
         store: handle.store_state(),
         uptime_s: handle.uptime().as_secs(),
-        workers: WorkerCounts { total: workers.len(), active: active().count() },
+        workers: counts(&workers),
         tasks: tasks.into_iter().map(|(status, count)| (status.word().into(), count)).collect(),
         capacity: view::offered(active().map(|(worker, _)| &worker.capacity)),
         allocated: view::held(workers.iter().map(|(_, load)| load)),
     }))
+}
+
+/// Workers by what they are shown as: one that is kept from work is not active.
+fn counts(workers: &[(Arc<WorkerRecord>, Allocation)]) -> WorkerCounts {
+    let mut counts = WorkerCounts { total: workers.len(), ..WorkerCounts::default() };
+    for (worker, load) in workers {
+        let open = worker.status != WorkerStatus::Active || worker.duty == Duty::Open;
+        // Every attempt holds some of a core.
+        let holds = load.amount(Kind::Cpu) > 0;
+        let state = if open { worker.status.word() } else { worker.duty.word(holds) };
+        counts.active += usize::from(open && worker.status == WorkerStatus::Active);
+        *counts.states.entry(state.into()).or_default() += 1;
+    }
+    counts
 }
 
 /// The cluster's records as they are now; see `cloudai_store::backup`.

@@ -254,7 +254,7 @@ pub struct Cluster {
     pub workers: WorkerCounts,
     /// How many tasks, by status word.
     pub tasks: BTreeMap<String, u64>,
-    /// The sum over active workers.
+    /// The sum over workers that are connected and well, those that get no new work included.
     pub capacity: Resources,
     /// The sum over all attempts.
     pub allocated: Resources,
@@ -289,12 +289,16 @@ pub struct Backup {
 }
 
 /// Workers by state.
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct WorkerCounts {
     /// All that are known.
     pub total: usize,
-    /// Heard of lately.
+    /// Those that take work as it comes.
     pub active: usize,
+    /// How many are in each state, as `worker list` names it: a status, or the duty of one that is
+    /// `active` apart from that. States without workers are absent.
+    #[serde(default)]
+    pub states: BTreeMap<String, usize>,
 }
 
 /// `GET /api/v1/cluster/join-token`.

@@ -177,12 +177,20 @@ async fn the_cluster_counts_and_sums() {
         ("the-cluster", "greedy", "ok")
     );
     assert_eq!((cluster.workers.total, cluster.workers.active), (2, 1));
+    let states = |words: &[(&str, usize)]| words.iter().map(|(word, count)| ((*word).to_owned(), *count)).collect();
+    assert_eq!(cluster.workers.states, states(&[("active", 1), ("registered", 1)]));
     assert_eq!((cluster.capacity.cpu_cores, cluster.allocated.cpu_cores), (4.0, 1.0));
     let counts = BTreeMap::from(
         [("queued", 1), ("pending", 1), ("running", 0), ("completed", 0), ("failed", 0), ("cancelled", 0)]
             .map(|(word, count)| (word.to_owned(), count)),
     );
     assert_eq!(cluster.tasks, counts);
+    for (verb, state) in [("cordon", "cordoned"), ("drain", "draining")] {
+        fake.post(&format!("/api/v1/workers/w1/{verb}"), "").await;
+        let cluster: dto::Cluster = fake.get("/api/v1/cluster").await.json();
+        assert_eq!((cluster.workers.total, cluster.workers.active), (2, 0), "{verb}");
+        assert_eq!(cluster.workers.states, states(&[(state, 1), ("registered", 1)]));
+    }
 }
 
 async fn with_files(fake: &Fake, files: &[(&str, &[u8])]) -> TaskId {
