@@ -4,7 +4,7 @@
 
 use crate::config::{cores, duration, gigabytes, key_value, with_unit};
 use crate::exit::Failure;
-use cloudai_core::spec::{MAX_SPEC_BYTES, TaskSpec, Value};
+use cloudai_core::spec::{FieldError, MAX_SPEC_BYTES, SpecError, TaskSpec, Value};
 use std::io::Read;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -84,7 +84,7 @@ pub(super) struct Fields {
     #[arg(long, value_name = "N")]
     retries: Option<i64>,
     /// The causes: exit, exit=CODE, oom, worker-lost, pull; with commas [default: exit,oom]
-    #[arg(long, value_name = "CAUSES", value_delimiter = ',')]
+    #[arg(long, value_name = "CAUSES", value_delimiter = ',', value_parser = cause)]
     retry_on: Vec<String>,
     /// Before the first retry; each later one waits twice as long [default: 1s]
     #[arg(long, value_name = "TIME", value_parser = duration)]
@@ -141,9 +141,10 @@ impl Fields {
         self.fill(&mut document, image, command)?;
         let Document(value) = document;
         TaskSpec::from_value(&value).map_err(|error| {
-            let failure = Failure { code: "invalid".into(), ..Failure::usage("the task is not valid") };
-            let failure = error.0.iter().fold(failure, |failure, field| failure.why(field.to_string()));
-            failure.next("cloudai task submit --help; the fields of a file: docs/task-file.md")
+            // What the flags alone say; they can be read, as they were above.
+            let mut given = Document(Value::Map(Vec::new()));
+            let _ = self.fill(&mut given, image, command);
+            not_valid(&error, &given.0).next("cloudai task submit --help; the fields of a file: docs/task-file.md")
         })?;
         Ok(value)
     }
@@ -223,21 +224,87 @@ fn variable(given: &str) -> Result<(String, String), Failure> {
     }
 }
 
-fn seconds(time: Duration) -> Value {
+/// The flags of fields whose names differ from theirs; the others are called as their field.
+const FLAGS: [(&str, &str); 15] = [
+    ("cpu_cores", "--cpus"),
+    ("memory_gb", "--mem"),
+    ("storage_gb", "--disk"),
+    ("gpu_cores", "--gpus"),
+    ("timeout_s", "--timeout"),
+    ("queue_timeout_s", "--queue-timeout"),
+    ("total_timeout_s", "--total-timeout"),
+    ("pull_timeout_s", "--pull-timeout"),
+    ("kill_after_s", "--kill-after"),
+    ("labels", "--label"),
+    ("worker_id", "--worker"),
+    ("pull_policy", "--pull"),
+    ("retries.max", "--retries"),
+    ("retries.on", "--retry-on"),
+    ("retries.initial_s", "--retry-delay"),
+];
+
+/// The flag by which a wrong field was given, if it was by one; `given` is what the flags say.
+fn flag_of(path: &str, given: &Value) -> Option<String> {
+    let mut names = path.split(['.', '[']);
+    let (outer, inner) = (names.next()?, names.next());
+    let Value::Map(fields) = given else { return None };
+    let (_, value) = fields.iter().find(|(name, _)| name == outer)?;
+    let name = match (value, inner) {
+        (Value::Map(inside), Some(inner)) if inside.iter().any(|(name, _)| name == inner) && outer == "retries" => {
+            format!("{outer}.{inner}")
+        }
+        (Value::Map(inside), Some(inner)) if !inside.iter().any(|(name, _)| name == inner) => return None,
+        _ => outer.to_owned(),
+    };
+    let known = FLAGS.iter().find(|(field, _)| *field == name).map(|(_, flag)| (*flag).to_owned());
+    match outer {
+        // They are typed as words.
+        "image" | "command" | "args" => None,
+        _ => known.or_else(|| Some(format!("--{}", outer.replace('_', "-")))),
+    }
+}
+
+/// The failure of a task that can not be; names the flag of what a flag gave.
+pub(super) fn not_valid(error: &SpecError, given: &Value) -> Failure {
+    let failure = Failure { code: "invalid".into(), ..Failure::usage("the task is not valid") };
+    error.0.iter().fold(failure, |failure, field| {
+        let path = match flag_of(&field.path, given) {
+            Some(flag) => format!("{flag} ({})", field.path),
+            None => field.path.clone(),
+        };
+        failure.why(FieldError { path, ..field.clone() }.to_string())
+    })
+}
+
+/// A time as the document has it.
+pub(super) fn seconds(time: Duration) -> Value {
     match i64::try_from(time.as_secs()) {
         Ok(whole) if time.subsec_nanos() == 0 => Value::Int(whole),
         _ => Value::Float(time.as_secs_f64()),
     }
 }
 
-/// The list of `retries.on`; what is no cause is left for the core to name.
+/// A cause in the words of `--retry-on`.
+fn cause(text: &str) -> Result<String, String> {
+    let (word, code) = text.split_once('=').map_or((text, None), |(word, code)| (word, Some(code)));
+    match (word.replace('_', "-").as_str(), code) {
+        ("exit" | "exit-code", Some(code)) => match code.parse::<u8>() {
+            Ok(1..) => Ok(format!("exit={code}")),
+            Ok(0) | Err(_) => Err("a code must be a whole number from 1 to 255, as exit=3".into()),
+        },
+        (word @ ("exit" | "exit-code" | "oom" | "worker-lost" | "pull" | "image-pull"), None) => Ok(word.to_owned()),
+        _ => Err("it is no cause: there are exit, exit=CODE, oom, worker-lost, pull".into()),
+    }
+}
+
+/// The list of `retries.on`.
 fn causes(given: &[String]) -> Value {
     let (mut causes, mut codes) = (Vec::new(), Vec::new());
     for cause in given {
         match cause.split_once('=') {
-            Some(("exit", code)) => codes.push(code.parse().map_or_else(|_| Value::Text(code.into()), Value::Int)),
-            _ => causes.push(Value::Text(match cause.as_str() {
-                "exit" => "exit_code".into(),
+            Some((_, code)) => codes.push(code.parse().map_or_else(|_| Value::Text(code.into()), Value::Int)),
+            None => causes.push(Value::Text(match cause.as_str() {
+                "exit" | "exit-code" => "exit_code".into(),
                 "pull" => "image_pull".into(),
                 other => other.replace('-', "_"),
             })),
@@ -401,6 +468,40 @@ mod tests {
             "image": "b", "command": ["run"], "priority": -1, "env": {"A": 1, "B": "3", "C": ""}
         });
         assert_eq!(to_json(&document.0), expected);
+    }
+
+    #[test]
+    fn a_wrong_field_is_named_by_its_flag_where_a_flag_gave_it() {
+        let fields = Fields {
+            cpus: Some(0.0),
+            retries: Some(101),
+            env: vec!["CLOUDAI_X=1".into()],
+            labels: vec![("a b".into(), "1".into())],
+            on_disconnect: Some("run".into()),
+            ..Fields::default()
+        };
+        let failure = fields.document(Some("A B"), &[]).unwrap_err();
+        let begins = ["image: ", "--env (env.", "--cpus (cpu_cores): 0 is out", "--on-disconnect (on_disconnect): "];
+        let begins = begins.iter().chain(&["--retries (retries.max): 101 must", "--label (labels."]);
+        for begin in begins {
+            assert!(failure.why.iter().any(|why| why.starts_with(begin)), "{begin}: {failure}");
+        }
+        let given = serde_json::from_str::<Value>(r#"{"env":{"A":"1"},"retries":{"max":1}}"#).unwrap();
+        for path in ["env.B", "retries.on[0]", "memory_gb"] {
+            assert_eq!(flag_of(path, &given), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_cause_is_told_in_the_words_of_its_flag() {
+        for (typed, read) in [("exit=3", "exit=3"), ("worker_lost", "worker-lost"), ("pull", "pull")] {
+            assert_eq!(cause(typed), Ok(read.to_owned()));
+        }
+        for (typed, said) in
+            [("timeout", "exit=CODE"), ("exit=0", "1 to 255"), ("exit=x", "1 to 255"), ("oom=1", "no cause")]
+        {
+            assert!(cause(typed).unwrap_err().contains(said), "{typed}");
+        }
     }
 
     #[test]

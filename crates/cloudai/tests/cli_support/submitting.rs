@@ -109,8 +109,8 @@ fn every_wrong_field_is_told_before_anything_is_sent() {
     for said in [
         "memroy_gb: is no field of a task: did you mean memory_gb?",
         "array: is not supported by this version yet",
-        "cpu_cores: 0 is out of range",
-        "priority: 101 must be a whole number from -100 to 100",
+        "--cpus (cpu_cores): 0 is out of range",
+        "--priority (priority): 101 must be a whole number from -100 to 100",
     ] {
         assert!(ran.err.contains(said), "{said}: {}", ran.err);
     }

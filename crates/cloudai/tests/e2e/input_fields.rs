@@ -46,7 +46,7 @@ fn texts() -> Vec<Row> {
         ("on_disconnect", json!(true), "on_disconnect", "stop, keep"),
         ("not_before", json!("tomorrow"), "not_before", "a time with its zone"),
         ("not_before", json!("2026-01-31T08:00:00"), "not_before", "a time with its zone"),
-        ("not_before", json!("2026-02-30T08:00:00Z"), "not_before", "a time with its zone"),
+        ("not_before", json!("2026-02-30T08:00:00Z"), "not_before", "no calendar has"),
         ("not_before", json!(true), "not_before", "a time with its zone"),
         ("not_before", json!(-1), "not_before", "0 to 31536000 seconds"),
         ("read_only_root", json!("no"), "read_only_root", "true or false"),
@@ -170,8 +170,8 @@ async fn every_wrong_field_is_400_with_its_name_and_what_is_allowed() {
 #[tokio::test]
 async fn the_command_line_says_the_same_before_it_asks_anyone() {
     let cluster = Cluster::start().await;
-    let rows: [(&[&str], &str); 24] = [
-        (&["--cpus", "0"], "cpu_cores"),
+    let rows: [(&[&str], &str); 26] = [
+        (&["--cpus", "0"], "--cpus (cpu_cores): 0 is"),
         (&["--cpus", "5000"], "0.001 to 4096"),
         (&["--cpus", "two"], "--cpus"),
         (&["--mem", "1m"], "6 MiB to 64 TiB"),
@@ -186,9 +186,11 @@ async fn the_command_line_says_the_same_before_it_asks_anyone() {
         (&["--queue-timeout", "0s"], "queue_timeout_s"),
         (&["--total-timeout", "366d"], "total_timeout_s"),
         (&["--not-before", "2026-01-31"], "a time with its zone"),
+        (&["--not-before", "2026-13-31T08:00:00Z"], "--not-before (not_before): \"2026-13-31T08:00:00Z\" names a day"),
+        (&["--not-before", "2026-01-31T08:00:00"], "its zone at the end"),
         (&["--not-before", "soon"], "or a time with its zone"),
         (&["--retries", "101"], "from 0 to 100"),
-        (&["--retry-on", "timeout"], "is no cause"),
+        (&["--retry-on", "timeout"], "--retry-on <CAUSES>': it is no cause: there are exit, exit=CODE"),
         (&["--retry-on", "exit=x"], "from 1 to 255"),
         (&["--network", "host"], "none, bridge"),
         (&["--pull", "now"], "missing, always, never"),

@@ -6,7 +6,7 @@ use super::{
     NotBefore, OnDisconnect, PullPolicy, SpecError, TaskSpec, Value, image, retries,
 };
 use crate::resources::{Demand, GIB, MIB, WHOLE};
-use crate::rfc3339;
+use crate::rfc3339::{self, NoTime};
 use crate::text::parse_size;
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -322,10 +322,10 @@ impl<'a> Reader<'a> {
         match self.get(name)? {
             Value::Text(text) => {
                 let at = rfc3339::parse(text);
-                if at.is_none() {
-                    self.wrong(name, NO_TIME);
+                if let Err(why) = at {
+                    self.wrong(name, no_time(why));
                 }
-                at.map(NotBefore::At)
+                at.ok().map(NotBefore::At)
             }
             Value::Int(_) | Value::Float(_) => self.seconds(name, Duration::ZERO..=MAX_DURATION).map(NotBefore::After),
             Value::Null | Value::Bool(_) | Value::List(_) | Value::Map(_) => {
@@ -428,6 +428,16 @@ impl<'a> Reader<'a> {
 
 const NO_TIME: &str =
     "must be a time with its zone, as \"2026-01-31T08:00:00Z\", or seconds from the submission on, as 3600";
+
+const fn no_time(why: NoTime) -> &'static str {
+    match why {
+        NoTime::Form => NO_TIME,
+        NoTime::Day => "names a day that no calendar has: months go from 01 to 12, days from 01 to the month's last",
+        NoTime::Clock => "names a time that no day has: hours go to 23, minutes and seconds to 59",
+        NoTime::Zone => "must be a time with its zone at the end: Z, or the offset as +01:00",
+        NoTime::TooLate => "is later than the year 9999",
+    }
+}
 
 const SIZE: &str = "must be a size of 1 byte to 64 TiB, as 67108864 or \"64m\"";
 
