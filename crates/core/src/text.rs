@@ -1,5 +1,7 @@
 //! Small helpers for texts that people type.
 
+use std::time::Duration;
+
 /// The number of single-character edits between two texts (Levenshtein 1966).
 #[must_use]
 pub fn distance(a: &str, b: &str) -> usize {
@@ -55,9 +57,40 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
     u64::try_from(bytes.div_ceil(scale)).map_err(|_| wrong())
 }
 
+/// A size as it is typed: whole MiB or GiB, rounded up; [`parse_size`] reads it.
+#[must_use]
+pub fn typed_size(bytes: u64) -> String {
+    let mib = bytes.div_ceil(1 << 20);
+    if mib.is_multiple_of(1024) { format!("{}g", mib / 1024) } else { format!("{mib}m") }
+}
+
+/// A time as it is typed: whole seconds, minutes or hours, rounded up.
+#[must_use]
+pub fn typed_time(time: Duration) -> String {
+    match crate::time::millis(time).div_ceil(1000) {
+        hours if hours > 0 && hours.is_multiple_of(3600) => format!("{}h", hours / 3600),
+        minutes if minutes > 0 && minutes.is_multiple_of(60) => format!("{}m", minutes / 60),
+        seconds => format!("{seconds}s"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{distance, parse_size, shortened};
+    use super::{distance, parse_size, shortened, typed_size, typed_time};
+    use std::time::Duration;
+
+    #[test]
+    fn amounts_are_written_as_they_are_typed() {
+        let sizes = [(512 << 20, "512m"), (2 << 30, "2g"), (1, "1m"), (1025 << 20, "1025m")];
+        for (bytes, text) in sizes {
+            assert_eq!(typed_size(bytes), text);
+            assert!(parse_size(text).unwrap() >= bytes);
+        }
+        let times = [(90_000, "90s"), (120_000, "2m"), (7_200_000, "2h"), (500, "1s"), (0, "0s")];
+        for (millis, text) in times {
+            assert_eq!(typed_time(Duration::from_millis(millis)), text);
+        }
+    }
 
     #[test]
     fn sizes_take_binary_units() {

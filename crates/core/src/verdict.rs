@@ -1,8 +1,10 @@
 //! What an attempt's outcome means for its task (SPEC 3.2).
 
+use crate::resources::GIB;
 use crate::retry::Budget;
 use crate::state::{Reason, Status, Warning};
 use crate::task::{Cause, Finished, Outcome, TaskRecord};
+use crate::text;
 use std::time::Duration;
 
 /// What becomes of a task after an attempt ended.
@@ -22,6 +24,19 @@ pub enum Verdict {
 /// killed for its memory may still end well.
 #[must_use]
 pub fn judge(task: &TaskRecord, outcome: &Outcome) -> Verdict {
+    // Not of what was stopped: the total time that was over then is no limit of the attempt.
+    let by_limit = matches!(outcome.cause, Cause::Exited | Cause::TimedOut | Cause::StorageExceeded);
+    match of_cause(task, outcome) {
+        // A dead letter says it already.
+        Verdict::Final(end) if by_limit && !end.dead && task.overdue.is_none() => match more(task, end.reason) {
+            Some(more) => Verdict::Final(Finished { message: format!("{}; {more}", end.message), ..end }),
+            None => Verdict::Final(end),
+        },
+        verdict @ (Verdict::Final(_) | Verdict::Retry(..) | Verdict::Again(..)) => verdict,
+    }
+}
+
+fn of_cause(task: &TaskRecord, outcome: &Outcome) -> Verdict {
     match outcome.cause {
         Cause::Exited if outcome.exit_code != Some(0) && task.cancel.is_none() && task.overdue.is_some() => {
             Verdict::Final(Finished { exit_code: outcome.exit_code, ..timed_out(task, outcome) })
@@ -101,8 +116,9 @@ pub(crate) fn overdue(task: &TaskRecord, outcome: Option<&Outcome>) -> Finished 
             None => format!("after {attempts}"),
         },
     };
-    let message =
-        format!("its total_timeout_s of {limit} was over {got}; submit it again with a longer --total-timeout");
+    let twice = task.spec.limits.total.map_or_else(|| "TIME".into(), |total| text::typed_time(total.saturating_mul(2)));
+    let again = format!("again with more time: cloudai task retry {} --total-timeout {twice}", task.id);
+    let message = format!("its total_timeout_s of {limit} was over {got}; {again}");
     without_run(Reason::TimedOut, message)
 }
 
@@ -143,8 +159,25 @@ pub(crate) fn again(task: &TaskRecord, budget: Budget, end: Finished) -> Verdict
         return Verdict::Retry(budget, end);
     }
     let retries = if most == 1 { "its only retry is".to_owned() } else { format!("all {most} retries are") };
-    let message = format!("{} ({retries} used up; once it is mended: cloudai task retry {})", end.message, task.id);
+    let mended = || format!("once it is mended: cloudai task retry {}", task.id);
+    let message = format!("{} ({retries} used up; {})", end.message, more(task, end.reason).unwrap_or_else(mended));
     Verdict::Final(Finished { dead: true, message, ..end })
+}
+
+/// What helps against an end by a limit, which comes again as it came: the command that runs the
+/// task again with twice of it.
+fn more(task: &TaskRecord, reason: Option<Reason>) -> Option<String> {
+    let (demand, limits) = (&task.spec.demand, &task.spec.limits);
+    let (what, flag) = if reason == Some(Reason::OomKilled) {
+        ("memory", format!("--mem {}", text::typed_size(demand.memory.saturating_mul(2))))
+    } else if reason == Some(Reason::StorageExceeded) {
+        ("disk", format!("--disk {}", text::typed_size(demand.storage.saturating_mul(2).max(GIB))))
+    } else if reason == Some(Reason::TimedOut) {
+        ("time", format!("--timeout {}", text::typed_time(limits.run?.saturating_mul(2))))
+    } else {
+        return None;
+    };
+    Some(format!("again with more {what}: cloudai task retry {} {flag}", task.id))
 }
 
 fn finished(outcome: &Outcome, status: Status, reason: Option<Reason>) -> Finished {
@@ -184,11 +217,9 @@ fn sentence(outcome: &Outcome, reason: Option<Reason>) -> String {
             format!("the program ended with exit code{code}; its output: cloudai task logs")
         }
         Some(Reason::OomKilled) if said.is_empty() => {
-            "the program used more memory than it asked for and was killed; submit it again with more --mem".into()
+            "the program used more memory than it asked for and was killed".into()
         }
-        Some(Reason::TimedOut) if said.is_empty() => {
-            "it ran longer than timeout_s and was stopped; submit it again with a longer --timeout".into()
-        }
+        Some(Reason::TimedOut) if said.is_empty() => "it ran longer than timeout_s and was stopped".into(),
         Some(Reason::User) => "cancelled by its user".into(),
         Some(reason) if said.is_empty() => format!("ended with {reason}"),
         Some(_) => said.to_owned(),

@@ -111,8 +111,30 @@ fn the_budgets_of_two_causes_are_apart() {
     attempt(&mut c, task, oom());
     let record = c.record(task);
     assert_eq!((record.status(), record.reason()), (Status::Failed, Some(Reason::OomKilled)));
-    let said = format!("(all 2 retries are used up; once it is mended: cloudai task retry {task})");
+    let said = format!("(all 2 retries are used up; again with more memory: cloudai task retry {task} --mem 1g)");
     assert!(record.message().ends_with(&said), "{}", record.message());
+}
+
+#[test]
+fn an_end_by_a_limit_names_the_command_that_raises_it() {
+    let told = |cause: Cause, message: &str| Outcome::of(cause, message);
+    let rows = [
+        (oom(), "more memory", "--mem 1g"),
+        (Outcome { message: "killed for its memory".into(), ..oom() }, "killed for its memory; again", "--mem 1g"),
+        (told(Cause::TimedOut, ""), "more time", "--timeout 2m"),
+        (told(Cause::StorageExceeded, "used 2 GiB"), "used 2 GiB; again with more disk", "--disk 2g"),
+    ];
+    for (outcome, said, flag) in rows {
+        let mut c = TestCluster::default();
+        let task = c.submit(1, spec(&[("timeout_s", Value::Int(60))])).unwrap();
+        attempt(&mut c, task, outcome);
+        let record = c.record(task);
+        let (message, command) = (record.message(), format!("cloudai task retry {task} {flag}"));
+        assert!(message.contains(said) && message.ends_with(&command), "{message}");
+    }
+    let (mut c, task) = submitted(None);
+    attempt(&mut c, task, Outcome::exit(1));
+    assert!(!c.record(task).message().contains("task retry"), "{}", c.record(task).message());
 }
 
 #[test]

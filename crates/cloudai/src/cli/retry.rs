@@ -1,12 +1,16 @@
 //! `cloudai task retry` and `dead`: ended tasks that are submitted again.
 
 use super::cancel::confirm;
+use super::document::{not_valid, seconds, to_json};
 use super::plan::{NOTHING, Would};
 use super::task::has_ended;
 use super::{Context, hold, list};
+use crate::config::{cores, duration, gigabytes};
 use crate::exit::{Exit, Failure};
 use crate::id;
+use cloudai_core::spec::{TaskSpec, Value};
 use cloudai_master::http::dto::Task;
+use std::time::Duration;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -22,6 +26,66 @@ pub(super) struct Args {
     /// Only tell what would be submitted again
     #[arg(long)]
     dry_run: bool,
+    #[command(flatten)]
+    changes: Changes,
+}
+
+/// What may differ from the task that ended.
+#[derive(Debug, Default, clap::Args)]
+#[command(next_help_heading = "Instead of what the task had")]
+struct Changes {
+    /// Cores, as 2 or 0.5
+    #[arg(long, value_name = "N", visible_alias = "cpu-cores", value_parser = cores, allow_negative_numbers = true)]
+    cpus: Option<f64>,
+    /// Memory, as 512m or 4g; a plain number is GB
+    #[arg(long, value_name = "SIZE", alias = "memory", value_parser = gigabytes, allow_negative_numbers = true)]
+    mem: Option<f64>,
+    /// Disk, as 10g; a plain number is GB
+    #[arg(long, value_name = "SIZE", visible_alias = "storage", value_parser = gigabytes, allow_negative_numbers = true)]
+    disk: Option<f64>,
+    /// GPUs: whole devices, or a fraction of one
+    #[arg(long, value_name = "N", visible_alias = "gpu-cores", value_parser = cores, allow_negative_numbers = true)]
+    gpus: Option<f64>,
+    /// -100 (last) to 100 (first)
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    priority: Option<i64>,
+    /// How long it may run, as 90s or 1h30m
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    timeout: Option<Duration>,
+    /// How long it may wait for a place
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    queue_timeout: Option<Duration>,
+    /// How long all of it may take, its own retries included
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    total_timeout: Option<Duration>,
+}
+
+impl Changes {
+    /// The body of the request; none where nothing is to be another.
+    /// # Errors
+    /// Every value that no task may have, under its flag.
+    fn body(&self) -> Result<Option<serde_json::Value>, Failure> {
+        let given = [
+            ("cpu_cores", self.cpus.map(Value::Float)),
+            ("memory_gb", self.mem.map(Value::Float)),
+            ("storage_gb", self.disk.map(Value::Float)),
+            ("gpu_cores", self.gpus.map(Value::Float)),
+            ("priority", self.priority.map(Value::Int)),
+            ("timeout_s", self.timeout.map(seconds)),
+            ("queue_timeout_s", self.queue_timeout.map(seconds)),
+            ("total_timeout_s", self.total_timeout.map(seconds)),
+        ];
+        let given = given.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+        let given: Vec<_> = given.collect();
+        if given.is_empty() {
+            return Ok(None);
+        }
+        let changes = Value::Map(given);
+        // Of any task: the ranges are the same for all.
+        let any = TaskSpec::of_image("any").and_then(|spec| spec.run_again_with(&changes));
+        any.map_err(|error| not_valid(&error, &changes).next("cloudai task retry --help"))?;
+        Ok(Some(to_json(&changes)))
+    }
 }
 
 #[derive(Debug, clap::Args)]
@@ -32,6 +96,7 @@ pub(super) struct DeadArgs {
 }
 
 pub(super) async fn run(args: &Args, cx: &Context) -> Result<Exit, Failure> {
+    let changes = args.changes.body()?;
     let ids = if args.dead { dead_letters(cx).await? } else { hold::distinct(&args.ids, cx).await? };
     if ids.is_empty() && cx.screen.for_people() {
         cx.screen.note("There are no dead letters.");
@@ -39,7 +104,7 @@ pub(super) async fn run(args: &Args, cx: &Context) -> Result<Exit, Failure> {
     }
     if args.dry_run {
         let tasks = hold::whole(&ids, cx).await?;
-        return hold::plan(tasks, would_retry, cx);
+        return hold::plan(tasks, |task| would_retry(task, changes.as_ref()), cx);
     }
     if ids.len() > 1 && !args.yes {
         let names: Vec<_> = ids.iter().map(|id| id::short(id)).collect();
@@ -47,7 +112,8 @@ pub(super) async fn run(args: &Args, cx: &Context) -> Result<Exit, Failure> {
     }
     let mut tasks = Vec::new();
     for id in &ids {
-        let (status, task): (_, Task) = cx.client.post(&["api", "v1", "tasks", id, "retry"], None, None).await?;
+        let (status, task): (_, Task) =
+            cx.client.post(&["api", "v1", "tasks", id, "retry"], changes.as_ref(), None).await?;
         if status != reqwest::StatusCode::CREATED {
             let (old, new) = (id::short(id), id::short(&task.id));
             cx.screen
@@ -58,7 +124,7 @@ pub(super) async fn run(args: &Args, cx: &Context) -> Result<Exit, Failure> {
     hold::tell(tasks, cx)
 }
 
-fn would_retry(task: Task) -> Would<Task> {
+fn would_retry(task: Task, changes: Option<&serde_json::Value>) -> Would<Task> {
     let id = id::short(&task.id);
     if !has_ended(&task) {
         let status = task.status.clone();
@@ -69,7 +135,10 @@ fn would_retry(task: Task) -> Would<Task> {
             let means = format!("change nothing: {id} was submitted again before, as {new}");
             Would::of(task, NOTHING, means)
         }
-        None => Would::of(task, "retry", format!("submit {id} again, as a new task")),
+        None => {
+            let with = changes.map(|changes| format!(" with {changes}")).unwrap_or_default();
+            Would::of(task, "retry", format!("submit {id} again, as a new task{with}"))
+        }
     }
 }
 

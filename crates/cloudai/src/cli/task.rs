@@ -38,6 +38,7 @@ pub(super) enum Command {
     Release(hold::Args),
     /// Submits ended tasks again, as new tasks of the same spec
     #[command(before_help = "  cloudai task retry 9QZD                      what ended stays as it ended\n  \
+                             cloudai task retry 9QZD --mem 4g             with more than it had\n  \
                              cloudai task retry --dead                    all that failed with its retries used up")]
     Retry(retry::Args),
     /// Lists dead letters: what failed with its retries used up and was not submitted again

@@ -1,6 +1,7 @@
 //! Amounts, times and ages for people: short, with units, never rounded to a wrong zero.
 
 use cloudai_core::resources::{Bytes, GIB};
+use cloudai_core::text::{typed_size, typed_time};
 use jiff::Timestamp;
 use std::time::Duration;
 
@@ -31,13 +32,29 @@ pub(crate) fn gigabytes(number: f64) -> String {
 /// GiB in words: `1.5 GiB`.
 #[must_use]
 pub(crate) fn long_gigabytes(number: f64) -> String {
-    #[allow(
-        clippy::cast_precision_loss,
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "shown with one decimal"
-    )]
-    Bytes((number.max(0.0) * GIB as f64).round() as u64).to_string()
+    Bytes(bytes(number)).to_string()
+}
+
+/// GiB as they are typed after a flag: `2g`, `512m`.
+#[must_use]
+pub(crate) fn typed_gigabytes(number: f64) -> String {
+    typed_size(bytes(number))
+}
+
+/// Seconds as they are typed after a flag: `90s`, `2m`.
+#[must_use]
+pub(crate) fn typed_seconds(number: f64) -> String {
+    typed_time(Duration::try_from_secs_f64(number).unwrap_or_default())
+}
+
+#[allow(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "shown with one decimal"
+)]
+fn bytes(gigabytes: f64) -> u64 {
+    (gigabytes.max(0.0) * GIB as f64).round() as u64
 }
 
 /// A count: exact to 9,999, then short.

@@ -1,6 +1,6 @@
 //! Tasks for people: lists, the card of one, the line of an outcome.
 
-use super::quantity::{self, NOTHING, age, between, cores, gigabytes, moment};
+use super::quantity::{self, NOTHING, age, between, cores, gigabytes, moment, typed_gigabytes, typed_seconds};
 use super::table::{Cell, Column, Table, printable};
 use super::{Format, Screen};
 use crate::id::short;
@@ -177,22 +177,47 @@ pub(crate) fn outcome(task: &Task, screen: &Screen) -> String {
     parts.join("  ")
 }
 
-/// What to do next with a task; `files` says whether it left any.
+/// What to do next with a task where it stands; `files` says whether it left any.
 #[must_use]
 pub(crate) fn next(task: &Task, files: bool) -> Vec<String> {
     let id = short(&task.id);
-    let command = |rest: &str| format!("cloudai task {rest}");
-    match task.status.as_str() {
-        "queued" | "pending" | "running" => {
-            vec![command(&format!("logs {id} --follow")), command(&format!("cancel {id}"))]
+    let of = |verb: &str| format!("cloudai task {verb} {id}");
+    let (follow, cancel) = (format!("{} --follow", of("logs")), of("cancel"));
+    match (task.status.as_str(), task.phase.as_deref()) {
+        ("queued", Some("held")) => vec![of("release"), cancel],
+        ("queued", Some("unsatisfiable")) => vec!["cloudai worker list".into(), cancel],
+        ("queued", _) => vec!["cloudai queue".into(), cancel],
+        (_, Some("cancelling")) => vec![of("wait"), follow],
+        (_, Some("worker_unreachable")) => {
+            let worker = task.worker_id.as_deref().unwrap_or("ID");
+            vec![format!("cloudai worker info {worker}"), cancel]
         }
-        "failed" | "cancelled" if task.retried_by.is_none() => {
-            let mut next = vec![command(&format!("logs {id}")), command(&format!("retry {id}"))];
-            next.extend(files.then(|| command(&format!("download {id}"))));
-            next
+        ("pending" | "running", _) => vec![follow, cancel],
+        (status, _) => {
+            let again = match &task.retried_by {
+                Some(other) => Some(format!("cloudai task info {}", short(other))),
+                None => (status != "completed").then(|| of("retry") + &more(task)),
+            };
+            let left = files.then(|| of("download"));
+            let logs = (task.attempt > 0).then(|| of("logs"));
+            // What waits among the dead letters waits to be run again.
+            let all = if task.dead { [again, logs, left] } else { [logs, again, left] };
+            all.into_iter().flatten().collect()
         }
-        _ if files => vec![command(&format!("logs {id}")), command(&format!("download {id}"))],
-        _ => vec![command(&format!("logs {id}"))],
+    }
+}
+
+/// The flag of a retry that gives twice of what was too little.
+fn more(task: &Task) -> String {
+    let run = || task.spec.as_ref().and_then(|spec| spec.get("timeout_s")?.as_f64());
+    match task.reason.as_deref() {
+        Some("oom_killed") => format!(" --mem {}", typed_gigabytes(task.resources.memory_gb * 2.0)),
+        Some("storage_exceeded") => format!(" --disk {}", typed_gigabytes((task.resources.storage_gb * 2.0).max(1.0))),
+        // A task may also be over its total time: then it has no run time, or was stopped before that.
+        Some("timed_out") if !task.message.contains("total_timeout_s") => {
+            run().map(|limit| format!(" --timeout {}", typed_seconds(limit * 2.0))).unwrap_or_default()
+        }
+        _ => String::new(),
     }
 }
 
@@ -371,6 +396,44 @@ PLACE  ID        REASON            START   WHY
         ];
         for (task, line) in rows {
             assert_eq!(outcome(&task, &screen(false, Format::Table)), line);
+        }
+    }
+
+    #[test]
+    fn the_next_commands_fit_the_state() {
+        let of = |json: serde_json::Value| {
+            let next: Vec<_> = next(&task(json), false).into_iter().collect();
+            next.join(" | ").replace("cloudai ", "").replace("7K3M9QZD", "ID")
+        };
+        let json = |status: &str, phase: &str| serde_json::json!({"status": status, "phase": phase, "worker_id": "w1"});
+        let ended = |reason: &str| {
+            serde_json::json!({"status": "failed", "phase": null, "reason": reason, "attempt": 1,
+                "spec": {"timeout_s": 60.0}})
+        };
+        let mut dead = ended("exit_code");
+        dead["dead"] = true.into();
+        let mut again = ended("oom_killed");
+        again["retried_by"] = "task-01JD0000000000000007K3MA001".into();
+        let rows = [
+            (json("queued", "held"), "task release ID | task cancel ID"),
+            (json("queued", "waiting_capacity"), "queue | task cancel ID"),
+            (json("queued", "backoff"), "queue | task cancel ID"),
+            (json("queued", "unsatisfiable"), "worker list | task cancel ID"),
+            (json("pending", "pulling"), "task logs ID --follow | task cancel ID"),
+            (json("running", "running"), "task logs ID --follow | task cancel ID"),
+            (json("running", "cancelling"), "task wait ID | task logs ID --follow"),
+            (json("running", "worker_unreachable"), "worker info w1 | task cancel ID"),
+            (ended("exit_code"), "task logs ID | task retry ID"),
+            (ended("oom_killed"), "task logs ID | task retry ID --mem 1g"),
+            (ended("timed_out"), "task logs ID | task retry ID --timeout 2m"),
+            (ended("storage_exceeded"), "task logs ID | task retry ID --disk 2g"),
+            (dead, "task retry ID | task logs ID"),
+            (again, "task logs ID | task info 7K3MA001"),
+            (serde_json::json!({"status": "failed", "phase": null, "reason": "queue_timeout"}), "task retry ID"),
+            (serde_json::json!({"status": "completed", "phase": null, "attempt": 1}), "task logs ID"),
+        ];
+        for (json, expected) in rows {
+            assert_eq!(of(json.clone()), expected, "{json}");
         }
     }
 

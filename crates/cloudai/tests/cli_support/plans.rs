@@ -154,3 +154,24 @@ fn a_containers_code_without_its_end_is_refused() {
     assert!(ran.code == 64 && ran.err.contains("several tasks"), "{ran:?}");
     assert!(server.seen().is_empty());
 }
+
+#[test]
+fn a_retry_names_what_it_gets_more_of() {
+    let server = Server::always(201, task(json!({"retry_of": OTHER})));
+    let line = format!("task retry {OTHER} --mem 2g --timeout 2h --cpus 1.5 --priority 9 --disk 10g");
+    let ran = server.run(&line);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let sent = server.asked(&format!("POST /api/v1/tasks/{OTHER}/retry"));
+    let expected = json!({"memory_gb": 2.0, "timeout_s": 7200, "cpu_cores": 1.5, "priority": 9, "storage_gb": 10.0});
+    assert_eq!(sent[0].json(), expected);
+    assert_eq!(server.run(&format!("task retry {OTHER}")).code, 0);
+    assert_eq!(server.asked(&format!("POST /api/v1/tasks/{OTHER}/retry"))[1].body, b"");
+    let before = server.seen().len();
+    let ran = server.run(&format!("task retry {OTHER} --mem 1m --priority 500 --timeout 0s"));
+    assert_eq!((ran.code, server.seen().len()), (64, before), "{ran:?}");
+    for said in
+        ["--mem (memory_gb): 0.0009765625 is out of range", "--priority (priority): 500", "--timeout (timeout_s): 0"]
+    {
+        assert!(ran.err.contains(said), "{said}: {}", ran.err);
+    }
+}

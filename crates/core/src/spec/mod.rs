@@ -3,6 +3,7 @@
 //! A document (`Value`) becomes a [`TaskSpec`] in `read.rs`, which names every wrong field at
 //! once. Nothing else makes one, so a spec that exists is within its ranges.
 
+mod again;
 mod fields;
 mod image;
 mod read;
@@ -10,6 +11,7 @@ mod retries;
 mod value;
 mod write;
 
+pub use again::CHANGES;
 pub use fields::{LATER, LIVE};
 pub use image::ImageRef;
 pub use retries::{DEFAULT_RETRIES, MAX_RETRIES, Retries, RetryOn};
@@ -280,6 +282,13 @@ impl TaskSpec {
     #[must_use]
     pub fn to_run_again(&self) -> Self {
         Self { idempotency_key: None, hold: false, not_before: None, ..self.clone() }
+    }
+
+    /// The same with other values for some of [`CHANGES`], named as in a document.
+    /// # Errors
+    /// Every wrong field at once, as [`TaskSpec::from_value`]; also those that a retry does not change.
+    pub fn run_again_with(&self, changes: &Value) -> Result<Self, SpecError> {
+        again::with(self, changes)
     }
 
     /// Bytes of the texts that make some specs larger than others.

@@ -9,6 +9,11 @@ use std::time::Duration;
 
 /// Every field that is not at its default: what a worker needs, then what only a master reads.
 pub(super) fn document(spec: &TaskSpec) -> Value {
+    Value::Map(fields(spec))
+}
+
+/// The same with their names, in the order of the document.
+pub(super) fn fields(spec: &TaskSpec) -> Vec<(String, Value)> {
     let mut fields = for_worker(spec);
     fields.put_if(spec.priority != 0, "priority", || Value::Int(spec.priority.into()));
     if let Some(queue) = spec.limits.queue {
@@ -29,7 +34,7 @@ pub(super) fn document(spec: &TaskSpec) -> Value {
     fields.text("worker_id", spec.worker_id.as_ref());
     fields.put_if(spec.allow_pending, "allow_pending", || Value::Bool(true));
     fields.text("idempotency_key", spec.idempotency_key.as_ref());
-    Value::Map(fields.0)
+    fields.0
 }
 
 /// The fields that say what runs and within which limits.

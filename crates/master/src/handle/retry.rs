@@ -7,22 +7,30 @@ use crate::principal::Principal;
 use cloudai_core::event::{NewTask, Rejected, Submitted};
 use cloudai_core::ids::{TaskId, UserId};
 use cloudai_core::spec::TaskSpec;
+use cloudai_core::task::TaskRecord;
 use std::sync::Arc;
 
 impl Handle {
-    /// Runs the spec of an ended task again, as a new task that names the old one; the old one stays
-    /// as it ended. Each task is followed by one other at most: asked again, the answer is that one.
+    /// Runs the spec of an ended task again, or what `changed` made of it, as a new task that names
+    /// the old one; the old one stays as it ended. Each task is followed by one other at most: asked
+    /// again, the answer is that one.
     /// # Errors
-    /// [`AskError`]; rejected with `NotEnded` while the task waits or runs.
-    pub async fn retry(&self, who: &Principal, id: TaskId) -> Result<Submitted, AskError> {
+    /// [`AskError`]; rejected with `NotEnded` while the task waits or runs, with `KeyReused` when it
+    /// is followed by one that differs from what is asked for.
+    pub async fn retry(&self, who: &Principal, id: TaskId, changed: Option<TaskSpec>) -> Result<Submitted, AskError> {
         let ended = self.task(who, id).await?.record;
         if ended.finished().is_none() {
             return Err(Rejected::NotEnded(id, ended.status()).into());
         }
-        if let Some(id) = self.successor_of(&ended.owner, id).await? {
-            return Ok(Submitted { id, fresh: false });
+        let keyed = |spec: TaskSpec| TaskSpec { idempotency_key: Some(key_of(id)), ..spec };
+        let changed = changed.map(keyed);
+        if let Some(next) = self.following(&ended.owner, id).await? {
+            return match changed {
+                Some(spec) if spec != *next.spec => Err(Rejected::KeyReused(next.id).into()),
+                Some(_) | None => Ok(Submitted { id: next.id, fresh: false }),
+            };
         }
-        let spec = Arc::new(TaskSpec { idempotency_key: Some(key_of(id)), ..ended.spec.to_run_again() });
+        let spec = Arc::new(changed.unwrap_or_else(|| keyed(ended.spec.to_run_again())));
         let (job, owner, depends_on) = (ended.job, ended.owner.clone(), Vec::new());
         let new = NewTask { id: self.new_task_id(), owner, job, depends_on, retry_of: Some(id), spec };
         let accepted = self.submit_fresh(who, vec![new], &[0]).await?;
@@ -36,12 +44,12 @@ impl Handle {
         if task.record.finished().is_none() {
             return Ok(None);
         }
-        self.successor_of(&task.record.owner, task.record.id).await
+        Ok(self.following(&task.record.owner, task.record.id).await?.map(|task| task.id))
     }
 
-    async fn successor_of(&self, owner: &UserId, id: TaskId) -> Result<Option<TaskId>, AskError> {
+    async fn following(&self, owner: &UserId, id: TaskId) -> Result<Option<Arc<TaskRecord>>, AskError> {
         let found = self.shared.store.task_by_key(owner, &key_of(id)).await?;
-        Ok(found.filter(|task| task.retry_of == Some(id)).map(|task| task.id))
+        Ok(found.filter(|task| task.retry_of == Some(id)))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::problem::{Code, Problem};
 use crate::principal::Principal;
-use axum::body::Body;
+use axum::body::{Body, HttpBody};
 use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
 use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
@@ -102,6 +102,28 @@ impl<const LIMIT: usize> Document<LIMIT> {
             return Err(Problem::new(Code::Invalid, "the body is empty: a JSON document was expected"));
         }
         serde_json::from_slice(&self.0).map_err(|error| not_json(&error))
+    }
+}
+
+/// The same where the body may be left out.
+#[derive(Debug)]
+pub(super) struct Perhaps<const LIMIT: usize>(Option<Document<LIMIT>>);
+
+impl<S: Sync, const LIMIT: usize> FromRequest<S> for Perhaps<LIMIT> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        if request.body().is_end_stream() {
+            return Ok(Self(None));
+        }
+        Document::from_request(request, state).await.map(|document| Self(Some(document)))
+    }
+}
+
+impl<const LIMIT: usize> Perhaps<LIMIT> {
+    /// The document, if there is one.
+    pub(super) fn parse(&self) -> Result<Option<Value>, Problem> {
+        self.0.as_ref().map(Document::parse).transpose()
     }
 }
 

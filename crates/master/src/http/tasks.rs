@@ -1,11 +1,12 @@
 //! `/api/v1/tasks`: submit, list, find, look at, cancel, hold, release, retry.
 
 use super::dto::{List, Submitted, Task};
-use super::extract::{Caller, Document, TaskPath};
+use super::extract::{Caller, Document, Perhaps, TaskPath};
 use super::problem::{Code, Problem, batch_errors};
 use super::query::Parameters;
 use super::view;
 use crate::handle::Handle;
+use crate::mailbox::AskError;
 use crate::model::SeenTask;
 use crate::principal::Principal;
 use axum::Json;
@@ -15,7 +16,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use cloudai_core::event::Submitted as Fate;
+use cloudai_core::event::{Rejected, Submitted as Fate};
 use cloudai_core::ids::{IdError, TaskId};
 use cloudai_core::spec::{SpecError, TaskSpec, Value};
 use cloudai_core::state::Status;
@@ -317,15 +318,26 @@ pub(super) async fn release(
     Ok(Json(view::whole_task(&handle.release(&who, id).await?)))
 }
 
-/// Submits the spec of an ended task again.
+/// Submits the spec of an ended task again, with other limits where the body names them.
 pub(super) async fn retry(
     Caller(who): Caller,
     TaskPath(id): TaskPath,
     State(handle): State<Handle>,
     query: Parameters,
+    changes: Perhaps<MAX_TASK>,
 ) -> Result<Response, Problem> {
     query.close()?;
-    let fate = handle.retry(&who, id).await.map_err(|error| Problem::from(error).without_errors())?;
+    let changed = match changes.parse()? {
+        Some(changes) => Some(handle.task(&who, id).await?.record.spec.run_again_with(&changes)?),
+        None => None,
+    };
+    let fate = handle.retry(&who, id, changed).await.map_err(|error| match error {
+        AskError::Rejected(Rejected::KeyReused(other)) => {
+            let problem = format!("{id} was submitted again before, with other values, as {other}");
+            Problem::new(Code::Conflict, problem).next(format!("once that one has ended: cloudai task retry {other}"))
+        }
+        error => Problem::from(error).without_errors(),
+    })?;
     answer(&handle, &who, fate).await
 }
 

@@ -261,6 +261,35 @@ async fn an_ended_task_is_submitted_again_once_and_stays_as_it_ended() {
 }
 
 #[tokio::test]
+async fn a_task_is_submitted_again_with_other_limits() {
+    let fake = Fake::start().await;
+    let body = r#"{"image":"a","memory_gb":1,"timeout_s":60,"labels":{"team":"x"}}"#;
+    let first: dto::Task = fake.post("/api/v1/tasks", body).await.json();
+    let path = format!("/api/v1/tasks/{}", first.id);
+    fake.post(&format!("{path}/cancel"), "").await;
+    let retry = async |body: &str| fake.post(&format!("{path}/retry"), body).await;
+    let problem = retry(r#"{"memory_gb":0.001,"image":"b","priority":500}"#).await.problem();
+    let mut wrong: Vec<_> = problem.errors.iter().map(|error| error.path.as_str()).collect();
+    wrong.sort_unstable();
+    assert_eq!((problem.code.as_str(), wrong), ("invalid", vec!["image", "memory_gb", "priority"]));
+    let more = r#"{"memory_gb":2,"timeout_s":120,"priority":7}"#;
+    let answer = retry(more).await;
+    let again: dto::Task = answer.json();
+    let spec = again.spec.unwrap();
+    assert_eq!((answer.status.as_u16(), again.retry_of.as_ref()), (201, Some(&first.id)));
+    assert_eq!((again.resources.memory_gb, again.priority, &spec["timeout_s"]), (2.0, 7, &120.0.into()));
+    assert_eq!(again.labels["team"], "x");
+    for body in [more, ""] {
+        let twice = retry(body).await;
+        assert_eq!((twice.status.as_u16(), twice.json::<dto::Task>().id), (200, again.id.clone()), "{body}");
+    }
+    let other = retry(r#"{"memory_gb":4}"#).await;
+    assert!(other.refused(409, "conflict").contains(&again.id));
+    assert!(other.problem().next.unwrap().contains(&again.id));
+    retry("[").await.refused(400, "invalid");
+}
+
+#[tokio::test]
 async fn a_task_says_when_it_starts() {
     let fake = Fake::start().await;
     let answer = fake.post("/api/v1/tasks", r#"{"image":"a","not_before":"2100-01-31T09:00:00+01:00"}"#).await;
