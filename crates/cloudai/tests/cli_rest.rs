@@ -174,7 +174,28 @@ fn validate_lists_every_problem_with_its_place_and_ends_as_wrong_usage() {
     // Who starts with them is told the same.
     let ran = run_in(dir.path(), &variables, &["master"]);
     assert!(ran.code == 64 && ran.err.contains("cloudai.toml:2: master.strateggy"), "{}", ran.err);
-    assert!(!ran.err.contains("hush") && ran.err.contains("cloudai config validate"), "{}", ran.err);
+    assert!(!ran.err.contains("hush") && ran.err.contains("cloudai config validate\n"), "{}", ran.err);
+}
+
+#[test]
+fn a_configured_mistake_is_said_once_and_the_hint_names_the_file_that_was_given() {
+    let dir = tempfile::tempdir().unwrap();
+    let home = ("HOME", ".");
+    let file = |text: &str| std::fs::write(dir.path().join("my.toml"), text).unwrap();
+    file("[master]\nhttp = \"eighty\"\nstrateggy = \"greedy\"\n");
+    let ran = run_in(dir.path(), &[home], &["--config", "my.toml", "master"]);
+    assert!(ran.code == 64 && ran.err.contains("next: cloudai config validate --config my.toml\n"), "{}", ran.err);
+    let ran = run_in(dir.path(), &[home], &["--config", "my.toml", "config", "show"]);
+    assert!(ran.err.contains("2 problem(s): cloudai config validate --config my.toml\n"), "{}", ran.err);
+    let ran = run_in(dir.path(), &[home], &["config", "validate", "--config", "my.toml"]);
+    let line = "error: my.toml:2: master.http is \"eighty\": it is no address to listen on; \
+                master.http: ip:port, localhost:port, :port or a port; port 0 takes a free one\n";
+    assert!(ran.code == 64 && ran.out.ends_with(line), "{}", ran.out);
+    file("[master]\nhttp = \"eighty\"\n");
+    let ran = run_in(dir.path(), &[home], &["--config", "my.toml", "master"]);
+    for once in ["eighty", "my.toml:2", "localhost:port"] {
+        assert_eq!(ran.err.matches(once).count(), 1, "{once}: {}", ran.err);
+    }
 }
 
 #[test]

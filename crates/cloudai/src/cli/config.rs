@@ -21,8 +21,9 @@ pub(super) enum Command {
     #[command(before_help = "  cloudai config path\n  cloudai config path -o quiet     those that are read")]
     Path,
     /// Checks everything that is configured, or one file alone, and lists every problem
-    #[command(before_help = "  cloudai config validate                the file, .env and the environment\n  \
-                             cloudai config validate cloudai.toml   this file alone")]
+    #[command(before_help = "  cloudai config validate                    the file, .env and the environment\n  \
+                             cloudai config validate --config my.toml   the same with this file\n  \
+                             cloudai config validate cloudai.toml       this file alone")]
     Validate {
         /// Checks this file alone, without .env and the environment
         file: Option<PathBuf>,
@@ -90,7 +91,7 @@ fn show(resolver: &Resolver<'_>, screen: &Screen) -> Result<Exit, Failure> {
     screen.list(&list, plain, || settings_table(&list.items, screen))?;
     let problems = resolver.validate();
     if !problems.is_empty() {
-        screen.note(&format!("{} problem(s): cloudai config validate", problems.len()));
+        screen.note(&format!("{} problem(s): {}", problems.len(), resolver.validation()));
     }
     Ok(Exit::Ok)
 }

@@ -70,6 +70,8 @@ pub(crate) struct Resolver<'a> {
     flags: Flags,
     dotenv: Option<Texts>,
     file: Option<Texts>,
+    /// The file that `--config` named.
+    named: Option<PathBuf>,
     /// What is wrong with the files and the names in them.
     problems: Vec<Problem>,
 }
@@ -104,7 +106,8 @@ impl<'a> Resolver<'a> {
                 .next("name one that is there"));
         }
         problems.extend(file.iter().flat_map(validate::unknown_keys));
-        Ok(Self { surroundings, flags: Flags::default(), dotenv, file, problems })
+        let named = named.map(Path::to_owned);
+        Ok(Self { surroundings, flags: Flags::default(), dotenv, file, named, problems })
     }
 
     /// The same with what was given on the command line.
@@ -117,6 +120,13 @@ impl<'a> Resolver<'a> {
     #[must_use]
     pub(crate) fn file(&self) -> Option<&Path> {
         self.file.as_ref().map(Texts::path)
+    }
+
+    /// The command that lists every problem of what this one reads.
+    #[must_use]
+    pub(crate) fn validation(&self) -> String {
+        let named = self.named.as_ref().map(|file| format!(" --config {}", file.display()));
+        format!("cloudai config validate{}", named.unwrap_or_default())
     }
 
     /// Whether `.env` is there.
@@ -167,7 +177,8 @@ impl<'a> Resolver<'a> {
         let unused = |facts: &Facts| fake && facts.key == ENGINE.facts.key;
         let used = KNOWN.iter().filter(|setting| setting.facts().used_by.contains(&user) && !unused(setting.facts()));
         let wrong = used.filter_map(|setting| setting.problem(&self.find(setting.facts())?));
-        problem::none_of(&self.problems.iter().cloned().chain(wrong).collect::<Vec<_>>())
+        let problems: Vec<_> = self.problems.iter().cloned().chain(wrong).collect();
+        problem::none_of(&problems, || self.validation())
     }
 
     /// A setting's value, if it has one.
@@ -178,7 +189,7 @@ impl<'a> Resolver<'a> {
         let read = (setting.parse)(found.text.trim());
         read.map(Some).or_else(|problem| {
             let problem = Problem::of_value(&setting.facts, found.source, &found.text, problem);
-            problem::none_of(&[problem]).map(|()| None)
+            problem::none_of(&[problem], || self.validation()).map(|()| None)
         })
     }
 

@@ -47,6 +47,11 @@ impl Problem {
             (allowed, Layer::Environment | Layer::Dotenv | Layer::File) => format!("{name}: {allowed}"),
         };
         let value = (!facts.secret).then(|| without_passwords(text));
+        // The value is told beside it, what is allowed behind it.
+        let problem = match problem.strip_prefix(&format!("{:?} ", text.trim())) {
+            Some(rest) => format!("it {}", rest.split(": expected ").next().unwrap_or(rest)),
+            None => problem,
+        };
         Self { severity: Severity::Error, key: Some(facts.key.into()), at, value, problem, next }
     }
 
@@ -61,14 +66,6 @@ impl Problem {
     pub(super) fn of_file(at: Source, problem: &str, next: &str) -> Self {
         let (key, problem) = (at.name.clone(), problem.to_owned());
         Self { severity: Severity::Error, key, at, value: None, problem, next: next.into() }
-    }
-
-    /// What to do, with the place where to do it.
-    fn next_there(&self) -> String {
-        match self.at.file_and_line() {
-            Some(place) => format!("{place}: {}", self.next),
-            None => self.next.clone(),
-        }
     }
 
     /// What it is about: `HTTP_PORT is "eighty"`.
@@ -95,18 +92,18 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Nothing, or the failure that tells of all errors.
+/// Nothing, or the failure that tells of all errors; `validation` is the command that lists them.
 /// # Errors
 /// When one of the problems is an error.
-pub(super) fn none_of(problems: &[Problem]) -> Result<(), Failure> {
+pub(super) fn none_of(problems: &[Problem], validation: impl FnOnce() -> String) -> Result<(), Failure> {
     let mut errors = problems.iter().filter(|problem| problem.severity == Severity::Error);
     match (errors.next(), errors.clone().count()) {
         (None, _) => Ok(()),
-        (Some(one), 0) => Err(Failure::usage(one.what()).why(&one.problem).next(one.next_there())),
+        (Some(one), 0) => Err(Failure::usage(one.what()).why(&one.problem).next(&one.next)),
         (Some(first), more) => {
             let failure = Failure::usage(format!("{} settings can not be used", more + 1));
             let failure = std::iter::once(first).chain(errors).fold(failure, |all, one| all.why(one.to_string()));
-            Err(failure.next("cloudai config validate"))
+            Err(failure.next(validation()))
         }
     }
 }
