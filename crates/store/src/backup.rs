@@ -8,6 +8,7 @@
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -40,6 +41,18 @@ pub struct Manifest {
     pub size: u64,
     /// Their checksum.
     pub sha256: String,
+    /// What is in it; backups of older versions do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub holds: Option<Holds>,
+}
+
+/// How much a backup holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holds {
+    /// Tasks by status; words without tasks are absent.
+    pub tasks: BTreeMap<String, u64>,
+    /// Workers.
+    pub workers: u64,
 }
 
 /// A backup that was made and is read once. It has no name any more: nothing of it stays behind.

@@ -46,7 +46,9 @@ async fn backed_up() -> (tempfile::TempDir, PathBuf) {
     let term = store.lead().await.unwrap();
     let ended = task(2).in_status(Status::Completed, "w1").row();
     store.commit(term, at(70), &[task(1).row(), ended]).await.unwrap();
-    back_up(&store, &file).await;
+    let holds = back_up(&store, &file).await.holds.unwrap();
+    let counts: Vec<_> = holds.tasks.iter().map(|(word, count)| (word.as_str(), *count)).collect();
+    assert_eq!((counts, holds.workers), (vec![("completed", 1), ("queued", 1)], 0));
     store.commit(term, at(80), &[task(3).row()]).await.unwrap();
     (dir, file)
 }

@@ -4,7 +4,8 @@ use super::Context;
 use crate::exit::{Exit, Failure};
 use crate::render::Screen;
 use crate::render::quantity::count;
-use cloudai_store::backup::{self, BackupError, Manifest};
+use cloudai_core::resources::Bytes;
+use cloudai_store::backup::{self, BackupError, Holds, Manifest};
 use serde::Serialize;
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
@@ -61,14 +62,33 @@ async fn fetch(part: &Path, cx: &Context) -> Result<(), Failure> {
 pub(super) fn show(value: &impl Serialize, manifest: &Manifest, file: &Path, screen: &Screen) -> Result<Exit, Failure> {
     let path = file.display().to_string();
     screen.one(value, &path, || {
-        let Manifest { cluster, incarnation, term, version, size, .. } = manifest;
+        let Manifest { cluster, incarnation, term, version, size, last_commit_ms, holds, .. } = manifest;
+        let of = time_of(*last_commit_ms);
+        let holds = holds.as_ref().map(|holds| format!("{}\n", held(holds))).unwrap_or_default();
         format!(
-            "{path}   {} bytes   cluster {cluster}, incarnation {incarnation}, term {term}, by cloudai {version}\n\
+            "{path}   {}   of {of}\n{holds}cluster {cluster}, incarnation {incarnation}, term {term}, by cloudai {version}\n\
              tasks, results, workers and the join token are in it; logs and files of tasks are not",
-            count(*size)
+            Bytes(*size)
         )
     })?;
     Ok(Exit::Ok)
+}
+
+/// `12 tasks (8 completed, 4 queued), 2 workers`.
+fn held(holds: &Holds) -> String {
+    let named = |number: u64, what: &str| format!("{} {what}{}", count(number), if number == 1 { "" } else { "s" });
+    let by_status: Vec<_> = holds.tasks.iter().map(|(word, number)| format!("{} {word}", count(*number))).collect();
+    let by_status = if by_status.is_empty() { String::new() } else { format!(" ({})", by_status.join(", ")) };
+    format!("{}{by_status}, {}", named(holds.tasks.values().sum(), "task"), named(holds.workers, "worker"))
+}
+
+/// When data was as it is, by its last commit.
+pub(super) fn time_of(millis: u64) -> String {
+    if millis == 0 {
+        return "its beginning".into();
+    }
+    let time = i64::try_from(millis).ok().and_then(|millis| jiff::Timestamp::from_millisecond(millis).ok());
+    time.map_or_else(|| "an unknown time".into(), |time| format!("{time:.0}"))
 }
 
 pub(super) fn of_backup(error: &BackupError) -> Failure {

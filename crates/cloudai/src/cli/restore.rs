@@ -1,7 +1,7 @@
 //! `cloudai cluster restore`: a backup into a running master, or into a stopped one's data.
 
 use super::Context;
-use super::backup::{of_backup, show};
+use super::backup::{of_backup, show, time_of};
 use super::cancel::confirm;
 use super::plan::Would;
 use crate::config::{DATA_DIR, Flags, Resolver};
@@ -76,8 +76,15 @@ pub(super) async fn into_running(args: &Restore, cx: &Context) -> Result<Exit, F
              what was there: {kept}, on the master's machine"
         )
     })?;
-    cx.screen.hint("workers come back by themselves; `cloudai task list` shows what waits and runs");
+    go_on("workers come back by themselves; next:", &cx.screen);
     Ok(Exit::Ok)
+}
+
+/// The commands after a restore.
+fn go_on(first: &str, screen: &Screen) {
+    if screen.for_people() {
+        screen.note(&format!("{first} cloudai status, cloudai task list"));
+    }
 }
 
 /// Waits until the master answers out of the new life of its data.
@@ -99,15 +106,6 @@ async fn back_with(incarnation: u64, cx: &Context) -> Result<(), Failure> {
             Ok(_) | Err(_) => tokio::time::sleep(PACE).await,
         }
     }
-}
-
-/// When data was as it is, by its last commit.
-fn time_of(millis: u64) -> String {
-    if millis == 0 {
-        return "its beginning".into();
-    }
-    let time = i64::try_from(millis).ok().and_then(|millis| jiff::Timestamp::from_millisecond(millis).ok());
-    time.map_or_else(|| "an unknown time".into(), |time| format!("{time:.0}"))
 }
 
 /// Restores into a data folder that no master uses.
@@ -146,10 +144,8 @@ fn told(done: &Restored, dir: &Path, screen: &Screen) -> Result<Exit, Failure> {
         }
         lines.join("\n")
     })?;
-    screen.hint(&format!(
-        "start it with `cloudai master --data-dir {}`; workers join again by themselves",
-        dir.display()
-    ));
+    let start = format!("next: cloudai master --data-dir {}; workers join again by themselves; then", dir.display());
+    go_on(&start, screen);
     Ok(Exit::Ok)
 }
 

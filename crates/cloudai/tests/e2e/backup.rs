@@ -175,7 +175,14 @@ async fn a_backup_comes_into_the_running_master_which_begins_again_with_it() {
     rest.running(&lost).await;
 
     let looked = cluster.run(&["cluster", "restore", "now.backup", "--dry-run"]).await;
-    assert_eq!(looked.code, 0, "{looked:?}");
+    assert!(looked.code == 0 && looked.out.contains("tasks (") && looked.out.contains(", 1 worker\n"), "{looked:?}");
+    assert!(looked.out.contains("   of 20"), "{looked:?}");
+    let looked = cluster.run(&["cluster", "restore", "now.backup", "--dry-run", "--json"]).await;
+    let looked: Value = serde_json::from_str(&looked.out).unwrap();
+    assert_eq!(
+        [&looked["would"], &looked["dry_run"], &looked["holds"]["workers"]],
+        [&json!("restore"), &json!(true), &json!(1)]
+    );
     let unasked = cluster.run(&["cluster", "restore", "now.backup"]).await;
     assert!(unasked.code == 64 && unasked.err.contains("3 tasks and 1 workers"), "{unasked:?}");
     assert_eq!(incarnation(&rest).await, before["incarnation"], "nothing happened yet");
@@ -301,6 +308,7 @@ async fn a_master_and_its_workers_in_one_process_begin_again_and_one_in_memory_i
     assert_eq!(made.code, 0, "{made:?}");
     let restored = run(dir.path(), &told(&http), &["cluster", "restore", "now.backup", "--yes"]).await;
     assert!(restored.code == 0 && restored.out.contains("is restored as it was at"), "{restored:?}");
+    assert!(restored.err.contains("next: cloudai status, cloudai task list"), "{restored:?}");
     let small = json!({"image": "fake:x", "cpu_cores": 0.01, "memory_gb": 0.01, "storage_gb": 0});
     let id = rest.submit(small).await;
     rest.completed(&id).await;

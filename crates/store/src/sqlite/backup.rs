@@ -2,8 +2,8 @@
 
 use super::migrate::{open_reader, private_file, read_error, version};
 use crate::StoreError;
-use crate::backup::{FORMAT, Manifest, Snapshot};
-use rusqlite::Connection;
+use crate::backup::{FORMAT, Holds, Manifest, Snapshot};
+use rusqlite::{Connection, Row};
 use sha2::{Digest, Sha256};
 use std::fs::File;
 use std::io::{self, Read, Seek};
@@ -39,13 +39,14 @@ fn copy_to(database: &Path, copy: &Path) -> Result<(), StoreError> {
 fn open_copy(copy: &Path) -> Result<Snapshot, StoreError> {
     let conn = open_reader(copy)?;
     let mut manifest = describe(&conn).map_err(read_error)?;
+    manifest.holds = Some(count(&conn).map_err(read_error)?);
     drop(conn);
     let mut database = File::open(copy).map_err(StoreError::Unavailable)?;
     (manifest.size, manifest.sha256) = sum(&mut database).map_err(StoreError::Unavailable)?;
     Ok(Snapshot { manifest, database })
 }
 
-/// What a database says of itself; its size and checksum are still to be found.
+/// What a database says of itself; its size, checksum and counts are still to be found.
 pub(super) fn describe(conn: &Connection) -> rusqlite::Result<Manifest> {
     let schema = version(conn)?;
     let sql = "SELECT id, incarnation, term, last_commit FROM cluster";
@@ -61,8 +62,17 @@ pub(super) fn describe(conn: &Connection) -> rusqlite::Result<Manifest> {
             last_commit_ms: number(3)?,
             size: 0,
             sha256: String::new(),
+            holds: None,
         })
     })
+}
+
+fn count(conn: &Connection) -> rusqlite::Result<Holds> {
+    let number = |row: &Row<'_>, column| row.get::<_, i64>(column).map(i64::unsigned_abs);
+    let mut by_status = conn.prepare("SELECT status, count(*) FROM tasks GROUP BY status")?;
+    let tasks = by_status.query_map([], |row| Ok((row.get(0)?, number(row, 1)?)))?.collect::<Result<_, _>>()?;
+    let workers = conn.query_row("SELECT count(*) FROM workers", [], |row| number(row, 0))?;
+    Ok(Holds { tasks, workers })
 }
 
 /// Bytes and checksum of a file, which is at its beginning again.
