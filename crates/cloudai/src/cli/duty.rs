@@ -131,7 +131,7 @@ fn told(plans: impl Iterator<Item = (String, Worker)>, would: &'static str, cx: 
 
 fn means_drain(worker: &Worker, deadline: Duration, wait: bool) -> String {
     let id = &worker.id;
-    if wait {
+    if wait || worker.tasks == 0 {
         format!("drain {id}: nothing new, {} on it", goes_on(worker.tasks))
     } else {
         format!("drain {id}: {}", stopped(worker.tasks, deadline))

@@ -262,7 +262,7 @@ pub(crate) fn card(task: &Task, files: bool, now: Timestamp, screen: &Screen) ->
     field("ran for", took.map(quantity::duration).unwrap_or_default());
     if !task.attempts.is_empty() {
         lines.push("  attempts".into());
-        lines.extend(task.attempts.iter().map(|attempt| format!("    {}", attempt_line(attempt))));
+        lines.extend(task.attempts.iter().map(|attempt| format!("    {}", attempt_line(attempt, &task.message))));
     }
     for (at, next) in next(task, files).into_iter().enumerate() {
         lines.push(format!("  {:<10}{next}", if at == 0 { "next" } else { "" }));
@@ -293,7 +293,8 @@ fn command(task: &Task) -> String {
     words("command").chain(words("args")).map(quoted).collect::<Vec<_>>().join(" ")
 }
 
-fn attempt_line(attempt: &Attempt) -> String {
+/// What the task itself says already is left out.
+fn attempt_line(attempt: &Attempt, said: &str) -> String {
     let mut parts = vec![format!("#{}", attempt.attempt), attempt.worker_id.clone(), attempt.status.clone()];
     parts.extend(attempt.reason.clone());
     parts.extend(attempt.exit_code.map(|code| format!("exit code {code}")));
@@ -302,7 +303,7 @@ fn attempt_line(attempt: &Attempt) -> String {
             .map(|took| format!("ran {}", quantity::duration(took))),
     );
     parts.extend(attempt.log_records.map(|records| format!("{} log records", quantity::count(records))));
-    if !attempt.message.is_empty() {
+    if !attempt.message.is_empty() && attempt.message != said {
         parts.push(printable(&attempt.message));
     }
     parts.join("  ")
@@ -452,7 +453,7 @@ PLACE  ID        REASON            START   WHY
             "status": "running", "phase": "running", "attempt": 2, "worker_id": "w1", "message": "on its way",
             "started_at": "2026-01-01T00:05:00.000Z", "spec": {"command": ["sh", "-c", "a b"]},
             "attempts": [{"attempt": 1, "worker_id": "w0", "status": "failed", "reason": "worker_lost",
-                "message": "", "exit_code": null, "accepted": false, "assigned_at": "2026-01-01T00:00:00.000Z",
+                "message": "on its way", "exit_code": null, "accepted": false, "assigned_at": "2026-01-01T00:00:00.000Z",
                 "started_at": null, "ended_at": null, "log_records": 3, "log_bytes": 9}]
         }));
         let card = card(&task, false, now(), &screen(false, Format::Table));
