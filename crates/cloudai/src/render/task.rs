@@ -209,14 +209,17 @@ pub(crate) fn next(task: &Task, files: bool) -> Vec<String> {
 
 /// The flag of a retry that gives twice of what was too little.
 fn more(task: &Task) -> String {
-    let run = || task.spec.as_ref().and_then(|spec| spec.get("timeout_s")?.as_f64());
+    let time = |flag: &str, field: &str| {
+        let limit = task.spec.as_ref().and_then(|spec| spec.get(field)?.as_f64());
+        limit.map(|limit| format!(" {flag} {}", typed_seconds(limit * 2.0))).unwrap_or_default()
+    };
     match task.reason.as_deref() {
         Some("oom_killed") => format!(" --mem {}", typed_gigabytes(task.resources.memory_gb * 2.0)),
         Some("storage_exceeded") => format!(" --disk {}", typed_gigabytes((task.resources.storage_gb * 2.0).max(1.0))),
-        // A task may also be over its total time: then it has no run time, or was stopped before that.
-        Some("timed_out") if !task.message.contains("total_timeout_s") => {
-            run().map(|limit| format!(" --timeout {}", typed_seconds(limit * 2.0))).unwrap_or_default()
-        }
+        Some("queue_timeout") => time("--queue-timeout", "queue_timeout_s"),
+        // One word for two limits; the message names that of the whole task.
+        Some("timed_out") if task.message.contains("total_timeout_s") => time("--total-timeout", "total_timeout_s"),
+        Some("timed_out") => time("--timeout", "timeout_s"),
         _ => String::new(),
     }
 }
@@ -409,8 +412,10 @@ PLACE  ID        REASON            START   WHY
         let json = |status: &str, phase: &str| serde_json::json!({"status": status, "phase": phase, "worker_id": "w1"});
         let ended = |reason: &str| {
             serde_json::json!({"status": "failed", "phase": null, "reason": reason, "attempt": 1,
-                "spec": {"timeout_s": 60.0}})
+                "spec": {"timeout_s": 60.0, "queue_timeout_s": 30.0, "total_timeout_s": 3600.0}})
         };
+        let mut overdue = ended("timed_out");
+        overdue["message"] = "it waited until its total_timeout_s was over".into();
         let mut dead = ended("exit_code");
         dead["dead"] = true.into();
         let mut again = ended("oom_killed");
@@ -428,6 +433,8 @@ PLACE  ID        REASON            START   WHY
             (ended("oom_killed"), "task logs ID | task retry ID --mem 1g"),
             (ended("timed_out"), "task logs ID | task retry ID --timeout 2m"),
             (ended("storage_exceeded"), "task logs ID | task retry ID --disk 2g"),
+            (ended("queue_timeout"), "task logs ID | task retry ID --queue-timeout 1m"),
+            (overdue, "task logs ID | task retry ID --total-timeout 2h"),
             (dead, "task retry ID | task logs ID"),
             (again, "task logs ID | task info 7K3MA001"),
             (serde_json::json!({"status": "failed", "phase": null, "reason": "queue_timeout"}), "task retry ID"),
