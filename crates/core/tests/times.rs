@@ -315,10 +315,10 @@ fn the_end_of_the_total_time_among_retries_is_a_timeout_that_names_both() {
     assert_eq!(phase(&c, task), Some(Phase::Backoff));
     c.wait(S(10));
     let message = |c: &TestCluster| c.record(task).message().to_owned();
-    let advice = "submit it again with a longer --total-timeout";
+    let advice = |task: TaskId| format!("again with more time: cloudai task retry {task} --total-timeout 2m");
     assert_eq!(end(&c, task), (Status::Failed, Some(Reason::TimedOut)));
-    let said = format!("its total_timeout_s of 60 s was over after 1 attempt, which ended with exit code 1; {advice}");
-    assert_eq!(message(&c), said);
+    let said = "its total_timeout_s of 60 s was over after 1 attempt, which ended with exit code 1";
+    assert_eq!(message(&c), format!("{said}; {}", advice(task)));
     // While the last one was being stopped it failed by itself.
     let (mut c, task) = submitted(&[seconds("total_timeout_s", 60), ("retries", retries)]);
     for _ in 0..2 {
@@ -332,9 +332,8 @@ fn the_end_of_the_total_time_among_retries_is_a_timeout_that_names_both() {
     let record = c.record(task);
     assert_eq!((record.status(), record.reason()), (Status::Failed, Some(Reason::TimedOut)));
     assert_eq!(record.finished().unwrap().exit_code, Some(1));
-    let said =
-        format!("its total_timeout_s of 60 s was over after 3 attempts, the last ended with exit code 1; {advice}");
-    assert_eq!(record.message(), said);
+    let said = "its total_timeout_s of 60 s was over after 3 attempts, the last ended with exit code 1";
+    assert_eq!(record.message(), format!("{said}; {}", advice(task)));
 }
 
 #[test]
@@ -350,11 +349,9 @@ fn the_end_of_a_wait_says_what_it_waited_for() {
         c.heartbeat("w1", session, 1, held).unwrap();
     }
     assert_eq!(end(&c, task), (Status::Failed, Some(Reason::QueueTimeout)));
-    assert_eq!(
-        c.record(task).message(),
-        "it waited for a place longer than its queue_timeout_s of 60 s: no worker has room; w1 comes nearest \
-         (cpu: needs 3, has 2 free)"
-    );
+    let said = "it waited for a place longer than its queue_timeout_s of 60 s: no worker has room; w1 comes nearest \
+                (cpu: needs 3, has 2 free); to wait longer: cloudai task retry";
+    assert_eq!(c.record(task).message(), format!("{said} {task} --queue-timeout 2m"));
 }
 
 #[test]

@@ -5,6 +5,7 @@ use crate::ids::TaskId;
 use crate::spec::TaskSpec;
 use crate::state::{Phase, Reason};
 use crate::task::{Queued, State, TaskRecord};
+use crate::text;
 use crate::time::Timestamp;
 use crate::verdict::{self, show};
 use crate::waiting::{self, Candidate};
@@ -112,7 +113,10 @@ impl Cluster {
         let Some(task) = self.tasks.get(&id) else { return };
         let limit = show(task.spec.limits.queue);
         let why = self.why_waiting(&task.spec);
-        let message = format!("it waited for a place longer than its queue_timeout_s of {limit}: {why}");
+        let twice =
+            task.spec.limits.queue.map_or_else(|| "TIME".into(), |queue| text::typed_time(queue.saturating_mul(2)));
+        let again = format!("to wait longer: cloudai task retry {id} --queue-timeout {twice}");
+        let message = format!("it waited for a place longer than its queue_timeout_s of {limit}: {why}; {again}");
         self.finish(out, id, verdict::without_run(Reason::QueueTimeout, message));
     }
 
