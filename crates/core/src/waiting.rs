@@ -19,20 +19,23 @@ pub struct Candidate<'a> {
     pub holds: bool,
 }
 
-/// What stands against a place now.
+/// What stands against a place now; none when there is one.
 /// # Errors
 /// A sentence, too: no worker can ever run the task.
-pub fn why<'a>(spec: &TaskSpec, workers: impl Iterator<Item = Candidate<'a>> + Clone) -> Result<String, String> {
+pub fn why<'a>(
+    spec: &TaskSpec,
+    workers: impl Iterator<Item = Candidate<'a>> + Clone,
+) -> Result<Option<String>, String> {
     feasible::satisfiable(spec, workers.clone().map(|worker| worker.record))
         .map_err(|why| format!("no worker can run this: {why}"))?;
     let against = Against::of(spec, workers);
     if against.fits {
-        return Ok("about to be placed".into());
+        return Ok(None);
     }
-    Ok(against.unfit().unwrap_or_else(|| match &spec.worker_id {
+    Ok(Some(against.unfit().unwrap_or_else(|| match &spec.worker_id {
         Some(pinned) => against.of_pinned(pinned),
         None => against.of_all(),
-    }))
+    })))
 }
 
 /// What stands against each worker.

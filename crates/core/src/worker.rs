@@ -178,6 +178,12 @@ impl WorkerStatus {
     pub const fn is_connected(self) -> bool {
         matches!(self, Self::Active | Self::Draining | Self::EngineAway | Self::DiskPressure)
     }
+
+    /// Whether its heartbeats come, also of one that hears nothing.
+    #[must_use]
+    pub const fn is_heard(self) -> bool {
+        self.is_connected() || matches!(self, Self::Deaf)
+    }
 }
 
 /// What a worker says of itself at registration; heartbeats keep current what changes.

@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test's helpers fail as the test does")]
 
 use cloudai_core::effect::Command;
-use cloudai_core::event::{Answer, Event, Held, HeldStage, Placement, PlacementRefusal};
-use cloudai_core::ids::{Attempt, Session, TaskId};
+use cloudai_core::event::{Answer, DutyOrder, DutyWish, Event, Held, HeldStage, Placement, PlacementRefusal};
+use cloudai_core::ids::{Attempt, Session, TaskId, UserId};
 use cloudai_core::spec::Value;
 use cloudai_core::state::{Reason, Status};
 use cloudai_core::task::{Outcome, Spent, Step};
@@ -123,6 +123,57 @@ fn a_start_that_came_late_after_all_stays_with_its_deaf_worker() {
     assert_eq!(c.record(late.task).status(), Status::Completed);
 }
 
+/// It waits there for room: nothing of it has begun, and it begins by itself.
+#[test]
+fn what_a_deaf_worker_holds_is_not_taken_back_though_it_has_not_begun() {
+    let (mut c, _, running, waits) = deaf();
+    let held = vec![at(running, Step::Running), at(waits, Step::Assigned)];
+    let session = c.register("w1", cores(4), held.clone());
+    beats(&mut c, session, 0, &held, S(300));
+    assert_eq!((status(&c), c.record(waits.task).status()), (WorkerStatus::Deaf, Status::Pending));
+    // Nor is what the registration brought, when the heartbeats after it are lost.
+    let (mut c, _, running, waits) = deaf();
+    c.wait(S(60));
+    c.register("w1", cores(4), vec![at(running, Step::Running), at(waits, Step::Assigned)]);
+    c.wait(S(80));
+    assert_eq!(c.record(waits.task).status(), Status::Pending);
+}
+
+#[test]
+fn a_deaf_worker_that_falls_silent_is_inactive() {
+    let (mut c, ..) = deaf();
+    c.wait(S(131));
+    assert_eq!(status(&c), WorkerStatus::Inactive, "it is not even heard");
+    let (c, ..) = deaf();
+    let mut c = c.restarted();
+    c.wait(S(1000));
+    assert_eq!(c.cluster.workers().next().unwrap().status, WorkerStatus::Inactive);
+}
+
+#[test]
+fn a_drain_that_is_taken_back_leaves_a_deaf_worker_deaf() {
+    let (mut c, _, running, _) = deaf();
+    c.register("w1", cores(4), vec![at(running, Step::Running)]);
+    let order = |wish| Event::Duty(DutyOrder { worker: worker_id("w1"), by: UserId::local(), wish });
+    c.ok(order(DutyWish::Drain { reason: String::new(), deadline: Some(Duration::ZERO) }));
+    c.ok(Event::Tick);
+    c.ok(order(DutyWish::Open));
+    assert_eq!(status(&c), WorkerStatus::Deaf);
+    c.register("w1", cores(4), vec![at(running, Step::Running)]);
+    let other = c.task(3);
+    assert!(gives_nothing(&mut c, other));
+}
+
+#[test]
+fn a_registration_that_was_answered_late_because_the_master_stood_still_makes_nobody_deaf() {
+    let mut c = TestCluster::default();
+    c.worker("w1", cores(4));
+    c.now = c.now + S(15);
+    c.ok(Event::Paused(S(15)));
+    c.worker("w1", cores(4));
+    assert_eq!(status(&c), WorkerStatus::Active);
+}
+
 #[test]
 fn what_is_to_be_kept_stays_with_a_worker_that_hears_nothing_until_it_is_back() {
     let mut c = TestCluster::default();
@@ -131,9 +182,10 @@ fn what_is_to_be_kept_stays_with_a_worker_that_hears_nothing_until_it_is_back() 
     let attempt = c.place(task, "w1");
     beats(&mut c, session, 0, &[], S(1000));
     assert_eq!(c.record(task).status(), Status::Pending, "it may run on without its lease");
+    let starts = c.starts().len();
     let session = c.register("w1", cores(4), vec![]);
     c.heartbeat("w1", session, 0, vec![]).unwrap();
-    assert_eq!((c.record(task).status(), c.record(task).number()), (Status::Queued, attempt.number));
+    assert_eq!((c.record(task).status(), &c.starts()[starts..]), (Status::Pending, [attempt].as_slice()), "sent again");
 }
 
 #[test]
@@ -216,7 +268,7 @@ fn silence_and_pauses_of_the_master_make_nobody_deaf() {
 fn a_new_master_asks_a_deaf_worker_anew() {
     let (c, _, running, unbegun) = deaf();
     let mut c = c.restarted();
-    assert_eq!(c.cluster.workers().next().unwrap().status, WorkerStatus::Deaf);
+    assert_eq!(c.cluster.workers().next().unwrap().status, WorkerStatus::Inactive, "nobody has heard it yet");
     let session = c.register("w1", cores(4), vec![at(running, Step::Running)]);
     c.heartbeat("w1", session, 0, vec![at(running, Step::Running)]).unwrap();
     assert_eq!((status(&c), c.starts().last()), (WorkerStatus::Active, Some(&unbegun)));

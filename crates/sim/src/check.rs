@@ -317,7 +317,7 @@ impl Check {
     /// The backup is put in the place of the data, which begins another life of them.
     pub(crate) fn restored(&mut self, store: &Rows, incarnation: Incarnation) {
         self.incarnation = incarnation;
-        self.promises.go_back_to(&self.backup);
+        self.promises.go_back_to(&self.backup, store);
         let kept = self.promises.are_kept(store, "a restore");
         self.expect(kept);
     }

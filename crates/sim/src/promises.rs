@@ -24,9 +24,10 @@ pub(crate) struct Promises {
 
 impl Promises {
     /// Those of a backup come back: what was promised since then is lost, and nobody is to blame.
-    pub(crate) fn go_back_to(&mut self, then: &Self) {
+    /// What is in the store all the same was there before it was acknowledged.
+    pub(crate) fn go_back_to(&mut self, then: &Self, store: &Rows) {
         let mut lost = std::mem::take(&mut self.lost);
-        lost.extend(self.acknowledged.difference(&then.acknowledged));
+        lost.extend(self.acknowledged.iter().filter(|task| !store.tasks.contains_key(task)));
         *self = Self { lost, ..then.clone() };
     }
 

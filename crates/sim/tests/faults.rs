@@ -74,7 +74,7 @@ fn a_seed_tells_the_same_story_every_time() {
 }
 
 /// What must come up again and again, or the seeds prove nothing about it.
-const FAULTS: [&str; 57] = [
+const FAULTS: [&str; 60] = [
     "attempt drained",
     "backed up",
     "busy worker not removed",
@@ -89,6 +89,7 @@ const FAULTS: [&str; 57] = [
     "compared",
     "container exited before it was watched",
     "deadline of a drain came",
+    "deaf worker heard again",
     "disk of a worker full",
     "engine of a worker away",
     "engine of a worker restarted",
@@ -117,6 +118,7 @@ const FAULTS: [&str; 57] = [
     "start answered with an error and carried out",
     "start time came",
     "stop ignored by the engine",
+    "taken back from a deaf worker",
     "total time over on a worker",
     "total time over while it waited",
     "user refused for now",
@@ -132,6 +134,7 @@ const FAULTS: [&str; 57] = [
     "worker quarantined",
     "worker removed",
     "worker to be drained",
+    "worker turned deaf",
 ];
 
 #[test]

@@ -176,11 +176,20 @@ async fn tasks_on(worker: &Worker, cx: &Context) -> Result<Vec<String>, Failure>
 
 /// Orders the same for several workers, one after the other; the first that is refused ends it.
 async fn set(workers: &[Worker], verb: &str, query: &[(&str, String)], cx: &Context) -> Result<Vec<Worker>, Failure> {
-    let mut done = Vec::new();
+    let mut done: Vec<Worker> = Vec::new();
     for worker in workers {
-        done.push(match cx.client.post_query(&["api", "v1", "workers", &worker.id, verb], query).await {
-            Err(failure) if failure.exit == Exit::NotFound => return Err(near(failure, &worker.id, cx).await),
-            answer => answer?,
+        let failure = match cx.client.post_query(&["api", "v1", "workers", &worker.id, verb], query).await {
+            Ok(ordered) => {
+                done.push(ordered);
+                continue;
+            }
+            Err(failure) if failure.exit == Exit::NotFound => near(failure, &worker.id, cx).await,
+            Err(failure) => failure,
+        };
+        let ordered: Vec<_> = done.iter().map(|worker| worker.id.as_str()).collect();
+        return Err(match ordered.as_slice() {
+            [] => failure,
+            ordered => failure.why(format!("{verb} was ordered before of {}", ordered.join(", "))),
         });
     }
     Ok(done)

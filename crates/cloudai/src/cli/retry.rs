@@ -132,7 +132,8 @@ fn would_retry(task: Task, changes: Option<&serde_json::Value>) -> Would<Task> {
     }
     match task.retried_by.as_deref().map(id::short) {
         Some(new) => {
-            let means = format!("change nothing: {id} was submitted again before, as {new}");
+            let unless = changes.map_or("", |_| "; with other values it would be refused");
+            let means = format!("change nothing: {id} was submitted again before, as {new}{unless}");
             Would::of(task, NOTHING, means)
         }
         None => {

@@ -10,6 +10,7 @@ use crate::time::Timestamp;
 use crate::verdict::{self, show};
 use crate::waiting::{self, Candidate};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// What a time means to a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -83,6 +84,7 @@ pub(super) fn replace(alarms: &mut BTreeSet<Entry>, before: Entries, after: Entr
 impl Cluster {
     /// Lets every task move whose time has come, as many as one event may.
     pub(super) fn ring_alarms(&mut self, out: &mut Out) {
+        let mut last = None;
         while let Some(entry @ (at, id, alarm)) = self.alarms.first().copied()
             && at <= out.now
             && !out.full()
@@ -90,7 +92,7 @@ impl Cluster {
             self.alarms.remove(&entry);
             match alarm {
                 Alarm::Start | Alarm::Backoff => self.wait_for_capacity(out, id),
-                Alarm::QueueTimeout => self.end_waiting(out, id),
+                Alarm::QueueTimeout => self.end_waiting(out, id, &mut last),
                 Alarm::Total => self.end_overdue(out, id),
             }
         }
@@ -108,11 +110,19 @@ impl Cluster {
         });
     }
 
-    /// A task has waited for a place as long as it may: its end says what it waited for.
-    fn end_waiting(&mut self, out: &mut Out, id: TaskId) {
+    /// A task has waited for a place as long as it may: its end says what it waited for. Of equal specs,
+    /// whose time often comes at once, every worker is looked at for the `last` one only.
+    fn end_waiting(&mut self, out: &mut Out, id: TaskId, last: &mut Option<(Arc<TaskSpec>, String)>) {
         let Some(task) = self.tasks.get(&id) else { return };
         let limit = show(task.spec.limits.queue);
-        let why = self.why_waiting(&task.spec);
+        let why = match last {
+            Some((spec, why)) if *spec == task.spec => why.clone(),
+            Some(_) | None => {
+                let why = self.why_waiting(&task.spec);
+                *last = Some((Arc::clone(&task.spec), why.clone()));
+                why
+            }
+        };
         let twice =
             task.spec.limits.queue.map_or_else(|| "TIME".into(), |queue| text::typed_time(queue.saturating_mul(2)));
         let again = format!("to wait longer: cloudai task retry {id} --queue-timeout {twice}");
@@ -127,7 +137,10 @@ impl Cluster {
             free: ledger.free(),
             holds: !ledger.held().is_empty(),
         });
-        waiting::why(spec, candidates).unwrap_or_else(|never| never)
+        match waiting::why(spec, candidates) {
+            Ok(Some(why)) | Err(why) => why,
+            Ok(None) => "a place had just become free".into(),
+        }
     }
 
     /// The time for all of a task is over: it fails where it waits; where it has a worker it is

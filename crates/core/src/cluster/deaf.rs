@@ -5,7 +5,8 @@
 //! session ends, it is sent no start and given nothing until it has taken a command in. What it never
 //! began goes back to the queue, uncounted, once it can not begin that any more:
 //! - a heartbeat of a later session does not hold it: a worker drops commands of its earlier sessions;
-//! - or the lease of the session in which it was sent is over: a worker without a lease begins nothing.
+//! - or no heartbeat has renewed its lease for as long as one may last, and its registration did not bring
+//!   it: a worker without a lease accepts nothing, and what it had accepted it tells.
 
 use super::{Cluster, Out};
 use crate::effect::Command;
@@ -64,6 +65,10 @@ impl Cluster {
         }
         let waits = link.attention.hear(now, heartbeat.seen, link.sent);
         let deaf = worker.record.status == WorkerStatus::Deaf;
+        if deaf {
+            // This heartbeat renews the lease under which it may have accepted something before.
+            self.deaf.insert(id.clone(), now);
+        }
         if !deaf && waits >= inactive && !out.full() {
             self.deafen(out, id);
             return true;
@@ -84,7 +89,7 @@ impl Cluster {
         self.stay_deaf(out, id, out.now);
     }
 
-    fn stay_deaf(&mut self, out: &mut Out, id: &WorkerId, since: Timestamp) {
+    pub(super) fn stay_deaf(&mut self, out: &mut Out, id: &WorkerId, since: Timestamp) {
         self.change_worker(out, id, |record| record.status = WorkerStatus::Deaf);
         self.deaf.insert(id.clone(), since);
         self.judgements.insert(((since + self.timing.lost_after()).max(out.now), id.clone()));
@@ -109,9 +114,10 @@ impl Cluster {
         }
         let worker = self.workers.get(id).filter(|worker| worker.record.status.is_connected())?;
         let unheard = !worker.link.as_ref()?.attention.beats;
-        // Sooner, the answer or the heartbeat may be on its way.
+        // Sooner, the answer or the heartbeat may be on its way. Without a heartbeat it was heard last when
+        // it registered, less the time in which the master stood still.
         let patience = self.timing.heartbeat * 2;
-        (unheard && now.since(worker.record.connected_at?) >= patience).then_some(now)
+        (unheard && now.since(worker.heard) >= patience).then_some(now)
     }
 
     pub(super) fn is_deaf(&self, id: &WorkerId) -> bool {
@@ -141,11 +147,15 @@ impl Cluster {
     }
 
     fn unbegun(&self, id: &WorkerId) -> impl Iterator<Item = TaskId> {
-        let held = self.workers.get(id).into_iter().flat_map(|worker| worker.ledger.held().keys().copied());
-        held.filter(|task| {
+        let worker = self.workers.get(id).into_iter();
+        let held = worker.flat_map(|worker| worker.ledger.held().keys().map(move |task| (worker, *task)));
+        let unbegun = held.filter(|(worker, task)| {
             self.tasks.get(task).is_some_and(|task| {
-                !task.outlasts_silence() && task.active().is_some_and(|active| active.step == Step::Assigned)
+                let assigned = task.active().is_some_and(|active| active.step == Step::Assigned);
+                let brought = worker.link.as_ref().is_some_and(|link| link.brought.contains(&task.attempt()));
+                assigned && !brought && !task.outlasts_silence()
             })
-        })
+        });
+        unbegun.map(|(_, task)| task)
     }
 }

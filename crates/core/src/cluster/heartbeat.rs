@@ -113,7 +113,7 @@ impl Cluster {
 
     /// Those that this life of the data ordered. Before its first registration in it a worker tells of
     /// others too, which it stops by itself.
-    fn own<'a>(&self, held: &'a [Held]) -> impl Iterator<Item = &'a Held> + use<'a> {
+    pub(super) fn own<'a>(&self, held: &'a [Held]) -> impl Iterator<Item = &'a Held> + use<'a> {
         let incarnation = self.incarnation;
         held.iter().filter(move |held| held.incarnation == incarnation || cfg!(feature = "fault_mix_lives"))
     }

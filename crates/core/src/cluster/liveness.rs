@@ -51,7 +51,7 @@ impl Cluster {
     /// Gives up a silent worker's attempts, as many as one event may.
     fn lose_worker(&mut self, out: &mut Out, id: &WorkerId) {
         let Some(worker) = self.workers.get(id) else { return };
-        if worker.link.is_some() {
+        if worker.link.is_some() || worker.record.status.is_heard() {
             self.end_session(out, id);
         }
         let due: Vec<_> = self.losable(id).take(MAX_ROWS).collect();
@@ -118,7 +118,7 @@ impl Cluster {
         if worker.record.status.is_connected() {
             return Some((worker.heard + self.timing.inactive).max(now));
         }
-        if worker.link.is_none() && self.losable(id).next().is_none() {
+        if worker.link.is_none() && !self.is_deaf(id) && self.losable(id).next().is_none() {
             return None;
         }
         Some((worker.heard + self.timing.lost_after()).max(now))

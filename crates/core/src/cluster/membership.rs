@@ -26,6 +26,7 @@ impl Cluster {
         }) {
             return Err(Rejected::WorkerLive(id));
         }
+        let brought = self.own(&held).map(|held| held.attempt).collect();
         self.known(&id, now);
         self.change_worker(out, &id, |record| {
             record.address = record.address.take().or(address);
@@ -41,7 +42,7 @@ impl Cluster {
         });
         let Some(worker) = self.workers.get_mut(&id) else { return Ok(Answer::Done) };
         worker.heard = now;
-        worker.link = Some(Link::default());
+        worker.link = Some(Link { brought, ..Link::default() });
         if !cfg!(feature = "fault_ignore_shrinking") {
             worker.ledger.resize(&worker.record.capacity);
         }

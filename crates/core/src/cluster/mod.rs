@@ -98,6 +98,8 @@ struct Link {
     starts: BTreeMap<TaskId, SentStart>,
     /// Whether it hears.
     attention: deaf::Attention,
+    /// What its registration told of.
+    brought: BTreeSet<Attempt>,
     /// What it told last; less what has ended since.
     told: Option<reconcile::Told>,
 }
@@ -329,7 +331,7 @@ impl Out {
 
 /// A worker counts as active only once this master has heard of it.
 fn unheard(record: Arc<WorkerRecord>) -> Arc<WorkerRecord> {
-    if record.status.is_connected() {
+    if record.status.is_heard() {
         Arc::new(WorkerRecord { status: WorkerStatus::Inactive, ..WorkerRecord::clone(&record) })
     } else {
         record

@@ -318,6 +318,11 @@ pub(super) async fn release(
     Ok(Json(view::whole_task(&handle.release(&who, id).await?)))
 }
 
+/// A document of nothing, or of nulls, asks for no other values.
+fn names_something(changes: &Value) -> bool {
+    !matches!(changes, Value::Map(fields) if fields.iter().all(|(_, value)| *value == Value::Null))
+}
+
 /// Submits the spec of an ended task again, with other limits where the body names them.
 pub(super) async fn retry(
     Caller(who): Caller,
@@ -327,7 +332,7 @@ pub(super) async fn retry(
     changes: Perhaps<MAX_TASK>,
 ) -> Result<Response, Problem> {
     query.close()?;
-    let changed = match changes.parse()? {
+    let changed = match changes.parse()?.filter(names_something) {
         Some(changes) => Some(handle.task(&who, id).await?.record.spec.run_again_with(&changes)?),
         None => None,
     };

@@ -202,7 +202,7 @@ pub(super) struct Up {
 }
 
 fn gives_up_at(seen: &SeenWorker, heard: Option<&Heard>, up: &Up) -> Option<Timestamp> {
-    if seen.record.status != WorkerStatus::Inactive || seen.held.is_empty() {
+    if seen.record.status != WorkerStatus::Inactive || seen.lasting == seen.held.len() {
         return None;
     }
     let at = last_heard(seen, heard)?.max(up.since) + up.timing.lost_after();

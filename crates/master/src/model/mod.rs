@@ -14,7 +14,7 @@ use cloudai_core::resources::{Allocation, Free};
 use cloudai_core::rfc3339;
 use cloudai_core::state::{Phase, Status};
 use cloudai_core::strategy::{Fleet, Seen};
-use cloudai_core::task::{State, TaskRecord};
+use cloudai_core::task::{State, Step, TaskRecord};
 use cloudai_core::waiting::{self, Candidate};
 use cloudai_core::worker::{WorkerRecord, WorkerStatus};
 use cloudai_store::StoreError;
@@ -65,6 +65,8 @@ pub struct SeenWorker {
     pub record: Arc<WorkerRecord>,
     /// What its attempts hold, by task.
     pub held: Vec<(TaskId, Allocation)>,
+    /// How many of these stay with it however long it is silent (`on_disconnect: keep`).
+    pub lasting: usize,
     /// What is left.
     pub free: Free,
 }
@@ -143,13 +145,14 @@ impl Model {
     #[must_use]
     pub fn workers(&self) -> Vec<SeenWorker> {
         let state = self.read();
-        state.fleet.each().map(SeenWorker::of).collect()
+        state.fleet.each().map(|seen| state.see_worker(seen)).collect()
     }
 
     /// One worker.
     #[must_use]
     pub fn worker(&self, id: &WorkerId) -> Option<SeenWorker> {
-        self.read().fleet.get(id).map(SeenWorker::of)
+        let state = self.read();
+        state.fleet.get(id).map(|seen| state.see_worker(seen))
     }
 
     /// One worker's record.
@@ -210,9 +213,16 @@ impl Committed {
         }
     }
 
+    fn see_worker(&self, seen: &Seen) -> SeenWorker {
+        let held = seen.held().iter().map(|(task, allocation)| (*task, allocation.clone())).collect();
+        let lasts = |task: &&TaskId| self.live.get(**task).is_some_and(|task| task.outlasts_silence());
+        let lasting = seen.held().keys().filter(lasts).count();
+        SeenWorker { record: Arc::clone(seen.record()), held, lasting, free: seen.free().clone() }
+    }
+
     fn see(&self, record: Arc<TaskRecord>) -> SeenTask {
         let worker = record.active().and_then(|active| self.fleet.get(&active.worker)).map(Seen::record);
-        let silent = worker.is_some_and(|worker| !worker.status.is_connected());
+        let silent = worker.is_some_and(|worker| is_out_of_reach(&record, worker));
         let mut phase = record.phase(silent);
         let mut message = record.message().to_owned();
         if let State::Queued(queued) = &record.state
@@ -243,8 +253,16 @@ impl Committed {
             free: seen.free(),
             holds: !seen.held().is_empty(),
         });
-        waiting::why(&record.spec, candidates)
+        waiting::why(&record.spec, candidates).map(|why| why.unwrap_or_else(|| "about to be placed".into()))
     }
+}
+
+/// Whether nobody knows how a task fares, or what is asked of it is not heard: of one that runs on a worker
+/// which is heard, and hears nothing, all else is known.
+fn is_out_of_reach(record: &TaskRecord, worker: &WorkerRecord) -> bool {
+    let begun = record.active().is_some_and(|active| active.step != Step::Assigned);
+    let tells = worker.status == WorkerStatus::Deaf && begun && !record.is_stopping();
+    !worker.status.is_connected() && !tells
 }
 
 /// What becomes of a task that its worker's silence, or deafness, keeps from its user.
@@ -265,13 +283,6 @@ fn out_of_reach(record: &TaskRecord, worker: &WorkerRecord) -> String {
         );
     }
     format!("worker {id} {is}; the task goes elsewhere when its lease has ended; {next}")
-}
-
-impl SeenWorker {
-    fn of(seen: &Seen) -> Self {
-        let held = seen.held().iter().map(|(task, allocation)| (*task, allocation.clone())).collect();
-        Self { record: Arc::clone(seen.record()), held, free: seen.free().clone() }
-    }
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use cloudai_core::resources::Kind;
 use cloudai_core::state::{Phase, Reason};
 use cloudai_core::task::State;
 use cloudai_core::time::Timestamp;
-use cloudai_core::worker::{Unfit, WorkerRecord};
+use cloudai_core::worker::{Unfit, WorkerRecord, WorkerStatus};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ impl Batch {
 
     pub(super) fn apply(&mut self, context: &mut Context, cluster: &mut Cluster, event: Event, origin: Origin) {
         let (words, changes) = (short(&event), self.events.changes().len());
-        let (idle, duties) = (takes_no_work(cluster, &event), duties(cluster));
+        let (idle, duties, deaf) = (takes_no_work(cluster, &event), duties(cluster), deaf(cluster));
         let done = self.events.apply(cluster, event, origin);
         let says = done.answer.as_ref().map_or_else(|why| format!("rejected, {why:?}"), short_answer);
         say!(context, "master applies {words}: {says}");
@@ -49,6 +49,7 @@ impl Batch {
             tally_row(context, row, ticks, releases);
         }
         tally_duties(context, &duties, cluster);
+        tally_deaf(context, &deaf, cluster);
         context.check.changes_are_few(changes);
         context.check.placed_on_active(changes, &idle);
         if registers && cluster.workers().any(|worker| holds_too_much(cluster, worker)) {
@@ -125,6 +126,21 @@ fn duties(cluster: &Cluster) -> BTreeMap<WorkerId, Duty> {
     cluster.workers().map(|worker| (worker.id.clone(), worker.duty.clone())).collect()
 }
 
+fn deaf(cluster: &Cluster) -> BTreeSet<WorkerId> {
+    cluster.workers().filter(|worker| worker.status == WorkerStatus::Deaf).map(|worker| worker.id.clone()).collect()
+}
+
+/// Counts workers that are found to hear nothing, and to hear again.
+fn tally_deaf(context: &mut Context, before: &BTreeSet<WorkerId>, cluster: &Cluster) {
+    for worker in cluster.workers() {
+        match (before.contains(&worker.id), worker.status) {
+            (false, WorkerStatus::Deaf) => context.count("worker turned deaf"),
+            (true, status) if status.is_connected() => context.count("deaf worker heard again"),
+            (true | false, _) => {}
+        }
+    }
+}
+
 /// Counts what became of the workers' duties.
 fn tally_duties(context: &mut Context, before: &BTreeMap<WorkerId, Duty>, cluster: &Cluster) {
     for worker in cluster.workers() {
@@ -199,6 +215,11 @@ fn tally_row(context: &mut Context, row: &Row, ticks: bool, releases: bool) {
         State::Finished(end) if end.reason == Some(Reason::QueueTimeout) => context.count("queue time over"),
         State::Finished(end) if ticks && end.reason == Some(Reason::TimedOut) => {
             context.count("total time over while it waited");
+        }
+        State::Queued(queued)
+            if queued.reason == Some(Reason::Drained) && queued.message.contains("never began it") =>
+        {
+            context.count("taken back from a deaf worker");
         }
         State::Queued(queued) if queued.reason == Some(Reason::Drained) && queued.phase == Phase::WaitingCapacity => {
             context.count("attempt drained");
