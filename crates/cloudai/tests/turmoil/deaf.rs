@@ -13,8 +13,9 @@ fn status(world: &World) -> WorkerStatus {
     world.worker("w1").unwrap().status
 }
 
-/// A task is given to a worker behind a gate that does so; goes on until it waits again.
-fn given_back(seed: u64, faults: Faults) -> (World, Arc<Gate>, TaskId, Duration) {
+/// A task is given to a worker behind a gate that does so; goes on until it waits again, and the worker, which
+/// is called so by then, gets nothing.
+fn given_back(seed: u64, faults: Faults, called: WorkerStatus) -> (World, Arc<Gate>, TaskId, Duration) {
     let (mut world, gate) = World::new(seed).gated();
     gate.set(faults);
     let id = world.submit(task("3000"));
@@ -23,10 +24,10 @@ fn given_back(seed: u64, faults: Faults) -> (World, Arc<Gate>, TaskId, Duration)
     world.until("it waits again", |world| world.status(id) == Status::Queued);
     let record = world.task(id);
     assert_eq!((record.reason(), record.number(), record.spent), (Some(Reason::Drained), 1, Spent::default()));
-    assert_eq!(status(&world), WorkerStatus::Deaf);
+    assert_eq!(status(&world), called);
     let took = world.now() - given;
     world.run_for(TIMING.lease);
-    assert_eq!((world.status(id), status(&world)), (Status::Queued, WorkerStatus::Deaf), "it gets nothing");
+    assert_eq!((world.status(id), status(&world)), (Status::Queued, called), "it gets nothing");
     (world, gate, id, took)
 }
 
@@ -40,7 +41,9 @@ fn runs_when_it_hears(mut world: World, gate: &Gate, id: TaskId) {
 #[test]
 fn a_start_that_a_worker_never_hears_goes_back_after_its_lease_and_the_worker_gets_no_other() {
     over_seeds(|seed| {
-        let (world, gate, id, took) = given_back(seed, Faults { deafens: true, ..Faults::default() });
+        // Its session is over and it does not hear that: nothing that counts is heard of it any more.
+        let deafens = Faults { deafens: true, ..Faults::default() };
+        let (world, gate, id, took) = given_back(seed, deafens, WorkerStatus::Inactive);
         assert!(took >= TIMING.inactive + TIMING.lost_after() - TIMING.heartbeat, "after {took:?}");
         runs_when_it_hears(world, &gate, id);
     });
@@ -49,7 +52,8 @@ fn a_start_that_a_worker_never_hears_goes_back_after_its_lease_and_the_worker_ge
 #[test]
 fn a_start_that_a_proxy_keeps_goes_back_with_the_next_session_while_heartbeats_are_answered() {
     over_seeds(|seed| {
-        let (world, gate, id, took) = given_back(seed, Faults { hold_commands: true, ..Faults::default() });
+        let holds = Faults { hold_commands: true, ..Faults::default() };
+        let (world, gate, id, took) = given_back(seed, holds, WorkerStatus::Deaf);
         assert!(took >= TIMING.inactive && took < TIMING.lease, "after {took:?}");
         gate.drop_held();
         runs_when_it_hears(world, &gate, id);
