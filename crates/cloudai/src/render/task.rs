@@ -129,8 +129,8 @@ pub(crate) fn queue(tasks: &[Task], now: Timestamp, screen: &Screen) -> String {
     let mut table = Table::new(&columns);
     let mut place = 0;
     for task in tasks {
-        // What no worker can ever run stands in nobody's way, and gets no turn.
-        let turn = task.phase.as_deref() != Some("unsatisfiable");
+        // What is held or can never run stands in nobody's way, and gets no turn.
+        let turn = !matches!(task.phase.as_deref(), Some("unsatisfiable" | "held"));
         place += usize::from(turn);
         let mut row: Vec<Cell> = vec![
             if turn { place.to_string().into() } else { NOTHING.into() },
@@ -363,6 +363,7 @@ ID        STATUS  NAME  REASON            WORKER  CPU   MEM    AGE
         let tasks = [
             task(serde_json::json!({"name": "a-task-with-a-name", "message": message})),
             task(serde_json::json!({"phase": "unsatisfiable", "message": "no worker can run this: gpu"})),
+            task(serde_json::json!({"phase": "held", "reason": null, "message": "held by local"})),
             task(serde_json::json!({"phase": "backoff", "reason": "exit_code", "message": "exit code 1; tried again",
                 "next_try_at": "2026-01-01T00:06:24.000Z"})),
         ];
@@ -372,6 +373,7 @@ ID        STATUS  NAME  REASON            WORKER  CPU   MEM    AGE
 PLACE  ID        REASON            START   WHY
     1  7K3M9QZD  waiting_capacity  -       no worker has room; w1 comes neares..
     -  7K3M9QZD  unsatisfiable     -       no worker can run this: gpu
+    -  7K3M9QZD  held              -       held by local
     2  7K3M9QZD  exit_code         in 12s  exit code 1; tried again";
         assert_eq!(shown, expected);
         assert!(queue(&tasks, now(), &screen(false, Format::Table)).contains(message), "cut without a width");

@@ -341,6 +341,9 @@ pub(super) async fn retry(
             let problem = format!("{id} was submitted again before, with other values, as {other}");
             Problem::new(Code::Conflict, problem).next(format!("once that one has ended: cloudai task retry {other}"))
         }
+        AskError::Rejected(why @ Rejected::Unsatisfiable { .. }) => Problem::from(AskError::Rejected(why))
+            .without_errors()
+            .next("ask for what a worker offers, or add such a worker: cloudai worker list"),
         error => Problem::from(error).without_errors(),
     })?;
     answer(&handle, &who, fate).await

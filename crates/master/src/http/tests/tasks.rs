@@ -263,6 +263,7 @@ async fn an_ended_task_is_submitted_again_once_and_stays_as_it_ended() {
 #[tokio::test]
 async fn a_task_is_submitted_again_with_other_limits() {
     let fake = Fake::start().await;
+    fake.cluster(|cluster| cluster.worker("w1", cores(2))).await;
     let body = r#"{"image":"a","memory_gb":1,"timeout_s":60,"labels":{"team":"x"}}"#;
     let first: dto::Task = fake.post("/api/v1/tasks", body).await.json();
     let path = format!("/api/v1/tasks/{}", first.id);
@@ -272,6 +273,10 @@ async fn a_task_is_submitted_again_with_other_limits() {
     let mut wrong: Vec<_> = problem.errors.iter().map(|error| error.path.as_str()).collect();
     wrong.sort_unstable();
     assert_eq!((problem.code.as_str(), wrong), ("invalid", vec!["image", "memory_gb", "priority"]));
+    let problem = retry(r#"{"memory_gb":4000}"#).await.problem();
+    assert_eq!((problem.code.as_str(), problem.errors.len()), ("unsatisfiable", 0));
+    let next = problem.next.unwrap();
+    assert!(next.contains("cloudai worker list") && !next.contains("--allow-pending"), "{next}");
     let more = r#"{"memory_gb":2,"timeout_s":120,"priority":7}"#;
     let answer = retry(more).await;
     let again: dto::Task = answer.json();
@@ -279,7 +284,7 @@ async fn a_task_is_submitted_again_with_other_limits() {
     assert_eq!((answer.status.as_u16(), again.retry_of.as_ref()), (201, Some(&first.id)));
     assert_eq!((again.resources.memory_gb, again.priority, &spec["timeout_s"]), (2.0, 7, &120.0.into()));
     assert_eq!(again.labels["team"], "x");
-    for body in [more, ""] {
+    for body in [more, "", "{}"] {
         let twice = retry(body).await;
         assert_eq!((twice.status.as_u16(), twice.json::<dto::Task>().id), (200, again.id.clone()), "{body}");
     }
