@@ -15,6 +15,7 @@ mod lives;
 mod master;
 mod network;
 mod promises;
+pub mod replay;
 pub mod rng;
 mod store;
 mod trace;
