@@ -220,6 +220,12 @@ impl Free {
         }
     }
 
+    /// The devices and what is left of each, in thousandths.
+    #[must_use]
+    pub fn devices(&self) -> &[(Gpu, u64)] {
+        &self.gpus
+    }
+
     /// Picks what the demand would take, changing nothing.
     ///
     /// A GPU share goes to the fullest device that still has room (best fit), so that whole

@@ -6,7 +6,7 @@ use cloudai_core::duty::{Duty, Probe, Quarantine};
 use cloudai_core::event::{Answer, DutyOrder, DutyWish, Event, Placement, Rejected};
 use cloudai_core::ids::{Attempt, Session, TaskId, UserId};
 use cloudai_core::spec::TaskSpec;
-use cloudai_core::strategy::{self, Greedy, View};
+use cloudai_core::strategy::{View, by_name};
 use cloudai_core::task::{Cause, Outcome, Step};
 use cloudai_core::testing::{TestCluster, cores, held, task_id, worker_id};
 use std::sync::Arc;
@@ -264,12 +264,13 @@ fn strategies_propose_one_attempt_for_a_worker_that_is_tried() {
     (0..9).for_each(|_| _ = one.task("a"));
     let mut view = View::default();
     one.c.rows.iter().for_each(|row| view.apply(row));
-    let placements = strategy::round(&mut Greedy, &view);
+    let mut greedy = by_name("greedy").unwrap();
+    let placements = view.round(&mut *greedy, one.c.now);
     assert_eq!(placements.len(), 1);
     assert!(one.takes(placements[0].attempt.task));
     let record = one.c.worker_record("w1");
     view.apply(&cloudai_core::effect::Row::Worker(record));
     one.c.rows.iter().rev().take(2).for_each(|row| view.apply(row));
-    assert_eq!(strategy::round(&mut Greedy, &view), []);
+    assert_eq!(view.round(&mut *greedy, one.c.now), []);
     assert!(one.c.cluster.task(task_id(1)).is_some(), "its retries are not used up");
 }

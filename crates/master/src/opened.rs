@@ -185,7 +185,7 @@ impl Opened {
         let (engine_stop, placer_stop) = (CancellationToken::new(), CancellationToken::new());
         let _stops = (engine_stop.clone().drop_guard(), placer_stop.clone().drop_guard());
         let engine = machine.threads.start(engine.run(engine_stop.clone())).map_err(RunError::Thread)?;
-        let places = placing::run(placing, strategy, view, Arc::clone(&handle.shared.mailboxes));
+        let places = placing::run(placing, strategy, view, Arc::clone(&handle.shared.clock), Arc::clone(&handle.shared.mailboxes));
         let placer = placer_stop.clone().run_until_cancelled_owned(places);
         let placer = machine.threads.start(placer).map_err(RunError::Thread)?;
 

@@ -1,9 +1,10 @@
 //! The strategy's own thread: a mirror of the committed state, one round in flight.
 
+use crate::clock::Clock;
 use crate::mailbox::{AskError, Mailboxes};
 use cloudai_core::effect::Row;
 use cloudai_core::event::{Answer, Event, Placement};
-use cloudai_core::strategy::{self, Strategy, View};
+use cloudai_core::strategy::{Strategy, View};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 use tracing::debug;
@@ -51,6 +52,7 @@ pub(crate) async fn run(
     placing: Arc<Placing>,
     mut strategy: Box<dyn Strategy>,
     mut view: View,
+    clock: Arc<Clock>,
     mailboxes: Arc<Mailboxes>,
 ) {
     let mut idle = false;
@@ -59,7 +61,7 @@ pub(crate) async fn run(
         for row in &rows {
             view.apply(row);
         }
-        let placements = strategy::round(&mut *strategy, &view);
+        let placements = view.round(&mut *strategy, clock.now());
         idle = placements.is_empty() || propose(placements, &mailboxes).await == 0;
     }
 }

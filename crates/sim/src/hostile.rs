@@ -1,11 +1,11 @@
-//! A strategy that lies: beside the proposals of a good one it makes stale, repeated, oversized
-//! and misplaced ones. A cluster that trusts its strategy does not survive it.
+//! Lies beside the proposals of a good strategy: stale, repeated, oversized and misplaced ones. A
+//! cluster that trusts its strategy does not survive them.
 
 use crate::rng::Rng;
 use cloudai_core::event::{Placement, PlacementRefusal};
 use cloudai_core::feasible;
 use cloudai_core::ids::WorkerId;
-use cloudai_core::strategy::{Strategy, View, Waiting};
+use cloudai_core::strategy::{View, Waiting};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -34,10 +34,9 @@ impl Lies {
     }
 }
 
-/// A good strategy and the lies beside it.
+/// A liar.
 #[derive(Debug)]
 pub struct Hostile {
-    inner: Box<dyn Strategy>,
     rng: Rng,
     per_mille: u64,
     /// Every worker that there may be.
@@ -49,10 +48,10 @@ pub struct Hostile {
 impl Hostile {
     /// Lies in so many rounds of a thousand.
     #[must_use]
-    pub fn new(inner: Box<dyn Strategy>, rng: Rng, per_mille: u64, workers: &[WorkerId], told: Lies) -> Self {
+    pub fn new(rng: Rng, per_mille: u64, workers: &[WorkerId], told: Lies) -> Self {
         let mut workers = workers.to_vec();
         workers.extend("nobody".parse());
-        Self { inner, rng, per_mille, workers, past: Vec::new(), told }
+        Self { rng, per_mille, workers, past: Vec::new(), told }
     }
 
     fn pick<T: Clone>(&mut self, from: &[T]) -> Option<T> {
@@ -104,13 +103,9 @@ impl Hostile {
     }
 }
 
-impl Strategy for Hostile {
-    fn name(&self) -> &'static str {
-        "hostile"
-    }
-
-    fn place(&mut self, view: &View) -> Vec<Placement> {
-        let honest = self.inner.place(view);
+impl Hostile {
+    /// The proposals of a round with lies among them.
+    pub fn lie_beside(&mut self, view: &View, honest: Vec<Placement>) -> Vec<Placement> {
         let mut all = honest.clone();
         if self.rng.chance(self.per_mille) {
             for _ in 0..self.rng.between((1, 6)) {

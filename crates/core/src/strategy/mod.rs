@@ -1,50 +1,35 @@
 //! Placement algorithms.
 //!
-//! A strategy is a pure function of the view and of its own state: it proposes, the cluster
-//! checks every proposal again and alone decides. A new one is a file here and a line in [`ALL`].
+//! A strategy is a pure function of the [`board`] and of its own state: it proposes, the cluster
+//! checks every proposal again and alone decides. Most are [`Rules`] for the one [`Dispatcher`]; a new
+//! one is a line in [`ALL`], and a file here if rules do not say it.
 
+pub mod board;
+mod dispatch;
 mod fleet;
-mod greedy;
-mod round_robin;
+mod line;
+mod named;
+mod reserve;
+pub mod rules;
+mod seating;
 mod view;
 
+pub use board::Board;
+pub use dispatch::{Dispatcher, Started};
 pub use fleet::{Fleet, Seen};
-pub use greedy::Greedy;
-pub use round_robin::RoundRobin;
-pub use view::{Draft, View, Waiting};
-
-use crate::event::Placement;
+pub use named::{ALL, Ruled, by_name};
+pub use rules::Rules;
+pub use view::{View, Waiting};
 
 /// A placement algorithm.
 pub trait Strategy: Send + std::fmt::Debug {
     /// The name by which users choose it.
     fn name(&self) -> &'static str;
 
-    /// Proposes places for waiting tasks that are not pinned, in the order in which they are to
-    /// be made; at most [`ROUND`] of them.
-    fn place(&mut self, view: &View) -> Vec<Placement>;
+    /// Starts waiting jobs on the board, at most so many, and says which in the order of their
+    /// starts. Called again while it starts something.
+    fn place(&mut self, board: &mut Board, most: usize) -> Vec<Started>;
 }
 
 /// The most placements of one round: a batch that commits in one go.
 pub const ROUND: usize = 512;
-
-/// How to make a strategy.
-type Make = fn() -> Box<dyn Strategy>;
-
-/// Every strategy by its name.
-pub const ALL: &[(&str, Make)] = &[("greedy", || Box::new(Greedy)), ("round_robin", || Box::<RoundRobin>::default())];
-
-/// The strategy of this name.
-#[must_use]
-pub fn by_name(name: &str) -> Option<Box<dyn Strategy>> {
-    ALL.iter().find(|(known, _)| *known == name).map(|(_, make)| make())
-}
-
-/// One whole round: pinned tasks go where they must, the strategy places the others.
-pub fn round(strategy: &mut dyn Strategy, view: &View) -> Vec<Placement> {
-    let mut placements = view.place_pinned();
-    if placements.is_empty() {
-        placements = strategy.place(view);
-    }
-    placements
-}

@@ -1,33 +1,52 @@
 //! What a strategy sees: a mirror of the committed state, kept current row by row.
 
-use super::{Fleet, ROUND};
+use super::board::{Amounts, Board, Device, Job, Seat, Wanted};
+use super::{Fleet, ROUND, Seen, Strategy};
 use crate::effect::Row;
 use crate::event::Placement;
 use crate::feasible;
-use crate::ids::{Attempt, TaskId, WorkerId};
+use crate::ids::{Attempt, TaskId, UserId, WorkerId};
 use crate::queue::Place;
-use crate::resources::{Demand, Free};
+use crate::resources::{Demand, Kind};
 use crate::spec::TaskSpec;
 use crate::state::Phase;
-use crate::task::{State, TaskRecord};
-use crate::worker::WorkerRecord;
-use std::collections::BTreeMap;
+use crate::task::{Active, State, TaskRecord};
+use crate::time::Timestamp;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// The committed cluster as placing needs it: the queue in order, active workers and what they
-/// have left.
+/// The committed cluster as placing needs it: what waits, what runs, and what workers have left, as
+/// records and as the [`Board`] on which strategies work.
 ///
-/// Cost of a row is in proportion to the change, never to the cluster.
+/// Cost of a row is in proportion to the change, never to the cluster; only when a worker comes for
+/// the first time, or is taken out, everything is numbered anew, once a round.
 #[derive(Debug, Default)]
 pub struct View {
     version: u64,
-    queue: BTreeMap<Place, Waiting>,
-    pinned: BTreeMap<Place, Waiting>,
     fleet: Fleet,
-    /// Workers that take work in the order of their names: what strategies index.
+    /// Tasks that wait for a place or have one.
+    tasks: BTreeMap<TaskId, Known>,
+    pinned: BTreeSet<(Place, TaskId)>,
+    board: Board,
+    /// The task of each of the board's jobs.
+    numbers: Vec<TaskId>,
+    /// Workers in the order of their names: what the board numbers.
     order: Vec<WorkerId>,
-    /// The distinct demands of waiting tasks that are not pinned.
-    demands: BTreeMap<Demand, Demanded>,
+    /// Workers of which something changed since the last round.
+    touched: BTreeSet<WorkerId>,
+    /// What the last round proposed.
+    proposed: Vec<TaskId>,
+    users: BTreeMap<UserId, usize>,
+    models: BTreeMap<Arc<str>, u32>,
+    renumber: bool,
+}
+
+/// A task that waits for a place now, or has one.
+#[derive(Clone, Debug)]
+struct Known {
+    task: Waiting,
+    /// Its number on the board; none for a pinned one that waits.
+    number: Option<usize>,
 }
 
 /// A task that waits for a place now.
@@ -46,28 +65,33 @@ impl Waiting {
     pub fn spec(&self) -> &Arc<TaskSpec> {
         &self.0.spec
     }
-}
 
-/// Waiting tasks that ask for the same.
-#[derive(Debug)]
-struct Demanded {
-    /// One of them.
-    example: Arc<TaskSpec>,
-    waiting: usize,
-    /// Whether some registered worker could ever meet it.
-    possible: bool,
+    fn waits(&self) -> bool {
+        matches!(&self.0.state, State::Queued(queued) if queued.phase == Phase::WaitingCapacity)
+    }
+
+    fn active(&self) -> Option<&Active> {
+        match &self.0.state {
+            State::Active(active) => Some(active),
+            State::Queued(_) | State::Finished(_) => None,
+        }
+    }
 }
 
 impl View {
     /// Takes a committed row in; older versions must not come after newer ones.
     pub fn apply(&mut self, row: &Row) {
         self.version += 1;
-        self.fleet.apply(row);
         match row {
             Row::Task(task) => self.apply_task(task),
-            Row::Worker(_) | Row::WorkerRemoved(_) => self.refresh_workers(),
+            Row::Worker(worker) => {
+                self.renumber |= self.fleet.get(&worker.id).is_none();
+                self.touched.insert(worker.id.clone());
+            }
+            Row::WorkerRemoved(_) => self.renumber = true,
             Row::Outputs(..) | Row::TaskRemoved(..) => {}
         }
+        self.fleet.apply(row);
     }
 
     /// How many rows were taken in: names a state of the view.
@@ -77,72 +101,182 @@ impl View {
     }
 
     fn apply_task(&mut self, task: &Arc<TaskRecord>) {
-        self.leave_queue(task);
-        match &task.state {
-            State::Queued(queued) if queued.phase == Phase::WaitingCapacity => self.enter_queue(task),
-            State::Queued(_) | State::Active(_) | State::Finished(_) => {}
-        }
-    }
-
-    fn enter_queue(&mut self, task: &Arc<TaskRecord>) {
-        let waiting = Waiting(Arc::clone(task));
+        let now = Waiting(Arc::clone(task));
+        let before = self.tasks.remove(&task.id);
+        let was_at = before.as_ref().and_then(|known| known.task.active().map(|active| active.worker.clone()));
+        let is_at = now.active().map(|active| active.worker.clone());
+        self.touched.extend(was_at.into_iter().chain(is_at.clone()));
         if task.spec.worker_id.is_some() {
-            self.pinned.insert(Place::of(task), waiting);
+            self.pinned.remove(&(Place::of(task), task.id));
+        }
+        let number = before.and_then(|known| known.number);
+        let keeps = number.is_some_and(|number| match &is_at {
+            Some(worker) => self.board.runs_on(number).is_some_and(|at| self.order.get(at) == Some(worker)),
+            None => now.waits() && self.board.waits(number),
+        });
+        let number = if keeps {
+            number
         } else {
-            self.count_demand(&task.spec);
-            self.queue.insert(Place::of(task), waiting);
+            number.into_iter().for_each(|number| self.board.remove(number, false));
+            self.put(&now)
+        };
+        if let (Some(number), Some(_)) = (number, &is_at) {
+            self.board.set_started(number, started(task));
+        }
+        if now.waits() || is_at.is_some() {
+            if number.is_none() && now.waits() {
+                self.pinned.insert((Place::of(task), task.id));
+            }
+            self.tasks.insert(task.id, Known { task: now, number });
         }
     }
 
-    fn count_demand(&mut self, spec: &Arc<TaskSpec>) {
-        match self.demands.get_mut(&spec.demand) {
-            Some(demanded) => demanded.waiting += 1,
-            None => {
-                let possible = self.fleet.satisfiable(spec);
-                let demanded = Demanded { example: Arc::clone(spec), waiting: 1, possible };
-                self.demands.insert(spec.demand.clone(), demanded);
+    /// Puts a task on the board; nothing of one that neither waits for any worker nor has one.
+    fn put(&mut self, task: &Waiting) -> Option<usize> {
+        let record = &task.0;
+        let number = match task.active() {
+            Some(active) => {
+                let worker = self.order.binary_search(&active.worker).ok()?;
+                let job = self.job(record);
+                self.board.run(job, worker, started(record))
+            }
+            None if task.waits() && record.spec.worker_id.is_none() => {
+                let job = self.job(record);
+                self.board.wait(job)
+            }
+            None => return None,
+        };
+        self.name(number, record.id);
+        Some(number)
+    }
+
+    fn name(&mut self, number: usize, task: TaskId) {
+        if self.numbers.len() <= number {
+            self.numbers.resize(number + 1, task);
+        }
+        self.numbers[number] = task;
+    }
+
+    fn job(&mut self, task: &TaskRecord) -> Job {
+        let wanted = self.wanted(&task.spec.demand);
+        let next = self.users.len();
+        Job {
+            class: self.board.class(wanted),
+            arrival: task.created_at.as_millis(),
+            order: task.order,
+            priority: task.spec.priority,
+            user: *self.users.entry(task.owner.clone()).or_insert(next),
+            estimate: None,
+            predicted: None,
+            deadline: None,
+        }
+    }
+
+    fn wanted(&mut self, demand: &Demand) -> Wanted {
+        let amounts = [demand.cpu_milli, demand.memory, demand.storage, demand.gpu_milli];
+        let model = demand.gpu_model.as_ref().filter(|_| demand.gpu_milli > 0);
+        Wanted { amounts, model: model.map(|model| number_of(&mut self.models, model)) }
+    }
+
+    /// Brings the board up to the rows that came since the last round.
+    fn settle(&mut self) {
+        if std::mem::take(&mut self.renumber) {
+            self.touched.clear();
+            self.proposed.clear();
+            return self.number_anew();
+        }
+        for worker in std::mem::take(&mut self.touched) {
+            if let (Ok(number), Some(seen)) = (self.order.binary_search(&worker), self.fleet.get(&worker)) {
+                self.board.set_seat(number, seat(seen, &mut self.models));
+            }
+        }
+        for task in std::mem::take(&mut self.proposed) {
+            let Some(known) = self.tasks.get_mut(&task) else { continue };
+            let Some(number) = known.number.filter(|_| known.task.waits()) else { continue };
+            if known.task.spec().worker_id.is_some() {
+                self.board.remove(number, true);
+                known.number = None;
+            } else {
+                self.board.take_back(number);
             }
         }
     }
 
-    /// A task's place and whether it is pinned never change.
-    fn leave_queue(&mut self, task: &TaskRecord) {
-        if task.spec.worker_id.is_some() {
-            self.pinned.remove(&Place::of(task));
-        } else if let Some(waiting) = self.queue.remove(&Place::of(task))
-            && let Some(demanded) = self.demands.get_mut(&waiting.spec().demand)
-        {
-            demanded.waiting -= 1;
-            if demanded.waiting == 0 {
-                self.demands.remove(&waiting.spec().demand);
+    fn number_anew(&mut self) {
+        self.board = Board::new(self.board.now());
+        self.order = self.fleet.workers().map(|worker| worker.id.clone()).collect();
+        for (number, seen) in self.fleet.each().enumerate() {
+            self.board.set_seat(number, seat(seen, &mut self.models));
+        }
+        let mut tasks: Vec<Waiting> = self.tasks.values().map(|known| known.task.clone()).collect();
+        tasks.sort_by_key(|task| task.0.order);
+        for task in tasks {
+            let number = self.put(&task);
+            if let Some(known) = self.tasks.get_mut(&task.0.id) {
+                known.number = number;
             }
         }
+        self.board.retell();
     }
 
-    fn refresh_workers(&mut self) {
-        let takes_work = |record: &&Arc<WorkerRecord>| record.takes_work();
-        self.order = self.fleet.workers().filter(takes_work).map(|record| record.id.clone()).collect();
-        for demanded in self.demands.values_mut() {
-            demanded.possible = self.fleet.satisfiable(&demanded.example);
+    /// One whole round: pinned tasks go where they must, the strategy places the others. By the next
+    /// round the view must have taken in the rows of the proposals that were taken.
+    pub fn round(&mut self, strategy: &mut dyn Strategy, now: Timestamp) -> Vec<Placement> {
+        self.board.set_now(now.as_millis());
+        self.settle();
+        let mut placements = self.place_pinned();
+        if placements.is_empty() {
+            for started in strategy.place(&mut self.board, ROUND) {
+                let Some(known) = self.tasks.get(&self.numbers[started.job]) else { continue };
+                let worker = self.order[started.worker].clone();
+                placements.push(Placement { attempt: known.task.attempt(), worker });
+            }
         }
+        self.proposed = placements.iter().map(|placement| placement.attempt.task).collect();
+        placements
     }
 
-    /// Waiting tasks in order, but for pinned ones and those that no registered worker could
-    /// ever run: these must not block the others.
-    pub fn waiting(&self) -> impl Iterator<Item = &Waiting> {
-        self.queue.values().filter(|task| self.is_possible(task.spec()))
+    /// Another strategy takes over: it is told everything.
+    pub fn retell(&mut self) {
+        self.board.retell();
     }
 
-    /// Every waiting task in order, pinned and impossible ones too.
-    pub fn queue(&self) -> impl Iterator<Item = TaskId> {
-        let mut all: Vec<_> = self.queue.iter().chain(&self.pinned).collect();
-        all.sort_by_key(|(place, _)| **place);
-        all.into_iter().map(|(_, task)| task.attempt().task)
+    /// Places for pinned tasks: each on its worker as soon as it fits there, in order per worker.
+    fn place_pinned(&mut self) -> Vec<Placement> {
+        let mut placements = Vec::new();
+        let mut blocked = BTreeSet::new();
+        let pinned: Vec<TaskId> = self.pinned.iter().map(|(_, task)| *task).collect();
+        for id in pinned {
+            let Some(task) = self.tasks.get(&id).map(|known| known.task.clone()) else { continue };
+            let Some(pin) = task.spec().worker_id.clone() else { continue };
+            if placements.len() == ROUND || blocked.contains(&pin) {
+                continue;
+            }
+            let worker = self.order.binary_search(&pin).ok();
+            let job = self.job(&task.0);
+            match worker.and_then(|worker| self.board.start_new(job, worker)) {
+                Some(number) => {
+                    self.name(number, id);
+                    self.tasks.insert(id, Known { task: task.clone(), number: Some(number) });
+                    placements.push(Placement { attempt: task.attempt(), worker: pin });
+                }
+                None => {
+                    let seen = self.fleet.get(&pin);
+                    let possible = seen.is_none_or(|seen| {
+                        feasible::could_ever(task.spec(), &pin, &seen.record().capacity).is_ok()
+                    });
+                    if possible {
+                        blocked.insert(pin);
+                    }
+                }
+            }
+        }
+        placements
     }
 
-    /// Every waiting task, pinned and impossible ones too, pinned ones last.
+    /// Every waiting task, pinned and impossible ones too.
     pub fn each_waiting(&self) -> impl Iterator<Item = &Waiting> {
-        self.queue.values().chain(self.pinned.values())
+        self.tasks.values().map(|known| &known.task).filter(|task| task.waits())
     }
 
     /// The workers.
@@ -151,86 +285,36 @@ impl View {
         &self.fleet
     }
 
-    fn is_possible(&self, spec: &TaskSpec) -> bool {
-        self.demands.get(&spec.demand).is_some_and(|demanded| demanded.possible)
-    }
-
-    /// How many workers take work; they are numbered from 0 in the order of their names.
+    /// The problem in numbers.
     #[must_use]
-    pub fn workers(&self) -> usize {
-        self.order.len()
-    }
-
-    /// The name of a worker by its number.
-    #[must_use]
-    pub fn worker_id(&self, worker: usize) -> &WorkerId {
-        &self.order[worker]
-    }
-
-    /// The number of the first worker after this name, in turn.
-    #[must_use]
-    pub fn after(&self, name: &WorkerId) -> usize {
-        let next = self.order.partition_point(|id| id <= name);
-        if next == self.order.len() { 0 } else { next }
-    }
-
-    /// Begins a set of placements that do not exceed what is free together.
-    #[must_use]
-    pub fn draft(&self) -> Draft<'_> {
-        Draft { view: self, taken: BTreeMap::new(), placements: Vec::new() }
-    }
-
-    /// Places for pinned tasks: each on its worker as soon as it fits there, in order per worker.
-    pub(super) fn place_pinned(&self) -> Vec<Placement> {
-        let mut draft = self.draft();
-        let mut blocked = std::collections::BTreeSet::new();
-        for task in self.pinned.values() {
-            let Some(pin) = &task.spec().worker_id else { continue };
-            if draft.placements.len() == ROUND || blocked.contains(pin) {
-                continue;
-            }
-            let placed = self.order.binary_search(pin).is_ok_and(|worker| draft.place(task, worker));
-            let seen = self.fleet.get(pin);
-            let impossible =
-                seen.is_some_and(|seen| feasible::could_ever(task.spec(), pin, &seen.record().capacity).is_err());
-            if !placed && !impossible {
-                blocked.insert(pin);
-            }
-        }
-        draft.into_placements()
+    pub const fn board(&self) -> &Board {
+        &self.board
     }
 }
 
-/// Placements of one round that fit together.
-#[derive(Debug)]
-pub struct Draft<'a> {
-    view: &'a View,
-    /// What is left of the workers that got something in this round.
-    taken: BTreeMap<usize, Free>,
-    placements: Vec<Placement>,
+/// Since when a task's attempt holds its worker.
+fn started(task: &TaskRecord) -> u64 {
+    let last = task.attempts.last();
+    last.map_or(0, |attempt| attempt.started_at.unwrap_or(attempt.assigned_at).as_millis())
 }
 
-impl Draft<'_> {
-    /// Places a task on a worker if it fits; answers whether it did.
-    pub fn place(&mut self, task: &Waiting, worker: usize) -> bool {
-        let Some(seen) = self.view.fleet.get(&self.view.order[worker]) else { return false };
-        if !seen.record().duty.is_open() && self.taken.contains_key(&worker) {
-            return false; // one attempt tries it
-        }
-        let left = self.taken.get(&worker).unwrap_or_else(|| seen.free());
-        let Ok(allocation) = feasible::fits(task.spec(), seen.record(), left) else { return false };
-        let mut left = left.clone();
-        if left.take(&allocation).is_err() {
-            return false;
-        }
-        self.taken.insert(worker, left);
-        self.placements.push(Placement { attempt: task.attempt(), worker: seen.record().id.clone() });
-        true
-    }
+fn number_of(models: &mut BTreeMap<Arc<str>, u32>, model: &Arc<str>) -> u32 {
+    let next = u32::try_from(models.len()).unwrap_or(u32::MAX);
+    *models.entry(Arc::clone(model)).or_insert(next)
+}
 
-    /// The placements in the order in which they were made.
-    #[must_use]
-    pub fn into_placements(self) -> Vec<Placement> {
-        self.placements
+fn seat(seen: &Seen, models: &mut BTreeMap<Arc<str>, u32>) -> Seat {
+    const KINDS: [Kind; 4] = [Kind::Cpu, Kind::Memory, Kind::Storage, Kind::Gpu];
+    let (record, free) = (seen.record(), seen.free());
+    let total: Amounts = KINDS.map(|kind| record.capacity.amount(kind));
+    let device = |(gpu, left): &(crate::resources::Gpu, u64)| Device { model: number_of(models, &gpu.model), left: *left };
+    let devices = free.devices().iter().map(device).collect();
+    Seat {
+        open: record.takes_work(),
+        single: !record.duty.is_open(),
+        total,
+        free: KINDS.map(|kind| free.amount(kind)),
+        devices,
+        runs: Vec::new(),
     }
 }

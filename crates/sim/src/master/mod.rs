@@ -9,6 +9,7 @@ mod commit;
 mod words;
 
 use crate::context::{Context, What, say};
+use crate::hostile::Hostile;
 use crate::lives::Ordered;
 use crate::network::{Caller, Message, Reply, Request, Word};
 use crate::store::Store;
@@ -20,7 +21,7 @@ use cloudai_core::effect::Row;
 use cloudai_core::event::{Cancel, Event, Heartbeat, NewTask, Placement};
 use cloudai_core::ids::{Attempt, Incarnation, Session, TaskId, Term, UserId, WorkerId};
 use cloudai_core::spec::TaskSpec;
-use cloudai_core::strategy::{self, Strategy, View};
+use cloudai_core::strategy::{Strategy, View};
 use cloudai_core::time::Timestamp;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -53,7 +54,7 @@ pub(crate) enum MasterEvent {
 }
 
 /// How a strategy is made for each life.
-pub(crate) type MakeStrategy = Box<dyn FnMut(&mut Context) -> Box<dyn Strategy>>;
+pub(crate) type MakeStrategy = Box<dyn FnMut(&mut Context) -> (Box<dyn Strategy>, Option<Hostile>)>;
 
 /// The master's machine: the store outlives the process.
 pub(crate) struct Master {
@@ -93,6 +94,8 @@ struct Life {
     due: bool,
     view: View,
     strategy: Box<dyn Strategy>,
+    /// Lies beside it.
+    hostile: Option<Hostile>,
     /// Whether a round of the strategy is on its way.
     round: bool,
     /// The version of the view at the last round.
@@ -179,7 +182,7 @@ impl Master {
         let mut view = View::default();
         let workers = cluster.workers().cloned().map(Row::Worker);
         workers.chain(cluster.tasks().cloned().map(Row::Task)).for_each(|row| view.apply(&row));
-        let strategy = (self.make)(context);
+        let (strategy, hostile) = (self.make)(context);
         say!(context, "master starts, term {}, strategy {}", self.store.term, strategy.name());
         context.check.invariants(&cluster);
         self.life = Some(Life {
@@ -200,6 +203,7 @@ impl Master {
             due: false,
             view,
             strategy,
+            hostile,
             round: false,
             seen: None,
         });
@@ -470,7 +474,10 @@ impl Master {
             return;
         }
         life.seen = Some(life.view.version());
-        let placements = strategy::round(&mut *life.strategy, &life.view);
+        let mut placements = life.view.round(&mut *life.strategy, life.clock.read(context.now));
+        if let Some(hostile) = &mut life.hostile {
+            placements = hostile.lie_beside(&life.view, placements);
+        }
         if !placements.is_empty() {
             life.round = true;
             let delay = context.rng.between(context.plan.round);

@@ -1,6 +1,10 @@
 //! One strategy on one workload.
 
-use super::workload::Workload;
+use super::clock::{Clock, Event};
+use super::workload::{Task, Workload};
+use cloudai_core::strategy::board::{Amounts, Board, Job, Seat, Wanted};
+use cloudai_core::strategy::{Started, Strategy, by_name};
+use std::collections::BTreeMap;
 
 /// Which run times a strategy is told.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -58,7 +62,146 @@ impl Replay {
     /// The schedule that the strategy makes, in the order of the workload's tasks.
     /// # Errors
     /// [`ReplayError`].
-    pub fn run(&self, _workload: &Workload) -> Result<Vec<Assignment>, ReplayError> {
-        Err(ReplayError::NoSuchStrategy(self.strategy.clone()))
+    pub fn run(&self, workload: &Workload) -> Result<Vec<Assignment>, ReplayError> {
+        let strategy = by_name(&self.strategy).ok_or_else(|| ReplayError::NoSuchStrategy(self.strategy.clone()))?;
+        schedule(workload, strategy, self.runtimes)
     }
+}
+
+/// The schedule that a strategy makes.
+/// # Errors
+/// [`ReplayError::Unsatisfiable`].
+pub fn schedule(
+    workload: &Workload,
+    mut strategy: Box<dyn Strategy>,
+    runtimes: Runtimes,
+) -> Result<Vec<Assignment>, ReplayError> {
+    let mut stage = Stage::new(workload, runtimes)?;
+    while let Some(now) = stage.clock.next_instant() {
+        stage.board.set_now(now);
+        stage.happen(workload, now);
+        loop {
+            let starts = strategy.place(&mut stage.board, usize::MAX);
+            if starts.is_empty() {
+                break;
+            }
+            stage.start(workload, &starts, now);
+        }
+    }
+    Ok(stage.assignments)
+}
+
+/// A schedule in the making.
+#[derive(Debug)]
+struct Stage {
+    board: Board,
+    clock: Clock,
+    /// What each task is told to be.
+    jobs: Vec<Job>,
+    /// The task of each of the board's jobs, and the other way round.
+    tasks: Vec<usize>,
+    numbers: Vec<usize>,
+    assignments: Vec<Assignment>,
+}
+
+impl Stage {
+    fn new(workload: &Workload, runtimes: Runtimes) -> Result<Self, ReplayError> {
+        let mut board = Board::default();
+        for (number, machine) in workload.workers.iter().enumerate() {
+            board.set_seat(number, Seat::plain(machine.capacity.map(|amount| micro(amount, f64::floor))));
+        }
+        let mut users = BTreeMap::new();
+        let mut clock = Clock::default();
+        let mut jobs = Vec::with_capacity(workload.tasks.len());
+        for (number, task) in workload.tasks.iter().enumerate() {
+            let amounts: Amounts = task.demand.map(|amount| micro(amount, f64::ceil));
+            let class = board.class(Wanted { amounts, model: None });
+            board.keep_class(class);
+            if !board.classes()[class].possible {
+                return Err(unsatisfiable(workload, task));
+            }
+            let next = users.len();
+            let user = *users.entry(task.user.as_str()).or_insert(next);
+            let arrival = millis(task.arrival_s);
+            jobs.push(job(task, runtimes, class, user, number as u64));
+            clock.add(arrival, Event::Arrives(number));
+        }
+        let count = workload.tasks.len();
+        let nowhere = Assignment { task: 0, worker: 0, start_s: f64::NAN, end_s: f64::NAN };
+        Ok(Self { board, clock, jobs, tasks: Vec::new(), numbers: vec![0; count], assignments: vec![nowhere; count] })
+    }
+
+    /// Everything of an instant: ends first, then arrivals.
+    fn happen(&mut self, _workload: &Workload, now: u64) {
+        while let Some(event) = self.clock.take(now) {
+            match event {
+                Event::Ends(task) => self.board.remove(self.numbers[task], true),
+                Event::Arrives(task) => {
+                    let number = self.board.wait(self.jobs[task]);
+                    self.numbers[task] = number;
+                    if self.tasks.len() <= number {
+                        self.tasks.resize(number + 1, 0);
+                    }
+                    self.tasks[number] = task;
+                }
+            }
+        }
+    }
+
+    fn start(&mut self, workload: &Workload, starts: &[Started], now: u64) {
+        for Started { job, worker } in starts {
+            let task = self.tasks[*job];
+            let runtime_s = workload.tasks[task].runtime_s;
+            let start_s = seconds(now).max(workload.tasks[task].arrival_s);
+            self.assignments[task] = Assignment { task, worker: *worker, start_s, end_s: start_s + runtime_s };
+            self.clock.add(now + millis(runtime_s), Event::Ends(task));
+        }
+    }
+}
+
+fn job(task: &Task, runtimes: Runtimes, class: usize, user: usize, order: u64) -> Job {
+    let said = match runtimes {
+        Runtimes::Exact => Some(task.runtime_s),
+        Runtimes::Estimate => task.estimate_s.or(Some(task.runtime_s)),
+        Runtimes::Predicted => None,
+    };
+    Job {
+        class,
+        arrival: millis(task.arrival_s),
+        order,
+        priority: task.priority,
+        user,
+        estimate: said.map(|said| millis(said).max(1)),
+        predicted: None,
+        deadline: task.deadline_s.map(millis),
+    }
+}
+
+fn unsatisfiable(workload: &Workload, task: &Task) -> ReplayError {
+    let most = |kind: usize| workload.workers.iter().map(|worker| worker.capacity[kind]).fold(0.0, f64::max);
+    let words = ["cpu", "GB of memory", "GB of storage", "gpu"];
+    let over = (0..4).filter(|kind| task.demand[*kind] > most(*kind));
+    let over: Vec<String> =
+        over.map(|kind| format!("{} {} of {} at most", task.demand[kind], words[kind], most(kind))).collect();
+    let why = if over.is_empty() { "no worker has enough of everything at once".into() } else { over.join(", ") };
+    ReplayError::Unsatisfiable { task: task.id.clone(), why }
+}
+
+/// Amounts are counted in millionths, so that fractions of a core or GB add up.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // not negative, far below 2^64
+fn micro(amount: f64, round: fn(f64) -> f64) -> u64 {
+    let scaled = amount * 1e6;
+    let near = scaled.round();
+    if (scaled - near).abs() < 1e-3 { near as u64 } else { round(scaled) as u64 }
+}
+
+/// Whole milliseconds, never fewer than it is.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // not negative, far below 2^64
+fn millis(seconds: f64) -> u64 {
+    micro(seconds / 1e3, f64::ceil)
+}
+
+#[allow(clippy::cast_precision_loss)] // far below 2^53
+fn seconds(millis: u64) -> f64 {
+    millis as f64 / 1e3
 }

@@ -1,0 +1,107 @@
+//! Demands: jobs that ask for the same share one class, so one test answers for all of them.
+
+use super::{Amounts, Seat};
+use std::collections::BTreeMap;
+
+/// What a job asks for, as the key of its class.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Wanted {
+    /// Cpu, memory, storage, gpu.
+    pub amounts: Amounts,
+    /// Only devices of this model, by its number.
+    pub model: Option<u32>,
+}
+
+/// Jobs that ask for the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Class {
+    /// Cpu, memory, storage, gpu.
+    pub amounts: Amounts,
+    /// Only devices of this model.
+    pub model: Option<u32>,
+    /// The largest part of the whole cluster that it asks for, of any resource; 0 to 1.
+    pub share: f64,
+    /// Whether some worker could ever run it.
+    pub possible: bool,
+    users: usize,
+}
+
+/// All classes; a number is used again when no job is of its class any more.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Classes {
+    all: Vec<Class>,
+    numbers: BTreeMap<Wanted, usize>,
+    unused: Vec<usize>,
+    capacity: Amounts,
+}
+
+impl Classes {
+    pub(super) fn all(&self) -> &[Class] {
+        &self.all
+    }
+
+    pub(super) fn get(&self, number: usize) -> &Class {
+        &self.all[number]
+    }
+
+    pub(super) const fn capacity(&self) -> &Amounts {
+        &self.capacity
+    }
+
+    pub(super) fn number(&mut self, wanted: Wanted, seats: &[Seat]) -> usize {
+        if let Some(number) = self.numbers.get(&wanted) {
+            return *number;
+        }
+        let mut class = Class { amounts: wanted.amounts, model: wanted.model, ..Class::default() };
+        class.reshape(&self.capacity, seats);
+        let number = match self.unused.pop() {
+            Some(number) => {
+                self.all[number] = class;
+                number
+            }
+            None => {
+                self.all.push(class);
+                self.all.len() - 1
+            }
+        };
+        self.numbers.insert(wanted, number);
+        number
+    }
+
+    pub(super) fn hold(&mut self, number: usize) {
+        self.all[number].users += 1;
+    }
+
+    pub(super) fn release(&mut self, number: usize) {
+        let class = &mut self.all[number];
+        class.users -= 1;
+        if class.users == 0 {
+            self.numbers.remove(&Wanted { amounts: class.amounts, model: class.model });
+            self.unused.push(number);
+        }
+    }
+
+    /// Computes what depends on the workers.
+    pub(super) fn reshape(&mut self, seats: &[Seat]) {
+        self.capacity = [0; 4];
+        for seat in seats.iter().filter(|seat| seat.open) {
+            (0..4).for_each(|kind| self.capacity[kind] += seat.total[kind]);
+        }
+        let capacity = self.capacity;
+        self.all.iter_mut().for_each(|class| class.reshape(&capacity, seats));
+    }
+}
+
+impl Class {
+    fn reshape(&mut self, capacity: &Amounts, seats: &[Seat]) {
+        self.share = share(&self.amounts, capacity);
+        self.possible = seats.iter().any(|seat| seat.could_ever(self));
+    }
+}
+
+/// The largest part of a whole that amounts are; parts of nothing do not count.
+#[allow(clippy::cast_precision_loss)] // far below 2^53 of any unit, and only compared
+pub(crate) fn share(amounts: &Amounts, whole: &Amounts) -> f64 {
+    let part = |kind: usize| if whole[kind] == 0 { 0.0 } else { amounts[kind] as f64 / whole[kind] as f64 };
+    (0..4).map(part).fold(0.0, f64::max)
+}

@@ -1,0 +1,140 @@
+//! What a dispatcher can be told: in which order it looks at jobs, which worker it takes, what it
+//! does about a job that fits nowhere.
+
+use super::board::{Board, Job, Length};
+
+/// Thought of a job about which nothing is known: five minutes.
+pub const UNKNOWN: u64 = 300_000;
+
+/// In which order waiting jobs are looked at.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Order {
+    /// As submitted, higher priority first.
+    Submitted,
+    /// The smallest first: length to the power `length` times share of the cluster to the power
+    /// `share`. `(1, 0)` is shortest job first, `(1, 1)` smallest area first; negative powers turn it
+    /// round.
+    Size {
+        /// 0 to 2.
+        length: f64,
+        /// 0 to 2.
+        share: f64,
+    },
+}
+
+/// Which of the workers that have room is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seating {
+    /// The first by its number.
+    First,
+    /// The next after the one that was taken last.
+    Turn,
+    /// The one that is left with the least: packs.
+    Best,
+    /// The one whose scarcest resource is used least afterwards: levels.
+    Level,
+    /// The one whose free amounts are most like the demand (Grandl et al., SIGCOMM'14, 3.2).
+    Alike,
+}
+
+/// What a job that fits nowhere means for those behind it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blocked {
+    /// They wait as well.
+    Waits,
+    /// They go before it.
+    Passed,
+    /// They go before it where that does not delay it (EASY; Lifka, JSSPP'95).
+    Reserved,
+}
+
+/// Whose word about run times counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The user's, where there is one.
+    Estimate,
+    /// What was learned, where something was.
+    Predicted,
+}
+
+/// All of it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rules {
+    /// The order.
+    pub order: Order,
+    /// The worker.
+    pub seating: Seating,
+    /// The blocked head.
+    pub blocked: Blocked,
+    /// Whose word.
+    pub source: Source,
+    /// A job that waited for so many times its length goes first; 0 for never.
+    pub patience: f64,
+    /// The shortest length that counts for patience, in milliseconds.
+    pub patience_floor: u64,
+    /// How much a step of priority divides a job's size by, as a power of 2.
+    pub urgency: f64,
+}
+
+impl Source {
+    /// How long a job is thought to run.
+    #[must_use]
+    pub fn length(self, job: &Job) -> Length {
+        let said = job.estimate.map(|estimate| Length { mean: estimate.max(1), upper: estimate.max(1) });
+        let known = match self {
+            Self::Estimate => said.or(job.predicted),
+            Self::Predicted => job.predicted.or(said),
+        };
+        known.unwrap_or(Length { mean: UNKNOWN, upper: UNKNOWN })
+    }
+
+    /// When a job that runs since `started` is thought to have ended at the latest; in the future.
+    /// One that outlived what was thought is given half its age more, but no more than its user said.
+    #[must_use]
+    pub fn end(self, job: &Job, started: u64, now: u64) -> u64 {
+        let thought = started.saturating_add(self.length(job).upper);
+        if thought > now {
+            return thought;
+        }
+        let longer = now + (now.saturating_sub(started) / 2).max(1);
+        match job.estimate.map(|estimate| started.saturating_add(estimate)) {
+            Some(said) if said > now => said.min(longer),
+            Some(_) | None => longer,
+        }
+    }
+}
+
+impl Rules {
+    /// A job's size: smaller goes first. Not negative.
+    #[must_use]
+    #[allow(clippy::cast_precision_loss)] // milliseconds far below 2^53, only compared
+    pub fn size(&self, board: &Board, job: &Job) -> f64 {
+        match self.order {
+            Order::Submitted => f64::from(100 - job.priority),
+            Order::Size { length, share } => {
+                let of_length = power(self.source.length(job).mean as f64, length);
+                let of_share = power(board.classes()[job.class].share.max(1e-9), share);
+                of_length * of_share * power(2.0, -self.urgency * f64::from(job.priority))
+            }
+        }
+    }
+
+    /// When a job has waited for too long.
+    #[must_use]
+    #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)] // a time
+    pub fn patient_until(&self, job: &Job) -> Option<u64> {
+        let length = self.source.length(job).mean.max(self.patience_floor);
+        (self.patience > 0.0).then(|| job.arrival.saturating_add((self.patience * length as f64) as u64))
+    }
+}
+
+/// A power, exact for the usual exponents.
+fn power(base: f64, exponent: f64) -> f64 {
+    if exponent == 0.0 {
+        1.0
+    } else if exponent == 1.0 {
+        base
+    } else {
+        base.powf(exponent)
+    }
+}
