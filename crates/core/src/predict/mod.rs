@@ -71,7 +71,9 @@ pub struct Prediction {
 /// What can be set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Knobs {
-    /// The share of runs that are to end within the upper end, in thousandths (1..=1000).
+    /// The share of runs that are to end within the upper end, in thousandths (1..=1000). As runs of
+    /// one burst are predicted before the first of them has ended, fewer do: 900 held for 810 to 880
+    /// of a thousand on logs of parallel machines, 950 for 880 to 940.
     pub upper_permille: u16,
     /// Most classes that are kept, at least 9: each takes 0.3 to 1 KiB, and 0.05 to 0.3 stored. On
     /// logs of 28,000 to 200,000 runs of 200 to 470 users, four times as many won half a percent.

@@ -47,6 +47,7 @@ fn a_user_who_repeats_a_task_is_predicted_by_its_last_runs() {
     let task = job(1, Some(60 * MINUTE));
     let known = taught(&task, [10 * MINUTE; 30]).predict(&task);
     assert!(near(known.mean, 10 * MINUTE, 1) && near(known.upper, 10 * MINUTE, 1), "{known:?}");
+    assert!(known.mean >= 10 * MINUTE, "one more of the same does not outlive it: {known:?}");
     assert!(known.confidence > 40, "{known:?}");
     assert_eq!(known.expert, Expert::Recent);
 }
