@@ -2,7 +2,8 @@
 //!
 //! The rules of the fields are the core's (`TaskSpec::from_value`); here stand only their flags.
 
-use crate::config::{cores, duration, gigabytes, key_value, with_unit};
+use super::limits::{Amounts, Limits, with_default};
+use crate::config::{duration, key_value, with_unit};
 use crate::exit::Failure;
 use cloudai_core::spec::{FieldError, MAX_SPEC_BYTES, SpecError, TaskSpec, Value};
 use std::io::Read;
@@ -11,7 +12,7 @@ use std::time::Duration;
 
 /// The flags of a task's fields; each overrides the field in `--file`, maps are merged.
 #[derive(Debug, Default, clap::Args)]
-#[command(next_help_heading = "The task")]
+#[command(next_help_heading = "The task", mut_args(with_default))]
 pub(super) struct Fields {
     /// A task file: TOML, YAML or JSON by its ending; - is stdin
     #[arg(long, short = 'f', value_name = "FILE")]
@@ -19,18 +20,8 @@ pub(super) struct Fields {
     /// A name for people
     #[arg(long)]
     name: Option<String>,
-    /// Cores, as 2 or 0.5 [default: 1]
-    #[arg(long, value_name = "N", visible_alias = "cpu-cores", value_parser = cores, allow_negative_numbers = true)]
-    cpus: Option<f64>,
-    /// Memory, as 512m or 4g; a plain number is GB [default: 0.5]
-    #[arg(long, value_name = "SIZE", alias = "memory", value_parser = gigabytes, allow_negative_numbers = true)]
-    mem: Option<f64>,
-    /// Disk, as 10g; a plain number is GB [default: 1]
-    #[arg(long, value_name = "SIZE", visible_alias = "storage", value_parser = gigabytes, allow_negative_numbers = true)]
-    disk: Option<f64>,
-    /// GPUs: whole devices, or a fraction of one [default: 0]
-    #[arg(long, value_name = "N", visible_alias = "gpu-cores", value_parser = cores, allow_negative_numbers = true)]
-    gpus: Option<f64>,
+    #[command(flatten)]
+    amounts: Amounts,
     /// Only GPUs of this model
     #[arg(long, value_name = "MODEL")]
     gpu_model: Option<String>,
@@ -52,18 +43,8 @@ pub(super) struct Fields {
     /// A free word to find it by; may be repeated
     #[arg(long = "label", value_name = "K=V", value_parser = key_value)]
     labels: Vec<(String, String)>,
-    /// -100 (last) to 100 (first) [default: 0]
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
-    priority: Option<i64>,
-    /// How long it may run, as 90s or 1h30m [default: without end]
-    #[arg(long, value_name = "TIME", value_parser = duration)]
-    timeout: Option<Duration>,
-    /// How long it may wait for a place [default: without end]
-    #[arg(long, value_name = "TIME", value_parser = duration)]
-    queue_timeout: Option<Duration>,
-    /// How long all of it may take, retries included [default: without end]
-    #[arg(long, value_name = "TIME", value_parser = duration)]
-    total_timeout: Option<Duration>,
+    #[command(flatten)]
+    limits: Limits,
     /// How long its image may take to come [default: 1h]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pull_timeout: Option<Duration>,
@@ -153,17 +134,11 @@ impl Fields {
         let text = |value: &Option<String>| value.clone().map(Value::Text);
         document.set("image", image.map(|image| Value::Text(image.into())));
         document.set("name", text(&self.name));
-        document.set("cpu_cores", self.cpus.map(Value::Float));
-        document.set("memory_gb", self.mem.map(Value::Float));
-        document.set("storage_gb", self.disk.map(Value::Float));
-        document.set("gpu_cores", self.gpus.map(Value::Float));
+        self.amounts.fields().into_iter().for_each(|(name, value)| document.set(name, value));
         document.set("gpu_model", text(&self.gpu_model));
         document.set("workdir", text(&self.workdir));
         document.set("user", text(&self.user));
-        document.set("priority", self.priority.map(Value::Int));
-        document.set("timeout_s", self.timeout.map(seconds));
-        document.set("queue_timeout_s", self.queue_timeout.map(seconds));
-        document.set("total_timeout_s", self.total_timeout.map(seconds));
+        self.limits.fields().into_iter().for_each(|(name, value)| document.set(name, value));
         document.set("not_before", self.not_before.clone());
         document.set("hold", self.hold.then_some(Value::Bool(true)));
         document.set("on_disconnect", text(&self.on_disconnect));
@@ -462,7 +437,11 @@ mod tests {
     fn flags_win_over_the_file_and_maps_are_merged() {
         let file = "image: a\nargs: [x]\nenv: {A: 1, B: 2}\npriority: 5\n";
         let mut document = Document(guess(file).unwrap());
-        let fields = Fields { env: vec!["B=3".into(), "C=".into()], priority: Some(-1), ..Fields::default() };
+        let fields = Fields {
+            env: vec!["B=3".into(), "C=".into()],
+            limits: Limits { priority: Some(-1), ..Limits::default() },
+            ..Fields::default()
+        };
         fields.fill(&mut document, Some("b"), &["run".into()]).unwrap();
         let expected = serde_json::json!({
             "image": "b", "command": ["run"], "priority": -1, "env": {"A": 1, "B": "3", "C": ""}
@@ -473,7 +452,7 @@ mod tests {
     #[test]
     fn a_wrong_field_is_named_by_its_flag_where_a_flag_gave_it() {
         let fields = Fields {
-            cpus: Some(0.0),
+            amounts: Amounts { cpus: Some(0.0), ..Amounts::default() },
             retries: Some(101),
             env: vec!["CLOUDAI_X=1".into()],
             labels: vec![("a b".into(), "1".into())],
@@ -506,7 +485,11 @@ mod tests {
 
     #[test]
     fn the_rules_of_fields_are_the_cores() {
-        let fields = Fields { cpus: Some(-1.0), network: Some("host".into()), ..Fields::default() };
+        let fields = Fields {
+            amounts: Amounts { cpus: Some(-1.0), ..Amounts::default() },
+            network: Some("host".into()),
+            ..Fields::default()
+        };
         let failure = fields.document(Some("A B"), &[]).unwrap_err();
         assert_eq!((failure.exit.code(), failure.why.len()), (64, 3), "{failure}");
     }

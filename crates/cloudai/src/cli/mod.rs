@@ -12,6 +12,7 @@ mod duty;
 mod empty;
 mod follow;
 mod hold;
+mod limits;
 mod list;
 mod logs;
 mod plan;

@@ -1,16 +1,15 @@
 //! `cloudai task retry` and `dead`: ended tasks that are submitted again.
 
 use super::cancel::confirm;
-use super::document::{not_valid, seconds, to_json};
+use super::document::{not_valid, to_json};
+use super::limits::{Amounts, Limits};
 use super::plan::{NOTHING, Would};
 use super::task::has_ended;
 use super::{Context, hold, list};
-use crate::config::{cores, duration, gigabytes};
 use crate::exit::{Exit, Failure};
 use crate::id;
 use cloudai_core::spec::{TaskSpec, Value};
 use cloudai_master::http::dto::Task;
-use std::time::Duration;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -34,30 +33,10 @@ pub(super) struct Args {
 #[derive(Debug, Default, clap::Args)]
 #[command(next_help_heading = "Instead of what the task had")]
 struct Changes {
-    /// Cores, as 2 or 0.5
-    #[arg(long, value_name = "N", visible_alias = "cpu-cores", value_parser = cores, allow_negative_numbers = true)]
-    cpus: Option<f64>,
-    /// Memory, as 512m or 4g; a plain number is GB
-    #[arg(long, value_name = "SIZE", alias = "memory", value_parser = gigabytes, allow_negative_numbers = true)]
-    mem: Option<f64>,
-    /// Disk, as 10g; a plain number is GB
-    #[arg(long, value_name = "SIZE", visible_alias = "storage", value_parser = gigabytes, allow_negative_numbers = true)]
-    disk: Option<f64>,
-    /// GPUs: whole devices, or a fraction of one
-    #[arg(long, value_name = "N", visible_alias = "gpu-cores", value_parser = cores, allow_negative_numbers = true)]
-    gpus: Option<f64>,
-    /// -100 (last) to 100 (first)
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
-    priority: Option<i64>,
-    /// How long it may run, as 90s or 1h30m
-    #[arg(long, value_name = "TIME", value_parser = duration)]
-    timeout: Option<Duration>,
-    /// How long it may wait for a place
-    #[arg(long, value_name = "TIME", value_parser = duration)]
-    queue_timeout: Option<Duration>,
-    /// How long all of it may take, its own retries included
-    #[arg(long, value_name = "TIME", value_parser = duration)]
-    total_timeout: Option<Duration>,
+    #[command(flatten)]
+    amounts: Amounts,
+    #[command(flatten)]
+    limits: Limits,
 }
 
 impl Changes {
@@ -65,17 +44,8 @@ impl Changes {
     /// # Errors
     /// Every value that no task may have, under its flag.
     fn body(&self) -> Result<Option<serde_json::Value>, Failure> {
-        let given = [
-            ("cpu_cores", self.cpus.map(Value::Float)),
-            ("memory_gb", self.mem.map(Value::Float)),
-            ("storage_gb", self.disk.map(Value::Float)),
-            ("gpu_cores", self.gpus.map(Value::Float)),
-            ("priority", self.priority.map(Value::Int)),
-            ("timeout_s", self.timeout.map(seconds)),
-            ("queue_timeout_s", self.queue_timeout.map(seconds)),
-            ("total_timeout_s", self.total_timeout.map(seconds)),
-        ];
-        let given = given.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+        let fields = self.amounts.fields().into_iter().chain(self.limits.fields());
+        let given = fields.filter_map(|(name, value)| Some((name.to_owned(), value?)));
         let given: Vec<_> = given.collect();
         if given.is_empty() {
             return Ok(None);
