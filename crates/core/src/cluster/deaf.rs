@@ -67,7 +67,7 @@ impl Cluster {
         let deaf = worker.record.status == WorkerStatus::Deaf;
         if deaf {
             // This heartbeat renews the lease under which it may have accepted something before.
-            self.deaf.insert(id.clone(), now);
+            worker.deaf = Some(now);
         }
         if !deaf && waits >= inactive && !out.full() {
             self.deafen(out, id);
@@ -89,10 +89,21 @@ impl Cluster {
         self.stay_deaf(out, id, out.now);
     }
 
-    pub(super) fn stay_deaf(&mut self, out: &mut Out, id: &WorkerId, since: Timestamp) {
+    fn stay_deaf(&mut self, out: &mut Out, id: &WorkerId, since: Timestamp) {
         self.change_worker(out, id, |record| record.status = WorkerStatus::Deaf);
-        self.deaf.insert(id.clone(), since);
+        if let Some(worker) = self.workers.get_mut(id) {
+            worker.deaf = Some(since);
+        }
         self.judgements.insert(((since + self.timing.lost_after()).max(out.now), id.clone()));
+    }
+
+    /// Ends a session: its worker drops what it was sent in it. A deaf worker stays so.
+    pub(super) fn break_session(&mut self, out: &mut Out, id: &WorkerId) {
+        let deaf = self.deaf_since(id);
+        self.end_session(out, id);
+        if let Some(since) = deaf {
+            self.stay_deaf(out, id, since);
+        }
     }
 
     /// Begins a new session. A worker that was deaf stays so; one that has not heard of its last
@@ -101,16 +112,15 @@ impl Cluster {
         let id = registration.worker.clone();
         let deaf = self.enters_deaf(&id, out.now);
         let answer = self.register(out, registration)?;
-        match deaf {
-            Some(since) => self.stay_deaf(out, &id, since),
-            None => drop(self.deaf.remove(&id)),
+        if let Some(since) = deaf {
+            self.stay_deaf(out, &id, since);
         }
         Ok(answer)
     }
 
     fn enters_deaf(&self, id: &WorkerId, now: Timestamp) -> Option<Timestamp> {
         if self.is_deaf(id) {
-            return self.deaf.get(id).copied();
+            return self.deaf_since(id);
         }
         let worker = self.workers.get(id).filter(|worker| worker.record.status.is_connected())?;
         let unheard = !worker.link.as_ref()?.attention.beats;
@@ -120,14 +130,18 @@ impl Cluster {
         (unheard && now.since(worker.heard) >= patience).then_some(now)
     }
 
+    fn deaf_since(&self, id: &WorkerId) -> Option<Timestamp> {
+        self.workers.get(id)?.deaf
+    }
+
     pub(super) fn is_deaf(&self, id: &WorkerId) -> bool {
         self.workers.get(id).is_some_and(|worker| worker.record.status == WorkerStatus::Deaf)
     }
 
     /// When what a deaf worker never began goes back, whatever is heard of it.
     pub(super) fn takes_back_at(&self, id: &WorkerId) -> Option<Timestamp> {
-        let since = self.deaf.get(id).filter(|_| self.is_deaf(id))?;
-        self.unbegun(id).next().map(|_| *since + self.timing.lost_after())
+        let since = self.deaf_since(id)?;
+        self.unbegun(id).next().map(|_| since + self.timing.lost_after())
     }
 
     /// Takes back what a deaf worker can begin no more, as much as one event may.

@@ -33,11 +33,7 @@ impl Cluster {
         if *before != duty {
             if unheard && !duty.stops() {
                 // Its stops may be on their way: a worker drops what another session ordered.
-                let deaf = self.deaf.get(&id).copied().filter(|_| self.is_deaf(&id));
-                self.end_session(out, &id);
-                if let Some(since) = deaf {
-                    self.stay_deaf(out, &id, since);
-                }
+                self.break_session(out, &id);
             }
             self.change_duty(out, &id, duty);
             self.ring_duty(out, &id);

@@ -148,8 +148,14 @@ fn duties_are_looked_after(cluster: &Cluster, broken: &mut Vec<String>) {
     }
 }
 
-/// What a deaf worker never began is taken back by that: nothing that it could begin is on its way.
+/// What a deaf worker never began is taken back by the time since when nothing that it could begin was
+/// on its way.
 fn deaf_workers_are_sent_no_start(cluster: &Cluster, broken: &mut Vec<String>) {
+    for (id, worker) in &cluster.workers {
+        if cluster.is_deaf(id) != worker.deaf.is_some() {
+            broken.push(format!("3.3.4: {id} is {:?} and deaf since {:?}", worker.record.status, worker.deaf));
+        }
+    }
     for (id, worker) in cluster.workers.iter().filter(|(id, _)| cluster.is_deaf(id)) {
         if let Some(task) = worker.link.as_ref().and_then(|link| link.starts.keys().next()) {
             broken.push(format!("3.3.4: {id} takes nothing in and was sent a start of {task}"));

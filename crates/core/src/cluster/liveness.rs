@@ -128,11 +128,9 @@ impl Cluster {
     /// more than that, or a slow disk would keep a dead worker alive.
     pub(super) fn paused(&mut self, now: Timestamp, length: Duration) -> Answer {
         let longer = length.max(self.timing.lease);
-        for since in self.deaf.values_mut() {
-            *since = (*since + longer).min(now);
-        }
         for worker in self.workers.values_mut() {
             worker.heard = (worker.heard + longer).min(now);
+            worker.deaf = worker.deaf.map(|since| (since + longer).min(now));
             if let Some(link) = worker.link.as_mut() {
                 link.attention.shift(longer, now);
             }

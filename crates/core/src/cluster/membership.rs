@@ -147,6 +147,7 @@ impl Cluster {
             ledger: Ledger::new(&Capacity::default()),
             heard: now,
             link: None,
+            deaf: None,
             streak: super::quarantine::Streak::default(),
         };
         self.workers.entry(id.clone()).or_insert_with(fresh);

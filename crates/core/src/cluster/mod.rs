@@ -57,8 +57,6 @@ pub struct Cluster {
     judgements: BTreeSet<(Timestamp, WorkerId)>,
     /// When duties of workers change by themselves: what their records ask for.
     duties: BTreeSet<(Timestamp, WorkerId)>,
-    /// Since when a deaf worker was sent nothing that it could begin; also of some that are so no more.
-    deaf: BTreeMap<WorkerId, Timestamp>,
     /// Workers that are being taken out.
     removals: BTreeSet<WorkerId>,
     keys: BTreeMap<Key, KeyUse>,
@@ -87,6 +85,8 @@ struct Worker {
     heard: Timestamp,
     /// The session of this master's life.
     link: Option<Link>,
+    /// Since when it was sent nothing that it could begin; only of one whose status is deaf.
+    deaf: Option<Timestamp>,
     /// How it failed lately; memory only.
     streak: quarantine::Streak,
 }
@@ -137,7 +137,6 @@ impl Cluster {
             alarms: BTreeSet::new(),
             judgements: BTreeSet::new(),
             duties: BTreeSet::new(),
-            deaf: BTreeMap::new(),
             removals: BTreeSet::new(),
             keys: BTreeMap::new(),
             old_keys: BTreeSet::new(),
@@ -151,7 +150,8 @@ impl Cluster {
             if record.removing {
                 cluster.removals.insert(record.id.clone());
             }
-            let worker = Worker { record, ledger, heard: now, link: None, streak: quarantine::Streak::default() };
+            let streak = quarantine::Streak::default();
+            let worker = Worker { record, ledger, heard: now, link: None, deaf: None, streak };
             cluster.workers.insert(worker.record.id.clone(), worker);
         }
         for task in start.tasks {
@@ -264,6 +264,7 @@ impl Cluster {
             let mut record = WorkerRecord::clone(&worker.record);
             change(&mut record);
             record.version += 1;
+            worker.deaf = worker.deaf.filter(|_| record.status == WorkerStatus::Deaf);
             worker.record = Arc::new(record);
             out.save(Row::Worker(Arc::clone(&worker.record)));
         }
