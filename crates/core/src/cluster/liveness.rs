@@ -12,8 +12,33 @@ use crate::verdict::{self, Verdict};
 use crate::worker::WorkerStatus;
 use std::time::Duration;
 
-/// Why a silent worker's attempts are given up.
-const SILENT: &str = "its worker was silent for longer than its lease";
+/// Why an attempt is given up whose worker can not be asked any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Gone {
+    /// Nothing was heard of it.
+    Silent,
+    /// An operator took it out.
+    Removed,
+}
+
+impl Gone {
+    /// What happened, for people.
+    const fn sentence(self) -> &'static str {
+        match self {
+            Self::Silent => "its worker was silent for longer than its lease",
+            Self::Removed => "its worker was removed",
+        }
+    }
+
+    /// The same with what to do next, where the worker can still be looked at.
+    fn advice(self, worker: Option<&WorkerId>) -> String {
+        let why = self.sentence();
+        match (self, worker) {
+            (Self::Silent, Some(worker)) => format!("{why}; see: cloudai worker info {worker}"),
+            (Self::Silent, None) | (Self::Removed, _) => why.to_owned(),
+        }
+    }
+}
 
 impl Cluster {
     /// Looks at every worker whose time has come.
@@ -59,7 +84,7 @@ impl Cluster {
             if out.full() {
                 return;
             }
-            self.lose(out, task, SILENT);
+            self.lose(out, task, Gone::Silent);
         }
     }
 
@@ -77,8 +102,9 @@ impl Cluster {
     }
 
     /// Gives up one attempt whose worker can not be asked any more.
-    pub(super) fn lose(&mut self, out: &mut Out, task: TaskId, why: &str) {
+    pub(super) fn lose(&mut self, out: &mut Out, task: TaskId, gone: Gone) {
         let Some(record) = self.tasks.get(&task) else { return };
+        let why = gone.sentence();
         let killed = "should its container still run, it is killed when that worker is heard again";
         let verdict = if record.cancel.is_some() {
             let message = format!("cancelled, and nobody has confirmed the end: {why}; {killed}");
@@ -89,14 +115,12 @@ impl Cluster {
             let message = format!("{}; nobody has confirmed the end: {why}; {killed}", end.message);
             Verdict::Final(Finished { message, warnings: vec![Warning::LogIncomplete], ..end })
         } else {
-            let worker = record.worker().map_or_else(String::new, |id| format!("; see: cloudai worker info {id}"));
-            let message = if why == SILENT { format!("{why}{worker}") } else { why.to_owned() };
             let end = Finished {
                 status: Status::Failed,
                 reason: Some(Reason::WorkerLost),
                 exit_code: None,
                 oom_killed: false,
-                message,
+                message: gone.advice(record.worker()),
                 // What it wrote since it was last heard of is nowhere.
                 dead: false,
                 warnings: vec![Warning::LogIncomplete],

@@ -1,5 +1,6 @@
 //! Workers that come, leave, are added and taken out.
 
+use super::liveness::Gone;
 use super::{Cluster, Link, MAX_ROWS, Out, Worker};
 use crate::duty::Duty;
 use crate::effect::Row;
@@ -88,7 +89,7 @@ impl Cluster {
                 if out.full() {
                     return;
                 }
-                self.lose(out, task, "its worker was removed");
+                self.lose(out, task, Gone::Removed);
             }
             if out.full() {
                 return;
