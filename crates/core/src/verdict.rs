@@ -1,10 +1,9 @@
 //! What an attempt's outcome means for its task (SPEC 3.2).
 
-use crate::resources::GIB;
+use crate::advice::{self, Short};
 use crate::retry::Budget;
 use crate::state::{Reason, Status, Warning};
 use crate::task::{Cause, Finished, Outcome, TaskRecord};
-use crate::text;
 use std::time::Duration;
 
 /// What becomes of a task after an attempt ended.
@@ -116,10 +115,8 @@ pub(crate) fn overdue(task: &TaskRecord, outcome: Option<&Outcome>) -> Finished 
             None => format!("after {attempts}"),
         },
     };
-    let twice = task.spec.limits.total.map_or_else(|| "TIME".into(), |total| text::typed_time(total.saturating_mul(2)));
-    let again = format!("again with more time: cloudai task retry {} --total-timeout {twice}", task.id);
-    let message = format!("its total_timeout_s of {limit} was over {got}; {again}");
-    without_run(Reason::TimedOut, message)
+    let message = format!("its total_timeout_s of {limit} was over {got}");
+    without_run(Reason::TimedOut, advice::with_twice(message, task, Short::Total))
 }
 
 /// A limit for people.
@@ -164,20 +161,18 @@ pub(crate) fn again(task: &TaskRecord, budget: Budget, end: Finished) -> Verdict
     Verdict::Final(Finished { dead: true, message, ..end })
 }
 
-/// What helps against an end by a limit, which comes again as it came: the command that runs the
-/// task again with twice of it.
+/// What helps against an end by a limit of one attempt.
 fn more(task: &TaskRecord, reason: Option<Reason>) -> Option<String> {
-    let (demand, limits) = (&task.spec.demand, &task.spec.limits);
-    let (what, flag) = if reason == Some(Reason::OomKilled) {
-        ("memory", format!("--mem {}", text::typed_size(demand.memory.saturating_mul(2))))
+    let short = if reason == Some(Reason::OomKilled) {
+        Short::Memory
     } else if reason == Some(Reason::StorageExceeded) {
-        ("disk", format!("--disk {}", text::typed_size(demand.storage.saturating_mul(2).max(GIB))))
+        Short::Disk
     } else if reason == Some(Reason::TimedOut) {
-        ("time", format!("--timeout {}", text::typed_time(limits.run?.saturating_mul(2))))
+        Short::Run
     } else {
         return None;
     };
-    Some(format!("again with more {what}: cloudai task retry {} {flag}", task.id))
+    advice::twice(task, short)
 }
 
 fn finished(outcome: &Outcome, status: Status, reason: Option<Reason>) -> Finished {

@@ -1,16 +1,16 @@
 //! Times at which a task moves by itself. They follow from its record alone, and are kept sorted.
 
 use super::{Cluster, Out};
-use crate::ids::TaskId;
+use crate::advice::{self, Short};
+use crate::ids::{TaskId, WorkerId};
+use crate::resources::Demand;
 use crate::spec::TaskSpec;
 use crate::state::{Phase, Reason};
 use crate::task::{Queued, State, TaskRecord};
-use crate::text;
 use crate::time::Timestamp;
 use crate::verdict::{self, show};
 use crate::waiting::{self, Candidate};
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 /// What a time means to a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -81,6 +81,13 @@ pub(super) fn replace(alarms: &mut BTreeSet<Entry>, before: Entries, after: Entr
     }
 }
 
+/// What stood against a place for a task, and all of the task that this depends on.
+struct Waited {
+    demand: Demand,
+    pinned: Option<WorkerId>,
+    why: String,
+}
+
 impl Cluster {
     /// Lets every task move whose time has come, as many as one event may.
     pub(super) fn ring_alarms(&mut self, out: &mut Out) {
@@ -110,23 +117,22 @@ impl Cluster {
         });
     }
 
-    /// A task has waited for a place as long as it may: its end says what it waited for. Of equal specs,
-    /// whose time often comes at once, every worker is looked at for the `last` one only.
-    fn end_waiting(&mut self, out: &mut Out, id: TaskId, last: &mut Option<(Arc<TaskSpec>, String)>) {
+    /// A task has waited for a place as long as it may: its end says what it waited for. Of tasks
+    /// that ask for the same, whose time often comes at once, every worker is looked at for one only.
+    fn end_waiting(&mut self, out: &mut Out, id: TaskId, last: &mut Option<Waited>) {
         let Some(task) = self.tasks.get(&id) else { return };
-        let limit = show(task.spec.limits.queue);
+        let TaskSpec { demand, worker_id, limits, .. } = &*task.spec;
         let why = match last {
-            Some((spec, why)) if *spec == task.spec => why.clone(),
+            Some(last) if last.demand == *demand && last.pinned == *worker_id => last.why.clone(),
             Some(_) | None => {
                 let why = self.why_waiting(&task.spec);
-                *last = Some((Arc::clone(&task.spec), why.clone()));
+                *last = Some(Waited { demand: demand.clone(), pinned: worker_id.clone(), why: why.clone() });
                 why
             }
         };
-        let twice =
-            task.spec.limits.queue.map_or_else(|| "TIME".into(), |queue| text::typed_time(queue.saturating_mul(2)));
-        let again = format!("to wait longer: cloudai task retry {id} --queue-timeout {twice}");
-        let message = format!("it waited for a place longer than its queue_timeout_s of {limit}: {why}; {again}");
+        let limit = show(limits.queue);
+        let message = format!("it waited for a place longer than its queue_timeout_s of {limit}: {why}");
+        let message = advice::with_twice(message, task, Short::Queue);
         self.finish(out, id, verdict::without_run(Reason::QueueTimeout, message));
     }
 
