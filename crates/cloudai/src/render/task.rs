@@ -209,16 +209,18 @@ pub(crate) fn next(task: &Task, files: bool) -> Vec<String> {
 
 /// The flag of a retry that gives twice of what was too little.
 fn more(task: &Task) -> String {
+    let limit = |field: &str| task.spec.as_ref().and_then(|spec| spec.get(field)?.as_f64());
     let time = |flag: &str, field: &str| {
-        let limit = task.spec.as_ref().and_then(|spec| spec.get(field)?.as_f64());
-        limit.map(|limit| format!(" {flag} {}", typed_seconds(limit * 2.0))).unwrap_or_default()
+        limit(field).map(|limit| format!(" {flag} {}", typed_seconds(limit * 2.0))).unwrap_or_default()
     };
+    let took = || between(Some(&task.created_at), task.finished_at.as_deref());
+    let overdue = || limit("total_timeout_s").zip(took()).is_some_and(|(limit, took)| took.as_secs_f64() >= limit);
     match task.reason.as_deref() {
         Some("oom_killed") => format!(" --mem {}", typed_gigabytes(task.resources.memory_gb * 2.0)),
         Some("storage_exceeded") => format!(" --disk {}", typed_gigabytes((task.resources.storage_gb * 2.0).max(1.0))),
         Some("queue_timeout") => time("--queue-timeout", "queue_timeout_s"),
-        // One word for two limits; the message names that of the whole task.
-        Some("timed_out") if task.message.contains("total_timeout_s") => time("--total-timeout", "total_timeout_s"),
+        // One word for two limits: that of the whole task counts from its submission.
+        Some("timed_out") if overdue() => time("--total-timeout", "total_timeout_s"),
         Some("timed_out") => time("--timeout", "timeout_s"),
         _ => String::new(),
     }
@@ -414,10 +416,11 @@ PLACE  ID        REASON              AGE  WHY
         let json = |status: &str, phase: &str| serde_json::json!({"status": status, "phase": phase, "worker_id": "w1"});
         let ended = |reason: &str| {
             serde_json::json!({"status": "failed", "phase": null, "reason": reason, "attempt": 1,
+                "finished_at": "2026-01-01T00:59:59.999Z",
                 "spec": {"timeout_s": 60.0, "queue_timeout_s": 30.0, "total_timeout_s": 3600.0}})
         };
         let mut overdue = ended("timed_out");
-        overdue["message"] = "it waited until its total_timeout_s was over".into();
+        overdue["finished_at"] = "2026-01-01T01:00:00.000Z".into();
         let mut dead = ended("exit_code");
         dead["dead"] = true.into();
         let mut again = ended("oom_killed");
