@@ -39,12 +39,7 @@ pub(super) async fn run(args: &Args, cx: &Context) -> Result<Exit, Failure> {
         let names: Vec<_> = ids.iter().map(|id| id::short(id)).collect();
         confirm(&format!("cancel {} tasks", ids.len()), &names, &cx.screen)?;
     }
-    let mut tasks = Vec::new();
-    for id in &ids {
-        let (_, task): (_, Task) = cx.client.post(&["api", "v1", "tasks", id, "cancel"], None, None).await?;
-        tasks.push(task);
-    }
-    hold::tell(tasks, cx)
+    hold::each(&ids, "cancel", "cancelled", cx).await
 }
 
 fn would_cancel(task: Task) -> Would<Task> {

@@ -2,6 +2,7 @@
 
 use super::Context;
 use super::plan::{self, Would};
+use super::several::Refused;
 use crate::exit::{Exit, Failure};
 use crate::id;
 use crate::render;
@@ -15,22 +16,24 @@ pub(super) struct Args {
 }
 
 pub(super) async fn hold(args: &Args, cx: &Context) -> Result<Exit, Failure> {
-    each(&args.ids, "hold", cx).await
+    each(&distinct(&args.ids, cx).await?, "hold", "held", cx).await
 }
 
 pub(super) async fn release(args: &Args, cx: &Context) -> Result<Exit, Failure> {
-    each(&args.ids, "release", cx).await
+    each(&distinct(&args.ids, cx).await?, "release", "released", cx).await
 }
 
-/// Asks the same of several tasks, one after the other; the first that is refused ends it.
-async fn each(typed: &[String], verb: &str, cx: &Context) -> Result<Exit, Failure> {
-    let ids = distinct(typed, cx).await?;
-    let mut tasks = Vec::new();
-    for id in &ids {
-        let (_, task): (_, Task) = cx.client.post(&["api", "v1", "tasks", id, verb], None, None).await?;
-        tasks.push(task);
+/// Asks the same of several tasks, one after the other; `word` is what becomes of them.
+pub(super) async fn each(ids: &[String], verb: &str, word: &'static str, cx: &Context) -> Result<Exit, Failure> {
+    let (mut tasks, mut refused) = (Vec::new(), Refused::none(ids.len(), word));
+    for id in ids.iter() {
+        let answer = cx.client.post(&["api", "v1", "tasks", id, verb], None, None).await;
+        tasks.extend(refused.sort(id::short(id), answer.map(|(_, task): (_, Task)| task)));
+        if !refused.goes_on() {
+            break;
+        }
     }
-    tell(tasks, cx)
+    tell(tasks, refused, cx)
 }
 
 /// The whole ids of what was typed, each once.
@@ -61,15 +64,17 @@ pub(super) fn plan(tasks: Vec<Task>, would: impl Fn(Task) -> Would<Task>, cx: &C
     plan::tell(plans, |task| task.id.clone(), &lines, cx)
 }
 
-/// Where the tasks stand now, a line each.
-pub(super) fn tell(tasks: Vec<Task>, cx: &Context) -> Result<Exit, Failure> {
-    if let [task] = tasks.as_slice() {
-        cx.screen.one(task, &task.id, || render::task::outcome(task, &cx.screen))?;
-    } else {
-        let list = List { items: tasks, next_cursor: None };
-        let lines =
-            || list.items.iter().map(|task| render::task::outcome(task, &cx.screen)).collect::<Vec<_>>().join("\n");
-        cx.screen.list(&list, |task| task.id.clone(), lines)?;
+/// Where the tasks stand now, a line each; then what was refused.
+pub(super) fn tell(tasks: Vec<Task>, refused: Refused, cx: &Context) -> Result<Exit, Failure> {
+    match tasks.as_slice() {
+        [task] if refused.of_one() => cx.screen.one(task, &task.id, || render::task::outcome(task, &cx.screen))?,
+        [] if refused.any() => {}
+        _ => {
+            let list = List { items: tasks, next_cursor: None };
+            let line = |task: &Task| render::task::outcome(task, &cx.screen);
+            let lines = || list.items.iter().map(line).collect::<Vec<_>>().join("\n");
+            cx.screen.list(&list, |task| task.id.clone(), lines)?;
+        }
     }
-    Ok(Exit::Ok)
+    refused.end()
 }

@@ -20,6 +20,7 @@ mod queue;
 mod reference;
 mod restore;
 mod retry;
+mod several;
 mod submit;
 mod task;
 mod wait;

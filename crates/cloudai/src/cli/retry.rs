@@ -4,6 +4,7 @@ use super::cancel::confirm;
 use super::document::{not_valid, to_json};
 use super::limits::{Amounts, Limits};
 use super::plan::{NOTHING, Would};
+use super::several::Refused;
 use super::task::has_ended;
 use super::{Context, hold, list};
 use crate::exit::{Exit, Failure};
@@ -80,10 +81,14 @@ pub(super) async fn run(args: &Args, cx: &Context) -> Result<Exit, Failure> {
         let names: Vec<_> = ids.iter().map(|id| id::short(id)).collect();
         confirm(&format!("submit {} tasks again", ids.len()), &names, &cx.screen)?;
     }
-    let mut tasks = Vec::new();
+    let (mut tasks, mut refused) = (Vec::new(), Refused::none(ids.len(), "submitted again"));
     for id in &ids {
-        let (status, task): (_, Task) =
-            cx.client.post(&["api", "v1", "tasks", id, "retry"], changes.as_ref(), None).await?;
+        if !refused.goes_on() {
+            break;
+        }
+        let answer = cx.client.post(&["api", "v1", "tasks", id, "retry"], changes.as_ref(), None).await;
+        let answer: Option<(_, Task)> = refused.sort(id::short(id), answer);
+        let Some((status, task)) = answer else { continue };
         if status != reqwest::StatusCode::CREATED {
             let (old, new) = (id::short(id), id::short(&task.id));
             cx.screen
@@ -91,7 +96,7 @@ pub(super) async fn run(args: &Args, cx: &Context) -> Result<Exit, Failure> {
         }
         tasks.push(task);
     }
-    hold::tell(tasks, cx)
+    hold::tell(tasks, refused, cx)
 }
 
 fn would_retry(task: Task, changes: Option<&serde_json::Value>) -> Would<Task> {

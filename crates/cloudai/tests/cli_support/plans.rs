@@ -1,6 +1,6 @@
 //! `--dry-run`, and several things in one command.
 
-use super::server::{ID, Reply, Server, ended, list, task, worker};
+use super::server::{ID, Reply, Server, ended, list, problem, task, worker};
 use serde_json::{Value, json};
 
 const OTHER: &str = "task-01JD000000000000007K3MA001";
@@ -93,6 +93,28 @@ fn an_order_takes_several_workers_and_answers_for_each() {
     assert!(ran.code == 64 && ran.err.contains("drain w1, w2") && ran.err.contains("--yes"), "{ran:?}");
     assert_eq!(server.run("worker drain w1 w2 --yes").code, 0);
     assert_eq!(server.asked("POST /api/v1/workers/w2/drain").len(), 1);
+}
+
+#[test]
+fn one_task_that_is_refused_keeps_nothing_from_the_others() {
+    let server = Server::start(|request, _| match request.path.contains(OTHER) {
+        true => problem(404, "not_found", "no such task"),
+        false => Reply::Json(200, task(json!({"message": "done"}))),
+    });
+    for (verb, word) in [("cancel", "cancelled"), ("hold", "held"), ("release", "released"), ("retry", "submitted")] {
+        let yes = if ["cancel", "retry"].contains(&verb) { "--yes" } else { "" };
+        let ran = server.run(&format!("task {verb} {OTHER} {ID} {yes}"));
+        assert_eq!((ran.code, ran.out.lines().count()), (5, 1), "{verb}: {ran:?}");
+        assert!(ran.out.starts_with("7K3M9QZD  "), "{verb}: {ran:?}");
+        let told = format!("error: 1 of 2 could not be {word}");
+        assert!(ran.err.contains(&told) && ran.err.contains("7K3MA001: no such task"), "{verb}: {ran:?}");
+        let ran = server.run(&format!("task {verb} {OTHER} {ID} {yes} -o json"));
+        let told: Value = serde_json::from_str(&ran.out).unwrap();
+        assert_eq!((told["items"].as_array().unwrap().len(), &told["items"][0]["id"]), (1, &json!(ID)), "{verb}");
+        let ran = server.run(&format!("task {verb} {OTHER}"));
+        assert_eq!((ran.code, ran.out.as_str()), (5, ""), "{verb}: {ran:?}");
+        assert!(ran.err.contains("error: no such task"), "{verb}: {ran:?}");
+    }
 }
 
 #[test]
