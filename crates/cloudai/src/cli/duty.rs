@@ -152,7 +152,7 @@ fn goes_on(tasks: usize) -> String {
 }
 
 /// The workers of these names, each once, before anything is done to one of them.
-async fn workers(ids: &[String], cx: &Context) -> Result<Vec<Worker>, Failure> {
+pub(super) async fn workers(ids: &[String], cx: &Context) -> Result<Vec<Worker>, Failure> {
     let mut workers: Vec<Worker> = Vec::new();
     for id in ids {
         if workers.iter().any(|known| known.id == *id) {

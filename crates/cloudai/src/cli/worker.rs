@@ -2,6 +2,7 @@
 
 use super::cancel::confirm;
 use super::plan::{NOTHING, Would};
+use super::several::Refused;
 use super::{Context, duty, plan};
 use crate::config::WorkerFlags;
 use crate::exit::{Exit, Failure};
@@ -42,8 +43,8 @@ pub(super) enum Command {
     /// Makes a worker known before it comes
     #[command(before_help = "  cloudai worker register w4 10.0.0.7:50052")]
     Register(Register),
-    /// Forgets a worker; refused while it has work, unless forced
-    #[command(before_help = "  cloudai worker remove w4\n  cloudai worker remove w4 --force --dry-run")]
+    /// Forgets workers; refused of one that has work, unless forced
+    #[command(before_help = "  cloudai worker remove w4 w5\n  cloudai worker remove w4 --force --dry-run")]
     Remove(Remove),
 }
 
@@ -66,10 +67,10 @@ pub(super) struct Register {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Remove {
-    /// Its name
-    #[arg(value_parser = worker_id)]
-    id: String,
-    /// Although it has work: its tasks are queued again
+    /// Their names
+    #[arg(value_name = "ID", required = true, value_parser = worker_id)]
+    ids: Vec<String>,
+    /// Although they have work: their tasks are queued again
     #[arg(long)]
     force: bool,
     /// Do not ask before --force
@@ -164,7 +165,7 @@ pub(super) async fn register_as(id: String, address: Option<String>, cx: &Contex
 
 /// Removes a worker under the reference's word.
 pub(super) async fn remove_as(id: String, cx: &Context) -> Result<Exit, Failure> {
-    remove(&Remove { id, force: false, yes: false, dry_run: false }, cx).await
+    remove(&Remove { ids: vec![id], force: false, yes: false, dry_run: false }, cx).await
 }
 
 /// What a removal would do to a worker.
@@ -179,30 +180,52 @@ fn would_remove(worker: Worker, force: bool) -> Would<Worker> {
 }
 
 async fn remove(args: &Remove, cx: &Context) -> Result<Exit, Failure> {
+    let mut ids: Vec<String> = Vec::new();
+    for id in &args.ids {
+        if !ids.contains(id) {
+            ids.push(id.clone());
+        }
+    }
     if args.dry_run {
-        let plan = would_remove(one(&args.id, cx).await?, args.force);
-        return plan::tell(vec![plan], |worker: &Worker| worker.id.clone(), &[], cx);
+        let workers = duty::workers(&ids, cx).await?;
+        let plans = workers.into_iter().map(|worker| would_remove(worker, args.force)).collect();
+        return plan::tell(plans, |worker: &Worker| worker.id.clone(), &[], cx);
     }
     if args.force && !args.yes {
-        confirm("remove a worker with its work", std::slice::from_ref(&args.id), &cx.screen)?;
+        let what = match ids.len() {
+            1 => "remove a worker with its work".to_owned(),
+            several => format!("remove {several} workers with their work"),
+        };
+        confirm(&what, &ids, &cx.screen)?;
     }
+    let mut refused = Refused::none(ids.len(), "removed");
+    for id in &ids {
+        let answer = remove_one(id, args.force, cx).await;
+        refused.sort(id.as_str(), answer);
+        if !refused.goes_on() {
+            break;
+        }
+    }
+    refused.end()
+}
+
+async fn remove_one(id: &str, force: bool, cx: &Context) -> Result<(), Failure> {
     // What is not there is told by the removal itself.
-    let known = cx.client.get::<Worker>(&["api", "v1", "workers", &args.id], &[]).await;
+    let known = cx.client.get::<Worker>(&["api", "v1", "workers", id], &[]).await;
     let connected = known.is_ok_and(|worker| matches!(worker.status.as_str(), "active" | "draining"));
-    let query = if args.force { vec![("force", "true".to_owned())] } else { Vec::new() };
-    if let Err(failure) = cx.client.delete(&["api", "v1", "workers", &args.id], &query).await {
-        return Err(if failure.exit == Exit::NotFound { near(failure, &args.id, cx).await } else { failure });
+    let query = if force { vec![("force", "true".to_owned())] } else { Vec::new() };
+    if let Err(failure) = cx.client.delete(&["api", "v1", "workers", id], &query).await {
+        return Err(if failure.exit == Exit::NotFound { near(failure, id, cx).await } else { failure });
     }
-    cx.screen.note(&format!("{} is removed", args.id));
+    cx.screen.note(&format!("{id} is removed"));
     if connected {
         cx.screen.note(&format!(
-            "Its process is running and joins again within seconds: stop it there, then cloudai worker remove {}",
-            args.id
+            "Its process is running and joins again within seconds: stop it there, then cloudai worker remove {id}"
         ));
-    } else if args.force {
+    } else if force {
         cx.screen.note("If its process still runs it comes back with its token: stop it there, then remove it.");
     }
-    Ok(Exit::Ok)
+    Ok(())
 }
 
 /// A failure about a worker, with the known names that come close to the one that was typed.

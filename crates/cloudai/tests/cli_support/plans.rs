@@ -118,6 +118,25 @@ fn one_task_that_is_refused_keeps_nothing_from_the_others() {
 }
 
 #[test]
+fn several_workers_are_removed_and_one_that_is_busy_is_told_of() {
+    let server = Server::start(|request, _| match request.line().as_str() {
+        "DELETE /api/v1/workers/w1" if request.query.is_empty() => problem(409, "conflict", "w1 holds 1 attempt"),
+        "DELETE /api/v1/workers/w1" | "DELETE /api/v1/workers/w2" => Reply::Json(204, Value::Null),
+        line => Reply::Json(200, worker(if line.ends_with("w1") { "w1" } else { "w2" })),
+    });
+    let ran = server.run("worker remove w1 w2 w2");
+    assert_eq!((ran.code, ran.out.as_str()), (7, ""), "{ran:?}");
+    assert!(ran.err.contains("w2 is removed") && ran.err.contains("w1: w1 holds 1 attempt"), "{ran:?}");
+    assert_eq!(server.asked("DELETE /api/v1/workers/w2").len(), 1);
+    let ran = server.run("worker remove w1 w2 --force");
+    assert!(ran.code == 64 && ran.err.contains("remove 2 workers") && ran.err.contains("w1, w2"), "{ran:?}");
+    assert_eq!(server.run("worker remove w1 w2 --force --yes").code, 0);
+    let ran = server.run("worker remove w1 w2 --dry-run -o json");
+    let told: Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!([&told["items"][0]["id"], &told["items"][1]["id"]], ["w1", "w2"]);
+}
+
+#[test]
 fn a_name_that_no_worker_can_have_is_wrong_usage() {
     let server = cluster();
     for verb in ["info", "cordon", "drain", "undrain", "remove", "register"] {
