@@ -1,6 +1,7 @@
 //! What an attempt's outcome means for its task (SPEC 3.2).
 
-use crate::advice::{self, Short};
+use crate::advice::{self, Limit, Room};
+use crate::resources::Kind;
 use crate::retry::Budget;
 use crate::state::{Reason, Status, Warning};
 use crate::task::{Cause, Finished, Outcome, TaskRecord};
@@ -17,35 +18,37 @@ pub enum Verdict {
     Again(Reason, String),
 }
 
-/// Judges an outcome.
+/// The most of a resource that a worker which could run the task has; none where no such worker is known.
+pub type Largest<'a> = &'a dyn Fn(Kind) -> Option<u64>;
+
+/// Judges an outcome; `largest` is what a task that had too little may be told to ask for.
 ///
 /// Exit code and OOM are separate facts: code 137 alone is no OOM, and a container whose child was
 /// killed for its memory may still end well.
 #[must_use]
-pub fn judge(task: &TaskRecord, outcome: &Outcome) -> Verdict {
+pub fn judge(task: &TaskRecord, outcome: &Outcome, largest: Largest<'_>) -> Verdict {
     // Not of what was stopped: the total time that was over then is no limit of the attempt.
     let by_limit = matches!(outcome.cause, Cause::Exited | Cause::TimedOut | Cause::StorageExceeded);
-    match of_cause(task, outcome) {
+    match of_cause(task, outcome, largest) {
         // A dead letter says it already.
-        Verdict::Final(end) if by_limit && !end.dead && task.overdue.is_none() => match more(task, end.reason) {
-            Some(more) => Verdict::Final(Finished { message: format!("{}; {more}", end.message), ..end }),
-            None => Verdict::Final(end),
-        },
+        Verdict::Final(end) if by_limit && !end.dead && task.overdue.is_none() => {
+            let more = more(task, end.reason, largest);
+            Verdict::Final(Finished { message: advice::with(end.message, more), ..end })
+        }
         verdict @ (Verdict::Final(_) | Verdict::Retry(..) | Verdict::Again(..)) => verdict,
     }
 }
 
-fn of_cause(task: &TaskRecord, outcome: &Outcome) -> Verdict {
+fn of_cause(task: &TaskRecord, outcome: &Outcome, largest: Largest<'_>) -> Verdict {
+    let retry = |budget, reason| again(task, budget, finished(outcome, Status::Failed, Some(reason)), largest);
     match outcome.cause {
         Cause::Exited if outcome.exit_code != Some(0) && task.cancel.is_none() && task.overdue.is_some() => {
             Verdict::Final(Finished { exit_code: outcome.exit_code, ..timed_out(task, outcome) })
         }
         Cause::Exited if outcome.exit_code == Some(0) => Verdict::Final(finished(outcome, Status::Completed, None)),
-        Cause::Exited if outcome.oom_killed && outcome.exit_code == Some(137) => {
-            retry(task, Budget::Oom, outcome, Reason::OomKilled)
-        }
+        Cause::Exited if outcome.oom_killed && outcome.exit_code == Some(137) => retry(Budget::Oom, Reason::OomKilled),
         Cause::Exited if outcome.exit_code.is_some_and(|code| task.spec.retry_policy().covers_exit(code)) => {
-            retry(task, Budget::ExitCode, outcome, Reason::ExitCode)
+            retry(Budget::ExitCode, Reason::ExitCode)
         }
         Cause::Exited => failed(outcome, Reason::ExitCode),
         Cause::TimedOut => failed(outcome, Reason::TimedOut),
@@ -63,9 +66,9 @@ fn of_cause(task: &TaskRecord, outcome: &Outcome) -> Verdict {
         {
             Verdict::Final(as_asked(task, outcome))
         }
-        Cause::ImagePull | Cause::ImageAbsent => retry(task, Budget::ImagePull, outcome, Reason::ImagePull),
-        Cause::EngineError => retry(task, Budget::WorkerLost, outcome, Reason::EngineError),
-        Cause::LeaseEnded | Cause::Vanished => retry(task, Budget::WorkerLost, outcome, Reason::WorkerLost),
+        Cause::ImagePull | Cause::ImageAbsent => retry(Budget::ImagePull, Reason::ImagePull),
+        Cause::EngineError => retry(Budget::WorkerLost, Reason::EngineError),
+        Cause::LeaseEnded | Cause::Vanished => retry(Budget::WorkerLost, Reason::WorkerLost),
         Cause::Stopped | Cause::WorkerStopped => Verdict::Again(Reason::Drained, given_back(outcome)),
     }
 }
@@ -116,7 +119,7 @@ pub(crate) fn overdue(task: &TaskRecord, outcome: Option<&Outcome>) -> Finished 
         },
     };
     let message = format!("its total_timeout_s of {limit} was over {got}");
-    without_run(Reason::TimedOut, advice::with_twice(message, task, Short::Total))
+    without_run(Reason::TimedOut, advice::with(message, advice::longer(task, Limit::Total)))
 }
 
 /// A limit for people.
@@ -141,13 +144,9 @@ fn failed(outcome: &Outcome, reason: Reason) -> Verdict {
     Verdict::Final(finished(outcome, Status::Failed, Some(reason)))
 }
 
-fn retry(task: &TaskRecord, budget: Budget, outcome: &Outcome, reason: Reason) -> Verdict {
-    again(task, budget, finished(outcome, Status::Failed, Some(reason)))
-}
-
 /// Another attempt while the budget lasts, unless the task is to end anyway.
 #[must_use]
-pub(crate) fn again(task: &TaskRecord, budget: Budget, end: Finished) -> Verdict {
+pub(crate) fn again(task: &TaskRecord, budget: Budget, end: Finished, largest: Largest<'_>) -> Verdict {
     let most = task.spec.retry_policy().most(budget);
     if task.is_stopping() || most == 0 {
         return Verdict::Final(end);
@@ -157,22 +156,22 @@ pub(crate) fn again(task: &TaskRecord, budget: Budget, end: Finished) -> Verdict
     }
     let retries = if most == 1 { "its only retry is".to_owned() } else { format!("all {most} retries are") };
     let mended = || format!("once it is mended: cloudai task retry {}", task.id);
-    let message = format!("{} ({retries} used up; {})", end.message, more(task, end.reason).unwrap_or_else(mended));
+    let helps = more(task, end.reason, largest).unwrap_or_else(mended);
+    let message = format!("{} ({retries} used up; {helps})", end.message);
     Verdict::Final(Finished { dead: true, message, ..end })
 }
 
 /// What helps against an end by a limit of one attempt.
-fn more(task: &TaskRecord, reason: Option<Reason>) -> Option<String> {
-    let short = if reason == Some(Reason::OomKilled) {
-        Short::Memory
+fn more(task: &TaskRecord, reason: Option<Reason>, largest: Largest<'_>) -> Option<String> {
+    if reason == Some(Reason::OomKilled) {
+        Some(advice::larger(task, Room::Memory, largest(Kind::Memory)))
     } else if reason == Some(Reason::StorageExceeded) {
-        Short::Disk
+        Some(advice::larger(task, Room::Disk, largest(Kind::Storage)))
     } else if reason == Some(Reason::TimedOut) {
-        Short::Run
+        advice::longer(task, Limit::Run)
     } else {
-        return None;
-    };
-    advice::twice(task, short)
+        None
+    }
 }
 
 fn finished(outcome: &Outcome, status: Status, reason: Option<Reason>) -> Finished {

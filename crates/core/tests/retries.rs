@@ -3,10 +3,11 @@
 #![allow(clippy::unwrap_used, reason = "a test's helpers fail as the test does")]
 
 use cloudai_core::ids::TaskId;
+use cloudai_core::resources::Capacity;
 use cloudai_core::spec::{TaskSpec, Value};
 use cloudai_core::state::{Phase, Reason, Status};
 use cloudai_core::task::{Cause, LogEnd, Outcome, OutputFile};
-use cloudai_core::testing::{TestCluster, cores, spec};
+use cloudai_core::testing::{TestCluster, cores, cores_and_gpus, spec};
 use std::time::Duration;
 
 fn text(word: &str) -> Value {
@@ -30,12 +31,17 @@ fn submitted(policy: Option<Value>) -> (TestCluster, TaskId) {
 
 /// Runs the next attempt once its wait is over, and ends it so; answers how long it waited.
 fn attempt(c: &mut TestCluster, task: TaskId, outcome: Outcome) -> Duration {
+    attempt_on(c, task, cores(4), outcome)
+}
+
+/// The same on a worker that is not the usual one.
+fn attempt_on(c: &mut TestCluster, task: TaskId, w1: Capacity, outcome: Outcome) -> Duration {
     let before = c.now;
     while c.record(task).phase(false) == Some(Phase::Backoff) {
         c.wait(Duration::from_millis(100));
     }
     let waited = c.now.since(before);
-    let session = c.worker("w1", cores(4));
+    let session = c.worker("w1", w1);
     c.heartbeat("w1", session, 0, Vec::new()).unwrap();
     let attempt = c.place(task, "w1");
     c.end(attempt, outcome).unwrap();
@@ -135,6 +141,43 @@ fn an_end_by_a_limit_names_the_command_that_raises_it() {
     let (mut c, task) = submitted(None);
     attempt(&mut c, task, Outcome::exit(1));
     assert!(!c.record(task).message().contains("task retry"), "{}", c.record(task).message());
+}
+
+#[test]
+fn nobody_is_told_to_ask_for_more_than_a_worker_that_could_run_the_task_has() {
+    let disk = || Outcome::of(Cause::StorageExceeded, "");
+    let gb = |field, amount| (field, Value::Int(amount));
+    let (pinned, gpu) = (("worker_id", text("w1")), gb("gpu_cores", 1));
+    // w1 has 8 GiB, 40 GiB of disk and a device.
+    let rows = [
+        ("3 of 8", vec![gb("memory_gb", 3)], None, oom(), "again with more memory", "--mem 6g"),
+        ("5 of 8", vec![gb("memory_gb", 5)], None, oom(), "again with all the memory that a worker has", "--mem 8g"),
+        ("8 of 8", vec![gb("memory_gb", 8)], None, oom(), "no worker has more memory for it than these 8 GiB", ""),
+        ("8 of 16", vec![gb("memory_gb", 8)], Some(8), oom(), "again with more memory", "--mem 16g"),
+        ("8 of its 8", vec![gb("memory_gb", 8), pinned], Some(8), oom(), "no worker has more memory", ""),
+        ("w2 has no device", vec![gb("memory_gb", 8), gpu], Some(8), oom(), "no worker has more memory", ""),
+        (
+            "30 of 40",
+            vec![gb("storage_gb", 30)],
+            None,
+            disk(),
+            "again with all the disk that a worker has",
+            "--disk 40g",
+        ),
+        ("40 of 40", vec![gb("storage_gb", 40)], None, disk(), "no worker has more disk", ""),
+    ];
+    for (row, fields, other, outcome, said, flag) in rows {
+        let mut c = TestCluster::default();
+        c.worker("w1", cores_and_gpus(4, 1));
+        other.map(|other| c.worker("w2", cores(other)));
+        let task = c.submit(1, spec(&fields)).unwrap();
+        attempt_on(&mut c, task, cores_and_gpus(4, 1), outcome);
+        let next =
+            if flag.is_empty() { "see: cloudai worker list".into() } else { format!("task retry {task} {flag}") };
+        let record = c.record(task);
+        let message = record.message();
+        assert!(message.contains(said) && message.ends_with(&next), "{row}: {message}");
+    }
 }
 
 #[test]

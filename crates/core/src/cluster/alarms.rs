@@ -1,7 +1,7 @@
 //! Times at which a task moves by itself. They follow from its record alone, and are kept sorted.
 
 use super::{Cluster, Out};
-use crate::advice::{self, Short};
+use crate::advice::{self, Limit};
 use crate::ids::{TaskId, WorkerId};
 use crate::resources::Demand;
 use crate::spec::TaskSpec;
@@ -132,7 +132,7 @@ impl Cluster {
         };
         let limit = show(limits.queue);
         let message = format!("it waited for a place longer than its queue_timeout_s of {limit}: {why}");
-        let message = advice::with_twice(message, task, Short::Queue);
+        let message = advice::with(message, advice::longer(task, Limit::Queue));
         self.finish(out, id, verdict::without_run(Reason::QueueTimeout, message));
     }
 

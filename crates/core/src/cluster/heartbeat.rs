@@ -5,7 +5,6 @@ use crate::effect::{Command, StartOrder};
 use crate::event::{Answer, Heartbeat, Held, HeldStage, Rejected};
 use crate::ids::{Attempt, CommandSeq, Session, TaskId, WorkerId};
 use crate::task::{Cause, Outcome, Step, TaskRecord};
-use crate::verdict;
 use crate::worker::WorkerStatus;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -187,7 +186,7 @@ impl Cluster {
     pub(super) fn close(&mut self, out: &mut Out, task: TaskId, cause: Cause, message: &str) {
         let Some(record) = self.tasks.get(&task) else { return };
         let outcome = Outcome::of(cause, message);
-        let verdict = verdict::judge(record, &outcome);
+        let verdict = self.judge(record, &outcome);
         let sign = quarantine::sign(record, &outcome);
         self.settle(out, task, verdict, outcome.log, sign);
     }

@@ -125,7 +125,7 @@ impl Cluster {
                 dead: false,
                 warnings: vec![Warning::LogIncomplete],
             };
-            verdict::again(record, Budget::WorkerLost, end)
+            verdict::again(record, Budget::WorkerLost, end, &|kind| self.largest(record, kind))
         };
         self.settle(out, task, verdict, LogEnd::default(), Sign::None);
     }

@@ -2,9 +2,11 @@
 
 use super::{Cluster, Out, quarantine};
 use crate::event::{Answer, EndReport, Held, HeldStage, LastSent, Rejected};
+use crate::feasible;
 use crate::ids::{Attempt, CommandSeq, Incarnation, Session};
-use crate::task::{State, Step, TaskRecord};
-use crate::verdict;
+use crate::resources::Kind;
+use crate::task::{Outcome, State, Step, TaskRecord};
+use crate::verdict::{self, Verdict};
 use std::sync::Arc;
 
 impl Cluster {
@@ -55,8 +57,8 @@ impl Cluster {
         let task = self.current(report.attempt)?;
         let worker = task.worker().cloned();
         let outcome = &report.outcome;
-        let verdict = verdict::judge(&task, outcome);
-        if matches!(verdict, verdict::Verdict::Final(_)) {
+        let verdict = self.judge(&task, outcome);
+        if matches!(verdict, Verdict::Final(_)) {
             Self::keep_outputs(out, &task, outcome);
         }
         self.note_start(out, &task, outcome.run);
@@ -65,6 +67,18 @@ impl Cluster {
         let nobody = LastSent { session: Session(0), seq: CommandSeq(0) };
         let sent = worker.map_or(nobody, |worker| self.sent(&worker));
         Ok(Answer::Ended { sent })
+    }
+
+    /// What an attempt's outcome means for its task.
+    pub(super) fn judge(&self, task: &TaskRecord, outcome: &Outcome) -> Verdict {
+        verdict::judge(task, outcome, &|kind| self.largest(task, kind))
+    }
+
+    /// The most of a resource that a known worker has which could run the task as it is.
+    pub(super) fn largest(&self, task: &TaskRecord, kind: Kind) -> Option<u64> {
+        let known = self.workers.values().map(|worker| &worker.record).filter(|record| record.connected_at.is_some());
+        let able = known.filter(|record| feasible::could_ever(&task.spec, &record.id, &record.capacity).is_ok());
+        able.map(|record| record.capacity.amount(kind)).max()
     }
 
     /// A container may end before its start was heard of: then it started when it ended, less the
