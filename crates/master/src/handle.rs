@@ -8,6 +8,7 @@ use crate::clock::Clock;
 use crate::heartbeats::{Heard, Heartbeats};
 use crate::http::Live;
 use crate::logs::Logs;
+use crate::placing::Placing;
 use crate::mailbox::{AskError, Mailboxes};
 use crate::model::{Model, SeenTask, SeenWorker};
 use crate::principal::Principal;
@@ -44,6 +45,7 @@ pub(crate) struct Shared {
     pub(crate) facts: Facts,
     pub(crate) join_token: String,
     pub(crate) mailboxes: Arc<Mailboxes>,
+    pub(crate) placing: Arc<Placing>,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) model: Arc<Model>,
     pub(crate) heartbeats: Arc<Heartbeats>,

@@ -12,7 +12,7 @@ use crate::logs::Logs;
 use crate::machine::Machine;
 use crate::mailbox::mailboxes;
 use crate::model::Model;
-use crate::placing::{self, Placing};
+use crate::placing::{self, Placing, Stage};
 use crate::retention::{self, Retention};
 use crate::serve::{BindError, Ended, RunError};
 use crate::trail::Trail;
@@ -20,7 +20,7 @@ use crate::{grpc, http, pulse, sealing};
 use cloudai_core::cluster::Cluster;
 use cloudai_core::effect::Row;
 use cloudai_core::state::Status;
-use cloudai_core::strategy::{self, Strategy, View};
+use cloudai_core::strategy::{self, View};
 use cloudai_core::timing::Timing;
 use cloudai_store::Store;
 use cloudai_store::bulk::BulkStore;
@@ -76,8 +76,7 @@ pub struct Opened {
     engine: Engine,
     subscriptions: Arc<Subscriptions>,
     placing: Arc<Placing>,
-    strategy: Box<dyn Strategy>,
-    view: View,
+    stage: Stage,
 }
 
 impl Opened {
@@ -118,6 +117,7 @@ impl Opened {
             facts,
             join_token,
             mailboxes: Arc::new(mailboxes),
+            placing: Arc::clone(&placing),
             store,
             model,
             heartbeats,
@@ -129,7 +129,7 @@ impl Opened {
             stopping: CancellationToken::new(),
         };
         let handle = Handle { shared: Arc::new(shared) };
-        Ok(Self { machine, retention, first_start, handle, engine, subscriptions, placing, strategy, view })
+        Ok(Self { machine, retention, first_start, handle, engine, subscriptions, placing, stage: Stage { view, strategy, restless: true } })
     }
 
     /// Whether the data was made by this start.
@@ -152,7 +152,7 @@ impl Opened {
         S: Stream<Item = io::Result<C>> + Send + 'static,
         C: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
     {
-        let Self { machine, retention, handle, engine, subscriptions, placing, strategy, view, .. } = self;
+        let Self { machine, retention, handle, engine, subscriptions, placing, stage, .. } = self;
         let mut parts = JoinSet::new();
         let (routes, health) = grpc::routes(&handle, Arc::clone(&subscriptions))?;
         let cut = CancellationToken::new();
@@ -185,7 +185,7 @@ impl Opened {
         let (engine_stop, placer_stop) = (CancellationToken::new(), CancellationToken::new());
         let _stops = (engine_stop.clone().drop_guard(), placer_stop.clone().drop_guard());
         let engine = machine.threads.start(engine.run(engine_stop.clone())).map_err(RunError::Thread)?;
-        let places = placing::run(placing, strategy, view, Arc::clone(&handle.shared.clock), Arc::clone(&handle.shared.mailboxes));
+        let places = placing::run(placing, stage, Arc::clone(&handle.shared.clock), Arc::clone(&handle.shared.mailboxes));
         let placer = placer_stop.clone().run_until_cancelled_owned(places);
         let placer = machine.threads.start(placer).map_err(RunError::Thread)?;
 

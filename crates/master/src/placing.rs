@@ -6,38 +6,86 @@ use cloudai_core::effect::Row;
 use cloudai_core::event::{Answer, Event, Placement};
 use cloudai_core::strategy::{Strategy, View};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 use tracing::debug;
 
-/// Committed rows on their way to the mirror: at most what changed during one round.
-#[derive(Debug, Default)]
+/// What the strategy's thread holds: nobody else touches it.
+#[derive(Debug)]
+pub(crate) struct Stage {
+    /// The committed state.
+    pub(crate) view: View,
+    /// What places.
+    pub(crate) strategy: Box<dyn Strategy>,
+    /// Whether a round may find something new.
+    pub(crate) restless: bool,
+}
+
+/// Something to do with the stage between two rounds.
+type Visit = Box<dyn FnOnce(&mut Stage) + Send>;
+
+/// Most visits that wait: whoever comes then is told to come again.
+const VISITS: usize = 64;
+
+/// Committed rows on their way to the mirror: at most what changed during one round; and visitors.
+#[derive(Default)]
 pub(crate) struct Placing {
-    rows: Mutex<Vec<Row>>,
+    inbox: Mutex<Inbox>,
     arrived: Notify,
 }
 
+#[derive(Default)]
+struct Inbox {
+    rows: Vec<Row>,
+    visits: Vec<Visit>,
+}
+
+impl std::fmt::Debug for Placing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Placing").finish_non_exhaustive()
+    }
+}
+
 impl Placing {
-    fn lock(&self) -> MutexGuard<'_, Vec<Row>> {
-        self.rows.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Inbox> {
+        self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Hands committed rows to the mirror.
     pub(crate) fn publish(&self, rows: Vec<Row>) {
-        self.lock().extend(rows);
+        self.lock().rows.extend(rows);
         self.arrived.notify_one();
     }
 
+    /// Lets somebody look at the stage, or change it, between two rounds; the rows that were
+    /// published before are in. None when too many wait, or the thread has ended.
+    pub(crate) async fn visit<T: Send + 'static>(
+        &self,
+        visit: impl FnOnce(&mut Stage) -> T + Send + 'static,
+    ) -> Option<T> {
+        let (tell, told) = oneshot::channel();
+        {
+            let mut inbox = self.lock();
+            if inbox.visits.len() >= VISITS {
+                return None;
+            }
+            // Whoever asked may have gone.
+            inbox.visits.push(Box::new(move |stage| drop(tell.send(visit(stage)))));
+        }
+        self.arrived.notify_one();
+        told.await.ok()
+    }
+
     /// Takes what there is.
-    fn take(&self) -> Vec<Row> {
+    fn take(&self) -> Inbox {
         std::mem::take(&mut *self.lock())
     }
 
-    /// Waits for rows.
-    async fn wait(&self) -> Vec<Row> {
+    /// Waits for something.
+    async fn wait(&self) -> Inbox {
         loop {
-            let rows = self.take();
-            if !rows.is_empty() {
-                return rows;
+            let inbox = self.take();
+            if !inbox.rows.is_empty() || !inbox.visits.is_empty() {
+                return inbox;
             }
             self.arrived.notified().await;
         }
@@ -48,21 +96,21 @@ impl Placing {
 ///
 /// A round's proposals are answered before the next begins, and the rows that they caused are in
 /// the inbox by then, so that no round proposes what the one before already did.
-pub(crate) async fn run(
-    placing: Arc<Placing>,
-    mut strategy: Box<dyn Strategy>,
-    mut view: View,
-    clock: Arc<Clock>,
-    mailboxes: Arc<Mailboxes>,
-) {
-    let mut idle = false;
+pub(crate) async fn run(placing: Arc<Placing>, mut stage: Stage, clock: Arc<Clock>, mailboxes: Arc<Mailboxes>) {
+    stage.restless = true;
     loop {
-        let rows = if idle { placing.wait().await } else { placing.take() };
-        for row in &rows {
-            view.apply(row);
+        let inbox = if stage.restless { placing.take() } else { placing.wait().await };
+        stage.restless |= !inbox.rows.is_empty();
+        for row in &inbox.rows {
+            stage.view.apply(row);
         }
-        let placements = view.round(&mut *strategy, clock.now());
-        idle = placements.is_empty() || propose(placements, &mailboxes).await == 0;
+        for visit in inbox.visits {
+            visit(&mut stage);
+        }
+        if stage.restless {
+            let placements = stage.view.round(&mut *stage.strategy, clock.now());
+            stage.restless = !placements.is_empty() && propose(placements, &mailboxes).await > 0;
+        }
     }
 }
 

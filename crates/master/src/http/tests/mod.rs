@@ -90,6 +90,7 @@ impl Fake {
             join_token: "cai1-0-token".into(),
             facts,
             mailboxes: Arc::new(mailboxes),
+            placing: Arc::default(),
             store,
             model,
             heartbeats: Arc::new(Heartbeats::default()),
