@@ -41,10 +41,17 @@ pub struct Dispatcher {
 
 /// What a round has to look at.
 #[derive(Debug, Default)]
-struct News {
+pub(super) struct News {
     jobs: Vec<usize>,
     workers: BTreeSet<usize>,
     all: bool,
+}
+
+impl News {
+    /// Whether there is none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.jobs.is_empty() && self.workers.is_empty() && !self.all
+    }
 }
 
 impl Dispatcher {
@@ -70,8 +77,29 @@ impl Dispatcher {
 
     /// One round: starts what it can, at most so many.
     pub fn round(&mut self, board: &mut Board, most: usize) -> Vec<Started> {
+        let news = self.listen(board);
+        self.go(board, news, most)
+    }
+
+    /// How many jobs wait that some worker could run.
+    pub(super) fn waiting(&self) -> usize {
+        self.line.len()
+    }
+
+    /// These jobs, in order.
+    pub(super) fn jobs(&self) -> impl Iterator<Item = usize> {
+        self.line.jobs()
+    }
+
+    /// Takes in what changed.
+    pub(super) fn listen(&mut self, board: &mut Board) -> News {
         let mut news = self.hear(board);
         self.lose_patience(board, &mut news);
+        news
+    }
+
+    /// Starts what it can, at most so many.
+    pub(super) fn go(&mut self, board: &mut Board, mut news: News, most: usize) -> Vec<Started> {
         let mut starts = Vec::new();
         match self.rules.blocked {
             Blocked::Waits => self.heads(board, most, &mut starts),
@@ -129,7 +157,7 @@ impl Dispatcher {
         }
     }
 
-    fn let_go(&mut self, job: usize) {
+    pub(super) fn let_go(&mut self, job: usize) {
         self.line.remove(job);
         self.outside.remove(&job);
         if let Some(until) = self.patient_until.get(job) {

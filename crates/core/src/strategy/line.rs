@@ -86,6 +86,11 @@ impl Line {
         self.all.iter().map(|(_, job)| *job)
     }
 
+    /// How many.
+    pub(super) fn len(&self) -> usize {
+        self.all.len()
+    }
+
     /// The classes that have jobs.
     pub(super) fn active(&self) -> &[usize] {
         &self.active

@@ -88,6 +88,13 @@ impl Source {
         known.unwrap_or(Length { mean: UNKNOWN, upper: UNKNOWN })
     }
 
+    /// When a job that runs since `started` is thought to end; in the future.
+    #[must_use]
+    pub fn end_mean(self, job: &Job, started: u64, now: u64) -> u64 {
+        let thought = started.saturating_add(self.length(job).mean);
+        if thought > now { thought } else { self.end(job, started, now) }
+    }
+
     /// When a job that runs since `started` is thought to have ended at the latest; in the future.
     /// One that outlived what was thought is given half its age more, but no more than its user said.
     #[must_use]

@@ -112,6 +112,12 @@ impl Board {
         self.changes.push(change);
     }
 
+    /// What changed since the last call of [`Self::take_changes`].
+    #[must_use]
+    pub fn changes(&self) -> &[Change] {
+        &self.changes
+    }
+
     /// What changed since the last call.
     pub fn take_changes(&mut self) -> Vec<Change> {
         std::mem::take(&mut self.changes)
@@ -334,6 +340,13 @@ impl Board {
     pub fn fits(&self, class: usize, worker: usize) -> bool {
         let class = self.classes.get(class);
         index::covers(self.index.free(worker), &class.amounts) && self.seats[worker].fits(class)
+    }
+
+    /// Whether a worker that takes work would have room for a class if nothing ran there.
+    #[must_use]
+    pub fn could_ever(&self, class: usize, worker: usize) -> bool {
+        let seat = &self.seats[worker];
+        seat.open && seat.could_ever(self.classes.get(class))
     }
 
     /// The first worker from `from` on that has room for a class.

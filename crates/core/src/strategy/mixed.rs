@@ -1,0 +1,101 @@
+//! Rules while work streams in, a plan while a backlog is worked off.
+
+use super::board::{Board, Change};
+use super::dispatch::{Dispatcher, Started};
+use super::planner::{Planner, Planning};
+use super::rules::Rules;
+use super::Strategy;
+
+/// A plan is made for so many waiting jobs at most.
+const PLANNED: usize = 2000;
+/// And for so many workers at most.
+const WORKERS: usize = 64;
+/// Work is said to stream in while the last arrival is younger than this part of the time that the
+/// backlog takes: plans that look at the makespan cost waiting while more is to come.
+const QUIET: f64 = 0.05;
+
+/// Rules and a planner with a name.
+#[derive(Debug)]
+pub struct Mixed {
+    name: &'static str,
+    dispatcher: Dispatcher,
+    planner: Planner,
+    rules: Rules,
+    newest: u64,
+    oldest: u64,
+    planned: bool,
+}
+
+impl Mixed {
+    /// A strategy of these rules and this way to plan.
+    #[must_use]
+    pub fn new(name: &'static str, rules: Rules, planning: Planning) -> Self {
+        let (dispatcher, planner) = (Dispatcher::new(rules), Planner::new(planning));
+        Self { name, dispatcher, planner, rules, newest: 0, oldest: u64::MAX, planned: false }
+    }
+
+    /// Whether what waits is a backlog: it came at once, or nothing came for a while.
+    #[allow(clippy::cast_precision_loss)] // milliseconds far below 2^53, only compared
+    fn is_backlog(&self, board: &Board) -> bool {
+        let waiting = self.dispatcher.waiting();
+        if waiting == 0 || waiting > PLANNED || board.seats().len() > WORKERS {
+            return false;
+        }
+        self.newest == self.oldest || (board.now() - self.newest) as f64 > QUIET * self.horizon(board)
+    }
+
+    /// How long all that waits takes at least, in milliseconds.
+    #[allow(clippy::cast_precision_loss)] // amounts and times far below 2^53 each
+    fn horizon(&self, board: &Board) -> f64 {
+        let mut work = [0.0; 4];
+        for number in self.dispatcher.jobs() {
+            let job = board.job(number);
+            let length = self.rules.source.length(job).mean as f64;
+            let amounts = &board.classes()[job.class].amounts;
+            (0..4).for_each(|kind| work[kind] += amounts[kind] as f64 * length);
+        }
+        let capacity = board.capacity();
+        let needs = |kind: usize| if capacity[kind] == 0 { 0.0 } else { work[kind] / capacity[kind] as f64 };
+        (0..4).map(needs).fold(0.0, f64::max)
+    }
+
+    fn note_arrivals(&mut self, board: &Board) {
+        for change in board.changes() {
+            if let Change::Waits(job) = change {
+                let arrival = board.job(*job).arrival;
+                self.newest = self.newest.max(arrival);
+                self.oldest = self.oldest.min(arrival);
+            }
+        }
+    }
+}
+
+impl Strategy for Mixed {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn place(&mut self, board: &mut Board, most: usize) -> Vec<Started> {
+        self.note_arrivals(board);
+        let news = self.dispatcher.listen(board);
+        if !self.is_backlog(board) {
+            if std::mem::take(&mut self.planned) {
+                self.planner.forget();
+            }
+            return self.dispatcher.go(board, news, most);
+        }
+        if news.is_empty() && self.planned {
+            return Vec::new();
+        }
+        self.planned = true;
+        let jobs: Vec<usize> = self.dispatcher.jobs().collect();
+        let mut started = self.planner.round(board, &jobs);
+        while started.len() > most
+            && let Some(over) = started.pop()
+        {
+            board.take_back(over.job);
+        }
+        started.iter().for_each(|start| self.dispatcher.let_go(start.job));
+        started
+    }
+}
