@@ -1,11 +1,10 @@
 //! Schedules of recorded workloads: the strategies of the core on a trace, without any protocol.
 //!
-//! [`workload`] is what is read, [`run`] makes a schedule of it. The world of `crate::world` runs the
+//! [`workload`] is what is read (by [`csv`] and [`swf`]), [`run`] makes a schedule of it, [`metrics`] and [`bounds`]
+//! judge it, [`report`] writes it down with the drawings of `plot`. The world of `crate::world` runs the
 //! whole master; this runs its strategies alone, so that 100,000 tasks take seconds.
 
-mod clock;
-pub mod run;
-pub mod workload;
-
+pub use bounds::Bounds;
+pub use metrics::{Metrics, judge};
+pub use read::ReadError;
 pub use run::{Assignment, Replay, ReplayError, Runtimes, schedule};
-pub use workload::{Machine, Task, Workload};

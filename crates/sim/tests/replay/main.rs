@@ -1,0 +1,4 @@
+//! Recorded workloads: read, judged and reported.
+
+mod judged;
+mod read;
