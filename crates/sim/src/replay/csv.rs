@@ -47,7 +47,6 @@ fn task(row: &Row<'_>, ids: &mut Ids) -> Result<Task, ReadError> {
     })
 }
 
-
 /// Reads workers: `worker_id,cpu,mem_gb,storage_gb,gpu`.
 /// # Errors
 /// [`ReadError`].
@@ -205,7 +204,8 @@ impl Row<'_> {
         let whole = value.strip_suffix(".0").unwrap_or(value);
         let number = whole.parse().ok().filter(|number| (-100..=100).contains(number));
         number.ok_or_else(|| {
-            self.wrong("priority", format!("{} is no priority", quoted(value))).allowed("a whole number from -100 to 100")
+            self.wrong("priority", format!("{} is no priority", quoted(value)))
+                .allowed("a whole number from -100 to 100")
         })
     }
 }

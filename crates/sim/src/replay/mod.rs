@@ -4,7 +4,27 @@
 //! judge it, [`report`] writes it down with the drawings of `plot`. The world of `crate::world` runs the
 //! whole master; this runs its strategies alone, so that 100,000 tasks take seconds.
 
+pub mod bounds;
+mod clock;
+pub mod csv;
+mod feasible;
+pub mod figure;
+pub mod meaning;
+pub mod metrics;
+mod page;
+mod plot;
+pub mod protocol;
+mod read;
+pub mod report;
+pub mod run;
+mod stats;
+mod sweep;
+pub mod swf;
+pub mod workload;
+
 pub use bounds::Bounds;
 pub use metrics::{Metrics, judge};
 pub use read::ReadError;
+pub use report::{Comparison, Outcome};
 pub use run::{Assignment, Replay, ReplayError, Runtimes, schedule};
+pub use workload::{Machine, Task, Workload};

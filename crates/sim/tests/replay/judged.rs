@@ -80,11 +80,7 @@ fn a_schedule_that_is_none_is_told_why() {
     let rows: &[(&str, Vec<Assignment>, &str)] = &[
         ("both at once", vec![at(0, 0.0), at(1, 5.0)], "worker w over capacity in cpu at t=5.000: 4 > 3"),
         ("too early", vec![at(0, 4.0), at(1, 4.0)], "task b starts 4 before arrival 5"),
-        (
-            "too long",
-            vec![at(0, 0.0), Assignment { end_s: 30.0, ..at(1, 10.0) }],
-            "task b ran 20 s, runtime is 10",
-        ),
+        ("too long", vec![at(0, 0.0), Assignment { end_s: 30.0, ..at(1, 10.0) }], "task b ran 20 s, runtime is 10"),
         ("twice", vec![at(0, 0.0), at(1, 10.0), at(0, 20.0)], "task a assigned more than once"),
         ("not at all", vec![at(0, 0.0)], "1 tasks never run, e.g. b"),
         ("no such worker", vec![at(0, 0.0), Assignment { worker: 7, ..at(1, 10.0) }], "task b: unknown worker 7"),

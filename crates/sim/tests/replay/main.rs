@@ -2,3 +2,4 @@
 
 mod judged;
 mod read;
+mod reported;

@@ -28,7 +28,8 @@ fn packed(bytes: &[u8]) -> Vec<u8> {
 #[test]
 fn columns_are_found_by_name_and_unknown_ones_do_not_matter() {
     let dir = tempfile::tempdir().unwrap();
-    let text = "runtime_s,colour,user,gpu,storage_gb,mem_gb,cpu,arrival_s,task_id,priority\n7.5,red,ana,1,,4,2,3,\"a,b\",-5\n";
+    let text =
+        "runtime_s,colour,user,gpu,storage_gb,mem_gb,cpu,arrival_s,task_id,priority\n7.5,red,ana,1,,4,2,3,\"a,b\",-5\n";
     for (name, bytes) in [("x.csv", text.as_bytes().to_vec()), ("x.csv.gz", packed(text.as_bytes()))] {
         let tasks = csv::read_tasks(&written(&dir, name, &bytes)).unwrap();
         let task = &tasks[0];
@@ -51,14 +52,29 @@ fn wrong_tasks_are_refused_with_line_column_value_and_what_is_allowed() {
         ),
         (b"task_id,task_id\na,0\n".to_vec(), "t.csv, line 1, column task_id: stands twice in the first line"),
         (row("b,0,x,1,1,0,5,,,"), "t.csv, line 3, column cpu: \"x\" is not a number; a number of cores from 0 to 1e9"),
-        (row("b,0,1,1,1,0,-5,,,"), "t.csv, line 3, column runtime_s: \"-5\" is negative; a number of seconds from 0 to 1e12"),
+        (
+            row("b,0,1,1,1,0,-5,,,"),
+            "t.csv, line 3, column runtime_s: \"-5\" is negative; a number of seconds from 0 to 1e12",
+        ),
         (row("b,0,1,1,1,0,,,,"), "t.csv, line 3, column runtime_s: is empty; a number of seconds"),
-        (row("b,NaN,1,1,1,0,5,,,"), "t.csv, line 3, column arrival_s: \"NaN\" is not a number; a number of seconds from 0 to 1e12"),
-        (row("b,inf,1,1,1,0,5,,,"), "t.csv, line 3, column arrival_s: \"inf\" is too large; a number of seconds from 0 to 1e12"),
+        (
+            row("b,NaN,1,1,1,0,5,,,"),
+            "t.csv, line 3, column arrival_s: \"NaN\" is not a number; a number of seconds from 0 to 1e12",
+        ),
+        (
+            row("b,inf,1,1,1,0,5,,,"),
+            "t.csv, line 3, column arrival_s: \"inf\" is too large; a number of seconds from 0 to 1e12",
+        ),
         (row("a,0,1,1,1,0,5,,,"), "t.csv, line 3, column task_id: \"a\" stands in line 2 already"),
         (row(",0,1,1,1,0,5,,,"), "t.csv, line 3, column task_id: is empty; every row has an id"),
-        (row("b,0,1,1,1,0,5,,101,"), "t.csv, line 3, column priority: \"101\" is no priority; a whole number from -100 to 100"),
-        (row("b,0,1,1,1,0,5,,0.5,"), "t.csv, line 3, column priority: \"0.5\" is no priority; a whole number from -100 to 100"),
+        (
+            row("b,0,1,1,1,0,5,,101,"),
+            "t.csv, line 3, column priority: \"101\" is no priority; a whole number from -100 to 100",
+        ),
+        (
+            row("b,0,1,1,1,0,5,,0.5,"),
+            "t.csv, line 3, column priority: \"0.5\" is no priority; a whole number from -100 to 100",
+        ),
         (row("b,0,1"), "t.csv, line 3: has 3 values under 10 columns"),
         ([HEAD.as_bytes(), b"\n\xff"].concat(), "t.csv, line 2: the byte 0xff is not UTF-8; save it as UTF-8 text"),
     ];
@@ -77,8 +93,14 @@ fn wrong_tasks_are_refused_with_line_column_value_and_what_is_allowed() {
 fn wrong_workers_are_refused_like_tasks() {
     let dir = tempfile::tempdir().unwrap();
     let cases = [
-        ("worker_id,cpu,mem_gb,storage_gb,gpu\nw,-1,1,1,0\n", "w.csv, line 2, column cpu: \"-1\" is negative; a number of cores from 0 to 1e9"),
-        ("worker_id,cpu,mem_gb,storage_gb,gpu\nw,1,1,1,0\nw,1,1,1,0\n", "w.csv, line 3, column worker_id: \"w\" stands in line 2 already"),
+        (
+            "worker_id,cpu,mem_gb,storage_gb,gpu\nw,-1,1,1,0\n",
+            "w.csv, line 2, column cpu: \"-1\" is negative; a number of cores from 0 to 1e9",
+        ),
+        (
+            "worker_id,cpu,mem_gb,storage_gb,gpu\nw,1,1,1,0\nw,1,1,1,0\n",
+            "w.csv, line 3, column worker_id: \"w\" stands in line 2 already",
+        ),
         ("worker_id,cpu,mem_gb,storage_gb,gpu\n", "w.csv: has a first line and no worker"),
     ];
     for (text, expected) in cases {
@@ -102,7 +124,9 @@ fn a_trace_of_jobs_is_read_as_rlscheduler_reads_it() {
     let seen: Vec<_> = workload
         .tasks
         .iter()
-        .map(|task| (task.id.as_str(), task.arrival_s, task.demand[0], task.runtime_s, task.estimate_s, task.user.as_str()))
+        .map(|task| {
+            (task.id.as_str(), task.arrival_s, task.demand[0], task.runtime_s, task.estimate_s, task.user.as_str())
+        })
         .collect();
     // By number; the run of 0 s is left out, the unknown one is 10 s, the larger number of processors counts.
     assert_eq!(seen, [("1", 0.0, 4.0, 10.0, Some(600.0), ""), ("3", 10.0, 8.0, 50.0, Some(50.0), "7")]);
@@ -114,12 +138,24 @@ fn a_trace_of_jobs_is_read_as_rlscheduler_reads_it() {
 #[test]
 fn a_wrong_trace_of_jobs_is_refused_with_line_and_field() {
     let cases = [
-        ("1 2 3\n", "s.swf, line 1, field 4 (run time): is missing: the line has 3 fields; a job has 18 fields; -1 stands for what is not known"),
-        ("; MaxProcs: 4\n1 x 0 5 1 -1 -1 1 -1 -1 1 1 1\n", "s.swf, line 2, field 2 (submit time): \"x\" is not a number; -1 stands for what is not known"),
+        (
+            "1 2 3\n",
+            "s.swf, line 1, field 4 (run time): is missing: the line has 3 fields; a job has 18 fields; -1 stands for what is not known",
+        ),
+        (
+            "; MaxProcs: 4\n1 x 0 5 1 -1 -1 1 -1 -1 1 1 1\n",
+            "s.swf, line 2, field 2 (submit time): \"x\" is not a number; -1 stands for what is not known",
+        ),
         ("1 -5 0 5 1 -1 -1 1 -1 -1 1 1 1\n", "s.swf, line 1, field 2 (submit time): -5 is negative"),
-        ("1 5 0 5 1 -1 -1 1 -1\n1 6 0 5 1 -1 -1 1 -1\n", "s.swf, line 2, field 1 (job number): 1 stands in line 1 already"),
+        (
+            "1 5 0 5 1 -1 -1 1 -1\n1 6 0 5 1 -1 -1 1 -1\n",
+            "s.swf, line 2, field 1 (job number): 1 stands in line 1 already",
+        ),
         ("1.5 5 0 5 1 -1 -1 1 -1\n", "s.swf, line 1, field 1 (job number): 1.5 is not a whole number from 0"),
-        ("1 5 0 5 1 -1 -1 1 -1\n", "s.swf: says neither MaxProcs nor MaxNodes in its header; a line `; MaxProcs: 128`, or the flag --procs"),
+        (
+            "1 5 0 5 1 -1 -1 1 -1\n",
+            "s.swf: says neither MaxProcs nor MaxNodes in its header; a line `; MaxProcs: 128`, or the flag --procs",
+        ),
         ("; MaxProcs: 4\n1 5 0 0 1 -1 -1 1 -1\n", "s.swf: has no job that ran"),
     ];
     let dir = tempfile::tempdir().unwrap();

@@ -1,0 +1,83 @@
+//! Numbers for people: few digits, with a unit where one is asked for.
+
+/// Days, hours, minutes, seconds: the largest of which at least one is there.
+const UNITS: [(f64, &str); 3] = [(86_400.0, "d"), (3_600.0, "h"), (60.0, "min")];
+
+/// A number as it is read: `12,345`, `118.2`, `2.17`, `0.053`.
+#[must_use]
+pub fn plain(number: f64) -> String {
+    match number.abs() {
+        small if small < 1e-9 => "0".to_owned(),
+        small if small < 1.0 => format!("{number:.3}"),
+        small if small < 10.0 => format!("{number:.2}"),
+        middle if middle < 999.95 => format!("{number:.1}"),
+        _ => grouped(number),
+    }
+}
+
+/// Thousands apart, without decimals.
+fn grouped(number: f64) -> String {
+    let digits = format!("{:.0}", number.abs());
+    let mut out = String::from(if number < 0.0 { "-" } else { "" });
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// A number in five characters: `118`, `20.3`, `1.27k`, `7.71M`.
+#[must_use]
+pub fn short(number: f64) -> String {
+    let digits = |number: f64| match number.abs() {
+        small if small < 9.995 => format!("{number:.2}"),
+        middle if middle < 99.95 => format!("{number:.1}"),
+        _ => format!("{number:.0}"),
+    };
+    match number.abs() {
+        small if small < 0.005 => "0".to_owned(),
+        small if small < 999.5 => digits(number),
+        middle if middle < 999_500.0 => format!("{}k", digits(number / 1e3)),
+        _ => format!("{}M", digits(number / 1e6)),
+    }
+}
+
+/// A share: `5.4%`.
+#[must_use]
+pub fn percent(share: f64) -> String {
+    format!("{:.1}%", share * 100.0)
+}
+
+/// Seconds, and in a larger unit when they are many: `118.2 s`, `12,345 s (3.4 h)`.
+#[must_use]
+pub fn seconds(number: f64) -> String {
+    let larger = UNITS.iter().find(|(unit, _)| number >= 10.0 * unit || (number >= *unit && *unit > 60.0));
+    match larger {
+        Some((unit, name)) => format!("{} s ({:.1} {name})", plain(number), number / unit),
+        None => format!("{} s", plain(number)),
+    }
+}
+
+/// Seconds in one unit: `41 s`, `6 min`, `3.5 h`.
+#[must_use]
+pub fn rough_seconds(number: f64) -> String {
+    let (unit, name) = UNITS.into_iter().find(|(unit, _)| number >= 2.0 * unit).unwrap_or((1.0, "s"));
+    let amount = plain(number / unit);
+    let amount = if amount.contains('.') { amount.trim_end_matches('0').trim_end_matches('.') } else { &amount };
+    format!("{amount} {name}")
+}
+
+/// How a number differs from another one: `-35.2%`, `+4.0%`, `same`.
+#[must_use]
+pub fn change(from: f64, to: f64) -> String {
+    let share = if from.abs() > 1e-12 { (to - from) / from } else { f64::NAN };
+    match share {
+        _ if (to - from).abs() <= 1e-9 * from.abs().max(1e-9) => "same".to_owned(),
+        share if share.is_nan() => format!("+{}", plain(to - from)),
+        share if share.abs() < 0.0005 => "same".to_owned(),
+        share if share > 9.995 => format!("{}x", plain(1.0 + share)),
+        share => format!("{:+.1}%", share * 100.0),
+    }
+}

@@ -1,0 +1,185 @@
+//! The page that compares strategies: one file without scripts that needs nothing else.
+
+use super::figure::{percent, plain, rough_seconds, seconds};
+use super::meaning::{COMPARED, Meaning, of_bound};
+use super::plot::{STYLE, Svg, escape};
+use super::report::{Comparison, Drawings, Outcome, bound_sentence};
+use std::fmt::Write;
+
+const CSS: &str = include_str!("page.css");
+
+/// The whole page.
+pub(super) fn page(comparison: &Comparison, bars: &Svg, drawn: &[Drawings]) -> String {
+    let name = escape(&comparison.workload.name);
+    let mut out = format!(
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <title>{name}: strategies compared</title>\n<style>\n{CSS}{STYLE}\n</style>\n</head>\n<body>\n\
+         <h1>{name}: strategies compared</h1>\n"
+    );
+    out.push_str(&what(comparison));
+    out.push_str(&findings(comparison));
+    out.push_str(&table(comparison));
+    out.push_str(&bounds(comparison));
+    let _ = writeln!(out, "<h2>Side by side</h2>\n{}", chart(bars));
+    out.push_str("<h2>Each strategy</h2>\n");
+    for (at, (outcome, drawings)) in comparison.outcomes.iter().zip(drawn).enumerate() {
+        out.push_str(&strategy(outcome, drawings, at == 0 || Some(outcome.strategy.as_str()) == shortest(comparison)));
+    }
+    out.push_str(&meanings());
+    out.push_str("</body>\n</html>\n");
+    out
+}
+
+fn shortest(comparison: &Comparison) -> Option<&str> {
+    comparison.shortest().map(|best| best.strategy.as_str())
+}
+
+/// What was compared.
+fn what(comparison: &Comparison) -> String {
+    let workload = &comparison.workload;
+    let total = |at: usize| plain(workload.workers.iter().map(|worker| worker.capacity[at]).sum());
+    let arrivals = workload.tasks.iter().map(|task| task.arrival_s);
+    let (first, last) = arrivals.fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), t| (a.min(t), b.max(t)));
+    let arrive = match last - first {
+        span if span > 0.0 => format!("They arrive over {}.", rough_seconds(span)),
+        _ => "They all arrive at once.".to_owned(),
+    };
+    let due = workload.tasks.iter().filter(|task| task.deadline_s.is_some()).count();
+    let due = if due > 0 { format!(" {} of them have a deadline.", plain(due as f64)) } else { String::new() };
+    format!(
+        "<p>The same workload, <b>{}</b>, was scheduled by {} strategies: {} tasks on {} workers, which together have {} \
+         cores, {} GB of memory, {} GB of disk and {} GPUs. {arrive}{due} The strategies knew {}. Numbers in grey are the \
+         difference to the baseline, <b>{}</b>.</p>\n",
+        escape(&workload.name),
+        comparison.outcomes.len(),
+        plain(workload.tasks.len() as f64),
+        plain(workload.workers.len() as f64),
+        total(0),
+        total(1),
+        total(2),
+        total(3),
+        comparison.told(),
+        escape(&comparison.baseline),
+    )
+}
+
+/// What a reader should take away.
+fn findings(comparison: &Comparison) -> String {
+    let Some(best) = comparison.shortest() else { return String::new() };
+    let mut out = format!(
+        "<div class=\"box\"><p><b>Shortest makespan:</b> {} finishes after {}, {} above the lower bound.",
+        escape(&best.strategy),
+        seconds(best.metrics.makespan_s),
+        percent(best.metrics.gap),
+    );
+    if let Some(base) = comparison.baseline().filter(|base| base.strategy != best.strategy) {
+        let change = COMPARED[0].changed(base.metrics.makespan_s, best.metrics.makespan_s);
+        let _ = write!(out, " Against {}: {change}.", escape(&base.strategy));
+    }
+    let patient = comparison.outcomes.iter().min_by(|a, b| a.metrics.wait_mean_s.total_cmp(&b.metrics.wait_mean_s));
+    if let Some(patient) = patient {
+        let _ = write!(
+            out,
+            "</p><p><b>Shortest waits:</b> with {} a task waits {} on average.",
+            escape(&patient.strategy),
+            seconds(patient.metrics.wait_mean_s),
+        );
+    }
+    let starving: Vec<String> = comparison
+        .outcomes
+        .iter()
+        .filter(|one| one.metrics.starved > 0)
+        .map(|one| format!("{} ({})", escape(&one.strategy), one.metrics.starved))
+        .collect();
+    let starved = if starving.is_empty() { "nowhere".to_owned() } else { starving.join(", ") };
+    let _ = writeln!(out, "</p><p><b>Tasks starved:</b> {starved}.</p></div>");
+    out
+}
+
+fn table(comparison: &Comparison) -> String {
+    let due = comparison.outcomes.iter().any(|one| one.metrics.deadlines > 0);
+    let shown: Vec<&Meaning> = COMPARED.iter().filter(|meaning| due || meaning.key != "deadline_misses").collect();
+    let mut out = String::from("<h2>Results</h2>\n<table>\n<thead><tr><th scope=\"col\">Strategy</th>");
+    for meaning in &shown {
+        let _ = write!(out, "<th scope=\"col\">{}</th>", meaning.label);
+    }
+    out.push_str("</tr></thead>\n<tbody>\n");
+    for outcome in &comparison.outcomes {
+        let base = if outcome.strategy == comparison.baseline { " <small>baseline</small>" } else { "" };
+        let _ = write!(out, "<tr><th scope=\"row\">{}{base}</th>", escape(&outcome.strategy));
+        for meaning in &shown {
+            out.push_str(&cell(comparison, outcome, meaning));
+        }
+        out.push_str("</tr>\n");
+    }
+    out.push_str("</tbody>\n</table>\n<p class=\"dim\">What each column means is said at the end of this page.</p>\n");
+    out
+}
+
+fn cell(comparison: &Comparison, outcome: &Outcome, meaning: &Meaning) -> String {
+    let number = (meaning.of)(&outcome.metrics);
+    let all: Vec<f64> = comparison.outcomes.iter().map(|one| (meaning.of)(&one.metrics)).collect();
+    // What looks the same is as good.
+    let best = meaning.best(&all).is_some_and(|best| meaning.shown(best) == meaning.shown(number));
+    let class = if best { " class=\"best\"" } else { "" };
+    let change = match comparison.baseline() {
+        Some(base) if base.strategy != outcome.strategy => {
+            format!("<small>{}</small>", meaning.changed((meaning.of)(&base.metrics), number))
+        }
+        Some(_) | None => String::new(),
+    };
+    format!("<td data-label=\"{}\"{class}><span>{}</span>{change}</td>", meaning.label, meaning.shown(number))
+}
+
+fn bounds(comparison: &Comparison) -> String {
+    let Some(first) = comparison.outcomes.first() else { return String::new() };
+    let mut out = format!(
+        "<h2>The lower bound</h2>\n<p>{} It holds for every schedule that never interrupts a task and runs it on one \
+         worker; whether one can be that short is not known. The gap says how much longer a makespan is. Where tasks \
+         arrive over time, the last arrival often decides the makespan of any schedule: look at the waits then.</p>\n\
+         <p class=\"dim\">The bound is the highest of these:</p>\n<ul>\n",
+        escape(&bound_sentence(&first.metrics))
+    );
+    for (name, bound) in &first.metrics.bounds.each {
+        let counts = if *name == first.metrics.bounds.binding() { " <b>(the bound)</b>" } else { "" };
+        let _ = writeln!(out, "<li>{}: {}{counts}</li>", seconds(*bound), of_bound(name));
+    }
+    out.push_str("</ul>\n");
+    out
+}
+
+fn chart(svg: &Svg) -> String {
+    // Wide drawings are scrolled on small screens: the frame can be reached by keyboard.
+    let caption = escape(&svg.about);
+    format!("<figure><div tabindex=\"0\">{}</div><figcaption>{caption}</figcaption></figure>", svg.inline())
+}
+
+fn strategy(outcome: &Outcome, drawings: &Drawings, open: bool) -> String {
+    let name = escape(&outcome.strategy);
+    let open = if open { " open" } else { "" };
+    let metrics = &outcome.metrics;
+    format!(
+        "<details{open}><summary>{name}: makespan {}, mean wait {}</summary>\n{}\n{}\n{}\n\
+         <p class=\"dim\">Files: <a href=\"{name}/performance_metrics.txt\">all numbers</a>, <a \
+         href=\"{name}/metrics.json\">as JSON</a>, <a href=\"{name}/assignments.csv\">the schedule</a>.</p></details>\n",
+        seconds(metrics.makespan_s),
+        seconds(metrics.wait_mean_s),
+        chart(&drawings.gantt),
+        chart(&drawings.utilization),
+        chart(&drawings.waits),
+    )
+}
+
+fn meanings() -> String {
+    let mut out = String::from("<h2>What the numbers mean</h2>\n<dl>\n");
+    for meaning in COMPARED {
+        let better = match meaning.better {
+            super::meaning::Better::Lower => "Lower is better.",
+            super::meaning::Better::Higher => "Higher is better.",
+        };
+        let _ = writeln!(out, "<dt>{}</dt><dd>{} {better}</dd>", meaning.label, meaning.sentence);
+    }
+    out.push_str("</dl>\n");
+    out
+}
