@@ -1,5 +1,6 @@
 //! `cloudai bench`.
 
+use super::sim;
 use crate::bench::{Benchmark, Bound, Dispatch, Docker, Latency, List, Memory, Plan, Report, Submit, measure, upto};
 use crate::config::{ENGINE, Flags, Process, Resolver, User};
 use crate::exit::{Exit, Failure};
@@ -38,6 +39,10 @@ pub(super) enum Command {
         #[arg(value_name = "FILE", required = true)]
         files: Vec<PathBuf>,
     },
+    /// How good schedules are: every strategy on every workload of a folder, as a document
+    #[command(hide = true)]
+    #[command(before_help = "  cloudai bench scheduling --workloads crates/sim/tests/data --write docs/scheduling.md")]
+    Scheduling(sim::Scheduling),
     /// What benchmarks start their processes with
     #[command(hide = true)]
     Bound(Bound),
@@ -79,6 +84,7 @@ pub(super) async fn run(command: Command, named: Option<&Path>, json: bool, scre
             let id = |report: &Report| report.bench().to_owned();
             screen.list(&list, id, || Report::document(&list.items)).map(|()| Exit::Ok)
         }
+        Command::Scheduling(bench) => sim::bench(&bench, screen),
         Command::Bound(bound) => bound.run().map(|()| Exit::Ok),
     }
 }

@@ -21,6 +21,7 @@ mod reference;
 mod restore;
 mod retry;
 mod several;
+mod sim;
 mod submit;
 mod task;
 mod wait;
@@ -111,6 +112,9 @@ enum Command {
     /// Looks into a running master: its state, what disagrees, a file for whoever helps
     #[command(subcommand)]
     Debug(debug::Command),
+    /// Runs strategies on recorded workloads, without a master, and compares them
+    #[command(subcommand)]
+    Sim(sim::Command),
     /// Measures how fast this build is on this machine
     #[command(subcommand)]
     Bench(bench::Command),
@@ -214,6 +218,9 @@ async fn run(cli: Cli) -> Result<Exit, Failure> {
     if let Command::Bench(command) = cli.command {
         return Box::pin(bench::run(command, cli.global.config.as_deref(), cli.global.json, &screen)).await;
     }
+    if let Command::Sim(command) = cli.command {
+        return sim::run(command, &screen);
+    }
     let (named, addr) = (cli.global.config.as_deref(), cli.global.addr.as_ref());
     if let Command::Config(command) = &cli.command {
         return config::run(command, named, addr, &screen);
@@ -257,6 +264,11 @@ async fn ask(command: Command, cx: &Context) -> Result<Exit, Failure> {
         Command::Cluster(command) => cluster::run(command, cx).await,
         Command::Debug(command) => debug::run(command, cx).await,
         Command::Reference(command) => reference::run(command, cx).await,
-        Command::Master(_) | Command::Up(_) | Command::Config(_) | Command::Bench(_) | Command::Version => Ok(Exit::Ok),
+        Command::Master(_)
+        | Command::Up(_)
+        | Command::Config(_)
+        | Command::Bench(_)
+        | Command::Sim(_)
+        | Command::Version => Ok(Exit::Ok),
     }
 }

@@ -15,6 +15,12 @@ pub fn plain(number: f64) -> String {
     }
 }
 
+/// An amount: `4`, `1,100`, `0.5`.
+#[must_use]
+pub fn amount(number: f64) -> String {
+    if number.fract().abs() < 1e-9 { grouped(number) } else { plain(number) }
+}
+
 /// Thousands apart, without decimals.
 fn grouped(number: f64) -> String {
     let digits = format!("{:.0}", number.abs());

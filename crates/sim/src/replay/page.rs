@@ -1,6 +1,6 @@
 //! The page that compares strategies: one file without scripts that needs nothing else.
 
-use super::figure::{percent, plain, rough_seconds, seconds};
+use super::figure::{amount, percent, rough_seconds, seconds};
 use super::meaning::{COMPARED, Meaning, of_bound};
 use super::plot::{STYLE, Svg, escape};
 use super::report::{Comparison, Drawings, Outcome, bound_sentence};
@@ -38,7 +38,7 @@ fn shortest(comparison: &Comparison) -> Option<&str> {
 /// What was compared.
 fn what(comparison: &Comparison) -> String {
     let workload = &comparison.workload;
-    let total = |at: usize| plain(workload.workers.iter().map(|worker| worker.capacity[at]).sum());
+    let total = |at: usize| amount(workload.workers.iter().map(|worker| worker.capacity[at]).sum());
     let arrivals = workload.tasks.iter().map(|task| task.arrival_s);
     let (first, last) = arrivals.fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), t| (a.min(t), b.max(t)));
     let arrive = match last - first {
@@ -46,15 +46,15 @@ fn what(comparison: &Comparison) -> String {
         _ => "They all arrive at once.".to_owned(),
     };
     let due = workload.tasks.iter().filter(|task| task.deadline_s.is_some()).count();
-    let due = if due > 0 { format!(" {} of them have a deadline.", plain(due as f64)) } else { String::new() };
+    let due = if due > 0 { format!(" {} of them have a deadline.", amount(due as f64)) } else { String::new() };
     format!(
         "<p>The same workload, <b>{}</b>, was scheduled by {} strategies: {} tasks on {} workers, which together have {} \
          cores, {} GB of memory, {} GB of disk and {} GPUs. {arrive}{due} The strategies knew {}. Numbers in grey are the \
          difference to the baseline, <b>{}</b>.</p>\n",
         escape(&workload.name),
         comparison.outcomes.len(),
-        plain(workload.tasks.len() as f64),
-        plain(workload.workers.len() as f64),
+        amount(workload.tasks.len() as f64),
+        amount(workload.workers.len() as f64),
         total(0),
         total(1),
         total(2),

@@ -2,7 +2,7 @@
 
 use super::axis::TimeAxis;
 use super::{Anchor, RESOURCES, Svg, WIDTH, fitting, number};
-use crate::replay::figure::{plain, rough_seconds};
+use crate::replay::figure::{amount, rough_seconds};
 use crate::replay::run::Assignment;
 use crate::replay::sweep::{Sweep, by_worker, dominant_share};
 use crate::replay::workload::{Task, Workload};
@@ -57,12 +57,12 @@ fn about(workload: &Workload, tasks: usize, bars: bool) -> String {
         format!(
             "{} tasks are too many to draw one by one: each row shows how full its worker is, from empty at the bottom \
              to full at the top, by the resource that is used most.",
-            plain(tasks as f64)
+            amount(tasks as f64)
         )
     };
     let workers = workload.workers.len();
     if workers > MOST_ROWS {
-        let _ = write!(about, " The first {MOST_ROWS} of {} workers are drawn.", plain(workers as f64));
+        let _ = write!(about, " The first {MOST_ROWS} of {} workers are drawn.", amount(workers as f64));
     }
     about
 }
@@ -74,7 +74,7 @@ fn legend(svg: &mut Svg, bars: bool) {
         return;
     }
     for (at, name) in RESOURCES.iter().enumerate() {
-        let x = LEFT + 110.0 * at as f64;
+        let x = LEFT + 140.0 * at as f64;
         svg.rect((x, 32.0), (12.0, 12.0), &format!("c-r{at}"), None);
         svg.text((x + 18.0, 43.0), "c-dim", Anchor::Start, &format!("most of {name}"));
     }
@@ -162,7 +162,7 @@ fn hover(task: &Task, one: &Assignment) -> String {
     let units = ["cores", "GB of memory", "GB of disk", "GPUs"];
     let asks: Vec<String> = (0..4)
         .filter(|at| task.demand[*at] > 0.0)
-        .map(|at| format!("{} {}", plain(task.demand[at]), units[at]))
+        .map(|at| format!("{} {}", amount(task.demand[at]), units[at]))
         .collect();
     let (waited, ran) = (rough_seconds(one.start_s - task.arrival_s), rough_seconds(task.runtime_s));
     format!("{}: waited {waited}, ran {ran}, {}", task.id, asks.join(", "))

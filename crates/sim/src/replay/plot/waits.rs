@@ -57,8 +57,9 @@ pub(crate) fn waits(waits: &[f64], baseline: Option<(&str, &[f64])>) -> Svg {
         let at = (x(wait), height(percent / 100.0));
         svg.dot(at, "c-r0");
         let said = format!("{percent}%: {}", rough_seconds(wait));
-        let (side, anchor) = if at.0 > WIDTH / 2.0 { (-9.0, Anchor::End) } else { (9.0, Anchor::Start) };
-        svg.text((at.0 + side, at.1 + if percent > 90.0 { 16.0 } else { 4.0 }), "c-text", anchor, &said);
+        // Below and to the right of a curve that only rises there is room.
+        let (x, anchor) = if at.0 + 120.0 < RIGHT { (at.0 + 8.0, Anchor::Start) } else { (RIGHT, Anchor::End) };
+        svg.text((x, at.1 + 18.0), "c-text", anchor, &said);
     }
     svg
 }

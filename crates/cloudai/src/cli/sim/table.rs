@@ -1,0 +1,102 @@
+//! Strategies as rows that fit 80 columns.
+
+use crate::render::Screen;
+use crate::render::table::{Cell, Column, Table};
+use cloudai_sim::replay::meaning::{COMPARED, Meaning};
+use cloudai_sim::replay::{Comparison, Metrics, Outcome, figure, meaning};
+
+/// The widest that a table is for people, unless they ask for the wide one.
+const WIDTH: usize = 80;
+/// Bold.
+const BEST: &str = "1";
+
+/// A column: the metric and how short it is written.
+type Short = (&'static str, Column, fn(f64) -> String);
+
+fn columns() -> [Short; 9] {
+    let short: fn(f64) -> String = figure::short;
+    let share: fn(f64) -> String = |share| format!("{:.0}%", share * 100.0);
+    let finer: fn(f64) -> String = |share| format!("{:.1}%", share * 100.0);
+    let count: fn(f64) -> String = |number| format!("{number:.0}");
+    let spread: fn(f64) -> String = |number| format!("{number:.3}").trim_start_matches('0').to_owned();
+    [
+        ("makespan_s", Column::number("MAKESPAN", 0), |number| match number {
+            many if many >= 999_999.5 => figure::short(many),
+            number => figure::plain(number),
+        }),
+        ("gap", Column::number("GAP", 0), finer),
+        ("wait_mean_s", Column::number("WAIT", 0), short),
+        ("wait_p95_s", Column::number("P95", 0), short),
+        ("bsld_mean", Column::number("BSLD", 0), short),
+        ("util_main", Column::number("UTIL", 0), share),
+        ("load_std", Column::number("LOAD", 0), spread),
+        ("starved", Column::number("STARV", 0), count),
+        ("deadline_misses", Column::number("LATE", 0), count),
+    ]
+}
+
+fn known(key: &str) -> Option<&'static Meaning> {
+    COMPARED.iter().find(|meaning| meaning.key == key)
+}
+
+/// The table; the best of each column is bold.
+pub(super) fn of(outcomes: &[Outcome], baseline: Option<&str>, screen: &Screen) -> String {
+    let shown = columns();
+    let mut heads = vec![Column::name("STRATEGY", 0)];
+    heads.extend(shown.iter().map(|(_, column, _)| *column));
+    if screen.wide() && baseline.is_some() {
+        heads.push(Column::number("MAKESPAN VS BASELINE", 0));
+    }
+    let base = outcomes.iter().find(|one| Some(one.strategy.as_str()) == baseline);
+    let mut table = Table::new(&heads);
+    for outcome in outcomes {
+        let mut cells: Vec<Cell> = vec![outcome.strategy.clone().into()];
+        for (key, _, form) in &shown {
+            let Some(meaning) = known(key) else { continue };
+            let all: Vec<f64> = outcomes.iter().map(|one| (meaning.of)(&one.metrics)).collect();
+            let number = (meaning.of)(&outcome.metrics);
+            let is_best = meaning.best(&all).is_some_and(|best| form(best) == form(number));
+            cells.push(if is_best { Cell::coloured(form(number), BEST) } else { form(number).into() });
+        }
+        if screen.wide() && baseline.is_some() {
+            let from = base.map_or(f64::NAN, |base| base.metrics.makespan_s);
+            cells.push(figure::change(from, outcome.metrics.makespan_s).into());
+        }
+        table.row(cells);
+    }
+    let width = screen.width.map_or(WIDTH, |width| width.min(WIDTH));
+    table.render((!screen.wide()).then_some(width), screen.colour)
+}
+
+/// What the columns mean.
+pub(super) fn legend(metrics: &Metrics) -> String {
+    let bound = &metrics.bounds;
+    format!(
+        "Times are seconds. GAP: makespan above the lower bound, {}, which no schedule beats\n\
+         ({}).\n\
+         WAIT: mean, P95: of 95 in 100 tasks at most. BSLD: bounded slowdown. LOAD: spread\n\
+         between workers. STARV: tasks starved. LATE: deadlines missed, of {}.",
+        figure::seconds(bound.lower_bound),
+        meaning::of_bound(bound.binding()),
+        metrics.deadlines,
+    )
+}
+
+/// How the shortest schedule and the shortest waits differ from the baseline.
+pub(super) fn against(comparison: &Comparison) -> Option<String> {
+    let base = comparison.baseline()?;
+    let makespan = comparison.shortest().filter(|best| best.strategy != base.strategy);
+    let waits = comparison.outcomes.iter().min_by(|a, b| a.metrics.wait_mean_s.total_cmp(&b.metrics.wait_mean_s));
+    let waits = waits.filter(|best| best.strategy != base.strategy);
+    let told = |best: &Outcome, what: &str, of: fn(&Metrics) -> f64| {
+        format!("{what} {} by {}", figure::change(of(&base.metrics), of(&best.metrics)), best.strategy)
+    };
+    let parts: Vec<_> = [
+        makespan.map(|best| told(best, "makespan", |metrics| metrics.makespan_s)),
+        waits.map(|best| told(best, "mean wait", |metrics| metrics.wait_mean_s)),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    (!parts.is_empty()).then(|| format!("Against {}: {}.", base.strategy, parts.join(", ")))
+}
