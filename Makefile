@@ -21,7 +21,7 @@ DOCKER_TESTS := (binary(/docker|^tidy$$/) - binary(tidy)) + test(/docker/)
 # Rustdoc links a program per example: only when there are any.
 DOCTESTS = $(shell grep -rlE --include='*.rs' '^\s*//[/!] ```(rust|no_run|should_panic|compile_fail|$$)' crates/*/src)
 
-.PHONY: help doctor setup all check lint fmt fmt-check test doctest e2e planted bench chaos seeds proto fixtures docs images demo up down release clean
+.PHONY: help doctor setup all check lint fmt fmt-check test doctest e2e planted bench bench-scheduling chaos seeds proto fixtures docs images demo up down release clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | \
@@ -64,6 +64,10 @@ bench: setup images release ## measures the release build (quarter of an hour, k
 	@target/release/cloudai bench report $(BENCHES:%=target/bench/%.json) > target/bench/performance.md
 	@mv target/bench/performance.md docs/performance.md
 	@echo 'docs/performance.md was written'
+
+bench-scheduling: all ## every strategy on every workload of a folder (WORKLOADS=...), writes the tables of docs/scheduling.md
+	@target/$(PROFILE)/cloudai bench scheduling --workloads $(or $(WORKLOADS),crates/sim/tests/data) --write docs/scheduling.md
+	@echo 'docs/scheduling.md was written'
 
 # What must have happened before it ends is in crates/cloudai/tests/chaos/forms.rs. Not under nextest: it ends long tests.
 chaos: setup images ## real processes under kills, pauses and cuts (CHAOS_SECONDS=600, CHAOS_DOCKER_SECONDS=120, CHAOS_SEED)

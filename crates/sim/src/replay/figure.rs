@@ -87,3 +87,41 @@ pub fn change(from: f64, to: f64) -> String {
         share => format!("{:+.1}%", share * 100.0),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_short_and_keep_small_ones_apart_from_zero() {
+        let rows = [
+            (0.0, "0", "0", "0"),
+            (0.053, "0.053", "0.05", "0.053"),
+            (2.174, "2.17", "2.17", "2.17"),
+            (118.24, "118.2", "118", "118.2"),
+            (999.96, "1,000", "1.00k", "1,000"),
+            (12_345.6, "12,346", "12.3k", "12,346"),
+            (7_706_607.0, "7,706,607", "7.71M", "7,706,607"),
+            (4.0, "4.00", "4.00", "4"),
+        ];
+        for (number, long, five, whole) in rows {
+            assert_eq!((plain(number), short(number), amount(number)), (long.into(), five.into(), whole.into()));
+        }
+    }
+
+    #[test]
+    fn times_have_a_unit_and_large_ones_a_second() {
+        assert_eq!(seconds(118.2), "118.2 s");
+        assert_eq!(seconds(720.0), "720.0 s (12.0 min)");
+        assert_eq!(seconds(12_345.0), "12,345 s (3.4 h)");
+        let rough = [(41.0, "41 s"), (360.0, "6 min"), (12_600.0, "3.5 h"), (864_000.0, "10 d")];
+        assert!(rough.iter().all(|(number, said)| rough_seconds(*number) == *said));
+    }
+
+    #[test]
+    fn a_change_says_how_much_and_which_way() {
+        let rows = [(180.0, 118.2, "-34.3%"), (100.0, 104.0, "+4.0%"), (5.0, 5.0, "same"), (0.0, 2.0, "+2.00")];
+        assert!(rows.iter().all(|(from, to, said)| change(*from, *to) == *said));
+        assert_eq!(change(1.0, 50.0), "50.0x");
+    }
+}

@@ -62,5 +62,5 @@ impl Source {
 pub(super) fn unread(error: ReadError) -> Failure {
     let failure = Failure::usage(format!("{}: {}", error.place(), error.problem));
     let failure = if error.allowed.is_empty() { failure } else { failure.why(error.allowed) };
-    failure.next("the columns are told by: cloudai sim run --help")
+    failure.next("`cloudai sim run --help` says what the files hold")
 }

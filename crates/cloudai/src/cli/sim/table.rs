@@ -72,10 +72,10 @@ pub(super) fn of(outcomes: &[Outcome], baseline: Option<&str>, screen: &Screen) 
 pub(super) fn legend(metrics: &Metrics) -> String {
     let bound = &metrics.bounds;
     format!(
-        "Times are seconds. GAP: makespan above the lower bound, {}, which no schedule beats\n\
-         ({}).\n\
-         WAIT: mean, P95: of 95 in 100 tasks at most. BSLD: bounded slowdown. LOAD: spread\n\
-         between workers. STARV: tasks starved. LATE: deadlines missed, of {}.",
+        "Times are seconds. GAP: how far the makespan is above the lower bound, which no\n\
+         schedule beats: {}, {}.\n\
+         WAIT: mean; P95: 95 of 100 tasks wait no longer. BSLD: bounded slowdown. LOAD:\n\
+         spread between workers. STARV: tasks starved. LATE: deadlines missed, of {}.",
         figure::seconds(bound.lower_bound),
         meaning::of_bound(bound.binding()),
         metrics.deadlines,
