@@ -161,6 +161,7 @@ fn block(out: &mut String, workload: &Workload, outcomes: &[Outcome]) {
         return;
     }
     let best = |key: &str| match other(key).map(|line| (line[2].parse::<f64>(), line[3])) {
+        Some((Ok(number), by)) if key == "deadline_misses" => format!("{number:.0} ({by})"),
         Some((Ok(number), by)) => format!("{} ({by})", figure::plain(number)),
         Some((Err(_), _)) | None => "-".to_owned(),
     };

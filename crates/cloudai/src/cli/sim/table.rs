@@ -71,15 +71,30 @@ pub(super) fn of(outcomes: &[Outcome], baseline: Option<&str>, screen: &Screen) 
 /// What the columns mean.
 pub(super) fn legend(metrics: &Metrics) -> String {
     let bound = &metrics.bounds;
-    format!(
-        "Times are seconds. GAP: how far the makespan is above the lower bound, which no\n\
-         schedule beats: {}, {}.\n\
-         WAIT: mean; P95: 95 of 100 tasks wait no longer. BSLD: bounded slowdown. LOAD:\n\
-         spread between workers. STARV: tasks starved. LATE: deadlines missed, of {}.",
+    wrapped(&format!(
+        "Times are seconds. GAP: how far the makespan is above the lower bound, which no schedule beats: {}, {}. \
+         WAIT: mean; P95: 95 of 100 tasks wait no longer. BSLD: bounded slowdown. LOAD: spread between workers. STARV: \
+         tasks starved. LATE: deadlines missed, of {}.",
         figure::seconds(bound.lower_bound),
         meaning::of_bound(bound.binding()),
         metrics.deadlines,
-    )
+    ))
+}
+
+/// A text in lines that fit.
+pub(super) fn wrapped(text: &str) -> String {
+    let mut lines = vec![String::new()];
+    for word in text.split_whitespace() {
+        let full = lines.last().is_some_and(|line| !line.is_empty() && line.len() + 1 + word.len() > WIDTH);
+        if full {
+            lines.push(String::new());
+        }
+        if let Some(line) = lines.last_mut() {
+            line.push_str(if line.is_empty() { "" } else { " " });
+            line.push_str(word);
+        }
+    }
+    lines.join("\n")
 }
 
 /// How the shortest schedule and the shortest waits differ from the baseline.
@@ -99,4 +114,35 @@ pub(super) fn against(comparison: &Comparison) -> Option<String> {
     .flatten()
     .collect();
     (!parts.is_empty()).then(|| format!("Against {}: {}.", base.strategy, parts.join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::render::Format;
+
+    fn outcome(strategy: &str, makespan_s: f64) -> Outcome {
+        let mut metrics =
+            Metrics { makespan_s, gap: 12.345, wait_mean_s: 123_456.0, wait_p95_s: 999_499.0, ..Metrics::default() };
+        (metrics.bsld_mean, metrics.util_main, metrics.load_std) = (19_753.53, 0.999, 0.123_4);
+        (metrics.starved, metrics.deadline_misses, metrics.deadlines) = (12_345, 1_234, 5_000);
+        metrics.bounds.each = vec![("lb_excl", 123_456.0)];
+        metrics.bounds.lower_bound = 123_456.0;
+        Outcome { strategy: strategy.into(), assignments: Vec::new(), metrics }
+    }
+
+    fn screen(format: Format) -> Screen {
+        let width = None;
+        Screen { format, format_given: true, terminal: false, messages_terminal: false, width, colour: false }
+    }
+
+    #[test]
+    fn the_table_fits_eighty_columns_unless_the_wide_one_is_asked_for() {
+        let outcomes = [outcome("ai_multi_objective", 7_706_607.0), outcome("greedy", 999_999.0)];
+        let table = of(&outcomes, Some("greedy"), &screen(Format::Table));
+        let all = format!("{table}\n{}", legend(&outcomes[0].metrics));
+        assert!(all.lines().all(|line| line.chars().count() <= 80), "{all}");
+        let wide = of(&outcomes, Some("greedy"), &screen(Format::Wide));
+        assert!(wide.contains("VS BASELINE") && wide.contains("ai_multi_objective"), "{wide}");
+    }
 }
