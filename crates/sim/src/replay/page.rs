@@ -141,7 +141,7 @@ fn bounds(comparison: &Comparison) -> String {
          <p class=\"dim\">The bound is the highest of these:</p>\n<ul>\n",
         escape(&bound_sentence(&first.metrics))
     );
-    for (name, bound) in &first.metrics.bounds.each {
+    for (name, bound) in first.metrics.bounds.each.iter().filter(|(_, bound)| *bound > 0.0) {
         let counts = if *name == first.metrics.bounds.binding() { " <b>(the bound)</b>" } else { "" };
         let _ = writeln!(out, "<li>{}: {}{counts}</li>", seconds(*bound), of_bound(name));
     }
