@@ -8,9 +8,9 @@ use crate::clock::Clock;
 use crate::heartbeats::{Heard, Heartbeats};
 use crate::http::Live;
 use crate::logs::Logs;
-use crate::placing::Placing;
 use crate::mailbox::{AskError, Mailboxes};
 use crate::model::{Model, SeenTask, SeenWorker};
+use crate::placing::Placing;
 use crate::principal::Principal;
 use crate::trail::Trail;
 use cloudai_core::event::{

@@ -129,7 +129,16 @@ impl Opened {
             stopping: CancellationToken::new(),
         };
         let handle = Handle { shared: Arc::new(shared) };
-        Ok(Self { machine, retention, first_start, handle, engine, subscriptions, placing, stage: Stage { view, strategy, restless: true } })
+        Ok(Self {
+            machine,
+            retention,
+            first_start,
+            handle,
+            engine,
+            subscriptions,
+            placing,
+            stage: Stage { view, strategy, restless: true },
+        })
     }
 
     /// Whether the data was made by this start.
@@ -185,7 +194,8 @@ impl Opened {
         let (engine_stop, placer_stop) = (CancellationToken::new(), CancellationToken::new());
         let _stops = (engine_stop.clone().drop_guard(), placer_stop.clone().drop_guard());
         let engine = machine.threads.start(engine.run(engine_stop.clone())).map_err(RunError::Thread)?;
-        let places = placing::run(placing, stage, Arc::clone(&handle.shared.clock), Arc::clone(&handle.shared.mailboxes));
+        let places =
+            placing::run(placing, stage, Arc::clone(&handle.shared.clock), Arc::clone(&handle.shared.mailboxes));
         let placer = placer_stop.clone().run_until_cancelled_owned(places);
         let placer = machine.threads.start(placer).map_err(RunError::Thread)?;
 

@@ -35,4 +35,5 @@ mod processes_docker;
 mod read_only;
 mod released;
 mod restart;
+mod sim;
 mod stalled_store;

@@ -295,7 +295,8 @@ impl Candidates {
         let everywhere = news.all;
         if !everywhere {
             let new = news.jobs.iter().filter_map(|job| Some((*job, line.key(*job)?)));
-            let candidate = |(job, key)| Candidate { key, job, everywhere: true, class: board.job(job).class, looks: 0 };
+            let candidate =
+                |(job, key)| Candidate { key, job, everywhere: true, class: board.job(job).class, looks: 0 };
             heap.extend(new.map(candidate).map(Reverse));
         }
         let most = if everywhere { board.most_free() } else { most_free(board, workers) };

@@ -1,10 +1,10 @@
 //! Rules while work streams in, a plan while a backlog is worked off.
 
+use super::Strategy;
 use super::board::{Board, Change};
 use super::dispatch::{Dispatcher, Started};
 use super::planner::{Planner, Planning};
 use super::rules::Rules;
-use super::Strategy;
 
 /// A plan is made for so many waiting jobs at most.
 const PLANNED: usize = 2000;

@@ -1,9 +1,9 @@
 //! Every strategy by its name.
 
+use super::Strategy;
 use super::board::Board;
 use super::dispatch::{Dispatcher, Started};
 use super::rules::{Blocked, Order, Rules, Seating, Source};
-use super::Strategy;
 
 /// How to make a strategy.
 type Make = fn() -> Box<dyn Strategy>;

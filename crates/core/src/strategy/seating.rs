@@ -95,9 +95,9 @@ pub(super) fn cost(seating: Seating, seat: &Seat, demand: &Amounts) -> f64 {
     match seating {
         Seating::First | Seating::Turn => 0.0,
         Seating::Best => kinds.map(|kind| part(seat.free[kind].saturating_sub(demand[kind]), kind)).sum(),
-        Seating::Level => kinds
-            .map(|kind| 1.0 - part(seat.free[kind].saturating_sub(demand[kind]), kind))
-            .fold(0.0, f64::max),
+        Seating::Level => {
+            kinds.map(|kind| 1.0 - part(seat.free[kind].saturating_sub(demand[kind]), kind)).fold(0.0, f64::max)
+        }
         Seating::Alike => -kinds.map(|kind| part(seat.free[kind], kind) * part(demand[kind], kind)).sum::<f64>(),
     }
 }

@@ -262,9 +262,8 @@ impl View {
                 }
                 None => {
                     let seen = self.fleet.get(&pin);
-                    let possible = seen.is_none_or(|seen| {
-                        feasible::could_ever(task.spec(), &pin, &seen.record().capacity).is_ok()
-                    });
+                    let possible = seen
+                        .is_none_or(|seen| feasible::could_ever(task.spec(), &pin, &seen.record().capacity).is_ok());
                     if possible {
                         blocked.insert(pin);
                     }
@@ -307,7 +306,8 @@ fn seat(seen: &Seen, models: &mut BTreeMap<Arc<str>, u32>) -> Seat {
     const KINDS: [Kind; 4] = [Kind::Cpu, Kind::Memory, Kind::Storage, Kind::Gpu];
     let (record, free) = (seen.record(), seen.free());
     let total: Amounts = KINDS.map(|kind| record.capacity.amount(kind));
-    let device = |(gpu, left): &(crate::resources::Gpu, u64)| Device { model: number_of(models, &gpu.model), left: *left };
+    let device =
+        |(gpu, left): &(crate::resources::Gpu, u64)| Device { model: number_of(models, &gpu.model), left: *left };
     let devices = free.devices().iter().map(device).collect();
     Seat {
         open: record.takes_work(),
