@@ -4,7 +4,7 @@ use super::Strategy;
 use super::board::{Board, Change};
 use super::dispatch::{Dispatcher, Started};
 use super::planner::{Planner, Planning};
-use super::rules::Rules;
+use super::rules::{Rules, Source};
 
 /// A plan is made for so many waiting jobs at most.
 const PLANNED: usize = 2000;
@@ -73,6 +73,10 @@ impl Mixed {
 impl Strategy for Mixed {
     fn name(&self) -> &'static str {
         self.name
+    }
+
+    fn source(&self) -> Source {
+        self.rules.source
     }
 
     fn place(&mut self, board: &mut Board, most: usize) -> Vec<Started> {

@@ -29,6 +29,11 @@ pub trait Strategy: Send + std::fmt::Debug {
     /// The name by which users choose it.
     fn name(&self) -> &'static str;
 
+    /// Whose word about run times it goes by.
+    fn source(&self) -> rules::Source {
+        rules::Source::Estimate
+    }
+
     /// Starts waiting jobs on the board, at most so many, and says which in the order of their
     /// starts. Called again while it starts something.
     fn place(&mut self, board: &mut Board, most: usize) -> Vec<Started>;

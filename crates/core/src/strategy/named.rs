@@ -60,6 +60,10 @@ impl Strategy for Ruled {
         self.name
     }
 
+    fn source(&self) -> Source {
+        self.dispatcher.rules().source
+    }
+
     fn place(&mut self, board: &mut Board, most: usize) -> Vec<Started> {
         self.dispatcher.round(board, most)
     }

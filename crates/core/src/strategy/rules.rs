@@ -23,7 +23,7 @@ pub enum Order {
 }
 
 /// Which of the workers that have room is taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Seating {
     /// The first by its number.
     First,
@@ -35,6 +35,16 @@ pub enum Seating {
     Level,
     /// The one whose free amounts are most like the demand (Grandl et al., SIGCOMM'14, 3.2).
     Alike,
+    /// The least sum of what speaks against it as `Level` and `Best`, less what speaks for it as
+    /// `Alike`, each times its weight, 0 to 1.
+    Weighed {
+        /// Of levelling.
+        level: f64,
+        /// Of likeness.
+        alike: f64,
+        /// Of packing.
+        best: f64,
+    },
 }
 
 /// What a job that fits nowhere means for those behind it.

@@ -34,7 +34,7 @@ impl Chooser {
                 self.turn = found.map_or(self.turn, |worker| worker + 1);
                 found
             }
-            Seating::Best | Seating::Level | Seating::Alike => {
+            Seating::Best | Seating::Level | Seating::Alike | Seating::Weighed { .. } => {
                 let (from, most) = if workers <= COMPARED { (0, COMPARED) } else { (self.sample(workers), SAMPLE) };
                 let around = fitting(board, class, from).chain(fitting(board, class, 0).take_while(|w| *w < from));
                 self.best(board, class, around.filter(|worker| allowed(*worker)).take(most))
@@ -59,7 +59,9 @@ impl Chooser {
                 self.turn = found.map_or(turn, |worker| worker + 1);
                 found
             }
-            Seating::Best | Seating::Level | Seating::Alike => self.best(board, class, &mut room),
+            Seating::Best | Seating::Level | Seating::Alike | Seating::Weighed { .. } => {
+                self.best(board, class, &mut room)
+            }
         }
     }
 
@@ -92,12 +94,17 @@ fn fitting(board: &Board, class: usize, from: usize) -> impl Iterator<Item = usi
 pub(super) fn cost(seating: Seating, seat: &Seat, demand: &Amounts) -> f64 {
     let part = |amount: u64, kind: usize| amount as f64 / seat.total[kind] as f64;
     let kinds = (0..4).filter(|kind| seat.total[*kind] > 0);
+    let left = |kind: usize| part(seat.free[kind].saturating_sub(demand[kind]), kind);
+    let rest = || kinds.clone().map(left).sum::<f64>();
+    let level = || kinds.clone().map(|kind| 1.0 - left(kind)).fold(0.0, f64::max);
+    let alike = || -kinds.clone().map(|kind| part(seat.free[kind], kind) * part(demand[kind], kind)).sum::<f64>();
     match seating {
         Seating::First | Seating::Turn => 0.0,
-        Seating::Best => kinds.map(|kind| part(seat.free[kind].saturating_sub(demand[kind]), kind)).sum(),
-        Seating::Level => {
-            kinds.map(|kind| 1.0 - part(seat.free[kind].saturating_sub(demand[kind]), kind)).fold(0.0, f64::max)
+        Seating::Best => rest(),
+        Seating::Level => level(),
+        Seating::Alike => alike(),
+        Seating::Weighed { level: of_level, alike: of_alike, best } => {
+            of_level * level() + of_alike * alike() + best * rest()
         }
-        Seating::Alike => -kinds.map(|kind| part(seat.free[kind], kind) * part(demand[kind], kind)).sum::<f64>(),
     }
 }

@@ -11,6 +11,7 @@ mod feasible;
 pub mod figure;
 pub mod meaning;
 pub mod metrics;
+mod oracle;
 mod page;
 mod plot;
 pub mod protocol;

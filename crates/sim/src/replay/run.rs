@@ -1,8 +1,10 @@
 //! One strategy on one workload.
 
 use super::clock::{Clock, Event};
+use super::oracle::Oracle;
 use super::workload::{Task, Workload};
 use cloudai_core::strategy::board::{Amounts, Board, Job, Seat, Wanted};
+use cloudai_core::strategy::rules::Source;
 use cloudai_core::strategy::{Started, Strategy, by_name};
 use std::collections::BTreeMap;
 
@@ -76,7 +78,10 @@ pub fn schedule(
     mut strategy: Box<dyn Strategy>,
     runtimes: Runtimes,
 ) -> Result<Vec<Assignment>, ReplayError> {
+    let predicts =
+        runtimes != Runtimes::Exact && (strategy.source() == Source::Predicted || runtimes == Runtimes::Predicted);
     let mut stage = Stage::new(workload, runtimes)?;
+    stage.oracle = predicts.then(|| Oracle::new(workload));
     while let Some(now) = stage.clock.next_instant() {
         stage.board.set_now(now);
         stage.happen(workload, now);
@@ -102,6 +107,7 @@ struct Stage {
     tasks: Vec<usize>,
     numbers: Vec<usize>,
     assignments: Vec<Assignment>,
+    oracle: Option<Oracle>,
 }
 
 impl Stage {
@@ -128,15 +134,34 @@ impl Stage {
         }
         let count = workload.tasks.len();
         let nowhere = Assignment { task: 0, worker: 0, start_s: f64::NAN, end_s: f64::NAN };
-        Ok(Self { board, clock, jobs, tasks: Vec::new(), numbers: vec![0; count], assignments: vec![nowhere; count] })
+        Ok(Self {
+            board,
+            clock,
+            jobs,
+            tasks: Vec::new(),
+            numbers: vec![0; count],
+            assignments: vec![nowhere; count],
+            oracle: None,
+        })
     }
 
     /// Everything of an instant: ends first, then arrivals.
-    fn happen(&mut self, _workload: &Workload, now: u64) {
+    fn happen(&mut self, workload: &Workload, now: u64) {
         while let Some(event) = self.clock.take(now) {
             match event {
-                Event::Ends(task) => self.board.remove(self.numbers[task], true),
+                Event::Ends(task) => {
+                    self.board.remove(self.numbers[task], true);
+                    if let Some(oracle) = &mut self.oracle {
+                        oracle.ended(task, millis(workload.tasks[task].runtime_s).max(1));
+                        for (task, length) in oracle.think_again(task) {
+                            self.board.set_predicted(self.numbers[task], length);
+                        }
+                    }
+                }
                 Event::Arrives(task) => {
+                    if let Some(oracle) = &mut self.oracle {
+                        self.jobs[task].predicted = Some(oracle.arrived(task));
+                    }
                     let number = self.board.wait(self.jobs[task]);
                     self.numbers[task] = number;
                     if self.tasks.len() <= number {
@@ -151,6 +176,9 @@ impl Stage {
     fn start(&mut self, workload: &Workload, starts: &[Started], now: u64) {
         for Started { job, worker } in starts {
             let task = self.tasks[*job];
+            if let Some(oracle) = &mut self.oracle {
+                oracle.started(task);
+            }
             let runtime_s = workload.tasks[task].runtime_s;
             let start_s = seconds(now).max(workload.tasks[task].arrival_s);
             self.assignments[task] = Assignment { task, worker: *worker, start_s, end_s: start_s + runtime_s };
@@ -197,7 +225,7 @@ fn micro(amount: f64, round: fn(f64) -> f64) -> u64 {
 
 /// Whole milliseconds, never fewer than it is.
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // not negative, far below 2^64
-fn millis(seconds: f64) -> u64 {
+pub(super) fn millis(seconds: f64) -> u64 {
     micro(seconds / 1e3, f64::ceil)
 }
 

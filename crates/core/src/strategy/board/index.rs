@@ -27,11 +27,8 @@ impl Index {
         let before = std::mem::replace(&mut self.free[worker], free);
         let block = worker / WIDTH;
         if renew(&mut self.blocks[block], &self.free, block, &before, &free) {
-            let maximum = self.blocks[block];
             let group = block / WIDTH;
-            let grown = covers(&self.groups[group], &maximum);
-            self.groups[group] =
-                if grown { maxima(&self.blocks, group) } else { larger(&self.groups[group], &maximum) };
+            self.groups[group] = maxima(&self.blocks, group);
         }
     }
 
@@ -55,7 +52,7 @@ impl Index {
         let mut worker = from;
         while worker < self.free.len() {
             let block = worker / WIDTH;
-            if worker % WIDTH == 0 && block % WIDTH == 0 && !covers(&self.groups[block / WIDTH], demand) {
+            if worker.is_multiple_of(WIDTH * WIDTH) && !covers(&self.groups[block / WIDTH], demand) {
                 worker += WIDTH * WIDTH;
                 continue;
             }

@@ -231,6 +231,20 @@ impl Board {
         None
     }
 
+    /// A job that waits or runs is thought to run for another time than before.
+    pub fn set_predicted(&mut self, number: usize, length: Length) {
+        let (job, place) = &mut self.jobs[number];
+        if job.predicted == Some(length) {
+            return;
+        }
+        job.predicted = Some(length);
+        match *place {
+            Place::Waits => self.note(Change::Waits(number)),
+            Place::Runs(_) => self.version += 1,
+            Place::Nowhere => {}
+        }
+    }
+
     /// A job runs since another time than was thought.
     pub fn set_started(&mut self, number: usize, started: u64) {
         let Place::Runs(worker) = self.jobs[number].1 else { return };

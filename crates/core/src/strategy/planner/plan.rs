@@ -11,9 +11,13 @@ pub struct Goal {
     pub makespan: f64,
     /// Of the mean time from submission to start.
     pub wait: f64,
-    /// Of the time by which jobs wait beyond what is starving, on average.
+    /// Of the time by which jobs wait beyond what is starving, on average, and of the part of them
+    /// that do, times the makespan.
     pub starving: f64,
 }
+
+/// The part of all jobs that may starve before it is said to be unavoidable.
+const AVOIDABLE: f64 = 0.1;
 
 /// How one worker does.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -24,6 +28,8 @@ pub(super) struct Result {
     wait: u64,
     /// All waiting beyond what is starving.
     starving: u64,
+    /// How many wait so long.
+    starved: u32,
 }
 
 /// Jobs by worker, and what comes of it.
@@ -68,6 +74,7 @@ impl Plan {
             result.end = result.end.max(start + item.length - problem.now);
             result.wait += start.saturating_sub(item.arrival);
             result.starving += start.saturating_sub(item.starves);
+            result.starved += u32::from(start > item.starves);
         }
         result
     }
@@ -94,10 +101,11 @@ impl Plan {
 #[allow(clippy::cast_precision_loss)] // milliseconds far below 2^53, only compared
 pub(super) fn cost<'a>(results: impl Iterator<Item = &'a Result> + Clone, goal: &Goal, items: usize) -> f64 {
     let longest = results.clone().map(|result| result.end).max().unwrap_or(0).max(1) as f64;
-    let (mut wait, mut starving, mut tall) = (0.0, 0.0, 0.0);
+    let (mut wait, mut starving, mut starved, mut tall) = (0.0, 0.0, 0, 0.0);
     for result in results {
         wait += result.wait as f64;
         starving += result.starving as f64;
+        starved += result.starved;
         let part = result.end as f64 / longest;
         let (squared, fourth) = (part * part, part * part * part * part);
         tall += fourth * fourth * fourth * squared;
@@ -105,5 +113,7 @@ pub(super) fn cost<'a>(results: impl Iterator<Item = &'a Result> + Clone, goal: 
     let count = items.max(1) as f64;
     // (1 + x)^(1/14) for small x: a maximum that feels how many others come near.
     let makespan = longest * (1.0 + (tall - 1.0).max(0.0) / 14.0 / 8.0);
-    goal.makespan * makespan + goal.wait * wait / count + goal.starving * starving / count
+    // Where very many starve whatever is done, their number says nothing.
+    let starved = f64::from(starved).min(count * AVOIDABLE) / count;
+    goal.makespan * makespan + goal.wait * wait / count + goal.starving * (starving / count + starved * longest)
 }
