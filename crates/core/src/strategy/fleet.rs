@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// A mirror of all workers, kept current row by row; a row costs what it changes.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Fleet {
     workers: BTreeMap<WorkerId, Seen>,
     /// Where each task is that has a worker.
@@ -20,7 +20,7 @@ pub struct Fleet {
 }
 
 /// One worker.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Seen {
     record: Arc<WorkerRecord>,
     ledger: Ledger<TaskId>,

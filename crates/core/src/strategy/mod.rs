@@ -6,6 +6,7 @@
 
 pub mod board;
 mod dispatch;
+pub mod explain;
 mod fleet;
 mod line;
 mod mixed;

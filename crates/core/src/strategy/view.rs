@@ -20,7 +20,7 @@ use std::sync::Arc;
 ///
 /// Cost of a row is in proportion to the change, never to the cluster; only when a worker comes for
 /// the first time, or is taken out, everything is numbered anew, once a round.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct View {
     version: u64,
     fleet: Fleet,
@@ -289,10 +289,52 @@ impl View {
     pub const fn board(&self) -> &Board {
         &self.board
     }
+
+    /// A copy as the next round would find it; the real one stays as it is.
+    pub(super) fn settled(&self, now: Timestamp) -> Self {
+        let mut copy = self.clone();
+        copy.board.set_now(now.as_millis());
+        copy.settle();
+        copy
+    }
+
+    /// Takes for committed what the last round proposed: for copies that go on alone.
+    pub(super) fn believe(&mut self) {
+        for id in std::mem::take(&mut self.proposed) {
+            if let Some(known) = self.tasks.get(&id) {
+                self.pinned.remove(&(Place::of(&known.task.0), id));
+            }
+        }
+    }
+
+    /// A task that waits for a place or has one.
+    pub(super) fn task(&self, id: &TaskId) -> Option<&TaskRecord> {
+        self.tasks.get(id).map(|known| &*known.task.0)
+    }
+
+    /// A task's number on the board; none for a pinned one that waits.
+    pub(super) fn number(&self, id: &TaskId) -> Option<usize> {
+        self.tasks.get(id).and_then(|known| known.number)
+    }
+
+    /// The task of a number.
+    pub(super) fn named(&self, number: usize) -> Option<TaskId> {
+        self.numbers.get(number).copied()
+    }
+
+    /// The worker of a seat.
+    pub(super) fn seated(&self, seat: usize) -> Option<&WorkerId> {
+        self.order.get(seat)
+    }
+
+    /// Where every waiting task stands in the queue, pinned ones too, in no order.
+    pub(super) fn places(&self) -> impl Iterator<Item = (Place, TaskId)> {
+        self.each_waiting().map(|task| (Place::of(&task.0), task.0.id))
+    }
 }
 
 /// Since when a task's attempt holds its worker.
-fn started(task: &TaskRecord) -> u64 {
+pub(super) fn started(task: &TaskRecord) -> u64 {
     let last = task.attempts.last();
     last.map_or(0, |attempt| attempt.started_at.unwrap_or(attempt.assigned_at).as_millis())
 }

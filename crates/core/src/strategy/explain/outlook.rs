@@ -1,0 +1,128 @@
+//! What a strategy would do now, by letting a fresh one do it on a copy.
+
+use super::start::{self, Estimate};
+use super::{fit, in_order};
+use crate::ids::{TaskId, WorkerId};
+use crate::strategy::{Board, ROUND, View, by_name};
+use crate::task::TaskRecord;
+use crate::time::Timestamp;
+use std::collections::BTreeSet;
+
+/// How many rounds are thought through at most.
+const ROUNDS: usize = 64;
+/// How many of the tasks that start before are named.
+const NAMED: usize = 20;
+/// Among how many tasks that wait one is looked for that goes first.
+const SUSPECTS: usize = 256;
+
+/// What a strategy would do with a task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outlook {
+    /// Its name.
+    pub strategy: String,
+    /// When the task has its turn.
+    pub turn: Turn,
+    /// Tasks that it starts before, in order, the first of them.
+    pub before: Vec<TaskId>,
+    /// How many it starts before; all that it starts now where the task is not among them.
+    pub starts: usize,
+}
+
+/// When a task has its turn.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// Now, there.
+    Now(WorkerId),
+    /// Once a worker has room: none has now, whatever the order.
+    NoRoom,
+    /// The tasks that start now leave no room.
+    Taken,
+    /// There is room, and the strategy keeps it: without this task before it, it would start now.
+    /// When that one could start is told where it is known.
+    Behind(TaskId, Option<Estimate>),
+    /// There is room, and the strategy keeps it for others.
+    Kept,
+}
+
+/// What the strategy of a name would do with a waiting task. The view is settled.
+pub(super) fn of(view: &View, record: &TaskRecord, name: &str, now: Timestamp) -> Outlook {
+    let mut copy = view.clone();
+    copy.retell();
+    let mut starts = Vec::new();
+    if let Some(mut strategy) = by_name(name) {
+        for _ in 0..ROUNDS {
+            let round = copy.round(&mut *strategy, now);
+            if round.is_empty() {
+                break;
+            }
+            starts.extend(round.into_iter().map(|placement| (placement.attempt.task, placement.worker)));
+            copy.believe();
+        }
+    }
+    let at = starts.iter().position(|(task, _)| *task == record.id);
+    let turn = match at.map(|at| starts[at].1.clone()) {
+        Some(worker) => Turn::Now(worker),
+        None if !fits(view, record) => Turn::NoRoom,
+        None => held_back(&copy, record, name, &starts, now),
+    };
+    let count = at.unwrap_or(starts.len());
+    let before = starts[..count].iter().take(NAMED).map(|(task, _)| *task).collect();
+    Outlook { strategy: name.to_owned(), turn, before, starts: count }
+}
+
+fn fits(view: &View, record: &TaskRecord) -> bool {
+    let fits = |seen: &super::super::Seen| crate::feasible::fits(&record.spec, seen.record(), seen.free()).is_ok();
+    view.fleet().each().any(fits)
+}
+
+/// Why a task that has room does not start; `copy` is as it is after all starts.
+fn held_back(copy: &View, record: &TaskRecord, name: &str, starts: &[(TaskId, WorkerId)], now: Timestamp) -> Turn {
+    // A pinned one goes wherever there is room.
+    let Some(number) = copy.number(&record.id) else { return Turn::Taken };
+    if copy.board().next_fit(copy.board().job(number).class, 0).is_none() {
+        return Turn::Taken;
+    }
+    let started: BTreeSet<TaskId> = starts.iter().map(|(task, _)| *task).collect();
+    let waits = copy.places().filter(|(_, id)| *id != record.id && !started.contains(id)).collect();
+    let suspects: Vec<usize> = in_order(waits).iter().filter_map(|id| copy.number(id)).take(SUSPECTS).collect();
+    let Some(first) = first_before(copy, number, &suspects, name).and_then(|job| copy.named(job)) else {
+        return Turn::Kept;
+    };
+    let start = copy.task(&first).and_then(|task| start::earliest(&fit::all(copy, task, now)));
+    Turn::Behind(first, start)
+}
+
+/// The task without which another would start, those before it in the list being there: halving finds it.
+fn first_before(view: &View, number: usize, suspects: &[usize], name: &str) -> Option<usize> {
+    let mut jobs = suspects.to_vec();
+    jobs.push(number);
+    let board = with_only(view, &jobs);
+    let starts_with = |count: usize| {
+        let mut tried = board.clone();
+        suspects[count..].iter().for_each(|job| tried.remove(*job, false));
+        tried.retell();
+        by_name(name).is_some_and(|mut fresh| fresh.place(&mut tried, ROUND).iter().any(|start| start.job == number))
+    };
+    if !starts_with(0) || starts_with(suspects.len()) {
+        return None;
+    }
+    let (mut starts, mut waits) = (0, suspects.len());
+    while waits - starts > 1 {
+        let middle = usize::midpoint(starts, waits);
+        if starts_with(middle) { starts = middle } else { waits = middle }
+    }
+    Some(suspects[waits - 1])
+}
+
+/// The board with these of its waiting jobs alone.
+pub(super) fn with_only(view: &View, jobs: &[usize]) -> Board {
+    let keep: BTreeSet<usize> = jobs.iter().copied().collect();
+    let mut board = view.board().clone();
+    for number in view.places().filter_map(|(_, id)| view.number(&id)) {
+        if !keep.contains(&number) && board.waits(number) {
+            board.remove(number, false);
+        }
+    }
+    board.retell();
+    board
+}

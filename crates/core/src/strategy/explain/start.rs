@@ -1,0 +1,54 @@
+//! When a worker will have room, by the thought ends of what runs there.
+
+use super::fit::Looked;
+use crate::ids::TaskId;
+use crate::resources::{Allocation, Demand, Free};
+use crate::strategy::rules::Source;
+use crate::strategy::view::started;
+use crate::strategy::{Seen, View};
+use crate::time::Timestamp;
+
+/// Whose word counts here: what was learned, else what users say.
+const SOURCE: Source = Source::Predicted;
+
+/// When a task could start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Estimate {
+    /// At the latest, if all ends as thought.
+    pub at: Timestamp,
+    /// The last that has to end before; none where there is room now.
+    pub after: Option<TaskId>,
+    /// Whether nothing is known of the length of something that has to end before: it is taken for
+    /// five minutes.
+    pub guessed: bool,
+}
+
+/// When a demand fits on a worker that could ever hold it.
+pub(super) fn on(view: &View, seen: &Seen, demand: &Demand, now: Timestamp) -> Option<Estimate> {
+    let here = Estimate { at: now, after: None, guessed: false };
+    if seen.free().pick(demand).is_ok() {
+        return Some(here);
+    }
+    let mut ends: Vec<(u64, bool, TaskId, &Allocation)> = Vec::new();
+    for (id, allocation) in seen.held() {
+        let job = view.board().job(view.number(id)?);
+        let guessed = job.estimate.is_none() && job.predicted.is_none();
+        let since = view.task(id).map_or(now.as_millis(), started);
+        ends.push((SOURCE.end(job, since, now.as_millis()), guessed, *id, allocation));
+    }
+    ends.sort_unstable_by_key(|(end, _, id, _)| (*end, *id));
+    let (mut sum, mut guessed) = (seen.allocated().clone(), false);
+    for (end, unknown, id, allocation) in ends {
+        sum.subtract(allocation);
+        guessed |= unknown;
+        if Free::left(&seen.record().capacity, &sum).pick(demand).is_ok() {
+            return Some(Estimate { at: Timestamp::from_millis(end), after: Some(id), guessed });
+        }
+    }
+    None
+}
+
+/// The earliest of all workers that are not kept from the task.
+pub(super) fn earliest(workers: &[Looked]) -> Option<Estimate> {
+    workers.iter().filter_map(|worker| worker.start).min_by_key(|start| start.at)
+}
