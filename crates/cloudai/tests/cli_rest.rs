@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
 
+#[path = "cli_support/explaining.rs"]
+mod explaining;
 #[path = "cli_support/plans.rs"]
 mod plans;
 #[path = "cli_support/server.rs"]

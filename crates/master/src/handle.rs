@@ -1,6 +1,7 @@
 //! The only way in: typed calls that end in the engine, the read model or the store.
 
 mod debug;
+pub(crate) mod explain;
 pub(crate) mod restore;
 mod retry;
 

@@ -31,6 +31,8 @@ const VISITS: usize = 64;
 pub(crate) struct Placing {
     inbox: Mutex<Inbox>,
     arrived: Notify,
+    /// Held by whoever has a copy of the view: one at a time.
+    copy: tokio::sync::Mutex<()>,
 }
 
 #[derive(Default)]
@@ -73,6 +75,17 @@ impl Placing {
         }
         self.arrived.notify_one();
         told.await.ok()
+    }
+
+    /// Lets somebody think for long about a copy of the view, while rounds go on; is told the name of the
+    /// strategy as well. None as for [`Placing::visit`].
+    pub(crate) async fn ponder<T: Send + 'static>(
+        &self,
+        think: impl FnOnce(&View, &'static str) -> T + Send + 'static,
+    ) -> Option<T> {
+        let _one_at_a_time = self.copy.lock().await;
+        let (view, name) = self.visit(|stage| (stage.view.clone(), stage.strategy.name())).await?;
+        tokio::task::spawn_blocking(move || think(&view, name)).await.ok()
     }
 
     /// Takes what there is.

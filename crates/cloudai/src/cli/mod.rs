@@ -10,6 +10,7 @@ mod document;
 mod download;
 mod duty;
 mod empty;
+mod explain;
 mod follow;
 mod hold;
 mod limits;

@@ -1,6 +1,6 @@
 //! `cloudai task`: the verbs.
 
-use super::{Context, cancel, download, hold, list, logs, retry, submit, wait};
+use super::{Context, cancel, download, explain, hold, list, logs, retry, submit, wait};
 use crate::exit::{Exit, Failure};
 use crate::{id, render};
 use clap::Subcommand;
@@ -20,6 +20,10 @@ pub(super) enum Command {
     #[command(before_help = "  cloudai task info 9QZD                       its last 4 characters or more\n  \
                              cloudai task info last -o json")]
     Info(One),
+    /// Shows why a task waits, worker by worker
+    #[command(before_help = "  cloudai task explain 9QZD                    reason, smallest change\n  \
+                             cloudai task explain 9QZD --strategy greedy  what greedy would do")]
+    Explain(explain::Args),
     /// Prints what a task printed, byte by byte
     #[command(before_help = "  cloudai task logs 9QZD                       stdout to stdout, stderr to stderr\n  \
                              cloudai task logs 9QZD --follow --tail 20    live, until it ends; Ctrl-C leaves it running")]
@@ -66,6 +70,7 @@ pub(super) async fn run(command: Command, cx: &Context) -> Result<Exit, Failure>
         Command::Submit(args) => submit::run(*args, cx).await,
         Command::List(args) => list::run(&args, cx).await,
         Command::Info(one) => info(&one.id, cx).await,
+        Command::Explain(args) => explain::run(&args, cx).await,
         Command::Logs(args) => logs::run(&args, cx).await,
         Command::Wait(args) => wait::run(&args, cx).await,
         Command::Cancel(args) => cancel::run(&args, cx).await,

@@ -73,6 +73,11 @@ impl Cell {
     pub(crate) fn coloured(text: impl Into<String>, colour: &'static str) -> Self {
         Self { text: text.into(), colour: Some(colour) }
     }
+    /// Its text.
+    #[must_use]
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
 }
 
 impl<T: Into<String>> From<T> for Cell {

@@ -185,7 +185,7 @@ pub(crate) fn next(task: &Task, files: bool) -> Vec<String> {
     let (follow, cancel) = (format!("{} --follow", of("logs")), of("cancel"));
     match (task.status.as_str(), task.phase.as_deref()) {
         ("queued", Some("held")) => vec![of("release"), cancel],
-        ("queued", Some("unsatisfiable")) => vec!["cloudai worker list".into(), cancel],
+        ("queued", Some("unsatisfiable" | "waiting_capacity")) => vec![of("explain"), cancel],
         ("queued", _) => vec!["cloudai queue".into(), cancel],
         (_, Some("cancelling")) => vec![of("wait"), follow],
         (_, Some("worker_unreachable")) => {
@@ -427,9 +427,9 @@ PLACE  ID        REASON              AGE  WHY
         again["retried_by"] = "task-01JD0000000000000007K3MA001".into();
         let rows = [
             (json("queued", "held"), "task release ID | task cancel ID"),
-            (json("queued", "waiting_capacity"), "queue | task cancel ID"),
+            (json("queued", "waiting_capacity"), "task explain ID | task cancel ID"),
             (json("queued", "backoff"), "queue | task cancel ID"),
-            (json("queued", "unsatisfiable"), "worker list | task cancel ID"),
+            (json("queued", "unsatisfiable"), "task explain ID | task cancel ID"),
             (json("pending", "pulling"), "task logs ID --follow | task cancel ID"),
             (json("running", "running"), "task logs ID --follow | task cancel ID"),
             (json("running", "cancelling"), "task wait ID | task logs ID --follow"),

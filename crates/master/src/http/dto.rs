@@ -1,5 +1,7 @@
 //! The JSON of `/api/v1`: what clients send and get. The command line reads the same types.
 
+pub mod explain;
+
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 

@@ -10,6 +10,7 @@ pub(crate) mod door;
 pub mod dto;
 mod duty;
 mod edge;
+mod explain;
 mod extract;
 mod files;
 mod follow;
@@ -56,6 +57,7 @@ fn routes() -> Vec<Route> {
         post("/api/v1/tasks/batch", tasks::submit_batch),
         get("/api/v1/tasks/resolve", tasks::resolve),
         get("/api/v1/tasks/{id}", tasks::get),
+        get("/api/v1/tasks/{id}/explain", explain::get),
         post("/api/v1/tasks/{id}/cancel", tasks::cancel),
         post("/api/v1/tasks/{id}/hold", tasks::hold),
         post("/api/v1/tasks/{id}/retry", tasks::retry),

@@ -215,7 +215,7 @@ pub(super) fn last_heard(seen: &SeenWorker, heard: Option<&Heard>) -> Option<Tim
 }
 
 /// What a task asks for.
-fn demand(demand: &Demand) -> dto::Resources {
+pub(super) fn demand(demand: &Demand) -> dto::Resources {
     resources(demand.cpu_milli, demand.memory, demand.storage, demand.gpu_milli)
 }
 
@@ -250,7 +250,7 @@ pub(super) fn offered<'a>(capacities: impl IntoIterator<Item = &'a Capacity>) ->
     resources(sum[0], sum[1], sum[2], sum[3])
 }
 
-fn resources(cpu_milli: u64, memory: u64, storage: u64, gpu_milli: u64) -> dto::Resources {
+pub(super) fn resources(cpu_milli: u64, memory: u64, storage: u64, gpu_milli: u64) -> dto::Resources {
     dto::Resources {
         cpu_cores: part(cpu_milli, WHOLE),
         memory_gb: part(memory, GIB),

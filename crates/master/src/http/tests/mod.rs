@@ -1,6 +1,7 @@
 //! The routes over a fake engine: the real core, read model and stores, driven by the test, so
 //! that every moment of a task's life can be held still and looked at.
 
+mod explain;
 mod follow;
 mod live;
 mod logs;

@@ -1,0 +1,48 @@
+//! Why a task waits, as the strategy's thread sees it.
+
+use super::Handle;
+use crate::mailbox::{AskError, NotNow};
+use crate::model::SeenTask;
+use crate::principal::Principal;
+use cloudai_core::ids::TaskId;
+use cloudai_core::strategy::View;
+use cloudai_core::strategy::explain::{Explanation, explain};
+use std::sync::Arc;
+
+/// A task and why it stands where it stands.
+#[derive(Debug)]
+pub struct Explained {
+    /// The task.
+    pub task: SeenTask,
+    /// The strategy in use.
+    pub strategy: String,
+    /// Why.
+    pub told: Explanation,
+}
+
+impl Handle {
+    /// Explains a task; `other` is a strategy whose doings are asked for. Nothing changes.
+    /// # Errors
+    /// As [`Handle::task`]; unavailable when too many ask.
+    pub async fn explain(
+        &self,
+        who: &Principal,
+        id: TaskId,
+        other: Option<&'static str>,
+    ) -> Result<Explained, AskError> {
+        let task = self.task(who, id).await?;
+        let (record, now) = (Arc::clone(&task.record), self.now());
+        if record.finished().is_some() {
+            let strategy = self.shared.facts.strategy.clone();
+            let told = explain(&View::default(), &record, &strategy, None, now);
+            return Ok(Explained { task, strategy, told });
+        }
+        let think = move |view: &View, name: &'static str| (explain(view, &record, name, other, now), name.to_owned());
+        let thought = self.shared.placing.ponder(think);
+        match self.shared.stopping.run_until_cancelled(thought).await {
+            Some(Some((told, strategy))) => Ok(Explained { task, strategy, told }),
+            Some(None) => Err(AskError::Unavailable(NotNow::BUSY)),
+            None => Err(AskError::Stopped),
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! Why a task waits.
+
+use super::*;
+use crate::placing::{self, Stage};
+use cloudai_core::strategy::{Board, Started, Strategy, View};
+use cloudai_core::testing::cores;
+use dto::explain::Explanation;
+
+/// A strategy that starts nothing by itself, under the name of one that is explained.
+#[derive(Debug)]
+struct Asleep;
+
+impl Strategy for Asleep {
+    fn name(&self) -> &'static str {
+        "greedy"
+    }
+    fn place(&mut self, _: &mut Board, _: usize) -> Vec<Started> {
+        Vec::new()
+    }
+}
+
+/// The strategy's thread, which has seen all that happened.
+async fn with_strategy(fake: &Fake) {
+    let mut view = View::default();
+    fake.core.lock().await.cluster.rows.iter().for_each(|row| view.apply(row));
+    let stage = Stage { view, strategy: Box::new(Asleep), restless: true };
+    let shared = &fake.handle.shared;
+    let (placing, clock, mailboxes) = (&shared.placing, &shared.clock, &shared.mailboxes);
+    tokio::spawn(placing::run(Arc::clone(placing), stage, Arc::clone(clock), Arc::clone(mailboxes)));
+}
+
+/// A task of so many cores.
+async fn asking(fake: &Fake, cpus: u32) -> String {
+    fake.post("/api/v1/tasks", &format!(r#"{{"image":"a","cpu_cores":{cpus}}}"#)).await.json::<dto::Task>().id
+}
+
+#[tokio::test]
+async fn a_waiting_task_is_explained_worker_by_worker_with_what_would_help() {
+    let fake = Fake::start().await;
+    fake.cluster(|cluster| cluster.worker("w1", cores(4))).await;
+    let running = fake.task().await;
+    fake.cluster(|cluster| cluster.place(running, "w1")).await;
+    let (large, small) = (asking(&fake, 4).await, asking(&fake, 1).await);
+    with_strategy(&fake).await;
+    let told: Explanation = fake.get(&format!("/api/v1/tasks/{large}/explain")).await.json();
+    assert_eq!(
+        (told.standing.as_str(), told.strategy.as_str(), told.place, told.of),
+        ("waits", "greedy", Some(1), Some(2))
+    );
+    let w1 = &told.workers[0];
+    assert_eq!(
+        (w1.id.as_str(), w1.fits, w1.ever, w1.free.cpu_cores, w1.total.cpu_cores),
+        ("w1", false, true, 3.0, 4.0)
+    );
+    let against = &w1.against[0];
+    assert_eq!((against.code.as_str(), against.message.as_str()), ("short_of_cpu", "cpu need 4 free 3 of 4"));
+    assert_eq!((against.need, against.free, against.total), (Some(4.0), Some(3.0), Some(4.0)));
+    assert_eq!((told.counts["short_of_cpu"], told.changes[0].at_most["cpu_cores"]), (1, 3.0));
+    let start = told.start.unwrap();
+    assert_eq!((start.after, start.guessed), (Some(running.to_string()), true));
+    assert_eq!(told.now.unwrap().turn, "no_room");
+    let told: Explanation = fake.get(&format!("/api/v1/tasks/{small}/explain?strategy=greedy_skip")).await.json();
+    let now = told.now.unwrap();
+    assert_eq!((now.turn.as_str(), now.behind.as_deref()), ("behind", Some(large.as_str())));
+    assert!(told.message.contains("goes first"), "{}", told.message);
+    let other = told.other.unwrap();
+    assert_eq!(
+        (other.strategy.as_str(), other.turn.as_str(), other.worker_id.as_deref()),
+        ("greedy_skip", "now", Some("w1"))
+    );
+    assert_eq!((told.scores[0].worker_id.as_str(), told.scores[0].used["cpu"]), ("w1", 0.5));
+}
+
+#[tokio::test]
+async fn a_task_with_a_worker_an_ended_one_and_a_wrong_strategy_are_answered_plainly() {
+    let fake = Fake::start().await;
+    fake.cluster(|cluster| cluster.worker("w1", cores(4))).await;
+    let (runs, ended) = (fake.task().await, fake.task().await);
+    fake.cluster(|cluster| cluster.place(runs, "w1")).await;
+    fake.cluster(|cluster| cluster.cancel(ended)).await.unwrap();
+    with_strategy(&fake).await;
+    let told: Explanation = fake.get(&format!("/api/v1/tasks/{runs}/explain")).await.json();
+    assert_eq!(
+        (told.standing.as_str(), told.worker_id.as_deref(), told.scores[0].used["cpu"]),
+        ("placed", Some("w1"), 0.25)
+    );
+    let told: Explanation = fake.get(&format!("/api/v1/tasks/{ended}/explain")).await.json();
+    assert_eq!((told.standing.as_str(), told.workers.len()), ("ended", 0));
+    assert!(told.message.contains("ended as cancelled"), "{}", told.message);
+    let wrong = fake.get(&format!("/api/v1/tasks/{runs}/explain?strategy=tetris")).await;
+    let said = wrong.refused(400, "invalid");
+    assert!(said.contains("allowed are greedy, round_robin"), "{said}");
+    fake.get(&format!("/api/v1/tasks/{}/explain", TaskId::new(7))).await.refused(404, "not_found");
+}
