@@ -355,6 +355,7 @@ impl Default for Rules {
             blocked: Blocked::Waits,
             source: super::rules::Source::Estimate,
             patience: 0.0,
+            slack: 0.0,
             patience_floor: 0,
             urgency: 0.0,
         }

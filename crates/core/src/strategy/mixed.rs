@@ -41,6 +41,9 @@ impl Mixed {
         if waiting == 0 || waiting > PLANNED || board.seats().len() > WORKERS {
             return false;
         }
+        if board.seats().len() == 1 {
+            return self.newest == self.oldest; // on one pool rules lose little, and plans cost waiting
+        }
         self.newest == self.oldest || (board.now() - self.newest) as f64 > QUIET * self.horizon(board)
     }
 

@@ -9,15 +9,19 @@ pub const UNKNOWN: u64 = 300_000;
 /// In which order waiting jobs are looked at.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Order {
-    /// As submitted, higher priority first.
+    /// As submitted.
     Submitted,
+    /// Higher priority first, then as submitted.
+    Priority,
     /// The smallest first: length to the power `length` times share of the cluster to the power
     /// `share`. `(1, 0)` is shortest job first, `(1, 1)` smallest area first; negative powers turn it
     /// round.
     Size {
-        /// 0 to 2.
+        /// -2 to 2.
         length: f64,
-        /// 0 to 2.
+        /// -2 to 2, where one worker is the whole cluster: what a large job takes, it takes from all.
+        pool: f64,
+        /// -2 to 2, where there are more: a large job finds room on few of them, and later on none.
         share: f64,
     },
 }
@@ -82,6 +86,8 @@ pub struct Rules {
     pub patience: f64,
     /// The shortest length that counts for patience, in milliseconds.
     pub patience_floor: u64,
+    /// A job whose deadline leaves it less than so many times its length goes first; 0 for never.
+    pub slack: f64,
     /// How much a step of priority divides a job's size by, as a power of 2.
     pub urgency: f64,
 }
@@ -127,8 +133,10 @@ impl Rules {
     #[allow(clippy::cast_precision_loss)] // milliseconds far below 2^53, only compared
     pub fn size(&self, board: &Board, job: &Job) -> f64 {
         match self.order {
-            Order::Submitted => f64::from(100 - job.priority),
-            Order::Size { length, share } => {
+            Order::Submitted => 0.0,
+            Order::Priority => f64::from(100 - job.priority),
+            Order::Size { length, pool, share } => {
+                let share = if board.seats().len() > 1 { share } else { pool };
                 let of_length = power(self.source.length(job).mean as f64, length);
                 let of_share = power(board.classes()[job.class].share.max(1e-9), share);
                 of_length * of_share * power(2.0, -self.urgency * f64::from(job.priority))
@@ -136,12 +144,19 @@ impl Rules {
         }
     }
 
-    /// When a job has waited for too long.
+    /// When a job is to go first: it has waited for too long, or its deadline is near and can still
+    /// be met.
     #[must_use]
     #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)] // a time
     pub fn patient_until(&self, job: &Job) -> Option<u64> {
         let length = self.source.length(job).mean.max(self.patience_floor);
-        (self.patience > 0.0).then(|| job.arrival.saturating_add((self.patience * length as f64) as u64))
+        let patient = (self.patience > 0.0).then(|| job.arrival.saturating_add((self.patience * length as f64) as u64));
+        let needs = self.source.length(job).mean;
+        let near = job.deadline.filter(|deadline| self.slack > 0.0 && *deadline >= job.arrival + needs);
+        let urgent = near.map(|deadline| {
+            deadline.saturating_sub(needs).saturating_sub((self.slack * needs as f64) as u64).max(job.arrival)
+        });
+        patient.into_iter().chain(urgent).min()
     }
 }
 
