@@ -21,7 +21,7 @@ DOCKER_TESTS := (binary(/docker|^tidy$$/) - binary(tidy)) + test(/docker/)
 # Rustdoc links a program per example: only when there are any.
 DOCTESTS = $(shell grep -rlE --include='*.rs' '^\s*//[/!] ```(rust|no_run|should_panic|compile_fail|$$)' crates/*/src)
 
-.PHONY: help doctor setup all check lint fmt fmt-check test doctest e2e planted bench bench-scheduling chaos seeds proto fixtures docs images demo up down release clean
+.PHONY: help doctor setup all check lint fmt fmt-check test doctest e2e planted agent-python bench bench-scheduling chaos seeds proto fixtures docs images demo up down release clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | \
@@ -77,7 +77,7 @@ seeds: ## many more seeds of the simulator (SEEDS=20000)
 	SEEDS=$(or $(SEEDS),20000) cargo test $(CARGO_FLAGS) -p cloudai-sim --test faults
 
 # The runner comes last, so that its summary is the last thing printed.
-test: setup images fmt-check lint doctest planted ## everything, containers included; installs what the tests need
+test: setup images agent-python fmt-check lint doctest planted ## everything, containers included; installs what the tests need
 ifeq ($(NEXTEST),yes)
 	@echo 'tests run by cargo-nextest'
 	cargo nextest run --locked --workspace --cargo-profile $(PROFILE)
@@ -86,7 +86,7 @@ else
 	cargo test $(CARGO_FLAGS) --workspace --lib --bins --tests
 endif
 
-e2e: setup images ## the real binary as real processes, containers included
+e2e: setup images agent-python ## the real binary as real processes, containers included
 	cargo test $(CARGO_FLAGS) -p cloudai --test e2e
 
 doctest:
@@ -115,6 +115,9 @@ docs: ## write the table of settings into docs/configuration.md again
 
 images: ## make the sample images; no registry needed
 	@scripts/images.sh
+
+agent-python: ## what samples/agent-python runs with: its packages (pip) and stubs, in .run/agent-python
+	@scripts/agent-python.sh
 
 demo: ## a cluster of three workers runs two tasks before your eyes, then everything is stopped
 	@scripts/demo.sh

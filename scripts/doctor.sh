@@ -106,6 +106,8 @@ check_system() {
 # Real peers of the tests, and what makes networks whose links can be cut.
 check_tests() {
     local podman=''
+    # The sample agent's packages are installed for it alone.
+    need python3-venv "$("$PYTHON" -c 'import ensurepip, venv; print(ensurepip.version())' 2>/dev/null || true)" apt python3-venv
     need ip "$(PATH=$PATH:/usr/sbin:/sbin command -v ip)" apt iproute2
     need iptables "$(PATH=$PATH:/usr/sbin:/sbin first_version iptables --version)" apt iptables
     need docker-registry "$(command -v docker-registry)" apt docker-registry

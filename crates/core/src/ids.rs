@@ -242,6 +242,12 @@ impl UserId {
     pub fn workers() -> Self {
         Self("system.workers".into())
     }
+
+    /// Whom external schedulers act as; owns nothing.
+    #[must_use]
+    pub fn agents() -> Self {
+        Self("system.agents".into())
+    }
 }
 
 /// A number that only grows.

@@ -2,6 +2,7 @@
 
 mod debug;
 pub(crate) mod explain;
+pub(crate) mod propose;
 pub(crate) mod restore;
 mod retry;
 

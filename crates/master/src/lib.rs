@@ -1,7 +1,8 @@
 //! The master of CloudAI: accepts tasks, places them, keeps every result.
 //!
 //! Reading order: [`handle`] (the only way in), `mailbox`, `engine` (decide, commit, tell),
-//! [`model`] (what readers see), `placing` (the strategy's thread), `sealing` (logs that have ended),
+//! [`model`] (what readers see), `placing` (the strategy's thread; `external` and
+//! `watching` are for agents that place from outside), `sealing` (logs that have ended),
 //! `retention` (tasks that are kept no longer), [`trail`] (what it did last), [`delivery`], [`opened`] (how
 //! they are put together), then the two edges `grpc` and [`http`]. Protobuf types are known in `grpc` alone, JSON in
 //! `http` alone.
@@ -10,6 +11,7 @@ pub mod clock;
 mod cut;
 pub mod delivery;
 mod engine;
+mod external;
 mod grpc;
 pub mod handle;
 pub mod heartbeats;
@@ -27,7 +29,9 @@ mod retention;
 mod sealing;
 mod serve;
 pub mod trail;
+mod watching;
 
+pub use external::Fallback;
 pub use mailbox::{AskError, NotNow};
 pub use retention::Retention;
 pub use serve::{Addresses, BindError, Config, Ended, Master, RunError};

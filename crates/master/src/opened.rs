@@ -5,6 +5,7 @@ use crate::cut::Cut;
 use crate::delivery::Delivery;
 use crate::delivery::subscribe::Subscriptions;
 use crate::engine::{Engine, EngineError, start_of};
+use crate::external::{External, Fallback};
 use crate::handle::restore::Restoring;
 use crate::handle::{Facts, Handle, Shared};
 use crate::heartbeats::Heartbeats;
@@ -16,6 +17,7 @@ use crate::placing::{self, Placing, Stage};
 use crate::retention::{self, Retention};
 use crate::serve::{BindError, Ended, RunError};
 use crate::trail::Trail;
+use crate::watching::Watchers;
 use crate::{grpc, http, pulse, sealing};
 use cloudai_core::cluster::Cluster;
 use cloudai_core::effect::Row;
@@ -49,6 +51,8 @@ pub struct Setup {
     pub bulk: Arc<dyn BulkStore>,
     /// The strategy's name.
     pub strategy: String,
+    /// Who places while that is `external` and the agent is late.
+    pub fallback: Fallback,
     /// The cluster's times, checked.
     pub timing: Timing,
     /// How long ended tasks are kept.
@@ -84,8 +88,11 @@ impl Opened {
     /// # Errors
     /// [`BindError`].
     pub async fn open(setup: Setup) -> Result<Self, BindError> {
-        let Setup { store, bulk, strategy: name, timing, retention, machine } = setup;
+        let Setup { store, bulk, strategy: name, fallback, timing, retention, machine } = setup;
         let strategy = strategy::by_name(&name).ok_or_else(|| BindError::Strategy { given: name.clone() })?;
+        let placing = Arc::new(Placing::default());
+        let given = fallback.strategy.clone();
+        let external = External::new(fallback, Arc::clone(&placing.word)).ok_or(BindError::Fallback { given })?;
         let term = store.lead().await?;
         let loaded = store.load().await?;
         let fresh_token = new_join_token();
@@ -98,7 +105,7 @@ impl Opened {
             Facts { cluster: loaded.cluster.clone(), incarnation: loaded.incarnation, term, strategy: name, timing };
         let (mailboxes, inbox) = mailboxes();
         let (heartbeats, subscriptions) = (Arc::new(Heartbeats::default()), Arc::new(Subscriptions::default()));
-        let (model, placing) = (Arc::new(model), Arc::new(Placing::default()));
+        let model = Arc::new(model);
         let trail = Arc::new(Trail::default());
         let engine = Engine {
             cluster,
@@ -129,16 +136,8 @@ impl Opened {
             stopping: CancellationToken::new(),
         };
         let handle = Handle { shared: Arc::new(shared) };
-        Ok(Self {
-            machine,
-            retention,
-            first_start,
-            handle,
-            engine,
-            subscriptions,
-            placing,
-            stage: Stage { view, strategy, restless: true },
-        })
+        let stage = Stage { view, strategy, restless: true, external, watchers: Watchers::default() };
+        Ok(Self { machine, retention, first_start, handle, engine, subscriptions, placing, stage })
     }
 
     /// Whether the data was made by this start.

@@ -1,11 +1,15 @@
 //! The strategy's own thread: a mirror of the committed state, one round in flight.
 
 use crate::clock::Clock;
+use crate::external::{External, Word};
 use crate::mailbox::{AskError, Mailboxes};
+use crate::watching::Watchers;
 use cloudai_core::effect::Row;
 use cloudai_core::event::{Answer, Event, Placement};
-use cloudai_core::strategy::{Strategy, View};
+use cloudai_core::strategy::{EXTERNAL, Strategy, View};
+use cloudai_core::time::Timestamp;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::sync::{Notify, oneshot};
 use tracing::debug;
 
@@ -18,6 +22,32 @@ pub(crate) struct Stage {
     pub(crate) strategy: Box<dyn Strategy>,
     /// Whether a round may find something new.
     pub(crate) restless: bool,
+    /// What happens while an agent places.
+    pub(crate) external: External,
+    /// Who follows the committed state.
+    pub(crate) watchers: Watchers,
+}
+
+impl Stage {
+    fn round(&mut self, now: Timestamp) -> Vec<Placement> {
+        if self.strategy.name() == EXTERNAL {
+            return self.external.round(&mut self.view, now);
+        }
+        self.external.rest();
+        self.view.round(&mut *self.strategy, now)
+    }
+
+    /// An agent proposes, or says that it wants nothing placed now.
+    /// # Errors
+    /// The name of the strategy that places instead.
+    pub(crate) fn hear_agent(&mut self, wants_nothing: bool, now: Timestamp) -> Result<(), &'static str> {
+        if self.strategy.name() != EXTERNAL {
+            return Err(self.strategy.name());
+        }
+        self.external.hear(&mut self.view, wants_nothing, now);
+        self.restless = true;
+        Ok(())
+    }
 }
 
 /// Something to do with the stage between two rounds.
@@ -33,7 +63,12 @@ pub(crate) struct Placing {
     arrived: Notify,
     /// Held by whoever has a copy of the view: one at a time.
     copy: tokio::sync::Mutex<()>,
+    /// What callers know of an external agent.
+    pub(crate) word: Arc<Word>,
 }
+
+/// What a timer may be early by: it has a clock of its own.
+const TICK: Duration = Duration::from_millis(1);
 
 #[derive(Default)]
 struct Inbox {
@@ -93,6 +128,13 @@ impl Placing {
         std::mem::take(&mut *self.lock())
     }
 
+    /// Waits for something, or until the time is over.
+    async fn wait_at_most(&self, time: Option<Duration>) -> Inbox {
+        let Some(time) = time else { return self.wait().await };
+        // What is taken is returned at once: nothing is lost when the time is over.
+        tokio::time::timeout(time + TICK, self.wait()).await.unwrap_or_default()
+    }
+
     /// Waits for something.
     async fn wait(&self) -> Inbox {
         loop {
@@ -112,16 +154,18 @@ impl Placing {
 pub(crate) async fn run(placing: Arc<Placing>, mut stage: Stage, clock: Arc<Clock>, mailboxes: Arc<Mailboxes>) {
     stage.restless = true;
     loop {
-        let inbox = if stage.restless { placing.take() } else { placing.wait().await };
-        stage.restless |= !inbox.rows.is_empty();
+        let patience = stage.external.patience_left(clock.now());
+        let inbox = if stage.restless { placing.take() } else { placing.wait_at_most(patience).await };
+        stage.restless |= !inbox.rows.is_empty() || stage.external.patience_left(clock.now()) == Some(Duration::ZERO);
         for row in &inbox.rows {
             stage.view.apply(row);
         }
+        stage.watchers.tell(&inbox.rows, &stage.view);
         for visit in inbox.visits {
             visit(&mut stage);
         }
         if stage.restless {
-            let placements = stage.view.round(&mut *stage.strategy, clock.now());
+            let placements = stage.round(clock.now());
             stage.restless = !placements.is_empty() && propose(placements, &mailboxes).await > 0;
         }
     }

@@ -14,6 +14,7 @@ pub struct Principal {
 enum Role {
     Person,
     Worker,
+    Agent,
 }
 
 impl Principal {
@@ -29,6 +30,12 @@ impl Principal {
         Self { user: UserId::workers(), role: Role::Worker }
     }
 
+    /// Whoever places tasks from outside: it shows the join token, too, until there are users.
+    #[must_use]
+    pub fn agent() -> Self {
+        Self { user: UserId::agents(), role: Role::Agent }
+    }
+
     /// Whether this caller may see and change what belongs to `owner`.
     #[must_use]
     pub fn may_touch(&self, owner: &UserId) -> bool {
@@ -39,5 +46,11 @@ impl Principal {
     #[must_use]
     pub fn may_report(&self) -> bool {
         self.role == Role::Worker
+    }
+
+    /// Whether this caller may see what all tasks ask for, and say where they run.
+    #[must_use]
+    pub fn may_place(&self) -> bool {
+        self.role == Role::Agent
     }
 }

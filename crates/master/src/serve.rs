@@ -1,6 +1,7 @@
 //! From a configuration to a running master: take the addresses early, run, stop in order.
 
 use crate::engine::EngineError;
+use crate::external::Fallback;
 use crate::handle::Handle;
 use crate::machine::Machine;
 use crate::opened::{Doors, Opened, Setup};
@@ -29,6 +30,8 @@ pub struct Config {
     pub bulk: Arc<dyn BulkStore>,
     /// The strategy's name.
     pub strategy: String,
+    /// Who places while that is `external` and the agent is late.
+    pub fallback: Fallback,
     /// The cluster's times, checked.
     pub timing: Timing,
     /// How long ended tasks are kept.
@@ -52,11 +55,22 @@ pub enum BindError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// No such strategy.
-    #[error("strategy {given:?} is not known: allowed are {}", strategy::ALL.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", "))]
+    #[error("strategy {given:?} is not known: allowed are {}, {}", names(), strategy::EXTERNAL)]
     Strategy {
         /// The given name.
         given: String,
     },
+    /// No strategy that could take over from an agent.
+    #[error("{given:?} can not place for an external agent that is late: allowed are {}", names())]
+    Fallback {
+        /// The given name.
+        given: String,
+    },
+}
+
+/// The strategies that place.
+fn names() -> String {
+    strategy::ALL.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
 }
 
 /// Why a master ended before it was told to.
@@ -114,9 +128,10 @@ impl Master {
     /// # Errors
     /// [`BindError`].
     pub async fn bind(config: Config) -> Result<Self, BindError> {
-        let Config { grpc, http, store, bulk, strategy, timing, retention } = config;
+        let Config { grpc, http, store, bulk, strategy, fallback, timing, retention } = config;
         let addresses = Addresses::take(grpc, http).await?;
-        Self::at(&addresses, Setup { store, bulk, strategy, timing, retention, machine: Machine::default() }).await
+        let machine = Machine::default();
+        Self::at(&addresses, Setup { store, bulk, strategy, fallback, timing, retention, machine }).await
     }
 
     /// Takes the lead and loads the state, at addresses that were taken before.

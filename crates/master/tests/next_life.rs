@@ -40,7 +40,8 @@ async fn setup(dir: &Path) -> Setup {
     };
     let bulk = LocalBulk::open(&dir.join("bulk")).unwrap();
     let (strategy, timing, machine) = ("greedy".into(), cloudai_core::timing::Timing::default(), Machine::default());
-    Setup { store: Arc::new(store), bulk: Arc::new(bulk), strategy, timing, retention: Retention::default(), machine }
+    let (fallback, retention) = (cloudai_master::Fallback::default(), Retention::default());
+    Setup { store: Arc::new(store), bulk: Arc::new(bulk), strategy, fallback, timing, retention, machine }
 }
 
 fn with_token<T>(token: &str, message: T) -> Request<T> {

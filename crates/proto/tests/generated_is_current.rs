@@ -8,7 +8,7 @@ fn generated_code_is_current() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let proto = root.join("../../proto");
     let out = tempfile::tempdir().unwrap();
-    let fds = protox::compile(["cloudai/v1/master_worker.proto"], [&proto]).unwrap();
+    let fds = protox::compile(["cloudai/v1/master_worker.proto", "cloudai/v1/master_agent.proto"], [&proto]).unwrap();
     let mut bare = fds.clone();
     bare.file.iter_mut().for_each(|file| file.source_code_info = None);
     let descriptor = bare.encode_to_vec();

@@ -128,7 +128,19 @@ settings! {
     /// How tasks are placed.
     STRATEGY: String {
         key: "master.strategy", flag: "--strategy", variables: ["CLOUDAI_STRATEGY", "SCHEDULER_STRATEGY"],
-        parse: values::strategy, allowed: "greedy or round_robin",
+        parse: values::strategy, allowed: "greedy, round_robin or external",
+        fallback: Text("greedy"), used_by: [Master, Up],
+    }
+    /// How long an external agent may be silent while there is something to place.
+    EXTERNAL_TIMEOUT: Duration {
+        key: "master.external_timeout_ms", variables: ["CLOUDAI_EXTERNAL_TIMEOUT_MS"],
+        parse: values::patience, takes: Number, allowed: "milliseconds, 100 to 60000",
+        fallback: Text("2000"), used_by: [Master, Up],
+    }
+    /// The strategy that places while an external agent is late.
+    EXTERNAL_FALLBACK: String {
+        key: "master.external_fallback", variables: ["CLOUDAI_EXTERNAL_FALLBACK"],
+        parse: values::fallback, allowed: "a strategy other than external",
         fallback: Text("greedy"), used_by: [Master, Up],
     }
     /// Time between two heartbeats of a worker.

@@ -1,7 +1,8 @@
 //! The settings of a master, checked: what is still to come is refused, not ignored.
 
 use super::known::{
-    DATA_DIR, GRPC, HEARTBEAT, HTTP, INACTIVE, LEASE, LEASE_MARGIN, STORE, STRATEGY, TASKS_DAYS, TASKS_MAX,
+    DATA_DIR, EXTERNAL_FALLBACK, EXTERNAL_TIMEOUT, GRPC, HEARTBEAT, HTTP, INACTIVE, LEASE, LEASE_MARGIN, STORE,
+    STRATEGY, TASKS_DAYS, TASKS_MAX,
 };
 use super::log::LogFlags;
 use super::parse::Listen;
@@ -9,7 +10,7 @@ use super::{Flags, Layer, LogSettings, Problem, Resolver, Setting, Severity, Sou
 use crate::exit::Failure;
 use cloudai_core::spec::DEFAULT_KILL_AFTER;
 use cloudai_core::timing::{Timing, TimingError};
-use cloudai_master::Retention;
+use cloudai_master::{Fallback, Retention};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -29,7 +30,7 @@ pub(crate) struct MasterFlags {
     /// What keeps the state: sqlite, memory (gone at the end) or auto (sqlite)
     #[arg(long, value_name = "KIND")]
     pub(crate) store: Option<String>,
-    /// How tasks are placed: greedy or round_robin
+    /// How tasks are placed: greedy, round_robin or external
     #[arg(long, value_name = "NAME")]
     pub(crate) strategy: Option<String>,
     /// Do not read commands from this terminal
@@ -74,8 +75,10 @@ pub(crate) struct MasterSettings {
     pub(crate) http: SocketAddr,
     /// What keeps the state.
     pub(crate) store: Store,
-    /// One of `core::strategy::ALL`.
+    /// One of `core::strategy::ALL`, or `external`.
     pub(crate) strategy: String,
+    /// Who places while that is `external` and the agent is late.
+    pub(crate) fallback: Fallback,
     /// The times by which workers are judged; checked.
     pub(crate) timing: Timing,
     /// How long ended tasks are kept.
@@ -120,6 +123,10 @@ impl MasterSettings {
             http: address(&HTTP)?,
             store: resolver.required(&STORE)?,
             strategy: resolver.required(&STRATEGY)?,
+            fallback: Fallback {
+                strategy: resolver.required(&EXTERNAL_FALLBACK)?,
+                patience: resolver.required(&EXTERNAL_TIMEOUT)?,
+            },
             timing: checked_timing(resolver)?,
             retention: retention(resolver)?,
             shell: !flags.no_shell,

@@ -315,7 +315,7 @@ fn a_key_without_its_table_is_told_with_it_and_a_wrong_value_with_its_line() {
     assert_eq!([failure.what.as_str(), failure.next.as_str()], told);
     let from = MadeUp::default().file(FILE, "[master]\nstrategy = 'best'\n");
     let failure = master(&from, &MasterFlags::default()).unwrap_err();
-    let told = ["master.strategy in cloudai.toml:2 is \"best\"", "master.strategy: greedy or round_robin"];
+    let told = ["master.strategy in cloudai.toml:2 is \"best\"", "master.strategy: greedy, round_robin or external"];
     assert_eq!([failure.what.as_str(), failure.next.as_str()], told);
 }
 

@@ -33,7 +33,7 @@ pub(crate) struct UpFlags {
     /// Where workers reach the master; port 0 takes a free one
     #[arg(long, value_name = "ADDR")]
     pub(crate) grpc: Option<String>,
-    /// How tasks are placed: greedy or round_robin
+    /// How tasks are placed: greedy, round_robin or external
     #[arg(long, value_name = "NAME")]
     pub(crate) strategy: Option<String>,
     /// Print the chosen addresses as one line of JSON: {"grpc": "...", "http": "..."}

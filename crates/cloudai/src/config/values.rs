@@ -4,10 +4,11 @@
 
 use super::parse::{connect, key_value};
 use cloudai_core::ids::{IdError, WorkerId};
-use cloudai_core::strategy::ALL as STRATEGIES;
+use cloudai_core::strategy::{ALL as STRATEGIES, EXTERNAL};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// What keeps a master's state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,17 +75,31 @@ pub(super) fn store(text: &str) -> Result<Store, String> {
 }
 
 /// Strategies that the reference has and this version has not.
-const LATER: [&str; 7] =
-    ["ai", "balanced", "ai_multi_objective", "ai_aggressive", "ai_predictive", "ai_load_balanced", "external"];
+const LATER: [&str; 6] = ["ai", "balanced", "ai_multi_objective", "ai_aggressive", "ai_predictive", "ai_load_balanced"];
 
 pub(super) fn strategy(text: &str) -> Result<String, String> {
     let name = text.to_ascii_lowercase().replace('-', "_");
     match name.as_str() {
         known if STRATEGIES.iter().any(|(strategy, _)| *strategy == known) => Ok(name),
+        EXTERNAL => Ok(name),
         "roundrobin" => Ok("round_robin".into()),
         later if LATER.contains(&later) => Err(format!("the strategy {later} is still to come")),
         _ => Err("there is no such strategy".into()),
     }
+}
+
+/// Who places while an external agent is late.
+pub(super) fn fallback(text: &str) -> Result<String, String> {
+    let name = strategy(text)?;
+    if name == EXTERNAL { Err("it is what it would take over from".into()) } else { Ok(name) }
+}
+
+/// Long enough for an agent to think, and short enough that nobody waits for one that is gone.
+pub(super) fn patience(text: &str) -> Result<Duration, String> {
+    let most = 60_000;
+    let millis = super::parse::whole(text, most).ok().filter(|millis| *millis >= 100);
+    let millis = millis.ok_or_else(|| format!("{text:?} is no whole number from 100 to {most}"))?;
+    Ok(Duration::from_millis(millis.into()))
 }
 
 /// The engine runs on the worker's own machine: output folders are of it.
@@ -186,6 +201,15 @@ mod tests {
             assert_eq!(strategy(&name.replace('_', "-").to_ascii_uppercase()).as_deref(), Ok(*name));
             assert!(super::super::known::STRATEGY.facts.allowed.contains(name), "{name}");
         }
+    }
+
+    #[test]
+    fn an_agent_is_waited_for_between_a_tenth_of_a_second_and_a_minute() {
+        let millis = |text| patience(text).map(|time| time.as_millis()).map_err(|_| ());
+        assert_eq!(["100", "60000"].map(millis), [Ok(100), Ok(60_000)]);
+        assert_eq!(["99", "60001", "2s", "-1", ""].map(millis), [Err(()); 5]);
+        assert_eq!((strategy("External"), fallback("greedy")), (Ok("external".into()), Ok("greedy".into())));
+        assert!(fallback("external").is_err() && fallback("best").is_err());
     }
 
     #[test]

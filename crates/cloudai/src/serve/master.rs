@@ -94,6 +94,7 @@ fn open(settings: &MasterSettings) -> anyhow::Result<Setup> {
         store,
         bulk: Arc::new(bulk),
         strategy: settings.strategy.clone(),
+        fallback: settings.fallback.clone(),
         timing: settings.timing,
         retention: settings.retention,
         machine: Machine::default(),

@@ -12,6 +12,7 @@ mod link;
 mod process;
 mod rest;
 
+mod agent;
 mod backup;
 mod bench;
 mod bench_docker;

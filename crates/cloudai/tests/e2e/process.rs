@@ -63,11 +63,23 @@ impl Process {
         variables: &[(String, String)],
         words: &[String],
     ) -> Self {
+        Self::spawn(command(before, dir, variables, words), dir, name)
+    }
+
+    /// Starts another program with just these variables.
+    pub(crate) fn start_other(dir: &Path, name: &str, variables: &[(String, String)], words: &[String]) -> Self {
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]).current_dir(dir).env_clear().stdin(Stdio::null());
+        command.envs(variables.iter().map(|(name, value)| (name, value)));
+        Self::spawn(command, dir, name)
+    }
+
+    fn spawn(mut command: Command, dir: &Path, name: &str) -> Self {
         let (out, err) = (dir.join(format!("{name}.out")), dir.join(format!("{name}.err")));
         let append = |path: &Path| std::fs::OpenOptions::new().create(true).append(true).open(path).unwrap();
         // What an earlier life printed is not what this one prints.
         std::fs::write(&out, "").unwrap();
-        let child = command(before, dir, variables, words).stdout(append(&out)).stderr(append(&err)).spawn();
+        let child = command.stdout(append(&out)).stderr(append(&err)).spawn();
         Self { name: name.to_owned(), child: child.unwrap(), out, err }
     }
 

@@ -395,6 +395,7 @@ async fn run_master(disks: Disks, timing: Timing, handle: Rc<RefCell<Option<Hand
         store: disks.store,
         bulk: disks.bulk,
         strategy: "greedy".into(),
+        fallback: cloudai_master::Fallback::default(),
         timing,
         retention: Retention::default(),
         machine,

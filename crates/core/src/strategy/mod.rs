@@ -7,6 +7,7 @@
 pub mod board;
 mod dispatch;
 pub mod explain;
+mod external;
 mod fleet;
 mod line;
 mod mixed;
@@ -19,6 +20,7 @@ mod view;
 
 pub use board::Board;
 pub use dispatch::{Dispatcher, Started};
+pub use external::{EXTERNAL, External};
 pub use fleet::{Fleet, Seen};
 pub use mixed::Mixed;
 pub use named::{ALL, Ruled, by_name};

@@ -1,11 +1,11 @@
 //! Every strategy by its name.
 
-use super::Strategy;
 use super::board::Board;
 use super::dispatch::{Dispatcher, Started};
 use super::mixed::Mixed;
 use super::planner::{Goal, Planning};
 use super::rules::{Blocked, Order, Rules, Seating, Source};
+use super::{EXTERNAL, External, Strategy};
 
 /// How to make a strategy.
 type Make = fn() -> Box<dyn Strategy>;
@@ -25,9 +25,12 @@ pub const ALL: &[(&str, Make)] = &[
     ("ai_load_balanced", load_balanced),
 ];
 
-/// The strategy of this name.
+/// The strategy of this name; [`External`] is one that places nothing.
 #[must_use]
 pub fn by_name(name: &str) -> Option<Box<dyn Strategy>> {
+    if name == EXTERNAL {
+        return Some(Box::new(External::default()));
+    }
     ALL.iter().find(|(known, _)| *known == name).map(|(_, make)| make())
 }
 

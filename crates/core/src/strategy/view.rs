@@ -278,6 +278,11 @@ impl View {
         self.tasks.values().map(|known| &known.task).filter(|task| task.waits())
     }
 
+    /// Every task that waits for a place or has one, as it was committed.
+    pub fn records(&self) -> impl Iterator<Item = &Arc<TaskRecord>> {
+        self.tasks.values().map(|known| &known.task.0)
+    }
+
     /// The workers.
     #[must_use]
     pub const fn fleet(&self) -> &Fleet {

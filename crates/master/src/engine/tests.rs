@@ -67,6 +67,7 @@ async fn a_row_that_the_store_refuses_fails_its_sender_alone_and_every_worker_re
         store: Arc::new(MemoryStore::new()),
         bulk: Arc::new(LocalBulk::open(dir.path()).unwrap()),
         strategy: "greedy".into(),
+        fallback: crate::Fallback::default(),
         timing: Timing::default(),
         retention: crate::retention::Retention::default(),
     };

@@ -209,7 +209,7 @@ fn task(order: &StartOrder, specs: &mut Specs) -> Result<pb::Task, Status> {
     })
 }
 
-fn allocation(allocation: &Allocation) -> pb::Allocation {
+pub(super) fn allocation(allocation: &Allocation) -> pb::Allocation {
     let share = |(id, milli): &(Arc<str>, u64)| pb::GpuShare { id: id.to_string(), milli: *milli };
     pb::Allocation {
         cpu_milli: allocation.cpu_milli,

@@ -2,13 +2,14 @@
 
 use crate::handle::Handle;
 use crate::serve::RunError;
+use cloudai_proto::v1::agent_service_server::SERVICE_NAME as AGENTS;
 use cloudai_proto::v1::master_service_server::SERVICE_NAME;
 use tonic_health::ServingStatus;
 use tonic_health::pb::health_server::{Health, HealthServer};
 use tonic_health::server::HealthReporter;
 
-/// The whole server, and the one service whose health is the same.
-const SERVICES: [&str; 2] = ["", SERVICE_NAME];
+/// The whole server, and the services whose health is the same.
+const SERVICES: [&str; 3] = ["", SERVICE_NAME, AGENTS];
 
 /// Tells the health service what to answer.
 #[derive(Debug)]

@@ -1,15 +1,19 @@
 //! The gRPC side: the only place in the master that knows protobuf types.
 
+mod agent;
 mod convert;
 mod end;
 mod health;
 mod logs;
 mod master_service;
+mod view;
 
 use crate::delivery::subscribe::Subscriptions;
 use crate::handle::Handle;
 use crate::principal::Principal;
 use crate::serve::RunError;
+use agent::AgentApi;
+use cloudai_proto::v1::agent_service_server::AgentServiceServer;
 use cloudai_proto::v1::master_service_server::MasterServiceServer;
 use master_service::WorkerApi;
 use sha2::{Digest, Sha256};
@@ -22,7 +26,11 @@ use tonic::{Request, Status};
 /// heartbeat of ten thousand attempts fits.
 const MAX_MESSAGE: usize = 16 << 20;
 
-/// Makes all services: what workers call, behind the join token; health and reflection, open.
+/// The largest message of an agent: as many proposals as a call may have are far below it.
+const MAX_PROPOSALS: usize = 1 << 20;
+
+/// Makes all services: what workers and agents call, behind the join token; health and reflection,
+/// open.
 ///
 /// Those two need no token: they tell whether the master serves, which a load balancer without
 /// secrets asks, and the schema, which everyone can read in `proto/`.
@@ -32,10 +40,11 @@ pub(crate) fn routes(
     handle: &Handle,
     subscriptions: Arc<Subscriptions>,
 ) -> Result<(Routes, health::Reporter), RunError> {
-    let token = JoinToken::new(handle.join_token(&Principal::local()));
+    let token = |who| JoinToken::new(handle.join_token(&Principal::local()), who);
     let service = MasterServiceServer::new(WorkerApi::new(handle.clone(), subscriptions))
         .max_decoding_message_size(MAX_MESSAGE)
         .max_encoding_message_size(MAX_MESSAGE);
+    let agents = AgentServiceServer::new(AgentApi::new(handle.clone())).max_decoding_message_size(MAX_PROPOSALS);
     let (reporter, health) = health::service();
     let schema = || {
         tonic_reflection::server::Builder::configure()
@@ -43,7 +52,8 @@ pub(crate) fn routes(
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
     let unreadable = |error| RunError::Server("gRPC reflection", std::io::Error::other(error));
-    let routes = Routes::new(InterceptedService::new(service, token))
+    let routes = Routes::new(InterceptedService::new(service, token(Principal::worker())))
+        .add_service(InterceptedService::new(agents, token(Principal::agent())))
         .add_service(health)
         .add_service(schema().build_v1().map_err(unreadable)?)
         .add_service(schema().build_v1alpha().map_err(unreadable)?);
@@ -54,11 +64,13 @@ pub(crate) fn routes(
 #[derive(Clone, Debug)]
 pub(crate) struct JoinToken {
     digest: [u8; 32],
+    /// As whom.
+    who: Principal,
 }
 
 impl JoinToken {
-    fn new(token: &str) -> Self {
-        Self { digest: Sha256::digest(token).into() }
+    fn new(token: &str, who: Principal) -> Self {
+        Self { digest: Sha256::digest(token).into(), who }
     }
 }
 
@@ -68,7 +80,7 @@ impl Interceptor for JoinToken {
         let token = shown.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
         // Digests are compared, so the time taken tells nothing about the token.
         if <[u8; 32]>::from(Sha256::digest(token)) == self.digest {
-            request.extensions_mut().insert(Principal::worker());
+            request.extensions_mut().insert(self.who.clone());
             Ok(request)
         } else {
             Err(Status::unauthenticated(

@@ -11,7 +11,7 @@ use cloudai_core::task::{OutputFile, TaskRecord};
 use cloudai_core::time::Timestamp;
 use cloudai_core::timing::Timing;
 use cloudai_master::principal::Principal;
-use cloudai_master::{Config, Ended, Master, Retention, RunError};
+use cloudai_master::{Config, Ended, Fallback, Master, Retention, RunError};
 use cloudai_store::bulk::local::LocalBulk;
 use cloudai_store::memory::MemoryStore;
 use cloudai_store::query::{Collectable, Page, RetentionQuery, TaskQuery};
@@ -47,6 +47,22 @@ impl Running {
 
     /// A master over this store.
     pub(crate) async fn over(store: Switched, timing: Timing, retention: Retention) -> Self {
+        Self::placing_by("greedy", Fallback::default(), store, timing, retention).await
+    }
+
+    /// A master that leaves placing to an agent, and to `greedy` when that is late.
+    pub(crate) async fn external(patience: Duration) -> Self {
+        let fallback = Fallback { patience, ..Fallback::default() };
+        Self::placing_by("external", fallback, Switched::default(), Timing::default(), Retention::default()).await
+    }
+
+    async fn placing_by(
+        strategy: &str,
+        fallback: Fallback,
+        store: Switched,
+        timing: Timing,
+        retention: Retention,
+    ) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let store = Arc::new(store);
@@ -55,7 +71,8 @@ impl Running {
             http: any,
             store: Arc::clone(&store) as Arc<dyn Store>,
             bulk: Arc::new(LocalBulk::open(dir.path()).unwrap()),
-            strategy: "greedy".into(),
+            strategy: strategy.into(),
+            fallback,
             timing,
             retention,
         });

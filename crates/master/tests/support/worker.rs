@@ -2,6 +2,7 @@
 
 use super::{PATIENCE, Running};
 use cloudai_proto::v1 as pb;
+use cloudai_proto::v1::agent_service_client::AgentServiceClient;
 use cloudai_proto::v1::master_service_client::MasterServiceClient;
 use tokio::time::timeout;
 use tonic::metadata::MetadataValue;
@@ -25,6 +26,14 @@ impl Interceptor for Token {
 pub(crate) async fn client(master: &Running) -> Client {
     let channel = Channel::from_shared(format!("http://{}", master.grpc)).unwrap().connect().await.unwrap();
     MasterServiceClient::with_interceptor(channel, Token(master.token.clone()))
+}
+
+/// A scheduler from outside.
+pub(crate) type Agent = AgentServiceClient<InterceptedService<Channel, Token>>;
+
+pub(crate) async fn agent(master: &Running) -> Agent {
+    let channel = Channel::from_shared(format!("http://{}", master.grpc)).unwrap().connect().await.unwrap();
+    AgentServiceClient::with_interceptor(channel, Token(master.token.clone()))
 }
 
 /// Registers a worker with room for every task of a test; answers session and incarnation.

@@ -1461,3 +1461,608 @@ pub mod master_service_server {
         const NAME: &'static str = SERVICE_NAME;
     }
 }
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WatchRequest {
+    /// The agent's name, for the master's log; may be empty.
+    #[prost(string, tag = "1")]
+    pub agent: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ClusterUpdate {
+    /// Names the state that is reached with the last message of this version; grows.
+    #[prost(uint64, tag = "1")]
+    pub version: u64,
+    /// Part of the first version of this stream: it has everything.
+    #[prost(bool, tag = "2")]
+    pub snapshot: bool,
+    /// The next message belongs to the same version: act on the last one.
+    #[prost(bool, tag = "3")]
+    pub more: bool,
+    /// New ones, and those of which anything is different, in full.
+    #[prost(message, repeated, tag = "4")]
+    pub workers: ::prost::alloc::vec::Vec<ClusterWorker>,
+    #[prost(string, repeated, tag = "5")]
+    pub removed_workers: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Tasks that wait for a place.
+    #[prost(message, repeated, tag = "6")]
+    pub waiting: ::prost::alloc::vec::Vec<WaitingTask>,
+    /// Tasks that have a worker.
+    #[prost(message, repeated, tag = "7")]
+    pub placed: ::prost::alloc::vec::Vec<PlacedTask>,
+    /// Tasks that neither wait for a place nor have one: ended, held, or waiting for a time. One that
+    /// waits again is told as a waiting one.
+    #[prost(string, repeated, tag = "8")]
+    pub gone_tasks: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Amounts {
+    /// Thousandths of a core.
+    #[prost(uint64, tag = "1")]
+    pub cpu_milli: u64,
+    #[prost(uint64, tag = "2")]
+    pub memory_bytes: u64,
+    #[prost(uint64, tag = "3")]
+    pub storage_bytes: u64,
+    /// Thousandths of a device.
+    #[prost(uint64, tag = "4")]
+    pub gpu_milli: u64,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ClusterWorker {
+    #[prost(string, tag = "1")]
+    pub worker_id: ::prost::alloc::string::String,
+    /// Whether it is given work now.
+    #[prost(bool, tag = "2")]
+    pub takes_work: bool,
+    /// Why not, for people.
+    #[prost(string, tag = "3")]
+    pub idle: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "4")]
+    pub capacity: ::core::option::Option<Amounts>,
+    #[prost(message, optional, tag = "5")]
+    pub free: ::core::option::Option<Amounts>,
+    /// Its devices, with what is left of each.
+    #[prost(message, repeated, tag = "6")]
+    pub gpus: ::prost::alloc::vec::Vec<FreeGpu>,
+    #[prost(map = "string, string", tag = "7")]
+    pub labels: ::std::collections::HashMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FreeGpu {
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub model: ::prost::alloc::string::String,
+    /// Thousandths.
+    #[prost(uint64, tag = "3")]
+    pub free_milli: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WaitingTask {
+    #[prost(string, tag = "1")]
+    pub task_id: ::prost::alloc::string::String,
+    /// The number of the attempt that a placement would make: it goes into the proposal.
+    #[prost(uint32, tag = "2")]
+    pub attempt: u32,
+    #[prost(string, tag = "3")]
+    pub owner: ::prost::alloc::string::String,
+    /// Below 1000 of gpu_milli a share of one device, else whole devices.
+    #[prost(message, optional, tag = "4")]
+    pub demand: ::core::option::Option<Amounts>,
+    /// Only devices of this model, unless empty.
+    #[prost(string, tag = "5")]
+    pub gpu_model: ::prost::alloc::string::String,
+    /// -100 (last) to 100 (first).
+    #[prost(int32, tag = "6")]
+    pub priority: i32,
+    /// Milliseconds since the epoch.
+    #[prost(uint64, tag = "7")]
+    pub submitted_at_ms: u64,
+    /// The order of submission.
+    #[prost(uint64, tag = "8")]
+    pub order: u64,
+    #[prost(string, tag = "9")]
+    pub image: ::prost::alloc::string::String,
+    /// The only worker that may run it, unless empty: the master itself places such a task.
+    #[prost(string, tag = "10")]
+    pub pinned_to: ::prost::alloc::string::String,
+    /// The job it belongs to, unless empty.
+    #[prost(string, tag = "11")]
+    pub job_id: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct PlacedTask {
+    #[prost(string, tag = "1")]
+    pub task_id: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "2")]
+    pub attempt: u32,
+    #[prost(string, tag = "3")]
+    pub worker_id: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub owner: ::prost::alloc::string::String,
+    /// What it holds of the worker.
+    #[prost(message, optional, tag = "5")]
+    pub allocation: ::core::option::Option<Allocation>,
+    #[prost(int32, tag = "6")]
+    pub priority: i32,
+    /// Milliseconds since the epoch.
+    #[prost(uint64, tag = "7")]
+    pub assigned_at_ms: u64,
+    /// When its container started; 0 until then.
+    #[prost(uint64, tag = "8")]
+    pub started_at_ms: u64,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Proposals {
+    /// 512 at most.
+    #[prost(message, repeated, tag = "1")]
+    pub proposals: ::prost::alloc::vec::Vec<Proposal>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Proposal {
+    #[prost(string, tag = "1")]
+    pub task_id: ::prost::alloc::string::String,
+    /// As WaitingTask told it.
+    #[prost(uint32, tag = "2")]
+    pub attempt: u32,
+    #[prost(string, tag = "3")]
+    pub worker_id: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ProposalResults {
+    /// One for each proposal, in the same order.
+    #[prost(message, repeated, tag = "1")]
+    pub results: ::prost::alloc::vec::Vec<ProposalResult>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ProposalResult {
+    /// The attempt exists, is on disk, and will be sent to its worker.
+    #[prost(bool, tag = "1")]
+    pub accepted: bool,
+    #[prost(enumeration = "Refusal", tag = "2")]
+    pub refusal: i32,
+    /// The reason, for people.
+    #[prost(string, tag = "3")]
+    pub message: ::prost::alloc::string::String,
+}
+/// Why a proposal changed nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Refusal {
+    Unspecified = 0,
+    /// An id that is none, an attempt 0, or a task that is in the same call twice.
+    Invalid = 1,
+    /// No task has this id.
+    UnknownTask = 2,
+    /// The task waits no more, or another attempt is next.
+    Stale = 3,
+    /// No worker has this name.
+    UnknownWorker = 4,
+    /// The worker takes no work.
+    WorkerUnavailable = 5,
+    /// The task may run on another worker only.
+    Pinned = 6,
+    /// The worker has not enough left.
+    Lack = 7,
+}
+impl Refusal {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "REFUSAL_UNSPECIFIED",
+            Self::Invalid => "REFUSAL_INVALID",
+            Self::UnknownTask => "REFUSAL_UNKNOWN_TASK",
+            Self::Stale => "REFUSAL_STALE",
+            Self::UnknownWorker => "REFUSAL_UNKNOWN_WORKER",
+            Self::WorkerUnavailable => "REFUSAL_WORKER_UNAVAILABLE",
+            Self::Pinned => "REFUSAL_PINNED",
+            Self::Lack => "REFUSAL_LACK",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "REFUSAL_UNSPECIFIED" => Some(Self::Unspecified),
+            "REFUSAL_INVALID" => Some(Self::Invalid),
+            "REFUSAL_UNKNOWN_TASK" => Some(Self::UnknownTask),
+            "REFUSAL_STALE" => Some(Self::Stale),
+            "REFUSAL_UNKNOWN_WORKER" => Some(Self::UnknownWorker),
+            "REFUSAL_WORKER_UNAVAILABLE" => Some(Self::WorkerUnavailable),
+            "REFUSAL_PINNED" => Some(Self::Pinned),
+            "REFUSAL_LACK" => Some(Self::Lack),
+            _ => None,
+        }
+    }
+}
+/// Generated client implementations.
+pub mod agent_service_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    /// Served by the master. An agent looks at the cluster and proposes; the master checks and decides.
+    #[derive(Debug, Clone)]
+    pub struct AgentServiceClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl AgentServiceClient<tonic::transport::Channel> {
+        /// Attempt to create a new client by connecting to a given endpoint.
+        pub async fn connect<D>(dst: D) -> Result<Self, tonic::transport::Error>
+        where
+            D: TryInto<tonic::transport::Endpoint>,
+            D::Error: Into<StdError>,
+        {
+            let conn = tonic::transport::Endpoint::new(dst)?.connect().await?;
+            Ok(Self::new(conn))
+        }
+    }
+    impl<T> AgentServiceClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> AgentServiceClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            AgentServiceClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// The cluster as it is, then what changes. Works whatever the strategy is.
+        pub async fn watch_cluster(
+            &mut self,
+            request: impl tonic::IntoRequest<super::WatchRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::ClusterUpdate>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/cloudai.v1.AgentService/WatchCluster",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("cloudai.v1.AgentService", "WatchCluster"));
+            self.inner.server_streaming(req, path, codec).await
+        }
+        /// Asks that tasks be placed, while the strategy is `external`; tells what became of each. A call
+        /// without any says that the agent is there and wants nothing placed now.
+        pub async fn propose_placements(
+            &mut self,
+            request: impl tonic::IntoRequest<super::Proposals>,
+        ) -> std::result::Result<
+            tonic::Response<super::ProposalResults>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/cloudai.v1.AgentService/ProposePlacements",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("cloudai.v1.AgentService", "ProposePlacements"));
+            self.inner.unary(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+pub mod agent_service_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with AgentServiceServer.
+    #[async_trait]
+    pub trait AgentService: std::marker::Send + std::marker::Sync + 'static {
+        /// Server streaming response type for the WatchCluster method.
+        type WatchClusterStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::ClusterUpdate, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// The cluster as it is, then what changes. Works whatever the strategy is.
+        async fn watch_cluster(
+            &self,
+            request: tonic::Request<super::WatchRequest>,
+        ) -> std::result::Result<
+            tonic::Response<Self::WatchClusterStream>,
+            tonic::Status,
+        >;
+        /// Asks that tasks be placed, while the strategy is `external`; tells what became of each. A call
+        /// without any says that the agent is there and wants nothing placed now.
+        async fn propose_placements(
+            &self,
+            request: tonic::Request<super::Proposals>,
+        ) -> std::result::Result<tonic::Response<super::ProposalResults>, tonic::Status>;
+    }
+    /// Served by the master. An agent looks at the cluster and proposes; the master checks and decides.
+    #[derive(Debug)]
+    pub struct AgentServiceServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> AgentServiceServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for AgentServiceServer<T>
+    where
+        T: AgentService,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/cloudai.v1.AgentService/WatchCluster" => {
+                    #[allow(non_camel_case_types)]
+                    struct WatchClusterSvc<T: AgentService>(pub Arc<T>);
+                    impl<
+                        T: AgentService,
+                    > tonic::server::ServerStreamingService<super::WatchRequest>
+                    for WatchClusterSvc<T> {
+                        type Response = super::ClusterUpdate;
+                        type ResponseStream = T::WatchClusterStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::WatchRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as AgentService>::watch_cluster(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = WatchClusterSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/cloudai.v1.AgentService/ProposePlacements" => {
+                    #[allow(non_camel_case_types)]
+                    struct ProposePlacementsSvc<T: AgentService>(pub Arc<T>);
+                    impl<T: AgentService> tonic::server::UnaryService<super::Proposals>
+                    for ProposePlacementsSvc<T> {
+                        type Response = super::ProposalResults;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::Proposals>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as AgentService>::propose_placements(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ProposePlacementsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for AgentServiceServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "cloudai.v1.AgentService";
+    impl<T> tonic::server::NamedService for AgentServiceServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}

@@ -5,7 +5,7 @@ use super::oracle::Oracle;
 use super::workload::{Task, Workload};
 use cloudai_core::strategy::board::{Amounts, Board, Job, Seat, Wanted};
 use cloudai_core::strategy::rules::Source;
-use cloudai_core::strategy::{Started, Strategy, by_name};
+use cloudai_core::strategy::{EXTERNAL, Started, Strategy, by_name};
 use std::collections::BTreeMap;
 
 /// Which run times a strategy is told.
@@ -65,7 +65,8 @@ impl Replay {
     /// # Errors
     /// [`ReplayError`].
     pub fn run(&self, workload: &Workload) -> Result<Vec<Assignment>, ReplayError> {
-        let strategy = by_name(&self.strategy).ok_or_else(|| ReplayError::NoSuchStrategy(self.strategy.clone()))?;
+        let strategy = by_name(&self.strategy).filter(|strategy| strategy.name() != EXTERNAL);
+        let strategy = strategy.ok_or_else(|| ReplayError::NoSuchStrategy(self.strategy.clone()))?;
         schedule(workload, strategy, self.runtimes)
     }
 }

@@ -338,7 +338,7 @@ impl Board {
     /// Whether a job waits.
     #[must_use]
     pub fn waits(&self, number: usize) -> bool {
-        self.jobs[number].1 == Place::Waits
+        self.jobs.get(number).is_some_and(|(_, place)| *place == Place::Waits)
     }
 
     /// How many wait.
