@@ -129,6 +129,10 @@ impl Dispatcher {
         if news.all {
             let known: Vec<usize> = self.line.jobs().chain(self.outside.iter().copied()).collect();
             for job in known {
+                if !board.waits(job) {
+                    self.let_go(job); // everything was numbered anew: this number means nothing now
+                    continue;
+                }
                 let key = self.line.key(job).filter(|key| key.is_promoted());
                 self.take_in(board, job);
                 if let Some(key) = key.filter(|_| self.line.key(job).is_some()) {
