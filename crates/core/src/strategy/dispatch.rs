@@ -198,10 +198,11 @@ impl Dispatcher {
 
     /// Renews the reservation of the head; workers whose part in it changed are looked at again.
     fn reserve(&mut self, board: &Board, news: &mut News) {
-        let before = self.reservation.take();
+        // Where everything is new its worker's number may mean another, or none.
+        let before = self.reservation.take().filter(|_| !news.all);
         let Some(head) = self.line.first() else { return };
         let source = self.rules.source;
-        let same = before.filter(|before| before.job == head && !news.all);
+        let same = before.filter(|before| before.job == head);
         let count = board.seats().len();
         self.reservation = match same {
             Some(before) if count > RESERVABLE => {
