@@ -2,7 +2,7 @@
 
 use crate::ids::{Attempt, JobId, TaskId, UserId, WorkerId};
 use crate::resources::Allocation;
-use crate::spec::{NotBefore, TaskSpec};
+use crate::spec::TaskSpec;
 use crate::state::{Phase, Reason, Status, Warning};
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -439,10 +439,13 @@ impl TaskRecord {
     /// Before this it is not placed (`not_before`).
     #[must_use]
     pub fn starts_at(&self) -> Option<Timestamp> {
-        self.spec.not_before.map(|not_before| match not_before {
-            NotBefore::At(at) => at,
-            NotBefore::After(wait) => self.created_at + wait,
-        })
+        self.spec.not_before.map(|not_before| not_before.of(self.created_at))
+    }
+
+    /// When it should have ended (`deadline`); nothing ends it then.
+    #[must_use]
+    pub fn due_at(&self) -> Option<Timestamp> {
+        self.spec.deadline.map(|deadline| deadline.of(self.created_at))
     }
 
     /// When the time for all of it is over (`total_timeout_s`).

@@ -119,6 +119,12 @@ impl Choice {
             4 => Some(NotBefore::At(Timestamp::from_millis(1_000_000 + 10 * self.wait))),
             _ => None,
         };
+        spec.estimate = self.detail.is_multiple_of(5).then(|| Duration::from_millis(1 + self.wait));
+        spec.deadline = match self.detail % 9 {
+            5 => Some(NotBefore::After(Duration::from_millis(1 + self.wait))),
+            6 => Some(NotBefore::At(Timestamp::from_millis(1_000_000 + 10 * self.wait))),
+            _ => None,
+        };
         spec.allow_pending = !self.detail.is_multiple_of(3);
         Arc::new(spec)
     }

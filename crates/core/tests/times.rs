@@ -361,13 +361,15 @@ fn a_worker_is_not_told_what_only_the_master_decides_by() {
         held(),
         seconds("queue_timeout_s", 1),
         seconds("total_timeout_s", 2),
-        ("not_before", Value::Text(text)),
+        ("not_before", Value::Text(text.clone())),
+        ("deadline", Value::Text(text)),
+        seconds("estimate_s", 4),
         seconds("timeout_s", 3),
     ];
     let Value::Map(told) = spec(&fields).for_worker() else { panic!("no map") };
     let names: Vec<_> = told.iter().map(|(name, _)| name.as_str()).collect();
     assert!(names.contains(&"timeout_s"));
-    for name in ["hold", "queue_timeout_s", "total_timeout_s", "not_before"] {
+    for name in ["hold", "queue_timeout_s", "total_timeout_s", "not_before", "estimate_s", "deadline"] {
         assert!(!names.contains(&name), "{name}");
     }
 }

@@ -51,8 +51,14 @@ pub(super) struct Fields {
     /// Time between SIGTERM and SIGKILL, up to 60s [default: 10s]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     kill_after: Option<Duration>,
+    /// How long you think that it runs: it is planned with, nothing ends by it
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    estimate: Option<Duration>,
+    /// When it should have ended: 2026-01-31T18:00:00Z, or a time from now on, as 2h; it is planned with
+    #[arg(long, value_name = "WHEN", value_parser = when)]
+    deadline: Option<Value>,
     /// No start before this: 2026-01-31T08:00:00Z, or a time from now on, as 2h
-    #[arg(long, value_name = "WHEN", value_parser = not_before)]
+    #[arg(long, value_name = "WHEN", value_parser = when)]
     not_before: Option<Value>,
     /// No start before `task release`
     #[arg(long)]
@@ -97,7 +103,7 @@ pub(super) struct Fields {
 }
 
 /// A text that begins as a date is one, and checked with the other fields.
-fn not_before(text: &str) -> Result<Value, String> {
+fn when(text: &str) -> Result<Value, String> {
     if text.as_bytes().get(4) == Some(&b'-') {
         return Ok(Value::Text(text.into()));
     }
@@ -139,6 +145,8 @@ impl Fields {
         document.set("workdir", text(&self.workdir));
         document.set("user", text(&self.user));
         self.limits.fields().into_iter().for_each(|(name, value)| document.set(name, value));
+        document.set("estimate_s", self.estimate.map(seconds));
+        document.set("deadline", self.deadline.clone());
         document.set("not_before", self.not_before.clone());
         document.set("hold", self.hold.then_some(Value::Bool(true)));
         document.set("on_disconnect", text(&self.on_disconnect));
@@ -200,7 +208,7 @@ fn variable(given: &str) -> Result<(String, String), Failure> {
 }
 
 /// The flags of fields whose names differ from theirs; the others are called as their field.
-const FLAGS: [(&str, &str); 15] = [
+const FLAGS: [(&str, &str); 16] = [
     ("cpu_cores", "--cpus"),
     ("memory_gb", "--mem"),
     ("storage_gb", "--disk"),
@@ -210,6 +218,7 @@ const FLAGS: [(&str, &str); 15] = [
     ("total_timeout_s", "--total-timeout"),
     ("pull_timeout_s", "--pull-timeout"),
     ("kill_after_s", "--kill-after"),
+    ("estimate_s", "--estimate"),
     ("labels", "--label"),
     ("worker_id", "--worker"),
     ("pull_policy", "--pull"),

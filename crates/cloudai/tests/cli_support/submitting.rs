@@ -43,14 +43,15 @@ fn every_spelling_of_a_submission_posts_the_same_document() {
 fn every_field_has_its_flag() {
     let line = "task submit a --env A=1 --env B= --workdir /w --user 1:2 --entrypoint sh --entrypoint -c --label k=v \
                 --priority -5 --timeout 1h --pull-timeout 90s --kill-after 0 --queue-timeout 5m --total-timeout 2d \
-                --not-before 2026-01-31T08:00:00Z --hold --on-disconnect keep \
+                --estimate 90m --deadline 2026-01-31T18:00:00Z --not-before 2026-01-31T08:00:00Z --hold --on-disconnect keep \
                 --retries 5 --retry-on exit=3,exit=4,oom,worker-lost --retry-on pull --retry-delay 10s --worker w1 --allow-pending \
                 --idempotency-key k1 --network bridge --pull always --shm-size 64m --tmpfs /c=1g --read-only \
                 --gpus 0.5 --gpu-model a100 -- run --cpus -mem 3";
     let expected = json!({
         "image": "a", "env": {"A": "1", "B": ""}, "workdir": "/w", "user": "1:2", "entrypoint": ["sh", "-c"],
         "labels": {"k": "v"}, "priority": -5, "timeout_s": 3600, "pull_timeout_s": 90, "kill_after_s": 0,
-        "queue_timeout_s": 300, "total_timeout_s": 172_800, "not_before": "2026-01-31T08:00:00Z", "hold": true, "on_disconnect": "keep",
+        "queue_timeout_s": 300, "total_timeout_s": 172_800, "estimate_s": 5400, "deadline": "2026-01-31T18:00:00Z",
+        "not_before": "2026-01-31T08:00:00Z", "hold": true, "on_disconnect": "keep",
         "retries": {"max": 5, "on": ["oom", "worker_lost", "image_pull", {"exit_code": [3, 4]}], "initial_s": 10},
         "worker_id": "w1", "allow_pending": true, "idempotency_key": "k1", "network": "bridge",
         "pull_policy": "always", "shm_size": "64m", "tmpfs": {"/c": "1g"}, "read_only_root": true,
@@ -59,6 +60,7 @@ fn every_field_has_its_flag() {
     assert_eq!(posted(line), expected);
     assert_eq!(posted("task submit a --retry-on exit"), json!({"image": "a", "retries": {"on": ["exit_code"]}}));
     assert_eq!(posted("task submit a --not-before 1h30m"), json!({"image": "a", "not_before": 5400}));
+    assert_eq!(posted("task submit a --deadline 2h"), json!({"image": "a", "deadline": 7200}));
 }
 
 #[test]

@@ -49,6 +49,11 @@ fn texts() -> Vec<Row> {
         ("not_before", json!("2026-02-30T08:00:00Z"), "not_before", "no calendar has"),
         ("not_before", json!(true), "not_before", "a time with its zone"),
         ("not_before", json!(-1), "not_before", "0 to 31536000 seconds"),
+        ("estimate_s", json!("long"), "estimate_s", "must be a number"),
+        ("estimate_s", json!(0), "estimate_s", "0.001 to 31536000 seconds"),
+        ("estimate_s", json!(31_536_001), "estimate_s", "0.001 to 31536000 seconds"),
+        ("deadline", json!("tomorrow"), "deadline", "a time with its zone"),
+        ("deadline", json!(0), "deadline", "0.001 to 31536000 seconds"),
         ("read_only_root", json!("no"), "read_only_root", "true or false"),
     ]
 }
@@ -170,7 +175,7 @@ async fn every_wrong_field_is_400_with_its_name_and_what_is_allowed() {
 #[tokio::test]
 async fn the_command_line_says_the_same_before_it_asks_anyone() {
     let cluster = Cluster::start().await;
-    let rows: [(&[&str], &str); 26] = [
+    let rows: [(&[&str], &str); 28] = [
         (&["--cpus", "0"], "--cpus (cpu_cores): 0 is"),
         (&["--cpus", "5000"], "0.001 to 4096"),
         (&["--cpus", "two"], "--cpus"),
@@ -189,6 +194,8 @@ async fn the_command_line_says_the_same_before_it_asks_anyone() {
         (&["--not-before", "2026-13-31T08:00:00Z"], "--not-before (not_before): \"2026-13-31T08:00:00Z\" names a day"),
         (&["--not-before", "2026-01-31T08:00:00"], "its zone at the end"),
         (&["--not-before", "soon"], "or a time with its zone"),
+        (&["--estimate", "0s"], "--estimate (estimate_s): 0 is out of range"),
+        (&["--deadline", "soon"], "or a time with its zone"),
         (&["--retries", "101"], "from 0 to 100"),
         (&["--retry-on", "timeout"], "--retry-on <CAUSES>': it is no cause: there are exit, exit=CODE"),
         (&["--retry-on", "exit=x"], "from 1 to 255"),

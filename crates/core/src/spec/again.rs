@@ -53,6 +53,8 @@ fn refused(name: &str) -> String {
 mod tests {
     use super::*;
     use crate::resources::GIB;
+    use crate::spec::When;
+    use crate::time::Timestamp;
     use std::time::Duration;
 
     fn value(json: &str) -> Value {
@@ -70,6 +72,10 @@ mod tests {
         assert_eq!(spec().run_again_with(&value("{}")), Ok(spec().to_run_again()));
         assert_eq!(spec().run_again_with(&value(r#"{"memory_gb":null}"#)), Ok(spec().to_run_again()));
         let again = spec().run_again_with(&value(r#"{"memory_gb":2,"timeout_s":90,"priority":-1}"#)).unwrap();
+        let due = TaskSpec { deadline: Some(When::At(Timestamp::from_millis(5))), ..spec() };
+        assert_eq!(due.to_run_again().deadline, None);
+        let due = TaskSpec { deadline: Some(When::After(Duration::from_secs(5))), ..spec() };
+        assert_eq!(due.to_run_again().deadline, due.deadline);
         let mut expected = spec().to_run_again();
         expected.demand.memory = 2 * GIB;
         expected.limits.run = Some(Duration::from_secs(90));

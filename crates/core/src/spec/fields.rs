@@ -21,6 +21,8 @@ pub const LIVE: &[&str] = &[
     "pull_timeout_s",
     "total_timeout_s",
     "kill_after_s",
+    "estimate_s",
+    "deadline",
     "not_before",
     "hold",
     "retries",
@@ -38,8 +40,6 @@ pub const LIVE: &[&str] = &[
 
 /// Fields that are known and refused, with what they belong to.
 pub const LATER: &[(&str, &str)] = &[
-    ("estimate_s", "run-time prediction"),
-    ("deadline", "deadlines"),
     ("constraints", "placement constraints"),
     ("affinity", "placement preferences"),
     ("anti_affinity", "placement preferences"),
@@ -73,6 +73,8 @@ const OTHER_WORDS: &[(&str, &str)] = &[
     ("retry", "retries"),
     ("max_retries", "retries"),
     ("begin", "not_before"),
+    ("estimate", "estimate_s"),
+    ("due", "deadline"),
     ("cmd", "command"),
     ("environment", "env"),
     ("worker", "worker_id"),

@@ -60,7 +60,13 @@ pub struct TaskSpec {
     pub on_disconnect: OnDisconnect,
     /// It is not placed before this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub not_before: Option<NotBefore>,
+    pub not_before: Option<When>,
+    /// How long its owner thinks that it runs: strategies plan with it, nothing ends by it.
+    #[serde(default, with = "opt_millis", skip_serializing_if = "Option::is_none")]
+    pub estimate: Option<Duration>,
+    /// When it should have ended: strategies plan with it, nothing ends by it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<When>,
     /// It is not placed until somebody releases it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub hold: bool,
@@ -160,14 +166,28 @@ pub enum PullPolicy {
     Never,
 }
 
-/// The earliest start of a task.
+/// A moment in the life of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum NotBefore {
+pub enum When {
     /// A time, by the master's clock.
     At(Timestamp),
     /// So long after its submission.
     After(#[serde(with = "as_millis")] Duration),
+}
+
+/// The earliest start of a task.
+pub type NotBefore = When;
+
+impl When {
+    /// The moment for a task that was submitted at this time.
+    #[must_use]
+    pub fn of(self, submitted: Timestamp) -> Timestamp {
+        match self {
+            Self::At(at) => at,
+            Self::After(wait) => submitted + wait,
+        }
+    }
 }
 
 /// Time limits of a task and of its attempts.
@@ -278,10 +298,11 @@ impl TaskSpec {
     }
 
     /// What an ended task of this spec is run again as: without what was about its own submission, its
-    /// key, its hold and its start time.
+    /// key, its hold, its start time and a deadline that is a time.
     #[must_use]
     pub fn to_run_again(&self) -> Self {
-        Self { idempotency_key: None, hold: false, not_before: None, ..self.clone() }
+        let deadline = self.deadline.filter(|deadline| matches!(deadline, When::After(_)));
+        Self { idempotency_key: None, hold: false, not_before: None, deadline, ..self.clone() }
     }
 
     /// The same with other values for some of [`CHANGES`], named as in a document.

@@ -3,7 +3,7 @@
 use super::fields::{LATER, LIVE, nearest};
 use super::{
     ContainerSpec, DEFAULT_KILL_AFTER, DEFAULT_PULL, FieldError, Limits, MAX_DURATION, MAX_SPEC_BYTES, Network,
-    NotBefore, OnDisconnect, PullPolicy, SpecError, TaskSpec, Value, image, retries,
+    OnDisconnect, PullPolicy, SpecError, TaskSpec, Value, When, image, retries,
 };
 use crate::resources::{Demand, GIB, MIB, WHOLE};
 use crate::rfc3339::{self, NoTime};
@@ -26,7 +26,9 @@ pub(super) fn spec(document: &Value) -> Result<TaskSpec, SpecError> {
         demand: demand(&mut reader),
         priority: reader.priority(),
         limits: limits(&mut reader),
-        not_before: reader.not_before(),
+        not_before: reader.when("not_before", Duration::ZERO),
+        estimate: reader.seconds("estimate_s", Duration::from_millis(1)..=MAX_DURATION),
+        deadline: reader.when("deadline", Duration::from_millis(1)),
         hold: reader.truth("hold"),
         on_disconnect: reader.choice("on_disconnect", &[("stop", OnDisconnect::Stop), ("keep", OnDisconnect::Keep)]),
         retries: retries::read(&mut reader),
@@ -316,18 +318,17 @@ impl<'a> Reader<'a> {
         duration
     }
 
-    /// A time with its zone, or seconds from the submission on.
-    fn not_before(&mut self) -> Option<NotBefore> {
-        let name = "not_before";
+    /// A time with its zone, or seconds from the submission on, at least so many.
+    fn when(&mut self, name: &str, least: Duration) -> Option<When> {
         match self.get(name)? {
             Value::Text(text) => {
                 let at = rfc3339::parse(text);
                 if let Err(why) = at {
                     self.wrong(name, no_time(why));
                 }
-                at.ok().map(NotBefore::At)
+                at.ok().map(When::At)
             }
-            Value::Int(_) | Value::Float(_) => self.seconds(name, Duration::ZERO..=MAX_DURATION).map(NotBefore::After),
+            Value::Int(_) | Value::Float(_) => self.seconds(name, least..=MAX_DURATION).map(When::After),
             Value::Null | Value::Bool(_) | Value::List(_) | Value::Map(_) => {
                 self.wrong(name, NO_TIME);
                 None

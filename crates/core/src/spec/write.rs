@@ -1,6 +1,6 @@
 //! From a [`TaskSpec`] back to the document that users write: the inverse of `read.rs`.
 
-use super::{DEFAULT_KILL_AFTER, DEFAULT_PULL, Network, NotBefore, OnDisconnect, PullPolicy, TaskSpec, Value, retries};
+use super::{DEFAULT_KILL_AFTER, DEFAULT_PULL, Network, OnDisconnect, PullPolicy, TaskSpec, Value, When, retries};
 use crate::resources::{GIB, WHOLE};
 use crate::rfc3339;
 use crate::time::millis;
@@ -22,11 +22,11 @@ pub(super) fn fields(spec: &TaskSpec) -> Vec<(String, Value)> {
     if let Some(total) = spec.limits.total {
         fields.put("total_timeout_s", seconds(total));
     }
-    match spec.not_before {
-        None => {}
-        Some(NotBefore::At(at)) => fields.put("not_before", Value::Text(rfc3339::format(at))),
-        Some(NotBefore::After(wait)) => fields.put("not_before", seconds(wait)),
+    if let Some(estimate) = spec.estimate {
+        fields.put("estimate_s", seconds(estimate));
     }
+    fields.when("not_before", spec.not_before);
+    fields.when("deadline", spec.deadline);
     fields.put_if(spec.hold, "hold", || Value::Bool(true));
     if let Some(retries) = &spec.retries {
         fields.put("retries", retries::write(retries, seconds, decimal));
@@ -110,6 +110,14 @@ impl Fields {
     fn text(&mut self, name: &str, text: Option<impl ToString>) {
         if let Some(text) = text {
             self.put(name, Value::Text(text.to_string()));
+        }
+    }
+
+    fn when(&mut self, name: &str, when: Option<When>) {
+        match when {
+            None => {}
+            Some(When::At(at)) => self.put(name, Value::Text(rfc3339::format(at))),
+            Some(When::After(wait)) => self.put(name, seconds(wait)),
         }
     }
 
