@@ -17,19 +17,23 @@ mod accuracy;
 mod class;
 mod classes;
 mod expert;
+mod learner;
 mod logs;
 mod points;
 mod quantile;
 mod stored;
 mod summary;
+mod task;
 #[cfg(test)]
 mod tests;
 
 pub use accuracy::{Accuracy, Figures};
 pub use class::Level;
 pub use expert::Expert;
+pub use learner::{Kind, LEARNED_A_ROUND, Learner, Stored};
 pub use stored::{State, StateError};
 pub use summary::ClassSummary;
+pub use task::run_of;
 
 use accuracy::Score;
 use class::{Sample, Track};
@@ -101,6 +105,11 @@ impl Predictor {
     #[must_use]
     pub fn new(knobs: Knobs) -> Self {
         Self { knobs, classes: Classes::default(), score: Score::default() }
+    }
+
+    /// Sets what can be set; what was learned stays.
+    pub fn set_knobs(&mut self, knobs: Knobs) {
+        self.knobs = knobs;
     }
 
     /// How long a task will run. At most the user's estimate, unless runs of this kind (or user,

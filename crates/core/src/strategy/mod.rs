@@ -4,11 +4,13 @@
 //! checks every proposal again and alone decides. Most are [`Rules`] for the one [`Dispatcher`]; a new
 //! one is a line in [`ALL`], and a file here if rules do not say it.
 
+mod about;
 pub mod board;
 mod dispatch;
 pub mod explain;
 mod external;
 mod fleet;
+pub mod knobs;
 mod line;
 mod mixed;
 mod named;
@@ -18,12 +20,14 @@ pub mod rules;
 mod seating;
 mod view;
 
+pub use about::about;
 pub use board::Board;
 pub use dispatch::{Dispatcher, Started};
 pub use external::{EXTERNAL, External};
 pub use fleet::{Fleet, Seen};
+pub use knobs::{KnobError, Knobs};
 pub use mixed::Mixed;
-pub use named::{ALL, Ruled, by_name};
+pub use named::{ALL, Ruled, by_name, make};
 pub use rules::Rules;
 pub use view::{View, Waiting};
 

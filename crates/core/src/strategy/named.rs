@@ -2,6 +2,7 @@
 
 use super::board::Board;
 use super::dispatch::{Dispatcher, Started};
+use super::knobs::Knobs;
 use super::mixed::Mixed;
 use super::planner::{Goal, Planning};
 use super::rules::{Blocked, Order, Rules, Seating, Source};
@@ -32,6 +33,12 @@ pub fn by_name(name: &str) -> Option<Box<dyn Strategy>> {
         return Some(Box::new(External::default()));
     }
     ALL.iter().find(|(known, _)| *known == name).map(|(_, make)| make())
+}
+
+/// The strategy of this name with these knobs.
+#[must_use]
+pub fn make(name: &str, _knobs: &Knobs) -> Option<Box<dyn Strategy>> {
+    by_name(name)
 }
 
 /// What the `ai` strategies have in common: short tasks first, over several workers those that are

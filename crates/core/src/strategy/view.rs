@@ -1,18 +1,20 @@
 //! What a strategy sees: a mirror of the committed state, kept current row by row.
 
-use super::board::{Amounts, Board, Device, Job, Seat, Wanted};
-use super::{Fleet, ROUND, Seen, Strategy};
+use super::board::{Amounts, Board, Device, Job, Length, Seat, Wanted};
+use super::{Fleet, Knobs, ROUND, Seen, Strategy};
 use crate::effect::Row;
 use crate::event::Placement;
 use crate::feasible;
 use crate::ids::{Attempt, TaskId, UserId, WorkerId};
+use crate::predict::{self, Learner, Prediction};
 use crate::queue::Place;
 use crate::resources::{Demand, Kind};
 use crate::spec::TaskSpec;
 use crate::state::Phase;
 use crate::task::{Active, State, TaskRecord};
-use crate::time::Timestamp;
+use crate::time::{Timestamp, millis};
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::sync::Arc;
 
 /// The committed cluster as placing needs it: what waits, what runs, and what workers have left, as
@@ -39,7 +41,16 @@ pub struct View {
     users: BTreeMap<UserId, usize>,
     models: BTreeMap<Arc<str>, u32>,
     renumber: bool,
+    learner: Learner,
+    /// Up to which state of the learner all predictions on the board are, or will be after `looks`.
+    looked_at: u64,
+    /// Where the look through all predictions goes on; none when it is over.
+    looks: Option<Bound<TaskId>>,
 }
+
+/// Tasks of which the prediction is made anew in one round after something was learned: a
+/// microsecond each, as tasks alike share it.
+const LOOKS: usize = 512;
 
 /// A task that waits for a place now, or has one.
 #[derive(Clone, Debug)]
@@ -109,6 +120,7 @@ impl View {
         if task.spec.worker_id.is_some() {
             self.pinned.remove(&(Place::of(task), task.id));
         }
+        let was_known = before.is_some();
         let number = before.and_then(|known| known.number);
         let keeps = number.is_some_and(|number| match &is_at {
             Some(worker) => self.board.runs_on(number).is_some_and(|at| self.order.get(at) == Some(worker)),
@@ -122,6 +134,9 @@ impl View {
         };
         if let (Some(number), Some(_)) = (number, &is_at) {
             self.board.set_started(number, started(task));
+        }
+        if was_known && task.finished().is_some() {
+            self.learner.learn(task);
         }
         if now.waits() || is_at.is_some() {
             if number.is_none() && now.waits() {
@@ -166,9 +181,9 @@ impl View {
             order: task.order,
             priority: task.spec.priority,
             user: *self.users.entry(task.owner.clone()).or_insert(next),
-            estimate: None,
-            predicted: None,
-            deadline: None,
+            estimate: task.spec.estimate.map(|estimate| millis(estimate).max(1)),
+            predicted: Some(length(self.learner.predict(task))),
+            deadline: task.due_at().map(Timestamp::as_millis),
         }
     }
 
@@ -224,6 +239,8 @@ impl View {
     pub fn round(&mut self, strategy: &mut dyn Strategy, now: Timestamp) -> Vec<Placement> {
         self.board.set_now(now.as_millis());
         self.settle();
+        self.learner.begin_round();
+        self.look_at_predictions();
         let mut placements = self.place_pinned();
         if placements.is_empty() {
             for started in strategy.place(&mut self.board, ROUND) {
@@ -234,6 +251,42 @@ impl View {
         }
         self.proposed = placements.iter().map(|placement| placement.attempt.task).collect();
         placements
+    }
+
+    /// Makes some predictions anew, when something was learned.
+    fn look_at_predictions(&mut self) {
+        if self.looks.is_none() && self.looked_at != self.learner.version() {
+            self.looked_at = self.learner.version();
+            self.looks = Some(Bound::Unbounded);
+        }
+        let Some(from) = self.looks else { return };
+        let (mut last, mut looked) = (None, 0);
+        for (id, known) in self.tasks.range((from, Bound::Unbounded)).take(LOOKS) {
+            (last, looked) = (Some(Bound::Excluded(*id)), looked + 1);
+            let Some(number) = known.number else { continue };
+            let predicted = length(self.learner.predict(&known.task.0));
+            if self.board.job(number).predicted.is_none_or(|before| differ(before, predicted)) {
+                self.board.set_predicted(number, predicted);
+            }
+        }
+        self.looks = last.filter(|_| looked == LOOKS);
+    }
+
+    /// How long tasks are thought to run.
+    #[must_use]
+    pub const fn learner(&self) -> &Learner {
+        &self.learner
+    }
+
+    /// The same, to be set or stored.
+    pub const fn learner_mut(&mut self) -> &mut Learner {
+        &mut self.learner
+    }
+
+    /// Sets what strategies' knobs say about predictions.
+    pub fn set_knobs(&mut self, knobs: &Knobs) {
+        let predictor = predict::Knobs { upper_permille: knobs.upper_permille(), ..self.learner.knobs() };
+        self.learner.set_knobs(predictor);
     }
 
     /// Another strategy takes over: it is told everything.
@@ -336,6 +389,16 @@ impl View {
     pub(super) fn places(&self) -> impl Iterator<Item = (Place, TaskId)> {
         self.each_waiting().map(|task| (Place::of(&task.0), task.0.id))
     }
+}
+
+const fn length(prediction: Prediction) -> Length {
+    Length { mean: prediction.mean, upper: prediction.upper }
+}
+
+/// Whether two lengths differ by more than a sixteenth: less is no reason to put a job elsewhere.
+fn differ(one: Length, other: Length) -> bool {
+    let apart = |one: u64, other: u64| one.abs_diff(other) > one.max(other) / 16;
+    apart(one.mean, other.mean) || apart(one.upper, other.upper)
 }
 
 /// Since when a task's attempt holds its worker.

@@ -231,17 +231,13 @@ impl Board {
         None
     }
 
-    /// A job that waits or runs is thought to run for another time than before.
-    pub fn set_predicted(&mut self, number: usize, length: Length) {
+    /// A job is thought to run for another time than before. Of one that waits strategies are told
+    /// again that it does.
+    pub fn set_predicted(&mut self, number: usize, predicted: Length) {
         let (job, place) = &mut self.jobs[number];
-        if job.predicted == Some(length) {
-            return;
-        }
-        job.predicted = Some(length);
-        match *place {
-            Place::Waits => self.note(Change::Waits(number)),
-            Place::Runs(_) => self.version += 1,
-            Place::Nowhere => {}
+        let changed = job.predicted.replace(predicted) != Some(predicted);
+        if changed && *place == Place::Waits {
+            self.note(Change::Waits(number));
         }
     }
 
