@@ -74,6 +74,11 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
     /// Keeps a fact unless it is there already; answers the one that is kept.
     async fn keep_fact(&self, name: &str, value: &str) -> Result<String, StoreError>;
 
+    /// Sets a fact, whatever it was.
+    /// # Errors
+    /// As [`Store::commit`].
+    async fn set_fact(&self, term: Term, name: &str, value: &str) -> Result<(), CommitError>;
+
     /// A copy of all records as they are at one moment; commits go on meanwhile.
     /// # Errors
     /// [`StoreError::Unsupported`] of a store that keeps nothing which could be restored.

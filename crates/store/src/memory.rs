@@ -313,4 +313,13 @@ impl Store for MemoryStore {
         let mut tables = self.tables();
         Ok(tables.facts.entry(name.to_owned()).or_insert_with(|| value.to_owned()).clone())
     }
+
+    async fn set_fact(&self, term: Term, name: &str, value: &str) -> Result<(), CommitError> {
+        let mut tables = self.tables();
+        if tables.term != term {
+            return Err(CommitError::Fenced);
+        }
+        tables.facts.insert(name.to_owned(), value.to_owned());
+        Ok(())
+    }
 }

@@ -71,6 +71,7 @@ backends!([
     only_a_task_that_has_ended_so_is_removed_and_a_refused_removal_leaves_all
     outputs_come_in_the_order_of_their_paths_and_are_replaced_as_a_whole
     the_fact_that_was_kept_first_stays
+    a_fact_is_set_by_who_leads_only
 ] memory sqlite);
 
 async fn commit(store: &Arc<dyn Store>, term: Term, rows: &[Row]) {
@@ -530,6 +531,21 @@ async fn outputs_come_in_the_order_of_their_paths_and_are_replaced_as_a_whole(st
     commit(&store, term, &[outputs(attempt(1, 1), &["new"])]).await;
     assert_eq!(store.outputs(attempt(1, 1)).await.unwrap(), [file("new")]);
     assert_eq!(store.outputs(attempt(1, 2)).await.unwrap(), [file("second")]);
+}
+
+async fn a_fact_is_set_by_who_leads_only(store: Arc<dyn Store>) {
+    let term = store.lead().await.unwrap();
+    store.keep_fact("strategy", "one").await.unwrap();
+    store.set_fact(term, "strategy", "two").await.unwrap();
+    store.set_fact(term, "other", "x").await.unwrap();
+    assert_eq!(store.fact("strategy").await.unwrap().as_deref(), Some("two"));
+    assert_eq!(store.fact("other").await.unwrap().as_deref(), Some("x"));
+    let next = store.lead().await.unwrap();
+    let late = store.set_fact(term, "strategy", "late").await;
+    assert!(matches!(late, Err(CommitError::Fenced)), "{late:?}");
+    assert_eq!(store.fact("strategy").await.unwrap().as_deref(), Some("two"));
+    store.set_fact(next, "strategy", "three").await.unwrap();
+    assert_eq!(store.fact("strategy").await.unwrap().as_deref(), Some("three"));
 }
 
 async fn the_fact_that_was_kept_first_stays(store: Arc<dyn Store>) {

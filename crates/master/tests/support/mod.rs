@@ -200,4 +200,10 @@ impl Store for Switched {
     async fn keep_fact(&self, name: &str, value: &str) -> Result<String, StoreError> {
         self.store.keep_fact(name, value).await
     }
+    async fn set_fact(&self, term: Term, name: &str, value: &str) -> Result<(), CommitError> {
+        if self.away.load(Ordering::SeqCst) {
+            return Err(CommitError::Unavailable(std::io::Error::other("switched off")));
+        }
+        self.store.set_fact(term, name, value).await
+    }
 }

@@ -120,6 +120,10 @@ impl Store for SqliteStore {
         self.writer.keep_fact(name, value)
     }
 
+    async fn set_fact(&self, term: Term, name: &str, value: &str) -> Result<(), CommitError> {
+        self.writer.set_fact(term, name, value)
+    }
+
     async fn backup(&self) -> Result<Snapshot, StoreError> {
         self.readers.copy(backup::take).await
     }

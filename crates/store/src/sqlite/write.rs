@@ -34,6 +34,10 @@ impl Writer {
         keep_fact(&self.conn(), name, value)
     }
 
+    pub(super) fn set_fact(&self, term: Term, name: &str, value: &str) -> Result<(), CommitError> {
+        set_fact(&mut self.conn(), term, name, value)
+    }
+
     /// A caller that panicked left no open transaction behind: it was rolled back as it was dropped.
     fn conn(&self) -> MutexGuard<'_, Connection> {
         self.conn.lock().unwrap_or_else(PoisonError::into_inner)
@@ -49,6 +53,14 @@ fn keep_fact(conn: &Connection, name: &str, value: &str) -> Result<String, Store
     conn.execute("INSERT OR IGNORE INTO facts (name, value) VALUES (?1, ?2)", [name, value])
         .and_then(|_| conn.query_row("SELECT value FROM facts WHERE name = ?1", [name], |row| row.get(0)))
         .map_err(read_error)
+}
+
+fn set_fact(conn: &mut Connection, term: Term, name: &str, value: &str) -> Result<(), CommitError> {
+    let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate).map_err(unavailable)?;
+    fence(&tx, term)?;
+    let sql = "INSERT INTO facts (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
+    tx.execute(sql, [name, value]).map_err(unavailable)?;
+    tx.commit().map_err(unavailable)
 }
 
 /// One transaction: all of the batch or nothing.
