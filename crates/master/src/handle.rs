@@ -5,7 +5,9 @@ pub(crate) mod explain;
 pub(crate) mod propose;
 pub(crate) mod restore;
 mod retry;
+pub mod strategy;
 
+use crate::choice::Choice;
 use crate::clock::Clock;
 use crate::heartbeats::{Heard, Heartbeats};
 use crate::http::Live;
@@ -13,6 +15,7 @@ use crate::logs::Logs;
 use crate::mailbox::{AskError, Mailboxes};
 use crate::model::{Model, SeenTask, SeenWorker};
 use crate::placing::Placing;
+use crate::predictions::Saved;
 use crate::principal::Principal;
 use crate::trail::Trail;
 use cloudai_core::event::{
@@ -55,6 +58,10 @@ pub(crate) struct Shared {
     pub(crate) clock: Arc<Clock>,
     /// What the engine did last.
     pub(crate) trail: Arc<Trail>,
+    /// Which strategy places.
+    pub(crate) choice: Choice,
+    /// Up to where predictions are stored.
+    pub(crate) saved: Saved,
     /// Clients that listen over WebSockets.
     pub(crate) live: Live,
     pub(crate) restoring: Restoring,
@@ -71,8 +78,6 @@ pub struct Facts {
     pub incarnation: Incarnation,
     /// This master's term.
     pub term: Term,
-    /// The strategy in use.
-    pub strategy: String,
     /// The cluster's times.
     pub timing: Timing,
 }

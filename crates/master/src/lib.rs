@@ -1,12 +1,14 @@
 //! The master of CloudAI: accepts tasks, places them, keeps every result.
 //!
 //! Reading order: [`handle`] (the only way in), `mailbox`, `engine` (decide, commit, tell),
-//! [`model`] (what readers see), `placing` (the strategy's thread; `external` and
-//! `watching` are for agents that place from outside), `sealing` (logs that have ended),
-//! `retention` (tasks that are kept no longer), [`trail`] (what it did last), [`delivery`], [`opened`] (how
+//! [`model`] (what readers see), `placing` (the strategy's thread; `external` and `watching` are for
+//! agents that place from outside), `sealing` (logs that have ended),
+//! `retention` (tasks that are kept no longer), [`choice`] (which strategy places), `predictions` (what it
+//! learned, kept over restarts), [`trail`] (what it did last), [`delivery`], [`opened`] (how
 //! they are put together), then the two edges `grpc` and [`http`]. Protobuf types are known in `grpc` alone, JSON in
-//! `http` alone.
+//! `http` alone, but for the stored predictions.
 
+pub mod choice;
 pub mod clock;
 mod cut;
 pub mod delivery;
@@ -22,6 +24,7 @@ mod mailbox;
 pub mod model;
 pub mod opened;
 mod placing;
+mod predictions;
 pub mod principal;
 mod pulse;
 pub mod readiness;

@@ -1,5 +1,6 @@
 //! A master without addresses: it holds the lead and the state, and serves whatever doors it is given.
 
+use crate::choice::{self, Choice, Configured};
 use crate::clock::Clock;
 use crate::cut::Cut;
 use crate::delivery::Delivery;
@@ -18,11 +19,11 @@ use crate::retention::{self, Retention};
 use crate::serve::{BindError, Ended, RunError};
 use crate::trail::Trail;
 use crate::watching::Watchers;
-use crate::{grpc, http, pulse, sealing};
+use crate::{grpc, http, predictions, pulse, sealing};
 use cloudai_core::cluster::Cluster;
 use cloudai_core::effect::Row;
 use cloudai_core::state::Status;
-use cloudai_core::strategy::{self, View};
+use cloudai_core::strategy::View;
 use cloudai_core::timing::Timing;
 use cloudai_store::Store;
 use cloudai_store::bulk::BulkStore;
@@ -49,8 +50,8 @@ pub struct Setup {
     pub store: Arc<dyn Store>,
     /// Where logs and files are kept.
     pub bulk: Arc<dyn BulkStore>,
-    /// The strategy's name.
-    pub strategy: String,
+    /// The strategy.
+    pub strategy: Configured,
     /// Who places while that is `external` and the agent is late.
     pub fallback: Fallback,
     /// The cluster's times, checked.
@@ -88,8 +89,9 @@ impl Opened {
     /// # Errors
     /// [`BindError`].
     pub async fn open(setup: Setup) -> Result<Self, BindError> {
-        let Setup { store, bulk, strategy: name, fallback, timing, retention, machine } = setup;
-        let strategy = strategy::by_name(&name).ok_or_else(|| BindError::Strategy { given: name.clone() })?;
+        let Setup { store, bulk, strategy: configured, fallback, timing, retention, machine } = setup;
+        let chosen = choice::at_start(&*store, configured).await?;
+        let strategy = chosen.make().ok_or_else(|| BindError::Strategy { given: chosen.name().into() })?;
         let placing = Arc::new(Placing::default());
         let given = fallback.strategy.clone();
         let external = External::new(fallback, Arc::clone(&placing.word)).ok_or(BindError::Fallback { given })?;
@@ -100,9 +102,10 @@ impl Opened {
         let first_start = join_token == fresh_token;
         let clock = Arc::new(Clock::start(machine.clocks, loaded.last_commit));
         let cluster = Cluster::new(timing, start_of(&loaded), clock.now());
-        let (model, view) = mirrors(&cluster, &loaded.ended);
-        let facts =
-            Facts { cluster: loaded.cluster.clone(), incarnation: loaded.incarnation, term, strategy: name, timing };
+        let (model, mut view) = mirrors(&cluster, &loaded.ended);
+        view.set_knobs(&chosen.knobs);
+        let saved = predictions::load(&*store, view.learner_mut()).await;
+        let facts = Facts { cluster: loaded.cluster.clone(), incarnation: loaded.incarnation, term, timing };
         let (mailboxes, inbox) = mailboxes();
         let (heartbeats, subscriptions) = (Arc::new(Heartbeats::default()), Arc::new(Subscriptions::default()));
         let model = Arc::new(model);
@@ -131,6 +134,8 @@ impl Opened {
             logs: Arc::new(Logs::new(bulk)),
             clock,
             trail,
+            choice: Choice::new(chosen),
+            saved,
             live: http::Live::default(),
             restoring: Restoring::default(),
             stopping: CancellationToken::new(),
@@ -189,6 +194,11 @@ impl Opened {
             stopping.cancelled().await;
             Ok(())
         });
+        let (stopping, saving) = (stop.clone(), predictions::run(handle.clone()));
+        parts.spawn(async move {
+            stopping.run_until_cancelled(saving).await;
+            Ok(())
+        });
         // Also when nobody waits for this any more.
         let (engine_stop, placer_stop) = (CancellationToken::new(), CancellationToken::new());
         let _stops = (engine_stop.clone().drop_guard(), placer_stop.clone().drop_guard());
@@ -200,6 +210,7 @@ impl Opened {
 
         let restore = handle.shared.restoring.ordered().clone();
         let ended = supervise(&mut parts, engine, [&stop, &restore], &engine_stop).await;
+        predictions::save_at_stop(&handle).await;
         placer_stop.cancel();
         // It holds no lock and waits for nothing once the engine is gone.
         let _ = placer.await;

@@ -1,5 +1,6 @@
 //! From a configuration to a running master: take the addresses early, run, stop in order.
 
+use crate::choice::Configured;
 use crate::engine::EngineError;
 use crate::external::Fallback;
 use crate::handle::Handle;
@@ -28,8 +29,8 @@ pub struct Config {
     pub store: Arc<dyn Store>,
     /// Where logs and files are kept.
     pub bulk: Arc<dyn BulkStore>,
-    /// The strategy's name.
-    pub strategy: String,
+    /// The strategy.
+    pub strategy: Configured,
     /// Who places while that is `external` and the agent is late.
     pub fallback: Fallback,
     /// The cluster's times, checked.

@@ -134,3 +134,34 @@ async fn a_commit_that_hangs_is_told_to_everybody_and_what_came_meanwhile_is_not
     assert_eq!(page.items.len(), 2, "the one that was refused was never made");
     master.stop().await;
 }
+
+#[tokio::test]
+async fn a_strategy_is_switched_while_tasks_wait_and_run_times_are_told() {
+    let master = Running::start().await;
+    let list = async || ask(master.http, "GET", "/api/v1/strategies", "", "").await.json::<dto::Strategies>();
+    let set = async |body: &str| ask(master.http, "PUT", "/api/v1/strategies/current", JSON, body).await;
+    assert_eq!(ask(master.http, "POST", "/api/v1/tasks", JSON, r#"{"image":"a"}"#).await.status, 201);
+    let before = list().await;
+    assert_eq!(before.current, "greedy");
+    assert!(before.items.iter().all(|strategy| strategy.about.ends_with('.')), "{before:?}");
+    let answer = set(r#"{"name":"balanced_skip","knobs":{"patience":7}}"#).await;
+    assert_eq!((answer.status, answer.json::<dto::Strategies>().current.as_str()), (200, "balanced_skip"));
+    let after = list().await;
+    let current: Vec<_> = after.items.iter().filter(|strategy| strategy.current).map(|one| one.name.as_str()).collect();
+    assert_eq!(current, ["balanced_skip"]);
+    let patience = after.knobs.iter().find(|knob| knob.name == "patience").unwrap();
+    assert_eq!((patience.value, patience.most), (7.0, 1000.0));
+    let cluster: dto::Cluster = ask(master.http, "GET", "/api/v1/cluster", "", "").await.json();
+    assert_eq!(cluster.strategy, "balanced_skip");
+    let wrong = set(r#"{"name":"best","knobs":{"patience":-7}}"#).await;
+    let problem: dto::Problem = wrong.json();
+    assert_eq!((wrong.status, problem.errors.len()), (400, 2), "{problem:?}");
+    master.store.set_away(true);
+    assert_eq!(set(r#"{"name":"greedy"}"#).await.status, 503);
+    master.store.set_away(false);
+    assert_eq!(list().await.current, "balanced_skip");
+    let known = ask(master.http, "GET", "/api/v1/strategies/predictions?limit=5", "", "").await;
+    let known: dto::Predictions = known.json();
+    assert_eq!((known.runs, known.kinds, known.list.items.len()), (0, 0, 0));
+    master.stop().await;
+}

@@ -2,15 +2,17 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that can not go on fails")]
 
+use cloudai_core::strategy::Knobs;
+use cloudai_master::choice::{Chosen, Configured};
 use cloudai_master::machine::Machine;
 use cloudai_master::opened::Setup;
 use cloudai_master::principal::Principal;
 use cloudai_master::{Addresses, Ended, Master, Retention};
 use cloudai_proto::v1 as pb;
 use cloudai_proto::v1::master_service_client::MasterServiceClient;
-use cloudai_store::StoreError;
 use cloudai_store::bulk::local::LocalBulk;
 use cloudai_store::sqlite::SqliteStore;
+use cloudai_store::{Store, StoreError};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
@@ -92,4 +94,41 @@ async fn a_worker_that_sends_without_end_keeps_neither_data_nor_addresses_from_t
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     stop.cancel();
     timeout(PATIENCE, running).await.expect("the stop hangs").unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn the_strategy_that_was_set_and_what_was_learned_go_on_in_the_next_life() {
+    let dir = tempfile::tempdir().unwrap();
+    let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let addresses = Addresses::take(any, any).await.unwrap();
+    let who = Principal::local();
+    let mut knobs = Knobs::default();
+    knobs.set("patience", "7").unwrap();
+    let chosen = Chosen::of("balanced", knobs).unwrap();
+    let life = async |setup: Setup, change: Option<Chosen>| {
+        let master = Master::at(&addresses, setup).await.unwrap();
+        let (handle, stop) = (master.handle().clone(), CancellationToken::new());
+        let running = tokio::spawn(master.run(stop.clone()));
+        let began_with = handle.strategy();
+        if let Some(chosen) = change {
+            handle.set_strategy(&who, chosen).await.unwrap();
+            assert_eq!(handle.strategy(), chosen);
+        }
+        assert_eq!(handle.predictions(&who, 10).await.unwrap().all, 0);
+        drop(handle);
+        stop.cancel();
+        timeout(PATIENCE, running).await.expect("the stop hangs").unwrap().unwrap();
+        began_with
+    };
+    assert_eq!(life(setup(dir.path()).await, Some(chosen)).await.name(), "greedy");
+    assert_eq!(life(setup(dir.path()).await, None).await, chosen);
+    let said = Configured { explicit: true, ..Configured::from("round_robin") };
+    assert_eq!(life(Setup { strategy: said, ..setup(dir.path()).await }, None).await.name(), "round_robin");
+    // It did not set anything.
+    assert_eq!(life(setup(dir.path()).await, None).await, chosen);
+    let store = SqliteStore::open(dir.path()).unwrap();
+    let term = store.lead().await.unwrap();
+    store.set_fact(term, "predictions", "{\"version\":").await.unwrap();
+    drop(store);
+    assert_eq!(life(setup(dir.path()).await, None).await, chosen);
 }

@@ -16,7 +16,7 @@ const KEPT: usize = 4_096;
 const NAMES: usize = 4;
 
 /// Learns from tasks that ended, predicts for those that wait.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Learner {
     knobs: Knobs,
     predictor: Predictor,

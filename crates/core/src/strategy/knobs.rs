@@ -204,6 +204,11 @@ impl Knob {
         })
     }
 
+    /// Sets it to a value that [`Knob::parse`] answered.
+    pub fn put(&self, knobs: &mut Knobs, value: f64) {
+        (self.set)(knobs, value.clamp(self.least, self.most));
+    }
+
     /// What its value may be.
     #[must_use]
     pub fn allowed(&self) -> String {

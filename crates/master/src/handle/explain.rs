@@ -33,7 +33,7 @@ impl Handle {
         let task = self.task(who, id).await?;
         let (record, now) = (Arc::clone(&task.record), self.now());
         if record.finished().is_some() {
-            let strategy = self.shared.facts.strategy.clone();
+            let strategy = self.strategy().name().to_owned();
             let told = explain(&View::default(), &record, &strategy, None, now);
             return Ok(Explained { task, strategy, told });
         }

@@ -38,7 +38,7 @@ pub(super) async fn get(
         incarnation: facts.incarnation.0,
         term: facts.term.0,
         version: env!("CARGO_PKG_VERSION").into(),
-        strategy: handle.shown_strategy(&facts.strategy),
+        strategy: handle.shown_strategy(handle.strategy().name()),
         store: handle.store_state(),
         uptime_s: handle.uptime().as_secs(),
         workers: counts(&workers),

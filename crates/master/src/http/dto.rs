@@ -262,6 +262,99 @@ pub struct Cluster {
     pub allocated: Resources,
 }
 
+/// `GET /api/v1/strategies`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Strategies {
+    /// The one that places now.
+    pub current: String,
+    /// All of them.
+    pub items: Vec<Strategy>,
+    /// What can be set of them; each reads those that it knows.
+    pub knobs: Vec<Knob>,
+}
+
+/// What can place tasks.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Strategy {
+    /// Its name.
+    pub name: String,
+    /// What it is good for.
+    pub about: String,
+    /// Whether it places now.
+    pub current: bool,
+}
+
+/// What can be set of strategies.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Knob {
+    /// Its name.
+    pub name: String,
+    /// What it does.
+    pub about: String,
+    /// What it is set to.
+    pub value: f64,
+    /// What it is while nobody sets it.
+    pub default: f64,
+    /// The least allowed value.
+    pub least: f64,
+    /// The greatest allowed value.
+    pub most: f64,
+}
+
+/// `GET /api/v1/strategies/predictions`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Predictions {
+    /// Runs that were learned from.
+    pub runs: u64,
+    /// How good predictions were, over all runs.
+    pub total: Figures,
+    /// The same, older runs counting for less and less.
+    pub recent: Figures,
+    /// How many kinds of tasks are known.
+    pub kinds: usize,
+    /// Kinds of tasks, those that ended last first.
+    #[serde(flatten)]
+    pub list: List<KindOfTask>,
+}
+
+/// How good predictions were.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Figures {
+    /// The shorter of predicted and actual time in the longer, in the mean: 1 is exact.
+    pub closeness: f64,
+    /// Share of runs that took no longer than the predicted upper end.
+    pub within_upper: f64,
+    /// Distance of predicted and actual time in doublings, in the mean.
+    pub log2_error: f64,
+}
+
+/// Tasks of one user, image and shape of the command.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct KindOfTask {
+    /// Whose.
+    pub user_id: Option<String>,
+    /// The image.
+    pub image: Option<String>,
+    /// The beginning of the command; absent for the image's own.
+    pub command: Option<String>,
+    /// Runs that were learned from.
+    pub runs: u64,
+    /// The shortest of the last 24.
+    pub shortest_s: f64,
+    /// The median of them.
+    pub median_s: f64,
+    /// The longest of them.
+    pub longest_s: f64,
+    /// How long the next is thought to run, without an estimate of its user.
+    pub mean_s: f64,
+    /// How long at most, in `upper_quantile` of cases.
+    pub upper_s: f64,
+    /// Whose guess it is.
+    pub expert: String,
+    /// How close to the truth it is thought to be, 0 to 100.
+    pub confidence: u8,
+}
+
 /// `POST /api/v1/cluster/restore`: what the master begins again with.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Restore {

@@ -23,6 +23,7 @@ mod query;
 mod queue;
 mod reference;
 mod restore;
+mod strategies;
 mod table;
 mod tasks;
 #[cfg(test)]
@@ -38,7 +39,7 @@ use axum::Router;
 use axum::extract::Request;
 use axum::middleware::{Next, from_fn};
 use axum::response::Response;
-use table::{Route, delete, get, post};
+use table::{Route, delete, get, post, put};
 use tower_http::catch_panic::CatchPanicLayer;
 
 /// Every route.
@@ -74,6 +75,9 @@ fn routes() -> Vec<Route> {
         post("/api/v1/workers/{id}/drain", duty::drain),
         post("/api/v1/workers/{id}/undrain", duty::undrain),
         get("/api/v1/queue", queue::list),
+        get("/api/v1/strategies", strategies::list),
+        put("/api/v1/strategies/current", strategies::set),
+        get("/api/v1/strategies/predictions", strategies::predictions),
         get("/api/v1/cluster", cluster::get),
         post("/api/v1/cluster/backup", cluster::backup),
         post(restore::PATH, restore::restore),

@@ -31,6 +31,10 @@ pub(super) fn post<H: Handler<T, Handle>, T: 'static>(path: &'static str, handle
     Route { method: Method::POST, path, handler: on(MethodFilter::POST, handler) }
 }
 
+pub(super) fn put<H: Handler<T, Handle>, T: 'static>(path: &'static str, handler: H) -> Route {
+    Route { method: Method::PUT, path, handler: on(MethodFilter::PUT, handler) }
+}
+
 pub(super) fn delete<H: Handler<T, Handle>, T: 'static>(path: &'static str, handler: H) -> Route {
     Route { method: Method::DELETE, path, handler: on(MethodFilter::DELETE, handler) }
 }

@@ -20,12 +20,14 @@ use crate::logs::Logs;
 use crate::machine::Clocks;
 use crate::mailbox::{Ask, AskError, StoreHealth, mailboxes};
 use crate::model::Model;
+use crate::placing::{self, Stage};
 use crate::principal::Principal;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode};
 use axum::response::Response;
 use bytes::Bytes;
 use cloudai_core::ids::{Attempt, Incarnation, TaskId, Term};
+use cloudai_core::strategy::View;
 use cloudai_core::task::{LogEnd, Outcome, OutputFile};
 use cloudai_core::testing::TestCluster;
 use cloudai_core::timing::Timing;
@@ -77,13 +79,8 @@ impl Fake {
         let term = store.lead().await.unwrap();
         let model = Arc::new(Model::new([], BTreeMap::new()));
         let (mailboxes, mut inbox) = mailboxes();
-        let facts = Facts {
-            cluster: "the-cluster".into(),
-            incarnation: Incarnation(1),
-            term,
-            strategy: "greedy".into(),
-            timing: Timing::default(),
-        };
+        let facts =
+            Facts { cluster: "the-cluster".into(), incarnation: Incarnation(1), term, timing: Timing::default() };
         let cluster = TestCluster::default();
         let core = Core { cluster, term, published: 0, store: Arc::clone(&store), model: Arc::clone(&model) };
         let core = Arc::new(Mutex::new(core));
@@ -98,10 +95,16 @@ impl Fake {
             logs: Arc::new(Logs::new(Arc::new(LocalBulk::open(dir.path()).unwrap()))),
             clock: Arc::new(Clock::start(Clocks::default(), cloudai_core::testing::START)),
             trail: Arc::default(),
+            choice: crate::choice::Choice::new(greedy()),
+            saved: crate::predictions::Saved::default(),
             live,
             restoring: crate::handle::restore::Restoring::default(),
             stopping: tokio_util::sync::CancellationToken::new(),
         };
+        // It sees no tasks, and places none.
+        let stage = Stage { view: View::default(), strategy: greedy().make().unwrap(), restless: false };
+        let mailboxes = Arc::clone(&shared.mailboxes);
+        tokio::spawn(placing::run(Arc::clone(&shared.placing), stage, Arc::clone(&shared.clock), mailboxes));
         let engine = Arc::clone(&core);
         tokio::spawn(async move {
             while let Some(Ask { events, reply, .. }) = inbox.users.recv().await {
@@ -160,6 +163,10 @@ impl Fake {
     async fn open(&self, request: Request<Body>) -> Response {
         router(self.handle.clone(), true).oneshot(request).await.unwrap()
     }
+}
+
+fn greedy() -> crate::choice::Chosen {
+    crate::choice::Chosen::of("greedy", cloudai_core::strategy::Knobs::default()).unwrap()
 }
 
 fn json(method: Method, path: &str, body: &str) -> Request<Body> {

@@ -1,0 +1,67 @@
+//! Which strategy places, and what it is told of run times.
+
+use super::Handle;
+use crate::choice::{self, Chosen};
+use crate::mailbox::{AskError, NotNow};
+use crate::principal::Principal;
+use cloudai_core::predict::{Accuracy, Kind};
+use cloudai_store::CommitError;
+use tracing::info;
+
+/// What is known of run times.
+#[derive(Clone, Debug)]
+pub struct Predictions {
+    /// How good predictions were.
+    pub accuracy: Accuracy,
+    /// Kinds of tasks, those that ended last first.
+    pub kinds: Vec<Kind>,
+    /// How many kinds there are.
+    pub all: usize,
+}
+
+impl Handle {
+    /// The strategy that places now.
+    #[must_use]
+    pub fn strategy(&self) -> Chosen {
+        self.shared.choice.now()
+    }
+
+    /// Lets another strategy place from the next round on; it is stored before.
+    /// # Errors
+    /// [`AskError`].
+    pub async fn set_strategy(&self, who: &Principal, chosen: Chosen) -> Result<(), AskError> {
+        let _alone = self.shared.choice.changing.lock().await;
+        let strategy = chosen.make().ok_or_else(|| AskError::Internal(format!("{chosen} can not be made")))?;
+        self.shared.store.set_fact(self.facts().term, choice::FACT, &chosen.to_string()).await.map_err(not_stored)?;
+        let taken = self.shared.placing.visit(move |stage| {
+            stage.strategy = strategy;
+            stage.view.set_knobs(&chosen.knobs);
+            stage.view.retell();
+            stage.restless = true;
+        });
+        taken.await.ok_or(AskError::Unavailable(NotNow::BUSY))?;
+        let before = self.shared.choice.set(chosen);
+        info!(strategy = %chosen, %before, user = %who.user, "the strategy was set");
+        Ok(())
+    }
+
+    /// What is known of run times, at most so many kinds of tasks.
+    /// # Errors
+    /// [`AskError::Unavailable`] when too many ask.
+    pub async fn predictions(&self, _who: &Principal, most: usize) -> Result<Predictions, AskError> {
+        let look = self.shared.placing.visit(move |stage| {
+            let learner = stage.view.learner();
+            let (kinds, all) = learner.kinds(most);
+            Predictions { accuracy: learner.accuracy(), kinds, all }
+        });
+        look.await.ok_or(AskError::Unavailable(NotNow::BUSY))
+    }
+}
+
+fn not_stored(error: CommitError) -> AskError {
+    match error {
+        CommitError::Fenced => AskError::Stopped,
+        CommitError::Unavailable(_) => AskError::Unavailable(NotNow::STORE_AWAY),
+        CommitError::Refused { why, .. } => AskError::Internal(why),
+    }
+}
