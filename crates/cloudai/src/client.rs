@@ -147,6 +147,14 @@ impl Client {
         self.json(response).await
     }
 
+    /// `PUT` of JSON.
+    /// # Errors
+    /// As [`Client::get`].
+    pub(crate) async fn put<T: DeserializeOwned>(&self, path: &[&str], body: &serde_json::Value) -> Result<T, Failure> {
+        let response = self.send(|| self.request(Method::PUT, path).json(body).timeout(ANSWER)).await?;
+        self.json(response).await
+    }
+
     /// `DELETE`; the answer has no body.
     /// # Errors
     /// The master's problem, or that it could not be reached.

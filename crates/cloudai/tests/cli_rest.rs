@@ -436,3 +436,43 @@ fn the_queue_keeps_the_order_of_placement() {
         assert!(ran.out.contains("1c 512M"), "{}", ran.out);
     }
 }
+
+#[test]
+fn a_strategy_is_set_with_its_knobs_and_the_current_one_is_marked() {
+    let known = json!({
+        "current": "ai",
+        "items": [{"name": "greedy", "about": "First.", "current": false}, {"name": "ai", "about": "Best.", "current": true}],
+        "knobs": [{"name": "patience", "about": "Waits.", "value": 5.0, "default": 20.0, "least": 0.0, "most": 1000.0}]
+    });
+    let server = Server::always(200, known.clone());
+    let ran = server.run("strategy set AI --knob patience=5 --knob fair-share=");
+    assert_eq!((ran.code, ran.out.as_str()), (0, "ai places tasks now.\n"), "{}", ran.err);
+    let asked = server.asked("PUT /api/v1/strategies/current");
+    assert_eq!(asked[0].json(), json!({"name": "ai", "knobs": {"patience": "5", "fair_share": null}}));
+    let ran = server.run("strategy list");
+    assert_eq!(ran.out, "   STRATEGY  WHAT IT IS GOOD FOR\n   greedy    First.\n*  ai        Best.\n");
+    let told: Value = serde_json::from_str(&server.run("strategy list --json").out).unwrap();
+    assert_eq!(told, known);
+    assert_eq!(server.run("strategy list -o quiet").out, "ai\n");
+    assert_eq!(server.run("strategy set ai --knob patience").code, 64);
+    for verb in ["list", "set", "predictions"] {
+        let help = server.run(&format!("strategy {verb} --help"));
+        assert!(help.code == 0 && help.out.contains(&format!("cloudai strategy {verb}")), "{}", help.out);
+    }
+}
+
+#[test]
+fn predictions_are_shown_with_their_accuracy_and_as_they_came() {
+    let figures = json!({"closeness": 0.5, "within_upper": 0.9, "log2_error": 1.0});
+    let kind = json!({
+        "user_id": "local", "image": "a", "command": "sh", "runs": 3, "shortest_s": 1.0, "median_s": 2.0, "longest_s": 3.0,
+        "mean_s": 2.0, "upper_s": 3.0, "expert": "recent", "confidence": 50
+    });
+    let known = json!({"runs": 3, "total": figures, "recent": figures, "kinds": 1, "items": [kind]});
+    let server = Server::always(200, known.clone());
+    let ran = server.run("strategy predictions --limit 7");
+    assert!(ran.code == 0 && ran.out.contains("lately  50 %") && ran.out.contains("2.0s   3.0s"), "{ran:?}");
+    assert_eq!(server.seen()[0].query, "limit=7");
+    let told: Value = serde_json::from_str(&server.run("strategy predictions --json").out).unwrap();
+    assert_eq!(told, known);
+}

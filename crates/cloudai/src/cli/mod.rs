@@ -23,6 +23,7 @@ mod restore;
 mod retry;
 mod several;
 mod sim;
+mod strategy;
 mod submit;
 mod task;
 mod wait;
@@ -104,6 +105,9 @@ enum Command {
         #[command(subcommand)]
         verb: Option<queue::Command>,
     },
+    /// What places tasks: lists, switches, shows what is predicted
+    #[command(subcommand)]
+    Strategy(strategy::Command),
     /// The cluster as a whole
     #[command(subcommand)]
     Cluster(cluster::Command),
@@ -262,6 +266,7 @@ async fn ask(command: Command, cx: &Context) -> Result<Exit, Failure> {
         Command::Task(command) => task::run(command, cx).await,
         Command::Worker(command) => worker::run(command, cx).await,
         Command::Queue { verb } => queue::run(verb, cx).await,
+        Command::Strategy(command) => strategy::run(command, cx).await,
         Command::Cluster(command) => cluster::run(command, cx).await,
         Command::Debug(command) => debug::run(command, cx).await,
         Command::Reference(command) => reference::run(command, cx).await,

@@ -128,7 +128,7 @@ settings! {
     /// How tasks are placed.
     STRATEGY: String {
         key: "master.strategy", flag: "--strategy", variables: ["CLOUDAI_STRATEGY", "SCHEDULER_STRATEGY"],
-        parse: values::strategy, allowed: "greedy, round_robin or external",
+        parse: values::strategy, allowed: values::STRATEGY_NAMES,
         fallback: Text("greedy"), used_by: [Master, Up],
     }
     /// How long an external agent may be silent while there is something to place.
@@ -142,6 +142,60 @@ settings! {
         key: "master.external_fallback", variables: ["CLOUDAI_EXTERNAL_FALLBACK"],
         parse: values::fallback, allowed: "a strategy other than external",
         fallback: Text("greedy"), used_by: [Master, Up],
+    }
+    /// What using everything weighs.
+    KNOB_UTILIZATION: f64 {
+        key: "strategy.utilization", variables: ["CLOUDAI_STRATEGY_UTILIZATION"],
+        parse: |text| values::knob("utilization", text), takes: Number, allowed: "a number from 0 to 1",
+        fallback: Text("0.45"), used_by: [Master, Up],
+    }
+    /// What an early end of everything weighs.
+    KNOB_MAKESPAN: f64 {
+        key: "strategy.makespan", variables: ["CLOUDAI_STRATEGY_MAKESPAN"],
+        parse: |text| values::knob("makespan", text), takes: Number, allowed: "a number from 0 to 1",
+        fallback: Text("0.25"), used_by: [Master, Up],
+    }
+    /// What even load of the workers weighs.
+    KNOB_BALANCE: f64 {
+        key: "strategy.balance", variables: ["CLOUDAI_STRATEGY_BALANCE"],
+        parse: |text| values::knob("balance", text), takes: Number, allowed: "a number from 0 to 1",
+        fallback: Text("0.2"), used_by: [Master, Up],
+    }
+    /// What having waited weighs.
+    KNOB_STARVATION: f64 {
+        key: "strategy.starvation", variables: ["CLOUDAI_STRATEGY_STARVATION"],
+        parse: |text| values::knob("starvation", text), takes: Number, allowed: "a number from 0 to 1",
+        fallback: Text("0.1"), used_by: [Master, Up],
+    }
+    /// A task that waited so many times its length goes first; 0 for never.
+    KNOB_PATIENCE: f64 {
+        key: "strategy.patience", variables: ["CLOUDAI_STRATEGY_PATIENCE"],
+        parse: |text| values::knob("patience", text), takes: Number, allowed: "a number from 0 to 1000",
+        fallback: Text("20"), used_by: [Master, Up],
+    }
+    /// How much a step of priority counts.
+    KNOB_URGENCY: f64 {
+        key: "strategy.urgency", variables: ["CLOUDAI_STRATEGY_URGENCY"],
+        parse: |text| values::knob("urgency", text), takes: Number, allowed: "a number from 0 to 1",
+        fallback: Text("0.1"), used_by: [Master, Up],
+    }
+    /// How much it counts that its user had less than others.
+    KNOB_FAIR_SHARE: f64 {
+        key: "strategy.fair_share", variables: ["CLOUDAI_STRATEGY_FAIR_SHARE"],
+        parse: |text| values::knob("fair_share", text), takes: Number, allowed: "a number from 0 to 1",
+        fallback: Text("0.5"), used_by: [Master, Up],
+    }
+    /// Plans that are tried in a round; 0 for none.
+    KNOB_PLANNER_EVALUATIONS: f64 {
+        key: "strategy.planner_evaluations", variables: ["CLOUDAI_STRATEGY_PLANNER_EVALUATIONS"],
+        parse: |text| values::knob("planner_evaluations", text), takes: Number, allowed: "a whole number from 0 to 1000000",
+        fallback: Text("10000"), used_by: [Master, Up],
+    }
+    /// The share of runs that are to end within the predicted upper end.
+    KNOB_UPPER_QUANTILE: f64 {
+        key: "strategy.upper_quantile", variables: ["CLOUDAI_STRATEGY_UPPER_QUANTILE"],
+        parse: |text| values::knob("upper_quantile", text), takes: Number, allowed: "a number from 0.5 to 0.99",
+        fallback: Text("0.9"), used_by: [Master, Up],
     }
     /// Time between two heartbeats of a worker.
     HEARTBEAT: Duration {
@@ -312,6 +366,19 @@ settings! {
         parse: values::tls_to_come, allowed: "", fallback: Nothing(""), used_by: [Master, Up],
     }
 }
+
+/// The settings of knobs, in the order of `core::strategy::knobs::KNOBS`.
+pub(super) static KNOB_SETTINGS: [&Setting<f64>; 9] = [
+    &KNOB_UTILIZATION,
+    &KNOB_MAKESPAN,
+    &KNOB_BALANCE,
+    &KNOB_STARVATION,
+    &KNOB_PATIENCE,
+    &KNOB_URGENCY,
+    &KNOB_FAIR_SHARE,
+    &KNOB_PLANNER_EVALUATIONS,
+    &KNOB_UPPER_QUANTILE,
+];
 
 /// Variables of ours that are no settings: hooks of the fake executor, and one of the scripts.
 pub(crate) const NO_SETTINGS: [&str; 3] = ["CLOUDAI_FAKE_JOURNAL", "CLOUDAI_FAKE_HOST", "CLOUDAI_NO_INSTALL"];

@@ -1,15 +1,17 @@
 //! The settings of a master, checked: what is still to come is refused, not ignored.
 
 use super::known::{
-    DATA_DIR, EXTERNAL_FALLBACK, EXTERNAL_TIMEOUT, GRPC, HEARTBEAT, HTTP, INACTIVE, LEASE, LEASE_MARGIN, STORE,
-    STRATEGY, TASKS_DAYS, TASKS_MAX,
+    DATA_DIR, EXTERNAL_FALLBACK, EXTERNAL_TIMEOUT, GRPC, HEARTBEAT, HTTP, INACTIVE, KNOB_SETTINGS, LEASE, LEASE_MARGIN,
+    STORE, STRATEGY, TASKS_DAYS, TASKS_MAX,
 };
 use super::log::LogFlags;
 use super::parse::Listen;
 use super::{Flags, Layer, LogSettings, Problem, Resolver, Setting, Severity, Source, Store, User};
 use crate::exit::Failure;
 use cloudai_core::spec::DEFAULT_KILL_AFTER;
+use cloudai_core::strategy::knobs::KNOBS;
 use cloudai_core::timing::{Timing, TimingError};
+use cloudai_master::choice::Configured;
 use cloudai_master::{Fallback, Retention};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -30,7 +32,7 @@ pub(crate) struct MasterFlags {
     /// What keeps the state: sqlite, memory (gone at the end) or auto (sqlite)
     #[arg(long, value_name = "KIND")]
     pub(crate) store: Option<String>,
-    /// How tasks are placed: greedy, round_robin or external
+    /// How tasks are placed: `cloudai strategy list` shows all
     #[arg(long, value_name = "NAME")]
     pub(crate) strategy: Option<String>,
     /// Do not read commands from this terminal
@@ -65,7 +67,7 @@ impl MasterFlags {
 }
 
 /// Everything that a master is started with.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct MasterSettings {
     /// Where state is kept; may not exist yet.
     pub(crate) data_dir: PathBuf,
@@ -75,8 +77,8 @@ pub(crate) struct MasterSettings {
     pub(crate) http: SocketAddr,
     /// What keeps the state.
     pub(crate) store: Store,
-    /// One of `core::strategy::ALL`, or `external`.
-    pub(crate) strategy: String,
+    /// One of `core::strategy::ALL`, or `external`, with its knobs.
+    pub(crate) strategy: Configured,
     /// Who places while that is `external` and the agent is late.
     pub(crate) fallback: Fallback,
     /// The times by which workers are judged; checked.
@@ -122,7 +124,7 @@ impl MasterSettings {
             grpc: address(&GRPC)?,
             http: address(&HTTP)?,
             store: resolver.required(&STORE)?,
-            strategy: resolver.required(&STRATEGY)?,
+            strategy: strategy(resolver)?,
             fallback: Fallback {
                 strategy: resolver.required(&EXTERNAL_FALLBACK)?,
                 patience: resolver.required(&EXTERNAL_TIMEOUT)?,
@@ -179,6 +181,17 @@ fn timing(resolver: &Resolver<'_>) -> Result<Timing, Failure> {
         lease: resolver.required(&LEASE)?,
         margin: resolver.required(&LEASE_MARGIN)?,
     })
+}
+
+/// What is written anywhere holds against what was set at run time.
+fn strategy(resolver: &Resolver<'_>) -> Result<Configured, Failure> {
+    let mut configured = Configured::from(resolver.required(&STRATEGY)?.as_str());
+    configured.explicit = !resolver.all(&STRATEGY.facts).is_empty();
+    for (setting, knob) in KNOB_SETTINGS.into_iter().zip(&KNOBS) {
+        knob.put(&mut configured.knobs, resolver.required(setting)?);
+        configured.explicit |= !resolver.all(&setting.facts).is_empty();
+    }
+    Ok(configured)
 }
 
 /// 0 keeps for ever.

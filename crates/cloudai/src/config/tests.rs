@@ -151,12 +151,7 @@ fn what_is_still_to_come_stops_whoever_would_use_it_and_says_what_to_do() {
         (MadeUp::default().var("TLS_ENABLED", "true"), plain(), "TLS", "next: TLS_ENABLED: false"),
         (MadeUp::default().file(FILE, "mongo_uri = 'secret'"), plain(), "MongoDB", "next: take mongo_uri out"),
         (MadeUp::default(), MasterFlags { store: Some("mongodb".into()), ..plain() }, "MongoDB", "--store: sqlite"),
-        (
-            MadeUp::default(),
-            MasterFlags { strategy: Some("ai-predictive".into()), ..plain() },
-            "ai_predictive",
-            "greedy",
-        ),
+        (MadeUp::default(), MasterFlags { strategy: Some("external".into()), ..plain() }, "external", "greedy"),
     ];
     for (from, flags, feature, next) in rows {
         let failure = master(&from.var("HOME", "h"), &flags).unwrap_err();
@@ -315,8 +310,21 @@ fn a_key_without_its_table_is_told_with_it_and_a_wrong_value_with_its_line() {
     assert_eq!([failure.what.as_str(), failure.next.as_str()], told);
     let from = MadeUp::default().file(FILE, "[master]\nstrategy = 'best'\n");
     let failure = master(&from, &MasterFlags::default()).unwrap_err();
-    let told = ["master.strategy in cloudai.toml:2 is \"best\"", "master.strategy: greedy, round_robin or external"];
-    assert_eq!([failure.what.as_str(), failure.next.as_str()], told);
+    assert_eq!(failure.what, "master.strategy in cloudai.toml:2 is \"best\"");
+    assert!(failure.next.starts_with("master.strategy: greedy, round_robin, "), "{failure}");
+}
+
+#[test]
+fn a_strategy_or_a_knob_that_is_written_anywhere_is_explicit() {
+    let strategy = |from: MadeUp| master(&from.var("HOME", "h"), &MasterFlags::default()).map(|master| master.strategy);
+    assert_eq!(strategy(MadeUp::default()), Ok("greedy".into()));
+    let from = MadeUp::default().file(FILE, "[strategy]\npatience = 2.5\n").var("CLOUDAI_STRATEGY_URGENCY", "0");
+    let configured = strategy(from).unwrap();
+    let changed: Vec<_> = configured.knobs.changed().map(|(knob, value)| (knob.name, value)).collect();
+    assert_eq!((configured.explicit, changed), (true, vec![("patience", 2.5), ("urgency", 0.0)]));
+    assert!(strategy(MadeUp::default().var("CLOUDAI_STRATEGY", "greedy")).unwrap().explicit);
+    let failure = strategy(MadeUp::default().file(FILE, "[strategy]\nbalance = 2\n")).unwrap_err().to_string();
+    assert!(failure.contains("strategy.balance in cloudai.toml:2") && failure.contains("from 0 to 1"), "{failure}");
 }
 
 #[test]
@@ -419,7 +427,7 @@ fn up_is_a_master_without_a_shell_and_its_workers() {
     let flags = UpFlags { workers: Some("3".into()), executor: Some("fake".into()), ..UpFlags::default() };
     let settings = UpSettings::resolve(&resolver, &flags).unwrap();
     assert_eq!((settings.workers, settings.executor, settings.master.shell), (3, Executor::Fake, false));
-    assert_eq!(settings.master.strategy, "greedy");
+    assert_eq!((settings.master.strategy.name.as_str(), settings.master.strategy.explicit), ("greedy", true));
     assert_eq!(found(&from, &STRATEGY, None).1, "environment SCHEDULER_STRATEGY");
 }
 

@@ -33,7 +33,7 @@ pub(crate) struct UpFlags {
     /// Where workers reach the master; port 0 takes a free one
     #[arg(long, value_name = "ADDR")]
     pub(crate) grpc: Option<String>,
-    /// How tasks are placed: greedy, round_robin or external
+    /// How tasks are placed: `cloudai strategy list` shows all
     #[arg(long, value_name = "NAME")]
     pub(crate) strategy: Option<String>,
     /// Print the chosen addresses as one line of JSON: {"grpc": "...", "http": "..."}
@@ -60,7 +60,7 @@ impl UpFlags {
 }
 
 /// Everything that `up` starts from.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct UpSettings {
     /// The master; loopback only, without a shell.
     pub(crate) master: MasterSettings,

@@ -4,6 +4,7 @@
 
 use super::parse::{connect, key_value};
 use cloudai_core::ids::{IdError, WorkerId};
+use cloudai_core::strategy::knobs::Knob;
 use cloudai_core::strategy::{ALL as STRATEGIES, EXTERNAL};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -74,8 +75,13 @@ pub(super) fn store(text: &str) -> Result<Store, String> {
     }
 }
 
-/// Strategies that the reference has and this version has not.
-const LATER: [&str; 6] = ["ai", "balanced", "ai_multi_objective", "ai_aggressive", "ai_predictive", "ai_load_balanced"];
+/// Every strategy's name, for people.
+pub(super) const STRATEGY_NAMES: &str = "greedy, round_robin, balanced, greedy_skip, round_robin_skip, balanced_skip, ai, ai_multi_objective, ai_aggressive, ai_predictive, ai_load_balanced or external";
+
+/// A knob of strategies.
+pub(super) fn knob(name: &str, text: &str) -> Result<f64, String> {
+    Knob::of(name).ok_or("there is no such knob")?.parse(text).map_err(|error| error.to_string())
+}
 
 pub(super) fn strategy(text: &str) -> Result<String, String> {
     let name = text.to_ascii_lowercase().replace('-', "_");
@@ -83,7 +89,6 @@ pub(super) fn strategy(text: &str) -> Result<String, String> {
         known if STRATEGIES.iter().any(|(strategy, _)| *strategy == known) => Ok(name),
         EXTERNAL => Ok(name),
         "roundrobin" => Ok("round_robin".into()),
-        later if LATER.contains(&later) => Err(format!("the strategy {later} is still to come")),
         _ => Err("there is no such strategy".into()),
     }
 }
@@ -194,12 +199,28 @@ pub(super) fn labels(text: &str) -> Result<BTreeMap<String, String>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use cloudai_core::strategy::knobs::KNOBS;
 
     #[test]
     fn every_strategy_of_the_core_is_a_setting_and_named_as_allowed() {
         for (name, _) in STRATEGIES {
             assert_eq!(strategy(&name.replace('_', "-").to_ascii_uppercase()).as_deref(), Ok(*name));
-            assert!(super::super::known::STRATEGY.facts.allowed.contains(name), "{name}");
+            let allowed = super::super::known::STRATEGY.facts.allowed;
+            assert!(allowed.split(", ").any(|allowed| allowed == *name), "{name}");
+        }
+    }
+
+    #[test]
+    fn every_knob_of_the_core_is_a_setting_with_its_range_and_default() {
+        let settings = super::super::known::KNOB_SETTINGS;
+        assert_eq!(settings.len(), KNOBS.len());
+        for (setting, knob) in settings.into_iter().zip(&KNOBS) {
+            let facts = &setting.facts;
+            assert_eq!(facts.key, format!("strategy.{}", knob.name));
+            assert_eq!((facts.about, facts.allowed), (knob.about, knob.allowed().as_str()), "{}", knob.name);
+            assert_eq!(facts.fallback.words(), knob.default.to_string(), "{}", knob.name);
+            assert_eq!((setting.parse)(facts.fallback.words()), Ok(knob.default));
+            assert!((setting.parse)("-1").unwrap_err().contains(knob.name));
         }
     }
 

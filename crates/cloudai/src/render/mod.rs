@@ -5,6 +5,7 @@
 pub(crate) mod explain;
 pub(crate) mod quantity;
 pub(crate) mod reference;
+pub(crate) mod strategy;
 pub(crate) mod table;
 pub(crate) mod task;
 pub(crate) mod worker;
