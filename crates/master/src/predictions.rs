@@ -74,3 +74,43 @@ async fn save(handle: &Handle) {
         Err(error) => info!(%error, "predictions were not stored"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cloudai_core::effect::Row;
+    use cloudai_core::strategy::View;
+    use cloudai_core::task::{Outcome, Step};
+    use cloudai_core::testing::{TestCluster, cores};
+    use cloudai_store::memory::MemoryStore;
+
+    /// A view that saw a task run for a minute.
+    fn taught() -> View {
+        let mut c = TestCluster::default();
+        c.worker("w1", cores(1));
+        let task = c.task(1);
+        let attempt = c.place(task, "w1");
+        c.step(attempt, Step::Running).unwrap();
+        c.now = c.now + Duration::from_secs(60);
+        c.end(attempt, Outcome::exit(0)).unwrap();
+        let mut view = View::default();
+        c.rows.iter().for_each(|row: &Row| view.apply(row));
+        view
+    }
+
+    #[tokio::test]
+    async fn what_was_learned_goes_on_and_what_can_not_be_read_begins_anew() {
+        let store = MemoryStore::new();
+        let term = store.lead().await.unwrap();
+        let stored = serde_json::to_string(&taught().learner_mut().stored()).unwrap();
+        let newer = stored.replacen("\"version\":1", "\"version\":9", 1);
+        for (text, runs) in [(stored.as_str(), 1), (&newer, 0), ("{\"predictor\":", 0), ("", 0)] {
+            store.set_fact(term, FACT, text).await.unwrap();
+            let mut learner = Learner::default();
+            let Saved(saved) = load(&store, &mut learner).await;
+            assert_eq!(learner.accuracy().runs, runs, "{text}");
+            // Nothing new: it is not written again.
+            assert_eq!(saved.into_inner(), learner.version());
+        }
+    }
+}

@@ -98,6 +98,7 @@ fn time(seconds: f64) -> String {
     let rows = [(86_400.0, "d"), (3600.0, "h"), (60.0, "m")];
     match rows.iter().find(|(unit, _)| seconds >= *unit) {
         Some((unit, word)) => format!("{:.1}{word}", seconds / unit),
+        None if seconds < 1.0 => format!("{:.0}ms", seconds * 1000.0),
         None => format!("{seconds:.1}s"),
     }
 }
