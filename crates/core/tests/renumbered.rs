@@ -8,7 +8,8 @@ use cloudai_core::testing::{TestCluster, cores};
 #[test]
 fn a_worker_that_joins_after_waiting_tasks_have_gone_gets_those_that_are_left() {
     for (name, make) in ALL {
-        let (mut cluster, mut view, mut strategy) = (TestCluster::default(), View::default(), make());
+        let (mut cluster, mut view, mut strategy) =
+            (TestCluster::default(), View::default(), make(&cloudai_core::strategy::Knobs::default()));
         cluster.worker("w1", cores(1));
         let tasks: Vec<_> = (1..=20).map(|number| cluster.task(number)).collect();
         cluster.place(tasks[19], "w1");

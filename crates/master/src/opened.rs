@@ -18,7 +18,6 @@ use crate::placing::{self, Placing, Stage};
 use crate::retention::{self, Retention};
 use crate::serve::{BindError, Ended, RunError};
 use crate::trail::Trail;
-use crate::watching::Watchers;
 use crate::{grpc, http, predictions, pulse, sealing};
 use cloudai_core::cluster::Cluster;
 use cloudai_core::effect::Row;
@@ -141,7 +140,7 @@ impl Opened {
             stopping: CancellationToken::new(),
         };
         let handle = Handle { shared: Arc::new(shared) };
-        let stage = Stage { view, strategy, restless: true, external, watchers: Watchers::default() };
+        let stage = Stage::new(view, strategy, external);
         Ok(Self { machine, retention, first_start, handle, engine, subscriptions, placing, stage })
     }
 

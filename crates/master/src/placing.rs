@@ -29,6 +29,11 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
+    /// A stage on which nothing was done yet.
+    pub(crate) fn new(view: View, strategy: Box<dyn Strategy>, external: External) -> Self {
+        Self { view, strategy, restless: true, external, watchers: Watchers::default() }
+    }
+
     fn round(&mut self, now: Timestamp) -> Vec<Placement> {
         if self.strategy.name() == EXTERNAL {
             return self.external.round(&mut self.view, now);

@@ -16,7 +16,7 @@ use cloudai_core::event::{Admission, DutyOrder, DutyWish, Removal};
 use cloudai_core::ids::{Attempt, UserId, WorkerId};
 use cloudai_core::spec::SpecError;
 use cloudai_core::state::Status;
-use cloudai_core::strategy;
+use cloudai_core::strategy::{self, Knobs};
 use cloudai_core::time::millis;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -129,7 +129,7 @@ impl World {
         let make: MakeStrategy = Box::new(move |context| {
             let (_, make) = strategy::ALL[context.rng.index(strategy::ALL.len())];
             let rng = context.rng.fork();
-            (make(), Some(Hostile::new(rng, per_mille, &all, told.clone())))
+            (make(&Knobs::default()), Some(Hostile::new(rng, per_mille, &all, told.clone())))
         });
         Ok(Self { lies, ..Self::build(Some(seed), rng, workload, plan, make, echo) })
     }
@@ -139,7 +139,7 @@ impl World {
     #[must_use]
     pub fn batch(workload: Workload, strategy: &str) -> Option<Self> {
         let (_, make) = *strategy::ALL.iter().find(|(name, _)| *name == strategy)?;
-        let make: MakeStrategy = Box::new(move |_: &mut Context| (make(), None));
+        let make: MakeStrategy = Box::new(move |_: &mut Context| (make(&Knobs::default()), None));
         Some(Self::build(None, Rng::new(0), workload, FaultPlan::none(), make, false))
     }
 

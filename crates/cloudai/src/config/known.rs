@@ -129,7 +129,7 @@ settings! {
     STRATEGY: String {
         key: "master.strategy", flag: "--strategy", variables: ["CLOUDAI_STRATEGY", "SCHEDULER_STRATEGY"],
         parse: values::strategy, allowed: values::STRATEGY_NAMES,
-        fallback: Text("greedy"), used_by: [Master, Up],
+        fallback: Text("ai"), used_by: [Master, Up],
     }
     /// How long an external agent may be silent while there is something to place.
     EXTERNAL_TIMEOUT: Duration {
@@ -143,25 +143,25 @@ settings! {
         parse: values::fallback, allowed: "a strategy other than external",
         fallback: Text("greedy"), used_by: [Master, Up],
     }
-    /// What using everything weighs.
+    /// What using everything weighs in the choice of a worker.
     KNOB_UTILIZATION: f64 {
         key: "strategy.utilization", variables: ["CLOUDAI_STRATEGY_UTILIZATION"],
         parse: |text| values::knob("utilization", text), takes: Number, allowed: "a number from 0 to 1",
         fallback: Text("0.45"), used_by: [Master, Up],
     }
-    /// What an early end of everything weighs.
+    /// What an early end of everything weighs in plans.
     KNOB_MAKESPAN: f64 {
         key: "strategy.makespan", variables: ["CLOUDAI_STRATEGY_MAKESPAN"],
         parse: |text| values::knob("makespan", text), takes: Number, allowed: "a number from 0 to 1",
         fallback: Text("0.25"), used_by: [Master, Up],
     }
-    /// What even load of the workers weighs.
+    /// What even load weighs in the choice of a worker.
     KNOB_BALANCE: f64 {
         key: "strategy.balance", variables: ["CLOUDAI_STRATEGY_BALANCE"],
         parse: |text| values::knob("balance", text), takes: Number, allowed: "a number from 0 to 1",
         fallback: Text("0.2"), used_by: [Master, Up],
     }
-    /// What having waited weighs.
+    /// What waiting weighs in plans.
     KNOB_STARVATION: f64 {
         key: "strategy.starvation", variables: ["CLOUDAI_STRATEGY_STARVATION"],
         parse: |text| values::knob("starvation", text), takes: Number, allowed: "a number from 0 to 1",
@@ -171,21 +171,21 @@ settings! {
     KNOB_PATIENCE: f64 {
         key: "strategy.patience", variables: ["CLOUDAI_STRATEGY_PATIENCE"],
         parse: |text| values::knob("patience", text), takes: Number, allowed: "a number from 0 to 1000",
-        fallback: Text("20"), used_by: [Master, Up],
+        fallback: Text("50"), used_by: [Master, Up],
     }
-    /// How much a step of priority counts.
+    /// By how many doublings a step of priority makes a task shorter in the eyes of the order.
     KNOB_URGENCY: f64 {
         key: "strategy.urgency", variables: ["CLOUDAI_STRATEGY_URGENCY"],
         parse: |text| values::knob("urgency", text), takes: Number, allowed: "a number from 0 to 1",
-        fallback: Text("0.1"), used_by: [Master, Up],
+        fallback: Text("0.02"), used_by: [Master, Up],
     }
-    /// How much it counts that its user had less than others.
+    /// By how many doublings a task is longer in the eyes of the order, for each doubling of what its user had lately beyond the mean of all.
     KNOB_FAIR_SHARE: f64 {
         key: "strategy.fair_share", variables: ["CLOUDAI_STRATEGY_FAIR_SHARE"],
         parse: |text| values::knob("fair_share", text), takes: Number, allowed: "a number from 0 to 1",
-        fallback: Text("0.5"), used_by: [Master, Up],
+        fallback: Text("0.05"), used_by: [Master, Up],
     }
-    /// Plans that are tried in a round; 0 for none.
+    /// Moves by which a plan is improved: three times as many at first, a fifth of them when something changed; 0 for none.
     KNOB_PLANNER_EVALUATIONS: f64 {
         key: "strategy.planner_evaluations", variables: ["CLOUDAI_STRATEGY_PLANNER_EVALUATIONS"],
         parse: |text| values::knob("planner_evaluations", text), takes: Number, allowed: "a whole number from 0 to 1000000",

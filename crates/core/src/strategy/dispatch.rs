@@ -8,6 +8,7 @@ use super::line::{Key, Line};
 use super::reserve::Reservation;
 use super::rules::{Blocked, Order, Rules};
 use super::seating::Chooser;
+use super::shares::Shares;
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap};
 
@@ -37,6 +38,7 @@ pub struct Dispatcher {
     reservation: Option<Reservation>,
     /// Jobs that no worker could ever run.
     outside: BTreeSet<usize>,
+    shares: Shares,
 }
 
 /// What a round has to look at.
@@ -66,6 +68,7 @@ impl Dispatcher {
             patient_until: Vec::new(),
             reservation: None,
             outside: BTreeSet::new(),
+            shares: Shares::new(rules.fair_share),
         }
     }
 
@@ -151,7 +154,8 @@ impl Dispatcher {
             self.outside.insert(number);
             return;
         }
-        self.line.put(number, job.class, Key::of(self.rules.size(board, job), job.order));
+        self.shares.waits(job.user, number);
+        self.line.put(number, job.class, self.key(board, number));
         if let Some(until) = self.rules.patient_until(job) {
             if self.patient_until.len() <= number {
                 self.patient_until.resize(number + 1, 0);
@@ -161,7 +165,28 @@ impl Dispatcher {
         }
     }
 
-    pub(super) fn let_go(&mut self, job: usize) {
+    fn key(&self, board: &Board, number: usize) -> Key {
+        let job = board.job(number);
+        Key::of(self.rules.size(board, job) * self.shares.factor(job.user), job.order)
+    }
+
+    /// A job of the line was started, here or by a plan.
+    pub(super) fn started(&mut self, board: &Board, number: usize) {
+        self.let_go(number);
+        let job = board.job(number);
+        let length = self.rules.source.length(job).mean;
+        let work = board.classes()[job.class].share * std::time::Duration::from_millis(length).as_secs_f64();
+        let Some(user) = self.shares.given(job.user, work, board.now()) else { return };
+        let others: Vec<usize> = self.shares.of(user).collect();
+        for other in others {
+            if self.line.key(other).is_some_and(|key| !key.is_promoted()) {
+                self.line.put(other, board.job(other).class, self.key(board, other));
+            }
+        }
+    }
+
+    fn let_go(&mut self, job: usize) {
+        self.shares.leaves(job);
         self.line.remove(job);
         self.outside.remove(&job);
         if let Some(until) = self.patient_until.get(job) {
@@ -181,7 +206,7 @@ impl Dispatcher {
 
     fn start(&mut self, board: &mut Board, job: usize, worker: usize, starts: &mut Vec<Started>) {
         if board.start(job, worker) {
-            self.let_go(job);
+            self.started(board, job);
             starts.push(Started { job, worker });
         }
     }
@@ -361,6 +386,7 @@ impl Default for Rules {
             source: super::rules::Source::Estimate,
             patience: 0.0,
             slack: 0.0,
+            fair_share: 0.0,
             patience_floor: 0,
             urgency: 0.0,
         }

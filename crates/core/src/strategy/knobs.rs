@@ -20,7 +20,7 @@ pub struct Knobs {
     pub urgency: f64,
     /// How much it counts that its user had less than others.
     pub fair_share: f64,
-    /// Plans that are tried in a round.
+    /// Moves by which a plan is improved.
     pub planner_evaluations: u32,
     /// The share of runs that are to end within the predicted upper end.
     pub upper_quantile: f64,
@@ -49,7 +49,7 @@ pub struct Knob {
 pub static KNOBS: [Knob; 9] = [
     Knob {
         name: "utilization",
-        about: "What using everything weighs.",
+        about: "What using everything weighs in the choice of a worker.",
         least: 0.0,
         most: 1.0,
         default: 0.45,
@@ -59,7 +59,7 @@ pub static KNOBS: [Knob; 9] = [
     },
     Knob {
         name: "makespan",
-        about: "What an early end of everything weighs.",
+        about: "What an early end of everything weighs in plans.",
         least: 0.0,
         most: 1.0,
         default: 0.25,
@@ -69,7 +69,7 @@ pub static KNOBS: [Knob; 9] = [
     },
     Knob {
         name: "balance",
-        about: "What even load of the workers weighs.",
+        about: "What even load weighs in the choice of a worker.",
         least: 0.0,
         most: 1.0,
         default: 0.20,
@@ -79,7 +79,7 @@ pub static KNOBS: [Knob; 9] = [
     },
     Knob {
         name: "starvation",
-        about: "What having waited weighs.",
+        about: "What waiting weighs in plans.",
         least: 0.0,
         most: 1.0,
         default: 0.10,
@@ -92,34 +92,34 @@ pub static KNOBS: [Knob; 9] = [
         about: "A task that waited so many times its length goes first; 0 for never.",
         least: 0.0,
         most: 1000.0,
-        default: 20.0,
+        default: 50.0,
         whole: false,
         get: |knobs| knobs.patience,
         set: |knobs, value| knobs.patience = value,
     },
     Knob {
         name: "urgency",
-        about: "How much a step of priority counts.",
+        about: "By how many doublings a step of priority makes a task shorter in the eyes of the order.",
         least: 0.0,
         most: 1.0,
-        default: 0.1,
+        default: 0.02,
         whole: false,
         get: |knobs| knobs.urgency,
         set: |knobs, value| knobs.urgency = value,
     },
     Knob {
         name: "fair_share",
-        about: "How much it counts that its user had less than others.",
+        about: "By how many doublings a task is longer in the eyes of the order, for each doubling of what its user had lately beyond the mean of all.",
         least: 0.0,
         most: 1.0,
-        default: 0.5,
+        default: 0.05,
         whole: false,
         get: |knobs| knobs.fair_share,
         set: |knobs, value| knobs.fair_share = value,
     },
     Knob {
         name: "planner_evaluations",
-        about: "Plans that are tried in a round; 0 for none.",
+        about: "Moves by which a plan is improved: three times as many at first, a fifth of them when something changed; 0 for none.",
         least: 0.0,
         most: 1_000_000.0,
         default: 10_000.0,
@@ -177,6 +177,11 @@ impl Knobs {
     /// Those that are not at their default.
     pub fn changed(&self) -> impl Iterator<Item = (&'static Knob, f64)> {
         self.each().filter(|(knob, value)| value.total_cmp(&knob.default).is_ne())
+    }
+
+    /// A knob as a multiple of its default; 1 for one that there is not.
+    pub(super) fn relative(&self, name: &str) -> f64 {
+        Knob::of(name).map_or(1.0, |knob| (knob.get)(self) / knob.default)
     }
 
     /// [`Knobs::upper_quantile`] in thousandths.

@@ -10,9 +10,10 @@ use super::rules::{Rules, Source};
 const PLANNED: usize = 2000;
 /// And for so many workers at most.
 const WORKERS: usize = 64;
-/// Work is said to stream in while the last arrival is younger than this part of the time that the
-/// backlog takes: plans that look at the makespan cost waiting while more is to come.
-const QUIET: f64 = 0.05;
+/// Fewer jobs are no backlog.
+const FEW: usize = 8;
+/// What came within so large a part of the time that it takes came at once.
+const BURST: f64 = 0.05;
 
 /// Rules and a planner with a name.
 #[derive(Debug)]
@@ -21,17 +22,20 @@ pub struct Mixed {
     dispatcher: Dispatcher,
     planner: Planner,
     rules: Rules,
+    quiet: f64,
+    /// When the last job came, and the first since nothing waited.
     newest: u64,
     oldest: u64,
-    planned: bool,
+    /// The last arrival that is in the plan, while there is one.
+    planned: Option<u64>,
 }
 
 impl Mixed {
     /// A strategy of these rules and this way to plan.
     #[must_use]
     pub fn new(name: &'static str, rules: Rules, planning: Planning) -> Self {
-        let (dispatcher, planner) = (Dispatcher::new(rules), Planner::new(planning));
-        Self { name, dispatcher, planner, rules, newest: 0, oldest: u64::MAX, planned: false }
+        let (dispatcher, planner, quiet) = (Dispatcher::new(rules), Planner::new(planning), planning.quiet);
+        Self { name, dispatcher, planner, rules, quiet, newest: 0, oldest: u64::MAX, planned: None }
     }
 
     /// Whether what waits is a backlog: it came at once, or nothing came for a while.
@@ -41,10 +45,19 @@ impl Mixed {
         if waiting == 0 || waiting > PLANNED || board.seats().len() > WORKERS {
             return false;
         }
-        if board.seats().len() == 1 {
-            return self.newest == self.oldest; // on one pool rules lose little, and plans cost waiting
+        if self.planned == Some(self.newest) {
+            return true;
         }
-        self.newest == self.oldest || (board.now() - self.newest) as f64 > QUIET * self.horizon(board)
+        if waiting < FEW {
+            return false;
+        }
+        if self.newest == self.oldest {
+            return true;
+        }
+        // On one pool rules lose little, and plans cost waiting.
+        let horizon = if board.seats().len() == 1 { 0.0 } else { self.horizon(board) };
+        (self.newest - self.oldest.min(self.newest)) as f64 <= BURST * horizon
+            || (board.now() - self.newest) as f64 > self.quiet * horizon && horizon > 0.0
     }
 
     /// How long all that waits takes at least, in milliseconds.
@@ -86,15 +99,18 @@ impl Strategy for Mixed {
         self.note_arrivals(board);
         let news = self.dispatcher.listen(board);
         if !self.is_backlog(board) {
-            if std::mem::take(&mut self.planned) {
+            if self.planned.take().is_some() {
                 self.planner.forget();
+            }
+            if self.dispatcher.waiting() == 0 {
+                self.oldest = u64::MAX;
             }
             return self.dispatcher.go(board, news, most);
         }
-        if news.is_empty() && self.planned {
+        if news.is_empty() && self.planned == Some(self.newest) {
             return Vec::new();
         }
-        self.planned = true;
+        self.planned = Some(self.newest);
         let jobs: Vec<usize> = self.dispatcher.jobs().collect();
         let mut started = self.planner.round(board, &jobs);
         while started.len() > most
@@ -102,7 +118,7 @@ impl Strategy for Mixed {
         {
             board.take_back(over.job);
         }
-        started.iter().for_each(|start| self.dispatcher.let_go(start.job));
+        started.iter().for_each(|start| self.dispatcher.started(board, start.job));
         started
     }
 }

@@ -18,6 +18,7 @@ pub mod planner;
 mod reserve;
 pub mod rules;
 mod seating;
+mod shares;
 mod view;
 
 pub use about::about;

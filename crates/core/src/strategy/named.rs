@@ -8,82 +8,91 @@ use super::planner::{Goal, Planning};
 use super::rules::{Blocked, Order, Rules, Seating, Source};
 use super::{EXTERNAL, External, Strategy};
 
-/// How to make a strategy.
-type Make = fn() -> Box<dyn Strategy>;
+/// How to make a strategy of its knobs.
+type Make = fn(&Knobs) -> Box<dyn Strategy>;
 
 /// Every strategy by its name.
 pub const ALL: &[(&str, Make)] = &[
-    ("greedy", || naive("greedy", Seating::First)),
-    ("round_robin", || naive("round_robin", Seating::Turn)),
-    ("balanced", || naive("balanced", Seating::Level)),
-    ("greedy_skip", || skipping("greedy_skip", Seating::First)),
-    ("round_robin_skip", || skipping("round_robin_skip", Seating::Turn)),
-    ("balanced_skip", || skipping("balanced_skip", Seating::Level)),
-    ("ai", || multi_objective("ai")),
-    ("ai_multi_objective", || multi_objective("ai_multi_objective")),
+    ("greedy", |_| naive("greedy", Seating::First)),
+    ("round_robin", |_| naive("round_robin", Seating::Turn)),
+    ("balanced", |_| naive("balanced", Seating::Level)),
+    ("greedy_skip", |knobs| skipping("greedy_skip", Seating::First, knobs)),
+    ("round_robin_skip", |knobs| skipping("round_robin_skip", Seating::Turn, knobs)),
+    ("balanced_skip", |knobs| skipping("balanced_skip", Seating::Level, knobs)),
+    ("ai", |knobs| multi_objective("ai", knobs)),
+    ("ai_multi_objective", |knobs| multi_objective("ai_multi_objective", knobs)),
     ("ai_aggressive", aggressive),
     ("ai_predictive", predictive),
     ("ai_load_balanced", load_balanced),
 ];
 
-/// The strategy of this name; [`External`] is one that places nothing.
+/// The strategy of this name with the default knobs; [`External`] is one that places nothing.
 #[must_use]
 pub fn by_name(name: &str) -> Option<Box<dyn Strategy>> {
-    if name == EXTERNAL {
-        return Some(Box::new(External::default()));
-    }
-    ALL.iter().find(|(known, _)| *known == name).map(|(_, make)| make())
+    make(name, &Knobs::default())
 }
 
 /// The strategy of this name with these knobs.
 #[must_use]
-pub fn make(name: &str, _knobs: &Knobs) -> Option<Box<dyn Strategy>> {
-    by_name(name)
+pub fn make(name: &str, knobs: &Knobs) -> Option<Box<dyn Strategy>> {
+    if name == EXTERNAL {
+        return Some(Box::new(External::default()));
+    }
+    ALL.iter().find(|(known, _)| *known == name).map(|(_, make)| make(knobs))
 }
 
 /// What the `ai` strategies have in common: short tasks first, over several workers those that are
 /// hard to place among them; room is kept for the first that has none; levels and likeness choose the
 /// worker; nobody waits for ever.
-const AI: Rules = Rules {
-    order: Order::Size { length: 1.0, pool: 0.5, share: -1.0 },
-    seating: Seating::Weighed { level: 1.0, alike: 1.0, best: 0.0 },
-    blocked: Blocked::Reserved,
-    source: Source::Estimate,
-    patience: 50.0,
-    patience_floor: 60_000,
-    slack: 0.0,
-    urgency: 0.1,
-};
+fn ai(knobs: &Knobs) -> Rules {
+    Rules {
+        order: Order::Size { length: 1.0, pool: 0.5, share: -1.0 },
+        seating: Seating::Weighed { level: knobs.relative("balance"), alike: knobs.relative("utilization"), best: 0.0 },
+        blocked: Blocked::Reserved,
+        source: Source::Estimate,
+        patience: knobs.patience,
+        patience_floor: 60_000,
+        slack: 0.0,
+        fair_share: knobs.fair_share,
+        urgency: knobs.urgency,
+    }
+}
+
+/// How a backlog is planned: `makespan` and `wait` times what the knobs say of them.
+fn planning(knobs: &Knobs, source: Source, quiet: f64, goal: Goal) -> Planning {
+    let evaluations = usize::try_from(knobs.planner_evaluations).unwrap_or(usize::MAX);
+    let (end, waits) = (knobs.relative("makespan"), knobs.relative("starvation"));
+    let goal = Goal { makespan: goal.makespan * end, wait: goal.wait * waits, starving: goal.starving * waits };
+    Planning { goal, first: evaluations.saturating_mul(3), later: evaluations / 5, source, quiet, seed: 1 }
+}
 
 /// Both ends: a backlog is planned for its end and for waiting alike.
-fn multi_objective(name: &'static str) -> Box<dyn Strategy> {
-    let goal = Goal { makespan: 1.0, wait: 2.0, starving: 0.5 };
-    Box::new(Mixed::new(name, AI, Planning { goal, first: 30_000, later: 1_500, source: AI.source, seed: 1 }))
+fn multi_objective(name: &'static str, knobs: &Knobs) -> Box<dyn Strategy> {
+    let (rules, goal) = (ai(knobs), Goal { makespan: 1.0, wait: 2.0, starving: 0.5 });
+    Box::new(Mixed::new(name, rules, planning(knobs, rules.source, f64::INFINITY, goal)))
 }
 
 /// The earliest end of everything: large tasks first, gaps are filled, a backlog is planned.
-fn aggressive() -> Box<dyn Strategy> {
+fn aggressive(knobs: &Knobs) -> Box<dyn Strategy> {
     let rules = Rules {
         order: Order::Size { length: 0.5, pool: -0.5, share: -1.0 },
         seating: Seating::Weighed { level: 0.0, alike: 1.0, best: 0.3 },
-        ..AI
+        ..ai(knobs)
     };
     let goal = Goal { makespan: 1.0, wait: 0.002, starving: 0.1 };
-    let planning = Planning { goal, first: 40_000, later: 2_000, source: rules.source, seed: 1 };
-    Box::new(Mixed::new("ai_aggressive", rules, planning))
+    Box::new(Mixed::new("ai_aggressive", rules, planning(knobs, rules.source, 0.05, goal)))
 }
 
 /// What was learned of run times counts, and deadlines do.
-fn predictive() -> Box<dyn Strategy> {
-    let rules = Rules { source: Source::Predicted, slack: 2.0, ..AI };
-    let goal = Goal { makespan: 1.0, wait: 0.3, starving: 0.3 };
-    let planning = Planning { goal, first: 20_000, later: 2_000, source: rules.source, seed: 1 };
-    Box::new(Mixed::new("ai_predictive", rules, planning))
+fn predictive(knobs: &Knobs) -> Box<dyn Strategy> {
+    let rules = Rules { source: Source::Predicted, slack: 0.5, ..ai(knobs) };
+    let goal = Goal { makespan: 1.0, wait: 0.3, starving: 2.0 };
+    Box::new(Mixed::new("ai_predictive", rules, planning(knobs, rules.source, f64::INFINITY, goal)))
 }
 
 /// Equal load on all workers.
-fn load_balanced() -> Box<dyn Strategy> {
-    let rules = Rules { order: Order::Size { length: 1.0, pool: 0.5, share: -2.0 }, ..AI };
+fn load_balanced(knobs: &Knobs) -> Box<dyn Strategy> {
+    let rules = Rules { order: Order::Size { length: 1.0, pool: 0.5, share: -2.0 }, ..ai(knobs) };
     Box::new(Ruled::new("ai_load_balanced", rules))
 }
 
@@ -95,8 +104,10 @@ fn naive(name: &'static str, seating: Seating) -> Box<dyn Strategy> {
 
 /// Tasks by priority, then as they were submitted; one that has no room is passed, until it has waited
 /// too long.
-fn skipping(name: &'static str, seating: Seating) -> Box<dyn Strategy> {
-    let rules = Rules { seating, order: Order::Priority, blocked: Blocked::Passed, ..Rules::default() };
+fn skipping(name: &'static str, seating: Seating, knobs: &Knobs) -> Box<dyn Strategy> {
+    let (order, blocked) = (Order::Priority, Blocked::Passed);
+    let patience = Rules { patience: knobs.patience, patience_floor: 60_000, ..Rules::default() };
+    let rules = Rules { seating, order, blocked, ..patience };
     Box::new(Ruled::new(name, rules))
 }
 

@@ -88,6 +88,8 @@ pub struct Rules {
     pub patience_floor: u64,
     /// A job whose deadline leaves it less than so many times its length goes first; 0 for never.
     pub slack: f64,
+    /// How much a doubling of what its user had lately makes a job larger, as a power of 2; 0 for not.
+    pub fair_share: f64,
     /// How much a step of priority divides a job's size by, as a power of 2.
     pub urgency: f64,
 }
@@ -149,7 +151,8 @@ impl Rules {
     #[must_use]
     #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)] // a time
     pub fn patient_until(&self, job: &Job) -> Option<u64> {
-        let length = self.source.length(job).mean.max(self.patience_floor);
+        // What was learned may be far too short: patience goes by the user's word, if there is one.
+        let length = Source::Estimate.length(job).mean.max(self.patience_floor);
         let patient = (self.patience > 0.0).then(|| job.arrival.saturating_add((self.patience * length as f64) as u64));
         let needs = self.source.length(job).mean;
         let near = job.deadline.filter(|deadline| self.slack > 0.0 && *deadline >= job.arrival + needs);

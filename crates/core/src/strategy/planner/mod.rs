@@ -31,6 +31,9 @@ pub struct Planning {
     pub later: usize,
     /// Whose word about run times counts.
     pub source: Source,
+    /// A backlog is also what is left when nothing came for so large a part of the time that it takes;
+    /// infinite for never: only what came at once is planned then.
+    pub quiet: f64,
     /// Of its random numbers.
     pub seed: u64,
 }

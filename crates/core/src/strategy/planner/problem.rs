@@ -14,7 +14,7 @@ pub(super) struct Item {
     pub(super) length: u64,
     /// When it was submitted.
     pub(super) arrival: u64,
-    /// Waiting beyond this is starving.
+    /// Waiting beyond this is starving, or misses its deadline.
     pub(super) starves: u64,
     /// Its part of the cluster, 0 to 1.
     pub(super) share: f64,
@@ -42,7 +42,10 @@ impl Problem {
             let class = &board.classes()[known.class];
             let length = source.length(known).mean;
             let patience = (5 * length.max(median)).max(60_000);
-            let starves = known.arrival.saturating_add(patience);
+            let latest = known.deadline.map_or(u64::MAX, |deadline| deadline.saturating_sub(length));
+            // A deadline that can not be met any more is none.
+            let latest = if latest < board.now() { u64::MAX } else { latest };
+            let starves = known.arrival.saturating_add(patience).min(latest);
             let (amounts, share) = (class.amounts, class.share);
             Item { job: *job, amounts, class: known.class, length, arrival: known.arrival, starves, share }
         };

@@ -1,7 +1,6 @@
 //! Why a task waits.
 
 use super::*;
-use crate::placing::{self, Stage};
 use cloudai_core::strategy::{Board, Started, Strategy, View};
 use cloudai_core::testing::cores;
 use dto::explain::Explanation;
@@ -23,10 +22,11 @@ impl Strategy for Asleep {
 async fn with_strategy(fake: &Fake) {
     let mut view = View::default();
     fake.core.lock().await.cluster.rows.iter().for_each(|row| view.apply(row));
-    let stage = Stage { view, strategy: Box::new(Asleep), restless: true };
-    let shared = &fake.handle.shared;
-    let (placing, clock, mailboxes) = (&shared.placing, &shared.clock, &shared.mailboxes);
-    tokio::spawn(placing::run(Arc::clone(placing), stage, Arc::clone(clock), Arc::clone(mailboxes)));
+    let visit = fake.handle.shared.placing.visit(move |stage| {
+        stage.view = view;
+        stage.strategy = Box::new(Asleep);
+    });
+    visit.await.unwrap();
 }
 
 /// A task of so many cores.

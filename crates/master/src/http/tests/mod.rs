@@ -14,6 +14,7 @@ mod workers;
 
 use super::{Live, dto, router};
 use crate::clock::Clock;
+use crate::external::{External, Fallback};
 use crate::handle::{Facts, Handle, Shared};
 use crate::heartbeats::Heartbeats;
 use crate::logs::Logs;
@@ -102,7 +103,8 @@ impl Fake {
             stopping: tokio_util::sync::CancellationToken::new(),
         };
         // It sees no tasks, and places none.
-        let stage = Stage { view: View::default(), strategy: greedy().make().unwrap(), restless: false };
+        let external = External::new(Fallback::default(), Arc::clone(&shared.placing.word)).unwrap();
+        let stage = Stage::new(View::default(), greedy().make().unwrap(), external);
         let mailboxes = Arc::clone(&shared.mailboxes);
         tokio::spawn(placing::run(Arc::clone(&shared.placing), stage, Arc::clone(&shared.clock), mailboxes));
         let engine = Arc::clone(&core);
