@@ -43,7 +43,8 @@ impl Chosen {
     /// The strategy of this name.
     #[must_use]
     pub fn of(name: &str, knobs: Knobs) -> Option<Self> {
-        strategy::ALL.iter().find(|(known, _)| *known == name).map(|(name, _)| Self { name, knobs })
+        let known = strategy::ALL.iter().map(|(known, _)| *known).chain([strategy::EXTERNAL]);
+        known.into_iter().find(|known| *known == name).map(|name| Self { name, knobs })
     }
 
     /// Its name.

@@ -151,7 +151,6 @@ fn what_is_still_to_come_stops_whoever_would_use_it_and_says_what_to_do() {
         (MadeUp::default().var("TLS_ENABLED", "true"), plain(), "TLS", "next: TLS_ENABLED: false"),
         (MadeUp::default().file(FILE, "mongo_uri = 'secret'"), plain(), "MongoDB", "next: take mongo_uri out"),
         (MadeUp::default(), MasterFlags { store: Some("mongodb".into()), ..plain() }, "MongoDB", "--store: sqlite"),
-        (MadeUp::default(), MasterFlags { strategy: Some("external".into()), ..plain() }, "external", "greedy"),
     ];
     for (from, flags, feature, next) in rows {
         let failure = master(&from.var("HOME", "h"), &flags).unwrap_err();
@@ -317,7 +316,7 @@ fn a_key_without_its_table_is_told_with_it_and_a_wrong_value_with_its_line() {
 #[test]
 fn a_strategy_or_a_knob_that_is_written_anywhere_is_explicit() {
     let strategy = |from: MadeUp| master(&from.var("HOME", "h"), &MasterFlags::default()).map(|master| master.strategy);
-    assert_eq!(strategy(MadeUp::default()), Ok("greedy".into()));
+    assert_eq!(strategy(MadeUp::default()), Ok("ai".into()));
     let from = MadeUp::default().file(FILE, "[strategy]\npatience = 2.5\n").var("CLOUDAI_STRATEGY_URGENCY", "0");
     let configured = strategy(from).unwrap();
     let changed: Vec<_> = configured.knobs.changed().map(|(knob, value)| (knob.name, value)).collect();

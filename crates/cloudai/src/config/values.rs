@@ -76,7 +76,7 @@ pub(super) fn store(text: &str) -> Result<Store, String> {
 }
 
 /// Every strategy's name, for people.
-pub(super) const STRATEGY_NAMES: &str = "greedy, round_robin, balanced, greedy_skip, round_robin_skip, balanced_skip, ai, ai_multi_objective, ai_aggressive, ai_predictive, ai_load_balanced or external";
+pub(super) const STRATEGY_NAMES: &str = "greedy, round_robin, balanced, greedy_skip, round_robin_skip, balanced_skip, ai, ai_multi_objective, ai_aggressive, ai_predictive, ai_load_balanced, external";
 
 /// A knob of strategies.
 pub(super) fn knob(name: &str, text: &str) -> Result<f64, String> {

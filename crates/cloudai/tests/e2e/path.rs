@@ -64,7 +64,7 @@ async fn no_worker_ever_holds_more_than_it_offers() {
 
 #[tokio::test]
 async fn higher_priorities_go_first_and_equal_ones_in_the_order_of_submission() {
-    for strategy in ["round_robin", "greedy"] {
+    for strategy in ["round_robin_skip", "greedy_skip", "ai"] {
         let cluster = Plan::new().strategy(strategy).worker(fake_worker("w1").cpus(1.0)).start().await;
         let first = cluster.rest.submit(endless(1.0)).await;
         cluster.rest.running(&first).await;

@@ -9,6 +9,10 @@ const COMPARED: usize = 64;
 /// How many on clusters with more workers than are compared on small ones.
 const SAMPLE: usize = 6;
 
+/// How far from the first that has room the others of a sample are looked for: where few have room,
+/// to look for more costs a look at all.
+const NEAR: usize = 256;
+
 /// Chooses workers; remembers where it was.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Chooser {
@@ -34,10 +38,15 @@ impl Chooser {
                 self.turn = found.map_or(self.turn, |worker| worker + 1);
                 found
             }
+            Seating::Best | Seating::Level | Seating::Alike | Seating::Weighed { .. } if workers <= COMPARED => {
+                self.best(board, class, fitting(board, class, 0).filter(|worker| allowed(*worker)))
+            }
             Seating::Best | Seating::Level | Seating::Alike | Seating::Weighed { .. } => {
-                let (from, most) = if workers <= COMPARED { (0, COMPARED) } else { (self.sample(workers), SAMPLE) };
+                let from = self.sample(workers);
                 let around = fitting(board, class, from).chain(fitting(board, class, 0).take_while(|w| *w < from));
-                self.best(board, class, around.filter(|worker| allowed(*worker)).take(most))
+                let first = around.into_iter().find(|worker| allowed(*worker))?;
+                let near = fitting(board, class, first).take_while(|worker| *worker < first + NEAR);
+                self.best(board, class, near.filter(|worker| allowed(*worker)).take(SAMPLE))
             }
         }
     }

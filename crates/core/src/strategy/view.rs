@@ -182,7 +182,7 @@ impl View {
             priority: task.spec.priority,
             user: *self.users.entry(task.owner.clone()).or_insert(next),
             estimate: task.spec.estimate.map(|estimate| millis(estimate).max(1)),
-            predicted: Some(length(self.learner.predict(task))),
+            predicted: length(self.learner.predict(task)),
             deadline: task.due_at().map(Timestamp::as_millis),
         }
     }
@@ -264,7 +264,7 @@ impl View {
         for (id, known) in self.tasks.range((from, Bound::Unbounded)).take(LOOKS) {
             (last, looked) = (Some(Bound::Excluded(*id)), looked + 1);
             let Some(number) = known.number else { continue };
-            let predicted = length(self.learner.predict(&known.task.0));
+            let Some(predicted) = length(self.learner.predict(&known.task.0)) else { continue };
             if self.board.job(number).predicted.is_none_or(|before| differ(before, predicted)) {
                 self.board.set_predicted(number, predicted);
             }
@@ -391,8 +391,9 @@ impl View {
     }
 }
 
-const fn length(prediction: Prediction) -> Length {
-    Length { mean: prediction.mean, upper: prediction.upper }
+/// What was learned; nothing where nothing was.
+fn length(prediction: Prediction) -> Option<Length> {
+    (prediction.confidence > 0).then_some(Length { mean: prediction.mean, upper: prediction.upper })
 }
 
 /// Whether two lengths differ by more than a sixteenth: less is no reason to put a job elsewhere.
