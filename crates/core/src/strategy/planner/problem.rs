@@ -31,12 +31,22 @@ pub(super) struct Problem {
     pub(super) able: Vec<Vec<usize>>,
 }
 
+/// Of so many usual lengths a backlog is worked off without looking at who starves.
+const HOPELESS: f64 = 10.0;
+
 impl Problem {
     /// The board's waiting jobs, in this order.
+    #[allow(clippy::cast_precision_loss)] // milliseconds far below 2^53, only compared
     pub(super) fn of(board: &Board, source: Source, jobs: &[usize]) -> Self {
         let mut lengths: Vec<u64> = jobs.iter().map(|job| source.length(board.job(*job)).mean).collect();
         lengths.sort_unstable();
         let median = lengths.get(lengths.len() / 2).copied().unwrap_or(0);
+        let work = |job: &usize| {
+            let known = board.job(*job);
+            board.classes()[known.class].share * source.length(known).mean as f64
+        };
+        // Where the backlog takes many times a usual length most starve whatever is done.
+        let hopeless = jobs.iter().map(work).sum::<f64>() > HOPELESS * median as f64;
         let item = |job: &usize| {
             let known = board.job(*job);
             let class = &board.classes()[known.class];
@@ -45,7 +55,8 @@ impl Problem {
             let latest = known.deadline.map_or(u64::MAX, |deadline| deadline.saturating_sub(length));
             // A deadline that can not be met any more is none.
             let latest = if latest < board.now() { u64::MAX } else { latest };
-            let starves = known.arrival.saturating_add(patience).min(latest);
+            let patient = if hopeless { u64::MAX } else { known.arrival.saturating_add(patience) };
+            let starves = patient.min(latest);
             let (amounts, share) = (class.amounts, class.share);
             Item { job: *job, amounts, class: known.class, length, arrival: known.arrival, starves, share }
         };
