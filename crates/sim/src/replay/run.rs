@@ -191,7 +191,7 @@ impl Stage {
 fn job(task: &Task, runtimes: Runtimes, class: usize, user: usize, order: u64) -> Job {
     let said = match runtimes {
         Runtimes::Exact => Some(task.runtime_s),
-        Runtimes::Estimate => task.estimate_s.or(Some(task.runtime_s)),
+        Runtimes::Estimate => task.estimate_s,
         Runtimes::Predicted => None,
     };
     Job {

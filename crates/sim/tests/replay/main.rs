@@ -6,3 +6,4 @@ mod judged;
 mod protocol;
 mod read;
 mod reported;
+mod strategies;

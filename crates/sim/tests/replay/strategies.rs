@@ -1,0 +1,78 @@
+//! Every strategy on every workload of the tests (SPEC 5).
+
+use cloudai_core::strategy::{ALL, Knobs, Strategy, make};
+use cloudai_sim::replay::csv::read_workload;
+use cloudai_sim::replay::metrics::judge;
+use cloudai_sim::replay::{Assignment, Runtimes, Workload, schedule};
+use std::path::Path;
+
+/// The workloads of up to 700 tasks.
+fn workloads() -> Vec<Workload> {
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
+    let mut names: Vec<String> = std::fs::read_dir(&data)
+        .unwrap()
+        .filter_map(|entry| Some(entry.unwrap().file_name().to_str()?.strip_suffix(".tasks.csv")?.to_owned()))
+        .collect();
+    names.sort();
+    let read = |name: &String| {
+        read_workload(&data.join(format!("{name}.tasks.csv")), &data.join(format!("{name}.workers.csv"))).unwrap()
+    };
+    let all: Vec<Workload> = names.iter().map(read).filter(|workload| workload.tasks.len() <= 700).collect();
+    assert!(all.len() >= 20, "the workloads are there: {}", all.len());
+    all
+}
+
+/// A strategy that plans little, so that the tests are quick.
+fn quick(name: &str) -> Box<dyn Strategy> {
+    make(name, &Knobs { planner_evaluations: 100, ..Knobs::default() }).unwrap()
+}
+
+fn run(workload: &Workload, name: &str, runtimes: Runtimes) -> Vec<Assignment> {
+    schedule(workload, quick(name), runtimes).unwrap()
+}
+
+#[test]
+fn every_strategy_makes_a_schedule_of_every_workload_and_the_same_one_again() {
+    for workload in workloads() {
+        for (name, _) in ALL {
+            let first = run(&workload, name, Runtimes::Estimate);
+            let judged = judge(&workload, &first);
+            assert!(judged.feasible, "{name} on {}: {:?}", workload.name, judged.errors);
+            if workload.tasks.len() <= 300 {
+                assert_eq!(run(&workload, name, Runtimes::Estimate), first, "{name} on {}", workload.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn no_strategy_knows_a_run_time_that_it_was_not_told() {
+    for workload in workloads().into_iter().filter(|workload| workload.name.starts_with("appc")) {
+        let mut other = workload.clone();
+        other.tasks.iter_mut().for_each(|task| task.runtime_s = task.runtime_s * 0.5 + 1.0);
+        for (name, _) in ALL {
+            for runtimes in [Runtimes::Estimate, Runtimes::Predicted] {
+                let (one, two) = (run(&workload, name, runtimes), run(&other, name, runtimes));
+                let ended = |all: &[Assignment]| all.iter().map(|one| one.end_s).fold(f64::INFINITY, f64::min);
+                let before = ended(&one).min(ended(&two));
+                let begun = |all: &[Assignment]| {
+                    let early = all.iter().filter(|one| one.start_s < before);
+                    early.map(|one| (one.task, one.worker)).collect::<Vec<_>>()
+                };
+                assert_eq!(begun(&one), begun(&two), "{name} on {}: until the first end", workload.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_ai_strategies_wait_less_than_strict_order_on_average() {
+    let workloads = workloads();
+    let wait = |name: &str| -> f64 {
+        workloads.iter().map(|workload| judge(workload, &run(workload, name, Runtimes::Estimate)).wait_mean_s).sum()
+    };
+    let strict = wait("greedy");
+    for name in ["ai", "ai_multi_objective", "ai_predictive", "ai_load_balanced"] {
+        assert!(wait(name) < strict * 0.75, "{name}: {} of {strict}", wait(name));
+    }
+}
