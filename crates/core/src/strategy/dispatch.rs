@@ -208,6 +208,8 @@ impl Dispatcher {
         if board.start(job, worker) {
             self.started(board, job);
             starts.push(Started { job, worker });
+        } else {
+            self.let_go(job); // it waits no more: never look at it again, or a round would not end
         }
     }
 
