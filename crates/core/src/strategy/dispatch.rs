@@ -106,8 +106,7 @@ impl Dispatcher {
         let mut starts = Vec::new();
         match self.rules.blocked {
             Blocked::Waits => self.heads(board, most, &mut starts),
-            Blocked::Passed => self.fill(board, &news, most, &mut starts),
-            Blocked::Reserved => {
+            Blocked::Passed | Blocked::Reserved => {
                 self.heads(board, most, &mut starts);
                 self.reserve(board, &mut news);
                 self.fill(board, &news, most, &mut starts);
@@ -223,32 +222,39 @@ impl Dispatcher {
         }
     }
 
-    /// Renews the reservation of the head; workers whose part in it changed are looked at again.
+    /// Renews the reservation of the head, where one is kept; workers whose part in it changed are
+    /// looked at again.
     fn reserve(&mut self, board: &Board, news: &mut News) {
         // Where everything is new its worker's number may mean another, or none.
         let before = self.reservation.take().filter(|_| !news.all);
-        let Some(head) = self.line.first() else { return };
-        let source = self.rules.source;
-        let same = before.filter(|before| before.job == head);
-        let count = board.seats().len();
-        self.reservation = match same {
-            Some(before) if count > RESERVABLE => {
-                let some = news.workers.iter().copied().chain([before.worker]);
-                Reservation::earliest(board, source, head, some)
-            }
-            Some(_) | None => {
-                let step = count.div_ceil(RESERVABLE).max(1);
-                let offset = head % step;
-                Reservation::earliest(board, source, head, (offset..count).step_by(step)).or_else(|| {
-                    let could = (0..count).filter(|worker| board.seats()[*worker].open);
-                    (step > 1).then(|| Reservation::earliest(board, source, head, could)).flatten()
-                })
-            }
-        };
+        let waited_too_long = |head: &usize| self.line.key(*head).is_some_and(|key| key.is_promoted());
+        let keeps_room = |head: &usize| self.rules.blocked == Blocked::Reserved || waited_too_long(head);
+        let head = self.line.first().filter(keeps_room);
+        self.reservation = head.and_then(|head| {
+            let known = before.filter(|before| before.job == head);
+            self.earliest(board, head, known.map(|known| news.workers.iter().copied().chain([known.worker])))
+        });
         let part = |reservation: &Reservation| (reservation.job, reservation.worker, reservation.at);
         if before.as_ref().map(part) != self.reservation.as_ref().map(part) {
             news.workers.extend(before.iter().chain(&self.reservation).map(|reservation| reservation.worker));
         }
+    }
+
+    /// The earliest reservation of a job. On large clusters: on a sample of the workers, or on those
+    /// that changed since it was found.
+    fn earliest(
+        &self,
+        board: &Board,
+        head: usize,
+        changed: Option<impl Iterator<Item = usize>>,
+    ) -> Option<Reservation> {
+        let (source, count) = (self.rules.source, board.seats().len());
+        if let Some(changed) = changed.filter(|_| count > RESERVABLE) {
+            return Reservation::earliest(board, source, head, changed);
+        }
+        let step = count.div_ceil(RESERVABLE).max(1);
+        let sample = Reservation::earliest(board, source, head, (head % step..count).step_by(step));
+        sample.or_else(|| (step > 1).then(|| Reservation::earliest(board, source, head, 0..count)).flatten())
     }
 
     /// Starts whatever may start, in order.

@@ -200,11 +200,7 @@ impl View {
             self.proposed.clear();
             return self.number_anew();
         }
-        for worker in std::mem::take(&mut self.touched) {
-            if let (Ok(number), Some(seen)) = (self.order.binary_search(&worker), self.fleet.get(&worker)) {
-                self.board.set_seat(number, seat(seen, &mut self.models));
-            }
-        }
+        // First what was refused: what a seat is set to already leaves it out.
         for task in std::mem::take(&mut self.proposed) {
             let Some(known) = self.tasks.get_mut(&task) else { continue };
             let Some(number) = known.number.filter(|_| known.task.waits()) else { continue };
@@ -213,6 +209,11 @@ impl View {
                 known.number = None;
             } else {
                 self.board.take_back(number);
+            }
+        }
+        for worker in std::mem::take(&mut self.touched) {
+            if let (Ok(number), Some(seen)) = (self.order.binary_search(&worker), self.fleet.get(&worker)) {
+                self.board.set_seat(number, seat(seen, &mut self.models));
             }
         }
     }

@@ -81,6 +81,9 @@ pub struct Board {
     waiting: usize,
     classes: class::Classes,
     changes: Vec<Change>,
+    /// Shares and what is possible are of workers of before: computed when somebody takes the changes,
+    /// once for however many workers.
+    reshaped: bool,
 }
 
 impl Board {
@@ -120,6 +123,9 @@ impl Board {
 
     /// What changed since the last call.
     pub fn take_changes(&mut self) -> Vec<Change> {
+        if std::mem::take(&mut self.reshaped) {
+            self.classes.reshape(&self.seats);
+        }
         std::mem::take(&mut self.changes)
     }
 
@@ -145,7 +151,7 @@ impl Board {
         self.seats[worker].runs = before.runs;
         self.index.set(worker, self.seats[worker].indexed());
         if reshaped {
-            self.classes.reshape(&self.seats);
+            self.reshaped = true;
             self.note(Change::Reshaped);
         } else if freed {
             self.note(Change::Freed(worker));

@@ -1,0 +1,126 @@
+//! What a dispatcher's rules mean, on a board.
+
+use cloudai_core::strategy::board::{Board, Job, Seat, Wanted};
+use cloudai_core::strategy::{Knobs, Started, Strategy, by_name, make};
+
+/// A board of workers with so many cores.
+fn board(cores: &[u64]) -> Board {
+    let mut board = Board::default();
+    for (worker, cores) in cores.iter().enumerate() {
+        board.set_seat(worker, Seat::plain([*cores, 100, 100, 0]));
+    }
+    board
+}
+
+/// A job of so many cores that runs for so many seconds; its order is the number of jobs before it.
+fn wait(board: &mut Board, order: u64, cores: u64, seconds: u64) -> usize {
+    job(board, order, cores, seconds, |_| {})
+}
+
+fn job(board: &mut Board, order: u64, cores: u64, seconds: u64, change: impl Fn(&mut Job)) -> usize {
+    let class = board.class(Wanted { amounts: [cores, 1, 1, 0], model: None });
+    let estimate = Some(seconds * 1000);
+    let mut job =
+        Job { class, arrival: board.now(), order, priority: 0, user: 0, estimate, predicted: None, deadline: None };
+    change(&mut job);
+    board.wait(job)
+}
+
+fn started(strategy: &mut dyn Strategy, board: &mut Board) -> Vec<usize> {
+    strategy.place(board, usize::MAX).into_iter().map(|Started { job, .. }| job).collect()
+}
+
+#[test]
+fn in_strict_order_a_task_without_room_holds_up_all_others_and_priority_does_not_count() {
+    let mut board = board(&[4]);
+    let mut greedy = by_name("greedy").unwrap();
+    let first = wait(&mut board, 0, 2, 10);
+    wait(&mut board, 1, 4, 10);
+    job(&mut board, 2, 1, 10, |job| job.priority = 100);
+    assert_eq!(started(&mut *greedy, &mut board), [first]);
+}
+
+#[test]
+fn a_form_that_skips_goes_by_priority_and_passes_what_has_no_room() {
+    let mut board = board(&[4]);
+    let mut skip = by_name("greedy_skip").unwrap();
+    wait(&mut board, 0, 8, 10);
+    let low = wait(&mut board, 1, 2, 10);
+    let high = job(&mut board, 2, 2, 10, |job| job.priority = 1);
+    assert_eq!(started(&mut *skip, &mut board), [high, low]);
+}
+
+#[test]
+fn what_waited_too_long_is_passed_no_more() {
+    for name in ["greedy_skip", "ai"] {
+        let mut board = board(&[4]);
+        let mut strategy = make(name, &Knobs { patience: 1.0, ..Knobs::default() }).unwrap();
+        let running = wait(&mut board, 0, 2, 1000);
+        assert_eq!(started(&mut *strategy, &mut board), [running]);
+        let large = wait(&mut board, 1, 4, 60);
+        assert!(started(&mut *strategy, &mut board).is_empty());
+        board.set_now(120_000);
+        let long = wait(&mut board, 2, 2, 5000);
+        assert!(started(&mut *strategy, &mut board).is_empty(), "{name}: it would delay the large one");
+        let short = wait(&mut board, 3, 2, 100);
+        assert_eq!(started(&mut *strategy, &mut board), [short], "{name}: it ends before");
+        board.remove(running, true);
+        board.remove(short, true);
+        assert_eq!(started(&mut *strategy, &mut board), [large], "{name}");
+        board.remove(large, true);
+        assert_eq!(started(&mut *strategy, &mut board), [long], "{name}");
+    }
+}
+
+#[test]
+fn a_task_whose_deadline_is_near_goes_before_shorter_ones() {
+    let mut board = board(&[1]);
+    let mut strategy = by_name("ai_predictive").unwrap();
+    let running = wait(&mut board, 0, 1, 10);
+    assert_eq!(started(&mut *strategy, &mut board), [running]);
+    wait(&mut board, 1, 1, 5);
+    let due = job(&mut board, 2, 1, 30, |job| job.deadline = Some(50_000));
+    assert!(started(&mut *strategy, &mut board).is_empty());
+    board.set_now(10_000);
+    board.remove(running, true);
+    assert_eq!(started(&mut *strategy, &mut board), [due]);
+}
+
+#[test]
+fn who_had_much_lately_goes_later_than_who_had_nothing() {
+    let mut board = board(&[4]);
+    let mut strategy = make("ai", &Knobs { fair_share: 1.0, ..Knobs::default() }).unwrap();
+    let hog = wait(&mut board, 0, 4, 100);
+    assert_eq!(started(&mut *strategy, &mut board), [hog]);
+    let again = wait(&mut board, 1, 4, 10);
+    let other = job(&mut board, 2, 4, 15, |job| job.user = 1);
+    assert!(started(&mut *strategy, &mut board).is_empty());
+    board.set_now(100_000);
+    board.remove(hog, true);
+    let next = started(&mut *strategy, &mut board);
+    assert_eq!(next, [again], "nobody had less when it was given: there was one user");
+    board.set_now(110_000);
+    board.remove(again, true);
+    assert_eq!(started(&mut *strategy, &mut board), [other]);
+    let (mine, others) = (wait(&mut board, 3, 4, 10), job(&mut board, 4, 4, 15, |job| job.user = 1));
+    assert!(started(&mut *strategy, &mut board).is_empty());
+    board.set_now(130_000);
+    board.remove(other, true);
+    assert_eq!(started(&mut *strategy, &mut board), [others], "the first user had far more");
+    board.remove(others, true);
+    assert_eq!(started(&mut *strategy, &mut board), [mine]);
+}
+
+#[test]
+fn a_refused_start_is_tried_again() {
+    let mut board = board(&[4]);
+    for name in ["greedy", "greedy_skip", "ai"] {
+        let mut strategy = by_name(name).unwrap();
+        board.retell();
+        let job = wait(&mut board, 0, 4, 10);
+        assert_eq!(started(&mut *strategy, &mut board), [job], "{name}");
+        board.take_back(job);
+        assert_eq!(started(&mut *strategy, &mut board), [job], "{name}");
+        board.remove(job, true);
+    }
+}
