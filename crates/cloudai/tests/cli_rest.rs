@@ -4,6 +4,8 @@
 
 #[path = "cli_support/explaining.rs"]
 mod explaining;
+#[path = "cli_support/history.rs"]
+mod history;
 #[path = "cli_support/plans.rs"]
 mod plans;
 #[path = "cli_support/server.rs"]

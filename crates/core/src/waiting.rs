@@ -34,7 +34,7 @@ pub fn why<'a>(
     }
     Ok(Some(against.unfit().unwrap_or_else(|| match &spec.worker_id {
         Some(pinned) => against.of_pinned(pinned),
-        None => against.of_all(),
+        None => against.of_all(spec),
     })))
 }
 
@@ -42,7 +42,7 @@ pub fn why<'a>(
 #[derive(Debug, Default)]
 struct Against<'a> {
     fits: bool,
-    lacks: Vec<(Lack, &'a WorkerId)>,
+    lacks: Vec<(Lack, &'a WorkerRecord)>,
     /// Those that can take no work, and whether they are full besides.
     unfit: Vec<(bool, &'a WorkerId, &'a Unfit)>,
     idle: BTreeMap<Idle, usize>,
@@ -54,7 +54,7 @@ impl<'a> Against<'a> {
         for Candidate { record, free, holds } in workers {
             match feasible::fits(spec, record, free) {
                 Ok(_) => against.fits = true,
-                Err(PlacementRefusal::Lack(lack)) => against.lacks.push((lack, &record.id)),
+                Err(PlacementRefusal::Lack(lack)) => against.lacks.push((lack, record)),
                 Err(PlacementRefusal::WorkerUnavailable) => {
                     if let Some(why) = record.idle_while(holds).filter(|why| *why != Idle::Absent) {
                         *against.idle.entry(why).or_insert(0) += 1;
@@ -90,10 +90,17 @@ impl<'a> Against<'a> {
         }
     }
 
-    fn of_all(&self) -> String {
-        let nearest = self.lacks.iter().min_by_key(|(lack, _)| lack.need - lack.have.min(lack.need));
-        match nearest {
-            Some((lack, worker)) => {
+    /// The worker that lacks the smallest part of what is needed, of those that could hold it all if nothing ran there.
+    fn nearest(&self, spec: &TaskSpec) -> Option<&(Lack, &'a WorkerRecord)> {
+        let part =
+            |lack: &Lack| u128::from(lack.need.saturating_sub(lack.have)) * 1_000_000 / u128::from(lack.need.max(1));
+        let never = |record: &WorkerRecord| feasible::could_ever(spec, &record.id, &record.capacity).is_err();
+        self.lacks.iter().min_by_key(|(lack, record)| (never(record), part(lack)))
+    }
+
+    fn of_all(&self, spec: &TaskSpec) -> String {
+        match self.nearest(spec) {
+            Some((lack, WorkerRecord { id: worker, .. })) => {
                 let besides =
                     if self.idle.is_empty() { String::new() } else { format!("; {} besides", counted(&self.idle)) };
                 format!("no worker has room; {worker} comes nearest ({lack} free){besides}")
@@ -152,6 +159,17 @@ mod tests {
         assert_eq!(waits(&c, pinned), "pinned to w1, which has no room for it now (cpu: needs 1, has 0 free)");
         c.wait(std::time::Duration::from_secs(60));
         assert_eq!(waits(&c, pinned), "pinned to w1, which is not connected; see: cloudai worker info w1");
+    }
+
+    #[test]
+    fn a_worker_that_could_never_hold_a_task_does_not_come_nearest() {
+        let mut c = TestCluster::default();
+        c.worker("w1", cores(4));
+        c.worker("w2", cores(8));
+        let first = c.task(1);
+        c.place(first, "w2");
+        let large = c.submit(2, spec(&[("cpu_cores", Value::Int(8))])).unwrap();
+        assert_eq!(waits(&c, large), "no worker has room; w2 comes nearest (cpu: needs 8, has 7 free)");
     }
 
     #[test]

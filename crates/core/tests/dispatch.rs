@@ -1,7 +1,8 @@
 //! What a dispatcher's rules mean, on a board.
 
-use cloudai_core::strategy::board::{Board, Job, Seat, Wanted};
-use cloudai_core::strategy::{Knobs, Started, Strategy, by_name, make};
+use cloudai_core::strategy::board::{Board, Image, Job, Seat, Wanted};
+use cloudai_core::strategy::rules::{Blocked, Order, Seating};
+use cloudai_core::strategy::{Knobs, Ruled, Rules, Started, Strategy, by_name, make};
 
 /// A board of workers with so many cores.
 fn board(cores: &[u64]) -> Board {
@@ -20,8 +21,17 @@ fn wait(board: &mut Board, order: u64, cores: u64, seconds: u64) -> usize {
 fn job(board: &mut Board, order: u64, cores: u64, seconds: u64, change: impl Fn(&mut Job)) -> usize {
     let class = board.class(Wanted { amounts: [cores, 1, 1, 0], model: None });
     let estimate = Some(seconds * 1000);
-    let mut job =
-        Job { class, arrival: board.now(), order, priority: 0, user: 0, estimate, predicted: None, deadline: None };
+    let mut job = Job {
+        class,
+        arrival: board.now(),
+        order,
+        priority: 0,
+        user: 0,
+        estimate,
+        predicted: None,
+        deadline: None,
+        image: Image::default(),
+    };
     change(&mut job);
     board.wait(job)
 }
@@ -90,21 +100,21 @@ fn a_task_whose_deadline_is_near_goes_before_shorter_ones() {
 fn who_had_much_lately_goes_later_than_who_had_nothing() {
     let mut board = board(&[4]);
     let mut strategy = make("ai", &Knobs { fair_share: 1.0, ..Knobs::default() }).unwrap();
-    let hog = wait(&mut board, 0, 4, 100);
+    let hog = wait(&mut board, 0, 4, 2000);
     assert_eq!(started(&mut *strategy, &mut board), [hog]);
     let again = wait(&mut board, 1, 4, 10);
     let other = job(&mut board, 2, 4, 15, |job| job.user = 1);
     assert!(started(&mut *strategy, &mut board).is_empty());
-    board.set_now(100_000);
+    board.set_now(2_000_000);
     board.remove(hog, true);
     let next = started(&mut *strategy, &mut board);
     assert_eq!(next, [again], "nobody had less when it was given: there was one user");
-    board.set_now(110_000);
+    board.set_now(2_010_000);
     board.remove(again, true);
     assert_eq!(started(&mut *strategy, &mut board), [other]);
     let (mine, others) = (wait(&mut board, 3, 4, 10), job(&mut board, 4, 4, 15, |job| job.user = 1));
     assert!(started(&mut *strategy, &mut board).is_empty());
-    board.set_now(130_000);
+    board.set_now(2_030_000);
     board.remove(other, true);
     assert_eq!(started(&mut *strategy, &mut board), [others], "the first user had far more");
     board.remove(others, true);
@@ -122,5 +132,79 @@ fn a_refused_start_is_tried_again() {
         board.take_back(job);
         assert_eq!(started(&mut *strategy, &mut board), [job], "{name}");
         board.remove(job, true);
+    }
+}
+
+#[test]
+fn a_round_that_was_full_is_gone_on_with_in_the_next() {
+    for name in ["greedy_skip", "ai"] {
+        let mut board = board(&[4, 2]);
+        let mut strategy = by_name(name).unwrap();
+        let running = wait(&mut board, 0, 4, 10);
+        assert_eq!(started(&mut *strategy, &mut board), [running]);
+        wait(&mut board, 1, 3, 1);
+        let small = [wait(&mut board, 2, 1, 10), wait(&mut board, 3, 1, 10)];
+        let rounds: Vec<_> = (0..3).flat_map(|_| strategy.place(&mut board, 1)).map(|start| start.job).collect();
+        assert_eq!(rounds, small, "{name}");
+    }
+}
+
+#[test]
+fn of_workers_that_are_equal_the_one_that_has_the_image_is_taken() {
+    let mut board = board(&[4, 4, 4]);
+    let mut strategy = by_name("ai").unwrap();
+    let of = |image: &'static str| move |job: &mut Job| job.image = Image::of(image);
+    let first: Vec<usize> = ["a", "b", "c"].map(|image| job(&mut board, 0, 4, 10, of(image))).into();
+    let on: Vec<usize> = strategy.place(&mut board, 9).iter().map(|start| start.worker).collect();
+    first.into_iter().for_each(|job| board.remove(job, true));
+    for (at, image) in ["a", "b", "c"].into_iter().enumerate().rev() {
+        job(&mut board, 1, 4, 10, of(image));
+        let start = strategy.place(&mut board, 9);
+        assert_eq!(start[0].worker, on[at], "{image} ran there");
+    }
+}
+
+/// What happens between two rounds: jobs come (cores, seconds, user), others end, by place.
+type Step = (Vec<(u64, u64, usize)>, Vec<usize>);
+
+fn steps() -> impl proptest::strategy::Strategy<Value = Vec<Step>> {
+    use proptest::collection::vec;
+    vec((vec((1..6u64, 1..1000u64, 0..3usize), 0..8), vec(0..64usize, 0..4)), 1..30)
+}
+
+proptest::proptest! {
+    #[test]
+    fn who_passes_what_has_no_room_leaves_nothing_waiting_that_has(
+        steps in steps(),
+        workers in proptest::collection::vec(1..8u64, 1..100),
+        seating in proptest::sample::select(vec![Seating::First, Seating::Turn, Seating::Level]),
+        fair_share in proptest::sample::select(vec![0.0, 4.0]),
+    ) {
+        let order = Order::Size { length: 1.0, pool: 1.0, share: -1.0 };
+        let rules = Rules { order, seating, blocked: Blocked::Passed, fair_share, ..Rules::default() };
+        let (mut strategy, mut board) = (Ruled::new("test", rules), board(&workers));
+        let (mut running, mut order) = (Vec::new(), 0);
+        for (come, end) in steps {
+            board.set_now(board.now() + 100_000);
+            for (cores, seconds, user) in come {
+                job(&mut board, order, cores, seconds, |job| job.user = user);
+                order += 1;
+            }
+            for place in end {
+                if !running.is_empty() {
+                    board.remove(running.swap_remove(place % running.len()), true);
+                }
+            }
+            loop {
+                let starts = strategy.place(&mut board, 3);
+                if starts.is_empty() {
+                    break;
+                }
+                running.extend(starts.iter().map(|start| start.job));
+            }
+            for job in board.each_waiting() {
+                proptest::prop_assert_eq!(board.next_fit(board.job(job).class, 0), None, "job {}", job);
+            }
+        }
     }
 }

@@ -315,6 +315,9 @@ fn a_strategy_that_keeps_room_tells_for_which_task() {
         let strict = ["greedy", "round_robin", "balanced"].contains(strategy);
         let skips = strategy.ends_with("_skip");
         assert!(next && !strict || behind && !skips, "{strategy}: {turn:?}");
+        let (mut view, mut placing) = (view(&c), by_name(strategy).unwrap());
+        view.round(&mut *placing, c.now);
+        assert_eq!(view.ahead(&*placing), (!skips).then_some(first), "{strategy}");
     }
 }
 

@@ -59,7 +59,7 @@ pub(crate) struct Shared {
     /// What the engine did last.
     pub(crate) trail: Arc<Trail>,
     /// Which strategy places.
-    pub(crate) choice: Choice,
+    pub(crate) choice: Arc<Choice>,
     /// Up to where predictions are stored.
     pub(crate) saved: Saved,
     /// Clients that listen over WebSockets.

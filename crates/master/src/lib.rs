@@ -3,8 +3,8 @@
 //! Reading order: [`handle`] (the only way in), `mailbox`, `engine` (decide, commit, tell),
 //! [`model`] (what readers see), `placing` (the strategy's thread; `external` and `watching` are for
 //! agents that place from outside), `sealing` (logs that have ended),
-//! `retention` (tasks that are kept no longer), [`choice`] (which strategy places), `predictions` (what it
-//! learned, kept over restarts), [`trail`] (what it did last), [`delivery`], [`opened`] (how
+//! `retention` (tasks that are kept no longer), [`choice`] (which strategy places), `rescue` (what if it has a
+//! fault), `predictions` (what it learned, kept over restarts), [`trail`] (what it did last), [`delivery`], [`opened`] (how
 //! they are put together), then the two edges `grpc` and [`http`]. Protobuf types are known in `grpc` alone, JSON in
 //! `http` alone, but for the stored predictions.
 
@@ -28,6 +28,7 @@ mod predictions;
 pub mod principal;
 mod pulse;
 pub mod readiness;
+mod rescue;
 mod retention;
 mod sealing;
 mod serve;

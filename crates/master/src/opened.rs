@@ -133,7 +133,7 @@ impl Opened {
             logs: Arc::new(Logs::new(bulk)),
             clock,
             trail,
-            choice: Choice::new(chosen),
+            choice: Arc::new(Choice::new(chosen)),
             saved,
             live: http::Live::default(),
             restoring: Restoring::default(),
@@ -202,17 +202,21 @@ impl Opened {
         let (engine_stop, placer_stop) = (CancellationToken::new(), CancellationToken::new());
         let _stops = (engine_stop.clone().drop_guard(), placer_stop.clone().drop_guard());
         let engine = machine.threads.start(engine.run(engine_stop.clone())).map_err(RunError::Thread)?;
-        let places =
-            placing::run(placing, stage, Arc::clone(&handle.shared.clock), Arc::clone(&handle.shared.mailboxes));
+        let shared = &handle.shared;
+        let (clock, mailboxes) = (Arc::clone(&shared.clock), Arc::clone(&shared.mailboxes));
+        let (model, choice) = (Arc::clone(&shared.model), Arc::clone(&shared.choice));
+        let places = placing::run(placing, stage, clock, mailboxes, model, choice);
         let placer = placer_stop.clone().run_until_cancelled_owned(places);
-        let placer = machine.threads.start(placer).map_err(RunError::Thread)?;
+        let mut placer = machine.threads.start(placer).map_err(RunError::Thread)?;
 
         let restore = handle.shared.restoring.ordered().clone();
-        let ended = supervise(&mut parts, engine, [&stop, &restore], &engine_stop).await;
+        let ended = supervise(&mut parts, engine, &mut placer, [&stop, &restore], &engine_stop).await;
         predictions::save_at_stop(&handle).await;
         placer_stop.cancel();
-        // It holds no lock and waits for nothing once the engine is gone.
-        let _ = placer.await;
+        if !placer.is_finished() {
+            // It holds no lock and waits for nothing once the engine is gone.
+            let _ = placer.await;
+        }
         info!("master stopped");
         ended.map(|()| if restore.is_cancelled() { Ended::Restore } else { Ended::Stopped })
     }
@@ -222,6 +226,7 @@ impl Opened {
 async fn supervise(
     parts: &mut JoinSet<Result<(), RunError>>,
     mut engine: JoinHandle<Result<(), EngineError>>,
+    placer: &mut JoinHandle<Option<()>>,
     [stop, restore]: [&CancellationToken; 2],
     engine_stop: &CancellationToken,
 ) -> Result<(), RunError> {
@@ -231,6 +236,7 @@ async fn supervise(
         () = stop.cancelled() => Ok(()),
         () = restore.cancelled() => Ok(()),
         ended = &mut engine => { engine_ended = true; flatten(ended).map_err(RunError::from) }
+        _ = placer => Err(RunError::Placing),
         Some(ended) = parts.join_next() => ended.unwrap_or(Ok(())),
     };
     stop.cancel();

@@ -1,11 +1,15 @@
 //! The strategy's own thread: a mirror of the committed state, one round in flight.
 
+use crate::choice::Choice;
 use crate::clock::Clock;
 use crate::external::{External, Word};
 use crate::mailbox::{AskError, Mailboxes};
+use crate::model::Model;
+use crate::rescue;
 use crate::watching::Watchers;
 use cloudai_core::effect::Row;
 use cloudai_core::event::{Answer, Event, Placement};
+use cloudai_core::ids::TaskId;
 use cloudai_core::strategy::{EXTERNAL, Strategy, View};
 use cloudai_core::time::Timestamp;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -34,12 +38,17 @@ impl Stage {
         Self { view, strategy, restless: true, external, watchers: Watchers::default() }
     }
 
-    fn round(&mut self, now: Timestamp) -> Vec<Placement> {
+    pub(crate) fn round(&mut self, now: Timestamp) -> Vec<Placement> {
         if self.strategy.name() == EXTERNAL {
             return self.external.round(&mut self.view, now);
         }
         self.external.rest();
         self.view.round(&mut *self.strategy, now)
+    }
+
+    /// The task that others wait behind since the last round.
+    fn ahead(&self) -> Option<TaskId> {
+        self.view.ahead(&*self.strategy)
     }
 
     /// An agent proposes, or says that it wants nothing placed now.
@@ -156,8 +165,16 @@ impl Placing {
 ///
 /// A round's proposals are answered before the next begins, and the rows that they caused are in
 /// the inbox by then, so that no round proposes what the one before already did.
-pub(crate) async fn run(placing: Arc<Placing>, mut stage: Stage, clock: Arc<Clock>, mailboxes: Arc<Mailboxes>) {
+pub(crate) async fn run(
+    placing: Arc<Placing>,
+    mut stage: Stage,
+    clock: Arc<Clock>,
+    mailboxes: Arc<Mailboxes>,
+    model: Arc<Model>,
+    choice: Arc<Choice>,
+) {
     stage.restless = true;
+    let mut ahead = None;
     loop {
         let patience = stage.external.patience_left(clock.now());
         let inbox = if stage.restless { placing.take() } else { placing.wait_at_most(patience).await };
@@ -170,8 +187,12 @@ pub(crate) async fn run(placing: Arc<Placing>, mut stage: Stage, clock: Arc<Cloc
             visit(&mut stage);
         }
         if stage.restless {
-            let placements = stage.round(clock.now());
+            let placements = rescue::round(&mut stage, clock.now(), &choice);
             stage.restless = !placements.is_empty() && propose(placements, &mailboxes).await > 0;
+            if !stage.restless && ahead != stage.ahead() {
+                ahead = stage.ahead();
+                model.set_ahead(ahead);
+            }
         }
     }
 }

@@ -83,6 +83,12 @@ pub enum RunError {
     /// The engine could not be started.
     #[error("the engine can not be started")]
     Thread(#[source] std::io::Error),
+    /// The strategy's thread ended, which it does only by a fault.
+    #[error(
+        "nothing places tasks any more: the strategy's thread ended by a fault, which the log tells; all is stored, start the \
+             master again"
+    )]
+    Placing,
     /// A server ended.
     #[error("the {0} server failed")]
     Server(&'static str, #[source] std::io::Error),

@@ -80,11 +80,13 @@ fn worker(seen: &Seen) -> (Arc<WorkerRecord>, Free) {
 }
 
 fn everything(view: &View) -> Update {
+    let mut tasks: Vec<_> = view.records().cloned().collect();
+    tasks.sort_unstable_by_key(|task| task.order);
     Update {
         version: view.version(),
         snapshot: true,
         workers: view.fleet().each().map(worker).collect(),
-        tasks: view.records().cloned().collect(),
+        tasks,
         ..Update::default()
     }
 }

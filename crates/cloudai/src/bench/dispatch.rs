@@ -4,7 +4,7 @@ use super::bed::{Bed, Make};
 use super::figures::Figure;
 use super::number::upto;
 use super::stop::Stop;
-use super::{Benchmark, load};
+use super::{OnCluster, load};
 use crate::exit::{Exit, Failure};
 use cloudai_master::http::dto::{List, Task};
 use std::time::Duration;
@@ -32,7 +32,7 @@ pub(crate) struct Dispatch {
     connections: u32,
 }
 
-impl Benchmark for Dispatch {
+impl OnCluster for Dispatch {
     const NAME: &'static str = "dispatch";
     const WHAT: &'static str = "from the first submission to the last result, every step of each task on disk";
 

@@ -5,7 +5,7 @@ use super::dispatch::{FAILED, until_ended};
 use super::figures::Figure;
 use super::number::upto;
 use super::stop::Stop;
-use super::{Benchmark, Plan};
+use super::{OnCluster, Plan};
 use crate::exit::Failure;
 use cloudai_core::ids::{Attempt, Incarnation, TaskId, WorkerId};
 use cloudai_core::spec::TaskSpec;
@@ -44,7 +44,7 @@ pub(crate) struct Docker {
     found: String,
 }
 
-impl Benchmark for Docker {
+impl OnCluster for Docker {
     const NAME: &'static str = "docker";
     const WHAT: &'static str = "containers that run `true`: submitted as tasks, and by the engine's bare calls";
 

@@ -4,7 +4,7 @@ use super::bed::{Bed, Make};
 use super::figures::{Figure, Sample};
 use super::number::upto;
 use super::stop::Stop;
-use super::{Benchmark, load};
+use super::{OnCluster, load};
 use crate::exit::Failure;
 use cloudai_master::http::dto::Task;
 use tokio::time::Instant;
@@ -17,7 +17,7 @@ pub(crate) struct Latency {
     tasks: u64,
 }
 
-impl Benchmark for Latency {
+impl OnCluster for Latency {
     const NAME: &'static str = "latency";
     const WHAT: &'static str = "one task alone, from sending the submission to hearing of its end";
 

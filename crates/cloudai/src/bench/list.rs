@@ -5,7 +5,7 @@ use super::dispatch::until_ended;
 use super::figures::{Figure, Sample};
 use super::number::upto;
 use super::stop::Stop;
-use super::{Benchmark, load};
+use super::{OnCluster, load};
 use crate::exit::Failure;
 use cloudai_master::http::dto::{List as Rows, Task};
 use std::time::Duration;
@@ -30,7 +30,7 @@ pub(crate) struct List {
     times: u32,
 }
 
-impl Benchmark for List {
+impl OnCluster for List {
     const NAME: &'static str = "list";
     const WHAT: &'static str = "pages of 50 rows, four in a row from cursor to cursor, over all filters and orders";
 

@@ -4,7 +4,7 @@ use super::bed::{Bed, Make};
 use super::figures::{Figure, Used, as_f64};
 use super::number::upto;
 use super::stop::Stop;
-use super::{Benchmark, load};
+use super::{OnCluster, load};
 use crate::exit::Failure;
 use tokio::time::Instant;
 
@@ -24,7 +24,7 @@ pub(crate) struct Memory {
     connections: u32,
 }
 
-impl Benchmark for Memory {
+impl OnCluster for Memory {
     const NAME: &'static str = "memory";
     const WHAT: &'static str = "a queue of so many tasks: what it costs, and a restart after a crash with it";
 

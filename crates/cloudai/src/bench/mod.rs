@@ -1,7 +1,7 @@
 //! `cloudai bench`: how fast this build is on this machine, measured over the real ways in.
 //!
-//! Every benchmark starts real processes of this very binary with an empty environment, talks to
-//! them as any client does, and ends them. Speed is measured here and nowhere else: no test looks
+//! All benchmarks but [`Placing`], which thinks alone, start real processes of this very binary with an
+//! empty environment, talk to them as any client does, and end them. Speed is measured here and nowhere else: no test looks
 //! at a clock. `bed.rs` owns the processes, `folder.rs` their data, `bound.rs` and `stop.rs` see to it
 //! that neither outlives the benchmark, `figures.rs` has the arithmetic, `report.rs` what is told; one
 //! file for each benchmark.
@@ -17,6 +17,7 @@ mod list;
 mod load;
 mod memory;
 mod number;
+mod placing;
 mod report;
 mod stop;
 mod submit;
@@ -28,6 +29,7 @@ pub(crate) use latency::Latency;
 pub(crate) use list::List;
 pub(crate) use memory::Memory;
 pub(crate) use number::upto;
+pub(crate) use placing::Placing;
 pub(crate) use submit::Submit;
 
 use crate::exit::Failure;
@@ -61,7 +63,27 @@ pub(crate) trait Benchmark: serde::Serialize {
     /// What a row of it means, for people.
     const WHAT: &'static str;
 
-    /// Whether it heeds the wish to stop in [`Benchmark::run`] and must not be dropped there: what
+    /// Looks, before anything is measured, for what it needs of this machine.
+    /// # Errors
+    /// It is not there.
+    async fn prepare(&mut self, _: &Plan) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    /// Measures once, with everything new; leaves nothing behind, also when it is stopped.
+    /// # Errors
+    /// What went wrong, or that it was stopped.
+    async fn measure(&self, plan: &Plan, stop: &Stop) -> Result<Vec<Figure>, Failure>;
+}
+
+/// A benchmark of a cluster of real processes.
+pub(crate) trait OnCluster: serde::Serialize {
+    /// Its word on the command line.
+    const NAME: &'static str;
+    /// What a row of it means, for people.
+    const WHAT: &'static str;
+
+    /// Whether it heeds the wish to stop in [`OnCluster::run`] and must not be dropped there: what
     /// it makes outside its folder would be left.
     const STOPS_BY_ITSELF: bool = false;
 
@@ -81,6 +103,23 @@ pub(crate) trait Benchmark: serde::Serialize {
     async fn run(&self, bed: &mut Bed, stop: &Stop) -> Result<Vec<Figure>, Failure>;
 }
 
+impl<B: OnCluster> Benchmark for B {
+    const NAME: &'static str = B::NAME;
+    const WHAT: &'static str = B::WHAT;
+
+    async fn prepare(&mut self, plan: &Plan) -> Result<(), Failure> {
+        OnCluster::prepare(self, plan).await
+    }
+
+    async fn measure(&self, plan: &Plan, stop: &Stop) -> Result<Vec<Figure>, Failure> {
+        let mut bed = stop.unless(Bed::make(plan.folder()?, &self.make())).await?;
+        let running = self.run(&mut bed, stop);
+        let figures = if B::STOPS_BY_ITSELF { running.await } else { stop.unless(running).await };
+        let ended = bed.end().await;
+        figures.and_then(|figures| ended.map(|()| figures))
+    }
+}
+
 /// Runs a benchmark as often as planned; tells of each run through `said`. However it ends, no
 /// process and no folder of it is left.
 /// # Errors
@@ -94,19 +133,11 @@ pub(crate) async fn measure<B: Benchmark>(
     stop.unless(bench.prepare(plan)).await?;
     let mut runs = Vec::new();
     for number in 1..=plan.runs {
-        let figures = Box::pin(once(bench, plan, &stop)).await?;
+        let figures = Box::pin(bench.measure(plan, &stop)).await?;
         if let Some(first) = figures.first() {
             said(&format!("{} {number}/{}: {first}", B::NAME, plan.runs));
         }
         runs.push(figures);
     }
     Report::new(bench, plan, runs)
-}
-
-async fn once<B: Benchmark>(bench: &B, plan: &Plan, stop: &Stop) -> Result<Vec<Figure>, Failure> {
-    let mut bed = stop.unless(Bed::make(plan.folder()?, &bench.make())).await?;
-    let running = bench.run(&mut bed, stop);
-    let figures = if B::STOPS_BY_ITSELF { running.await } else { stop.unless(running).await };
-    let ended = bed.end().await;
-    figures.and_then(|figures| ended.map(|()| figures))
 }

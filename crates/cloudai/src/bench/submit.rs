@@ -4,7 +4,7 @@ use super::bed::{Bed, Make};
 use super::figures::{Figure, Sample};
 use super::number::upto;
 use super::stop::Stop;
-use super::{Benchmark, load};
+use super::{OnCluster, load};
 use crate::exit::Failure;
 use cloudai_master::http::dto::Task;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ pub(crate) struct Submit {
     connections: u32,
 }
 
-impl Benchmark for Submit {
+impl OnCluster for Submit {
     const NAME: &'static str = "submit";
     const WHAT: &'static str = "submissions until each is acknowledged, which is when it is on disk";
 

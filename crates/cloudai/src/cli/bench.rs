@@ -1,7 +1,9 @@
 //! `cloudai bench`.
 
 use super::sim;
-use crate::bench::{Benchmark, Bound, Dispatch, Docker, Latency, List, Memory, Plan, Report, Submit, measure, upto};
+use crate::bench::{
+    Benchmark, Bound, Dispatch, Docker, Latency, List, Memory, Placing, Plan, Report, Submit, measure, upto,
+};
 use crate::config::{ENGINE, Flags, Process, Resolver, User};
 use crate::exit::{Exit, Failure};
 use crate::render::Screen;
@@ -32,6 +34,9 @@ pub(super) enum Command {
     /// Lists in a cluster with a million tasks, over every filter and order
     #[command(before_help = "  cloudai bench list\n  cloudai bench list --tasks 100000 --runs 1")]
     List(Of<List>),
+    /// How long a strategy thinks with a long queue and many workers
+    #[command(before_help = "  cloudai bench placing\n  cloudai bench placing --strategy greedy_skip --runs 1")]
+    Placing(Of<Placing>),
     /// Makes one document of what benchmarks wrote with --json
     #[command(before_help = "  cloudai bench report dispatch.json latency.json > performance.md")]
     Report {
@@ -75,6 +80,7 @@ pub(super) async fn run(command: Command, named: Option<&Path>, json: bool, scre
         Command::Submit(of) => of.run(json, screen).await,
         Command::Memory(of) => of.run(json, screen).await,
         Command::List(of) => of.run(json, screen).await,
+        Command::Placing(of) => of.run(json, screen).await,
         Command::Report { files } => {
             let named = |file: &PathBuf| Ok((file.display().to_string(), read(file)?));
             let reports = files.iter().map(named).collect::<Result<Vec<_>, Failure>>()?;

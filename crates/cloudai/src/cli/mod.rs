@@ -117,7 +117,7 @@ enum Command {
     /// Looks into a running master: its state, what disagrees, a file for whoever helps
     #[command(subcommand)]
     Debug(debug::Command),
-    /// Runs strategies on recorded workloads, without a master, and compares them
+    /// Runs strategies on recorded workloads or on the history of a master, and compares them
     #[command(subcommand)]
     Sim(sim::Command),
     /// Measures how fast this build is on this machine
@@ -223,7 +223,8 @@ async fn run(cli: Cli) -> Result<Exit, Failure> {
     if let Command::Bench(command) = cli.command {
         return Box::pin(bench::run(command, cli.global.config.as_deref(), cli.global.json, &screen)).await;
     }
-    if let Command::Sim(command) = cli.command {
+    let reads_files = matches!(&cli.command, Command::Sim(command) if !command.asks_master());
+    if reads_files && let Command::Sim(command) = cli.command {
         return sim::run(command, &screen);
     }
     let (named, addr) = (cli.global.config.as_deref(), cli.global.addr.as_ref());
@@ -270,11 +271,7 @@ async fn ask(command: Command, cx: &Context) -> Result<Exit, Failure> {
         Command::Cluster(command) => cluster::run(command, cx).await,
         Command::Debug(command) => debug::run(command, cx).await,
         Command::Reference(command) => reference::run(command, cx).await,
-        Command::Master(_)
-        | Command::Up(_)
-        | Command::Config(_)
-        | Command::Bench(_)
-        | Command::Sim(_)
-        | Command::Version => Ok(Exit::Ok),
+        Command::Sim(command) => sim::run_history(command, cx).await,
+        Command::Master(_) | Command::Up(_) | Command::Config(_) | Command::Bench(_) | Command::Version => Ok(Exit::Ok),
     }
 }

@@ -1,18 +1,23 @@
-//! `cloudai sim`: strategies on recorded workloads, without a master.
+//! `cloudai sim`: strategies on recorded workloads, or on the history of a master.
 
 mod bench;
+mod history;
 mod sequences;
 mod source;
 mod table;
 
 pub(super) use bench::{Scheduling, run as bench};
 
+use super::Context;
 use crate::exit::{Exit, Failure};
 use crate::render::Screen;
 use clap::Subcommand;
 use cloudai_core::strategy;
+use cloudai_sim::replay::actual::ACTUAL;
 use cloudai_sim::replay::report::WriteError;
+use cloudai_sim::replay::written::write_workload;
 use cloudai_sim::replay::{Comparison, Outcome, Replay, ReplayError, Runtimes, Workload};
+use history::History;
 use serde_json::json;
 use source::Source;
 use std::path::{Path, PathBuf};
@@ -23,12 +28,14 @@ pub(super) enum Command {
     /// Runs one strategy and writes its schedule, numbers and drawings
     #[command(before_help = "  cloudai sim run --tasks t.csv --workers w.csv --strategy greedy --out reports\n  \
                          cloudai sim run --swf HPC2N.swf.gz --strategy greedy --runtimes predicted --out reports\n  \
-                         cloudai sim run --swf HPC2N.swf.gz --strategy greedy --protocol rlscheduler")]
+                         cloudai sim run --swf HPC2N.swf.gz --strategy greedy --protocol rlscheduler\n  \
+                         cloudai sim run --from-history --since 7d --strategy ai --out reports")]
     Run(Run),
     /// Runs several strategies on the same workload and makes a page that compares them
     #[command(before_help = "  cloudai sim compare --tasks t.csv --workers w.csv --out reports\n  \
                          cloudai sim compare --swf HPC2N.swf.gz --strategies greedy,round_robin --out reports\n  \
-                         cloudai sim compare --swf lublin_256.swf --protocol rlscheduler --json")]
+                         cloudai sim compare --swf lublin_256.swf --protocol rlscheduler --json\n  \
+                         cloudai sim compare --from-history --since 7d --strategies ai,greedy --out reports")]
     Compare(Compare),
 }
 
@@ -50,19 +57,20 @@ pub(super) struct Compare {
     /// The strategies, separated by commas [default: all]
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     strategies: Vec<String>,
-    /// What the others are held against
-    #[arg(long, value_name = "NAME", default_value = "greedy")]
-    baseline: String,
+    /// What the others are held against [default: greedy; with --from-history as_it_happened]
+    #[arg(long, value_name = "NAME")]
+    baseline: Option<String>,
     #[command(flatten)]
     how: How,
 }
 
 #[derive(Debug, clap::Args)]
 struct How {
-    /// The run times that strategies are told: true, said by users, or learned from tasks that have ended
+    /// The run times that strategies are told: true; said by users and, where they say nothing, learned from tasks that
+    /// have ended, as a master tells them; or learned always
     #[arg(long, value_name = "WHICH", value_enum, default_value_t)]
     runtimes: Told,
-    /// Of the strategies' own random numbers
+    /// Of the strategies' own random numbers, by which plans are improved: others show what is chance
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
     /// The folder that gets a folder for each strategy; what is there of the same name is replaced
@@ -89,12 +97,9 @@ impl From<Told> for Runtimes {
 }
 
 impl How {
-    fn replay(&self, strategy: &str) -> Replay {
-        Replay { strategy: strategy.to_owned(), runtimes: self.runtimes.into(), seed: self.seed }
-    }
-
     fn replays(&self, strategies: &[String]) -> Vec<Replay> {
-        strategies.iter().map(|name| self.replay(name)).collect()
+        let runtimes = self.runtimes.into();
+        strategies.iter().map(|name| Replay { strategy: name.clone(), runtimes, seed: self.seed }).collect()
     }
 
     /// Where the report goes: clap asks for it unless a protocol says that there is none.
@@ -103,30 +108,93 @@ impl How {
     }
 }
 
-pub(super) fn run(command: Command, screen: &Screen) -> Result<Exit, Failure> {
-    match command {
-        Command::Run(run) => run.run(screen),
-        Command::Compare(compare) => compare.run(screen),
+/// What is run, and what is known of it when it is a history.
+struct Subject {
+    workload: Workload,
+    history: Option<History>,
+}
+
+impl Command {
+    fn source(&self) -> &Source {
+        match self {
+            Self::Run(run) => &run.source,
+            Self::Compare(compare) => &compare.source,
+        }
+    }
+
+    /// Whether a master is asked; else files are enough.
+    pub(super) fn asks_master(&self) -> bool {
+        self.source().history.from_history
+    }
+
+    fn run(self, of: Subject, screen: &Screen) -> Result<Exit, Failure> {
+        match self {
+            Self::Run(run) => run.run(of, screen),
+            Self::Compare(compare) => compare.run(of, screen),
+        }
+    }
+
+    /// Refuses strategies that there are not, before anything is read.
+    fn check(&self) -> Result<(), Failure> {
+        match self {
+            Self::Run(run) => check(&run.strategy),
+            Self::Compare(compare) => compare.chosen().map(drop),
+        }
     }
 }
 
+/// Runs what is in files.
+/// # Errors
+/// A file can not be read or written, a strategy is unknown or fails.
+pub(super) fn run(command: Command, screen: &Screen) -> Result<Exit, Failure> {
+    command.check()?;
+    command.source().history.check()?;
+    let workload = command.source().read()?;
+    command.run(Subject { workload, history: None }, screen)
+}
+
+/// Runs the history of a master.
+/// # Errors
+/// As [`run`]; the master can not be asked, or has nothing that can be replayed.
+pub(super) async fn run_history(command: Command, cx: &Context) -> Result<Exit, Failure> {
+    command.check()?;
+    let asked = &command.source().history;
+    let mut history = history::fetch(asked, cx).await?;
+    let workload = std::mem::take(&mut history.workload);
+    if matches!(command, Command::Compare(_)) {
+        history.notes.append(&mut history.reality);
+    }
+    history.notes.iter().for_each(|note| cx.screen.note(note));
+    if let Some(name) = &asked.workload_out {
+        let [tasks, workers] = write_workload(&workload, name).map_err(|error| {
+            Failure::error(error.to_string()).why(error.source.to_string()).next("another name: --workload-out NAME")
+        })?;
+        let (tasks, workers) = (tasks.display(), workers.display());
+        cx.screen.note(&format!("Kept. Replay it with --tasks {tasks} --workers {workers}"));
+    }
+    command.run(Subject { workload, history: Some(history) }, &cx.screen)
+}
+
 impl Run {
-    fn run(self, screen: &Screen) -> Result<Exit, Failure> {
-        check(&self.strategy)?;
-        let workload = self.source.read()?;
+    fn run(self, of: Subject, screen: &Screen) -> Result<Exit, Failure> {
+        let replays = self.how.replays(&[self.strategy]);
+        let workload = &of.workload;
         if self.source.is_protocol() {
-            let replays = self.how.replays(&[self.strategy]);
-            return sequences::run(&self.source, &workload, &replays, self.how.out.as_deref(), screen);
+            return sequences::run(&self.source, workload, &replays, self.how.out.as_deref(), screen);
         }
         let out = self.how.out()?;
-        let outcome = Outcome::of(&self.how.replay(&self.strategy), &workload).map_err(refused)?;
-        let dir = outcome.write(out, &workload).map_err(unwritten)?;
-        feasible(std::slice::from_ref(&outcome))?;
-        let value = json!({
+        let outcomes = outcomes(workload, &replays, |_| ())?;
+        let Some(outcome) = outcomes.first() else { return Ok(Exit::Ok) };
+        let dir = outcome.write(out, workload).map_err(unwritten)?;
+        feasible(&outcomes)?;
+        let mut value = json!({
             "workload": workload.name, "strategy": outcome.strategy, "metrics": outcome.metrics, "report": dir,
         });
+        if let Some(history) = &of.history {
+            value["history"] = json!(history.told());
+        }
         let people = || {
-            let table = table::of(std::slice::from_ref(&outcome), None, screen);
+            let table = table::of(&[outcome], None, screen);
             format!("{table}\n\n{}\nreport: {}", table::legend(&outcome.metrics), dir.display())
         };
         screen.one(&value, &dir.display().to_string(), people).map(|()| Exit::Ok)
@@ -134,37 +202,49 @@ impl Run {
 }
 
 impl Compare {
-    fn run(self, screen: &Screen) -> Result<Exit, Failure> {
+    fn run(self, of: Subject, screen: &Screen) -> Result<Exit, Failure> {
         let strategies = self.chosen()?;
-        let workload = self.source.read()?;
         let replays = self.how.replays(&strategies);
         if self.source.is_protocol() {
-            return sequences::run(&self.source, &workload, &replays, self.how.out.as_deref(), screen);
+            return sequences::run(&self.source, &of.workload, &replays, self.how.out.as_deref(), screen);
         }
         let out = self.how.out()?;
-        let outcomes = outcomes(&workload, &replays, |name| screen.hint(&format!("scheduled by {name}")))?;
-        let comparison = Comparison { workload, baseline: self.baseline, runtimes: self.how.runtimes.into(), outcomes };
+        let outcomes = outcomes(&of.workload, &replays, |name| screen.hint(&format!("scheduled by {name}")))?;
+        let (baseline, runtimes) = (self.baseline().to_owned(), self.how.runtimes.into());
+        let told = of.history.as_ref().map(|history| json!(history.told()));
+        let (actual, notes) = of.history.map(|history| (history.actual, history.notes)).unzip();
+        let notes = notes.unwrap_or_default();
+        let comparison = Comparison { workload: of.workload, baseline, runtimes, outcomes, actual, notes };
         let page = comparison.write(out).map_err(unwritten)?;
         feasible(&comparison.outcomes)?;
-        let rows: Vec<_> = comparison
-            .outcomes
-            .iter()
-            .map(|one| json!({ "strategy": one.strategy, "metrics": one.metrics, "report": out.join(&one.strategy) }))
-            .collect();
-        let value = json!({
+        let row = |one: &Outcome| json!({ "strategy": one.strategy, "metrics": one.metrics, "report": out.join(&one.strategy) });
+        let rows: Vec<_> = comparison.outcomes.iter().map(row).collect();
+        let mut value = json!({
             "workload": comparison.workload.name, "baseline": comparison.baseline, "strategies": rows, "page": page,
         });
-        screen.one(&value, &page.display().to_string(), || told(&comparison, &page, screen)).map(|()| Exit::Ok)
+        if let Some(actual) = &comparison.actual {
+            value[ACTUAL] = row(&actual.outcome);
+            value["history"] = json!(told);
+        }
+        screen.one(&value, &page.display().to_string(), || people(&comparison, &page, screen)).map(|()| Exit::Ok)
     }
 
-    /// The strategies to run, the baseline first unless it is among them elsewhere.
+    /// What the others are held against: reality, where it is known.
+    fn baseline(&self) -> &str {
+        let default = if self.source.history.from_history { ACTUAL } else { "greedy" };
+        self.baseline.as_deref().unwrap_or(default)
+    }
+
+    /// The strategies to run, the baseline first unless it is among them elsewhere or none.
     fn chosen(&self) -> Result<Vec<String>, Failure> {
         let mut names = self.strategies.clone();
         if names.is_empty() {
             names = strategy::ALL.iter().map(|(name, _)| (*name).to_owned()).collect();
         }
-        if !names.contains(&self.baseline) {
-            names.insert(0, self.baseline.clone());
+        let baseline = self.baseline();
+        let is_reality = self.source.history.from_history && baseline == ACTUAL;
+        if !is_reality && !names.iter().any(|name| name == baseline) {
+            names.insert(0, baseline.to_owned());
         }
         let mut seen = std::collections::BTreeSet::new();
         names.retain(|name| seen.insert(name.clone()));
@@ -174,9 +254,15 @@ impl Compare {
 }
 
 /// What people are told of a comparison.
-fn told(comparison: &Comparison, page: &Path, screen: &Screen) -> String {
-    let mut lines = vec![table::of(&comparison.outcomes, Some(&comparison.baseline), screen), String::new()];
+fn people(comparison: &Comparison, page: &Path, screen: &Screen) -> String {
+    let rows: Vec<&Outcome> = comparison.rows().collect();
+    let mut lines = vec![table::of(&rows, Some(&comparison.baseline), screen), String::new()];
     lines.extend(comparison.outcomes.first().map(|one| table::legend(&one.metrics)));
+    if comparison.actual.is_some() {
+        lines.push(table::wrapped(&format!(
+            "{ACTUAL}: the starts and ends that were recorded; pulls, retries, holds and drains are in it alone."
+        )));
+    }
     lines.extend(table::against(comparison));
     lines.push(format!("page: {}", page.display()));
     lines.join("\n")
@@ -190,7 +276,7 @@ fn check(name: &str) -> Result<(), Failure> {
     let known: Vec<_> = strategy::ALL.iter().map(|(name, _)| *name).collect();
     Err(Failure::usage(format!("no strategy is called {name:?}"))
         .why(format!("there are {}", known.join(", ")))
-        .next(format!("--strategy {}", known.first().copied().unwrap_or_default())))
+        .next("name one of these"))
 }
 
 /// Runs strategies beside each other, as many as there are cores; in the order of `replays`.

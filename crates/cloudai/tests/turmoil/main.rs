@@ -16,4 +16,6 @@ mod names;
 mod net;
 mod reports;
 mod restarts;
+mod schedules;
+mod waiting;
 mod world;

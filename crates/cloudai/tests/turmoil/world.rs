@@ -3,6 +3,7 @@
 use crate::gate::Gate;
 use crate::net::{self, Simulated};
 use cloudai_core::ids::{Attempt, TaskId};
+use cloudai_core::resources::Capacity;
 use cloudai_core::spec::{TaskSpec, Value};
 use cloudai_core::state::Status;
 use cloudai_core::task::TaskRecord;
@@ -10,6 +11,7 @@ use cloudai_core::testing::{cores, worker_id};
 use cloudai_core::timing::Timing;
 use cloudai_core::worker::WorkerRecord;
 use cloudai_master::Retention;
+use cloudai_master::choice::Configured;
 use cloudai_master::handle::Handle;
 use cloudai_master::machine::{Clocks, Machine as MasterMachine, Threads as MasterThreads};
 use cloudai_master::opened::{Doors, Opened, Setup};
@@ -36,6 +38,8 @@ use turmoil::{Builder, Sim};
 
 /// How far one step goes; nothing here is timed finer.
 pub(crate) const TICK: Duration = Duration::from_millis(5);
+/// The longest that a message is on its way.
+pub(crate) const LATENCY: Duration = Duration::from_millis(20);
 /// Longer than anything in these tests takes, in the time of the simulation.
 const PATIENCE: Duration = Duration::from_secs(300);
 /// What the wall clock shows when a simulation begins, in seconds since the epoch.
@@ -109,6 +113,15 @@ impl World {
     }
 
     pub(crate) fn timed(seed: u64, timing: Timing) -> Self {
+        Self::with(seed, timing, "greedy".into())
+    }
+
+    /// A master that places so, alone.
+    pub(crate) fn placed_by(seed: u64, strategy: Configured) -> Self {
+        Self::with(seed, TIMING, strategy)
+    }
+
+    fn with(seed: u64, timing: Timing, strategy: Configured) -> Self {
         ELAPSED.set(Duration::ZERO);
         let dir = tempfile::tempdir().unwrap();
         let bulk = Arc::new(LocalBulk::open(&dir.path().join("bulk")).unwrap());
@@ -117,24 +130,32 @@ impl World {
             .rng_seed(seed)
             .tick_duration(TICK)
             .min_message_latency(Duration::from_millis(1))
-            .max_message_latency(Duration::from_millis(20))
+            .max_message_latency(LATENCY)
             .tcp_capacity(4096)
             .build();
         let master_lives = Rc::new(Cell::new(true));
         let mut world = Self { sim, ends: Rc::default(), disks, handle: Rc::default(), master_lives, _dir: dir };
         let (disks, handle, lives) = (world.disks.clone(), Rc::clone(&world.handle), Rc::clone(&world.master_lives));
         world.sim.host("master", move || {
-            let (disks, handle, lives) = (disks.clone(), Rc::clone(&handle), lives.get());
-            async move { if lives { run_master(disks, timing, handle).await } else { std::future::pending().await } }
+            let (disks, strategy, handle, lives) = (disks.clone(), strategy.clone(), Rc::clone(&handle), lives.get());
+            let run = async move || run_master(disks, timing, strategy, handle).await;
+            async move { if lives { run().await } else { std::future::pending().await } }
         });
         world.until("the master runs", |world| world.handle.borrow().is_some());
         world
     }
 
     /// Adds workers of eight cores that call the master.
-    pub(crate) fn workers(mut self, names: &[&str]) -> Self {
-        for name in names {
-            self.add(name, "master");
+    pub(crate) fn workers(self, names: &[&str]) -> Self {
+        self.workers_of(names.iter().map(|name| (*name, cores(8))))
+    }
+
+    /// Adds workers that offer so much.
+    pub(crate) fn workers_of<'a>(mut self, workers: impl Iterator<Item = (&'a str, Capacity)>) -> Self {
+        let mut names = Vec::new();
+        for (name, capacity) in workers {
+            self.add_on(name, name, "master", capacity);
+            names.push(name);
         }
         self.until("every worker is active", |world| names.iter().all(|name| world.worker(name).is_some()));
         self
@@ -148,7 +169,7 @@ impl World {
             let gate = Arc::clone(&serving);
             async move { gate.serve(net::channel("master")).await }
         });
-        self.add("w1", "gate");
+        self.add_on("w1", "w1", "gate", cores(8));
         self.until("the worker has subscribed", |_| gate.is_subscribed());
         (self, gate)
     }
@@ -158,17 +179,13 @@ impl World {
         self.handle().join_token(&Principal::local()).to_owned()
     }
 
-    /// A worker's process on a host of its name, which calls a master or a gate.
-    fn add(&mut self, name: &str, calls: &str) {
-        self.add_on(name, name, calls);
-    }
-
     /// A worker's process on a host of another name.
     pub(crate) fn add_named(&mut self, host: &str, name: &str) {
-        self.add_on(host, name, "master");
+        self.add_on(host, name, "master", cores(8));
     }
 
-    fn add_on(&mut self, host: &str, name: &str, calls: &str) {
+    /// A worker's process, which calls a master or a gate.
+    fn add_on(&mut self, host: &str, name: &str, calls: &str, capacity: Capacity) {
         let (host, name, calls) = (host.to_owned(), name.to_owned(), calls.to_owned());
         let (token, dir, ended) = (self.token(), self.disks.dir.clone(), Rc::clone(&self.ends));
         self.sim.host(host.clone(), move || {
@@ -177,7 +194,7 @@ impl World {
                 master: net::address(&calls),
                 join_token: token.clone(),
                 address: String::new(),
-                capacity: cores(8),
+                capacity: capacity.clone(),
                 labels: BTreeMap::new(),
                 engine: Engine::Fake(FakeOptions { journal: Some(dir.join("journal")), ..FakeOptions::default() }),
                 disk: DiskLimits::default(),
@@ -268,6 +285,12 @@ impl World {
     pub(crate) fn task(&mut self, id: TaskId) -> Arc<TaskRecord> {
         let handle = self.handle();
         self.call(async move { handle.task(&Principal::local(), id).await }).unwrap().record
+    }
+
+    /// What users are told of a task.
+    pub(crate) fn message(&mut self, id: TaskId) -> String {
+        let handle = self.handle();
+        self.call(async move { handle.task(&Principal::local(), id).await }).unwrap().message
     }
 
     pub(crate) fn status(&mut self, id: TaskId) -> Status {
@@ -389,12 +412,17 @@ pub(crate) fn task_with(env: &[(&str, &str)]) -> TaskSpec {
     TaskSpec::from_value(&Value::Map(fields.chain([("env".to_owned(), Value::Map(env))]).collect())).unwrap()
 }
 
-async fn run_master(disks: Disks, timing: Timing, handle: Rc<RefCell<Option<Handle>>>) -> turmoil::Result {
+async fn run_master(
+    disks: Disks,
+    timing: Timing,
+    strategy: Configured,
+    handle: Rc<RefCell<Option<Handle>>>,
+) -> turmoil::Result {
     let machine = MasterMachine { clocks: Clocks { wall, boot }, threads: MasterThreads::Shared };
     let setup = Setup {
         store: disks.store,
         bulk: disks.bulk,
-        strategy: "greedy".into(),
+        strategy,
         fallback: cloudai_master::Fallback::default(),
         timing,
         retention: Retention::default(),

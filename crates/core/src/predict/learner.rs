@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 /// Runs that are learned in one round, at some ten microseconds each; more are let go, as the next
 /// ones tell the same.
-pub const LEARNED_A_ROUND: usize = 256;
+pub const LEARNED_A_ROUND: usize = 32;
 /// Predictions that are kept for tasks alike until something is learned.
 const KEPT: usize = 4_096;
 /// Names of users, images and commands that are kept for each class that is.
@@ -114,6 +114,12 @@ impl Learner {
         }
         self.known.insert(features, prediction);
         prediction
+    }
+
+    /// The same by all that is known now, for whoever only looks.
+    #[must_use]
+    pub fn foresee(&self, task: &TaskRecord) -> Prediction {
+        self.predictor.predict(&Features::of(task))
     }
 
     /// Sets what can be set of the predictor.

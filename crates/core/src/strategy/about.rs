@@ -10,7 +10,8 @@ pub fn about(name: &str) -> Option<&'static str> {
         "greedy_skip" => "As greedy, but passes over tasks that have no room now: large ones may wait for long.",
         "round_robin_skip" => "As round_robin, but passes over tasks that have no room now.",
         "balanced_skip" => "As balanced, but passes over tasks that have no room now.",
-        "ai" | "ai_multi_objective" => {
+        "ai_multi_objective" => "Another name of ai.",
+        "ai" => {
             "Weighs utilization, early ends, even load and waiting, and fills gaps behind a reservation: for most clusters."
         }
         "ai_aggressive" => {

@@ -3,19 +3,23 @@
 //! A round costs what changed: jobs that waited before are tried on workers that have more room than
 //! before, new ones on all, and one look rejects all jobs of a class.
 
-use super::board::{Amounts, Board, Change, covers, larger};
+use super::among::{Among, Freed};
+use super::board::{Amounts, Board, Change};
+use super::candidates::Candidates;
 use super::line::{Key, Line};
+use super::patience::Patience;
 use super::reserve::Reservation;
 use super::rules::{Blocked, Order, Rules};
-use super::seating::Chooser;
+use super::seating::{Choice, Chooser};
 use super::shares::Shares;
-use std::cmp::Reverse;
-use std::collections::{BTreeSet, BinaryHeap};
+use std::collections::BTreeSet;
 
-/// How many jobs of a class are looked at in a round behind one that has room and may not start.
-const LOOKS: usize = 1000;
 /// On how many workers at most a reservation is looked for.
 const RESERVABLE: usize = 128;
+/// From one of those to the next, where there are more: a prime.
+const STEP: usize = 7919;
+/// On how many of those that changed it is looked for again, where there are more.
+const CHANGED: usize = 32;
 
 /// A start that a round decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,26 +36,33 @@ pub struct Dispatcher {
     rules: Rules,
     line: Line,
     chooser: Chooser,
-    /// When jobs will have waited too long.
-    patience: BTreeSet<(u64, usize)>,
-    patient_until: Vec<u64>,
+    patience: Patience,
     reservation: Option<Reservation>,
     /// Jobs that no worker could ever run.
     outside: BTreeSet<usize>,
     shares: Shares,
+    /// What the keys in the line were made with.
+    capacity: Amounts,
+    /// The last round was full: there may be more that has room.
+    full: bool,
 }
 
 /// What a round has to look at.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct News {
-    jobs: Vec<usize>,
-    workers: BTreeSet<usize>,
-    all: bool,
+    pub(super) jobs: Vec<usize>,
+    pub(super) workers: Vec<usize>,
+    pub(super) all: bool,
 }
 
 impl News {
+    /// Everything is to be looked at: somebody else decided so far.
+    pub(super) fn everything() -> Self {
+        Self { all: true, ..Self::default() }
+    }
+
     /// Whether there is none.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(super) const fn is_empty(&self) -> bool {
         self.jobs.is_empty() && self.workers.is_empty() && !self.all
     }
 }
@@ -64,11 +75,12 @@ impl Dispatcher {
             rules,
             line: Line::default(),
             chooser: Chooser::new(rules.seating),
-            patience: BTreeSet::new(),
-            patient_until: Vec::new(),
+            patience: Patience::default(),
             reservation: None,
             outside: BTreeSet::new(),
             shares: Shares::new(rules.fair_share),
+            capacity: [0; 4],
+            full: false,
         }
     }
 
@@ -84,13 +96,21 @@ impl Dispatcher {
         self.go(board, news, most)
     }
 
+    /// The job that others wait behind since the last round.
+    pub(super) fn ahead(&self) -> Option<usize> {
+        match self.rules.blocked {
+            Blocked::Waits => self.line.first(),
+            Blocked::Passed | Blocked::Reserved => self.reservation.map(|reservation| reservation.job),
+        }
+    }
+
     /// How many jobs wait that some worker could run.
-    pub(super) fn waiting(&self) -> usize {
+    pub(super) const fn waiting(&self) -> usize {
         self.line.len()
     }
 
     /// These jobs, in order.
-    pub(super) fn jobs(&self) -> impl Iterator<Item = usize> {
+    pub(super) fn jobs(&self) -> Vec<usize> {
         self.line.jobs()
     }
 
@@ -104,76 +124,105 @@ impl Dispatcher {
     /// Starts what it can, at most so many.
     pub(super) fn go(&mut self, board: &mut Board, mut news: News, most: usize) -> Vec<Started> {
         let mut starts = Vec::new();
-        match self.rules.blocked {
-            Blocked::Waits => self.heads(board, most, &mut starts),
-            Blocked::Passed | Blocked::Reserved => {
-                self.heads(board, most, &mut starts);
+        self.chooser.begin_round();
+        self.heads(board, most, &mut starts);
+        if self.rules.blocked != Blocked::Waits {
+            if starts.len() < most {
                 self.reserve(board, &mut news);
                 self.fill(board, &news, most, &mut starts);
             }
+            self.full = starts.len() >= most;
         }
         starts
     }
 
     fn hear(&mut self, board: &mut Board) -> News {
-        let mut news = News::default();
-        for change in board.take_changes() {
+        let mut news = News { all: std::mem::take(&mut self.full), ..News::default() };
+        let changes = board.take_changes();
+        if changes.first() == Some(&Change::Anew) || differ(&self.capacity, board.capacity()) {
+            self.begin_anew(board);
+            return News::everything();
+        }
+        let mut reshaped = false;
+        for change in changes {
             match change {
                 Change::Waits(job) => {
                     self.take_in(board, job);
                     news.jobs.push(job);
                 }
                 Change::Left(job) => self.let_go(job),
-                Change::Freed(worker) => drop(news.workers.insert(worker)),
-                Change::Reshaped => news.all = true,
+                Change::Freed(worker) => news.workers.push(worker),
+                Change::Reshaped | Change::Anew => reshaped = true,
             }
         }
-        if news.all {
-            let known: Vec<usize> = self.line.jobs().chain(self.outside.iter().copied()).collect();
-            for job in known {
-                if !board.waits(job) {
-                    self.let_go(job); // everything was numbered anew: this number means nothing now
-                    continue;
-                }
-                let key = self.line.key(job).filter(|key| key.is_promoted());
-                self.take_in(board, job);
-                if let Some(key) = key.filter(|_| self.line.key(job).is_some()) {
-                    self.line.put(job, board.job(job).class, key);
-                }
-            }
+        if reshaped {
+            self.reshape(board);
+            return News::everything();
         }
+        news.workers.sort_unstable();
+        news.workers.dedup();
         news.jobs.retain(|job| self.line.key(*job).is_some());
         news
     }
 
+    /// Takes in every job that waits, and none else.
+    fn begin_anew(&mut self, board: &Board) {
+        self.capacity = *board.capacity();
+        self.outside.clear();
+        self.patience = Patience::default();
+        self.reservation = None;
+        self.shares.forget_jobs();
+        let mut known = Vec::with_capacity(board.waiting());
+        for number in board.each_waiting() {
+            if let Some((class, key)) = self.told(board, number) {
+                known.push((number, class, key));
+            }
+        }
+        self.line = Line::of(known);
+    }
+
+    /// Takes in that workers came, went, or offer amounts that are not much other than before.
+    fn reshape(&mut self, board: &Board) {
+        let closed = self.line.heads().filter(|(.., class)| !board.classes()[*class].possible);
+        let closed: Vec<usize> = closed.map(|(.., class)| class).collect();
+        let closed = closed.into_iter().flat_map(|class| self.line.of_class(class)).collect::<Vec<_>>();
+        let outside = self.outside.iter().copied().filter(|job| board.classes()[board.job(*job).class].possible);
+        for job in outside.chain(closed).collect::<Vec<_>>() {
+            self.take_in(board, job);
+        }
+    }
+
     fn take_in(&mut self, board: &Board, number: usize) {
         self.let_go(number);
+        if let Some((class, key)) = self.told(board, number) {
+            self.line.put(number, class, key);
+        }
+    }
+
+    /// Notes a job everywhere but in the line; answers where in the line, if anywhere.
+    fn told(&mut self, board: &Board, number: usize) -> Option<(usize, Key)> {
         let job = board.job(number);
         if !board.classes()[job.class].possible {
             self.outside.insert(number);
-            return;
+            return None;
         }
         self.shares.waits(job.user, number);
-        self.line.put(number, job.class, self.key(board, number));
-        if let Some(until) = self.rules.patient_until(job) {
-            if self.patient_until.len() <= number {
-                self.patient_until.resize(number + 1, 0);
-            }
-            self.patient_until[number] = until;
-            self.patience.insert((until, number));
+        if let Some(until) = self.rules.patient_until(&job) {
+            self.patience.put(until, number);
         }
+        Some((job.class, self.key(board, number)))
     }
 
     fn key(&self, board: &Board, number: usize) -> Key {
         let job = board.job(number);
-        Key::of(self.rules.size(board, job) * self.shares.factor(job.user), job.order)
+        Key::of(self.rules.size(board, &job) * self.shares.factor(job.user), job.order)
     }
 
     /// A job of the line was started, here or by a plan.
     pub(super) fn started(&mut self, board: &Board, number: usize) {
         self.let_go(number);
         let job = board.job(number);
-        let length = self.rules.source.length(job).mean;
+        let length = self.rules.source.length(&job).mean;
         let work = board.classes()[job.class].share * std::time::Duration::from_millis(length).as_secs_f64();
         let Some(user) = self.shares.given(job.user, work, board.now()) else { return };
         let others: Vec<usize> = self.shares.of(user).collect();
@@ -185,21 +234,25 @@ impl Dispatcher {
     }
 
     fn let_go(&mut self, job: usize) {
-        self.shares.leaves(job);
-        self.line.remove(job);
-        self.outside.remove(&job);
-        if let Some(until) = self.patient_until.get(job) {
-            self.patience.remove(&(*until, job));
+        if self.line.remove(job) {
+            self.shares.leaves(job);
+        } else {
+            self.outside.remove(&job);
         }
     }
 
     /// Puts jobs that waited too long before all others.
     fn lose_patience(&mut self, board: &Board, news: &mut News) {
-        while let Some((until, job)) = self.patience.first().copied().filter(|(until, _)| *until <= board.now()) {
-            self.patience.remove(&(until, job));
-            let known = board.job(job);
-            self.line.put(job, known.class, Key::promoted(until, known.order));
-            news.jobs.push(job);
+        while let Some((until, number)) = self.patience.take_over(board.now()) {
+            if counts(&self.rules, &self.line, board, until, number) {
+                let job = board.job(number);
+                self.line.put(number, job.class, Key::promoted(until, job.order));
+                news.jobs.push(number);
+            }
+        }
+        if self.patience.swollen(self.line.len()) {
+            let (rules, line) = (&self.rules, &self.line);
+            self.patience.sweep(|until, number| counts(rules, line, board, until, number));
         }
     }
 
@@ -216,7 +269,7 @@ impl Dispatcher {
     fn heads(&mut self, board: &mut Board, most: usize, starts: &mut Vec<Started>) {
         while starts.len() < most
             && let Some(job) = self.line.first()
-            && let Some(worker) = self.chooser.of_all(board, board.job(job).class, |_| true)
+            && let Choice::Take(worker) = self.chooser.choose(board, &board.job(job), &Among::All, |_| true)
         {
             self.start(board, job, worker, starts);
         }
@@ -232,7 +285,7 @@ impl Dispatcher {
         let head = self.line.first().filter(keeps_room);
         self.reservation = head.and_then(|head| {
             let known = before.filter(|before| before.job == head);
-            self.earliest(board, head, known.map(|known| news.workers.iter().copied().chain([known.worker])))
+            self.earliest(board, head, known, &news.workers)
         });
         let part = |reservation: &Reservation| (reservation.job, reservation.worker, reservation.at);
         if before.as_ref().map(part) != self.reservation.as_ref().map(part) {
@@ -240,148 +293,78 @@ impl Dispatcher {
         }
     }
 
-    /// The earliest reservation of a job. On large clusters: on a sample of the workers, or on those
-    /// that changed since it was found.
+    /// The earliest reservation of a job. On large clusters: on a sample of the workers, or, where one
+    /// is known, there and on a sample of those that changed since.
     fn earliest(
         &self,
         board: &Board,
         head: usize,
-        changed: Option<impl Iterator<Item = usize>>,
+        known: Option<Reservation>,
+        changed: &[usize],
     ) -> Option<Reservation> {
         let (source, count) = (self.rules.source, board.seats().len());
-        if let Some(changed) = changed.filter(|_| count > RESERVABLE) {
+        if let Some(known) = known.filter(|_| count > RESERVABLE) {
+            let step = changed.len().div_ceil(CHANGED).max(1);
+            let changed = changed.iter().copied().step_by(step).chain([known.worker]);
             return Reservation::earliest(board, source, head, changed);
         }
-        let step = count.div_ceil(RESERVABLE).max(1);
-        let sample = Reservation::earliest(board, source, head, (head % step..count).step_by(step));
-        sample.or_else(|| (step > 1).then(|| Reservation::earliest(board, source, head, 0..count)).flatten())
+        let class = board.job(head).class;
+        let step = if count.is_multiple_of(STEP) { 1 } else { STEP };
+        let spread = (0..count).map(|at| (head + at * step) % count);
+        let sample = spread.filter(|worker| board.could_ever(class, *worker)).take(RESERVABLE);
+        Reservation::earliest(board, source, head, sample)
     }
 
     /// Starts whatever may start, in order.
     fn fill(&mut self, board: &mut Board, news: &News, most: usize, starts: &mut Vec<Started>) {
-        let workers: Vec<usize> = news.workers.iter().copied().filter(|worker| board.seats()[*worker].open).collect();
-        let mut candidates = Candidates::of(&self.line, board, news, &workers);
+        let open = news.workers.iter().copied().filter(|worker| board.seats()[*worker].open);
+        let mut freed = Freed::of(board, open.collect());
+        let mut candidates = Candidates::of(&self.line, board, news, &freed);
         while starts.len() < most
-            && let Some(candidate) = candidates.next(&self.line, board)
+            && let Some(candidate) = candidates.next(&self.line)
         {
             let job = candidate.job;
             if self.reservation.is_some_and(|reservation| reservation.job == job) {
                 candidates.go_on(&self.line, candidate);
                 continue;
             }
-            let Some((worker, end)) = self.worker_for(board, job, (!candidate.everywhere).then_some(&workers[..]))
-            else {
-                if self.has_room(board, job, (!candidate.everywhere).then_some(&workers[..])) {
-                    candidates.go_on(&self.line, candidate);
+            let among = if candidate.everywhere { Among::All } else { Among::Freed(&freed) };
+            match self.choose(board, job, &among) {
+                (Choice::Take(worker), end) => {
+                    let amounts = board.classes()[candidate.class].amounts;
+                    self.start(board, job, worker, starts);
+                    freed.started(board, worker);
+                    if let Some(reservation) = &mut self.reservation {
+                        reservation.started(worker, end, &amounts);
+                    }
+                    candidates.go_on_afresh(&self.line, candidate);
                 }
-                continue;
-            };
-            let amounts = board.classes()[board.job(job).class].amounts;
-            self.start(board, job, worker, starts);
-            if let Some(reservation) = &mut self.reservation {
-                reservation.started(worker, end, &amounts);
+                (Choice::Kept, _) => candidates.go_on(&self.line, candidate),
+                (Choice::Full, _) => {}
             }
-            candidates.go_on(&self.line, Candidate { looks: 0, ..candidate });
         }
     }
 
-    /// A worker for a job and when it would end there.
-    fn worker_for(&mut self, board: &Board, number: usize, workers: Option<&[usize]>) -> Option<(usize, u64)> {
+    /// A worker for a job, and when it would end there.
+    fn choose(&mut self, board: &Board, number: usize, among: &Among<'_>) -> (Choice, u64) {
         let job = board.job(number);
-        let end = board.now().saturating_add(self.rules.source.length(job).upper);
+        let end = board.now().saturating_add(self.rules.source.length(&job).upper);
         let amounts = &board.classes()[job.class].amounts;
         let reservation = self.reservation;
         let allowed = |worker| reservation.is_none_or(|reservation| reservation.allows(worker, end, amounts));
-        let worker = match workers {
-            Some(workers) => self.chooser.of_some(board, job.class, workers, allowed),
-            None => self.chooser.of_all(board, job.class, allowed),
-        };
-        worker.map(|worker| (worker, end))
-    }
-
-    fn has_room(&self, board: &Board, job: usize, workers: Option<&[usize]>) -> bool {
-        let class = board.job(job).class;
-        self.reservation.is_some()
-            && match workers {
-                Some(workers) => workers.iter().any(|worker| board.fits(class, *worker)),
-                None => board.next_fit(class, 0).is_some(),
-            }
+        (self.chooser.choose(board, &job, among, allowed), end)
     }
 }
 
-/// A job to look at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Candidate {
-    key: Key,
-    job: usize,
-    /// A new one, which may go anywhere; else the first that is left of its class.
-    everywhere: bool,
-    class: usize,
-    looks: usize,
+/// Whether the shares that jobs have of one whole and of another differ by more than a sixteenth: less
+/// is no reason to put all of them elsewhere.
+fn differ(one: &Amounts, other: &Amounts) -> bool {
+    (0..4).any(|kind| one[kind].abs_diff(other[kind]) > one[kind].min(other[kind]) / 16)
 }
 
-/// The jobs to look at in order.
-#[derive(Debug)]
-struct Candidates {
-    heap: BinaryHeap<Reverse<Candidate>>,
-    workers: Option<Vec<usize>>,
-}
-
-impl Candidates {
-    fn of(line: &Line, board: &Board, news: &News, workers: &[usize]) -> Self {
-        let mut heap = Vec::new();
-        let everywhere = news.all;
-        if !everywhere {
-            let new = news.jobs.iter().filter_map(|job| Some((*job, line.key(*job)?)));
-            let candidate =
-                |(job, key)| Candidate { key, job, everywhere: true, class: board.job(job).class, looks: 0 };
-            heap.extend(new.map(candidate).map(Reverse));
-        }
-        let most = if everywhere { board.most_free() } else { most_free(board, workers) };
-        if everywhere || !workers.is_empty() {
-            for class in line.active() {
-                if covers(&most, &board.classes()[*class].amounts)
-                    && let Some((key, job)) = line.of_class(*class, None)
-                {
-                    heap.push(Reverse(Candidate { key, job, everywhere: false, class: *class, looks: 0 }));
-                }
-            }
-        }
-        Self { heap: heap.into(), workers: (!everywhere).then(|| workers.to_vec()) }
-    }
-
-    fn next(&mut self, line: &Line, board: &Board) -> Option<Candidate> {
-        loop {
-            let Reverse(candidate) = self.heap.pop()?;
-            if line.key(candidate.job) != Some(candidate.key) {
-                self.go_on(line, candidate); // started as a new one meanwhile
-                continue;
-            }
-            let everywhere = candidate.everywhere || self.workers.is_none();
-            let room = match &self.workers {
-                Some(workers) if !everywhere => workers.iter().any(|worker| board.fits(candidate.class, *worker)),
-                Some(_) | None => board.next_fit(candidate.class, 0).is_some(),
-            };
-            if room {
-                return Some(Candidate { everywhere, ..candidate });
-            }
-        }
-    }
-
-    /// Goes on to the next of the class.
-    fn go_on(&mut self, line: &Line, candidate: Candidate) {
-        let single = candidate.everywhere && self.workers.is_some();
-        if single || candidate.looks > LOOKS {
-            return;
-        }
-        if let Some((key, job)) = line.of_class(candidate.class, Some((candidate.key, candidate.job))) {
-            self.heap.push(Reverse(Candidate { key, job, looks: candidate.looks + 1, ..candidate }));
-        }
-    }
-}
-
-fn most_free(board: &Board, workers: &[usize]) -> Amounts {
-    workers.iter().fold([0; 4], |most, worker| larger(&most, board.free(*worker)))
+/// Whether a job's patience that was put in still counts: it waits in its turn, and this is its time.
+fn counts(rules: &Rules, line: &Line, board: &Board, until: u64, number: usize) -> bool {
+    line.key(number).is_some_and(|key| !key.is_promoted()) && rules.patient_until(&board.job(number)) == Some(until)
 }
 
 /// First come, first served: what the naive baselines do.

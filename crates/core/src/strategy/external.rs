@@ -39,15 +39,6 @@ impl External {
             }
         }
     }
-
-    /// Numbers may mean other jobs than before.
-    fn look_again(&mut self, board: &Board) {
-        let known: Vec<usize> = std::mem::take(&mut self.jobs).into_keys().collect();
-        self.classes.clear();
-        for job in known.into_iter().filter(|job| board.waits(*job)) {
-            self.take_in(job, board.job(job).class);
-        }
-    }
 }
 
 impl Strategy for External {
@@ -56,17 +47,16 @@ impl Strategy for External {
     }
 
     fn place(&mut self, board: &mut Board, _most: usize) -> Vec<Started> {
-        let mut reshaped = false;
         for change in board.take_changes() {
             match change {
                 Change::Waits(job) => self.take_in(job, board.job(job).class),
                 Change::Left(job) => self.let_go(job),
-                Change::Freed(_) => {}
-                Change::Reshaped => reshaped = true,
+                Change::Freed(_) | Change::Reshaped => {}
+                Change::Anew => {
+                    self.jobs.clear();
+                    self.classes.clear();
+                }
             }
-        }
-        if reshaped {
-            self.look_again(board);
         }
         self.placeable = self.classes.keys().any(|class| board.next_fit(*class, 0).is_some());
         Vec::new()

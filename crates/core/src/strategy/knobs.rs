@@ -24,6 +24,9 @@ pub struct Knobs {
     pub planner_evaluations: u32,
     /// The share of runs that are to end within the predicted upper end.
     pub upper_quantile: f64,
+    /// Of the random moves by which plans are improved. Nothing that anybody sets on a cluster: replays
+    /// draw others to see what is chance.
+    pub seed: u64,
 }
 
 /// One of them.
@@ -151,6 +154,7 @@ impl Default for Knobs {
             fair_share: 0.0,
             planner_evaluations: 0,
             upper_quantile: 0.0,
+            seed: 1,
         };
         for knob in &KNOBS {
             (knob.set)(&mut knobs, knob.default);

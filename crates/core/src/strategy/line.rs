@@ -1,109 +1,160 @@
-//! Waiting jobs in the order in which they are looked at: all together, and class by class.
+//! Waiting jobs in the order in which they are looked at, class by class.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
 /// A job's place: smaller is looked at first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Key {
-    /// 0 for a job that waited too long, 1 for others.
-    tier: u8,
-    /// A number that is not negative, as its bits: they are in the same order.
-    value: u64,
+    /// Since when a job waits too long; [`SIZED`] and above, the size of others.
+    rank: u64,
     order: u64,
 }
+
+/// Sizes are not negative: the bits of such numbers are in the same order, and leave this one free.
+const SIZED: u64 = 1 << 63;
 
 impl Key {
     /// The place of a job of a size that is not negative.
     pub(super) fn of(size: f64, order: u64) -> Self {
-        Self { tier: 1, value: size.max(0.0).to_bits(), order }
-    }
-
-    /// Whether it waited too long.
-    pub(super) const fn is_promoted(&self) -> bool {
-        self.tier == 0
+        Self { rank: SIZED | size.max(0.0).to_bits(), order }
     }
 
     /// The place of one that waited too long since a time.
     pub(super) const fn promoted(since: u64, order: u64) -> Self {
-        Self { tier: 0, value: since, order }
+        Self { rank: if since < SIZED { since } else { SIZED - 1 }, order }
+    }
+
+    /// Whether it waited too long.
+    pub(super) const fn is_promoted(&self) -> bool {
+        self.rank < SIZED
     }
 }
 
 /// The line.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Line {
-    places: Vec<Option<(Key, usize)>>,
-    all: BTreeSet<(Key, usize)>,
-    classes: Vec<BTreeSet<(Key, usize)>>,
-    /// The classes that have jobs, in no order that counts, and where each stands here.
-    active: Vec<usize>,
-    at: Vec<usize>,
+    places: Vec<Place>,
+    classes: Vec<BTreeSet<(Key, u32)>>,
+    /// The first of each class that has jobs.
+    heads: BTreeMap<(Key, u32), u32>,
+    waiting: usize,
 }
 
+/// Where a job stands.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    key: Key,
+    class: u32,
+}
+
+/// The class of a job that does not stand in the line.
+const NOWHERE: u32 = u32::MAX;
+
 impl Line {
+    /// One of these jobs, each with its class: quicker than to put one after the other.
+    pub(super) fn of(jobs: impl IntoIterator<Item = (usize, usize, Key)>) -> Self {
+        let mut line = Self::default();
+        let mut classes: Vec<Vec<(Key, u32)>> = Vec::new();
+        for (job, class, key) in jobs {
+            if line.places.len() <= job {
+                line.places.resize(job + 1, Place { key, class: NOWHERE });
+            }
+            if classes.len() <= class {
+                classes.resize(class + 1, Vec::new());
+            }
+            line.places[job] = Place { key, class: small(class) };
+            classes[class].push((key, small(job)));
+            line.waiting += 1;
+        }
+        line.classes = classes.into_iter().map(BTreeSet::from_iter).collect();
+        let heads = line.classes.iter().enumerate().filter_map(|(class, jobs)| Some((*jobs.first()?, small(class))));
+        line.heads = heads.collect();
+        line
+    }
+
     /// Puts a job in, or elsewhere.
     pub(super) fn put(&mut self, job: usize, class: usize, key: Key) {
         self.remove(job);
-        while self.places.len() <= job {
-            self.places.push(None);
+        if self.places.len() <= job {
+            self.places.resize(job + 1, Place { key, class: NOWHERE });
         }
-        while self.classes.len() <= class {
-            self.classes.push(BTreeSet::new());
-            self.at.push(0);
+        if self.classes.len() <= class {
+            self.classes.resize(class + 1, BTreeSet::new());
         }
-        self.places[job] = Some((key, class));
-        self.all.insert((key, job));
-        if self.classes[class].is_empty() {
-            self.at[class] = self.active.len();
-            self.active.push(class);
-        }
-        self.classes[class].insert((key, job));
+        self.places[job] = Place { key, class: small(class) };
+        let head = self.classes[class].first().copied();
+        self.classes[class].insert((key, small(job)));
+        self.renew_head(class, head);
+        self.waiting += 1;
     }
 
     /// Takes a job out; answers whether it was in.
     pub(super) fn remove(&mut self, job: usize) -> bool {
-        let Some((key, class)) = self.places.get_mut(job).and_then(Option::take) else { return false };
-        self.all.remove(&(key, job));
-        self.classes[class].remove(&(key, job));
-        if self.classes[class].is_empty() {
-            let at = self.at[class];
-            self.active.swap_remove(at);
-            if let Some(moved) = self.active.get(at) {
-                self.at[*moved] = at;
-            }
-        }
+        let Some(place) = self.places.get_mut(job).filter(|place| place.class != NOWHERE) else { return false };
+        let class = std::mem::replace(&mut place.class, NOWHERE) as usize;
+        let key = place.key;
+        let head = self.classes[class].first().copied();
+        self.classes[class].remove(&(key, small(job)));
+        self.renew_head(class, head);
+        self.waiting -= 1;
         true
+    }
+
+    fn renew_head(&mut self, class: usize, before: Option<(Key, u32)>) {
+        let now = self.classes[class].first().copied();
+        if before == now {
+            return;
+        }
+        before.map(|before| self.heads.remove(&before));
+        now.map(|now| self.heads.insert(now, small(class)));
     }
 
     /// The first of all.
     pub(super) fn first(&self) -> Option<usize> {
-        self.all.first().map(|(_, job)| *job)
+        self.heads.first_key_value().map(|((_, job), _)| *job as usize)
     }
 
-    /// Every job in order.
-    pub(super) fn jobs(&self) -> impl Iterator<Item = usize> {
-        self.all.iter().map(|(_, job)| *job)
+    /// Every job, in order.
+    pub(super) fn jobs(&self) -> Vec<usize> {
+        let mut jobs: Vec<(Key, u32)> = self.classes.iter().flatten().copied().collect();
+        jobs.sort_unstable();
+        jobs.into_iter().map(|(_, job)| job as usize).collect()
+    }
+
+    /// Every job of a class.
+    pub(super) fn of_class(&self, class: usize) -> impl Iterator<Item = usize> {
+        self.classes[class].iter().map(|(_, job)| *job as usize)
     }
 
     /// How many.
-    pub(super) fn len(&self) -> usize {
-        self.all.len()
+    pub(super) const fn len(&self) -> usize {
+        self.waiting
     }
 
-    /// The classes that have jobs.
-    pub(super) fn active(&self) -> &[usize] {
-        &self.active
+    /// The classes that have jobs, each with its first, in the order of those.
+    pub(super) fn heads(&self) -> impl Iterator<Item = (Key, usize, usize)> {
+        self.heads.iter().map(|((key, job), class)| (*key, *job as usize, *class as usize))
+    }
+
+    /// The first of a class.
+    pub(super) fn head(&self, class: usize) -> Option<(Key, usize)> {
+        self.classes[class].first().map(|(key, job)| (*key, *job as usize))
     }
 
     /// The first of a class behind a place.
-    pub(super) fn of_class(&self, class: usize, after: Option<(Key, usize)>) -> Option<(Key, usize)> {
-        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        self.classes[class].range((from, Bound::Unbounded)).next().copied()
+    pub(super) fn behind(&self, class: usize, key: Key, job: usize) -> Option<(Key, usize)> {
+        let from = Bound::Excluded((key, small(job)));
+        self.classes[class].range((from, Bound::Unbounded)).next().map(|(key, job)| (*key, *job as usize))
     }
 
     /// A job's place.
     pub(super) fn key(&self, job: usize) -> Option<Key> {
-        self.places.get(job).copied().flatten().map(|(key, _)| key)
+        self.places.get(job).filter(|place| place.class != NOWHERE).map(|place| place.key)
     }
+}
+
+/// Numbers of jobs and classes stay far below: each takes a hundred bytes elsewhere.
+fn small(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(NOWHERE)
 }

@@ -2,7 +2,7 @@
 
 use super::Strategy;
 use super::board::{Board, Change};
-use super::dispatch::{Dispatcher, Started};
+use super::dispatch::{Dispatcher, News, Started};
 use super::planner::{Planner, Planning};
 use super::rules::{Rules, Source};
 
@@ -12,6 +12,9 @@ const PLANNED: usize = 2000;
 const WORKERS: usize = 64;
 /// Fewer jobs are no backlog.
 const FEW: usize = 8;
+/// What is done in less, in milliseconds, is done before a plan of it pays: to think of one takes up to
+/// some tenths of a second.
+const SHORT: f64 = 10_000.0;
 /// What came within so large a part of the time that it takes came at once.
 const BURST: f64 = 0.05;
 
@@ -51,11 +54,15 @@ impl Mixed {
         if waiting < FEW {
             return false;
         }
+        let horizon = self.horizon(board);
+        if horizon < SHORT {
+            return false;
+        }
         if self.newest == self.oldest {
             return true;
         }
         // On one pool rules lose little, and plans cost waiting.
-        let horizon = if board.seats().len() == 1 { 0.0 } else { self.horizon(board) };
+        let horizon = if board.seats().len() == 1 { 0.0 } else { horizon };
         (self.newest - self.oldest.min(self.newest)) as f64 <= BURST * horizon
             || (board.now() - self.newest) as f64 > self.quiet * horizon && horizon > 0.0
     }
@@ -66,7 +73,7 @@ impl Mixed {
         let mut work = [0.0; 4];
         for number in self.dispatcher.jobs() {
             let job = board.job(number);
-            let length = self.rules.source.length(job).mean as f64;
+            let length = self.rules.source.length(&job).mean as f64;
             let amounts = &board.classes()[job.class].amounts;
             (0..4).for_each(|kind| work[kind] += amounts[kind] as f64 * length);
         }
@@ -95,23 +102,30 @@ impl Strategy for Mixed {
         self.rules.source
     }
 
+    fn ahead(&self) -> Option<usize> {
+        // A plan keeps room for many.
+        if self.planned.is_some() { None } else { self.dispatcher.ahead() }
+    }
+
     fn place(&mut self, board: &mut Board, most: usize) -> Vec<Started> {
         self.note_arrivals(board);
         let news = self.dispatcher.listen(board);
         if !self.is_backlog(board) {
-            if self.planned.take().is_some() {
+            let planned = self.planned.take().is_some();
+            if planned {
                 self.planner.forget();
             }
             if self.dispatcher.waiting() == 0 {
                 self.oldest = u64::MAX;
             }
-            return self.dispatcher.go(board, news, most);
+            // A plan leaves room on purpose: the rules look at all of it.
+            return self.dispatcher.go(board, if planned { News::everything() } else { news }, most);
         }
         if news.is_empty() && self.planned == Some(self.newest) {
             return Vec::new();
         }
         self.planned = Some(self.newest);
-        let jobs: Vec<usize> = self.dispatcher.jobs().collect();
+        let jobs = self.dispatcher.jobs();
         let mut started = self.planner.round(board, &jobs);
         while started.len() > most
             && let Some(over) = started.pop()

@@ -5,7 +5,9 @@
 //! one is a line in [`ALL`], and a file here if rules do not say it.
 
 mod about;
+mod among;
 pub mod board;
+mod candidates;
 mod dispatch;
 pub mod explain;
 mod external;
@@ -14,6 +16,7 @@ pub mod knobs;
 mod line;
 mod mixed;
 mod named;
+mod patience;
 pub mod planner;
 mod reserve;
 pub mod rules;
@@ -40,6 +43,12 @@ pub trait Strategy: Send + std::fmt::Debug {
     /// Whose word about run times it goes by.
     fn source(&self) -> rules::Source {
         rules::Source::Estimate
+    }
+
+    /// The job that others wait behind since the last round: all of them, or those that it keeps room from. None
+    /// where nobody waits for another one, or for no single one.
+    fn ahead(&self) -> Option<usize> {
+        None
     }
 
     /// Starts waiting jobs on the board, at most so many, and says which in the order of their

@@ -63,7 +63,7 @@ fn planning(knobs: &Knobs, source: Source, quiet: f64, goal: Goal) -> Planning {
     let evaluations = usize::try_from(knobs.planner_evaluations).unwrap_or(usize::MAX);
     let (end, waits) = (knobs.relative("makespan"), knobs.relative("starvation"));
     let goal = Goal { makespan: goal.makespan * end, wait: goal.wait * waits, starving: goal.starving * waits };
-    Planning { goal, first: evaluations.saturating_mul(3), later: evaluations / 5, source, quiet, seed: 1 }
+    Planning { goal, first: evaluations.saturating_mul(3), later: evaluations / 5, source, quiet, seed: knobs.seed }
 }
 
 /// Both ends: a backlog is planned for its end and for waiting alike.
@@ -79,13 +79,13 @@ fn aggressive(knobs: &Knobs) -> Box<dyn Strategy> {
         seating: Seating::Weighed { level: 0.0, alike: 1.0, best: 0.3 },
         ..ai(knobs)
     };
-    let goal = Goal { makespan: 1.0, wait: 0.002, starving: 0.1 };
+    let goal = Goal { makespan: 1.0, wait: 0.002, starving: 0.6 };
     Box::new(Mixed::new("ai_aggressive", rules, planning(knobs, rules.source, 0.05, goal)))
 }
 
 /// What was learned of run times counts, and deadlines do.
 fn predictive(knobs: &Knobs) -> Box<dyn Strategy> {
-    let rules = Rules { source: Source::Predicted, slack: 0.5, ..ai(knobs) };
+    let rules = Rules { source: Source::Predicted, slack: 1.0, ..ai(knobs) };
     let goal = Goal { makespan: 1.0, wait: 0.3, starving: 2.0 };
     Box::new(Mixed::new("ai_predictive", rules, planning(knobs, rules.source, f64::INFINITY, goal)))
 }
@@ -133,6 +133,10 @@ impl Strategy for Ruled {
 
     fn source(&self) -> Source {
         self.dispatcher.rules().source
+    }
+
+    fn ahead(&self) -> Option<usize> {
+        self.dispatcher.ahead()
     }
 
     fn place(&mut self, board: &mut Board, most: usize) -> Vec<Started> {

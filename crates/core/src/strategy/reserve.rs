@@ -60,7 +60,7 @@ fn on_worker(
         return None;
     }
     ends.clear();
-    let end = |run: &Run| source.end(board.job(run.job), run.started, board.now());
+    let end = |run: &Run| source.end(&board.job(run.job), run.started, board.now());
     ends.extend(seat.runs.iter().map(|run| (end(run), run.job)));
     ends.sort_unstable();
     let (mut free, mut at) = (seat.free, board.now());

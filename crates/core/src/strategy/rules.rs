@@ -63,9 +63,10 @@ pub enum Blocked {
 }
 
 /// Whose word about run times counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Source {
     /// The user's, where there is one.
+    #[default]
     Estimate,
     /// What was learned, where something was.
     Predicted,
@@ -169,6 +170,8 @@ fn power(base: f64, exponent: f64) -> f64 {
         1.0
     } else if exponent == 1.0 {
         base
+    } else if exponent == -1.0 {
+        1.0 / base
     } else {
         base.powf(exponent)
     }

@@ -1,6 +1,7 @@
 //! Which of the workers with room is taken.
 
-use super::board::{Amounts, Board, Seat};
+use super::among::Among;
+use super::board::{Amounts, Board, Job, Seat};
 use super::rules::Seating;
 
 /// How many workers with room are compared at most: exact on small clusters, a sample on large ones
@@ -13,107 +14,178 @@ const SAMPLE: usize = 6;
 /// to look for more costs a look at all.
 const NEAR: usize = 256;
 
-/// Chooses workers; remembers where it was.
-#[derive(Clone, Copy, Debug)]
+/// Chooses workers; remembers where it was, and for the time of a round what had no room.
+#[derive(Clone, Debug)]
 pub(super) struct Chooser {
     seating: Seating,
     /// Where the next search begins, for `Turn` and for samples.
     turn: usize,
+    round: u64,
+    /// By class: of all workers, and of those with more room than before.
+    all: Vec<Memo>,
+    some: Vec<Memo>,
+}
+
+/// What was found for a class in a round, in which room only shrinks.
+#[derive(Clone, Copy, Debug, Default)]
+struct Memo {
+    round: u64,
+    /// None before this one has room.
+    first: usize,
+    /// No other has room, and it was not allowed.
+    alone: bool,
+}
+
+/// What became of a search.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Choice {
+    /// This worker.
+    Take(usize),
+    /// Those that have room are not allowed for this job; for one of its class they may be.
+    Kept,
+    /// None has room.
+    Full,
 }
 
 impl Chooser {
     pub(super) const fn new(seating: Seating) -> Self {
-        Self { seating, turn: 0 }
+        Self { seating, turn: 0, round: 0, all: Vec::new(), some: Vec::new() }
     }
 
-    /// The best of all workers with room.
-    pub(super) fn of_all(&mut self, board: &Board, class: usize, allowed: impl Fn(usize) -> bool) -> Option<usize> {
-        let workers = board.seats().len();
-        match self.seating {
-            Seating::First => fitting(board, class, 0).find(|worker| allowed(*worker)),
-            Seating::Turn => {
-                let from = if self.turn < workers { self.turn } else { 0 };
-                let around = fitting(board, class, from).chain(fitting(board, class, 0).take_while(|w| *w < from));
-                let found = around.into_iter().find(|worker| allowed(*worker));
-                self.turn = found.map_or(self.turn, |worker| worker + 1);
-                found
-            }
-            Seating::Best | Seating::Level | Seating::Alike | Seating::Weighed { .. } if workers <= COMPARED => {
-                self.best(board, class, fitting(board, class, 0).filter(|worker| allowed(*worker)))
-            }
-            Seating::Best | Seating::Level | Seating::Alike | Seating::Weighed { .. } => {
-                let from = self.sample(workers);
-                let around = fitting(board, class, from).chain(fitting(board, class, 0).take_while(|w| *w < from));
-                let first = around.into_iter().find(|worker| allowed(*worker))?;
-                let near = fitting(board, class, first).take_while(|worker| *worker < first + NEAR);
-                self.best(board, class, near.filter(|worker| allowed(*worker)).take(SAMPLE))
-            }
-        }
+    /// Another round begins: anything may have room again.
+    pub(super) const fn begin_round(&mut self) {
+        self.round += 1;
     }
 
-    /// The best of these workers that have room.
-    pub(super) fn of_some(
+    /// The best of the workers that have room and are allowed; of allowed ones only one may be not.
+    pub(super) fn choose(
         &mut self,
         board: &Board,
-        class: usize,
-        workers: &[usize],
+        job: &Job,
+        among: &Among<'_>,
         allowed: impl Fn(usize) -> bool,
-    ) -> Option<usize> {
-        let mut room = workers.iter().copied().filter(|worker| board.fits(class, *worker) && allowed(*worker));
-        match self.seating {
-            Seating::First => room.min(),
-            Seating::Turn => {
-                let turn = self.turn;
-                let found = room.min_by_key(|worker| (*worker < turn, *worker));
-                self.turn = found.map_or(turn, |worker| worker + 1);
-                found
+    ) -> Choice {
+        let (round, class) = (self.round, job.class);
+        let memo = self.memo(among, class);
+        if memo.round != round {
+            *memo = Memo { round, ..Memo::default() };
+        }
+        let Some(first) = among.next(board, class, memo.first) else {
+            memo.first = among.len(board);
+            return Choice::Full;
+        };
+        if memo.first != first {
+            *memo = Memo { round, first, alone: false };
+        }
+        let found = if memo.alone { Some(first) } else { self.search(board, job, among, first, &allowed) };
+        match found.filter(|place| allowed(among.worker(*place))) {
+            Some(place) => {
+                let worker = among.worker(place);
+                self.turn = if self.seating == Seating::Turn { worker + 1 } else { self.turn };
+                Choice::Take(worker)
             }
-            Seating::Best | Seating::Level | Seating::Alike | Seating::Weighed { .. } => {
-                self.best(board, class, &mut room)
+            None => {
+                self.memo(among, class).alone = true;
+                Choice::Kept
             }
         }
+    }
+
+    fn memo(&mut self, among: &Among<'_>, class: usize) -> &mut Memo {
+        let memos = if among.is_all() { &mut self.all } else { &mut self.some };
+        if memos.len() <= class {
+            memos.resize(class + 1, Memo::default());
+        }
+        &mut memos[class]
+    }
+
+    /// The place of the best, where `first` is the first with room.
+    fn search(
+        &mut self,
+        board: &Board,
+        job: &Job,
+        among: &Among<'_>,
+        first: usize,
+        allowed: impl Fn(usize) -> bool,
+    ) -> Option<usize> {
+        let class = job.class;
+        let mut room = among.fitting(board, class, first).filter(|place| allowed(among.worker(*place)));
+        match self.seating {
+            Seating::First => room.next(),
+            Seating::Turn => self.around(board, class, among, among.place_of(self.turn), first, &allowed),
+            Seating::Best | Seating::Level | Seating::Alike | Seating::Weighed { .. } => {
+                if board.seats().len() <= COMPARED {
+                    return self.best(board, job, among, room);
+                }
+                let from = self.sample(among.len(board));
+                let first = self.around(board, class, among, from, first, &allowed)?;
+                let near = among.fitting(board, class, first).take_while(|place| *place < first + NEAR);
+                self.best(board, job, among, near.filter(|place| allowed(among.worker(*place))).take(SAMPLE))
+            }
+        }
+    }
+
+    /// The first allowed place from `from` on, or else from the first with room.
+    fn around(
+        &self,
+        board: &Board,
+        class: usize,
+        among: &Among<'_>,
+        from: usize,
+        first: usize,
+        allowed: impl Fn(usize) -> bool,
+    ) -> Option<usize> {
+        let before = among.fitting(board, class, first).take_while(|place| *place < from);
+        among.fitting(board, class, from.max(first)).chain(before).find(|place| allowed(among.worker(*place)))
     }
 
     /// Where a sample begins: samples that follow each other begin far apart.
-    fn sample(&mut self, workers: usize) -> usize {
-        self.turn = (self.turn + 7919) % workers;
-        self.turn
+    const fn sample(&mut self, count: usize) -> usize {
+        self.turn = self.turn.wrapping_add(7919);
+        self.turn % count
     }
 
-    fn best(&self, board: &Board, class: usize, room: impl Iterator<Item = usize>) -> Option<usize> {
-        let demand = &board.classes()[class].amounts;
-        let cost = |worker: usize| cost(self.seating, &board.seats()[worker], demand);
-        let costs = room.map(|worker| (cost(worker), worker));
-        costs.min_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1))).map(|(_, worker)| worker)
+    /// The one that least speaks against; of equal ones the first that has the image, or else the first.
+    fn best(&self, board: &Board, job: &Job, among: &Among<'_>, room: impl Iterator<Item = usize>) -> Option<usize> {
+        let demand = &board.classes()[job.class].amounts;
+        let costs = room.map(|place| {
+            let seat = &board.seats()[among.worker(place)];
+            (cost(self.seating, seat, demand), !seat.images.hold(job.image), place)
+        });
+        costs.min_by(|a, b| a.0.total_cmp(&b.0).then((a.1, a.2).cmp(&(b.1, b.2)))).map(|(.., place)| place)
     }
-}
-
-fn fitting(board: &Board, class: usize, from: usize) -> impl Iterator<Item = usize> {
-    let mut next = from;
-    std::iter::from_fn(move || {
-        let worker = board.next_fit(class, next)?;
-        next = worker + 1;
-        Some(worker)
-    })
 }
 
 /// What speaks against a worker: less is better.
 #[must_use]
 #[allow(clippy::cast_precision_loss)] // amounts far below 2^53, only compared
 pub(super) fn cost(seating: Seating, seat: &Seat, demand: &Amounts) -> f64 {
-    let part = |amount: u64, kind: usize| amount as f64 / seat.total[kind] as f64;
-    let kinds = (0..4).filter(|kind| seat.total[*kind] > 0);
-    let left = |kind: usize| part(seat.free[kind].saturating_sub(demand[kind]), kind);
-    let rest = || kinds.clone().map(left).sum::<f64>();
-    let level = || kinds.clone().map(|kind| 1.0 - left(kind)).fold(0.0, f64::max);
-    let alike = || -kinds.clone().map(|kind| part(seat.free[kind], kind) * part(demand[kind], kind)).sum::<f64>();
+    // What a worker has none of counts neither for nor against it.
+    let parts = |amounts: [u64; 4]| {
+        let mut parts = [0.0; 4];
+        for kind in 0..4 {
+            parts[kind] = if seat.total[kind] > 0 { amounts[kind] as f64 / seat.total[kind] as f64 } else { 0.0 };
+        }
+        parts
+    };
+    let left = || parts(std::array::from_fn(|kind| seat.free[kind].saturating_sub(demand[kind])));
+    let rest = || left().iter().sum::<f64>();
+    let level = || {
+        let left = left();
+        (0..4).filter(|kind| seat.total[*kind] > 0).map(|kind| 1.0 - left[kind]).fold(0.0, f64::max)
+    };
+    let alike = || {
+        let (free, wanted) = (parts(seat.free), parts(*demand));
+        -(0..4).map(|kind| free[kind] * wanted[kind]).sum::<f64>()
+    };
     match seating {
         Seating::First | Seating::Turn => 0.0,
         Seating::Best => rest(),
         Seating::Level => level(),
         Seating::Alike => alike(),
         Seating::Weighed { level: of_level, alike: of_alike, best } => {
-            of_level * level() + of_alike * alike() + best * rest()
+            let packing = if best == 0.0 { 0.0 } else { best * rest() };
+            of_level * level() + of_alike * alike() + packing
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What a strategy sees: a mirror of the committed state, kept current row by row.
 
-use super::board::{Amounts, Board, Device, Job, Length, Seat, Wanted};
+use super::board::{Amounts, Board, Device, Image, Images, Job, Length, Seat, Wanted};
+use super::rules::Source;
 use super::{Fleet, Knobs, ROUND, Seen, Strategy};
 use crate::effect::Row;
 use crate::event::Placement;
@@ -13,8 +14,8 @@ use crate::spec::TaskSpec;
 use crate::state::Phase;
 use crate::task::{Active, State, TaskRecord};
 use crate::time::{Timestamp, millis};
+use rustc_hash::FxHashMap;
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Bound;
 use std::sync::Arc;
 
 /// The committed cluster as placing needs it: what waits, what runs, and what workers have left, as
@@ -27,7 +28,7 @@ pub struct View {
     version: u64,
     fleet: Fleet,
     /// Tasks that wait for a place or have one.
-    tasks: BTreeMap<TaskId, Known>,
+    tasks: FxHashMap<TaskId, Known>,
     pinned: BTreeSet<(Place, TaskId)>,
     board: Board,
     /// The task of each of the board's jobs.
@@ -45,12 +46,14 @@ pub struct View {
     /// Up to which state of the learner all predictions on the board are, or will be after `looks`.
     looked_at: u64,
     /// Where the look through all predictions goes on; none when it is over.
-    looks: Option<Bound<TaskId>>,
+    looks: Option<usize>,
+    /// Whose word the strategy goes by: what nobody asks for is not predicted.
+    source: Source,
 }
 
-/// Tasks of which the prediction is made anew in one round after something was learned: a
-/// microsecond each, as tasks alike share it.
-const LOOKS: usize = 512;
+/// Numbers of tasks of which the prediction is made anew in one round after something was learned: some
+/// microseconds each, less where tasks alike share it.
+const LOOKS: usize = 128;
 
 /// A task that waits for a place now, or has one.
 #[derive(Clone, Debug)]
@@ -113,16 +116,20 @@ impl View {
 
     fn apply_task(&mut self, task: &Arc<TaskRecord>) {
         let now = Waiting(Arc::clone(task));
-        let before = self.tasks.remove(&task.id);
-        let was_at = before.as_ref().and_then(|known| known.task.active().map(|active| active.worker.clone()));
-        let is_at = now.active().map(|active| active.worker.clone());
-        self.touched.extend(was_at.into_iter().chain(is_at.clone()));
+        let known = self.tasks.get_mut(&task.id);
+        let number = known.as_ref().and_then(|known| known.number);
+        let before = known.map(|known| std::mem::replace(&mut known.task, now.clone()));
+        let was_at = before.as_ref().and_then(Waiting::active).map(|active| &active.worker);
+        let is_at = now.active().map(|active| &active.worker);
+        for worker in was_at.into_iter().filter(|was_at| Some(*was_at) != is_at).chain(is_at) {
+            if !self.touched.contains(worker) {
+                self.touched.insert(worker.clone());
+            }
+        }
         if task.spec.worker_id.is_some() {
             self.pinned.remove(&(Place::of(task), task.id));
         }
-        let was_known = before.is_some();
-        let number = before.and_then(|known| known.number);
-        let keeps = number.is_some_and(|number| match &is_at {
+        let keeps = number.is_some_and(|number| match is_at {
             Some(worker) => self.board.runs_on(number).is_some_and(|at| self.order.get(at) == Some(worker)),
             None => now.waits() && self.board.waits(number),
         });
@@ -132,17 +139,22 @@ impl View {
             number.into_iter().for_each(|number| self.board.remove(number, false));
             self.put(&now)
         };
-        if let (Some(number), Some(_)) = (number, &is_at) {
+        if let (Some(number), Some(_)) = (number, is_at) {
             self.board.set_started(number, started(task));
         }
-        if was_known && task.finished().is_some() {
+        if before.is_some() && task.finished().is_some() {
             self.learner.learn(task);
         }
-        if now.waits() || is_at.is_some() {
-            if number.is_none() && now.waits() {
-                self.pinned.insert((Place::of(task), task.id));
-            }
-            self.tasks.insert(task.id, Known { task: now, number });
+        if !now.waits() && is_at.is_none() {
+            self.tasks.remove(&task.id);
+            return;
+        }
+        if number.is_none() && now.waits() {
+            self.pinned.insert((Place::of(task), task.id));
+        }
+        match self.tasks.get_mut(&task.id) {
+            Some(known) => known.number = number,
+            None => drop(self.tasks.insert(task.id, Known { task: now, number })),
         }
     }
 
@@ -182,9 +194,16 @@ impl View {
             priority: task.spec.priority,
             user: *self.users.entry(task.owner.clone()).or_insert(next),
             estimate: task.spec.estimate.map(|estimate| millis(estimate).max(1)),
-            predicted: length(self.learner.predict(task)),
+            predicted: self.predicted(task),
             deadline: task.due_at().map(Timestamp::as_millis),
+            image: Image::of(&task.spec.image),
         }
+    }
+
+    /// What was learned of a task's length, where that counts.
+    fn predicted(&mut self, task: &TaskRecord) -> Option<Length> {
+        let counts = self.source == Source::Predicted || task.spec.estimate.is_none();
+        if counts { length(self.learner.predict(task)) } else { None }
     }
 
     fn wanted(&mut self, demand: &Demand) -> Wanted {
@@ -219,10 +238,15 @@ impl View {
     }
 
     fn number_anew(&mut self) {
-        self.board = Board::new(self.board.now());
-        self.order = self.fleet.workers().map(|worker| worker.id.clone()).collect();
+        let now = self.board.now();
+        let before = std::mem::replace(&mut self.board, Board::new(now));
+        let images = before.seats().iter().map(|seat| seat.images.clone());
+        let mut images: BTreeMap<WorkerId, Images> = std::mem::take(&mut self.order).into_iter().zip(images).collect();
         for (number, seen) in self.fleet.each().enumerate() {
+            let id = &seen.record().id;
             self.board.set_seat(number, seat(seen, &mut self.models));
+            self.board.set_images(number, images.remove(id).unwrap_or_default());
+            self.order.push(id.clone());
         }
         let mut tasks: Vec<Waiting> = self.tasks.values().map(|known| known.task.clone()).collect();
         tasks.sort_by_key(|task| task.0.order);
@@ -241,7 +265,8 @@ impl View {
         self.board.set_now(now.as_millis());
         self.settle();
         self.learner.begin_round();
-        self.look_at_predictions();
+        self.go_by(strategy.source());
+        self.look_at_predictions(LOOKS);
         let mut placements = self.place_pinned();
         if placements.is_empty() {
             for started in strategy.place(&mut self.board, ROUND) {
@@ -254,23 +279,46 @@ impl View {
         placements
     }
 
-    /// Makes some predictions anew, when something was learned.
-    fn look_at_predictions(&mut self) {
+    /// The task that others wait behind since the last round, in which the strategy found nothing more to start.
+    #[must_use]
+    pub fn ahead(&self, strategy: &dyn Strategy) -> Option<TaskId> {
+        let waits = |job: &usize| self.board.waits(*job);
+        strategy.ahead().filter(waits).and_then(|job| self.named(job))
+    }
+
+    /// Makes some predictions of waiting tasks anew, when something was learned. What runs is held to what was
+    /// thought at its start: reservations that move with every task that ends cost more than they know better.
+    fn look_at_predictions(&mut self, most: usize) {
         if self.looks.is_none() && self.looked_at != self.learner.version() {
             self.looked_at = self.learner.version();
-            self.looks = Some(Bound::Unbounded);
+            self.looks = Some(0);
         }
         let Some(from) = self.looks else { return };
-        let (mut last, mut looked) = (None, 0);
-        for (id, known) in self.tasks.range((from, Bound::Unbounded)).take(LOOKS) {
-            (last, looked) = (Some(Bound::Excluded(*id)), looked + 1);
-            let Some(number) = known.number else { continue };
+        let to = from.saturating_add(most).min(self.numbers.len());
+        self.looks = Some(to).filter(|to| *to < self.numbers.len());
+        for number in (from..to).filter(|number| self.board.waits(*number)).collect::<Vec<_>>() {
+            let Some(known) = self.tasks.get(&self.numbers[number]) else { continue };
+            if self.source == Source::Estimate && known.task.spec().estimate.is_some() {
+                continue;
+            }
             let Some(predicted) = length(self.learner.predict(&known.task.0)) else { continue };
             if self.board.job(number).predicted.is_none_or(|before| differ(before, predicted)) {
                 self.board.set_predicted(number, predicted);
             }
         }
-        self.looks = last.filter(|_| looked == LOOKS);
+    }
+
+    /// The strategy may go by another word than the one before: then all predictions are made at once.
+    fn go_by(&mut self, source: Source) {
+        if std::mem::replace(&mut self.source, source) != source {
+            self.looks = Some(0);
+            self.look_at_predictions(usize::MAX);
+        }
+    }
+
+    /// How long a task is thought to run by what was learned; nothing where nothing was.
+    pub(super) fn foreseen(&self, task: &TaskRecord) -> Option<Length> {
+        length(self.learner.foresee(task))
     }
 
     /// How long tasks are thought to run.
@@ -288,6 +336,11 @@ impl View {
     pub fn set_knobs(&mut self, knobs: &Knobs) {
         let predictor = predict::Knobs { upper_permille: knobs.upper_permille(), ..self.learner.knobs() };
         self.learner.set_knobs(predictor);
+    }
+
+    /// What is on the board may be wrong: it is made anew from the records before the next round.
+    pub const fn begin_anew(&mut self) {
+        self.renumber = true;
     }
 
     /// Another strategy takes over: it is told everything.
@@ -327,12 +380,12 @@ impl View {
         placements
     }
 
-    /// Every waiting task, pinned and impossible ones too.
+    /// Every waiting task, pinned and impossible ones too, in no order.
     pub fn each_waiting(&self) -> impl Iterator<Item = &Waiting> {
         self.tasks.values().map(|known| &known.task).filter(|task| task.waits())
     }
 
-    /// Every task that waits for a place or has one, as it was committed.
+    /// Every task that waits for a place or has one, as it was committed, in no order.
     pub fn records(&self) -> impl Iterator<Item = &Arc<TaskRecord>> {
         self.tasks.values().map(|known| &known.task.0)
     }
@@ -427,6 +480,6 @@ fn seat(seen: &Seen, models: &mut BTreeMap<Arc<str>, u32>) -> Seat {
         total,
         free: KINDS.map(|kind| free.amount(kind)),
         devices,
-        runs: Vec::new(),
+        ..Seat::default()
     }
 }

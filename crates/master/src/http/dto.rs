@@ -76,6 +76,15 @@ pub struct Task {
     /// When one of its limits ends it: the earliest of those that count now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline: Option<String>,
+    /// How long its user thinks that it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub estimate_s: Option<f64>,
+    /// When it should have ended: the document's `deadline` as a time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due_at: Option<String>,
+    /// Its start time: the document's `not_before` as a time, also when it is past.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<String>,
     /// Grows with each change.
     pub version: u64,
     /// Every execution, oldest first.

@@ -28,7 +28,7 @@ pub(super) async fn get(
 
 fn known(name: &str) -> Result<&'static str, String> {
     let names = || ALL.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
-    by_name(name).map(|found| found.name()).ok_or_else(|| format!("is no strategy: allowed are {}", names()))
+    by_name(name).map(|found| found.name()).ok_or_else(|| format!("{name:?} is no strategy: there are {}", names()))
 }
 
 fn explanation(explained: &Explained) -> shown::Explanation {

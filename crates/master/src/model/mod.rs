@@ -45,6 +45,8 @@ struct Committed {
     /// How many there are of each status, those that only the store still has included.
     counts: BTreeMap<Status, u64>,
     fleet: Fleet,
+    /// The task that others wait behind, by the strategy's last round.
+    ahead: Option<TaskId>,
 }
 
 /// A task with what only the whole cluster knows about it.
@@ -93,6 +95,11 @@ impl Model {
         drop(state);
         news.into_iter().for_each(News::log);
         self.batches.send_modify(|batches| *batches += 1);
+    }
+
+    /// The strategy has others wait behind this task from now on.
+    pub(crate) fn set_ahead(&self, ahead: Option<TaskId>) {
+        self.state.write().unwrap_or_else(PoisonError::into_inner).ahead = ahead;
     }
 
     /// Something to await the next batches on.
@@ -248,12 +255,26 @@ impl Committed {
 
     /// One sentence: what stands against a place now, or that no worker can ever give one.
     fn why_waiting(&self, record: &TaskRecord) -> Result<String, String> {
+        let why = self.against(record)?;
+        Ok(why.or_else(|| self.behind(record)).unwrap_or_else(|| "about to be placed".into()))
+    }
+
+    /// Which task goes before one that has room, and why that waits. One that is pinned goes before none.
+    fn behind(&self, record: &TaskRecord) -> Option<String> {
+        let first = self.ahead.filter(|first| *first != record.id && record.spec.worker_id.is_none())?;
+        let waits = |first: &&Arc<TaskRecord>| matches!(first.state, State::Queued(_));
+        let against = self.against(self.live.get(first).filter(waits)?).ok().flatten()?;
+        Some(format!("behind {first}, which goes first: {against}"))
+    }
+
+    /// What workers have against a task; an error where none could ever run it.
+    fn against(&self, record: &TaskRecord) -> Result<Option<String>, String> {
         let candidates = self.fleet.each().map(|seen| Candidate {
             record: seen.record(),
             free: seen.free(),
             holds: !seen.held().is_empty(),
         });
-        waiting::why(&record.spec, candidates).map(|why| why.unwrap_or_else(|| "about to be placed".into()))
+        waiting::why(&record.spec, candidates)
     }
 }
 
@@ -306,6 +327,27 @@ mod tests {
         model.publish(&[Row::TaskRemoved(gone, Status::Completed)]);
         assert_eq!(model.counts()[&Status::Completed], 1);
         assert!(model.task(gone).is_none() && model.task(stays).is_some());
+    }
+
+    #[test]
+    fn a_task_with_room_is_told_behind_which_it_waits_and_why_that_does() {
+        let mut cluster = TestCluster::default();
+        cluster.worker("w1", cores(4));
+        let runs = cluster.submit(1, spec(&[("cpu_cores", Value::Int(3))])).unwrap();
+        cluster.place(runs, "w1");
+        let large = cluster.submit(2, spec(&[("cpu_cores", Value::Int(2))])).unwrap();
+        let small = cluster.task(3);
+        let pinned = cluster.submit(4, spec(&[("worker_id", Value::Text("w1".into()))])).unwrap();
+        let model = Model::new(cluster.rows.clone(), BTreeMap::new());
+        let message = |task| model.see(cluster.record(task)).message;
+        assert_eq!(message(small), "about to be placed");
+        model.set_ahead(Some(large));
+        let why = "no worker has room; w1 comes nearest (cpu: needs 2, has 1 free)";
+        assert_eq!(message(large), why);
+        assert_eq!(message(small), format!("behind {large}, which goes first: {why}"));
+        assert_eq!(message(pinned), "about to be placed", "it goes before none");
+        model.set_ahead(Some(runs));
+        assert_eq!(message(small), "about to be placed", "that waits no more");
     }
 
     #[test]

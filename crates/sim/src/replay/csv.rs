@@ -23,7 +23,7 @@ pub fn read_workload(tasks: &Path, workers: &Path) -> Result<Workload, ReadError
 }
 
 /// Reads tasks: `task_id,arrival_s,cpu,mem_gb,storage_gb,gpu,runtime_s`, and where they are there
-/// `estimate_s,priority,deadline_s,user`. An amount that is left empty is 0.
+/// `estimate_s,priority,deadline_s,user,image`. An amount that is left empty is 0.
 /// # Errors
 /// [`ReadError`].
 pub fn read_tasks(path: &Path) -> Result<Vec<Task>, ReadError> {
@@ -44,6 +44,7 @@ fn task(row: &Row<'_>, ids: &mut Ids) -> Result<Task, ReadError> {
         priority: row.priority()?,
         deadline_s: seconds("deadline_s")?,
         user: row.text("user").unwrap_or_default().to_owned(),
+        image: row.text("image").unwrap_or_default().to_owned(),
     })
 }
 
@@ -86,14 +87,29 @@ pub fn read_assignments(path: &Path, workload: &Workload) -> Result<Vec<Assignme
 /// # Errors
 /// A row names a task or worker that the workload does not have.
 pub fn assignments(workload: &Workload, assignments: &[Assignment]) -> std::io::Result<String> {
+    let workers: Vec<&str> = workload.workers.iter().map(|worker| worker.id.as_str()).collect();
+    assignments_on(workload, &workers, assignments)
+}
+
+/// The same, on workers of these names.
+pub(super) fn assignments_on(
+    workload: &Workload,
+    workers: &[&str],
+    assignments: &[Assignment],
+) -> std::io::Result<String> {
     let unknown = || std::io::Error::other("the schedule names a task or worker that the workload does not have");
     let mut out = Writer::from_writer(Vec::new());
     out.write_record(["task_id", "worker_id", "start_s", "end_s"])?;
     for one in assignments {
         let task = workload.tasks.get(one.task).ok_or_else(unknown)?;
-        let worker = workload.workers.get(one.worker).ok_or_else(unknown)?;
-        out.write_record([&task.id, &worker.id, &one.start_s.to_string(), &one.end_s.to_string()])?;
+        let worker = workers.get(one.worker).ok_or_else(unknown)?;
+        out.write_record([&task.id, *worker, &one.start_s.to_string(), &one.end_s.to_string()])?;
     }
+    written(out)
+}
+
+/// What was written, as text.
+pub(super) fn written(out: Writer<Vec<u8>>) -> std::io::Result<String> {
     let bytes = out.into_inner().map_err(|error| std::io::Error::other(error.to_string()))?;
     String::from_utf8(bytes).map_err(std::io::Error::other)
 }

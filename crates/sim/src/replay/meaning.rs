@@ -146,6 +146,7 @@ pub fn of_entry(name: &str) -> &'static str {
     match name {
         "tasks" => "tasks of the workload",
         "workers" => "workers of the cluster",
+        "times_only" => "its workers are not those of the workload: what depends on them is left out",
         "wait_p50_s" => "half of the tasks wait no longer than this",
         "wait_p99_s" => "99 of 100 tasks wait no longer than this",
         "wait_max_s" => "the longest wait",
@@ -166,10 +167,11 @@ pub fn of_entry(name: &str) -> &'static str {
 }
 
 impl Meaning {
-    /// The number as people read it.
+    /// The number as people read it; `-` for one that is not known.
     #[must_use]
     pub fn shown(&self, number: f64) -> String {
         match self.form {
+            _ if number.is_nan() => "-".to_owned(),
             Form::Seconds => format!("{} s", super::figure::plain(number)),
             Form::Share => super::figure::percent(number),
             Form::Number => super::figure::plain(number),
@@ -177,10 +179,11 @@ impl Meaning {
         }
     }
 
-    /// How a number differs from the baseline's.
+    /// How a number differs from the baseline's; empty where one of them is not known.
     #[must_use]
     pub fn changed(&self, from: f64, to: f64) -> String {
         match self.form {
+            _ if from.is_nan() || to.is_nan() => String::new(),
             Form::Seconds | Form::Number => super::figure::change(from, to),
             Form::Share if (to - from).abs() < 0.0005 => "same".to_owned(),
             Form::Share => format!("{:+.1} points", (to - from) * 100.0),
@@ -189,7 +192,7 @@ impl Meaning {
         }
     }
 
-    /// The best of some numbers; none when all are equal.
+    /// The best of some numbers; none when all that are known are equal.
     #[must_use]
     pub fn best(&self, numbers: &[f64]) -> Option<f64> {
         let (least, most) = (

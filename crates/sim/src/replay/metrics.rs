@@ -17,7 +17,8 @@ const STARVED_RUNS: f64 = 5.0;
 const SHORTEST_RUN_S: f64 = 10.0;
 const EPS: f64 = 1e-6;
 
-/// A schedule in numbers. Of one that is not feasible only the first four are known.
+/// A schedule in numbers. Of one that is not feasible only the first four are known; of one that was made on other
+/// workers than the workload's only times are, the numbers about workers are NaN.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[allow(missing_docs, reason = "what each means stands in `super::meaning`")]
 pub struct Metrics {
@@ -25,6 +26,7 @@ pub struct Metrics {
     pub feasible: bool,
     /// Why not.
     pub errors: Vec<String>,
+    pub times_only: bool,
     pub tasks: usize,
     pub workers: usize,
     pub makespan_s: f64,
@@ -63,22 +65,39 @@ pub fn judge(workload: &Workload, assignments: &[Assignment]) -> Metrics {
     if !metrics.feasible || placed.is_empty() {
         return metrics;
     }
+    let span = times(&mut metrics, workload, &placed);
+    utilization(&mut metrics, workload, &placed, span);
+    load(&mut metrics, workload, &placed);
+    metrics.bounds = Bounds::of(workload);
+    let bound = metrics.bounds.lower_bound;
+    metrics.gap = if bound > 0.0 { metrics.makespan_s / bound - 1.0 } else { 0.0 };
+    metrics
+}
+
+/// Judges the times alone of a schedule that was made on other workers: one entry for each task, in their order.
+pub(super) fn judge_times(workload: &Workload, placed: &[Assignment]) -> Metrics {
+    let mut metrics = Metrics { feasible: true, times_only: true, tasks: workload.tasks.len(), ..Metrics::default() };
+    if !placed.is_empty() {
+        times(&mut metrics, workload, placed);
+    }
+    (metrics.util, metrics.util_main, metrics.util_mean) = ([f64::NAN; 4], f64::NAN, f64::NAN);
+    (metrics.load_std, metrics.load_var, metrics.load_std_avg) = (f64::NAN, f64::NAN, f64::NAN);
+    metrics.gap = f64::NAN;
+    metrics
+}
+
+/// What needs no workers; answers the first and the last arrival.
+fn times(metrics: &mut Metrics, workload: &Workload, placed: &[Assignment]) -> (f64, f64) {
     let arrivals = || workload.tasks.iter().map(|task| task.arrival_s);
     let first = arrivals().fold(f64::INFINITY, f64::min);
     metrics.makespan_s = placed.iter().map(|one| one.end_s).fold(f64::NEG_INFINITY, f64::max) - first;
-    waits(&mut metrics, workload, &placed);
-    let last = arrivals().fold(f64::NEG_INFINITY, f64::max);
-    utilization(&mut metrics, workload, &placed, (first, last));
-    load(&mut metrics, workload, &placed);
+    waits(metrics, workload, placed);
     metrics.throughput_per_s = placed.len() as f64 / metrics.makespan_s;
     let due = placed.iter().filter_map(|one| Some((one.end_s, workload.tasks[one.task].deadline_s?)));
     let late: Vec<bool> = due.map(|(end, deadline)| end > deadline + EPS).collect();
     metrics.deadlines = late.len();
     metrics.deadline_misses = late.iter().filter(|late| **late).count();
-    metrics.bounds = Bounds::of(workload);
-    let bound = metrics.bounds.lower_bound;
-    metrics.gap = if bound > 0.0 { metrics.makespan_s / bound - 1.0 } else { 0.0 };
-    metrics
+    (first, arrivals().fold(f64::NEG_INFINITY, f64::max))
 }
 
 /// How long each task of a schedule waited.
@@ -172,8 +191,12 @@ impl Metrics {
             ("feasible".into(), self.feasible.into()),
             ("errors".into(), self.errors.clone().into()),
             ("tasks".into(), self.tasks.into()),
-            ("workers".into(), self.workers.into()),
         ];
+        if self.times_only {
+            all.push(("times_only".into(), true.into()));
+        } else {
+            all.push(("workers".into(), self.workers.into()));
+        }
         if !self.feasible {
             return all;
         }
@@ -187,6 +210,24 @@ impl Metrics {
         add("bsld_mean", self.bsld_mean.into());
         add("bsld_p95", self.bsld_p95.into());
         add("turnaround_mean_s", self.turnaround_mean_s.into());
+        if !self.times_only {
+            self.of_workers(&mut add);
+        }
+        add("starved", self.starved.into());
+        add("throughput_per_s", self.throughput_per_s.into());
+        add("deadlines", self.deadlines.into());
+        add("deadline_misses", self.deadline_misses.into());
+        if !self.times_only {
+            for (name, bound) in &self.bounds.each {
+                add(name, (*bound).into());
+            }
+            add("lower_bound", self.bounds.lower_bound.into());
+            add("gap", self.gap.into());
+        }
+        all
+    }
+
+    fn of_workers(&self, add: &mut impl FnMut(&str, Value)) {
         for (at, name) in AMOUNTS.iter().enumerate() {
             add(&format!("util_{name}"), self.util[at].into());
             if let Some(busy) = self.util_busy[at] {
@@ -198,16 +239,6 @@ impl Metrics {
         add("load_std", self.load_std.into());
         add("load_var", self.load_var.into());
         add("load_std_avg", self.load_std_avg.into());
-        add("starved", self.starved.into());
-        add("throughput_per_s", self.throughput_per_s.into());
-        add("deadlines", self.deadlines.into());
-        add("deadline_misses", self.deadline_misses.into());
-        for (name, bound) in &self.bounds.each {
-            add(name, (*bound).into());
-        }
-        add("lower_bound", self.bounds.lower_bound.into());
-        add("gap", self.gap.into());
-        all
     }
 }
 

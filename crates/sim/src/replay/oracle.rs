@@ -23,13 +23,17 @@ impl Oracle {
     pub(super) fn new(workload: &Workload) -> Self {
         let mut users = BTreeMap::new();
         let mut sizes = BTreeMap::new();
+        // 0 is that of no image.
+        let mut images = BTreeMap::from([("", 0)]);
         let features = workload.tasks.iter().map(|task| {
             let next = users.len() as u64 + 1;
             let user = *users.entry(task.user.as_str()).or_insert(next);
             let next = sizes.len() as u64 + 1;
             let size = *sizes.entry(task.demand.map(f64::to_bits)).or_insert(next);
+            let next = images.len() as u64;
+            let image = *images.entry(task.image.as_str()).or_insert(next);
             let estimate = task.estimate_s.map(|estimate| super::run::millis(estimate).max(1));
-            Features { user, image: 0, shape: 0, size, estimate }
+            Features { user, image, shape: 0, size, estimate }
         });
         Self {
             predictor: Predictor::new(Knobs::default()),
@@ -40,7 +44,7 @@ impl Oracle {
         }
     }
 
-    pub(super) fn arrived(&mut self, task: usize) -> Length {
+    pub(super) fn arrived(&mut self, task: usize) -> Option<Length> {
         self.waits[task] = true;
         self.by_user.entry(self.features[task].user).or_default().insert(task);
         self.turn.push_back(task);
@@ -68,11 +72,12 @@ impl Oracle {
                 self.turn.push_back(task);
             }
         }
-        tasks.into_iter().map(|task| (task, self.predict(task))).collect()
+        tasks.into_iter().filter_map(|task| Some((task, self.predict(task)?))).collect()
     }
 
-    fn predict(&self, task: usize) -> Length {
-        let Prediction { mean, upper, .. } = self.predictor.predict(&self.features[task]);
-        Length { mean, upper }
+    /// As the master: nothing of a task of which nothing was said or learned.
+    fn predict(&self, task: usize) -> Option<Length> {
+        let Prediction { mean, upper, confidence, .. } = self.predictor.predict(&self.features[task]);
+        (confidence > 0 || self.features[task].estimate.is_some()).then_some(Length { mean, upper })
     }
 }

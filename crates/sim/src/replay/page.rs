@@ -1,11 +1,16 @@
 //! The page that compares strategies: one file without scripts that needs nothing else.
 
+use super::actual::ACTUAL;
 use super::figure::{amount, percent, rough_seconds, seconds};
 use super::meaning::{COMPARED, Meaning, of_bound};
 use super::plot::{STYLE, Svg, escape};
 use super::report::{Comparison, Drawings, Outcome, bound_sentence};
 use std::fmt::Write;
 
+/// What the row of reality is, and why strategies do better than they would.
+const HAPPENED: &str = "it is what really happened, by the starts and ends that were recorded. Images that were pulled, \
+     containers that took time to start, retries, holds, drains and lost workers made tasks wait then; no strategy here \
+     meets them. Replayed as well, the strategy that was in use then shows how much that is.";
 const CSS: &str = include_str!("page.css");
 
 /// The whole page.
@@ -18,12 +23,18 @@ pub(super) fn page(comparison: &Comparison, bars: &Svg, drawn: &[Drawings]) -> S
          <h1>{name}: strategies compared</h1>\n"
     );
     out.push_str(&what(comparison));
+    if comparison.actual.is_some() {
+        let _ = writeln!(out, "<p><b>{ACTUAL}</b> is no strategy: {HAPPENED}</p>");
+    }
+    for note in &comparison.notes {
+        let _ = writeln!(out, "<p>{}</p>", escape(note));
+    }
     out.push_str(&findings(comparison));
     out.push_str(&table(comparison));
     out.push_str(&bounds(comparison));
     let _ = writeln!(out, "<h2>Side by side</h2>\n{}", chart(bars));
     out.push_str("<h2>Each strategy</h2>\n");
-    for (at, (outcome, drawings)) in comparison.outcomes.iter().zip(drawn).enumerate() {
+    for (at, (outcome, drawings)) in comparison.rows().zip(drawn).enumerate() {
         out.push_str(&strategy(outcome, drawings, at == 0 || Some(outcome.strategy.as_str()) == shortest(comparison)));
     }
     out.push_str(&meanings());
@@ -98,14 +109,14 @@ fn findings(comparison: &Comparison) -> String {
 }
 
 fn table(comparison: &Comparison) -> String {
-    let due = comparison.outcomes.iter().any(|one| one.metrics.deadlines > 0);
+    let due = comparison.rows().any(|one| one.metrics.deadlines > 0);
     let shown: Vec<&Meaning> = COMPARED.iter().filter(|meaning| due || meaning.key != "deadline_misses").collect();
     let mut out = String::from("<h2>Results</h2>\n<table>\n<thead><tr><th scope=\"col\">Strategy</th>");
     for meaning in &shown {
         let _ = write!(out, "<th scope=\"col\">{}</th>", meaning.label);
     }
     out.push_str("</tr></thead>\n<tbody>\n");
-    for outcome in &comparison.outcomes {
+    for outcome in comparison.rows() {
         let base = if outcome.strategy == comparison.baseline { " <small>baseline</small>" } else { "" };
         let _ = write!(out, "<tr><th scope=\"row\">{}{base}</th>", escape(&outcome.strategy));
         for meaning in &shown {
@@ -119,7 +130,7 @@ fn table(comparison: &Comparison) -> String {
 
 fn cell(comparison: &Comparison, outcome: &Outcome, meaning: &Meaning) -> String {
     let number = (meaning.of)(&outcome.metrics);
-    let all: Vec<f64> = comparison.outcomes.iter().map(|one| (meaning.of)(&one.metrics)).collect();
+    let all: Vec<f64> = comparison.rows().map(|one| (meaning.of)(&one.metrics)).collect();
     // What looks the same is as good.
     let best = meaning.best(&all).is_some_and(|best| meaning.shown(best) == meaning.shown(number));
     let class = if best { " class=\"best\"" } else { "" };
@@ -160,14 +171,12 @@ fn strategy(outcome: &Outcome, drawings: &Drawings, open: bool) -> String {
     let open = if open { " open" } else { "" };
     let metrics = &outcome.metrics;
     format!(
-        "<details{open}><summary>{name}: makespan {}, mean wait {}</summary>\n{}\n{}\n{}\n\
+        "<details{open}><summary>{name}: makespan {}, mean wait {}</summary>\n{}\n\
          <p class=\"dim\">Files: <a href=\"{name}/performance_metrics.txt\">all numbers</a>, <a \
          href=\"{name}/metrics.json\">as JSON</a>, <a href=\"{name}/assignments.csv\">the schedule</a>.</p></details>\n",
         seconds(metrics.makespan_s),
         seconds(metrics.wait_mean_s),
-        chart(&drawings.gantt),
-        chart(&drawings.utilization),
-        chart(&drawings.waits),
+        drawings.0.iter().map(|(_, svg)| chart(svg)).collect::<Vec<_>>().join("\n"),
     )
 }
 

@@ -1,5 +1,6 @@
 //! What is left of a schedule on disk: numbers, the schedule itself, drawings, and a page that compares several.
 
+use super::actual::{ACTUAL, Actual};
 use super::csv;
 use super::meaning;
 use super::metrics::{Metrics, judge, waits_of};
@@ -33,15 +34,15 @@ pub struct Comparison {
     pub runtimes: Runtimes,
     /// One for each strategy.
     pub outcomes: Vec<Outcome>,
+    /// What really happened, where that is known.
+    pub actual: Option<Actual>,
+    /// What else is to be known of the workload, a sentence or more each.
+    pub notes: Vec<String>,
 }
 
-/// The drawings of one schedule.
+/// The drawings of one schedule, by the names of their files.
 #[derive(Debug)]
-pub(super) struct Drawings {
-    pub(super) gantt: Svg,
-    pub(super) utilization: Svg,
-    pub(super) waits: Svg,
-}
+pub(super) struct Drawings(pub(super) Vec<(&'static str, Svg)>);
 
 /// A file could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -69,19 +70,26 @@ impl Outcome {
     /// # Errors
     /// [`WriteError`].
     pub fn write(&self, dir: &Path, workload: &Workload) -> Result<PathBuf, WriteError> {
-        self.write_with(dir, workload, &self.drawings(workload, None, frame(workload, [self])))
+        let schedule = csv::assignments(workload, &self.assignments);
+        self.write_with(dir, workload, schedule, &self.drawings(workload, None, frame(workload, [self])))
     }
 
-    fn write_with(&self, dir: &Path, workload: &Workload, drawings: &Drawings) -> Result<PathBuf, WriteError> {
+    fn write_with(
+        &self,
+        dir: &Path,
+        workload: &Workload,
+        schedule: std::io::Result<String>,
+        drawings: &Drawings,
+    ) -> Result<PathBuf, WriteError> {
         let dir = dir.join(&self.strategy);
         let json = serde_json::to_string_pretty(&self.metrics).map_err(|error| failed(&dir, error.into()))?;
-        let schedule = csv::assignments(workload, &self.assignments).map_err(|error| failed(&dir, error))?;
+        let schedule = schedule.map_err(|error| failed(&dir, error))?;
         put(&dir, "performance_metrics.txt", &self.text(workload))?;
         put(&dir, "metrics.json", &(json + "\n"))?;
         put(&dir, "assignments.csv", &schedule)?;
-        put(&dir, "gantt.svg", &drawings.gantt.alone())?;
-        put(&dir, "utilization.svg", &drawings.utilization.alone())?;
-        put(&dir, "waits.svg", &drawings.waits.alone())?;
+        for (name, svg) in &drawings.0 {
+            put(&dir, name, &svg.alone())?;
+        }
         Ok(dir)
     }
 
@@ -89,16 +97,22 @@ impl Outcome {
         let base = baseline.filter(|base| base.strategy != self.strategy);
         let base = base.map(|base| (base.strategy.as_str(), waits_of(workload, &base.assignments)));
         let waits = waits_of(workload, &self.assignments);
-        Drawings {
-            gantt: plot::gantt(workload, &self.assignments, frame),
-            utilization: plot::utilization(workload, &self.assignments, frame),
-            waits: plot::waits(&waits, base.as_ref().map(|(name, waits)| (*name, waits.as_slice()))),
+        let mut drawings = Vec::with_capacity(3);
+        if !self.metrics.times_only {
+            drawings.push(("gantt.svg", plot::gantt(workload, &self.assignments, frame)));
+            drawings.push(("utilization.svg", plot::utilization(workload, &self.assignments, frame)));
         }
+        let base = base.as_ref().map(|(name, waits)| (*name, waits.as_slice()));
+        drawings.push(("waits.svg", plot::waits(&waits, base)));
+        Drawings(drawings)
     }
 
     /// Every number with what it means.
     fn text(&self, workload: &Workload) -> String {
-        let mut out = format!("Strategy {} on workload {}\n\n", self.strategy, workload.name);
+        let mut out = match self.strategy.as_str() {
+            ACTUAL => format!("Workload {} as it really happened\n\n", workload.name),
+            strategy => format!("Strategy {strategy} on workload {}\n\n", workload.name),
+        };
         for (name, value) in self.metrics.entries() {
             let shown = match value {
                 Value::Number(number) if number.is_f64() => number.as_f64().map_or_else(String::new, six_digits),
@@ -121,32 +135,42 @@ fn six_digits(number: f64) -> String {
 }
 
 impl Comparison {
-    /// Writes the folder of every strategy, `comparison.svg` and `index.html`, whose path it returns.
+    /// Writes the folder of every row, `comparison.svg` and `index.html`, whose path it returns.
     /// # Errors
     /// [`WriteError`].
     pub fn write(&self, dir: &Path) -> Result<PathBuf, WriteError> {
-        let frame = frame(&self.workload, &self.outcomes);
+        let frame = frame(&self.workload, self.rows());
         let baseline = self.baseline();
-        let mut drawn = Vec::with_capacity(self.outcomes.len());
-        for outcome in &self.outcomes {
+        let of_workload: Vec<&str> = self.workload.workers.iter().map(|worker| worker.id.as_str()).collect();
+        let of_actual: Vec<&str> = self.actual.iter().flat_map(|one| &one.workers).map(String::as_str).collect();
+        let mut drawn = Vec::with_capacity(self.outcomes.len() + 1);
+        for outcome in self.rows() {
             let drawings = outcome.drawings(&self.workload, baseline, frame);
-            outcome.write_with(dir, &self.workload, &drawings)?;
+            let workers = if outcome.strategy == ACTUAL { &of_actual } else { &of_workload };
+            let schedule = csv::assignments_on(&self.workload, workers, &outcome.assignments);
+            outcome.write_with(dir, &self.workload, schedule, &drawings)?;
             drawn.push(drawings);
         }
-        let strategies: Vec<_> = self.outcomes.iter().map(|one| (one.strategy.as_str(), &one.metrics)).collect();
-        let bars = plot::bars(&strategies, &self.baseline);
+        let rows: Vec<_> = self.rows().map(|one| (one.strategy.as_str(), &one.metrics)).collect();
+        let bound = self.outcomes.first().map(|one| one.metrics.bounds.lower_bound);
+        let bars = plot::bars(&rows, &self.baseline, bound);
         put(dir, "comparison.svg", &bars.alone())?;
         put(dir, "index.html", &page::page(self, &bars, &drawn))?;
         Ok(dir.join("index.html"))
     }
 
-    /// The strategy that the others are held against, when it is among them.
-    #[must_use]
-    pub fn baseline(&self) -> Option<&Outcome> {
-        self.outcomes.iter().find(|one| one.strategy == self.baseline)
+    /// What is compared: what really happened, where that is known, then the strategies.
+    pub fn rows(&self) -> impl Iterator<Item = &Outcome> {
+        self.actual.iter().map(|actual| &actual.outcome).chain(&self.outcomes)
     }
 
-    /// The schedule with the shortest makespan.
+    /// The row that the others are held against, when it is among them.
+    #[must_use]
+    pub fn baseline(&self) -> Option<&Outcome> {
+        self.rows().find(|one| one.strategy == self.baseline)
+    }
+
+    /// The schedule of a strategy with the shortest makespan.
     #[must_use]
     pub fn shortest(&self) -> Option<&Outcome> {
         self.outcomes.iter().min_by(|a, b| a.metrics.makespan_s.total_cmp(&b.metrics.makespan_s))
@@ -164,7 +188,10 @@ impl Comparison {
 pub fn told(runtimes: Runtimes) -> &'static str {
     match runtimes {
         Runtimes::Exact => "the exact run time of every task in advance",
-        Runtimes::Estimate => "the run times that users estimated, never the true ones",
+        Runtimes::Estimate => {
+            "what a master knows of run times: what users estimated, else what tasks that had ended taught, never the true \
+             ones"
+        }
         Runtimes::Predicted => "run times predicted from the tasks that had ended, never the true ones",
     }
 }
@@ -183,11 +210,11 @@ pub(super) fn bound_sentence(metrics: &Metrics) -> String {
     format!("No schedule can be shorter than {bound}: {}.", meaning::of_bound(name))
 }
 
-fn failed(path: &Path, source: std::io::Error) -> WriteError {
+pub(super) fn failed(path: &Path, source: std::io::Error) -> WriteError {
     WriteError { path: path.to_owned(), source }
 }
 
-fn put(dir: &Path, name: &str, text: &str) -> Result<(), WriteError> {
+pub(super) fn put(dir: &Path, name: &str, text: &str) -> Result<(), WriteError> {
     std::fs::create_dir_all(dir).map_err(|error| failed(dir, error))?;
     let path = dir.join(name);
     std::fs::write(&path, text).map_err(|error| failed(&path, error))

@@ -2,10 +2,10 @@
 
 use super::clock::{Clock, Event};
 use super::oracle::Oracle;
-use super::workload::{Task, Workload};
-use cloudai_core::strategy::board::{Amounts, Board, Job, Seat, Wanted};
+use super::workload::{Machine, Task, Workload};
+use cloudai_core::strategy::board::{Amounts, Board, Image, Job, Seat, Wanted};
 use cloudai_core::strategy::rules::Source;
-use cloudai_core::strategy::{EXTERNAL, Started, Strategy, by_name};
+use cloudai_core::strategy::{EXTERNAL, Knobs, Started, Strategy, make};
 use std::collections::BTreeMap;
 
 /// Which run times a strategy is told.
@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 pub enum Runtimes {
     /// The true ones, before they are known.
     Exact,
-    /// What users said.
+    /// What users said; of a task of which they say nothing, what was learned from tasks that ended before.
     #[default]
     Estimate,
     /// What was learned from tasks that ended before, for every strategy.
@@ -40,7 +40,7 @@ pub struct Replay {
     pub strategy: String,
     /// What it is told of run times.
     pub runtimes: Runtimes,
-    /// Of the strategy's own random numbers.
+    /// Of the strategy's own random numbers: those by which plans are improved.
     pub seed: u64,
 }
 
@@ -65,7 +65,8 @@ impl Replay {
     /// # Errors
     /// [`ReplayError`].
     pub fn run(&self, workload: &Workload) -> Result<Vec<Assignment>, ReplayError> {
-        let strategy = by_name(&self.strategy).filter(|strategy| strategy.name() != EXTERNAL);
+        let knobs = Knobs { seed: self.seed, ..Knobs::default() };
+        let strategy = make(&self.strategy, &knobs).filter(|strategy| strategy.name() != EXTERNAL);
         let strategy = strategy.ok_or_else(|| ReplayError::NoSuchStrategy(self.strategy.clone()))?;
         schedule(workload, strategy, self.runtimes)
     }
@@ -79,8 +80,13 @@ pub fn schedule(
     mut strategy: Box<dyn Strategy>,
     runtimes: Runtimes,
 ) -> Result<Vec<Assignment>, ReplayError> {
-    let predicts =
-        runtimes != Runtimes::Exact && (strategy.source() == Source::Predicted || runtimes == Runtimes::Predicted);
+    // Where a user says nothing, what was learned counts for every strategy.
+    let silent = || workload.tasks.iter().any(|task| task.estimate_s.is_none());
+    let predicts = match runtimes {
+        Runtimes::Exact => false,
+        Runtimes::Estimate => strategy.source() == Source::Predicted || silent(),
+        Runtimes::Predicted => true,
+    };
     let mut stage = Stage::new(workload, runtimes)?;
     stage.oracle = predicts.then(|| Oracle::new(workload));
     while let Some(now) = stage.clock.next_instant() {
@@ -161,7 +167,7 @@ impl Stage {
                 }
                 Event::Arrives(task) => {
                     if let Some(oracle) = &mut self.oracle {
-                        self.jobs[task].predicted = Some(oracle.arrived(task));
+                        self.jobs[task].predicted = oracle.arrived(task);
                     }
                     let number = self.board.wait(self.jobs[task]);
                     self.numbers[task] = number;
@@ -201,6 +207,7 @@ fn job(task: &Task, runtimes: Runtimes, class: usize, user: usize, order: u64) -
         priority: task.priority,
         user,
         estimate: said.map(|said| millis(said).max(1)),
+        image: Image::of(&task.image),
         predicted: None,
         deadline: task.deadline_s.map(millis),
     }
@@ -214,6 +221,13 @@ fn unsatisfiable(workload: &Workload, task: &Task) -> ReplayError {
         over.map(|kind| format!("{} {} of {} at most", task.demand[kind], words[kind], most(kind))).collect();
     let why = if over.is_empty() { "no worker has enough of everything at once".into() } else { over.join(", ") };
     ReplayError::Unsatisfiable { task: task.id.clone(), why }
+}
+
+/// Whether a worker could run a task if nothing else ran there.
+#[must_use]
+pub fn could_ever(task: &Task, machine: &Machine) -> bool {
+    let both = task.demand.into_iter().zip(machine.capacity);
+    both.into_iter().all(|(demand, capacity)| micro(demand, f64::ceil) <= micro(capacity, f64::floor))
 }
 
 /// Amounts are counted in millionths, so that fractions of a core or GB add up.

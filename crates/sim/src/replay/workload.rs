@@ -30,6 +30,8 @@ pub struct Task {
     pub deadline_s: Option<f64>,
     /// Whose it is; empty where the trace does not say.
     pub user: String,
+    /// The image that it runs; empty where the trace does not say. Run times are learned by it.
+    pub image: String,
 }
 
 /// A worker of a trace.

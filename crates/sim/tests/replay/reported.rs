@@ -1,7 +1,7 @@
 //! Reports are complete, stay small, and say what they leave out.
 
 use crate::judged::{data, fixture};
-use cloudai_sim::replay::{Assignment, Comparison, Outcome, Replay, Runtimes, Task, Workload, csv, judge};
+use cloudai_sim::replay::{Actual, Assignment, Comparison, Outcome, Replay, Runtimes, Task, Workload, csv, judge};
 use std::path::Path;
 
 fn outcome(name: &str, workload: &Workload, assignments: Vec<Assignment>) -> Outcome {
@@ -29,7 +29,13 @@ fn one_by_one(workload: &Workload) -> Vec<Assignment> {
 fn compared(workload: Workload, log: &str) -> Comparison {
     let schedule = csv::read_assignments(&data().join("logs").join(log), &workload).unwrap();
     let outcomes = vec![outcome("one_by_one", &workload, one_by_one(&workload)), outcome("ai", &workload, schedule)];
-    Comparison { workload, baseline: "one_by_one".into(), runtimes: Runtimes::Estimate, outcomes }
+    comparison(workload, "one_by_one", outcomes)
+}
+
+/// Of strategies alone.
+fn comparison(workload: Workload, baseline: &str, outcomes: Vec<Outcome>) -> Comparison {
+    let (baseline, runtimes) = (baseline.to_owned(), Runtimes::Estimate);
+    Comparison { workload, baseline, runtimes, outcomes, actual: None, notes: Vec::new() }
 }
 
 fn size(path: &Path) -> u64 {
@@ -85,6 +91,46 @@ fn a_comparison_is_a_folder_for_each_strategy_and_one_page_that_needs_nothing_el
 }
 
 #[test]
+fn what_really_happened_is_a_row_against_which_strategies_are_held() {
+    let mut comparison = compared(fixture("hetero_1"), "hetero_1.tetris.csv");
+    let schedule = one_by_one(&comparison.workload);
+    comparison.actual = Some(Actual::of(&comparison.workload, Vec::new(), schedule));
+    comparison.baseline = "as_it_happened".into();
+    comparison.notes = vec!["the last <week>".into()];
+    let dir = tempfile::tempdir().unwrap();
+    let page = comparison.write(dir.path()).unwrap();
+    assert!(OF_A_STRATEGY.iter().all(|file| size(&dir.path().join("as_it_happened").join(file)) > 100));
+    let html = std::fs::read_to_string(&page).unwrap();
+    assert_well_formed(&html, &page);
+    for said in ["as_it_happened <small>baseline</small>", "by 2 strategies", "is no strategy", "the last &lt;week&gt;"]
+    {
+        assert!(html.contains(said), "the page does not say {said}");
+    }
+}
+
+#[test]
+fn of_what_happened_on_other_workers_no_number_about_workers_is_shown() {
+    let mut comparison = compared(fixture("hetero_1"), "hetero_1.tetris.csv");
+    let mut schedule = one_by_one(&comparison.workload);
+    schedule.sort_by_key(|one| one.task);
+    schedule[3].worker = comparison.workload.workers.len();
+    let actual = Actual::of(&comparison.workload, vec!["gone".into()], schedule);
+    assert!(actual.times_only.as_deref().unwrap().contains("(gone)"));
+    let same = &comparison.outcomes[0].metrics;
+    assert_eq!(actual.outcome.metrics.wait_mean_s, same.wait_mean_s);
+    assert_eq!(actual.outcome.metrics.deadline_misses, same.deadline_misses);
+    comparison.actual = Some(actual);
+    let dir = tempfile::tempdir().unwrap();
+    let page = comparison.write(dir.path()).unwrap();
+    let html = std::fs::read_to_string(&page).unwrap();
+    assert_well_formed(&html, &page);
+    assert!(html.contains("<span>-</span>") && !html.contains("NaN"));
+    let kept = std::fs::read_to_string(dir.path().join("as_it_happened/assignments.csv")).unwrap();
+    assert_eq!(kept.lines().filter(|line| line.contains(",gone,")).count(), 1);
+    assert!(!dir.path().join("as_it_happened/gantt.svg").exists());
+}
+
+#[test]
 fn a_page_of_many_tasks_stays_small_and_says_what_it_leaves_out() {
     let mut workload = fixture("heavy_1");
     for copy in 1..10 {
@@ -95,7 +141,7 @@ fn a_page_of_many_tasks_stays_small_and_says_what_it_leaves_out() {
     }
     let schedule = one_by_one(&workload);
     let outcomes = ["a", "b", "c", "d"].map(|name| outcome(name, &workload, schedule.clone())).to_vec();
-    let comparison = Comparison { workload, baseline: "a".into(), runtimes: Runtimes::Exact, outcomes };
+    let comparison = comparison(workload, "a", outcomes);
     let dir = tempfile::tempdir().unwrap();
     let page = comparison.write(dir.path()).unwrap();
     assert!(size(&page) < 2_000_000, "{} bytes", size(&page));
@@ -110,7 +156,7 @@ fn names_of_tasks_and_workers_can_not_break_a_page() {
     workload.workers[0].id = "\u{0}\u{1b}<w>".into();
     let schedule = one_by_one(&workload);
     let outcomes = vec![outcome("a", &workload, schedule)];
-    let comparison = Comparison { workload, baseline: "none".into(), runtimes: Runtimes::Exact, outcomes };
+    let comparison = comparison(workload, "none", outcomes);
     let dir = tempfile::tempdir().unwrap();
     let page = comparison.write(dir.path()).unwrap();
     let html = std::fs::read_to_string(&page).unwrap();

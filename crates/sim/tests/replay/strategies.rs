@@ -3,7 +3,7 @@
 use cloudai_core::strategy::{ALL, Knobs, Strategy, make};
 use cloudai_sim::replay::csv::read_workload;
 use cloudai_sim::replay::metrics::judge;
-use cloudai_sim::replay::{Assignment, Runtimes, Workload, schedule};
+use cloudai_sim::replay::{Assignment, Machine, Runtimes, Task, Workload, schedule};
 use std::path::Path;
 
 /// The workloads of up to 700 tasks.
@@ -75,4 +75,36 @@ fn the_ai_strategies_wait_less_than_strict_order_on_average() {
     for name in ["ai", "ai_multi_objective", "ai_predictive", "ai_load_balanced"] {
         assert!(wait(name) < strict * 0.75, "{name}: {} of {strict}", wait(name));
     }
+}
+
+/// Long and short tasks in turn, which differ by their image alone: some one after the other, then many at once.
+fn of_two_images() -> Workload {
+    let task = |at: usize| Task {
+        id: at.to_string(),
+        arrival_s: if at < 20 { at as f64 * 200.0 } else { 4_000.0 },
+        demand: [1.0, 0.0, 0.0, 0.0],
+        runtime_s: [100.0, 1.0][at % 2],
+        image: ["train", "look"][at % 2].into(),
+        ..Task::default()
+    };
+    let workers = vec![Machine { id: "w".into(), capacity: [1.0, 0.0, 0.0, 0.0] }];
+    Workload { name: "two".into(), tasks: (0..40).map(task).collect(), workers }
+}
+
+#[test]
+fn strategies_are_told_what_users_said_and_else_what_was_learned_of_the_image() {
+    let mut workload = of_two_images();
+    let wait = |workload: &Workload, runtimes| judge(workload, &run(workload, "ai", runtimes)).wait_mean_s;
+    let learned = wait(&workload, Runtimes::Estimate);
+    workload.tasks.iter_mut().for_each(|task| task.estimate_s = Some(101.0 - task.runtime_s));
+    assert!(2.0 * learned < wait(&workload, Runtimes::Estimate), "short ones went first; users are believed");
+}
+
+#[test]
+fn another_seed_draws_another_plan_of_the_same_tasks() {
+    let workload = workloads().into_iter().find(|workload| workload.name == "appcA1").unwrap();
+    let knobs = |seed| Knobs { planner_evaluations: 100, seed, ..Knobs::default() };
+    let run = |seed| schedule(&workload, make("ai_aggressive", &knobs(seed)).unwrap(), Runtimes::Exact).unwrap();
+    assert_eq!(run(1), run(1));
+    assert_ne!(run(1), run(2));
 }

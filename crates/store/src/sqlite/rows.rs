@@ -164,7 +164,7 @@ fn update_task(tx: &Transaction<'_>, task: &TaskRecord) -> Result<bool, RowError
     let fixed = Fixed::of(task);
     let changed = tx
         .prepare_cached(
-            "UPDATE tasks SET version = ?2, status = ?3, worker = ?4, finished_at = ?5, body = ?6, ended = ?7, dead = ?13
+            "UPDATE tasks SET version = ?2, status = ?3, worker = ?4, finished_at = ?5, body = ?6, ended = ?7
              WHERE ord = ?1 AND version < ?2 AND ulid = ?8 AND idx = ?9 AND owner = ?10 AND name IS ?11
                  AND idem_key IS ?12",
         )?
@@ -181,8 +181,11 @@ fn update_task(tx: &Transaction<'_>, task: &TaskRecord) -> Result<bool, RowError
             fixed.owner,
             fixed.name,
             fixed.key,
-            dead(task),
         ])?;
+    // Apart: a statement that names a column updates its indexes each time.
+    if changed > 0 && dead(task).is_some() {
+        tx.prepare_cached("UPDATE tasks SET dead = 1 WHERE ord = ?1")?.execute([rules::number(task.order)?])?;
+    }
     Ok(changed > 0)
 }
 

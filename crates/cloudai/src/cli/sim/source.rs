@@ -1,5 +1,6 @@
-//! Which workload is run: two CSV files, or a trace of jobs.
+//! Which workload is run: two CSV files, a trace of jobs, or the history of a running master.
 
+use super::history::Asked;
 use crate::exit::Failure;
 use cloudai_sim::replay::{ReadError, Workload, csv, swf};
 use std::path::PathBuf;
@@ -8,8 +9,8 @@ use std::path::PathBuf;
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct Source {
     /// Tasks as CSV, also .gz: task_id,arrival_s,cpu,mem_gb,storage_gb,gpu,runtime_s and where known
-    /// estimate_s,priority,deadline_s,user
-    #[arg(long, value_name = "FILE", requires = "workers", required_unless_present = "swf")]
+    /// estimate_s,priority,deadline_s,user,image
+    #[arg(long, value_name = "FILE", requires = "workers", required_unless_present_any = ["swf", "from_history"])]
     tasks: Option<PathBuf>,
     /// Workers as CSV: worker_id,cpu,mem_gb,storage_gb,gpu
     #[arg(long, value_name = "FILE", requires = "tasks")]
@@ -26,6 +27,8 @@ pub(super) struct Source {
     /// With --protocol: takes the sequences out of the 10,000 jobs after the first N
     #[arg(long, value_name = "N", requires = "protocol", default_value_t = 0)]
     pub(super) slice: usize,
+    #[command(flatten)]
+    pub(super) history: Asked,
 }
 
 /// How a trace is cut for a comparison.
@@ -44,16 +47,15 @@ impl Source {
         }
     }
 
-    /// Reads the workload.
+    /// Reads the workload, which is in files.
     /// # Errors
     /// A file can not be used: it says which, where and why.
     pub(super) fn read(&self) -> Result<Workload, Failure> {
         match (&self.swf, &self.tasks, &self.workers) {
             (Some(trace), _, _) => swf::read_swf(trace, self.procs).map_err(unread),
             (None, Some(tasks), Some(workers)) => csv::read_workload(tasks, workers).map_err(unread),
-            (None, _, _) => {
-                Err(Failure::usage("no workload is given").next("--tasks FILE --workers FILE, or --swf FILE"))
-            }
+            (None, _, _) => Err(Failure::usage("no workload is given")
+                .next("--tasks FILE --workers FILE, --swf FILE, or --from-history")),
         }
     }
 }

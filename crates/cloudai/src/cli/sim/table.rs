@@ -1,6 +1,7 @@
 //! Strategies as rows that fit 80 columns.
 
 use crate::render::Screen;
+use crate::render::quantity::NOTHING;
 use crate::render::table::{Cell, Column, Table};
 use cloudai_sim::replay::meaning::{COMPARED, Meaning};
 use cloudai_sim::replay::{Comparison, Metrics, Outcome, figure, meaning};
@@ -40,7 +41,7 @@ fn known(key: &str) -> Option<&'static Meaning> {
 }
 
 /// The table; the best of each column is bold.
-pub(super) fn of(outcomes: &[Outcome], baseline: Option<&str>, screen: &Screen) -> String {
+pub(super) fn of(outcomes: &[&Outcome], baseline: Option<&str>, screen: &Screen) -> String {
     let shown = columns();
     let mut heads = vec![Column::name("STRATEGY", 0)];
     heads.extend(shown.iter().map(|(_, column, _)| *column));
@@ -55,6 +56,10 @@ pub(super) fn of(outcomes: &[Outcome], baseline: Option<&str>, screen: &Screen) 
             let Some(meaning) = known(key) else { continue };
             let all: Vec<f64> = outcomes.iter().map(|one| (meaning.of)(&one.metrics)).collect();
             let number = (meaning.of)(&outcome.metrics);
+            if number.is_nan() {
+                cells.push(NOTHING.into());
+                continue;
+            }
             let is_best = meaning.best(&all).is_some_and(|best| form(best) == form(number));
             cells.push(if is_best { Cell::coloured(form(number), BEST) } else { form(number).into() });
         }
@@ -139,6 +144,7 @@ mod tests {
     #[test]
     fn the_table_fits_eighty_columns_unless_the_wide_one_is_asked_for() {
         let outcomes = [outcome("ai_multi_objective", 7_706_607.0), outcome("greedy", 999_999.0)];
+        let outcomes = outcomes.each_ref();
         let table = of(&outcomes, Some("greedy"), &screen(Format::Table));
         let all = format!("{table}\n{}", legend(&outcomes[0].metrics));
         assert!(all.lines().all(|line| line.chars().count() <= 80), "{all}");

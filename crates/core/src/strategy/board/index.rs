@@ -1,78 +1,117 @@
-//! Which workers have room, without asking each: maxima over blocks of 64, and over blocks of those.
+//! Which workers have room, without asking each: maxima over blocks of 16, over blocks of those, and so
+//! on.
 
 use super::Amounts;
 
-/// Workers in a block, and blocks in a group.
-const WIDTH: usize = 64;
+/// Members of a block, on every level.
+const WIDTH: usize = 16;
 
-/// The free amounts of all workers with their maxima, two levels of them.
+/// The free amounts of all workers with their maxima.
 ///
-/// A demand that exceeds a maximum fits nowhere below it. With 10,000 workers a search touches 3
-/// groups, then the blocks of one, then the workers of one.
+/// A demand that exceeds a maximum fits nowhere below it. With 10,000 workers there are 625 maxima
+/// over workers, 40 over those and 3 above: a search touches a few of each. That one maximum of all
+/// four amounts covers a demand does not mean that one worker does; then the search goes on behind.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Index {
+pub(in crate::strategy) struct Index {
     free: Vec<Amounts>,
-    blocks: Vec<Amounts>,
-    groups: Vec<Amounts>,
+    /// From those of workers upward; the last has a block at most.
+    maxima: Vec<Vec<Amounts>>,
 }
 
 impl Index {
+    /// One that knows all of these.
+    pub(in crate::strategy) fn of(free: Vec<Amounts>) -> Self {
+        let workers = free.len();
+        let mut index = Self { free, maxima: Vec::new() };
+        index.grow(workers);
+        index
+    }
+
+    /// The amounts of workers on level 0, above them maxima.
+    fn level(&self, level: usize) -> &[Amounts] {
+        if level == 0 { &self.free } else { &self.maxima[level - 1] }
+    }
+
     /// Notes what is free on a worker; 0 of everything for one that takes no work.
-    pub(super) fn set(&mut self, worker: usize, free: Amounts) {
-        while self.free.len() <= worker {
-            self.free.push([0; 4]);
+    pub(in crate::strategy) fn set(&mut self, worker: usize, free: Amounts) {
+        if self.free.len() <= worker {
+            self.grow(worker + 1);
         }
-        self.blocks.resize(self.free.len().div_ceil(WIDTH), [0; 4]);
-        self.groups.resize(self.blocks.len().div_ceil(WIDTH), [0; 4]);
-        let before = std::mem::replace(&mut self.free[worker], free);
-        let block = worker / WIDTH;
-        if renew(&mut self.blocks[block], &self.free, block, &before, &free) {
-            let group = block / WIDTH;
-            self.groups[group] = maxima(&self.blocks, group);
+        let mut before = std::mem::replace(&mut self.free[worker], free);
+        let mut now = free;
+        let mut at = worker;
+        for level in 0..self.maxima.len() {
+            let from = at - at % WIDTH;
+            let of = self.level(level);
+            let renewed =
+                renewed(&self.maxima[level][at / WIDTH], &of[from..(from + WIDTH).min(of.len())], &before, &now);
+            at /= WIDTH;
+            before = std::mem::replace(&mut self.maxima[level][at], renewed);
+            now = renewed;
+            if before == now {
+                return;
+            }
+        }
+    }
+
+    /// Makes room for so many workers: those that come one by one cost little each.
+    fn grow(&mut self, workers: usize) {
+        self.free.resize(workers, [0; 4]);
+        let mut below = workers;
+        let mut level = 0;
+        while below > WIDTH {
+            let count = below.div_ceil(WIDTH);
+            if level == self.maxima.len() {
+                let maxima = self.level(level).chunks(WIDTH).map(maximum).collect();
+                self.maxima.push(maxima);
+            }
+            self.maxima[level].resize(count, [0; 4]);
+            (below, level) = (count, level + 1);
         }
     }
 
     /// How many workers it knows.
-    pub(super) const fn len(&self) -> usize {
+    pub(in crate::strategy) const fn len(&self) -> usize {
         self.free.len()
     }
 
     /// What is free on a worker.
-    pub(super) fn free(&self, worker: usize) -> &Amounts {
+    pub(in crate::strategy) fn free(&self, worker: usize) -> &Amounts {
         &self.free[worker]
     }
 
     /// More than any worker has, resource by resource.
-    pub(super) fn most(&self) -> Amounts {
-        self.groups.iter().fold([0; 4], |most, group| larger(&most, group))
+    pub(in crate::strategy) fn most(&self) -> Amounts {
+        maximum(self.level(self.maxima.len()))
     }
 
     /// The first worker from `from` on that has as much of everything.
-    pub(super) fn next(&self, from: usize, demand: &Amounts) -> Option<usize> {
-        let mut worker = from;
-        while worker < self.free.len() {
-            let block = worker / WIDTH;
-            if worker.is_multiple_of(WIDTH * WIDTH) && !covers(&self.groups[block / WIDTH], demand) {
-                worker += WIDTH * WIDTH;
-                continue;
-            }
-            if !covers(&self.blocks[block], demand) {
-                worker = (block + 1) * WIDTH;
-                continue;
-            }
-            let end = ((block + 1) * WIDTH).min(self.free.len());
-            match self.free[worker..end].iter().position(|free| covers(free, demand)) {
-                Some(offset) => return Some(worker + offset),
-                None => worker = end,
+    pub(in crate::strategy) fn next(&self, from: usize, demand: &Amounts) -> Option<usize> {
+        let (mut level, mut at) = self.upward(0, from);
+        loop {
+            let maximum = self.level(level).get(at)?;
+            if !covers(maximum, demand) {
+                (level, at) = self.upward(level, at + 1);
+            } else if level == 0 {
+                return Some(at);
+            } else {
+                (level, at) = (level - 1, at * WIDTH);
             }
         }
-        None
+    }
+
+    /// The highest place that begins with this one.
+    const fn upward(&self, mut level: usize, mut at: usize) -> (usize, usize) {
+        while at.is_multiple_of(WIDTH) && level < self.maxima.len() {
+            (level, at) = (level + 1, at / WIDTH);
+        }
+        (level, at)
     }
 }
 
 /// Whether there is as much of everything.
 pub(super) fn covers(free: &Amounts, demand: &Amounts) -> bool {
-    free[0] >= demand[0] && free[1] >= demand[1] && free[2] >= demand[2] && free[3] >= demand[3]
+    (free[0] >= demand[0]) & (free[1] >= demand[1]) & (free[2] >= demand[2]) & (free[3] >= demand[3])
 }
 
 /// The larger of both, resource by resource.
@@ -80,17 +119,14 @@ pub(super) fn larger(a: &Amounts, b: &Amounts) -> Amounts {
     [a[0].max(b[0]), a[1].max(b[1]), a[2].max(b[2]), a[3].max(b[3])]
 }
 
-fn maxima(of: &[Amounts], block: usize) -> Amounts {
-    let end = ((block + 1) * WIDTH).min(of.len());
-    of[block * WIDTH..end].iter().fold([0; 4], |most, each| larger(&most, each))
+fn maximum(of: &[Amounts]) -> Amounts {
+    of.iter().fold([0; 4], |most, each| larger(&most, each))
 }
 
-/// Renews a maximum after one of its members changed; answers whether it is another one.
-fn renew(maximum: &mut Amounts, of: &[Amounts], block: usize, before: &Amounts, now: &Amounts) -> bool {
-    let was = *maximum;
+/// A block's maximum after one of its members changed: computed anew only where that one had it.
+fn renewed(was: &Amounts, block: &[Amounts], before: &Amounts, now: &Amounts) -> Amounts {
     let shrank = (0..4).any(|kind| before[kind] == was[kind] && now[kind] < before[kind]);
-    *maximum = if shrank { maxima(of, block) } else { larger(&was, now) };
-    *maximum != was
+    if shrank { maximum(block) } else { larger(was, now) }
 }
 
 #[cfg(test)]
@@ -115,6 +151,7 @@ mod tests {
             }
             let found = (from..9000).find(|worker| covers(&plain[*worker], &demand));
             prop_assert_eq!(index.next(from, &demand), found);
+            prop_assert_eq!(Index::of(plain).next(from, &demand), found);
         }
     }
 }

@@ -6,46 +6,21 @@
 //! numbers of any unit (cpu, memory, storage, gpu), the same for workers and demands.
 
 mod class;
+mod image;
 mod index;
+mod job;
 mod seat;
 
 pub use class::{Class, Wanted};
+pub use image::{Image, Images};
+pub use job::{Job, Length};
 pub use seat::{Device, Run, Seat};
 
-use index::Index;
+pub(super) use index::Index;
+use job::{Kept, Place};
 
 /// Cpu, memory, storage, gpu.
 pub type Amounts = [u64; 4];
-
-/// A task as strategies see it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Job {
-    /// What it asks for: the number of a [`Class`].
-    pub class: usize,
-    /// When it was submitted.
-    pub arrival: u64,
-    /// Its place among equals: smaller is earlier.
-    pub order: u64,
-    /// -100 to 100, higher is more urgent.
-    pub priority: i32,
-    /// Whose it is, as a number.
-    pub user: usize,
-    /// How long its user says that it runs; at least 1.
-    pub estimate: Option<u64>,
-    /// How long tasks like it ran.
-    pub predicted: Option<Length>,
-    /// When it should have ended.
-    pub deadline: Option<u64>,
-}
-
-/// How long a job is thought to run, in milliseconds: on average, and at most in nine of ten cases.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Length {
-    /// For orders; at least 1.
-    pub mean: u64,
-    /// For reservations; at least the mean.
-    pub upper: u64,
-}
 
 /// What happened to the board since a strategy looked last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,14 +34,8 @@ pub enum Change {
     /// A worker came, went, or offers another amount: what could be placed nowhere may be placed now,
     /// and shares of the cluster are others.
     Reshaped,
-}
-
-/// Whether a job waits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
-    Nowhere,
-    Waits,
-    Runs(usize),
+    /// Everything may be another than before, numbers too; every job that waits is told after it.
+    Anew,
 }
 
 /// Everything that a placement depends on.
@@ -76,7 +45,9 @@ pub struct Board {
     version: u64,
     seats: Vec<Seat>,
     index: Index,
-    jobs: Vec<(Job, Place)>,
+    jobs: Vec<Kept>,
+    /// Where a job that runs stands among what runs on its worker.
+    run_at: Vec<u32>,
     unused: Vec<usize>,
     waiting: usize,
     classes: class::Classes,
@@ -132,9 +103,13 @@ impl Board {
     /// Tells everything again, for a strategy that sees the board for the first time.
     pub fn retell(&mut self) {
         self.changes.clear();
-        let waiting = (0..self.jobs.len()).filter(|job| self.jobs[*job].1 == Place::Waits);
-        self.changes.extend(waiting.map(Change::Waits));
-        self.note(Change::Reshaped);
+        self.note(Change::Anew);
+        self.changes.extend((0..self.jobs.len()).filter(|job| self.jobs[*job].waits()).map(Change::Waits));
+    }
+
+    /// The jobs that wait.
+    pub fn each_waiting(&self) -> impl Iterator<Item = usize> {
+        self.jobs.iter().enumerate().filter(|(_, job)| job.waits()).map(|(number, _)| number)
     }
 
     // Workers.
@@ -148,7 +123,7 @@ impl Board {
         let reshaped = self.seats[worker].offers_other(&seat);
         let freed = !index::covers(self.index_free(worker), &seat.indexed());
         let before = std::mem::replace(&mut self.seats[worker], seat);
-        self.seats[worker].runs = before.runs;
+        (self.seats[worker].runs, self.seats[worker].images) = (before.runs, before.images);
         self.index.set(worker, self.seats[worker].indexed());
         if reshaped {
             self.reshaped = true;
@@ -163,6 +138,11 @@ impl Board {
             self.index.set(worker, [0; 4]);
         }
         self.index.free(worker)
+    }
+
+    /// A worker had these images before it had this number.
+    pub fn set_images(&mut self, worker: usize, images: Images) {
+        self.seats[worker].images = images;
     }
 
     /// All workers, also those that take no work.
@@ -207,11 +187,11 @@ impl Board {
         self.classes.hold(job.class);
         match self.unused.pop() {
             Some(number) => {
-                self.jobs[number] = (job, place);
+                self.jobs[number] = Kept::new(&job, place);
                 number
             }
             None => {
-                self.jobs.push((job, place));
+                self.jobs.push(Kept::new(&job, place));
                 self.jobs.len() - 1
             }
         }
@@ -221,7 +201,8 @@ impl Board {
     /// What it holds is in the worker's seat already, or is put there by [`Board::set_seat`].
     pub fn run(&mut self, job: Job, worker: usize, started: u64) -> usize {
         let number = self.insert(job, Place::Runs(worker));
-        self.seats[worker].runs.push(Run { job: number, started, devices: Vec::new() });
+        self.add_run(worker, Run { job: number, started, devices: Vec::new() });
+        self.seats[worker].images.used(job.image);
         number
     }
 
@@ -240,40 +221,55 @@ impl Board {
     /// A job is thought to run for another time than before. Of one that waits strategies are told
     /// again that it does.
     pub fn set_predicted(&mut self, number: usize, predicted: Length) {
-        let (job, place) = &mut self.jobs[number];
-        let changed = job.predicted.replace(predicted) != Some(predicted);
-        if changed && *place == Place::Waits {
+        let kept = &mut self.jobs[number];
+        let changed = kept.job().predicted != Some(predicted);
+        kept.predict(predicted);
+        if changed && kept.place() == Place::Waits {
             self.note(Change::Waits(number));
         }
     }
 
     /// A job runs since another time than was thought.
     pub fn set_started(&mut self, number: usize, started: u64) {
-        let Place::Runs(worker) = self.jobs[number].1 else { return };
-        let mut runs = self.seats[worker].runs.iter_mut();
-        if let Some(run) = runs.find(|run| run.job == number) {
-            run.started = started;
+        let Place::Runs(worker) = self.jobs[number].place() else { return };
+        self.seats[worker].runs[self.run_at[number] as usize].started = started;
+    }
+
+    fn add_run(&mut self, worker: usize, run: Run) {
+        if self.run_at.len() <= run.job {
+            self.run_at.resize(run.job + 1, 0);
         }
+        let runs = &mut self.seats[worker].runs;
+        self.run_at[run.job] = u32::try_from(runs.len()).unwrap_or(u32::MAX);
+        runs.push(run);
+    }
+
+    /// Takes out what runs; it must run there.
+    fn take_run(&mut self, worker: usize, number: usize) -> Run {
+        let runs = &mut self.seats[worker].runs;
+        let at = self.run_at[number] as usize;
+        let run = runs.swap_remove(at);
+        if let Some(moved) = runs.get(at) {
+            self.run_at[moved.job] = self.run_at[number];
+        }
+        run
     }
 
     /// A job is no more: it ended, was cancelled, waits for something else. What it held is free again
     /// where `frees`; else the worker's seat is told by [`Board::set_seat`].
     pub fn remove(&mut self, number: usize, frees: bool) {
-        let (job, place) = self.jobs[number];
-        match place {
+        let job = self.jobs[number];
+        match job.place() {
             Place::Nowhere => return,
             Place::Waits => {
                 self.waiting -= 1;
                 self.note(Change::Left(number));
             }
             Place::Runs(worker) => {
-                let seat = &mut self.seats[worker];
-                if let Some(at) = seat.runs.iter().position(|run| run.job == number) {
-                    let run = seat.runs.swap_remove(at);
-                    if frees {
-                        seat.give_back(self.classes.get(job.class), &run.devices);
-                        self.index.set(worker, self.seats[worker].indexed());
-                    }
+                let run = self.take_run(worker, number);
+                if frees {
+                    self.seats[worker].give_back(self.classes.get(job.class()), &run.devices);
+                    self.index.set(worker, self.seats[worker].indexed());
                 }
                 self.note(Change::Freed(worker));
             }
@@ -282,25 +278,25 @@ impl Board {
     }
 
     fn forget(&mut self, number: usize) {
-        let (job, place) = &mut self.jobs[number];
-        *place = Place::Nowhere;
-        self.classes.release(job.class);
+        let job = &mut self.jobs[number];
+        job.put(Place::Nowhere);
+        self.classes.release(job.class());
         self.unused.push(number);
     }
 
     /// Starts a waiting job on a worker that has room for it; answers whether it has. The strategy
     /// that does it is not told of the change.
     pub fn start(&mut self, number: usize, worker: usize) -> bool {
-        let (job, place) = self.jobs[number];
-        let class = self.classes.get(job.class);
-        let seat = &mut self.seats[worker];
-        if place != Place::Waits {
+        let job = &mut self.jobs[number];
+        if job.place() != Place::Waits {
             return false;
         }
+        let (class, seat) = (self.classes.get(job.class()), &mut self.seats[worker]);
         let Some(devices) = seat.take(class) else { return false };
-        seat.runs.push(Run { job: number, started: self.now, devices });
+        seat.images.used(job.image());
         self.index.set(worker, seat.indexed());
-        self.jobs[number].1 = Place::Runs(worker);
+        job.put(Place::Runs(worker));
+        self.add_run(worker, Run { job: number, started: self.now, devices });
         self.waiting -= 1;
         self.version += 1;
         true
@@ -308,30 +304,28 @@ impl Board {
 
     /// Takes back what [`Board::start`] did: it was refused.
     pub fn take_back(&mut self, number: usize) {
-        let (job, place) = self.jobs[number];
-        let Place::Runs(worker) = place else { return };
-        let seat = &mut self.seats[worker];
-        if let Some(at) = seat.runs.iter().position(|run| run.job == number) {
-            let run = seat.runs.swap_remove(at);
-            seat.give_back(self.classes.get(job.class), &run.devices);
-            self.index.set(worker, self.seats[worker].indexed());
-            self.note(Change::Freed(worker));
-        }
-        self.jobs[number].1 = Place::Waits;
+        let job = &mut self.jobs[number];
+        let Place::Runs(worker) = job.place() else { return };
+        job.put(Place::Waits);
+        let class = job.class();
+        let run = self.take_run(worker, number);
+        self.seats[worker].give_back(self.classes.get(class), &run.devices);
+        self.index.set(worker, self.seats[worker].indexed());
+        self.note(Change::Freed(worker));
         self.waiting += 1;
         self.note(Change::Waits(number));
     }
 
     /// A job.
     #[must_use]
-    pub fn job(&self, number: usize) -> &Job {
-        &self.jobs[number].0
+    pub fn job(&self, number: usize) -> Job {
+        self.jobs[number].job()
     }
 
     /// The worker of a job that runs.
     #[must_use]
     pub fn runs_on(&self, number: usize) -> Option<usize> {
-        match self.jobs[number].1 {
+        match self.jobs[number].place() {
             Place::Runs(worker) => Some(worker),
             Place::Nowhere | Place::Waits => None,
         }
@@ -340,7 +334,7 @@ impl Board {
     /// Whether a job waits.
     #[must_use]
     pub fn waits(&self, number: usize) -> bool {
-        self.jobs.get(number).is_some_and(|(_, place)| *place == Place::Waits)
+        self.jobs.get(number).is_some_and(Kept::waits)
     }
 
     /// How many wait.

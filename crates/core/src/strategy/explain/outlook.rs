@@ -48,11 +48,12 @@ pub enum Turn {
 pub(super) fn of(view: &View, record: &TaskRecord, name: &str, now: Timestamp) -> Outlook {
     let mut copy = view.clone();
     copy.retell();
-    let mut starts = Vec::new();
+    let (mut starts, mut ahead) = (Vec::new(), None);
     if let Some(mut strategy) = by_name(name) {
         for _ in 0..ROUNDS {
             let round = copy.round(&mut *strategy, now);
             if round.is_empty() {
+                ahead = copy.ahead(&*strategy);
                 break;
             }
             starts.extend(round.into_iter().map(|placement| (placement.attempt.task, placement.worker)));
@@ -63,7 +64,7 @@ pub(super) fn of(view: &View, record: &TaskRecord, name: &str, now: Timestamp) -
     let turn = match at.map(|at| starts[at].1.clone()) {
         Some(worker) => Turn::Now(worker),
         None if !fits(view, record) => Turn::NoRoom,
-        None => held_back(&copy, record, name, &starts, now),
+        None => held_back(&copy, record, (name, ahead), &starts, now),
     };
     let count = at.unwrap_or(starts.len());
     let before = starts[..count].iter().take(NAMED).map(|(task, _)| *task).collect();
@@ -75,19 +76,27 @@ fn fits(view: &View, record: &TaskRecord) -> bool {
     view.fleet().each().any(fits)
 }
 
-/// Why a task that has room does not start; `copy` is as it is after all starts.
-fn held_back(copy: &View, record: &TaskRecord, name: &str, starts: &[(TaskId, WorkerId)], now: Timestamp) -> Turn {
+/// Why a task that has room does not start; `copy` is as it is after all starts, `ahead` what the strategy says that
+/// others wait behind.
+fn held_back(
+    copy: &View,
+    record: &TaskRecord,
+    (name, ahead): (&str, Option<TaskId>),
+    starts: &[(TaskId, WorkerId)],
+    now: Timestamp,
+) -> Turn {
     // A pinned one goes wherever there is room.
     let Some(number) = copy.number(&record.id) else { return Turn::Taken };
     if copy.board().next_fit(copy.board().job(number).class, 0).is_none() {
         return Turn::Taken;
     }
-    let started: BTreeSet<TaskId> = starts.iter().map(|(task, _)| *task).collect();
-    let waits = copy.places().filter(|(_, id)| *id != record.id && !started.contains(id)).collect();
-    let suspects: Vec<usize> = in_order(waits).iter().filter_map(|id| copy.number(id)).take(SUSPECTS).collect();
-    let Some(first) = first_before(copy, number, &suspects, name).and_then(|job| copy.named(job)) else {
-        return Turn::Kept;
+    let found = || {
+        let started: BTreeSet<TaskId> = starts.iter().map(|(task, _)| *task).collect();
+        let waits = copy.places().filter(|(_, id)| *id != record.id && !started.contains(id)).collect();
+        let suspects: Vec<usize> = in_order(waits).iter().filter_map(|id| copy.number(id)).take(SUSPECTS).collect();
+        first_before(copy, number, &suspects, name).and_then(|job| copy.named(job))
     };
+    let Some(first) = ahead.filter(|first| *first != record.id).or_else(found) else { return Turn::Kept };
     let start = copy.task(&first).and_then(|task| start::earliest(&fit::all(copy, task, now)));
     Turn::Behind(first, start)
 }

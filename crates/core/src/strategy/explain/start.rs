@@ -31,10 +31,12 @@ pub(super) fn on(view: &View, seen: &Seen, demand: &Demand, now: Timestamp) -> O
     }
     let mut ends: Vec<(u64, bool, TaskId, &Allocation)> = Vec::new();
     for (id, allocation) in seen.held() {
-        let job = view.board().job(view.number(id)?);
+        let (mut job, task) = (view.board().job(view.number(id)?), view.task(id)?);
+        // Where the strategy goes by estimates the board knows no better.
+        job.predicted = job.predicted.or_else(|| view.foreseen(task));
         let guessed = job.estimate.is_none() && job.predicted.is_none();
-        let since = view.task(id).map_or(now.as_millis(), started);
-        ends.push((SOURCE.end(job, since, now.as_millis()), guessed, *id, allocation));
+        let since = started(task);
+        ends.push((SOURCE.end(&job, since, now.as_millis()), guessed, *id, allocation));
     }
     ends.sort_unstable_by_key(|(end, _, id, _)| (*end, *id));
     let (mut sum, mut guessed) = (seen.allocated().clone(), false);

@@ -38,19 +38,19 @@ impl Problem {
     /// The board's waiting jobs, in this order.
     #[allow(clippy::cast_precision_loss)] // milliseconds far below 2^53, only compared
     pub(super) fn of(board: &Board, source: Source, jobs: &[usize]) -> Self {
-        let mut lengths: Vec<u64> = jobs.iter().map(|job| source.length(board.job(*job)).mean).collect();
+        let mut lengths: Vec<u64> = jobs.iter().map(|job| source.length(&board.job(*job)).mean).collect();
         lengths.sort_unstable();
         let median = lengths.get(lengths.len() / 2).copied().unwrap_or(0);
         let work = |job: &usize| {
             let known = board.job(*job);
-            board.classes()[known.class].share * source.length(known).mean as f64
+            board.classes()[known.class].share * source.length(&known).mean as f64
         };
         // Where the backlog takes many times a usual length most starve whatever is done.
         let hopeless = jobs.iter().map(work).sum::<f64>() > HOPELESS * median as f64;
         let item = |job: &usize| {
             let known = board.job(*job);
             let class = &board.classes()[known.class];
-            let length = source.length(known).mean;
+            let length = source.length(&known).mean;
             let patience = (5 * length.max(median)).max(60_000);
             let latest = known.deadline.map_or(u64::MAX, |deadline| deadline.saturating_sub(length));
             // A deadline that can not be met any more is none.
@@ -81,7 +81,7 @@ fn profile(board: &Board, source: Source, worker: usize) -> Profile {
         .iter()
         .map(|run| {
             let job = board.job(run.job);
-            (source.end_mean(job, run.started, now), board.classes()[job.class].amounts)
+            (source.end_mean(&job, run.started, now), board.classes()[job.class].amounts)
         })
         .collect();
     ends.sort_unstable();

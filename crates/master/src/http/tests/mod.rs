@@ -96,7 +96,7 @@ impl Fake {
             logs: Arc::new(Logs::new(Arc::new(LocalBulk::open(dir.path()).unwrap()))),
             clock: Arc::new(Clock::start(Clocks::default(), cloudai_core::testing::START)),
             trail: Arc::default(),
-            choice: crate::choice::Choice::new(greedy()),
+            choice: Arc::new(crate::choice::Choice::new(greedy())),
             saved: crate::predictions::Saved::default(),
             live,
             restoring: crate::handle::restore::Restoring::default(),
@@ -106,7 +106,8 @@ impl Fake {
         let external = External::new(Fallback::default(), Arc::clone(&shared.placing.word)).unwrap();
         let stage = Stage::new(View::default(), greedy().make().unwrap(), external);
         let mailboxes = Arc::clone(&shared.mailboxes);
-        tokio::spawn(placing::run(Arc::clone(&shared.placing), stage, Arc::clone(&shared.clock), mailboxes));
+        let (clock, model, choice) = (Arc::clone(&shared.clock), Arc::clone(&shared.model), Arc::clone(&shared.choice));
+        tokio::spawn(placing::run(Arc::clone(&shared.placing), stage, clock, mailboxes, model, choice));
         let engine = Arc::clone(&core);
         tokio::spawn(async move {
             while let Some(Ask { events, reply, .. }) = inbox.users.recv().await {

@@ -305,6 +305,22 @@ async fn a_task_says_when_it_starts() {
 }
 
 #[tokio::test]
+async fn lists_tell_what_users_said_of_a_tasks_times() {
+    let fake = Fake::start().await;
+    let said = r#"{"image":"a","estimate_s":90.5,"deadline":60,"not_before":"2000-01-31T08:00:00Z"}"#;
+    fake.post("/api/v1/tasks", said).await;
+    fake.post("/api/v1/tasks", r#"{"image":"a"}"#).await;
+    let list: serde_json::Value = fake.get("/api/v1/tasks?sort=created").await.json();
+    let (first, second) = (&list["items"][0], &list["items"][1]);
+    assert_eq!((&first["estimate_s"], &first["not_before"]), (&90.5.into(), &"2000-01-31T08:00:00.000Z".into()));
+    let at = |field: &str| first[field].as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
+    assert_eq!(at("due_at").duration_since(at("created_at")).as_secs(), 60);
+    for absent in ["estimate_s", "due_at", "not_before"] {
+        assert_eq!(second.get(absent), None, "{absent}: {second:#}");
+    }
+}
+
+#[tokio::test]
 async fn a_task_tells_the_times_that_are_to_come_and_leaves_out_those_that_are_not() {
     let fake = Fake::start().await;
     let body = r#"{"image":"a","timeout_s":60,"queue_timeout_s":30,"total_timeout_s":3600,

@@ -11,7 +11,7 @@ const RIGHT: f64 = WIDTH - 130.0;
 const ROW: f64 = 20.0;
 
 /// A panel for each metric; the baseline's bars are grey.
-pub(crate) fn bars(strategies: &[(&str, &Metrics)], baseline: &str) -> Svg {
+pub(crate) fn bars(strategies: &[(&str, &Metrics)], baseline: &str, bound: Option<f64>) -> Svg {
     let metrics: Vec<&Meaning> = COMPARED.iter().filter(|meaning| DRAWN.contains(&meaning.key)).collect();
     let panel = 44.0 + ROW * strategies.len() as f64;
     let about = format!(
@@ -20,14 +20,20 @@ pub(crate) fn bars(strategies: &[(&str, &Metrics)], baseline: &str) -> Svg {
     );
     let mut svg = Svg::new("Strategies side by side", about, 34.0 + panel * metrics.len() as f64);
     for (at, meaning) in metrics.iter().enumerate() {
-        one(&mut svg, meaning, strategies, baseline, 34.0 + panel * at as f64);
+        let bound = bound.filter(|_| meaning.key == "makespan_s");
+        one(&mut svg, meaning, strategies, (baseline, bound), 34.0 + panel * at as f64);
     }
     svg
 }
 
-fn one(svg: &mut Svg, meaning: &Meaning, strategies: &[(&str, &Metrics)], baseline: &str, top: f64) {
+fn one(
+    svg: &mut Svg,
+    meaning: &Meaning,
+    strategies: &[(&str, &Metrics)],
+    (baseline, bound): (&str, Option<f64>),
+    top: f64,
+) {
     let numbers: Vec<f64> = strategies.iter().map(|(_, metrics)| (meaning.of)(metrics)).collect();
-    let bound = strategies.first().filter(|_| meaning.key == "makespan_s").map(|(_, m)| m.bounds.lower_bound);
     let longest = numbers.iter().copied().chain(bound).fold(0.0, f64::max);
     let wide = |number: f64| if longest > 0.0 { number.max(0.0) / longest * (RIGHT - LEFT) } else { 0.0 };
     let better = match meaning.better {
