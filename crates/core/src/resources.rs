@@ -27,6 +27,19 @@ pub struct Demand {
     pub gpu_model: Option<Arc<str>>,
 }
 
+impl Demand {
+    /// The amount of a resource that is asked for; of GPUs thousandths.
+    #[must_use]
+    pub const fn amount(&self, kind: Kind) -> u64 {
+        match kind {
+            Kind::Cpu => self.cpu_milli,
+            Kind::Memory => self.memory,
+            Kind::Storage => self.storage,
+            Kind::Gpu => self.gpu_milli,
+        }
+    }
+}
+
 /// One GPU of a worker.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Gpu {
@@ -90,6 +103,9 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Cpu, Self::Memory, Self::Storage, Self::Gpu];
+
     /// The word for people: `cpu`, `memory`, `storage`, `gpu`.
     #[must_use]
     pub const fn name(self) -> &'static str {

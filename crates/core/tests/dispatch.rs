@@ -1,8 +1,9 @@
 //! What a dispatcher's rules mean, on a board.
 
-use cloudai_core::strategy::board::{Board, Image, Job, Seat, Wanted};
+use cloudai_core::strategy::board::{Board, Device, Image, Job, Seat, Wanted};
 use cloudai_core::strategy::rules::{Blocked, Order, Seating};
-use cloudai_core::strategy::{Knobs, Ruled, Rules, Started, Strategy, by_name, make};
+use cloudai_core::strategy::{ALL, Knobs, Ruled, Rules, Started, Strategy, by_name, make};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A board of workers with so many cores.
 fn board(cores: &[u64]) -> Board {
@@ -161,6 +162,74 @@ fn of_workers_that_are_equal_the_one_that_has_the_image_is_taken() {
         job(&mut board, 1, 4, 10, of(image));
         let start = strategy.place(&mut board, 9);
         assert_eq!(start[0].worker, on[at], "{image} ran there");
+    }
+}
+
+#[test]
+fn a_worker_that_comes_back_with_another_model_of_gpu_gets_what_waits_for_that() {
+    let seat = |model| Seat { devices: vec![Device { model, left: 1000 }], ..Seat::plain([4, 4, 4, 1000]) };
+    for (name, _) in ALL {
+        let (mut board, mut strategy) = (Board::default(), by_name(name).unwrap());
+        board.set_seat(0, seat(0));
+        let waits = on_gpus(&mut board, 0, 1, 1, 1);
+        assert_eq!(started(&mut *strategy, &mut board), [], "{name}");
+        board.set_seat(0, seat(1));
+        assert_eq!(started(&mut *strategy, &mut board), [waits], "{name}");
+    }
+}
+
+/// A job that takes whole devices of a model.
+fn on_gpus(board: &mut Board, order: u64, devices: u64, model: u32, seconds: u64) -> usize {
+    let class = board.class(Wanted { amounts: [1, 1, 1, devices * 1000], model: Some(model) });
+    job(board, order, 1, seconds, |job| job.class = class)
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::test_runner::Config::with_cases(12))]
+
+    /// Workers have two devices of one of two models each; run times are as their users say.
+    #[test]
+    fn the_first_that_has_no_room_starts_when_what_ran_then_has_ended_whoever_passes_it(
+        workers in proptest::prop_oneof![2..6usize, 130..150usize],
+        jobs in proptest::collection::vec((0..10u64, 0..2u32, 1..100u64, 0..60u64), 300..900),
+    ) {
+        let rules = Rules { blocked: Blocked::Reserved, seating: Seating::Level, ..Rules::default() };
+        let (mut strategy, mut board) = (Ruled::new("test", rules), Board::default());
+        for worker in 0..workers {
+            let model = u32::try_from(worker % 2).unwrap();
+            board.set_seat(worker, Seat { devices: vec![Device { model, left: 1000 }; 2], ..Seat::plain([4, 4, 4, 2000]) });
+        }
+        let (mut coming, mut order, mut first) = (jobs.into_iter().peekable(), 0, 0);
+        let (mut ends, mut at) = (BTreeSet::new(), 0);
+        let mut waits = BTreeMap::new();
+        let mut due = None;
+        loop {
+            let next = ends.first().map(|(end, _): &(u64, usize)| *end);
+            let Some(now) = next.into_iter().chain(coming.peek().map(|(.., gap)| at + gap)).min() else { break };
+            board.set_now(now);
+            while let Some((_, job)) = ends.first().copied().filter(|(end, _)| *end <= now) {
+                ends.pop_first();
+                board.remove(job, true);
+            }
+            while let Some((devices, model, seconds, gap)) = coming.next_if(|(.., gap)| at + gap <= now) {
+                at += gap;
+                let devices = if devices == 0 { 2 } else { 1 };
+                waits.insert(on_gpus(&mut board, order, devices, model, seconds), (order, seconds));
+                order += 1;
+            }
+            for start in strategy.place(&mut board, usize::MAX) {
+                let (_, seconds) = waits.remove(&start.job).unwrap();
+                ends.insert((now + seconds * 1000, start.job));
+            }
+            let head = waits.values().map(|(order, _)| *order).min();
+            if head != Some(first) || due.is_none() {
+                due = ends.last().map(|(end, _)| *end);
+                first = head.unwrap_or(first);
+            }
+            let late = head.is_some() && due.is_some_and(|due| due < now);
+            proptest::prop_assert!(!late, "job {} waits at {} since before {:?}", first, now, due);
+        }
+        proptest::prop_assert!(waits.is_empty());
     }
 }
 

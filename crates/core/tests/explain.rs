@@ -11,8 +11,8 @@ use cloudai_core::resources::{Capacity, Demand, Free, GIB, Gpu};
 use cloudai_core::spec::{TaskSpec, Value};
 use cloudai_core::state::Phase;
 use cloudai_core::strategy::explain::{Change, Explanation, Looked, Standing, Turn, explain};
-use cloudai_core::strategy::{ALL, View, by_name};
-use cloudai_core::task::{State, TaskRecord};
+use cloudai_core::strategy::{ALL, EXTERNAL, Knobs, View, by_name};
+use cloudai_core::task::{Outcome, State, TaskRecord};
 use cloudai_core::testing::{TestCluster, cores, cores_and_gpus, spec, task_id, worker_id};
 use cloudai_core::time::Timestamp;
 use cloudai_core::timing::Timing;
@@ -330,6 +330,35 @@ fn tasks_that_start_before_are_named_and_take_the_room() {
     assert_eq!((&last.turn, last.starts, &last.before[..]), (&Turn::Taken, 2, &tasks[..2]));
     let second = told(&c, tasks[1], "greedy").now.unwrap();
     assert_eq!((&second.turn, second.starts, &second.before[..]), (&Turn::Now(worker_id("w1")), 1, &tasks[..1]));
+}
+
+#[test]
+fn while_a_program_outside_places_a_task_with_room_waits_for_it() {
+    let mut c = TestCluster::default();
+    c.worker("w1", cores(2));
+    let (small, large) = (of_cpus(&mut c, 1, 1), of_cpus(&mut c, 2, 2));
+    let said = told(&c, small, EXTERNAL);
+    assert_eq!(said.now.as_ref().unwrap().turn, Turn::Outside);
+    assert!(said.sentence().contains("waits for the program that places"), "{}", said.sentence());
+    c.place(small, "w1");
+    assert_eq!(told(&c, large, EXTERNAL).now.unwrap().turn, Turn::NoRoom);
+}
+
+#[test]
+fn a_strategy_is_asked_with_the_knobs_that_were_set() {
+    let mut c = TestCluster::default();
+    c.worker("w1", cores(1));
+    let runs = of_cpus(&mut c, 1, 1);
+    c.place(runs, "w1");
+    let long = c.submit(2, spec(&[("cpu_cores", Value::Int(1)), ("estimate_s", Value::Int(120))])).unwrap();
+    c.wait(std::time::Duration::from_secs(20));
+    let short = c.submit(3, spec(&[("cpu_cores", Value::Int(1)), ("estimate_s", Value::Int(10))])).unwrap();
+    c.end(c.record(runs).attempt(), Outcome::exit(0)).unwrap();
+    let mut view = view(&c);
+    let next = |view: &View| explain(view, &c.record(short), "ai", None, c.now).now.unwrap().turn;
+    assert_eq!(next(&view), Turn::Now(worker_id("w1")), "the shortest first");
+    view.set_knobs(&Knobs { patience: 0.1, ..Knobs::default() });
+    assert_eq!(next(&view), Turn::Taken, "{long} waited more than a tenth of its length");
 }
 
 #[test]

@@ -156,6 +156,10 @@ fn what_runs_is_held_to_what_was_thought_at_its_start() {
     let runs = (0..2).find(|job| !world.view.board().waits(*job)).unwrap();
     assert_eq!(after[runs], before[runs]);
     assert_ne!(after[1 - runs], before[1 - runs], "one that waits is not");
+    world.cluster.worker("w0", cores(1));
+    world.round();
+    let runs = (0..2).find(|job| !world.view.board().waits(*job)).unwrap();
+    assert_eq!(world.lengths(0..2)[runs], before[runs], "also when a worker joins, and everything has another number");
 }
 
 #[test]

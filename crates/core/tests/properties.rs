@@ -252,7 +252,7 @@ proptest! {
             prop_assert!(free.take(&allocation).is_ok());
             held.push(allocation);
         }
-        for kind in [Kind::Cpu, Kind::Memory, Kind::Storage, Kind::Gpu] {
+        for kind in Kind::ALL {
             let sum: u64 = held.iter().map(|allocation| allocation.amount(kind)).sum();
             prop_assert_eq!(sum + free.amount(kind), capacity.amount(kind));
         }

@@ -43,8 +43,7 @@ impl Chosen {
     /// The strategy of this name.
     #[must_use]
     pub fn of(name: &str, knobs: Knobs) -> Option<Self> {
-        let known = strategy::ALL.iter().map(|(known, _)| *known).chain([strategy::EXTERNAL]);
-        known.into_iter().find(|known| *known == name).map(|name| Self { name, knobs })
+        strategy::names().into_iter().find(|known| *known == name).map(|name| Self { name, knobs })
     }
 
     /// Its name.

@@ -88,6 +88,17 @@ const TICK: Duration = Duration::from_millis(1);
 struct Inbox {
     rows: Vec<Row>,
     visits: Vec<Visit>,
+    /// Nobody empties it any more.
+    closed: bool,
+}
+
+/// Closes the inbox of a thread that ends, however it does: nobody waits for what will not come.
+struct Open<'a>(&'a Placing);
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        *self.0.lock() = Inbox { closed: true, ..Inbox::default() };
+    }
 }
 
 impl std::fmt::Debug for Placing {
@@ -103,7 +114,13 @@ impl Placing {
 
     /// Hands committed rows to the mirror.
     pub(crate) fn publish(&self, rows: Vec<Row>) {
-        self.lock().rows.extend(rows);
+        {
+            let mut inbox = self.lock();
+            if inbox.closed {
+                return;
+            }
+            inbox.rows.extend(rows);
+        }
         self.arrived.notify_one();
     }
 
@@ -116,7 +133,7 @@ impl Placing {
         let (tell, told) = oneshot::channel();
         {
             let mut inbox = self.lock();
-            if inbox.visits.len() >= VISITS {
+            if inbox.closed || inbox.visits.len() >= VISITS {
                 return None;
             }
             // Whoever asked may have gone.
@@ -173,6 +190,7 @@ pub(crate) async fn run(
     model: Arc<Model>,
     choice: Arc<Choice>,
 ) {
+    let _open = Open(&placing);
     stage.restless = true;
     let mut ahead = None;
     loop {
@@ -209,5 +227,24 @@ async fn propose(placements: Vec<Placement>, mailboxes: &Mailboxes) -> usize {
         }
         Ok(_) | Err(AskError::Rejected(_) | AskError::Unavailable(_) | AskError::Store(_)) => 0,
         Err(AskError::Stopped | AskError::Internal(_)) => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn nobody_waits_for_a_thread_that_has_ended() {
+        let placing = Placing::default();
+        let open = Open(&placing);
+        let end = async {
+            while placing.lock().visits.is_empty() {
+                tokio::task::yield_now().await;
+            }
+            drop(open);
+        };
+        let (before, ()) = tokio::join!(placing.visit(|_| ()), end);
+        assert_eq!((before, placing.visit(|_| ()).await), (None, None));
     }
 }

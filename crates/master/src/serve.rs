@@ -56,22 +56,17 @@ pub enum BindError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// No such strategy.
-    #[error("strategy {given:?} is not known: allowed are {}, {}", names(), strategy::EXTERNAL)]
+    #[error("strategy {given:?} is not known: allowed are {}", strategy::names().join(", "))]
     Strategy {
         /// The given name.
         given: String,
     },
     /// No strategy that could take over from an agent.
-    #[error("{given:?} can not place for an external agent that is late: allowed are {}", names())]
+    #[error("{given:?} can not place for an external agent that is late: allowed are {}", strategy::placing().join(", "))]
     Fallback {
         /// The given name.
         given: String,
     },
-}
-
-/// The strategies that place.
-fn names() -> String {
-    strategy::ALL.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
 }
 
 /// Why a master ended before it was told to.

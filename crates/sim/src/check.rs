@@ -6,9 +6,11 @@ use crate::promises::Promises;
 use crate::store::{FIRST_LIFE, Rows};
 use cloudai_core::cluster::{Cluster, MAX_ROWS, invariants};
 use cloudai_core::effect::Row;
+use cloudai_core::event::Placement;
 use cloudai_core::ids::{Attempt, Incarnation, TaskId, WorkerId};
-use cloudai_core::resources::{Allocation, Capacity, Free};
+use cloudai_core::resources::{Allocation, Capacity, Free, Kind};
 use cloudai_core::state::{Phase, Reason, Status};
+use cloudai_core::strategy::View;
 use cloudai_core::task::{State, Step, TaskRecord};
 use cloudai_core::time::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
@@ -134,6 +136,21 @@ impl Check {
             store.live().count() == cluster.tasks().count() && store.workers.len() == cluster.workers().count();
         if task.is_some() || worker.is_some() || !counts {
             self.fail(format!("3.3.1: the cluster knows other records than the store: {task:?} {worker:?}"));
+        }
+    }
+
+    /// What strategies think is free is what the rows leave, less what this round gives away.
+    pub(crate) fn mirror_is_true(&mut self, view: &View, given: &[Placement]) {
+        for (seat, seen) in view.board().seats().iter().zip(view.fleet().each()) {
+            let worker = &seen.record().id;
+            let goes = |task: &TaskRecord| given.iter().any(|to| to.attempt.task == task.id && to.worker == *worker);
+            let free = Kind::ALL.map(|kind| {
+                let taken = view.records().filter(|task| goes(task)).map(|task| task.spec.demand.amount(kind));
+                seen.free().amount(kind).saturating_sub(taken.sum())
+            });
+            if seat.free != free {
+                self.fail(format!("strategies think that {worker} has {:?} free, not {free:?}", seat.free));
+            }
         }
     }
 

@@ -1,6 +1,7 @@
 //! What the predictor is told of a task: who, what and how large, as numbers.
 
 use super::Features;
+use crate::resources::Kind;
 use crate::state::{Reason, Status};
 use crate::task::TaskRecord;
 use crate::time::millis;
@@ -18,7 +19,7 @@ impl Features {
     #[must_use]
     pub fn of(task: &TaskRecord) -> Self {
         let demand = &task.spec.demand;
-        let amounts = [demand.cpu_milli, demand.memory, demand.storage, demand.gpu_milli];
+        let amounts = Kind::ALL.map(|kind| demand.amount(kind));
         let shape = words(task).fold(Hash::default(), |hash, word| hash.text(&plain(word)));
         Self {
             user: hash(task.owner.as_str()),

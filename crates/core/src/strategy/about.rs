@@ -19,7 +19,7 @@ pub fn about(name: &str) -> Option<&'static str> {
         }
         "ai_predictive" => "Plans with predicted run times and deadlines for the earliest end of everything.",
         "ai_load_balanced" => "Keeps the load of all workers even, and fills gaps behind a reservation.",
-        "external" => "Asks a program of yours.",
+        "external" => "Lets a program of yours place (samples/agent-python); another strategy does while it is silent.",
         _ => return None,
     })
 }
@@ -27,11 +27,11 @@ pub fn about(name: &str) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::strategy::ALL;
+    use crate::strategy::names;
 
     #[test]
     fn every_strategy_says_what_it_is_good_for() {
-        for (name, _) in ALL {
+        for name in names() {
             let about = about(name).unwrap_or_else(|| panic!("say in about.rs what {name} is good for"));
             assert!(about.ends_with('.') && !about.contains('\n'), "{name}: {about}");
         }

@@ -51,7 +51,8 @@ impl Candidates {
                 room.map(|(key, job, class)| Reverse(Candidate { key, job, class, everywhere, leads: true, looks: 0 })),
             );
         }
-        let most = (LOOKS / heap.len().max(1)).clamp(OF_CLASS.0, OF_CLASS.1);
+        let leads = heap.iter().filter(|Reverse(candidate)| candidate.leads).count();
+        let most = (LOOKS / leads.max(1)).clamp(OF_CLASS.0, OF_CLASS.1);
         Self { heap: heap.into(), most }
     }
 

@@ -4,20 +4,19 @@
 //! before, new ones on all, and one look rejects all jobs of a class.
 
 use super::among::{Among, Freed};
-use super::board::{Amounts, Board, Change};
+use super::board::{Amounts, Board, Change, Job};
 use super::candidates::Candidates;
 use super::line::{Key, Line};
+use super::numbers::{STEP, differ};
 use super::patience::Patience;
 use super::reserve::Reservation;
-use super::rules::{Blocked, Order, Rules};
+use super::rules::{Blocked, Rules};
 use super::seating::{Choice, Chooser};
 use super::shares::Shares;
 use std::collections::BTreeSet;
 
 /// On how many workers at most a reservation is looked for.
 const RESERVABLE: usize = 128;
-/// From one of those to the next, where there are more: a prime.
-const STEP: usize = 7919;
 /// On how many of those that changed it is looked for again, where there are more.
 const CHANGED: usize = 32;
 
@@ -109,6 +108,11 @@ impl Dispatcher {
         self.line.len()
     }
 
+    /// These jobs, in no order.
+    pub(super) fn each(&self) -> impl Iterator<Item = usize> {
+        self.line.each()
+    }
+
     /// These jobs, in order.
     pub(super) fn jobs(&self) -> Vec<usize> {
         self.line.jobs()
@@ -139,7 +143,9 @@ impl Dispatcher {
     fn hear(&mut self, board: &mut Board) -> News {
         let mut news = News { all: std::mem::take(&mut self.full), ..News::default() };
         let changes = board.take_changes();
-        if changes.first() == Some(&Change::Anew) || differ(&self.capacity, board.capacity()) {
+        if changes.first() == Some(&Change::Anew)
+            || (0..4).any(|kind| differ(self.capacity[kind], board.capacity()[kind]))
+        {
             self.begin_anew(board);
             return News::everything();
         }
@@ -159,8 +165,6 @@ impl Dispatcher {
             self.reshape(board);
             return News::everything();
         }
-        news.workers.sort_unstable();
-        news.workers.dedup();
         news.jobs.retain(|job| self.line.key(*job).is_some());
         news
     }
@@ -210,12 +214,11 @@ impl Dispatcher {
         if let Some(until) = self.rules.patient_until(&job) {
             self.patience.put(until, number);
         }
-        Some((job.class, self.key(board, number)))
+        Some((job.class, self.key(board, &job)))
     }
 
-    fn key(&self, board: &Board, number: usize) -> Key {
-        let job = board.job(number);
-        Key::of(self.rules.size(board, &job) * self.shares.factor(job.user), job.order)
+    fn key(&self, board: &Board, job: &Job) -> Key {
+        Key::of(self.rules.size(board, job) * self.shares.factor(job.user), job.order)
     }
 
     /// A job of the line was started, here or by a plan.
@@ -228,7 +231,8 @@ impl Dispatcher {
         let others: Vec<usize> = self.shares.of(user).collect();
         for other in others {
             if self.line.key(other).is_some_and(|key| !key.is_promoted()) {
-                self.line.put(other, board.job(other).class, self.key(board, other));
+                let job = board.job(other);
+                self.line.put(other, job.class, self.key(board, &job));
             }
         }
     }
@@ -356,30 +360,7 @@ impl Dispatcher {
     }
 }
 
-/// Whether the shares that jobs have of one whole and of another differ by more than a sixteenth: less
-/// is no reason to put all of them elsewhere.
-fn differ(one: &Amounts, other: &Amounts) -> bool {
-    (0..4).any(|kind| one[kind].abs_diff(other[kind]) > one[kind].min(other[kind]) / 16)
-}
-
 /// Whether a job's patience that was put in still counts: it waits in its turn, and this is its time.
 fn counts(rules: &Rules, line: &Line, board: &Board, until: u64, number: usize) -> bool {
     line.key(number).is_some_and(|key| !key.is_promoted()) && rules.patient_until(&board.job(number)) == Some(until)
-}
-
-/// First come, first served: what the naive baselines do.
-impl Default for Rules {
-    fn default() -> Self {
-        Self {
-            order: Order::Submitted,
-            seating: super::rules::Seating::First,
-            blocked: Blocked::Waits,
-            source: super::rules::Source::Estimate,
-            patience: 0.0,
-            slack: 0.0,
-            fair_share: 0.0,
-            patience_floor: 0,
-            urgency: 0.0,
-        }
-    }
 }

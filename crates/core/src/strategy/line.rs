@@ -1,5 +1,6 @@
 //! Waiting jobs in the order in which they are looked at, class by class.
 
+use super::numbers::{NOWHERE, small};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
@@ -41,15 +42,12 @@ pub(super) struct Line {
     waiting: usize,
 }
 
-/// Where a job stands.
+/// Where a job stands; its class is [`NOWHERE`] when it does not.
 #[derive(Clone, Copy, Debug)]
 struct Place {
     key: Key,
     class: u32,
 }
-
-/// The class of a job that does not stand in the line.
-const NOWHERE: u32 = u32::MAX;
 
 impl Line {
     /// One of these jobs, each with its class: quicker than to put one after the other.
@@ -122,6 +120,11 @@ impl Line {
         jobs.into_iter().map(|(_, job)| job as usize).collect()
     }
 
+    /// Every job, in no order.
+    pub(super) fn each(&self) -> impl Iterator<Item = usize> {
+        self.classes.iter().flatten().map(|(_, job)| *job as usize)
+    }
+
     /// Every job of a class.
     pub(super) fn of_class(&self, class: usize) -> impl Iterator<Item = usize> {
         self.classes[class].iter().map(|(_, job)| *job as usize)
@@ -152,9 +155,4 @@ impl Line {
     pub(super) fn key(&self, job: usize) -> Option<Key> {
         self.places.get(job).filter(|place| place.class != NOWHERE).map(|place| place.key)
     }
-}
-
-/// Numbers of jobs and classes stay far below: each takes a hundred bytes elsewhere.
-fn small(number: usize) -> u32 {
-    u32::try_from(number).unwrap_or(NOWHERE)
 }

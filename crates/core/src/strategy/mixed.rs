@@ -71,7 +71,7 @@ impl Mixed {
     #[allow(clippy::cast_precision_loss)] // amounts and times far below 2^53 each
     fn horizon(&self, board: &Board) -> f64 {
         let mut work = [0.0; 4];
-        for number in self.dispatcher.jobs() {
+        for number in self.dispatcher.each() {
             let job = board.job(number);
             let length = self.rules.source.length(&job).mean as f64;
             let amounts = &board.classes()[job.class].amounts;
@@ -109,6 +109,9 @@ impl Strategy for Mixed {
 
     fn place(&mut self, board: &mut Board, most: usize) -> Vec<Started> {
         self.note_arrivals(board);
+        if board.changes().first() == Some(&Change::Anew) {
+            self.planner.forget(); // its numbers mean others now
+        }
         let news = self.dispatcher.listen(board);
         if !self.is_backlog(board) {
             let planned = self.planned.take().is_some();

@@ -16,12 +16,14 @@ pub mod knobs;
 mod line;
 mod mixed;
 mod named;
+mod numbers;
 mod patience;
 pub mod planner;
 mod reserve;
 pub mod rules;
 mod seating;
 mod shares;
+mod tasks;
 mod view;
 
 pub use about::about;
@@ -31,7 +33,7 @@ pub use external::{EXTERNAL, External};
 pub use fleet::{Fleet, Seen};
 pub use knobs::{KnobError, Knobs};
 pub use mixed::Mixed;
-pub use named::{ALL, Ruled, by_name, make};
+pub use named::{ALL, Ruled, by_name, make, names, placing};
 pub use rules::Rules;
 pub use view::{View, Waiting};
 

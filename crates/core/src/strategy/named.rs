@@ -26,6 +26,18 @@ pub const ALL: &[(&str, Make)] = &[
     ("ai_load_balanced", load_balanced),
 ];
 
+/// The names of the strategies that place.
+#[must_use]
+pub fn placing() -> Vec<&'static str> {
+    ALL.iter().map(|(name, _)| *name).collect()
+}
+
+/// The names of all that may be chosen: [`EXTERNAL`] too.
+#[must_use]
+pub fn names() -> Vec<&'static str> {
+    placing().into_iter().chain([EXTERNAL]).collect()
+}
+
 /// The strategy of this name with the default knobs; [`External`] is one that places nothing.
 #[must_use]
 pub fn by_name(name: &str) -> Option<Box<dyn Strategy>> {

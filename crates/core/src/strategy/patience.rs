@@ -1,5 +1,6 @@
 //! When jobs will have waited too long.
 
+use super::numbers::small;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
@@ -18,7 +19,7 @@ const FEW: usize = 1024;
 impl Patience {
     /// A job waits patiently until then.
     pub(super) fn put(&mut self, until: u64, job: usize) {
-        self.until.push(Reverse((until, u32::try_from(job).unwrap_or(u32::MAX))));
+        self.until.push(Reverse((until, small(job))));
     }
 
     /// A job whose time is over.

@@ -95,6 +95,23 @@ pub struct Rules {
     pub urgency: f64,
 }
 
+/// First come, first served: what the naive baselines do.
+impl Default for Rules {
+    fn default() -> Self {
+        Self {
+            order: Order::Submitted,
+            seating: Seating::First,
+            blocked: Blocked::Waits,
+            source: Source::Estimate,
+            patience: 0.0,
+            patience_floor: 0,
+            slack: 0.0,
+            fair_share: 0.0,
+            urgency: 0.0,
+        }
+    }
+}
+
 impl Source {
     /// How long a job is thought to run.
     #[must_use]

@@ -2,6 +2,7 @@
 
 use super::among::Among;
 use super::board::{Amounts, Board, Job, Seat};
+use super::numbers::STEP;
 use super::rules::Seating;
 
 /// How many workers with room are compared at most: exact on small clusters, a sample on large ones
@@ -57,7 +58,8 @@ impl Chooser {
         self.round += 1;
     }
 
-    /// The best of the workers that have room and are allowed; of allowed ones only one may be not.
+    /// The best of the workers that have room and are allowed. `allowed` refuses one worker at most: that of the
+    /// reservation.
     pub(super) fn choose(
         &mut self,
         board: &Board,
@@ -141,7 +143,7 @@ impl Chooser {
 
     /// Where a sample begins: samples that follow each other begin far apart.
     const fn sample(&mut self, count: usize) -> usize {
-        self.turn = self.turn.wrapping_add(7919);
+        self.turn = self.turn.wrapping_add(STEP);
         self.turn % count
     }
 

@@ -1,6 +1,8 @@
 //! Fair share: who had much of the cluster lately goes a little later (decayed usage; Kay & Lauder,
 //! CACM'88).
 
+use super::numbers::{NOWHERE, small};
+
 /// After so long a use counts half: a day, in milliseconds.
 const HALF: f64 = 86_400_000.0;
 /// Uses count from a time on, by growing weights; beyond this power of 2 they are counted anew.
@@ -29,8 +31,6 @@ pub(super) struct Shares {
     /// Kept here: its number may mean another job on the board already.
     at: Vec<(u32, u32)>,
 }
-
-const NOWHERE: u32 = u32::MAX;
 
 impl Shares {
     pub(super) const fn new(weight: f64) -> Self {
@@ -94,8 +94,8 @@ impl Shares {
         self.used[user] += work;
         self.total += work;
         let users = self.used.len() as f64;
-        let (mean, small) = (self.total / users, SMALL / users * 2f64.powf(power));
-        let doublings = ((self.used[user] + small) / (mean + small)).log2();
+        let (mean, little) = (self.total / users, SMALL / users * 2f64.powf(power));
+        let doublings = ((self.used[user] + little) / (mean + little)).log2();
         if (doublings - f64::from(self.levels[user])).abs() < CLEAR {
             return None;
         }
@@ -107,10 +107,6 @@ impl Shares {
     pub(super) fn of(&self, user: usize) -> impl Iterator<Item = usize> {
         self.waiting.get(user).into_iter().flatten().map(|job| *job as usize)
     }
-}
-
-fn small(number: usize) -> u32 {
-    u32::try_from(number).unwrap_or(NOWHERE)
 }
 
 #[cfg(test)]

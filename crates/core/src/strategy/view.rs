@@ -1,8 +1,10 @@
 //! What a strategy sees: a mirror of the committed state, kept current row by row.
 
 use super::board::{Amounts, Board, Device, Image, Images, Job, Length, Seat, Wanted};
+use super::numbers::differ;
 use super::rules::Source;
-use super::{Fleet, Knobs, ROUND, Seen, Strategy};
+use super::tasks::Tasks;
+use super::{Fleet, Knobs, ROUND, Seen, Strategy, make};
 use crate::effect::Row;
 use crate::event::Placement;
 use crate::feasible;
@@ -14,7 +16,6 @@ use crate::spec::TaskSpec;
 use crate::state::Phase;
 use crate::task::{Active, State, TaskRecord};
 use crate::time::{Timestamp, millis};
-use rustc_hash::FxHashMap;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -27,22 +28,20 @@ use std::sync::Arc;
 pub struct View {
     version: u64,
     fleet: Fleet,
-    /// Tasks that wait for a place or have one.
-    tasks: FxHashMap<TaskId, Known>,
+    tasks: Tasks,
     pinned: BTreeSet<(Place, TaskId)>,
     board: Board,
-    /// The task of each of the board's jobs.
-    numbers: Vec<TaskId>,
     /// Workers in the order of their names: what the board numbers.
     order: Vec<WorkerId>,
-    /// Workers of which something changed since the last round.
-    touched: BTreeSet<WorkerId>,
+    /// Numbers of workers of which something changed since the last round, or was to change by it.
+    touched: Vec<usize>,
     /// What the last round proposed.
     proposed: Vec<TaskId>,
     users: BTreeMap<UserId, usize>,
     models: BTreeMap<Arc<str>, u32>,
     renumber: bool,
     learner: Learner,
+    knobs: Knobs,
     /// Up to which state of the learner all predictions on the board are, or will be after `looks`.
     looked_at: u64,
     /// Where the look through all predictions goes on; none when it is over.
@@ -55,19 +54,23 @@ pub struct View {
 /// microseconds each, less where tasks alike share it.
 const LOOKS: usize = 128;
 
-/// A task that waits for a place now, or has one.
-#[derive(Clone, Debug)]
-struct Known {
-    task: Waiting,
-    /// Its number on the board; none for a pinned one that waits.
-    number: Option<usize>,
-}
+/// What was thought of a length when a task came or started; that may be nothing.
+type Thought = Option<Length>;
 
 /// A task that waits for a place now.
 #[derive(Clone, Debug)]
 pub struct Waiting(Arc<TaskRecord>);
 
 impl Waiting {
+    /// This task.
+    pub(super) fn of(record: &Arc<TaskRecord>) -> Self {
+        Self(Arc::clone(record))
+    }
+
+    pub(super) fn id(&self) -> TaskId {
+        self.0.id
+    }
+
     /// The attempt that a placement would make.
     #[must_use]
     pub fn attempt(&self) -> Attempt {
@@ -100,7 +103,7 @@ impl View {
             Row::Task(task) => self.apply_task(task),
             Row::Worker(worker) => {
                 self.renumber |= self.fleet.get(&worker.id).is_none();
-                self.touched.insert(worker.id.clone());
+                self.touch(&worker.id);
             }
             Row::WorkerRemoved(_) => self.renumber = true,
             Row::Outputs(..) | Row::TaskRemoved(..) => {}
@@ -115,17 +118,12 @@ impl View {
     }
 
     fn apply_task(&mut self, task: &Arc<TaskRecord>) {
-        let now = Waiting(Arc::clone(task));
-        let known = self.tasks.get_mut(&task.id);
-        let number = known.as_ref().and_then(|known| known.number);
-        let before = known.map(|known| std::mem::replace(&mut known.task, now.clone()));
+        let now = Waiting::of(task);
+        let (before, number) = self.tasks.known(&task.id).unzip();
+        let number = number.flatten();
         let was_at = before.as_ref().and_then(Waiting::active).map(|active| &active.worker);
         let is_at = now.active().map(|active| &active.worker);
-        for worker in was_at.into_iter().filter(|was_at| Some(*was_at) != is_at).chain(is_at) {
-            if !self.touched.contains(worker) {
-                self.touched.insert(worker.clone());
-            }
-        }
+        was_at.into_iter().chain(is_at).for_each(|worker| self.touch(worker));
         if task.spec.worker_id.is_some() {
             self.pinned.remove(&(Place::of(task), task.id));
         }
@@ -137,7 +135,7 @@ impl View {
             number
         } else {
             number.into_iter().for_each(|number| self.board.remove(number, false));
-            self.put(&now)
+            self.put(&now, None)
         };
         if let (Some(number), Some(_)) = (number, is_at) {
             self.board.set_started(number, started(task));
@@ -152,39 +150,33 @@ impl View {
         if number.is_none() && now.waits() {
             self.pinned.insert((Place::of(task), task.id));
         }
-        match self.tasks.get_mut(&task.id) {
-            Some(known) => known.number = number,
-            None => drop(self.tasks.insert(task.id, Known { task: now, number })),
-        }
+        self.tasks.put(now, number);
     }
 
-    /// Puts a task on the board; nothing of one that neither waits for any worker nor has one.
-    fn put(&mut self, task: &Waiting) -> Option<usize> {
+    /// One that has no number yet has everything numbered anew.
+    fn touch(&mut self, worker: &WorkerId) {
+        self.touched.extend(self.order.binary_search(worker));
+    }
+
+    /// Puts a task on the board, with what was thought of its length before; nothing of one that neither waits for
+    /// any worker nor has one.
+    fn put(&mut self, task: &Waiting, thought: Option<Thought>) -> Option<usize> {
         let record = &task.0;
-        let number = match task.active() {
+        match task.active() {
             Some(active) => {
                 let worker = self.order.binary_search(&active.worker).ok()?;
-                let job = self.job(record);
-                self.board.run(job, worker, started(record))
+                let job = self.job(record, thought);
+                Some(self.board.run(job, worker, started(record)))
             }
             None if task.waits() && record.spec.worker_id.is_none() => {
-                let job = self.job(record);
-                self.board.wait(job)
+                let job = self.job(record, thought);
+                Some(self.board.wait(job))
             }
-            None => return None,
-        };
-        self.name(number, record.id);
-        Some(number)
-    }
-
-    fn name(&mut self, number: usize, task: TaskId) {
-        if self.numbers.len() <= number {
-            self.numbers.resize(number + 1, task);
+            None => None,
         }
-        self.numbers[number] = task;
     }
 
-    fn job(&mut self, task: &TaskRecord) -> Job {
+    fn job(&mut self, task: &TaskRecord, thought: Option<Thought>) -> Job {
         let wanted = self.wanted(&task.spec.demand);
         let next = self.users.len();
         Job {
@@ -194,7 +186,7 @@ impl View {
             priority: task.spec.priority,
             user: *self.users.entry(task.owner.clone()).or_insert(next),
             estimate: task.spec.estimate.map(|estimate| millis(estimate).max(1)),
-            predicted: self.predicted(task),
+            predicted: thought.unwrap_or_else(|| self.predicted(task)),
             deadline: task.due_at().map(Timestamp::as_millis),
             image: Image::of(&task.spec.image),
         }
@@ -207,7 +199,7 @@ impl View {
     }
 
     fn wanted(&mut self, demand: &Demand) -> Wanted {
-        let amounts = [demand.cpu_milli, demand.memory, demand.storage, demand.gpu_milli];
+        let amounts = Kind::ALL.map(|kind| demand.amount(kind));
         let model = demand.gpu_model.as_ref().filter(|_| demand.gpu_milli > 0);
         Wanted { amounts, model: model.map(|model| number_of(&mut self.models, model)) }
     }
@@ -221,17 +213,20 @@ impl View {
         }
         // First what was refused: what a seat is set to already leaves it out.
         for task in std::mem::take(&mut self.proposed) {
-            let Some(known) = self.tasks.get_mut(&task) else { continue };
-            let Some(number) = known.number.filter(|_| known.task.waits()) else { continue };
-            if known.task.spec().worker_id.is_some() {
+            let Some(known) = self.tasks.get(&task).filter(|known| known.waits()).cloned() else { continue };
+            let Some(number) = self.tasks.number(&task) else { continue };
+            if known.spec().worker_id.is_some() {
                 self.board.remove(number, true);
-                known.number = None;
+                self.tasks.put(known, None);
             } else {
                 self.board.take_back(number);
             }
         }
-        for worker in std::mem::take(&mut self.touched) {
-            if let (Ok(number), Some(seen)) = (self.order.binary_search(&worker), self.fleet.get(&worker)) {
+        let mut touched = std::mem::take(&mut self.touched);
+        touched.sort_unstable();
+        touched.dedup();
+        for number in touched {
+            if let Some(seen) = self.fleet.get(&self.order[number]) {
                 self.board.set_seat(number, seat(seen, &mut self.models));
             }
         }
@@ -248,34 +243,43 @@ impl View {
             self.board.set_images(number, images.remove(id).unwrap_or_default());
             self.order.push(id.clone());
         }
-        let mut tasks: Vec<Waiting> = self.tasks.values().map(|known| known.task.clone()).collect();
-        tasks.sort_by_key(|task| task.0.order);
-        for task in tasks {
-            let number = self.put(&task);
-            if let Some(known) = self.tasks.get_mut(&task.0.id) {
-                known.number = number;
-            }
+        let thought = |number: usize| before.job(number).predicted;
+        let tasks = self.tasks.each().map(|task| (task.clone(), self.tasks.number(&task.id()).map(thought)));
+        let mut tasks: Vec<(Waiting, Option<Thought>)> = tasks.collect();
+        tasks.sort_by_key(|(task, _)| task.0.order);
+        for (task, thought) in tasks {
+            let number = self.put(&task, thought);
+            self.tasks.put(task, number);
         }
         self.board.retell();
+        self.looks = self.looks.map(|_| 0);
     }
 
     /// One whole round: pinned tasks go where they must, the strategy places the others. By the next
     /// round the view must have taken in the rows of the proposals that were taken.
     pub fn round(&mut self, strategy: &mut dyn Strategy, now: Timestamp) -> Vec<Placement> {
         self.board.set_now(now.as_millis());
+        let other = std::mem::replace(&mut self.source, strategy.source()) != strategy.source();
         self.settle();
         self.learner.begin_round();
-        self.go_by(strategy.source());
+        if other {
+            self.looks = Some(0);
+            self.look_at_predictions(usize::MAX);
+        }
         self.look_at_predictions(LOOKS);
         let mut placements = self.place_pinned();
         if placements.is_empty() {
             for started in strategy.place(&mut self.board, ROUND) {
-                let Some(known) = self.tasks.get(&self.numbers[started.job]) else { continue };
+                let Some(task) = self.tasks.of_number(started.job) else { continue };
                 let worker = self.order[started.worker].clone();
-                placements.push(Placement { attempt: known.task.attempt(), worker });
+                placements.push(Placement { attempt: task.attempt(), worker });
             }
         }
-        self.proposed = placements.iter().map(|placement| placement.attempt.task).collect();
+        // Whatever becomes of a proposal, its worker has what the rows say, not what was thought.
+        for Placement { attempt, worker } in &placements {
+            self.proposed.push(attempt.task);
+            self.touch(worker);
+        }
         placements
     }
 
@@ -294,25 +298,19 @@ impl View {
             self.looks = Some(0);
         }
         let Some(from) = self.looks else { return };
-        let to = from.saturating_add(most).min(self.numbers.len());
-        self.looks = Some(to).filter(|to| *to < self.numbers.len());
+        let to = from.saturating_add(most).min(self.tasks.numbers());
+        self.looks = Some(to).filter(|to| *to < self.tasks.numbers());
         for number in (from..to).filter(|number| self.board.waits(*number)).collect::<Vec<_>>() {
-            let Some(known) = self.tasks.get(&self.numbers[number]) else { continue };
-            if self.source == Source::Estimate && known.task.spec().estimate.is_some() {
-                continue;
-            }
-            let Some(predicted) = length(self.learner.predict(&known.task.0)) else { continue };
-            if self.board.job(number).predicted.is_none_or(|before| differ(before, predicted)) {
+            let Some(task) = self.tasks.of_number(number).map(|task| Arc::clone(&task.0)) else { continue };
+            let Some(predicted) = self.predicted(&task) else { continue };
+            if self
+                .board
+                .job(number)
+                .predicted
+                .is_none_or(|before| differ(before.mean, predicted.mean) || differ(before.upper, predicted.upper))
+            {
                 self.board.set_predicted(number, predicted);
             }
-        }
-    }
-
-    /// The strategy may go by another word than the one before: then all predictions are made at once.
-    fn go_by(&mut self, source: Source) {
-        if std::mem::replace(&mut self.source, source) != source {
-            self.looks = Some(0);
-            self.look_at_predictions(usize::MAX);
         }
     }
 
@@ -332,8 +330,14 @@ impl View {
         &mut self.learner
     }
 
-    /// Sets what strategies' knobs say about predictions.
+    /// A strategy of this name as it would be with the knobs that were set.
+    pub(super) fn strategy(&self, name: &str) -> Option<Box<dyn Strategy>> {
+        make(name, &self.knobs)
+    }
+
+    /// Sets the knobs: what they say about predictions, and what is asked of strategies.
     pub fn set_knobs(&mut self, knobs: &Knobs) {
+        self.knobs = *knobs;
         let predictor = predict::Knobs { upper_permille: knobs.upper_permille(), ..self.learner.knobs() };
         self.learner.set_knobs(predictor);
     }
@@ -354,17 +358,16 @@ impl View {
         let mut blocked = BTreeSet::new();
         let pinned: Vec<TaskId> = self.pinned.iter().map(|(_, task)| *task).collect();
         for id in pinned {
-            let Some(task) = self.tasks.get(&id).map(|known| known.task.clone()) else { continue };
+            let Some(task) = self.tasks.get(&id).cloned() else { continue };
             let Some(pin) = task.spec().worker_id.clone() else { continue };
             if placements.len() == ROUND || blocked.contains(&pin) {
                 continue;
             }
             let worker = self.order.binary_search(&pin).ok();
-            let job = self.job(&task.0);
+            let job = self.job(&task.0, None);
             match worker.and_then(|worker| self.board.start_new(job, worker)) {
                 Some(number) => {
-                    self.name(number, id);
-                    self.tasks.insert(id, Known { task: task.clone(), number: Some(number) });
+                    self.tasks.put(task.clone(), Some(number));
                     placements.push(Placement { attempt: task.attempt(), worker: pin });
                 }
                 None => {
@@ -382,12 +385,12 @@ impl View {
 
     /// Every waiting task, pinned and impossible ones too, in no order.
     pub fn each_waiting(&self) -> impl Iterator<Item = &Waiting> {
-        self.tasks.values().map(|known| &known.task).filter(|task| task.waits())
+        self.tasks.each().filter(|task| task.waits())
     }
 
     /// Every task that waits for a place or has one, as it was committed, in no order.
     pub fn records(&self) -> impl Iterator<Item = &Arc<TaskRecord>> {
-        self.tasks.values().map(|known| &known.task.0)
+        self.tasks.each().map(|task| &task.0)
     }
 
     /// The workers.
@@ -412,26 +415,27 @@ impl View {
 
     /// Takes for committed what the last round proposed: for copies that go on alone.
     pub(super) fn believe(&mut self) {
+        self.touched.clear();
         for id in std::mem::take(&mut self.proposed) {
-            if let Some(known) = self.tasks.get(&id) {
-                self.pinned.remove(&(Place::of(&known.task.0), id));
+            if let Some(task) = self.tasks.get(&id) {
+                self.pinned.remove(&(Place::of(&task.0), id));
             }
         }
     }
 
     /// A task that waits for a place or has one.
     pub(super) fn task(&self, id: &TaskId) -> Option<&TaskRecord> {
-        self.tasks.get(id).map(|known| &*known.task.0)
+        self.tasks.get(id).map(|task| &*task.0)
     }
 
     /// A task's number on the board; none for a pinned one that waits.
     pub(super) fn number(&self, id: &TaskId) -> Option<usize> {
-        self.tasks.get(id).and_then(|known| known.number)
+        self.tasks.number(id)
     }
 
     /// The task of a number.
     pub(super) fn named(&self, number: usize) -> Option<TaskId> {
-        self.numbers.get(number).copied()
+        self.tasks.of_number(number).map(Waiting::id)
     }
 
     /// The worker of a seat.
@@ -450,12 +454,6 @@ fn length(prediction: Prediction) -> Option<Length> {
     (prediction.confidence > 0).then_some(Length { mean: prediction.mean, upper: prediction.upper })
 }
 
-/// Whether two lengths differ by more than a sixteenth: less is no reason to put a job elsewhere.
-fn differ(one: Length, other: Length) -> bool {
-    let apart = |one: u64, other: u64| one.abs_diff(other) > one.max(other) / 16;
-    apart(one.mean, other.mean) || apart(one.upper, other.upper)
-}
-
 /// Since when a task's attempt holds its worker.
 pub(super) fn started(task: &TaskRecord) -> u64 {
     let last = task.attempts.last();
@@ -468,9 +466,8 @@ fn number_of(models: &mut BTreeMap<Arc<str>, u32>, model: &Arc<str>) -> u32 {
 }
 
 fn seat(seen: &Seen, models: &mut BTreeMap<Arc<str>, u32>) -> Seat {
-    const KINDS: [Kind; 4] = [Kind::Cpu, Kind::Memory, Kind::Storage, Kind::Gpu];
     let (record, free) = (seen.record(), seen.free());
-    let total: Amounts = KINDS.map(|kind| record.capacity.amount(kind));
+    let total: Amounts = Kind::ALL.map(|kind| record.capacity.amount(kind));
     let device =
         |(gpu, left): &(crate::resources::Gpu, u64)| Device { model: number_of(models, &gpu.model), left: *left };
     let devices = free.devices().iter().map(device).collect();
@@ -478,7 +475,7 @@ fn seat(seen: &Seen, models: &mut BTreeMap<Arc<str>, u32>) -> Seat {
         open: record.takes_work(),
         single: !record.duty.is_open(),
         total,
-        free: KINDS.map(|kind| free.amount(kind)),
+        free: Kind::ALL.map(|kind| free.amount(kind)),
         devices,
         ..Seat::default()
     }

@@ -6,6 +6,7 @@ use crate::mailbox::{AskError, NotNow};
 use crate::principal::Principal;
 use cloudai_core::predict::{Accuracy, Kind};
 use cloudai_store::CommitError;
+use std::sync::Arc;
 use tracing::info;
 
 /// What is known of run times.
@@ -33,14 +34,16 @@ impl Handle {
         let _alone = self.shared.choice.changing.lock().await;
         let strategy = chosen.make().ok_or_else(|| AskError::Internal(format!("{chosen} can not be made")))?;
         self.shared.store.set_fact(self.facts().term, choice::FACT, &chosen.to_string()).await.map_err(not_stored)?;
+        let choice = Arc::clone(&self.shared.choice);
         let taken = self.shared.placing.visit(move |stage| {
             stage.strategy = strategy;
             stage.view.set_knobs(&chosen.knobs);
             stage.view.retell();
             stage.restless = true;
+            // Here, so that whoever takes over from it in its first round is told after it.
+            choice.set(chosen)
         });
-        taken.await.ok_or(AskError::Unavailable(NotNow::BUSY))?;
-        let before = self.shared.choice.set(chosen);
+        let before = taken.await.ok_or(AskError::Unavailable(NotNow::BUSY))?;
         info!(strategy = %chosen, %before, user = %who.user, "the strategy was set");
         Ok(())
     }

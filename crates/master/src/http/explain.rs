@@ -12,7 +12,7 @@ use axum::Json;
 use axum::extract::State;
 use cloudai_core::resources::{GIB, Kind, WHOLE};
 use cloudai_core::strategy::explain::{Against, Amount, Change, Estimate, Looked, Outlook, Score, Standing, Turn};
-use cloudai_core::strategy::{ALL, by_name};
+use cloudai_core::strategy::names;
 
 /// Explains a task.
 pub(super) async fn get(
@@ -27,8 +27,8 @@ pub(super) async fn get(
 }
 
 fn known(name: &str) -> Result<&'static str, String> {
-    let names = || ALL.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
-    by_name(name).map(|found| found.name()).ok_or_else(|| format!("{name:?} is no strategy: there are {}", names()))
+    let known = names().into_iter().find(|known| *known == name);
+    known.ok_or_else(|| format!("{name:?} is no strategy: allowed are {}", names().join(", ")))
 }
 
 fn explanation(explained: &Explained) -> shown::Explanation {
@@ -147,8 +147,7 @@ fn change(change: &Change) -> shown::Change {
 }
 
 fn score(score: &Score) -> shown::Score {
-    let kinds = [Kind::Cpu, Kind::Memory, Kind::Storage, Kind::Gpu];
-    let used = kinds.iter().zip(score.used).filter_map(|(kind, used)| Some((kind.name().to_owned(), used?)));
+    let used = Kind::ALL.iter().zip(score.used).filter_map(|(kind, used)| Some((kind.name().to_owned(), used?)));
     shown::Score { worker_id: score.worker.to_string(), used: used.collect(), level: score.level, rest: score.rest }
 }
 
@@ -159,6 +158,7 @@ fn outlook(outlook: &Outlook) -> shown::Outlook {
         Turn::Taken => ("taken", None, None, None),
         Turn::Behind(task, at) => ("behind", None, Some(task.to_string()), at.as_ref().map(start)),
         Turn::Kept => ("kept", None, None, None),
+        Turn::Outside => ("outside", None, None, None),
     };
     shown::Outlook {
         strategy: outlook.strategy.clone(),

@@ -12,7 +12,7 @@ use axum::extract::State;
 use cloudai_core::predict;
 use cloudai_core::spec::Value;
 use cloudai_core::strategy::knobs::Knob as Known;
-use cloudai_core::strategy::{ALL, Knobs, about};
+use cloudai_core::strategy::{Knobs, about, names};
 
 /// A name and some numbers.
 pub(super) const MAX_BODY: usize = 16 * 1024;
@@ -72,7 +72,11 @@ fn read(document: &Value, mut knobs: Knobs) -> Result<Chosen, Vec<FieldProblem>>
                 named = true;
                 chosen = Chosen::of(name, knobs);
                 if chosen.is_none() {
-                    errors.push(wrong("name", Some(value), format!("is no strategy: there are {}", names())));
+                    errors.push(wrong(
+                        "name",
+                        Some(value),
+                        format!("is no strategy: there are {}", names().join(", ")),
+                    ));
                 }
             }
             ("knobs", Value::Map(given)) => {
@@ -92,7 +96,7 @@ fn read(document: &Value, mut knobs: Knobs) -> Result<Chosen, Vec<FieldProblem>>
         }
     }
     if !named {
-        errors.push(wrong("name", None, format!("is missing: name one of {}", names())));
+        errors.push(wrong("name", None, format!("is missing: name one of {}", names().join(", "))));
     }
     match chosen {
         Some(chosen) if errors.is_empty() => Ok(chosen.with(knobs)),
@@ -114,15 +118,11 @@ fn set_knob(knobs: &mut Knobs, name: &str, value: &Value) -> Result<(), String> 
     })
 }
 
-fn names() -> String {
-    ALL.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
-}
-
 fn show(chosen: Chosen) -> Strategies {
-    let strategy = |(name, _): &(&str, _)| Strategy {
-        name: (*name).into(),
+    let strategy = |name: &str| Strategy {
+        name: name.into(),
         about: about(name).unwrap_or_default().into(),
-        current: *name == chosen.name(),
+        current: name == chosen.name(),
     };
     let knob = |(knob, value): (&'static Known, f64)| Knob {
         name: knob.name.into(),
@@ -134,7 +134,7 @@ fn show(chosen: Chosen) -> Strategies {
     };
     Strategies {
         current: chosen.name().into(),
-        items: ALL.iter().map(strategy).collect(),
+        items: names().into_iter().map(strategy).collect(),
         knobs: chosen.knobs.each().map(knob).collect(),
     }
 }

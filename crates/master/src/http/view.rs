@@ -235,7 +235,7 @@ fn free(free: &Free) -> dto::Resources {
 pub(super) fn held<'a>(allocations: impl IntoIterator<Item = &'a Allocation>) -> dto::Resources {
     let mut sum = [0u64; 4];
     for allocation in allocations {
-        for (sum, kind) in sum.iter_mut().zip([Kind::Cpu, Kind::Memory, Kind::Storage, Kind::Gpu]) {
+        for (sum, kind) in sum.iter_mut().zip(Kind::ALL) {
             *sum = sum.saturating_add(allocation.amount(kind));
         }
     }
@@ -246,7 +246,7 @@ pub(super) fn held<'a>(allocations: impl IntoIterator<Item = &'a Allocation>) ->
 pub(super) fn offered<'a>(capacities: impl IntoIterator<Item = &'a Capacity>) -> dto::Resources {
     let mut sum = [0u64; 4];
     for capacity in capacities {
-        for (sum, kind) in sum.iter_mut().zip([Kind::Cpu, Kind::Memory, Kind::Storage, Kind::Gpu]) {
+        for (sum, kind) in sum.iter_mut().zip(Kind::ALL) {
             *sum = sum.saturating_add(capacity.amount(kind));
         }
     }

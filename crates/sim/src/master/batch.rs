@@ -106,7 +106,7 @@ impl Batch {
 
 fn holds_too_much(cluster: &Cluster, worker: &WorkerRecord) -> bool {
     let active = || cluster.tasks().filter_map(|task| task.active()).filter(|active| active.worker == worker.id);
-    [Kind::Cpu, Kind::Memory, Kind::Storage, Kind::Gpu]
+    Kind::ALL
         .into_iter()
         .any(|kind| active().map(|active| active.allocation.amount(kind)).sum::<u64>() > worker.capacity.amount(kind))
 }

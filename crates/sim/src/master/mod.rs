@@ -475,6 +475,7 @@ impl Master {
         }
         life.seen = Some(life.view.version());
         let mut placements = life.view.round(&mut *life.strategy, life.clock.read(context.now));
+        context.check.mirror_is_true(&life.view, &placements);
         if let Some(hostile) = &mut life.hostile {
             placements = hostile.lie_beside(&life.view, placements);
         }

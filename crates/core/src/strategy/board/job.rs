@@ -1,6 +1,7 @@
 //! A task as strategies see it.
 
 use super::Image;
+use crate::strategy::numbers::{NOWHERE, small};
 
 /// A task as strategies see it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,8 +61,7 @@ pub(super) struct Kept {
     priority: i8,
 }
 
-const NOWHERE: u32 = u32::MAX;
-const WAITS: u32 = u32::MAX - 1;
+const WAITS: u32 = NOWHERE - 1;
 
 impl Kept {
     pub(super) fn new(job: &Job, place: Place) -> Self {
@@ -131,11 +131,6 @@ impl Kept {
             Place::Runs(worker) => small(worker),
         };
     }
-}
-
-/// Numbers of jobs, classes, users and workers stay far below: each takes more than this elsewhere.
-fn small(number: usize) -> u32 {
-    u32::try_from(number).unwrap_or(WAITS - 1)
 }
 
 #[cfg(test)]

@@ -42,7 +42,6 @@ pub enum Change {
 #[derive(Clone, Debug, Default)]
 pub struct Board {
     now: u64,
-    version: u64,
     seats: Vec<Seat>,
     index: Index,
     jobs: Vec<Kept>,
@@ -75,17 +74,6 @@ impl Board {
         self.now
     }
 
-    /// Grows with each change: names a state of the board.
-    #[must_use]
-    pub const fn version(&self) -> u64 {
-        self.version
-    }
-
-    fn note(&mut self, change: Change) {
-        self.version += 1;
-        self.changes.push(change);
-    }
-
     /// What changed since the last call of [`Self::take_changes`].
     #[must_use]
     pub fn changes(&self) -> &[Change] {
@@ -103,7 +91,7 @@ impl Board {
     /// Tells everything again, for a strategy that sees the board for the first time.
     pub fn retell(&mut self) {
         self.changes.clear();
-        self.note(Change::Anew);
+        self.changes.push(Change::Anew);
         self.changes.extend((0..self.jobs.len()).filter(|job| self.jobs[*job].waits()).map(Change::Waits));
     }
 
@@ -127,9 +115,9 @@ impl Board {
         self.index.set(worker, self.seats[worker].indexed());
         if reshaped {
             self.reshaped = true;
-            self.note(Change::Reshaped);
+            self.changes.push(Change::Reshaped);
         } else if freed {
-            self.note(Change::Freed(worker));
+            self.changes.push(Change::Freed(worker));
         }
     }
 
@@ -179,7 +167,7 @@ impl Board {
     pub fn wait(&mut self, job: Job) -> usize {
         let number = self.insert(job, Place::Waits);
         self.waiting += 1;
-        self.note(Change::Waits(number));
+        self.changes.push(Change::Waits(number));
         number
     }
 
@@ -225,7 +213,7 @@ impl Board {
         let changed = kept.job().predicted != Some(predicted);
         kept.predict(predicted);
         if changed && kept.place() == Place::Waits {
-            self.note(Change::Waits(number));
+            self.changes.push(Change::Waits(number));
         }
     }
 
@@ -263,7 +251,7 @@ impl Board {
             Place::Nowhere => return,
             Place::Waits => {
                 self.waiting -= 1;
-                self.note(Change::Left(number));
+                self.changes.push(Change::Left(number));
             }
             Place::Runs(worker) => {
                 let run = self.take_run(worker, number);
@@ -271,7 +259,7 @@ impl Board {
                     self.seats[worker].give_back(self.classes.get(job.class()), &run.devices);
                     self.index.set(worker, self.seats[worker].indexed());
                 }
-                self.note(Change::Freed(worker));
+                self.changes.push(Change::Freed(worker));
             }
         }
         self.forget(number);
@@ -298,7 +286,6 @@ impl Board {
         job.put(Place::Runs(worker));
         self.add_run(worker, Run { job: number, started: self.now, devices });
         self.waiting -= 1;
-        self.version += 1;
         true
     }
 
@@ -311,9 +298,9 @@ impl Board {
         let run = self.take_run(worker, number);
         self.seats[worker].give_back(self.classes.get(class), &run.devices);
         self.index.set(worker, self.seats[worker].indexed());
-        self.note(Change::Freed(worker));
+        self.changes.push(Change::Freed(worker));
         self.waiting += 1;
-        self.note(Change::Waits(number));
+        self.changes.push(Change::Waits(number));
     }
 
     /// A job.
@@ -387,10 +374,4 @@ impl Board {
 #[must_use]
 pub fn covers(free: &Amounts, demand: &Amounts) -> bool {
     index::covers(free, demand)
-}
-
-/// The larger of both, resource by resource.
-#[must_use]
-pub fn larger(a: &Amounts, b: &Amounts) -> Amounts {
-    index::larger(a, b)
 }

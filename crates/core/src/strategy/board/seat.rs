@@ -58,7 +58,8 @@ impl Seat {
 
     /// Whether the other offers something else.
     pub(super) fn offers_other(&self, other: &Self) -> bool {
-        self.open != other.open || self.total != other.total || self.devices.len() != other.devices.len()
+        let models = |seat: &Self| seat.devices.iter().map(|device| device.model).collect::<Vec<_>>();
+        self.open != other.open || self.total != other.total || models(self) != models(other)
     }
 
     /// Whether a job of the class fits when nothing else runs here.

@@ -1,6 +1,6 @@
 //! The smallest change with which a task fits.
 
-use super::fit::{asked as amount_of, lacks};
+use super::fit::lacks;
 use crate::ids::WorkerId;
 use crate::resources::{Demand, Free, Kind, MIB, WHOLE};
 use crate::spec::TaskSpec;
@@ -60,7 +60,7 @@ impl Asked {
     fn compare(&self, other: &Self, demand: &Demand) -> Ordering {
         let things = |asked: &Self| asked.at_most.len() + usize::from(asked.any_model);
         let part = |asked: &Self| {
-            let given = |(kind, to): &(Kind, u64)| 1.0 - *to as f64 / amount_of(demand, *kind).max(1) as f64;
+            let given = |(kind, to): &(Kind, u64)| 1.0 - *to as f64 / demand.amount(*kind).max(1) as f64;
             asked.at_most.iter().map(given).fold(0.0, f64::max)
         };
         let by_size = things(self).cmp(&things(other)).then(part(self).total_cmp(&part(other)));

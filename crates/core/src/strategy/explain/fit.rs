@@ -11,9 +11,6 @@ use crate::worker::Idle;
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-/// Every resource.
-pub(super) const KINDS: [Kind; 4] = [Kind::Cpu, Kind::Memory, Kind::Storage, Kind::Gpu];
-
 /// What was found out about one worker.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Looked {
@@ -122,7 +119,7 @@ fn look(view: &View, seen: &Seen, record: &TaskRecord, now: Timestamp) -> Looked
         against.push(Against::Pinned(pin.clone()));
     }
     against.extend(worker.idle_while(!seen.held().is_empty()).map(Against::Idle));
-    let amounts = KINDS.map(|kind| amount(&spec.demand, kind, seen.free(), &worker.capacity));
+    let amounts = Kind::ALL.map(|kind| amount(&spec.demand, kind, seen.free(), &worker.capacity));
     let short = |lack: Lack| amounts.iter().find(|amount| amount.kind == lack.kind).copied();
     for amount in lacks(&spec.demand, seen.free()).filter_map(short) {
         against.push(match &spec.demand.gpu_model {
@@ -152,7 +149,7 @@ impl Amount {
 
 /// Everything that is short, not only the first: resources do not depend on each other.
 pub(super) fn lacks<'a>(demand: &'a Demand, free: &'a Free) -> impl Iterator<Item = Lack> + 'a {
-    KINDS.into_iter().filter_map(move |kind| free.pick(&only(demand, kind)).err())
+    Kind::ALL.into_iter().filter_map(move |kind| free.pick(&only(demand, kind)).err())
 }
 
 /// What is asked for of one resource alone.
@@ -166,18 +163,8 @@ fn only(demand: &Demand, kind: Kind) -> Demand {
     }
 }
 
-/// The amount of a resource that a demand names.
-pub(super) const fn asked(demand: &Demand, kind: Kind) -> u64 {
-    match kind {
-        Kind::Cpu => demand.cpu_milli,
-        Kind::Memory => demand.memory,
-        Kind::Storage => demand.storage,
-        Kind::Gpu => demand.gpu_milli,
-    }
-}
-
 fn amount(demand: &Demand, kind: Kind, free: &Free, capacity: &Capacity) -> Amount {
-    let need = asked(demand, kind);
+    let need = demand.amount(kind);
     if kind != Kind::Gpu || need == 0 {
         return Amount { kind, need, free: free.amount(kind), total: capacity.amount(kind) };
     }

@@ -15,7 +15,7 @@ pub use score::Score;
 pub use start::Estimate;
 
 use super::view::started;
-use super::{Fleet, Seen, View, by_name};
+use super::{Fleet, Seen, View};
 use crate::feasible;
 use crate::ids::{TaskId, WorkerId};
 use crate::queue::Place;
@@ -110,7 +110,7 @@ pub fn explain(view: &View, record: &TaskRecord, strategy: &str, other: Option<&
             told.look(&view, record, now);
             told.place = place(&view, record);
             told.scores = score::of_choice(&view, record, strategy);
-            let [used, other] = [Some(strategy), other].map(|name| name.filter(|name| by_name(name).is_some()));
+            let [used, other] = [Some(strategy), other].map(|name| name.filter(|name| view.strategy(name).is_some()));
             told.now = used.map(|name| outlook::of(&view, record, name, now));
             told.other = other.map(|name| outlook::of(&view, record, name, now));
         }

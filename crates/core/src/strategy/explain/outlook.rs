@@ -3,7 +3,7 @@
 use super::start::{self, Estimate};
 use super::{fit, in_order};
 use crate::ids::{TaskId, WorkerId};
-use crate::strategy::{Board, ROUND, View, by_name};
+use crate::strategy::{Board, EXTERNAL, ROUND, View};
 use crate::task::TaskRecord;
 use crate::time::Timestamp;
 use std::collections::BTreeSet;
@@ -42,6 +42,8 @@ pub enum Turn {
     Behind(TaskId, Option<Estimate>),
     /// There is room, and the strategy keeps it for others.
     Kept,
+    /// There is room, and somebody outside decides.
+    Outside,
 }
 
 /// What the strategy of a name would do with a waiting task. The view is settled.
@@ -49,7 +51,7 @@ pub(super) fn of(view: &View, record: &TaskRecord, name: &str, now: Timestamp) -
     let mut copy = view.clone();
     copy.retell();
     let (mut starts, mut ahead) = (Vec::new(), None);
-    if let Some(mut strategy) = by_name(name) {
+    if let Some(mut strategy) = view.strategy(name) {
         for _ in 0..ROUNDS {
             let round = copy.round(&mut *strategy, now);
             if round.is_empty() {
@@ -64,6 +66,7 @@ pub(super) fn of(view: &View, record: &TaskRecord, name: &str, now: Timestamp) -
     let turn = match at.map(|at| starts[at].1.clone()) {
         Some(worker) => Turn::Now(worker),
         None if !fits(view, record) => Turn::NoRoom,
+        None if name == EXTERNAL => Turn::Outside,
         None => held_back(&copy, record, (name, ahead), &starts, now),
     };
     let count = at.unwrap_or(starts.len());
@@ -110,7 +113,8 @@ fn first_before(view: &View, number: usize, suspects: &[usize], name: &str) -> O
         let mut tried = board.clone();
         suspects[count..].iter().for_each(|job| tried.remove(*job, false));
         tried.retell();
-        by_name(name).is_some_and(|mut fresh| fresh.place(&mut tried, ROUND).iter().any(|start| start.job == number))
+        view.strategy(name)
+            .is_some_and(|mut fresh| fresh.place(&mut tried, ROUND).iter().any(|start| start.job == number))
     };
     if !starts_with(0) || starts_with(suspects.len()) {
         return None;

@@ -1,10 +1,9 @@
 //! How full a worker would be with a task: what choices are made by.
 
-use super::fit::{KINDS, asked};
 use crate::ids::WorkerId;
-use crate::resources::Demand;
+use crate::resources::{Demand, Kind};
 use crate::strategy::board::Seat;
-use crate::strategy::{Seen, View, by_name};
+use crate::strategy::{Seen, View};
 use crate::task::TaskRecord;
 
 /// How many workers are told.
@@ -35,7 +34,7 @@ pub(super) fn of_choice(view: &View, record: &TaskRecord, strategy: &str) -> Vec
     let mut board = super::outlook::with_only(view, &[number]);
     let mut scores = Vec::new();
     while scores.len() < TOLD
-        && let Some(mut fresh) = by_name(strategy)
+        && let Some(mut fresh) = view.strategy(strategy)
     {
         let mut tried = board.clone();
         tried.retell();
@@ -54,9 +53,9 @@ pub(super) fn of_now(view: &View, worker: &WorkerId) -> Option<Score> {
 
 #[allow(clippy::cast_precision_loss, reason = "shown with few digits")]
 fn of(seen: &Seen, demand: &Demand) -> Score {
-    let used = KINDS.map(|kind| {
+    let used = Kind::ALL.map(|kind| {
         let total = seen.record().capacity.amount(kind);
-        let left = seen.free().amount(kind).saturating_sub(asked(demand, kind));
+        let left = seen.free().amount(kind).saturating_sub(demand.amount(kind));
         (total > 0).then(|| 1.0 - left as f64 / total as f64)
     });
     let each = || used.iter().flatten();

@@ -65,6 +65,9 @@ impl fmt::Display for Outlook {
             }
             Turn::Behind(task, _) => write!(f, "{strategy} lets it wait: {task} goes first"),
             Turn::Kept => write!(f, "{strategy} lets it wait: it keeps the room for tasks that go first"),
+            Turn::Outside => {
+                write!(f, "it has room, and waits for the program that places while the strategy is {strategy}")
+            }
         }
     }
 }

@@ -149,7 +149,7 @@ pub struct Score {
 pub struct Outlook {
     /// Its name.
     pub strategy: String,
-    /// `now`, `no_room`, `taken`, `behind` or `kept`.
+    /// `now`, `no_room`, `taken`, `behind`, `kept` or `outside`.
     pub turn: String,
     /// For people.
     pub message: String,
