@@ -380,8 +380,11 @@ impl Link {
     /// Leaves in good order.
     pub(crate) async fn leave(&self, session: Session) {
         let request = pb::LeaveRequest { worker_id: self.id.to_string(), session: session.0 };
-        if let Err(status) = self.master.clone().leave_cluster(request).await {
-            debug!(why = why(&status), "leave not taken");
+        let mut master = self.master.clone();
+        match tokio::time::timeout(ANSWER, master.leave_cluster(request)).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(status)) => debug!(why = why(&status), "leave not taken"),
+            Err(_) => debug!(why = UNANSWERED, "leave not taken"),
         }
     }
 }

@@ -128,15 +128,16 @@ impl Shell {
     /// Runs until told to stop; then stops its attempts, and ends when all their ends are
     /// acknowledged or `patience` is over. Answers whether nothing is held any more.
     pub(crate) async fn run(mut self, stop: CancellationToken, patience: Duration) -> bool {
-        let mut deadline = None;
+        let mut since = None;
         loop {
             let effects = self.next_batch(&stop).await;
             self.carry_out(effects);
-            if self.leaving.is_cancelled() && deadline.is_none() {
+            if self.leaving.is_cancelled() && since.is_none() {
                 info!(attempts = self.running.len(), "stopping");
-                deadline = Some(self.clock.now() + self.patience(patience));
+                since = Some(self.clock.now());
             }
-            if deadline.is_some_and(|end| self.agent.is_idle() || self.clock.now() >= end) {
+            // The master may go meanwhile, as where both are told to stop.
+            if since.is_some_and(|at| self.agent.is_idle() || self.clock.now() >= at + self.patience(patience)) {
                 break;
             }
         }
