@@ -5,20 +5,21 @@ use super::number::upto;
 use super::stop::Stop;
 use super::{Benchmark, Plan};
 use crate::exit::Failure;
-use cloudai_core::strategy::{ALL, ROUND};
+use cloudai_core::strategy::{ROUND, by_name, placing};
 use std::time::Duration;
 use world::World;
 
 mod world;
 
-/// So many tasks end before each round of the steady phase: half of what a round places at most.
+/// So many tasks end before each round of the steady phase: half of what a round places at most. A few more are
+/// placed, as small ones go where large ones ended: what runs grows slowly.
 const ENDS: usize = ROUND / 2;
 
 /// A full cluster with a long queue.
 #[derive(Clone, Debug, serde::Serialize, clap::Args)]
 pub(crate) struct Placing {
     /// The strategy: `cloudai strategy list` shows all
-    #[arg(long, value_name = "NAME", default_value = "ai", value_parser = known)]
+    #[arg(long, value_name = "NAME", default_value = "ai", value_parser = placing())]
     strategy: String,
     /// How many tasks wait
     #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = upto::<u32, 10_000_000>)]
@@ -29,11 +30,6 @@ pub(crate) struct Placing {
     /// How many rounds, before each of which some tasks end and as many come
     #[arg(long, value_name = "N", default_value_t = 400, value_parser = upto::<u32, 100_000>)]
     rounds: u32,
-}
-
-fn known(name: &str) -> Result<String, String> {
-    let names: Vec<&str> = ALL.iter().map(|(name, _)| *name).collect();
-    if names.contains(&name) { Ok(name.to_owned()) } else { Err(format!("{name:?} is none of {}", names.join(", "))) }
 }
 
 /// What a round took, and what it placed.
@@ -52,9 +48,12 @@ impl Benchmark for Placing {
                                 those of its round over how many it placed";
 
     async fn measure(&self, _: &Plan, stop: &Stop) -> Result<Vec<Figure>, Failure> {
-        let mut world = World::new(&self.strategy, self.workers)?;
+        let strategy = by_name(&self.strategy).ok_or_else(|| Failure::error("the strategy is gone"))?;
+        let mut world = World::new(strategy, self.workers)?;
         let tasks = self.tasks as usize;
-        world.wait_until(tasks)?;
+        while !world.wait_for(tasks)? {
+            breathe(stop).await?;
+        }
         let mut filling = Vec::new();
         loop {
             let round = world.round()?;
@@ -62,14 +61,17 @@ impl Benchmark for Placing {
                 break;
             }
             filling.push(round);
-            world.wait_until(tasks)?;
+            world.wait_for(tasks)?;
             breathe(stop).await?;
         }
         let mut steady = Vec::new();
         for _ in 0..self.rounds {
             world.end(ENDS)?;
-            world.wait_until(tasks)?;
+            world.wait_for(tasks)?;
             steady.push(world.round()?);
+            breathe(stop).await?;
+        }
+        while world.round()?.placed > 0 {
             breathe(stop).await?;
         }
         let again = world.everything_again()?;

@@ -9,16 +9,17 @@ mod table;
 pub(super) use bench::{Scheduling, run as bench};
 
 use super::Context;
+use crate::config::key_value;
 use crate::exit::{Exit, Failure};
 use crate::render::Screen;
 use clap::Subcommand;
-use cloudai_core::strategy;
+use cloudai_core::strategy::{self, Knobs};
 use cloudai_sim::replay::actual::ACTUAL;
 use cloudai_sim::replay::report::WriteError;
 use cloudai_sim::replay::written::write_workload;
 use cloudai_sim::replay::{Comparison, Outcome, Replay, ReplayError, Runtimes, Workload};
 use history::History;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use source::Source;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -73,6 +74,9 @@ struct How {
     /// Of the strategies' own random numbers, by which plans are improved: others show what is chance
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
+    /// What can be set of strategies: `cloudai strategy list -o wide` shows all; may be repeated
+    #[arg(long = "knob", value_name = "K=V", value_parser = key_value)]
+    knobs: Vec<(String, String)>,
     /// The folder that gets a folder for each strategy; what is there of the same name is replaced
     #[arg(long, value_name = "DIR", required_unless_present = "protocol")]
     out: Option<PathBuf>,
@@ -97,9 +101,29 @@ impl From<Told> for Runtimes {
 }
 
 impl How {
-    fn replays(&self, strategies: &[String]) -> Vec<Replay> {
-        let runtimes = self.runtimes.into();
-        strategies.iter().map(|name| Replay { strategy: name.clone(), runtimes, seed: self.seed }).collect()
+    fn replays(&self, strategies: &[String]) -> Result<Vec<Replay>, Failure> {
+        let (runtimes, knobs) = (self.runtimes.into(), self.knobs()?);
+        Ok(strategies.iter().map(|name| Replay { strategy: name.clone(), runtimes, knobs }).collect())
+    }
+
+    fn knobs(&self) -> Result<Knobs, Failure> {
+        let mut knobs = Knobs { seed: self.seed, ..Knobs::default() };
+        for (name, value) in &self.knobs {
+            knobs.set(&name.replace('-', "_"), value).map_err(|error| {
+                Failure::usage(format!("--knob {name}={value}: {error}")).next("cloudai sim run --help")
+            })?;
+        }
+        Ok(knobs)
+    }
+
+    /// What strategies were set to, for programs and for people.
+    fn settings(&self) -> Result<(Value, String), Failure> {
+        let changed: Vec<_> = self.knobs()?.changed().map(|(knob, value)| (knob.name, value)).collect();
+        let words =
+            changed.iter().map(|(name, value)| format!("{name}={value}")).chain([format!("seed {}", self.seed)]);
+        let words = words.collect::<Vec<_>>().join(", ");
+        let knobs: Map<_, _> = changed.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
+        Ok((json!({ "seed": self.seed, "knobs": knobs }), words))
     }
 
     /// Where the report goes: clap asks for it unless a protocol says that there is none.
@@ -148,7 +172,6 @@ impl Command {
 /// A file can not be read or written, a strategy is unknown or fails.
 pub(super) fn run(command: Command, screen: &Screen) -> Result<Exit, Failure> {
     command.check()?;
-    command.source().history.check()?;
     let workload = command.source().read()?;
     command.run(Subject { workload, history: None }, screen)
 }
@@ -177,7 +200,7 @@ pub(super) async fn run_history(command: Command, cx: &Context) -> Result<Exit, 
 
 impl Run {
     fn run(self, of: Subject, screen: &Screen) -> Result<Exit, Failure> {
-        let replays = self.how.replays(&[self.strategy]);
+        let replays = self.how.replays(&[self.strategy])?;
         let workload = &of.workload;
         if self.source.is_protocol() {
             return sequences::run(&self.source, workload, &replays, self.how.out.as_deref(), screen);
@@ -187,15 +210,17 @@ impl Run {
         let Some(outcome) = outcomes.first() else { return Ok(Exit::Ok) };
         let dir = outcome.write(out, workload).map_err(unwritten)?;
         feasible(&outcomes)?;
+        let (settings, words) = self.how.settings()?;
         let mut value = json!({
-            "workload": workload.name, "strategy": outcome.strategy, "metrics": outcome.metrics, "report": dir,
+            "workload": workload.name, "strategy": outcome.strategy, "settings": settings, "metrics": outcome.metrics,
+            "report": dir,
         });
         if let Some(history) = &of.history {
             value["history"] = json!(history.told());
         }
         let people = || {
             let table = table::of(&[outcome], None, screen);
-            format!("{table}\n\n{}\nreport: {}", table::legend(&outcome.metrics), dir.display())
+            format!("{table}\n\n{}\nset: {words}\nreport: {}", table::legend(&outcome.metrics), dir.display())
         };
         screen.one(&value, &dir.display().to_string(), people).map(|()| Exit::Ok)
     }
@@ -204,7 +229,7 @@ impl Run {
 impl Compare {
     fn run(self, of: Subject, screen: &Screen) -> Result<Exit, Failure> {
         let strategies = self.chosen()?;
-        let replays = self.how.replays(&strategies);
+        let replays = self.how.replays(&strategies)?;
         if self.source.is_protocol() {
             return sequences::run(&self.source, &of.workload, &replays, self.how.out.as_deref(), screen);
         }
@@ -213,14 +238,17 @@ impl Compare {
         let (baseline, runtimes) = (self.baseline().to_owned(), self.how.runtimes.into());
         let told = of.history.as_ref().map(|history| json!(history.told()));
         let (actual, notes) = of.history.map(|history| (history.actual, history.notes)).unzip();
-        let notes = notes.unwrap_or_default();
+        let mut notes = notes.unwrap_or_default();
+        let (settings, words) = self.how.settings()?;
+        notes.push(format!("Strategies were set to: {words}."));
         let comparison = Comparison { workload: of.workload, baseline, runtimes, outcomes, actual, notes };
         let page = comparison.write(out).map_err(unwritten)?;
         feasible(&comparison.outcomes)?;
         let row = |one: &Outcome| json!({ "strategy": one.strategy, "metrics": one.metrics, "report": out.join(&one.strategy) });
         let rows: Vec<_> = comparison.outcomes.iter().map(row).collect();
         let mut value = json!({
-            "workload": comparison.workload.name, "baseline": comparison.baseline, "strategies": rows, "page": page,
+            "workload": comparison.workload.name, "baseline": comparison.baseline, "settings": settings,
+            "strategies": rows, "page": page,
         });
         if let Some(actual) = &comparison.actual {
             value[ACTUAL] = row(&actual.outcome);
@@ -239,7 +267,7 @@ impl Compare {
     fn chosen(&self) -> Result<Vec<String>, Failure> {
         let mut names = self.strategies.clone();
         if names.is_empty() {
-            names = strategy::ALL.iter().map(|(name, _)| (*name).to_owned()).collect();
+            names = strategy::placing().into_iter().map(ToOwned::to_owned).collect();
         }
         let baseline = self.baseline();
         let is_reality = self.source.history.from_history && baseline == ACTUAL;
@@ -270,13 +298,14 @@ fn people(comparison: &Comparison, page: &Path, screen: &Screen) -> String {
 
 /// Refuses a name that no strategy has.
 fn check(name: &str) -> Result<(), Failure> {
-    if strategy::by_name(name).is_some() {
+    if strategy::placing().contains(&name) {
         return Ok(());
     }
-    let known: Vec<_> = strategy::ALL.iter().map(|(name, _)| *name).collect();
-    Err(Failure::usage(format!("no strategy is called {name:?}"))
-        .why(format!("there are {}", known.join(", ")))
-        .next("name one of these"))
+    let what = match name {
+        strategy::EXTERNAL => "external can not be simulated: a program outside decides".to_owned(),
+        other => format!("no strategy is called {other:?}"),
+    };
+    Err(Failure::usage(what).why(format!("there are {}", strategy::placing().join(", "))).next("name one of these"))
 }
 
 /// Runs strategies beside each other, as many as there are cores; in the order of `replays`.

@@ -5,6 +5,7 @@ use crate::config::key_value;
 use crate::exit::{Exit, Failure};
 use crate::render;
 use clap::Subcommand;
+use cloudai_core::strategy::EXTERNAL;
 use cloudai_master::http::dto::{Predictions, Strategies};
 use serde_json::{Map, Value, json};
 
@@ -57,6 +58,16 @@ impl Set {
     }
 }
 
+/// Who places from now on, for people.
+fn placing(current: &str) -> String {
+    match current {
+        EXTERNAL => "Your program places tasks now, as samples/agent-python shows. Whenever it says nothing for \
+                     master.external_timeout_ms while a task has room, master.external_fallback places."
+            .to_owned(),
+        other => format!("{other} places tasks now."),
+    }
+}
+
 pub(super) async fn run(command: Command, cx: &Context) -> Result<Exit, Failure> {
     match command {
         Command::List => {
@@ -68,7 +79,7 @@ pub(super) async fn run(command: Command, cx: &Context) -> Result<Exit, Failure>
             let known: Strategies = cx.client.put(&path, &args.document()).await.map_err(|failure| {
                 if failure.next.is_empty() { failure.next("cloudai strategy list -o wide") } else { failure }
             })?;
-            cx.screen.one(&known, &known.current, || format!("{} places tasks now.", known.current))?;
+            cx.screen.one(&known, &known.current, || placing(&known.current))?;
         }
         Command::Predictions(args) => {
             let path: Vec<_> = PATH.into_iter().chain(["predictions"]).collect();

@@ -25,8 +25,10 @@ async fn a_strategy_runs_on_a_recorded_workload_and_leaves_its_report() {
     let dir = tempfile::tempdir().unwrap();
     let (tasks, workers) = (fixture("small20_1.tasks.csv"), fixture("small20_1.workers.csv"));
     let words = ["sim", "run", "--tasks", &tasks, "--workers", &workers, "--strategy", "greedy", "--out", "reports"];
+    let words = [&words[..], &["--knob", "patience=5", "--seed", "3"]].concat();
     let ran = run(dir.path(), &[], &words).await;
     assert_eq!(ran.code, 0, "{}", ran.err);
+    assert!(ran.out.contains("\nset: patience=5, seed 3\n"), "{}", ran.out);
     assert!(ran.out.lines().all(|line| line.chars().count() <= 80), "{}", ran.out);
     let report = dir.path().join("reports/greedy");
     assert_eq!(files(&report), OF_A_STRATEGY.map(PathBuf::from));
@@ -73,9 +75,21 @@ async fn what_can_not_be_run_is_refused_with_the_place_and_the_remedy() {
             "error: t.csv, line 2, column cpu: \"x\" is not a number\n  a number of cores from 0 to 1e9\n  next: ",
         ),
     ];
-    let stray = [&of("greedy", &tasks)[..], &["--since".to_owned(), "7d".to_owned()]].concat();
-    let said = "error: --since says which part of a history is replayed\n  files are replayed whole\n  next: leave --since away";
-    let cases = cases.map(|(words, said)| (words.to_vec(), said)).into_iter().chain([(stray, said)]);
+    let with = |word: &str, value: &str| [&of("ai", &tasks)[..], &[word.to_owned(), value.to_owned()]].concat();
+    let more = [
+        (with("--since", "7d"), "error: the argument '--since <TIME>' cannot be used with:"),
+        (with("--limit", "5"), "error: the argument '--limit <N>' cannot be used with:"),
+        (
+            with("--knob", "patience=-1"),
+            "error: --knob patience=-1: patience can not be \"-1\": it takes a number from 0 to 1000\n",
+        ),
+        (with("--knob", "foo=5"), "error: --knob foo=5: there is no knob \"foo\": there are utilization, "),
+        (
+            of("external", &tasks).to_vec(),
+            "error: external can not be simulated: a program outside decides\n  there are ",
+        ),
+    ];
+    let cases = cases.map(|(words, said)| (words.to_vec(), said)).into_iter().chain(more);
     for (words, said) in cases {
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         let ran = run(dir.path(), &[], &words).await;

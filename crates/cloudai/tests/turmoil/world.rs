@@ -138,8 +138,8 @@ impl World {
         let (disks, handle, lives) = (world.disks.clone(), Rc::clone(&world.handle), Rc::clone(&world.master_lives));
         world.sim.host("master", move || {
             let (disks, strategy, handle, lives) = (disks.clone(), strategy.clone(), Rc::clone(&handle), lives.get());
-            let run = async move || run_master(disks, timing, strategy, handle).await;
-            async move { if lives { run().await } else { std::future::pending().await } }
+            let run = run_master(disks, timing, strategy, handle);
+            async move { if lives { run.await } else { std::future::pending().await } }
         });
         world.until("the master runs", |world| world.handle.borrow().is_some());
         world

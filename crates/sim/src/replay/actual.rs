@@ -27,32 +27,27 @@ impl Actual {
     /// workload does not have: the places after its own.
     #[must_use]
     pub fn of(workload: &Workload, others: Vec<String>, assignments: Vec<Assignment>) -> Self {
-        let times_only = match others.as_slice() {
-            [] => {
-                let metrics = judge(workload, &assignments);
-                if metrics.feasible {
-                    return Self::with(
-                        workload,
-                        others,
-                        Outcome { strategy: ACTUAL.into(), assignments, metrics },
-                        None,
-                    );
+        let (metrics, elsewhere) = match elsewhere(&others) {
+            None => match judge(workload, &assignments) {
+                metrics if metrics.feasible => (metrics, None),
+                broken => {
+                    let first = broken.errors.first().cloned().unwrap_or_default();
+                    let why = format!("in a way that the workers of now do not allow ({first})");
+                    (judge_times(workload, &assignments), Some(why))
                 }
-                "on workers that offered more then than they do now".to_owned()
-            }
-            others => {
-                let named = others.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
-                let more = if others.len() > NAMED { ", ..." } else { "" };
-                format!("partly on workers that are gone since ({named}{more})")
-            }
+            },
+            elsewhere => (judge_times(workload, &assignments), elsewhere),
         };
-        let why = format!("{ACTUAL} ran {times_only}: how full workers were, and the gap to the bound, are left out.");
-        let metrics = judge_times(workload, &assignments);
-        Self::with(workload, others, Outcome { strategy: ACTUAL.into(), assignments, metrics }, Some(why))
-    }
-
-    fn with(workload: &Workload, others: Vec<String>, outcome: Outcome, times_only: Option<String>) -> Self {
+        let why = |how| format!("{ACTUAL} ran {how}: how full workers were, and the gap to the bound, are left out.");
         let workers = workload.workers.iter().map(|worker| worker.id.clone()).chain(others).collect();
-        Self { outcome, workers, times_only }
+        let outcome = Outcome { strategy: ACTUAL.into(), assignments, metrics };
+        Self { outcome, workers, times_only: elsewhere.map(why) }
     }
+}
+
+/// What is said of workers that are no more.
+fn elsewhere(others: &[String]) -> Option<String> {
+    let named = others.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
+    let more = if others.len() > NAMED { ", ..." } else { "" };
+    (!others.is_empty()).then(|| format!("partly on workers that are gone since ({named}{more})"))
 }

@@ -83,20 +83,11 @@ pub fn read_assignments(path: &Path, workload: &Workload) -> Result<Vec<Assignme
     .collect()
 }
 
-/// A schedule as CSV; numbers are written so that reading them gives the same ones.
+/// A schedule as CSV, on workers of these names: those of the workload, or more of them. Numbers are written so that
+/// reading them gives the same ones.
 /// # Errors
-/// A row names a task or worker that the workload does not have.
-pub fn assignments(workload: &Workload, assignments: &[Assignment]) -> std::io::Result<String> {
-    let workers: Vec<&str> = workload.workers.iter().map(|worker| worker.id.as_str()).collect();
-    assignments_on(workload, &workers, assignments)
-}
-
-/// The same, on workers of these names.
-pub(super) fn assignments_on(
-    workload: &Workload,
-    workers: &[&str],
-    assignments: &[Assignment],
-) -> std::io::Result<String> {
+/// A row names a task or worker that there is not.
+pub fn assignments(workload: &Workload, workers: &[&str], assignments: &[Assignment]) -> std::io::Result<String> {
     let unknown = || std::io::Error::other("the schedule names a task or worker that the workload does not have");
     let mut out = Writer::from_writer(Vec::new());
     out.write_record(["task_id", "worker_id", "start_s", "end_s"])?;

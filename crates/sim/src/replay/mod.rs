@@ -30,5 +30,5 @@ pub use bounds::Bounds;
 pub use metrics::{Metrics, judge};
 pub use read::ReadError;
 pub use report::{Comparison, Outcome};
-pub use run::{Assignment, Replay, ReplayError, Runtimes, schedule};
+pub use run::{Assignment, Replay, ReplayError, Runtimes};
 pub use workload::{Machine, Task, Workload};

@@ -20,7 +20,7 @@ pub(super) struct Oracle {
 }
 
 impl Oracle {
-    pub(super) fn new(workload: &Workload) -> Self {
+    pub(super) fn new(workload: &Workload, upper_permille: u16) -> Self {
         let mut users = BTreeMap::new();
         let mut sizes = BTreeMap::new();
         // 0 is that of no image.
@@ -36,7 +36,7 @@ impl Oracle {
             Features { user, image, shape: 0, size, estimate }
         });
         Self {
-            predictor: Predictor::new(Knobs::default()),
+            predictor: Predictor::new(Knobs { upper_permille, ..Knobs::default() }),
             features: features.collect(),
             by_user: BTreeMap::new(),
             turn: VecDeque::new(),

@@ -3,6 +3,7 @@
 use super::actual::ACTUAL;
 use super::figure::{amount, percent, rough_seconds, seconds};
 use super::meaning::{COMPARED, Meaning, of_bound};
+use super::metrics::Metrics;
 use super::plot::{STYLE, Svg, escape};
 use super::report::{Comparison, Drawings, Outcome, bound_sentence};
 use std::fmt::Write;
@@ -57,13 +58,17 @@ fn what(comparison: &Comparison) -> String {
         _ => "They all arrive at once.".to_owned(),
     };
     let due = workload.tasks.iter().filter(|task| task.deadline_s.is_some()).count();
+    let strategies = match comparison.outcomes.len() {
+        1 => "one strategy".to_owned(),
+        count => format!("{count} strategies"),
+    };
     let due = if due > 0 { format!(" {} of them have a deadline.", amount(due as f64)) } else { String::new() };
     format!(
-        "<p>The same workload, <b>{}</b>, was scheduled by {} strategies: {} tasks on {} workers, which together have {} \
+        "<p>The same workload, <b>{}</b>, was scheduled by {}: {} tasks on {} workers, which together have {} \
          cores, {} GB of memory, {} GB of disk and {} GPUs. {arrive}{due} The strategies knew {}. Numbers in grey are the \
          difference to the baseline, <b>{}</b>.</p>\n",
         escape(&workload.name),
-        comparison.outcomes.len(),
+        strategies,
         amount(workload.tasks.len() as f64),
         amount(workload.workers.len() as f64),
         total(0),
@@ -77,24 +82,30 @@ fn what(comparison: &Comparison) -> String {
 
 /// What a reader should take away.
 fn findings(comparison: &Comparison) -> String {
-    let Some(best) = comparison.shortest() else { return String::new() };
+    let quickest = best_at(comparison, |metrics| metrics.makespan_s);
+    let Some(first) = quickest.first() else { return String::new() };
     let mut out = format!(
-        "<div class=\"box\"><p><b>Shortest makespan:</b> {} finishes after {}, {} above the lower bound.",
-        escape(&best.strategy),
-        seconds(best.metrics.makespan_s),
-        percent(best.metrics.gap),
+        "<div class=\"box\"><p><b>Shortest makespan:</b> {} {} after {}, {} above the lower bound.",
+        named(&quickest),
+        if quickest.len() == 1 { "finishes" } else { "finish" },
+        seconds(first.metrics.makespan_s),
+        percent(first.metrics.gap),
     );
-    if let Some(base) = comparison.baseline().filter(|base| base.strategy != best.strategy) {
-        let change = COMPARED[0].changed(base.metrics.makespan_s, best.metrics.makespan_s);
+    if let Some(base) = comparison.baseline().filter(|base| quickest.iter().all(|one| one.strategy != base.strategy)) {
+        let change = COMPARED[0].changed(base.metrics.makespan_s, first.metrics.makespan_s);
         let _ = write!(out, " Against {}: {change}.", escape(&base.strategy));
     }
-    let patient = comparison.outcomes.iter().min_by(|a, b| a.metrics.wait_mean_s.total_cmp(&b.metrics.wait_mean_s));
-    if let Some(patient) = patient {
+    let patient = best_at(comparison, |metrics| metrics.wait_mean_s);
+    if let Some(first) = patient.first() {
+        let (names, waits) = (named(&patient), seconds(first.metrics.wait_mean_s));
+        let _ = write!(out, "</p><p><b>Shortest waits:</b> with {names} a task waits {waits} on average.");
+    }
+    if let Some(actual) = &comparison.actual {
+        let metrics = &actual.outcome.metrics;
+        let (makespan, waits) = (seconds(metrics.makespan_s), seconds(metrics.wait_mean_s));
         let _ = write!(
             out,
-            "</p><p><b>Shortest waits:</b> with {} a task waits {} on average.",
-            escape(&patient.strategy),
-            seconds(patient.metrics.wait_mean_s),
+            "</p><p><b>What really happened</b> took {makespan}, and a task waited {waits} on average, for all reasons."
         );
     }
     let starving: Vec<String> = comparison
@@ -106,6 +117,22 @@ fn findings(comparison: &Comparison) -> String {
     let starved = if starving.is_empty() { "nowhere".to_owned() } else { starving.join(", ") };
     let _ = writeln!(out, "</p><p><b>Tasks starved:</b> {starved}.</p></div>");
     out
+}
+
+/// The strategies with the fewest seconds of something: what is shown alike is as good.
+fn best_at(comparison: &Comparison, of: fn(&Metrics) -> f64) -> Vec<&Outcome> {
+    let least = comparison.outcomes.iter().map(|one| of(&one.metrics)).fold(f64::INFINITY, f64::min);
+    comparison.outcomes.iter().filter(|one| seconds(of(&one.metrics)) == seconds(least)).collect()
+}
+
+/// Their names, as part of a sentence.
+fn named(outcomes: &[&Outcome]) -> String {
+    let names: Vec<String> = outcomes.iter().map(|one| escape(&one.strategy)).collect();
+    match names.as_slice() {
+        [] => String::new(),
+        [only] => only.clone(),
+        [first @ .., last] => format!("{} and {last}", first.join(", ")),
+    }
 }
 
 fn table(comparison: &Comparison) -> String {

@@ -70,20 +70,20 @@ impl Outcome {
     /// # Errors
     /// [`WriteError`].
     pub fn write(&self, dir: &Path, workload: &Workload) -> Result<PathBuf, WriteError> {
-        let schedule = csv::assignments(workload, &self.assignments);
-        self.write_with(dir, workload, schedule, &self.drawings(workload, None, frame(workload, [self])))
+        let drawings = self.drawings(workload, None, frame(workload, [self]));
+        self.write_with(dir, workload, &names(workload), &drawings)
     }
 
     fn write_with(
         &self,
         dir: &Path,
         workload: &Workload,
-        schedule: std::io::Result<String>,
+        workers: &[&str],
         drawings: &Drawings,
     ) -> Result<PathBuf, WriteError> {
         let dir = dir.join(&self.strategy);
         let json = serde_json::to_string_pretty(&self.metrics).map_err(|error| failed(&dir, error.into()))?;
-        let schedule = schedule.map_err(|error| failed(&dir, error))?;
+        let schedule = csv::assignments(workload, workers, &self.assignments).map_err(|error| failed(&dir, error))?;
         put(&dir, "performance_metrics.txt", &self.text(workload))?;
         put(&dir, "metrics.json", &(json + "\n"))?;
         put(&dir, "assignments.csv", &schedule)?;
@@ -141,14 +141,15 @@ impl Comparison {
     pub fn write(&self, dir: &Path) -> Result<PathBuf, WriteError> {
         let frame = frame(&self.workload, self.rows());
         let baseline = self.baseline();
-        let of_workload: Vec<&str> = self.workload.workers.iter().map(|worker| worker.id.as_str()).collect();
-        let of_actual: Vec<&str> = self.actual.iter().flat_map(|one| &one.workers).map(String::as_str).collect();
+        // What really happened may name more of them.
+        let workers = match &self.actual {
+            Some(actual) => actual.workers.iter().map(String::as_str).collect(),
+            None => names(&self.workload),
+        };
         let mut drawn = Vec::with_capacity(self.outcomes.len() + 1);
         for outcome in self.rows() {
             let drawings = outcome.drawings(&self.workload, baseline, frame);
-            let workers = if outcome.strategy == ACTUAL { &of_actual } else { &of_workload };
-            let schedule = csv::assignments_on(&self.workload, workers, &outcome.assignments);
-            outcome.write_with(dir, &self.workload, schedule, &drawings)?;
+            outcome.write_with(dir, &self.workload, &workers, &drawings)?;
             drawn.push(drawings);
         }
         let rows: Vec<_> = self.rows().map(|one| (one.strategy.as_str(), &one.metrics)).collect();
@@ -194,6 +195,10 @@ pub fn told(runtimes: Runtimes) -> &'static str {
         }
         Runtimes::Predicted => "run times predicted from the tasks that had ended, never the true ones",
     }
+}
+
+fn names(workload: &Workload) -> Vec<&str> {
+    workload.workers.iter().map(|worker| worker.id.as_str()).collect()
 }
 
 /// The first arrival, and the longest makespan.

@@ -5,7 +5,7 @@ use super::oracle::Oracle;
 use super::workload::{Machine, Task, Workload};
 use cloudai_core::strategy::board::{Amounts, Board, Image, Job, Seat, Wanted};
 use cloudai_core::strategy::rules::Source;
-use cloudai_core::strategy::{EXTERNAL, Knobs, Started, Strategy, make};
+use cloudai_core::strategy::{EXTERNAL, Knobs, Started, make};
 use std::collections::BTreeMap;
 
 /// Which run times a strategy is told.
@@ -40,8 +40,8 @@ pub struct Replay {
     pub strategy: String,
     /// What it is told of run times.
     pub runtimes: Runtimes,
-    /// Of the strategy's own random numbers: those by which plans are improved.
-    pub seed: u64,
+    /// The strategy's knobs, and the seed of the random moves by which plans are improved.
+    pub knobs: Knobs,
 }
 
 /// Why there is no schedule.
@@ -65,42 +65,30 @@ impl Replay {
     /// # Errors
     /// [`ReplayError`].
     pub fn run(&self, workload: &Workload) -> Result<Vec<Assignment>, ReplayError> {
-        let knobs = Knobs { seed: self.seed, ..Knobs::default() };
-        let strategy = make(&self.strategy, &knobs).filter(|strategy| strategy.name() != EXTERNAL);
-        let strategy = strategy.ok_or_else(|| ReplayError::NoSuchStrategy(self.strategy.clone()))?;
-        schedule(workload, strategy, self.runtimes)
-    }
-}
-
-/// The schedule that a strategy makes.
-/// # Errors
-/// [`ReplayError::Unsatisfiable`].
-pub fn schedule(
-    workload: &Workload,
-    mut strategy: Box<dyn Strategy>,
-    runtimes: Runtimes,
-) -> Result<Vec<Assignment>, ReplayError> {
-    // Where a user says nothing, what was learned counts for every strategy.
-    let silent = || workload.tasks.iter().any(|task| task.estimate_s.is_none());
-    let predicts = match runtimes {
-        Runtimes::Exact => false,
-        Runtimes::Estimate => strategy.source() == Source::Predicted || silent(),
-        Runtimes::Predicted => true,
-    };
-    let mut stage = Stage::new(workload, runtimes)?;
-    stage.oracle = predicts.then(|| Oracle::new(workload));
-    while let Some(now) = stage.clock.next_instant() {
-        stage.board.set_now(now);
-        stage.happen(workload, now);
-        loop {
-            let starts = strategy.place(&mut stage.board, usize::MAX);
-            if starts.is_empty() {
-                break;
+        let strategy = make(&self.strategy, &self.knobs).filter(|strategy| strategy.name() != EXTERNAL);
+        let mut strategy = strategy.ok_or_else(|| ReplayError::NoSuchStrategy(self.strategy.clone()))?;
+        // Where a user says nothing, what was learned counts for every strategy.
+        let silent = || workload.tasks.iter().any(|task| task.estimate_s.is_none());
+        let predicts = match self.runtimes {
+            Runtimes::Exact => false,
+            Runtimes::Estimate => strategy.source() == Source::Predicted || silent(),
+            Runtimes::Predicted => true,
+        };
+        let mut stage = Stage::new(workload, self.runtimes)?;
+        stage.oracle = predicts.then(|| Oracle::new(workload, self.knobs.upper_permille()));
+        while let Some(now) = stage.clock.next_instant() {
+            stage.board.set_now(now);
+            stage.happen(workload, now);
+            loop {
+                let starts = strategy.place(&mut stage.board, usize::MAX);
+                if starts.is_empty() {
+                    break;
+                }
+                stage.start(workload, &starts, now);
             }
-            stage.start(workload, &starts, now);
         }
+        Ok(stage.assignments)
     }
-    Ok(stage.assignments)
 }
 
 /// A schedule in the making.
@@ -226,13 +214,15 @@ fn unsatisfiable(workload: &Workload, task: &Task) -> ReplayError {
 /// Whether a worker could run a task if nothing else ran there.
 #[must_use]
 pub fn could_ever(task: &Task, machine: &Machine) -> bool {
-    let both = task.demand.into_iter().zip(machine.capacity);
-    both.into_iter().all(|(demand, capacity)| micro(demand, f64::ceil) <= micro(capacity, f64::floor))
+    let mut both = task.demand.into_iter().zip(machine.capacity);
+    both.all(|(demand, capacity)| micro(demand, f64::ceil) <= micro(capacity, f64::floor))
 }
 
-/// Amounts are counted in millionths, so that fractions of a core or GB add up.
+/// Amounts are counted in millionths, so that fractions of a core or GB add up; what is nearly whole is not rounded up
+/// or down.
+#[must_use]
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // not negative, far below 2^64
-fn micro(amount: f64, round: fn(f64) -> f64) -> u64 {
+pub fn micro(amount: f64, round: fn(f64) -> f64) -> u64 {
     let scaled = amount * 1e6;
     let near = scaled.round();
     if (scaled - near).abs() < 1e-3 { near as u64 } else { round(scaled) as u64 }

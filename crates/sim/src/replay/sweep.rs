@@ -3,8 +3,11 @@
 use super::run::Assignment;
 use super::workload::Workload;
 
-/// Moments closer than this, in seconds, are one: in between nothing is in use or free.
-const INSTANT: f64 = 1e-9;
+/// Moments closer than this, in seconds, are one: in between nothing is in use or free. After months it is what
+/// sums of times are rounded by.
+fn instant(time: f64) -> f64 {
+    f64::max(1e-9, 4.0 * f64::EPSILON * time)
+}
 
 /// What is in use on one worker after each moment at which that changes.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -33,7 +36,7 @@ impl Sweep {
             for (used, demand) in used.iter_mut().zip(demand) {
                 *used += sign * demand;
             }
-            if changes.get(at + 1).is_none_or(|next| next.0 - time > INSTANT) {
+            if changes.get(at + 1).is_none_or(|next| next.0 - time > instant(*time)) {
                 sweep.times.push(*time);
                 sweep.used.push(used);
             }

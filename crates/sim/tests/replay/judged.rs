@@ -55,7 +55,8 @@ fn a_written_schedule_is_read_as_the_same_numbers() {
         .collect();
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("assignments.csv");
-    std::fs::write(&file, csv::assignments(&workload, &schedule).unwrap()).unwrap();
+    let workers: Vec<&str> = workload.workers.iter().map(|worker| worker.id.as_str()).collect();
+    std::fs::write(&file, csv::assignments(&workload, &workers, &schedule).unwrap()).unwrap();
     assert_eq!(csv::read_assignments(&file, &workload).unwrap(), schedule);
 }
 

@@ -1,6 +1,7 @@
 //! Reports are complete, stay small, and say what they leave out.
 
 use crate::judged::{data, fixture};
+use cloudai_core::strategy::Knobs;
 use cloudai_sim::replay::{Actual, Assignment, Comparison, Outcome, Replay, Runtimes, Task, Workload, csv, judge};
 use std::path::Path;
 
@@ -102,10 +103,31 @@ fn what_really_happened_is_a_row_against_which_strategies_are_held() {
     assert!(OF_A_STRATEGY.iter().all(|file| size(&dir.path().join("as_it_happened").join(file)) > 100));
     let html = std::fs::read_to_string(&page).unwrap();
     assert_well_formed(&html, &page);
-    for said in ["as_it_happened <small>baseline</small>", "by 2 strategies", "is no strategy", "the last &lt;week&gt;"]
-    {
+    for said in [
+        "as_it_happened <small>baseline</small>",
+        "by 2 strategies",
+        "is no strategy",
+        "the last &lt;week&gt;",
+        "<b>What really happened</b> took",
+    ] {
         assert!(html.contains(said), "the page does not say {said}");
     }
+}
+
+#[test]
+fn strategies_that_are_as_good_are_named_together() {
+    let workload = fixture("hetero_1");
+    let same = |name| outcome(name, &workload, one_by_one(&workload));
+    let outcomes = vec![same("first"), same("second"), same("third")];
+    let mut comparison = comparison(workload.clone(), "first", outcomes);
+    let dir = tempfile::tempdir().unwrap();
+    let page = |comparison: &Comparison| std::fs::read_to_string(comparison.write(dir.path()).unwrap()).unwrap();
+    let html = page(&comparison);
+    assert!(html.contains("first, second and third finish after"), "no tie of makespans");
+    assert!(html.contains("with first, second and third a task waits"), "no tie of waits");
+    comparison.outcomes.truncate(1);
+    let html = page(&comparison);
+    assert!(html.contains("by one strategy:") && html.contains("first finishes after"), "one is one");
 }
 
 #[test]
@@ -166,7 +188,7 @@ fn names_of_tasks_and_workers_can_not_break_a_page() {
 
 #[test]
 fn a_strategy_that_does_not_exist_is_refused() {
-    let replay = Replay { strategy: "fastest".into(), runtimes: Runtimes::Exact, seed: 0 };
+    let replay = Replay { strategy: "fastest".into(), runtimes: Runtimes::Exact, knobs: Knobs::default() };
     let error = Outcome::of(&replay, &fixture("small20_1")).unwrap_err();
     assert_eq!(error.to_string(), "no strategy is called fastest");
 }

@@ -1,34 +1,27 @@
 //! Every strategy on every workload of the tests (SPEC 5).
 
-use cloudai_core::strategy::{ALL, Knobs, Strategy, make};
-use cloudai_sim::replay::csv::read_workload;
+use crate::judged::{data, fixture};
+use cloudai_core::strategy::{ALL, Knobs};
 use cloudai_sim::replay::metrics::judge;
-use cloudai_sim::replay::{Assignment, Machine, Runtimes, Task, Workload, schedule};
-use std::path::Path;
+use cloudai_sim::replay::{Assignment, Machine, Replay, Runtimes, Task, Workload};
 
 /// The workloads of up to 700 tasks.
 fn workloads() -> Vec<Workload> {
-    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
-    let mut names: Vec<String> = std::fs::read_dir(&data)
+    let mut names: Vec<String> = std::fs::read_dir(data())
         .unwrap()
         .filter_map(|entry| Some(entry.unwrap().file_name().to_str()?.strip_suffix(".tasks.csv")?.to_owned()))
         .collect();
     names.sort();
-    let read = |name: &String| {
-        read_workload(&data.join(format!("{name}.tasks.csv")), &data.join(format!("{name}.workers.csv"))).unwrap()
-    };
-    let all: Vec<Workload> = names.iter().map(read).filter(|workload| workload.tasks.len() <= 700).collect();
+    let all: Vec<Workload> =
+        names.iter().map(|name| fixture(name)).filter(|workload| workload.tasks.len() <= 700).collect();
     assert!(all.len() >= 20, "the workloads are there: {}", all.len());
     all
 }
 
-/// A strategy that plans little, so that the tests are quick.
-fn quick(name: &str) -> Box<dyn Strategy> {
-    make(name, &Knobs { planner_evaluations: 100, ..Knobs::default() }).unwrap()
-}
-
+/// Planning little, so that the tests are quick.
 fn run(workload: &Workload, name: &str, runtimes: Runtimes) -> Vec<Assignment> {
-    schedule(workload, quick(name), runtimes).unwrap()
+    let knobs = Knobs { planner_evaluations: 100, ..Knobs::default() };
+    Replay { strategy: name.into(), runtimes, knobs }.run(workload).unwrap()
 }
 
 #[test]
@@ -104,7 +97,23 @@ fn strategies_are_told_what_users_said_and_else_what_was_learned_of_the_image() 
 fn another_seed_draws_another_plan_of_the_same_tasks() {
     let workload = workloads().into_iter().find(|workload| workload.name == "appcA1").unwrap();
     let knobs = |seed| Knobs { planner_evaluations: 100, seed, ..Knobs::default() };
-    let run = |seed| schedule(&workload, make("ai_aggressive", &knobs(seed)).unwrap(), Runtimes::Exact).unwrap();
+    let replay = |seed| Replay { strategy: "ai_aggressive".into(), runtimes: Runtimes::Exact, knobs: knobs(seed) };
+    let run = |seed| replay(seed).run(&workload).unwrap();
     assert_eq!(run(1), run(1));
     assert_ne!(run(1), run(2));
+}
+
+#[test]
+fn a_schedule_of_half_a_year_in_milliseconds_is_as_feasible_as_a_short_one() {
+    let machine = Machine { id: "w".into(), capacity: [1.0; 4] };
+    let task = |number: u32| Task {
+        id: number.to_string(),
+        arrival_s: f64::from(number) * 40_000.003,
+        demand: [1.0, 0.5, 0.5, 0.0],
+        runtime_s: 50_000.0 + f64::from(number % 997) / 1000.0,
+        ..Task::default()
+    };
+    let workload = Workload { name: "long".into(), tasks: (0..400).map(task).collect(), workers: vec![machine] };
+    let judged = judge(&workload, &run(&workload, "greedy", Runtimes::Estimate));
+    assert!(judged.makespan_s > 1.5e7 && judged.feasible, "{:?}", judged.errors);
 }

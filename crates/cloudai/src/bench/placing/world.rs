@@ -9,7 +9,7 @@ use cloudai_core::ids::{Attempt, Incarnation, TaskId, UserId};
 use cloudai_core::resources::{Capacity, Demand, GIB, Gpu};
 use cloudai_core::spec::{TaskSpec, Value};
 use cloudai_core::strategy::rules::Source;
-use cloudai_core::strategy::{Board, Started, Strategy, View, by_name};
+use cloudai_core::strategy::{Board, Started, Strategy, View};
 use cloudai_core::task::Outcome;
 use cloudai_core::time::Timestamp;
 use cloudai_core::timing::Timing;
@@ -50,9 +50,8 @@ pub(super) struct World {
 
 impl World {
     /// Workers of five kinds, and nothing to do.
-    pub(super) fn new(strategy: &str, workers: u32) -> Result<Self, Failure> {
+    pub(super) fn new(inner: Box<dyn Strategy>, workers: u32) -> Result<Self, Failure> {
         let mut random = SmallRng::seed_from_u64(1);
-        let inner = by_name(strategy).ok_or_else(|| Failure::error(format!("no strategy is called {strategy}")))?;
         let start = Start { incarnation: LIFE, ..Start::default() };
         let bare = TaskSpec::from_value(&Value::Map(vec![("image".into(), Value::Text("busybox".into()))]))
             .map_err(|error| Failure::error(error.to_string()))?;
@@ -87,15 +86,13 @@ impl World {
         Ok(applied.answer)
     }
 
-    /// Submits tasks until so many wait.
-    pub(super) fn wait_until(&mut self, tasks: usize) -> Result<(), Failure> {
-        while self.waiting < tasks {
-            let count = (tasks - self.waiting).min(BATCH);
-            let batch = (0..count).map(|_| self.task()).collect();
-            self.apply(Event::Submit(batch))?;
-            self.waiting += count;
-        }
-        Ok(())
+    /// Submits tasks so that more wait, a batch at most; answers whether so many do.
+    pub(super) fn wait_for(&mut self, tasks: usize) -> Result<bool, Failure> {
+        let count = tasks.saturating_sub(self.waiting).min(BATCH);
+        let batch = (0..count).map(|_| self.task()).collect();
+        self.apply(Event::Submit(batch))?;
+        self.waiting += count;
+        Ok(self.waiting >= tasks)
     }
 
     fn task(&mut self) -> NewTask {
@@ -149,7 +146,6 @@ impl World {
 
     /// A round in which everything is looked at, as after a change of the strategy.
     pub(super) fn everything_again(&mut self) -> Result<Round, Failure> {
-        while self.round()?.placed > 0 {}
         self.view.retell();
         self.round()
     }

@@ -5,7 +5,7 @@ use super::source::unread;
 use super::{Told, beside, check, feasible};
 use crate::exit::{Exit, Failure};
 use crate::render::Screen;
-use cloudai_core::strategy;
+use cloudai_core::strategy::{self, Knobs};
 use cloudai_sim::replay::{Metrics, Outcome, Replay, Workload, csv, figure, swf};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -50,11 +50,11 @@ pub(in crate::cli) struct Scheduling {
 pub(in crate::cli) fn run(bench: &Scheduling, screen: &Screen) -> Result<Exit, Failure> {
     let mut names = bench.strategies.clone();
     if names.is_empty() {
-        names = strategy::ALL.iter().map(|(name, _)| (*name).to_owned()).collect();
+        names = strategy::placing().into_iter().map(ToOwned::to_owned).collect();
     }
     names.iter().try_for_each(|name| check(name))?;
-    let replay =
-        |strategy: &String| Replay { strategy: strategy.clone(), runtimes: bench.runtimes.into(), seed: bench.seed };
+    let knobs = Knobs { seed: bench.seed, ..Knobs::default() };
+    let replay = |strategy: &String| Replay { strategy: strategy.clone(), runtimes: bench.runtimes.into(), knobs };
     let replays: Vec<_> = names.iter().map(replay).collect();
     let mut text = format!("Strategies were told: {}.\n\n", cloudai_sim::replay::report::told(bench.runtimes.into()));
     text.push_str(&bench.tables(&replays, screen)?);

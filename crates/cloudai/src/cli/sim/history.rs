@@ -11,7 +11,6 @@ use cloudai_sim::replay::{Actual, Workload, figure};
 use jiff::Timestamp;
 use past::{Counts, Past, moment};
 use serde::Serialize;
-use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -20,27 +19,30 @@ const PAGE: &str = "1000";
 /// After so many tasks more people are told how far it is.
 const TELL: usize = 10_000;
 
+/// Flags beside which there is no history.
+const FILES: [&str; 3] = ["tasks", "workers", "swf"];
+
 /// Which part of the history is asked for.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct Asked {
     /// Instead of files the history of a running master: tasks that ran and ended, on the workers that it knows now
-    #[arg(long, conflicts_with_all = ["tasks", "workers", "swf"])]
+    #[arg(long, conflicts_with_all = FILES)]
     pub(super) from_history: bool,
     /// With --from-history: what was submitted since then, as 7d, 2026-01-31 or 2026-01-31T08:00:00Z [default: all]
-    #[arg(long, value_name = "TIME", requires = "from_history", value_parser = when)]
+    #[arg(long, value_name = "TIME", requires = "from_history", conflicts_with_all = FILES, value_parser = when)]
     since: Option<When>,
     /// With --from-history: what was submitted until then
-    #[arg(long, value_name = "TIME", requires = "from_history", value_parser = when)]
+    #[arg(long, value_name = "TIME", requires = "from_history", conflicts_with_all = FILES, value_parser = when)]
     until: Option<When>,
     /// With --from-history: so many tasks at most, the newest
-    #[arg(long, value_name = "N", requires = "from_history", default_value_t = 50_000,
+    #[arg(long, value_name = "N", requires = "from_history", conflicts_with_all = FILES, default_value_t = 50_000,
           value_parser = clap::value_parser!(u32).range(1..))]
     limit: u32,
     /// With --from-history: only this user's tasks
-    #[arg(long, value_name = "NAME", requires = "from_history")]
+    #[arg(long, value_name = "NAME", requires = "from_history", conflicts_with_all = FILES)]
     user: Option<String>,
     /// With --from-history: keeps it as NAME.tasks.csv and NAME.workers.csv, which --tasks and --workers take
-    #[arg(long, value_name = "NAME", requires = "from_history", value_parser = name)]
+    #[arg(long, value_name = "NAME", requires = "from_history", conflicts_with_all = FILES, value_parser = name)]
     pub(super) workload_out: Option<PathBuf>,
 }
 
@@ -53,7 +55,9 @@ enum When {
 
 /// A moment: so long ago, a day in UTC, or a time with its zone.
 fn when(text: &str) -> Result<When, String> {
-    let day = || text.parse::<jiff::civil::Date>().ok()?.to_zoned(jiff::tz::TimeZone::UTC).ok();
+    // A date would be read from the beginning of a time as well.
+    let date = || text.parse::<jiff::civil::Date>().ok().filter(|date| date.to_string() == text);
+    let day = || date()?.to_zoned(jiff::tz::TimeZone::UTC).ok();
     if let Ok(at) = text.parse::<Timestamp>() {
         return Ok(When::At(at));
     }
@@ -152,22 +156,6 @@ pub(super) async fn fetch(asked: &Asked, cx: &Context) -> Result<History, Failur
 }
 
 impl Asked {
-    /// Refuses what says which history where none is asked for. Clap takes the absent flag for given.
-    pub(super) fn check(&self) -> Result<(), Failure> {
-        let given = [
-            ("--since", self.since.is_some()),
-            ("--until", self.until.is_some()),
-            ("--user", self.user.is_some()),
-            ("--workload-out", self.workload_out.is_some()),
-        ];
-        match given.into_iter().find(|(_, given)| *given && !self.from_history) {
-            Some((name, _)) => Err(Failure::usage(format!("{name} says which part of a history is replayed"))
-                .why("files are replayed whole")
-                .next(format!("leave {name} away, or replace the files by --from-history"))),
-            None => Ok(()),
-        }
-    }
-
     /// The first and the last moment that count.
     fn window(&self, now: Timestamp) -> Result<(Timestamp, Timestamp), Failure> {
         let since = self.since.map_or(Timestamp::MIN, |when| when.at(now));
@@ -195,12 +183,15 @@ impl Asked {
                     Some(at) if at > window.1 => {}
                     // A clock that was set makes single ones look older: only a whole page of them is the end.
                     Some(at) if at < window.0 => older += 1,
-                    Some(_) | None if past.len() == limit => return Ok(true),
-                    Some(_) | None => past.take(task),
+                    Some(_) | None => {
+                        if !past.take(task, limit) {
+                            return Ok(true);
+                        }
+                    }
                 }
             }
-            if past.len() >= tell {
-                cx.screen.hint(&format!("{} tasks read", figure::amount(past.len() as f64)));
+            if past.counts().replayed() >= tell {
+                cx.screen.hint(&format!("{} tasks read", figure::amount(past.counts().replayed() as f64)));
                 tell += TELL;
             }
             if !page.items.is_empty() && older == page.items.len() {
@@ -220,7 +211,7 @@ fn nothing(counts: &Counts, asked: &Asked) -> Failure {
     let failure = Failure::not_found(format!("{what}: there is nothing to replay"));
     let failure = match left_out(counts) {
         Some(left_out) => failure.why(left_out),
-        None if narrowed => failure.why("the master has none of this user between --since and --until"),
+        None if narrowed => failure.why("the master has no task that these options ask for"),
         None => failure.why("the master has no tasks"),
     };
     failure.next(if narrowed {
@@ -259,23 +250,18 @@ fn left_out(counts: &Counts) -> Option<String> {
 }
 
 /// Workers that get no new work now, or never told what they offer.
-fn out_of_work(workers: &[Worker]) -> Option<String> {
-    let mut told = String::new();
+fn out_of_work(workers: &[Worker]) -> impl Iterator<Item = String> {
     let (have, have_not): (Vec<&Worker>, Vec<&Worker>) = workers.iter().partition(|worker| past::offers(worker));
     let idle = have.into_iter().filter_map(|worker| {
         let state = worker.duty.as_ref().map_or(worker.status.as_str(), |duty| duty.state.as_str());
         (state != "active").then(|| format!("{} ({state})", worker.id))
     });
     let idle: Vec<String> = idle.collect();
-    if !idle.is_empty() {
-        let _ = write!(told, "Counted as if they took work: {}.", idle.join(", "));
-    }
-    if !have_not.is_empty() {
-        let names: Vec<&str> = have_not.iter().map(|worker| worker.id.as_str()).collect();
-        let space = if told.is_empty() { "" } else { " " };
-        let _ = write!(told, "{space}Not counted, as they never told what they offer: {}.", names.join(", "));
-    }
-    (!told.is_empty()).then_some(told)
+    let names: Vec<&str> = have_not.iter().map(|worker| worker.id.as_str()).collect();
+    let idle = (!idle.is_empty()).then(|| format!("Counted as if they took work: {}.", idle.join(", ")));
+    let unknown =
+        (!names.is_empty()).then(|| format!("Not counted, as they never told what they offer: {}.", names.join(", ")));
+    idle.into_iter().chain(unknown)
 }
 
 /// Workers that were added after the first of the tasks was submitted.
@@ -312,7 +298,7 @@ mod tests {
         for (typed, at) in rows {
             assert_eq!(when(typed).unwrap().at(now).to_string(), at, "{typed}");
         }
-        for wrong in ["soon", "", "2026-13-01"] {
+        for wrong in ["soon", "", "2026-13-01", "2026-01-31T08:00:00", "20260131"] {
             assert!(when(wrong).unwrap_err().contains("as 7d or 12h"), "{wrong}");
         }
     }

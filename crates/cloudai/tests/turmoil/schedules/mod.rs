@@ -8,9 +8,9 @@
 mod cluster;
 mod workload;
 
+use cloudai_core::strategy::ALL;
 use cloudai_core::strategy::knobs::Knobs;
-use cloudai_core::strategy::{ALL, make};
-use cloudai_sim::replay::{Assignment, Metrics, Runtimes, Workload, judge, schedule};
+use cloudai_sim::replay::{Assignment, Metrics, Replay, Runtimes, Workload, judge};
 use workload::{Arrivals, Delays, delayed, steady};
 
 /// What is held against the simulator as a whole. Of a plan that is improved by random moves every millisecond changes
@@ -51,7 +51,7 @@ impl Placer {
 
     /// The simulator's schedule.
     fn simulated(&self, workload: &Workload) -> Vec<Assignment> {
-        schedule(workload, make(self.name, &self.knobs).unwrap(), Runtimes::Estimate).unwrap()
+        Replay { strategy: self.name.into(), runtimes: Runtimes::Estimate, knobs: self.knobs }.run(workload).unwrap()
     }
 
     /// The schedule of a real cluster.

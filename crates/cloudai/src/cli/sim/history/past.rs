@@ -3,7 +3,7 @@
 //! Knows nothing of how they are asked for and of what is said to people.
 
 use cloudai_master::http::dto::{Attempt, Resources, Task, Worker};
-use cloudai_sim::replay::run::could_ever;
+use cloudai_sim::replay::run::{could_ever, micro};
 use cloudai_sim::replay::{self, Actual, Assignment, Machine, Workload};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -11,8 +11,6 @@ use std::collections::BTreeMap;
 
 /// What a history is called in reports.
 const NAME: &str = "history";
-/// Amounts of a workload are told to a millionth.
-const PARTS: f64 = 1e6;
 
 /// How many tasks were seen, by what became of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -75,6 +73,11 @@ fn amounts(of: &Resources) -> [f64; 4] {
     [of.cpu_cores, of.memory_gb, of.storage_gb, of.gpu_cores]
 }
 
+/// An amount to a millionth.
+fn millionths(amount: f64, round: fn(f64) -> f64) -> f64 {
+    micro(amount, round) as f64 / 1e6
+}
+
 /// The attempt whose run counts: the accepted one, else the last that ran at all. With its start and end.
 fn deciding(task: &Task) -> Option<(&Attempt, Timestamp, Timestamp)> {
     let ran = |attempt: &'_ Attempt| {
@@ -91,7 +94,7 @@ impl Past {
     pub(super) fn on(workers: &[Worker]) -> Self {
         let machine = |worker: &Worker| {
             // A little more rather than a little less: what it ran really fits.
-            let capacity = amounts(&worker.capacity).map(|amount| (amount * PARTS).ceil() / PARTS);
+            let capacity = amounts(&worker.capacity).map(|amount| millionths(amount, f64::ceil));
             Machine { id: worker.id.clone(), capacity }
         };
         let machines: Vec<Machine> = workers.iter().filter(|worker| offers(worker)).map(machine).collect();
@@ -104,29 +107,24 @@ impl Past {
         &self.machines
     }
 
-    /// How many tasks were taken in.
-    pub(super) fn len(&self) -> usize {
-        self.ran.len()
-    }
-
     /// What became of all that were seen.
     pub(super) const fn counts(&self) -> &Counts {
         &self.counts
     }
 
-    /// Looks at a task, an older one than all before.
-    pub(super) fn take(&mut self, task: &Task) {
+    /// Looks at a task, an older one than all before; answers no when it would be one more than `limit`.
+    pub(super) fn take(&mut self, task: &Task, limit: usize) -> bool {
         if task.finished_at.is_none() {
             self.counts.live += 1;
-            return;
+            return true;
         }
         let (Some((attempt, start, end)), Some(created)) = (deciding(task), moment(&task.created_at)) else {
             self.counts.never_ran += 1;
-            return;
+            return true;
         };
         let replayed = replay::Task {
             id: task.id.clone(),
-            demand: amounts(&task.resources).map(|amount| (amount * PARTS).floor() / PARTS),
+            demand: amounts(&task.resources).map(|amount| millionths(amount, f64::floor)),
             estimate_s: task.estimate_s,
             priority: task.priority,
             user: task.user_id.clone(),
@@ -135,7 +133,10 @@ impl Past {
         };
         if !self.machines.iter().any(|machine| could_ever(&replayed, machine)) {
             self.counts.too_large += 1;
-            return;
+            return true;
+        }
+        if self.counts.replayed() == limit {
+            return false;
         }
         match task.status.as_str() {
             "completed" => self.counts.completed += 1,
@@ -149,6 +150,7 @@ impl Past {
         let late = start.max(arrival);
         let end = late.saturating_add(end.duration_since(start)).unwrap_or(end);
         self.ran.push(Ran { task: replayed, arrival, due, worker, start: late, end });
+        true
     }
 
     fn place(&mut self, worker: &str) -> usize {

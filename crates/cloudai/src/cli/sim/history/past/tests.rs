@@ -52,7 +52,7 @@ fn ran(created: u32, from: u32, to: u32) -> Task {
 /// The history of these tasks, the oldest first, on a worker with two cores.
 fn past(tasks: &[Task]) -> Past {
     let mut past = Past::on(&[worker(WORKER, 2.0)]);
-    tasks.iter().rev().for_each(|task| past.take(task));
+    assert!(tasks.iter().rev().all(|task| past.take(task, usize::MAX)));
     past
 }
 
@@ -125,8 +125,27 @@ fn what_can_not_be_replayed_is_counted_by_the_reason() {
     ];
     let past = past(&tasks);
     let counts = Counts { completed: 1, failed: 1, cancelled: 1, never_ran: 1, live: 1, too_large: 1 };
-    assert_eq!((past.counts(), past.counts().replayed(), past.len()), (&counts, 3, 3));
+    assert_eq!((past.counts(), past.counts().replayed()), (&counts, 3));
     assert!(Past::on(&[worker(WORKER, 2.0)]).finish().is_none());
+}
+
+#[test]
+fn only_one_that_would_be_replayed_is_beyond_the_limit() {
+    let mut past = past(&[ran(3, 3, 4)]);
+    assert!(past.take(&task(2, json!({"status": "cancelled"})), 1), "it is not replayed");
+    assert!(!past.take(&ran(1, 1, 2), 1));
+    assert_eq!((past.counts().replayed(), past.counts().never_ran), (1, 1));
+}
+
+#[test]
+fn amounts_are_kept_as_people_typed_them() {
+    // Bytes, as the API tells them in GiB.
+    let demand = json!({"cpu_cores": 1.001, "memory_gb": 0.299_999_999_813, "storage_gb": 1.0, "gpu_cores": 0.0});
+    let (workload, ..) =
+        past(&[task(1, json!({"attempts": [attempt(WORKER, Some(5), Some(9), true)], "resources": demand}))])
+            .finish()
+            .unwrap();
+    assert_eq!(workload.tasks[0].demand, [1.001, 0.3, 1.0, 0.0]);
 }
 
 #[test]
@@ -145,7 +164,11 @@ fn of_a_schedule_on_workers_that_are_gone_only_times_are_judged() {
 #[test]
 fn of_a_schedule_on_a_worker_that_has_shrunk_only_times_are_judged() {
     let (_, actual, _) = past(&[ran(1, 1, 9), ran(2, 2, 9), ran(3, 3, 9)]).finish().unwrap();
-    assert!(actual.times_only.as_deref().unwrap().contains("offered more then"), "{:?}", actual.times_only);
+    assert!(
+        actual.times_only.as_deref().unwrap().contains("the workers of now do not allow ("),
+        "{:?}",
+        actual.times_only
+    );
     assert_eq!(actual.outcome.metrics.wait_max_s, 0.0);
 }
 
@@ -155,8 +178,8 @@ fn amounts_of_odd_bytes_fit_where_they_ran() {
     machine.capacity.memory_gb = 1.0 / 3.0;
     let resources = json!({"cpu_cores": 2.0, "memory_gb": 1.0 / 3.0, "storage_gb": 1.0, "gpu_cores": 0.0});
     let mut past = Past::on(&[machine]);
-    past.take(&task(1, json!({"attempts": [attempt(WORKER, Some(5), Some(9), true)], "resources": resources})));
-    assert_eq!(past.len(), 1);
+    let odd = task(1, json!({"attempts": [attempt(WORKER, Some(5), Some(9), true)], "resources": resources}));
+    assert!(past.take(&odd, 1) && past.counts().replayed() == 1);
     assert_eq!(past.finish().unwrap().1.times_only, None);
 }
 
