@@ -99,6 +99,11 @@ impl External {
         placements
     }
 
+    /// Who places while the agent is late.
+    pub(crate) fn deputy(&self) -> Option<&dyn Strategy> {
+        self.deputy.as_deref()
+    }
+
     /// Another strategy places.
     pub(crate) fn rest(&mut self) {
         if std::mem::take(&mut self.chosen) {

@@ -46,9 +46,14 @@ impl Stage {
         self.view.round(&mut *self.strategy, now)
     }
 
+    /// The name of what places now: of the fallback while an agent is late.
+    fn placed_by(&self) -> &'static str {
+        self.external.deputy().unwrap_or(&*self.strategy).name()
+    }
+
     /// The task that others wait behind since the last round.
     fn ahead(&self) -> Option<TaskId> {
-        self.view.ahead(&*self.strategy)
+        self.view.ahead(self.external.deputy().unwrap_or(&*self.strategy))
     }
 
     /// An agent proposes, or says that it wants nothing placed now.
@@ -150,7 +155,7 @@ impl Placing {
         think: impl FnOnce(&View, &'static str) -> T + Send + 'static,
     ) -> Option<T> {
         let _one_at_a_time = self.copy.lock().await;
-        let (view, name) = self.visit(|stage| (stage.view.clone(), stage.strategy.name())).await?;
+        let (view, name) = self.visit(|stage| (stage.view.clone(), stage.placed_by())).await?;
         tokio::task::spawn_blocking(move || think(&view, name)).await.ok()
     }
 

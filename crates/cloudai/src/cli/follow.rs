@@ -11,6 +11,7 @@ use crate::render::{self, Format};
 use base64::Engine;
 use cloudai_core::state::Status;
 use cloudai_master::http::dto::{LogDamage, LogEntry, LogLine, LogState, Task};
+use jiff::Timestamp;
 use std::io::Write;
 use std::time::Duration;
 
@@ -24,6 +25,10 @@ pub(super) struct Follow {
     pub(super) tail: Option<u64>,
     /// Only this attempt.
     pub(super) attempt: Option<u32>,
+    /// Nothing written before.
+    pub(super) since: Option<Timestamp>,
+    /// A regular expression that lines must have.
+    pub(super) grep: Option<String>,
     /// `stdout` or `stderr` alone.
     pub(super) stream: Option<&'static str>,
     /// Times before lines.
@@ -57,7 +62,16 @@ const NEVER_ANSWERED: u32 = 3;
 impl Follow {
     /// The whole log of the latest attempt, followed to the end of the task.
     pub(super) fn whole(id: &str) -> Self {
-        Self { id: id.into(), follow: true, tail: None, attempt: None, stream: None, timestamps: false }
+        Self {
+            id: id.into(),
+            follow: true,
+            tail: None,
+            attempt: None,
+            since: None,
+            grep: None,
+            stream: None,
+            timestamps: false,
+        }
     }
 
     /// Reads to the end, or until Ctrl-C.
@@ -172,6 +186,8 @@ impl Reading<'_> {
             Some((_, record)) => query.push(("from", record.to_string())),
             None => query.extend(self.what.tail.map(|tail| ("tail", tail.to_string()))),
         }
+        query.extend(self.what.since.map(|since| ("since", since.to_string())));
+        query.extend(self.what.grep.clone().map(|grep| ("grep", grep)));
         query.extend(self.what.stream.map(|stream| ("stream", stream.to_owned())));
         if self.what.follow {
             query.push(("follow", "true".to_owned()));

@@ -40,7 +40,7 @@ impl Amounts {
 /// How early it comes, and how long it may take. Apart from [`Amounts`] for the order of a help.
 #[derive(Debug, Default, clap::Args)]
 pub(super) struct Limits {
-    /// -100 (last) to 100 (first)
+    /// -100 to 100, higher goes earlier; how much it counts is the strategy's (knob urgency)
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub(super) priority: Option<i64>,
     /// How long it may run, as 90s or 1h30m

@@ -2,6 +2,7 @@
 
 use super::Context;
 use super::follow::Follow;
+use super::when::{When, when};
 use crate::exit::{Exit, Failure};
 use crate::id;
 
@@ -19,10 +20,22 @@ pub(super) struct Args {
     /// Of this attempt [default: the latest]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     attempt: Option<u32>,
-    /// Only what it wrote to stdout
+    /// Only what it wrote since then: how long ago, as 10m, or a time, as 2026-01-31T08:00:00Z
+    #[arg(long, value_name = "TIME", value_parser = when)]
+    since: Option<When>,
+    /// Only lines in which this regular expression is found; the master looks
+    #[arg(long, value_name = "PATTERN", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    grep: Option<String>,
+    /// Of the pattern, letters of either case
+    #[arg(long, short = 'i', requires = "grep")]
+    ignore_case: bool,
+    /// Only what it wrote to stdout or to stderr
+    #[arg(long, value_name = "NAME", value_parser = ["stdout", "stderr"], conflicts_with_all = ["stdout", "stderr"])]
+    stream: Option<String>,
+    /// The same as --stream stdout
     #[arg(long)]
     stdout: bool,
-    /// Only what it wrote to stderr
+    /// The same as --stream stderr
     #[arg(long)]
     stderr: bool,
     /// Put the time before each line
@@ -44,10 +57,12 @@ pub(super) async fn run(args: &Args, cx: &Context) -> Result<Exit, Failure> {
     reading.tail = args.tail;
     reading.attempt = args.attempt;
     reading.timestamps = args.timestamps;
-    reading.stream = match (args.stdout, args.stderr) {
-        (true, false) => Some("stdout"),
-        (false, true) => Some("stderr"),
-        (true, true) | (false, false) => None,
+    reading.since = args.since.map(|since| since.at(cx.client.now()));
+    reading.grep = args.grep.as_ref().map(|grep| if args.ignore_case { format!("(?i){grep}") } else { grep.clone() });
+    reading.stream = match (args.stream.as_deref(), args.stdout, args.stderr) {
+        (Some("stdout"), ..) | (None, true, false) => Some("stdout"),
+        (Some(_), ..) | (None, false, true) => Some("stderr"),
+        (None, ..) => None,
     };
     // Whatever the task came to: its log was printed.
     reading.run(cx).await.map(|_| Exit::Ok)

@@ -27,6 +27,7 @@ mod strategy;
 mod submit;
 mod task;
 mod wait;
+mod when;
 mod worker;
 
 use crate::aliases;

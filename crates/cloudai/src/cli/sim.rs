@@ -12,7 +12,7 @@ use super::Context;
 use crate::config::key_value;
 use crate::exit::{Exit, Failure};
 use crate::render::Screen;
-use clap::Subcommand;
+use clap::{Subcommand, ValueEnum};
 use cloudai_core::strategy::{self, Knobs};
 use cloudai_sim::replay::actual::ACTUAL;
 use cloudai_sim::replay::report::WriteError;
@@ -119,11 +119,12 @@ impl How {
     /// What strategies were set to, for programs and for people.
     fn settings(&self) -> Result<(Value, String), Failure> {
         let changed: Vec<_> = self.knobs()?.changed().map(|(knob, value)| (knob.name, value)).collect();
-        let words =
-            changed.iter().map(|(name, value)| format!("{name}={value}")).chain([format!("seed {}", self.seed)]);
+        let runtimes = self.runtimes.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned());
+        let rest = [format!("seed {}", self.seed), format!("run times: {runtimes}")];
+        let words = changed.iter().map(|(name, value)| format!("{name}={value}")).chain(rest);
         let words = words.collect::<Vec<_>>().join(", ");
         let knobs: Map<_, _> = changed.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
-        Ok((json!({ "seed": self.seed, "knobs": knobs }), words))
+        Ok((json!({ "seed": self.seed, "runtimes": runtimes, "knobs": knobs }), words))
     }
 
     /// Where the report goes: clap asks for it unless a protocol says that there is none.

@@ -26,7 +26,8 @@ pub(super) enum Command {
     Explain(explain::Args),
     /// Prints what a task printed, byte by byte
     #[command(before_help = "  cloudai task logs 9QZD                       stdout to stdout, stderr to stderr\n  \
-                             cloudai task logs 9QZD --follow --tail 20    live, until it ends; Ctrl-C leaves it running")]
+                             cloudai task logs 9QZD --follow --tail 20    live, until it ends; Ctrl-C leaves it running\n  \
+                             cloudai task logs 9QZD --since 10m --grep error -i")]
     Logs(logs::Args),
     /// Waits until tasks have ended
     #[command(before_help = "  cloudai task wait 9QZD --timeout 10m         exit 0 completed, 3 not, 4 still going on")]

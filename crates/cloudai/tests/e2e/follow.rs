@@ -34,3 +34,23 @@ async fn a_follower_of_a_cancelled_task_is_let_go() {
     assert_eq!((following.ended().await, following.out().as_str()), (0, ""), "{}", following.err());
     assert!(following.err().contains("cancelled"), "{}", following.err());
 }
+
+#[tokio::test]
+async fn of_a_log_only_what_is_looked_for_is_printed() {
+    let mut cluster = Cluster::start().await;
+    cluster.add(fake_worker("w1")).await;
+    let env = json!({"FAKE_STDOUT": "one\nTwo\nthree", "FAKE_STDERR": "two too"});
+    let id = cluster.rest.submit(json!({"image": "fake:x", "env": env})).await;
+    assert_eq!(cluster.run(&["task", "wait", &id]).await.code, 0);
+    let logs = async |words: &[&str]| cluster.run(&[&["task", "logs", &id], words].concat()).await;
+    let ran = logs(&["--grep", "^two", "-i"]).await;
+    assert_eq!((ran.code, ran.out.as_str()), (0, "Two\n"), "{}", ran.err);
+    assert!(ran.err.contains("two too\n"), "{}", ran.err);
+    assert_eq!(logs(&["--stream", "stdout", "--grep", "t", "--tail", "1"]).await.out, "three\n");
+    assert_eq!(logs(&["--stdout", "--since", "1h"]).await.out, "one\nTwo\nthree\n");
+    assert_eq!(logs(&["--since", "2126-01-01"]).await.out, "");
+    let refused = logs(&["--grep", "("]).await;
+    assert!(refused.code != 0 && refused.err.contains("unclosed group"), "{}", refused.err);
+    let refused = logs(&["-i"]).await;
+    assert!(refused.code == 64 && refused.err.contains("--grep"), "{}", refused.err);
+}

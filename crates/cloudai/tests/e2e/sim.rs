@@ -28,7 +28,7 @@ async fn a_strategy_runs_on_a_recorded_workload_and_leaves_its_report() {
     let words = [&words[..], &["--knob", "patience=5", "--seed", "3"]].concat();
     let ran = run(dir.path(), &[], &words).await;
     assert_eq!(ran.code, 0, "{}", ran.err);
-    assert!(ran.out.contains("\nset: patience=5, seed 3\n"), "{}", ran.out);
+    assert!(ran.out.contains("\nset: patience=5, seed 3, run times: estimate\n"), "{}", ran.out);
     assert!(ran.out.lines().all(|line| line.chars().count() <= 80), "{}", ran.out);
     let report = dir.path().join("reports/greedy");
     assert_eq!(files(&report), OF_A_STRATEGY.map(PathBuf::from));
@@ -77,8 +77,8 @@ async fn what_can_not_be_run_is_refused_with_the_place_and_the_remedy() {
     ];
     let with = |word: &str, value: &str| [&of("ai", &tasks)[..], &[word.to_owned(), value.to_owned()]].concat();
     let more = [
-        (with("--since", "7d"), "error: the argument '--since <TIME>' cannot be used with:"),
-        (with("--limit", "5"), "error: the argument '--limit <N>' cannot be used with:"),
+        (with("--since", "7d"), "error: the argument '--tasks <FILE>' cannot be used with '--since <TIME>'"),
+        (with("--limit", "5"), "error: the argument '--tasks <FILE>' cannot be used with '--limit <N>'"),
         (
             with("--knob", "patience=-1"),
             "error: --knob patience=-1: patience can not be \"-1\": it takes a number from 0 to 1000\n",

@@ -46,7 +46,7 @@ pub struct TaskSpec {
     pub container: ContainerSpec,
     /// What it may use.
     pub demand: Demand,
-    /// -100 (last) to 100 (first).
+    /// -100 to 100, higher goes earlier; how much it counts is the strategy's.
     #[serde(default)]
     pub priority: i32,
     /// How long it may wait, run, pull and take to stop.

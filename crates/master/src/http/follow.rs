@@ -186,7 +186,7 @@ impl Follow {
 
     fn turn_to(&mut self, number: u32) {
         let attempt = Attempt { task: self.id, number };
-        let reader = Reader::at_start(Arc::clone(self.handle.logs(&self.who)), attempt, self.wanted);
+        let reader = Reader::at_start(Arc::clone(self.handle.logs(&self.who)), attempt, self.wanted.clone());
         self.open = Some(Open::new(reader));
     }
 

@@ -6,15 +6,20 @@ use super::view;
 use crate::logs::Logs;
 use bytes::{BufMut, Bytes, BytesMut};
 use cloudai_core::ids::Attempt;
-use cloudai_store::bulk::{BulkError, LogStream};
+use cloudai_store::bulk::{BulkError, LogRecord, LogStream};
+use regex::bytes::{Regex, RegexBuilder};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use tracing::error;
 
 /// Bytes of output read from a log at a time: what one slow reader holds in memory.
 const PIECE: usize = 256 * 1024;
-/// The longest tail of one stream, whose records have to be counted one by one.
+/// The longest tail: where not all records are wanted they have to be counted one by one.
 const MAX_TAIL: u64 = 1_000_000;
+
+/// The longest pattern that is looked for, in bytes, and what it may take in memory.
+const LONGEST_PATTERN: usize = 1000;
+const PATTERN_SIZE: usize = 1 << 20;
 
 /// The form of a log in an answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -35,8 +40,35 @@ impl Format {
     }
 }
 
+/// What a record must contain. Of a line that the engine gave in parts each part stands alone.
+#[derive(Clone, Debug)]
+pub(super) struct Pattern(Regex);
+
+impl Pattern {
+    /// # Errors
+    /// What is wrong with it, for people.
+    fn read(text: &str) -> Result<Self, String> {
+        if text.len() > LONGEST_PATTERN {
+            return Err(format!("is longer than {LONGEST_PATTERN} bytes"));
+        }
+        let built = RegexBuilder::new(text).size_limit(PATTERN_SIZE).build();
+        built.map(Self).map_err(|error| match error {
+            regex::Error::CompiledTooBig(_) => "takes too much memory: use fewer and smaller repetitions".into(),
+            other => {
+                let why = other.to_string();
+                format!("is no regular expression: {}", why.lines().last().unwrap_or_default())
+            }
+        })
+    }
+
+    fn is_in(&self, record: &LogRecord) -> bool {
+        let line = record.data.strip_suffix(b"\n").unwrap_or(&record.data);
+        self.0.is_match(line.strip_suffix(b"\r").unwrap_or(line))
+    }
+}
+
 /// What of a log is wanted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Wanted {
     pub(super) format: Format,
     /// Both when absent.
@@ -45,6 +77,9 @@ pub(super) struct Wanted {
     pub(super) attempt: Option<u32>,
     pub(super) from: Option<u64>,
     pub(super) tail: Option<u64>,
+    /// What was written then or later: nanoseconds since the epoch.
+    pub(super) since: Option<u64>,
+    pub(super) grep: Option<Pattern>,
     pub(super) follow: bool,
 }
 
@@ -67,6 +102,8 @@ impl Wanted {
             attempt: attempt.and_then(|number| u32::try_from(number).ok()),
             from: query.whole("from", 0..=u64::MAX),
             tail: query.whole("tail", 0..=MAX_TAIL),
+            since: query.parsed("since", moment),
+            grep: query.parsed("grep", Pattern::read),
             follow: query.flag("follow"),
         };
         if wanted.from.is_some() && wanted.tail.is_some() {
@@ -74,6 +111,22 @@ impl Wanted {
         }
         wanted
     }
+
+    /// Whether every record is.
+    const fn is_all(&self) -> bool {
+        self.stream.is_none() && self.grep.is_none()
+    }
+
+    fn has(&self, record: &LogRecord) -> bool {
+        self.stream.is_none_or(|stream| stream == record.stream)
+            && self.grep.as_ref().is_none_or(|pattern| pattern.is_in(record))
+    }
+}
+
+/// A moment in nanoseconds since the epoch; before it is at it.
+fn moment(text: &str) -> Result<u64, String> {
+    let moment = text.parse::<jiff::Timestamp>().map_err(|_| "takes a time, as 2026-01-31T08:00:00Z".to_owned())?;
+    Ok(u64::try_from(moment.as_nanosecond().max(0)).unwrap_or(u64::MAX))
 }
 
 /// Reads one attempt's log in order, as it is wanted.
@@ -90,12 +143,18 @@ impl Reader {
     /// A reader that begins where the request says.
     pub(super) async fn open(logs: &Arc<Logs>, attempt: Attempt, wanted: Wanted) -> Result<Self, BulkError> {
         let mut reader = Self::at_start(Arc::clone(logs), attempt, wanted);
-        reader.next = match (wanted.from, wanted.tail, wanted.stream) {
-            (Some(from), _, _) => from,
-            (None, None, _) => 0,
-            (None, Some(count), None) => logs.bulk().log_tail(attempt, count).await?,
-            (None, Some(count), Some(stream)) => tail_of(logs, attempt, stream, count).await?,
+        let wanted = &reader.wanted;
+        let since = match wanted.since {
+            Some(since) => logs.bulk().log_since(attempt, since).await?,
+            None => 0,
         };
+        let start = match (wanted.from, wanted.tail) {
+            (Some(from), _) => from,
+            (None, None) => 0,
+            (None, Some(count)) if wanted.is_all() => logs.bulk().log_tail(attempt, count).await?,
+            (None, Some(count)) => tail_of(logs, attempt, wanted, since, count).await?,
+        };
+        reader.next = start.max(since);
         Ok(reader)
     }
 
@@ -118,7 +177,7 @@ impl Reader {
         for record in &records {
             let number = self.next;
             self.next += 1;
-            if self.wanted.stream.is_some_and(|stream| stream != record.stream) {
+            if !self.wanted.has(record) {
                 continue;
             }
             match self.wanted.format {
@@ -153,11 +212,11 @@ pub(super) fn put_line(out: &mut BytesMut, line: &LogLine) {
     }
 }
 
-/// The number of the first of the last `count` records of one stream.
-async fn tail_of(logs: &Logs, attempt: Attempt, stream: LogStream, count: u64) -> Result<u64, BulkError> {
+/// The number of the first of the last `count` records that are wanted, from a record on.
+async fn tail_of(logs: &Logs, attempt: Attempt, wanted: &Wanted, from: u64, count: u64) -> Result<u64, BulkError> {
     let bulk = logs.bulk();
     let most = usize::try_from(count).unwrap_or(usize::MAX);
-    let (mut next, mut last) = (0, VecDeque::new());
+    let (mut next, mut last) = (from, VecDeque::new());
     loop {
         let records = match bulk.read_log(attempt, next, PIECE).await {
             // Whoever reads the tail is told.
@@ -171,7 +230,7 @@ async fn tail_of(logs: &Logs, attempt: Attempt, stream: LogStream, count: u64) -
             return Ok(last.front().copied().unwrap_or(next));
         }
         for record in records {
-            if record.stream == stream {
+            if wanted.has(&record) {
                 last.push_back(next);
             }
             if last.len() > most {
@@ -192,24 +251,47 @@ mod tests {
         let mut query = of("format=raw&stream=stderr&attempt=2&tail=10&follow");
         let wanted = Wanted::read(&mut query);
         assert!(query.close().is_ok());
-        let expected = Wanted {
-            format: Format::Raw,
-            stream: Some(LogStream::Stderr),
-            attempt: Some(2),
-            from: None,
-            tail: Some(10),
-            follow: true,
-        };
-        assert_eq!(wanted, expected);
-        assert_eq!(Wanted::read(&mut of("")), Wanted::default());
+        assert_eq!((wanted.format, wanted.stream), (Format::Raw, Some(LogStream::Stderr)));
+        assert_eq!((wanted.attempt, wanted.from, wanted.tail, wanted.follow), (Some(2), None, Some(10), true));
+        assert!(wanted.since.is_none() && !wanted.is_all());
+        let none = Wanted::read(&mut of(""));
+        assert!(none.is_all() && !none.follow && none.format == Format::JsonLines);
+    }
+
+    #[test]
+    fn a_pattern_is_looked_for_in_the_line_without_its_end_whatever_bytes_are_in_it() {
+        let record = |data: &[u8]| LogRecord { time_ns: 0, stream: LogStream::Stdout, data: data.to_vec().into() };
+        let rows: [(&str, &[u8], bool); 7] = [
+            ("err", b"an error\n", true),
+            ("^ERR", b"an error\n", false),
+            ("(?i)^ERR", b"error\n", true),
+            ("done$", b"all done\r\n", true),
+            ("done$", b"done so far", false),
+            ("caf\u{e9}", "un caf\u{e9}\n".as_bytes(), true),
+            (r"(?-u)\xff\x00", b"a\xff\x00b\n", true),
+        ];
+        for (pattern, data, found) in rows {
+            assert_eq!(Pattern::read(pattern).unwrap().is_in(&record(data)), found, "{pattern}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_that_is_wrong_or_costs_too_much_is_refused() {
+        let rows =
+            [("(", "is no regular expression: error: unclosed group"), ("(a{1000}){1000}", "takes too much memory")];
+        for (pattern, said) in rows {
+            let error = Pattern::read(pattern).unwrap_err();
+            assert!(error.starts_with(said), "{pattern}: {error}");
+        }
+        assert!(Pattern::read(&"a".repeat(1001)).unwrap_err().starts_with("is longer than"));
     }
 
     #[tokio::test]
     async fn a_wrong_wish_for_a_log_names_what_is_possible() {
-        let mut query = of("format=xml&stream=both&attempt=0&from=1&tail=1&since=2");
+        let mut query = of("format=xml&stream=both&attempt=0&from=1&tail=1&since=2&grep=%28&until=3");
         Wanted::read(&mut query);
         let said = refused(query.close().unwrap_err()).await;
         let paths: Vec<&str> = said.iter().map(|(path, _)| path.as_str()).collect();
-        assert_eq!(paths, ["format", "stream", "attempt", "tail", "since"]);
+        assert_eq!(paths, ["format", "stream", "attempt", "since", "grep", "tail", "until"]);
     }
 }

@@ -28,18 +28,19 @@ pub(super) async fn read(
     let task = handle.task(&who, id).await?;
     let attempt = attempt_of(&task, wanted.attempt)?;
     let reader = match attempt {
-        Some(attempt) => Some(Reader::open(handle.logs(&who), attempt, wanted).await?),
+        Some(attempt) => Some(Reader::open(handle.logs(&who), attempt, wanted.clone()).await?),
         None => None,
     };
+    let (format, only) = (wanted.format, wanted.attempt);
     let body = match (wanted.follow, reader) {
-        (true, reader) => Body::from_stream(Follow::new(handle, who, id, wanted, reader).stream(wanted.attempt)),
+        (true, reader) => Body::from_stream(Follow::new(handle, who, id, wanted, reader).stream(only)),
         (false, Some(reader)) => {
             let end = reader.logs.bulk().log_position(reader.attempt).await?.records;
             Body::from_stream(until(reader, end))
         }
         (false, None) => Body::empty(),
     };
-    Ok(([(CONTENT_TYPE, wanted.format.content_type())], body).into_response())
+    Ok(([(CONTENT_TYPE, format.content_type())], body).into_response())
 }
 
 /// Which attempt's log is meant; none when there is none yet.

@@ -1555,7 +1555,7 @@ pub struct WaitingTask {
     /// Only devices of this model, unless empty.
     #[prost(string, tag = "5")]
     pub gpu_model: ::prost::alloc::string::String,
-    /// -100 (last) to 100 (first).
+    /// -100 to 100, higher goes earlier; how much it counts is the strategy's.
     #[prost(int32, tag = "6")]
     pub priority: i32,
     /// Milliseconds since the epoch.

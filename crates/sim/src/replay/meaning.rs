@@ -81,7 +81,7 @@ pub const COMPARED: &[Meaning] = &[
         form: Form::Number,
         better: Better::Lower,
         sentence: "How many times longer a task took than it ran, waiting included, on average; runs under 10 s count as \
-                   10 s, and 1 means that nobody waited.",
+                   10 s, so that waits of some seconds hide; 1 is the least.",
         of: |m| m.bsld_mean,
     },
     Meaning {

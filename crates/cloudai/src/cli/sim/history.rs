@@ -3,7 +3,7 @@
 mod past;
 
 use crate::cli::Context;
-use crate::config::duration;
+use crate::cli::when::{When, when};
 use crate::exit::Failure;
 use cloudai_master::http::dto::{List, Task, Worker};
 use cloudai_sim::replay::actual::ACTUAL;
@@ -12,7 +12,6 @@ use jiff::Timestamp;
 use past::{Counts, Past, moment};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 /// How many rows one answer may have.
 const PAGE: &str = "1000";
@@ -46,31 +45,6 @@ pub(super) struct Asked {
     pub(super) workload_out: Option<PathBuf>,
 }
 
-/// A moment as people type it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum When {
-    Ago(Duration),
-    At(Timestamp),
-}
-
-/// A moment: so long ago, a day in UTC, or a time with its zone.
-fn when(text: &str) -> Result<When, String> {
-    // A date would be read from the beginning of a time as well.
-    let date = || text.parse::<jiff::civil::Date>().ok().filter(|date| date.to_string() == text);
-    let day = || date()?.to_zoned(jiff::tz::TimeZone::UTC).ok();
-    if let Ok(at) = text.parse::<Timestamp>() {
-        return Ok(When::At(at));
-    }
-    if let Some(day) = day() {
-        return Ok(When::At(day.timestamp()));
-    }
-    duration(text).map(When::Ago).map_err(|_| {
-        format!(
-            "{text:?} is no time: expected how long ago, as 7d or 12h, or a time, as 2026-01-31 or 2026-01-31T08:00:00Z"
-        )
-    })
-}
-
 /// The beginning of the names of two files; the endings that they get may be typed.
 fn name(text: &str) -> Result<PathBuf, String> {
     let name = text.strip_suffix(".csv").unwrap_or(text);
@@ -80,15 +54,6 @@ fn name(text: &str) -> Result<PathBuf, String> {
         return Err(format!("{text:?} names no file: expected a name, as last-week or reports/last-week"));
     }
     Ok(path.to_owned())
-}
-
-impl When {
-    fn at(self, now: Timestamp) -> Timestamp {
-        match self {
-            Self::Ago(ago) => now.checked_sub(ago).unwrap_or(Timestamp::MIN),
-            Self::At(at) => at,
-        }
-    }
 }
 
 /// What is replayed, what really happened, and what is to be known of it.
@@ -139,7 +104,10 @@ pub(super) async fn fetch(asked: &Asked, cx: &Context) -> Result<History, Failur
     let mut notes = vec![sentence(&counts, workload.workers.len())];
     if more {
         let limit = figure::amount(f64::from(asked.limit));
-        notes.push(format!("These are the newest {limit} of those that were asked for; older ones too: --limit N."));
+        notes.push(format!(
+            "These are the newest {limit} of those that were asked for; older ones too: --limit N. What \
+             ran before them had its part of the workers, and is not replayed."
+        ));
     }
     notes.extend(out_of_work(&workers.items));
     let mut reality = Vec::new();
@@ -285,23 +253,6 @@ fn grouped(count: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_moment_is_an_age_a_day_or_a_time_with_its_zone() {
-        let now: Timestamp = "2026-01-31T08:00:00Z".parse().unwrap();
-        let rows = [
-            ("7d", "2026-01-24T08:00:00Z"),
-            ("90", "2026-01-31T07:58:30Z"),
-            ("2026-01-30", "2026-01-30T00:00:00Z"),
-            ("2026-01-30T09:00:00+01:00", "2026-01-30T08:00:00Z"),
-        ];
-        for (typed, at) in rows {
-            assert_eq!(when(typed).unwrap().at(now).to_string(), at, "{typed}");
-        }
-        for wrong in ["soon", "", "2026-13-01", "2026-01-31T08:00:00", "20260131"] {
-            assert!(when(wrong).unwrap_err().contains("as 7d or 12h"), "{wrong}");
-        }
-    }
 
     #[test]
     fn the_endings_of_the_two_files_may_be_typed() {

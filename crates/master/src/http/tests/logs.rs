@@ -58,6 +58,48 @@ async fn a_log_is_read_from_any_place_in_both_forms() {
 }
 
 #[tokio::test]
+async fn of_a_log_only_what_came_since_and_has_a_pattern_is_read() {
+    let fake = Fake::start().await;
+    let attempt = running(&fake).await;
+    let (out, err) = (LogStream::Stdout, LogStream::Stderr);
+    let at = |second: u64, stream, text: &str| LogRecord {
+        time_ns: (1_770_000_000 + second) * 1_000_000_000,
+        ..record(stream, text.as_bytes())
+    };
+    let records = [
+        at(0, out, "start\n"),
+        at(1, err, "warning: slow\n"),
+        at(2, out, "step 1\n"),
+        at(3, err, "Warning: slower\n"),
+        at(4, out, "step 2 done\n"),
+    ];
+    fake.handle.logs(&Principal::local()).append(attempt, 0, &records).await.unwrap();
+    let path = format!("/api/v1/tasks/{}/logs", attempt.task);
+    for (query, expected) in [
+        ("?grep=step", vec![2, 4]),
+        ("?grep=%5Ewarning", vec![1]),
+        ("?grep=(%3Fi)warning&stream=stderr&tail=1", vec![3]),
+        ("?grep=done%24", vec![4]),
+        ("?grep=nothing", vec![]),
+        ("?grep=nothing&tail=3", vec![]),
+        ("?since=2026-02-02T02:40:03Z", vec![3, 4]),
+        ("?since=2026-02-02T03:40:03%2B01:00&grep=step", vec![4]),
+        ("?since=2026-02-02T02:40:03Z&tail=1", vec![4]),
+        ("?since=2026-02-02T02:40:03Z&tail=5", vec![3, 4]),
+        ("?since=2026-02-02T02:40:03Z&from=1", vec![3, 4]),
+        ("?since=1999-01-01T00:00:00Z", vec![0, 1, 2, 3, 4]),
+        ("?since=2126-01-01T00:00:00Z", vec![]),
+    ] {
+        assert_eq!(numbers(&fake.get(&format!("{path}{query}")).await), expected, "{query}");
+    }
+    assert_eq!(fake.get(&format!("{path}?format=raw&grep=step")).await.body, "step 1\nstep 2 done\n".as_bytes());
+    for (query, expected) in [("since=yesterday", "as 2026-01-31T08:00:00Z"), ("grep=%28", "unclosed group")] {
+        let said = fake.get(&format!("{path}?{query}")).await.refused(400, "invalid");
+        assert!(said.contains(expected), "{said}");
+    }
+}
+
+#[tokio::test]
 async fn a_task_without_an_attempt_has_an_empty_log() {
     let fake = Fake::start().await;
     let id = fake.task().await;
