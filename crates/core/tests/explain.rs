@@ -240,6 +240,15 @@ fn told(c: &TestCluster, task: TaskId, strategy: &str) -> Explanation {
     explain(&view(c), &c.record(task), strategy, None, c.now)
 }
 
+/// A worker with four cores, of which a task has two.
+fn half_full() -> (TestCluster, TaskId) {
+    let mut c = TestCluster::default();
+    c.worker("w1", cores(4));
+    let runs = of_cpus(&mut c, 1, 2);
+    c.place(runs, "w1");
+    (c, runs)
+}
+
 fn of_cpus(c: &mut TestCluster, number: u128, cpus: i64) -> TaskId {
     c.submit(number, spec(&[("cpu_cores", Value::Int(cpus))])).unwrap()
 }
@@ -281,10 +290,7 @@ fn a_task_that_no_worker_could_ever_run_is_told_what_it_may_ask_for() {
 
 #[test]
 fn a_task_behind_another_is_told_which_and_what_other_strategies_would_do() {
-    let mut c = TestCluster::default();
-    c.worker("w1", cores(4));
-    let runs = of_cpus(&mut c, 1, 2);
-    c.place(runs, "w1");
+    let (mut c, runs) = half_full();
     let large = of_cpus(&mut c, 2, 4);
     let small = of_cpus(&mut c, 3, 1);
     let strict = explain(&view(&c), &c.record(small), "greedy", Some("greedy_skip"), c.now);
@@ -299,10 +305,7 @@ fn a_task_behind_another_is_told_which_and_what_other_strategies_would_do() {
 
 #[test]
 fn a_strategy_that_keeps_room_tells_for_which_task() {
-    let mut c = TestCluster::default();
-    c.worker("w1", cores(4));
-    let runs = of_cpus(&mut c, 1, 2);
-    c.place(runs, "w1");
+    let (mut c, _) = half_full();
     c.wait(std::time::Duration::from_secs(1));
     let first = of_cpus(&mut c, 2, 3);
     // There is room for it now, and it would not have ended when the first one could start.

@@ -198,6 +198,20 @@ mod tests {
     }
 
     #[test]
+    fn while_the_fallback_places_it_is_the_one_that_is_asked() {
+        let mut bed = Bed::new();
+        let (runs, waits) = (bed.cluster.task(1), bed.cluster.task(2));
+        assert!(bed.external.deputy().is_none());
+        assert_eq!((bed.round_after(0), bed.round_after(2000)), (0, 1));
+        assert_eq!(bed.external.deputy().map(Strategy::name), Some("greedy"));
+        bed.cluster.place(runs, "w1");
+        assert_eq!(bed.round_after(0), 0);
+        assert_eq!(bed.external.deputy().and_then(|deputy| bed.view.ahead(deputy)), Some(waits));
+        bed.hear(false);
+        assert!(bed.external.deputy().is_none());
+    }
+
+    #[test]
     fn who_had_something_placed_or_wants_nothing_is_not_late() {
         let mut bed = Bed::new();
         bed.cluster.task(1);

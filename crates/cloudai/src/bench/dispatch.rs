@@ -4,7 +4,7 @@ use super::bed::{Bed, Make};
 use super::figures::Figure;
 use super::number::upto;
 use super::stop::Stop;
-use super::{OnCluster, load};
+use super::{Benchmark, Plan, load, on_cluster};
 use crate::exit::{Exit, Failure};
 use cloudai_master::http::dto::{List, Task};
 use std::time::Duration;
@@ -32,15 +32,18 @@ pub(crate) struct Dispatch {
     connections: u32,
 }
 
-impl OnCluster for Dispatch {
+impl Benchmark for Dispatch {
     const NAME: &'static str = "dispatch";
     const WHAT: &'static str = "from the first submission to the last result, every step of each task on disk";
 
-    fn make(&self) -> Make {
-        Make::fake(self.workers, self.slots)
+    async fn measure(&self, plan: &Plan, stop: &Stop) -> Result<Vec<Figure>, Failure> {
+        on_cluster(plan, stop, &Make::fake(self.workers, self.slots), async |bed| stop.unless(self.run(bed)).await)
+            .await
     }
+}
 
-    async fn run(&self, bed: &mut Bed, _: &Stop) -> Result<Vec<Figure>, Failure> {
+impl Dispatch {
+    async fn run(&self, bed: &mut Bed) -> Result<Vec<Figure>, Failure> {
         let before = bed.uses();
         let began = Instant::now();
         let submitting = async { load::submit(bed, self.tasks, self.connections).await.map(|()| began.elapsed()) };

@@ -5,7 +5,7 @@ use super::dispatch::{FAILED, until_ended};
 use super::figures::Figure;
 use super::number::upto;
 use super::stop::Stop;
-use super::{OnCluster, Plan};
+use super::{Benchmark, Plan, on_cluster};
 use crate::exit::Failure;
 use cloudai_core::ids::{Attempt, Incarnation, TaskId, WorkerId};
 use cloudai_core::spec::TaskSpec;
@@ -44,11 +44,9 @@ pub(crate) struct Docker {
     found: String,
 }
 
-impl OnCluster for Docker {
+impl Benchmark for Docker {
     const NAME: &'static str = "docker";
     const WHAT: &'static str = "containers that run `true`: submitted as tasks, and by the engine's bare calls";
-
-    const STOPS_BY_ITSELF: bool = true;
 
     /// Finds the engine, for the worker and the bare calls alike.
     async fn prepare(&mut self, plan: &Plan) -> Result<(), Failure> {
@@ -65,10 +63,16 @@ impl OnCluster for Docker {
         Ok(())
     }
 
-    fn make(&self) -> Make {
-        Make::docker(cores(), self.concurrency, &self.address())
+    async fn measure(&self, plan: &Plan, stop: &Stop) -> Result<Vec<Figure>, Failure> {
+        // What it makes outside its folder would be left if it were dropped: it heeds the wish to stop itself.
+        on_cluster(plan, stop, &Make::docker(cores(), self.concurrency, &self.address()), async |bed| {
+            self.run(bed, stop).await
+        })
+        .await
     }
+}
 
+impl Docker {
     async fn run(&self, bed: &mut Bed, stop: &Stop) -> Result<Vec<Figure>, Failure> {
         let document = serde_json::json!({
             "image": self.image, "command": ["true"], "pull_policy": "never",

@@ -4,7 +4,7 @@ use super::bed::{Bed, Make};
 use super::figures::{Figure, Sample};
 use super::number::upto;
 use super::stop::Stop;
-use super::{OnCluster, load};
+use super::{Benchmark, Plan, load, on_cluster};
 use crate::exit::Failure;
 use cloudai_master::http::dto::Task;
 use tokio::time::Instant;
@@ -17,15 +17,17 @@ pub(crate) struct Latency {
     tasks: u64,
 }
 
-impl OnCluster for Latency {
+impl Benchmark for Latency {
     const NAME: &'static str = "latency";
     const WHAT: &'static str = "one task alone, from sending the submission to hearing of its end";
 
-    fn make(&self) -> Make {
-        Make::fake(1, 16)
+    async fn measure(&self, plan: &Plan, stop: &Stop) -> Result<Vec<Figure>, Failure> {
+        on_cluster(plan, stop, &Make::fake(1, 16), async |bed| stop.unless(self.run(bed)).await).await
     }
+}
 
-    async fn run(&self, bed: &mut Bed, _: &Stop) -> Result<Vec<Figure>, Failure> {
+impl Latency {
+    async fn run(&self, bed: &mut Bed) -> Result<Vec<Figure>, Failure> {
         let client = bed.client();
         let mut sample = Sample::default();
         for _ in 0..self.tasks {

@@ -5,7 +5,7 @@ use super::dispatch::until_ended;
 use super::figures::{Figure, Sample};
 use super::number::upto;
 use super::stop::Stop;
-use super::{OnCluster, load};
+use super::{Benchmark, Plan, load, on_cluster};
 use crate::exit::Failure;
 use cloudai_master::http::dto::{List as Rows, Task};
 use std::time::Duration;
@@ -30,15 +30,17 @@ pub(crate) struct List {
     times: u32,
 }
 
-impl OnCluster for List {
+impl Benchmark for List {
     const NAME: &'static str = "list";
     const WHAT: &'static str = "pages of 50 rows, four in a row from cursor to cursor, over all filters and orders";
 
-    fn make(&self) -> Make {
-        Make::fake(1, 1024)
+    async fn measure(&self, plan: &Plan, stop: &Stop) -> Result<Vec<Figure>, Failure> {
+        on_cluster(plan, stop, &Make::fake(1, 1024), async |bed| stop.unless(self.run(bed)).await).await
     }
+}
 
-    async fn run(&self, bed: &mut Bed, _: &Stop) -> Result<Vec<Figure>, Failure> {
+impl List {
+    async fn run(&self, bed: &mut Bed) -> Result<Vec<Figure>, Failure> {
         load::submit(bed, self.ended, 2).await?;
         until_ended(bed, self.ended).await?;
         bed.end_workers();

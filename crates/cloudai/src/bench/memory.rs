@@ -4,7 +4,7 @@ use super::bed::{Bed, Make};
 use super::figures::{Figure, Used, as_f64};
 use super::number::upto;
 use super::stop::Stop;
-use super::{OnCluster, load};
+use super::{Benchmark, Plan, load, on_cluster};
 use crate::exit::Failure;
 use tokio::time::Instant;
 
@@ -24,15 +24,17 @@ pub(crate) struct Memory {
     connections: u32,
 }
 
-impl OnCluster for Memory {
+impl Benchmark for Memory {
     const NAME: &'static str = "memory";
     const WHAT: &'static str = "a queue of so many tasks: what it costs, and a restart after a crash with it";
 
-    fn make(&self) -> Make {
-        Make::fake(0, 1)
+    async fn measure(&self, plan: &Plan, stop: &Stop) -> Result<Vec<Figure>, Failure> {
+        on_cluster(plan, stop, &Make::fake(0, 1), async |bed| stop.unless(self.run(bed)).await).await
     }
+}
 
-    async fn run(&self, bed: &mut Bed, _: &Stop) -> Result<Vec<Figure>, Failure> {
+impl Memory {
+    async fn run(&self, bed: &mut Bed) -> Result<Vec<Figure>, Failure> {
         let empty = bed.uses().master.resident;
         let began = Instant::now();
         load::submit(bed, self.tasks, self.connections).await?;

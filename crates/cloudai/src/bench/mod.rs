@@ -76,48 +76,17 @@ pub(crate) trait Benchmark: serde::Serialize {
     async fn measure(&self, plan: &Plan, stop: &Stop) -> Result<Vec<Figure>, Failure>;
 }
 
-/// A benchmark of a cluster of real processes.
-pub(crate) trait OnCluster: serde::Serialize {
-    /// Its word on the command line.
-    const NAME: &'static str;
-    /// What a row of it means, for people.
-    const WHAT: &'static str;
-
-    /// Whether it heeds the wish to stop in [`OnCluster::run`] and must not be dropped there: what
-    /// it makes outside its folder would be left.
-    const STOPS_BY_ITSELF: bool = false;
-
-    /// Looks, before anything is measured, for what it needs of this machine.
-    /// # Errors
-    /// It is not there.
-    async fn prepare(&mut self, _: &Plan) -> Result<(), Failure> {
-        Ok(())
-    }
-
-    /// The cluster that each run has for itself.
-    fn make(&self) -> Make;
-
-    /// Measures once.
-    /// # Errors
-    /// What went wrong, with the end of what the processes told.
-    async fn run(&self, bed: &mut Bed, stop: &Stop) -> Result<Vec<Figure>, Failure>;
-}
-
-impl<B: OnCluster> Benchmark for B {
-    const NAME: &'static str = B::NAME;
-    const WHAT: &'static str = B::WHAT;
-
-    async fn prepare(&mut self, plan: &Plan) -> Result<(), Failure> {
-        OnCluster::prepare(self, plan).await
-    }
-
-    async fn measure(&self, plan: &Plan, stop: &Stop) -> Result<Vec<Figure>, Failure> {
-        let mut bed = stop.unless(Bed::make(plan.folder()?, &self.make())).await?;
-        let running = self.run(&mut bed, stop);
-        let figures = if B::STOPS_BY_ITSELF { running.await } else { stop.unless(running).await };
-        let ended = bed.end().await;
-        figures.and_then(|figures| ended.map(|()| figures))
-    }
+/// Measures once on a cluster of real processes, which a run has for itself: made before, ended after it.
+async fn on_cluster(
+    plan: &Plan,
+    stop: &Stop,
+    make: &Make,
+    run: impl AsyncFnOnce(&mut Bed) -> Result<Vec<Figure>, Failure>,
+) -> Result<Vec<Figure>, Failure> {
+    let mut bed = stop.unless(Bed::make(plan.folder()?, make)).await?;
+    let figures = run(&mut bed).await;
+    let ended = bed.end().await;
+    figures.and_then(|figures| ended.map(|()| figures))
 }
 
 /// Runs a benchmark as often as planned; tells of each run through `said`. However it ends, no

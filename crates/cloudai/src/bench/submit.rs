@@ -4,7 +4,7 @@ use super::bed::{Bed, Make};
 use super::figures::{Figure, Sample};
 use super::number::upto;
 use super::stop::Stop;
-use super::{OnCluster, load};
+use super::{Benchmark, Plan, load, on_cluster};
 use crate::exit::Failure;
 use cloudai_master::http::dto::Task;
 use std::sync::Arc;
@@ -26,15 +26,17 @@ pub(crate) struct Submit {
     connections: u32,
 }
 
-impl OnCluster for Submit {
+impl Benchmark for Submit {
     const NAME: &'static str = "submit";
     const WHAT: &'static str = "submissions until each is acknowledged, which is when it is on disk";
 
-    fn make(&self) -> Make {
-        Make::fake(0, 1)
+    async fn measure(&self, plan: &Plan, stop: &Stop) -> Result<Vec<Figure>, Failure> {
+        on_cluster(plan, stop, &Make::fake(0, 1), async |bed| stop.unless(self.run(bed)).await).await
     }
+}
 
-    async fn run(&self, bed: &mut Bed, _: &Stop) -> Result<Vec<Figure>, Failure> {
+impl Submit {
+    async fn run(&self, bed: &mut Bed) -> Result<Vec<Figure>, Failure> {
         let before = bed.uses().master;
         let began = Instant::now();
         load::submit(bed, self.tasks, self.connections).await?;

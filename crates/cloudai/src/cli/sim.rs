@@ -183,16 +183,11 @@ pub(super) fn run(command: Command, screen: &Screen) -> Result<Exit, Failure> {
 pub(super) async fn run_history(command: Command, cx: &Context) -> Result<Exit, Failure> {
     command.check()?;
     let asked = &command.source().history;
-    let mut history = history::fetch(asked, cx).await?;
-    let workload = std::mem::take(&mut history.workload);
-    if matches!(command, Command::Compare(_)) {
-        history.notes.append(&mut history.reality);
-    }
+    let (workload, history) = history::fetch(asked, matches!(command, Command::Compare(_)), cx).await?;
     history.notes.iter().for_each(|note| cx.screen.note(note));
     if let Some(name) = &asked.workload_out {
-        let [tasks, workers] = write_workload(&workload, name).map_err(|error| {
-            Failure::error(error.to_string()).why(error.source.to_string()).next("another name: --workload-out NAME")
-        })?;
+        let [tasks, workers] = write_workload(&workload, name)
+            .map_err(|error| unwritten_by("another name: --workload-out NAME", &error))?;
         let (tasks, workers) = (tasks.display(), workers.display());
         cx.screen.note(&format!("Kept. Replay it with --tasks {tasks} --workers {workers}"));
     }
@@ -356,5 +351,9 @@ fn refused(error: ReplayError) -> Failure {
 }
 
 fn unwritten(error: WriteError) -> Failure {
-    Failure::error(error.to_string()).why(error.source.to_string()).next("choose another folder: --out DIR")
+    unwritten_by("choose another folder: --out DIR", &error)
+}
+
+fn unwritten_by(next: &str, error: &WriteError) -> Failure {
+    Failure::error(error.to_string()).why(error.source.to_string()).next(next)
 }

@@ -35,6 +35,19 @@ fn many_workers_do_not_come_back_in_the_same_instant() {
 }
 
 #[test]
+fn a_worker_that_is_stopped_together_with_its_master_waits_for_no_word_of_it() {
+    over_seeds(|seed| {
+        let mut world = World::new(seed).workers(&["w1"]);
+        world.running(task("forever"));
+        world.kill_master();
+        world.stop_worker("w1");
+        world.run_for(Duration::from_secs(30));
+        let ends = world.ends.borrow();
+        assert!(matches!(ends.get("w1"), Some(Ok(()))), "seed {seed}: {:?}", ends.get("w1"));
+    });
+}
+
+#[test]
 fn tasks_go_on_through_a_restart_of_their_master() {
     over_seeds(|seed| {
         let mut world = World::new(seed).workers(&["w1", "w2"]);

@@ -98,6 +98,8 @@ struct Disks {
 pub(crate) struct World {
     pub(crate) sim: Sim<'static>,
     pub(crate) ends: Ended,
+    /// What tells each host's worker to stop.
+    stops: BTreeMap<String, CancellationToken>,
     disks: Disks,
     /// Of the master that runs; none while its process is dead.
     handle: Rc<RefCell<Option<Handle>>>,
@@ -134,7 +136,15 @@ impl World {
             .tcp_capacity(4096)
             .build();
         let master_lives = Rc::new(Cell::new(true));
-        let mut world = Self { sim, ends: Rc::default(), disks, handle: Rc::default(), master_lives, _dir: dir };
+        let mut world = Self {
+            sim,
+            ends: Rc::default(),
+            stops: BTreeMap::new(),
+            disks,
+            handle: Rc::default(),
+            master_lives,
+            _dir: dir,
+        };
         let (disks, handle, lives) = (world.disks.clone(), Rc::clone(&world.handle), Rc::clone(&world.master_lives));
         world.sim.host("master", move || {
             let (disks, strategy, handle, lives) = (disks.clone(), strategy.clone(), Rc::clone(&handle), lives.get());
@@ -188,6 +198,8 @@ impl World {
     fn add_on(&mut self, host: &str, name: &str, calls: &str, capacity: Capacity) {
         let (host, name, calls) = (host.to_owned(), name.to_owned(), calls.to_owned());
         let (token, dir, ended) = (self.token(), self.disks.dir.clone(), Rc::clone(&self.ends));
+        let stop = CancellationToken::new();
+        self.stops.insert(host.clone(), stop.clone());
         self.sim.host(host.clone(), move || {
             let config = Config {
                 id: worker_id(&name),
@@ -200,17 +212,22 @@ impl World {
                 disk: DiskLimits::default(),
                 data_dir: dir.join(&host),
             };
-            let (host, ended) = (host.clone(), Rc::clone(&ended));
+            let (host, ended, stop) = (host.clone(), Rc::clone(&ended), stop.clone());
             async move {
                 let machine = Machine { clock: Clock(boot), dial: Some(Arc::new(Simulated)), threads: Threads::Shared };
                 let end = match Worker::prepare_on(machine, config).await {
-                    Ok(worker) => worker.run(CancellationToken::new()).await,
+                    Ok(worker) => worker.run(stop).await,
                     Err(error) => Err(error),
                 };
                 ended.borrow_mut().insert(host, end);
                 Ok(())
             }
         });
+    }
+
+    /// Tells a worker to stop in good order.
+    pub(crate) fn stop_worker(&self, host: &str) {
+        self.stops[host].cancel();
     }
 
     fn handle(&self) -> Handle {

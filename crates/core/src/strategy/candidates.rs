@@ -59,13 +59,12 @@ impl Candidates {
     pub(super) fn next(&mut self, line: &Line) -> Option<Candidate> {
         loop {
             let Reverse(candidate) = self.heap.pop()?;
-            let key = line.key(candidate.job);
-            if key == Some(candidate.key) {
+            if line.key(candidate.job) == Some(candidate.key) {
                 return Some(candidate);
             }
-            // Started as a new one meanwhile, or elsewhere in the line since somebody of its user was.
-            let now = if candidate.leads { line.head(candidate.class) } else { key.map(|key| (key, candidate.job)) };
-            self.heap.extend(now.map(|(key, job)| Reverse(Candidate { key, job, ..candidate })));
+            // Started meanwhile, as a new one or for its class. Places do not change in a round.
+            let next = candidate.leads.then(|| line.behind(candidate.class, candidate.key, candidate.job)).flatten();
+            self.heap.extend(next.map(|(key, job)| Reverse(Candidate { key, job, ..candidate })));
         }
     }
 

@@ -40,6 +40,8 @@ pub struct Dispatcher {
     /// Jobs that no worker could ever run.
     outside: BTreeSet<usize>,
     shares: Shares,
+    /// Users whose share is another after a start.
+    moved: BTreeSet<usize>,
     /// What the keys in the line were made with.
     capacity: Amounts,
     /// The last round was full: there may be more that has room.
@@ -78,6 +80,7 @@ impl Dispatcher {
             reservation: None,
             outside: BTreeSet::new(),
             shares: Shares::new(rules.fair_share),
+            moved: BTreeSet::new(),
             capacity: [0; 4],
             full: false,
         }
@@ -161,6 +164,7 @@ impl Dispatcher {
                 Change::Reshaped | Change::Anew => reshaped = true,
             }
         }
+        self.put_elsewhere(board);
         if reshaped {
             self.reshape(board);
             return News::everything();
@@ -173,6 +177,7 @@ impl Dispatcher {
     fn begin_anew(&mut self, board: &Board) {
         self.capacity = *board.capacity();
         self.outside.clear();
+        self.moved.clear();
         self.patience = Patience::default();
         self.reservation = None;
         self.shares.forget_jobs();
@@ -227,12 +232,18 @@ impl Dispatcher {
         let job = board.job(number);
         let length = self.rules.source.length(&job).mean;
         let work = board.classes()[job.class].share * std::time::Duration::from_millis(length).as_secs_f64();
-        let Some(user) = self.shares.given(job.user, work, board.now()) else { return };
-        let others: Vec<usize> = self.shares.of(user).collect();
-        for other in others {
-            if self.line.key(other).is_some_and(|key| !key.is_promoted()) {
-                let job = board.job(other);
-                self.line.put(other, job.class, self.key(board, &job));
+        self.moved.extend(self.shares.given(job.user, work, board.now()));
+    }
+
+    /// Puts the jobs of users whose share is another elsewhere: between rounds, since in one whoever went to a place
+    /// that was looked at already would not be looked at.
+    fn put_elsewhere(&mut self, board: &Board) {
+        for user in std::mem::take(&mut self.moved) {
+            for number in self.shares.of(user).collect::<Vec<_>>() {
+                if self.line.key(number).is_some_and(|key| !key.is_promoted()) {
+                    let job = board.job(number);
+                    self.line.put(number, job.class, self.key(board, &job));
+                }
             }
         }
     }

@@ -140,11 +140,6 @@ impl Line {
         self.heads.iter().map(|((key, job), class)| (*key, *job as usize, *class as usize))
     }
 
-    /// The first of a class.
-    pub(super) fn head(&self, class: usize) -> Option<(Key, usize)> {
-        self.classes[class].first().map(|(key, job)| (*key, *job as usize))
-    }
-
     /// The first of a class behind a place.
     pub(super) fn behind(&self, class: usize, key: Key, job: usize) -> Option<(Key, usize)> {
         let from = Bound::Excluded((key, small(job)));

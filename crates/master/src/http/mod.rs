@@ -15,6 +15,7 @@ mod extract;
 mod files;
 mod follow;
 mod live;
+mod log_pattern;
 mod log_reader;
 mod logs;
 mod probes;

@@ -56,15 +56,12 @@ fn name(text: &str) -> Result<PathBuf, String> {
     Ok(path.to_owned())
 }
 
-/// What is replayed, what really happened, and what is to be known of it.
+/// What really happened, and what is to be known of what is replayed.
 #[derive(Debug)]
 pub(super) struct History {
-    pub(super) workload: Workload,
     pub(super) actual: Actual,
     /// What is in it and what is not: the first is always told.
     pub(super) notes: Vec<String>,
-    /// What is to be known where strategies are compared with what really happened.
-    pub(super) reality: Vec<String>,
     counts: Counts,
     /// Whether older tasks were left out for `--limit`.
     more: bool,
@@ -85,10 +82,11 @@ impl History {
     }
 }
 
-/// Asks the master for its workers and its history.
+/// Asks the master for its workers and its history: what is replayed, and what is known of it; for whoever
+/// `compares` strategies with what really happened, more of that.
 /// # Errors
 /// The master can not be asked, no worker offers anything, or nothing of the history can be replayed.
-pub(super) async fn fetch(asked: &Asked, cx: &Context) -> Result<History, Failure> {
+pub(super) async fn fetch(asked: &Asked, compares: bool, cx: &Context) -> Result<(Workload, History), Failure> {
     let workers: List<Worker> = cx.client.get(&["api", "v1", "workers"], &[]).await?;
     let mut past = Past::on(&workers.items);
     if past.machines().is_empty() {
@@ -110,17 +108,15 @@ pub(super) async fn fetch(asked: &Asked, cx: &Context) -> Result<History, Failur
         ));
     }
     notes.extend(out_of_work(&workers.items));
-    let mut reality = Vec::new();
-    match &actual.times_only {
-        Some(why) => reality.push(why.clone()),
-        None => reality.extend(came_later(&workers.items, begin)),
+    if compares {
+        notes.extend(actual.times_only.clone().or_else(|| came_later(&workers.items, begin)));
+        notes.extend(asked.user.is_some().then(|| {
+            format!(
+                "What others ran is not replayed: in {ACTUAL} these tasks shared the workers, strategies give them all."
+            )
+        }));
     }
-    if asked.user.is_some() {
-        reality.push(format!(
-            "What others ran is not replayed: in {ACTUAL} these tasks shared the workers, strategies give them all."
-        ));
-    }
-    Ok(History { workload, actual, notes, reality, counts, more })
+    Ok((workload, History { actual, notes, counts, more }))
 }
 
 impl Asked {

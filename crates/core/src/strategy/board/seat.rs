@@ -58,8 +58,11 @@ impl Seat {
 
     /// Whether the other offers something else.
     pub(super) fn offers_other(&self, other: &Self) -> bool {
-        let models = |seat: &Self| seat.devices.iter().map(|device| device.model).collect::<Vec<_>>();
-        self.open != other.open || self.total != other.total || models(self) != models(other)
+        self.open != other.open || self.total != other.total || !self.models().eq(other.models())
+    }
+
+    fn models(&self) -> impl Iterator<Item = u32> {
+        self.devices.iter().map(|device| device.model)
     }
 
     /// Whether a job of the class fits when nothing else runs here.
