@@ -428,13 +428,15 @@ fn the_cluster_is_one_line_under_both_words() {
 }
 
 #[test]
-fn the_queue_keeps_the_order_of_placement() {
+fn the_queue_keeps_the_masters_order_and_its_places() {
     let other = "task-01JD000000000000007K3MA001";
-    let server = Server::always(200, list(vec![task(json!({"id": other})), task(json!({}))]));
+    let server = Server::always(200, list(vec![task(json!({"id": other, "place": 7})), task(json!({}))]));
     for words in ["queue", "queue list"] {
         let ran = server.run(words);
         let places: Vec<_> = ran.out.lines().skip(1).map(|line| line.split_whitespace().nth(1).unwrap()).collect();
         assert_eq!(places, ["7K3MA001", "7K3M9QZD"]);
+        let numbers: Vec<_> = ran.out.lines().skip(1).map(|line| line.split_whitespace().next().unwrap()).collect();
+        assert_eq!(numbers, ["7", "-"], "{}", ran.out);
         assert!(ran.out.contains("1c 512M"), "{}", ran.out);
     }
 }

@@ -10,8 +10,8 @@ use cloudai_core::ids::{Attempt, Incarnation, TaskId, UserId, WorkerId};
 use cloudai_core::resources::{Capacity, Demand, Free, GIB, Gpu};
 use cloudai_core::spec::{TaskSpec, Value};
 use cloudai_core::state::Phase;
-use cloudai_core::strategy::explain::{Change, Explanation, Looked, Standing, Turn, explain};
-use cloudai_core::strategy::{ALL, EXTERNAL, Knobs, View, by_name};
+use cloudai_core::strategy::explain::{self, Change, Explanation, Looked, Standing, Turn};
+use cloudai_core::strategy::{ALL, EXTERNAL, Knobs, Spot, View, by_name, make};
 use cloudai_core::task::{Outcome, State, TaskRecord};
 use cloudai_core::testing::{TestCluster, cores, cores_and_gpus, spec, task_id, worker_id};
 use cloudai_core::time::Timestamp;
@@ -172,8 +172,14 @@ proptest! {
             let mut view = seen.view.clone();
             view.retell();
             let round = view.round(&mut *by_name(strategy).unwrap(), NOW);
+            let mut queue = seen.view.clone();
+            queue.retell();
+            let mut queue = queue.queue(&mut *by_name(strategy).unwrap(), NOW, None, usize::MAX);
+            queue.retain(|queued| !matches!(queued.spot, Spot::Outside(_)));
             for task in seen.cluster.tasks() {
                 let told = seen.explain(task, strategy);
+                let place = queue.iter().position(|queued| queued.task == task.id);
+                prop_assert_eq!(told.place, place.map(|place| (place + 1, queue.len())), "{} {:?}", strategy, told);
                 let Some(outlook) = &told.now else { continue };
                 let fits = told.workers.iter().any(Looked::fits);
                 prop_assert_eq!(outlook.turn == Turn::NoRoom, !fits, "{:?}", told);
@@ -228,6 +234,13 @@ proptest! {
             }
         }
     }
+}
+
+/// Explains as a strategy does that sees the view for the first time.
+fn explain(view: &View, task: &TaskRecord, strategy: &str, other: Option<&str>, now: Timestamp) -> Explanation {
+    let mut view = view.clone();
+    view.retell();
+    explain::explain(&view, task, &*by_name(strategy).unwrap(), other, now)
 }
 
 fn view(c: &TestCluster) -> View {
@@ -358,10 +371,13 @@ fn a_strategy_is_asked_with_the_knobs_that_were_set() {
     let short = c.submit(3, spec(&[("cpu_cores", Value::Int(1)), ("estimate_s", Value::Int(10))])).unwrap();
     c.end(c.record(runs).attempt(), Outcome::exit(0)).unwrap();
     let mut view = view(&c);
-    let next = |view: &View| explain(view, &c.record(short), "ai", None, c.now).now.unwrap().turn;
-    assert_eq!(next(&view), Turn::Now(worker_id("w1")), "the shortest first");
-    view.set_knobs(&Knobs { patience: 0.1, ..Knobs::default() });
-    assert_eq!(next(&view), Turn::Taken, "{long} waited more than a tenth of its length");
+    let hasty = Knobs { patience: 0.1, ..Knobs::default() };
+    let other = |view: &View| explain(view, &c.record(short), "greedy", Some("ai"), c.now).other.unwrap().turn;
+    assert_eq!(other(&view), Turn::Now(worker_id("w1")), "the shortest first");
+    view.set_knobs(&hasty);
+    assert_eq!(other(&view), Turn::Taken, "{long} waited more than a tenth of its length");
+    let used = explain::explain(&view, &c.record(short), &*make("ai", &hasty).unwrap(), None, c.now).now.unwrap();
+    assert_eq!((used.turn, used.before), (Turn::Taken, vec![long]));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use cloudai_core::ids::{TaskId, UserId};
 use cloudai_core::predict::{Expert, LEARNED_A_ROUND, Learner};
 use cloudai_core::spec::Value;
 use cloudai_core::strategy::board::{Board, Change, Length};
-use cloudai_core::strategy::{Knobs, Started, Strategy, View};
+use cloudai_core::strategy::{Key, Knobs, Started, Strategy, View};
 use cloudai_core::task::{Outcome, Step};
 use cloudai_core::testing::{START, TestCluster, cores, spec, task_id};
 use std::time::Duration;
@@ -15,15 +15,24 @@ use std::time::Duration;
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// Places nothing, and remembers what it was told.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Listener(Vec<Change>);
 
 impl Strategy for Listener {
     fn name(&self) -> &'static str {
         "listener"
     }
-    fn place(&mut self, board: &mut Board, _most: usize) -> Vec<Started> {
+    fn hear(&mut self, board: &mut Board) {
         self.0 = board.take_changes();
+    }
+    fn line(&self, _board: &Board, _after: Option<Key>, _most: usize) -> Vec<(Key, usize)> {
+        Vec::new()
+    }
+    fn copy(&self) -> Box<dyn Strategy> {
+        Box::new(self.clone())
+    }
+    fn place(&mut self, board: &mut Board, _most: usize) -> Vec<Started> {
+        self.hear(board);
         Vec::new()
     }
 }

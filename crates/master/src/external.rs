@@ -99,9 +99,17 @@ impl External {
         placements
     }
 
-    /// Who places while the agent is late.
-    pub(crate) fn deputy(&self) -> Option<&dyn Strategy> {
-        self.deputy.as_deref()
+    /// Who places: the fallback while the agent is late, else one that leaves it to the agent.
+    pub(crate) fn acting(&self) -> &dyn Strategy {
+        self.deputy.as_deref().unwrap_or(&self.outside)
+    }
+
+    /// The same, to be told something.
+    pub(crate) fn acting_mut(&mut self) -> &mut dyn Strategy {
+        match &mut self.deputy {
+            Some(deputy) => &mut **deputy,
+            None => &mut self.outside,
+        }
     }
 
     /// Another strategy places.
@@ -201,14 +209,14 @@ mod tests {
     fn while_the_fallback_places_it_is_the_one_that_is_asked() {
         let mut bed = Bed::new();
         let (runs, waits) = (bed.cluster.task(1), bed.cluster.task(2));
-        assert!(bed.external.deputy().is_none());
+        assert_eq!(bed.external.acting().name(), EXTERNAL);
         assert_eq!((bed.round_after(0), bed.round_after(2000)), (0, 1));
-        assert_eq!(bed.external.deputy().map(Strategy::name), Some("greedy"));
+        assert_eq!(bed.external.acting().name(), "greedy");
         bed.cluster.place(runs, "w1");
         assert_eq!(bed.round_after(0), 0);
-        assert_eq!(bed.external.deputy().and_then(|deputy| bed.view.ahead(deputy)), Some(waits));
+        assert_eq!(bed.view.ahead(bed.external.acting()), Some(waits));
         bed.hear(false);
-        assert!(bed.external.deputy().is_none());
+        assert_eq!(bed.external.acting().name(), EXTERNAL);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod debug;
 pub(crate) mod explain;
 pub(crate) mod propose;
+pub mod queue;
 pub(crate) mod restore;
 mod retry;
 pub mod strategy;
@@ -22,7 +23,6 @@ use cloudai_core::event::{
     Admission, Answer, Cancel, DutyOrder, DutyWish, Event, NewTask, Rejected, Removal, Submitted,
 };
 use cloudai_core::ids::{Attempt, Incarnation, TaskId, Term, WorkerId};
-use cloudai_core::queue::Place;
 use cloudai_core::resources::Allocation;
 use cloudai_core::spec::TaskSpec;
 use cloudai_core::task::{OutputFile, TaskRecord};
@@ -232,13 +232,6 @@ impl Handle {
         let page = query.merge(live, ended);
         let items = page.items.into_iter().filter(|task| who.may_touch(&task.owner));
         Ok(Page { items: items.map(|task| self.see(task)).collect(), next: page.next })
-    }
-
-    /// Waiting tasks in the order of placement, from the start or behind a place.
-    #[must_use]
-    pub fn queue(&self, who: &Principal, after: Option<Place>, limit: usize) -> Vec<SeenTask> {
-        let queue = self.shared.model.queue(after, limit);
-        queue.into_iter().filter(|task| who.may_touch(&task.record.owner)).collect()
     }
 
     /// Asks for the end of a task. One that has ended stays as it is.

@@ -10,7 +10,7 @@ use crate::watching::Watchers;
 use cloudai_core::effect::Row;
 use cloudai_core::event::{Answer, Event, Placement};
 use cloudai_core::ids::TaskId;
-use cloudai_core::strategy::{EXTERNAL, Strategy, View};
+use cloudai_core::strategy::{EXTERNAL, Queued, Spot, Strategy, View};
 use cloudai_core::time::Timestamp;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -46,14 +46,23 @@ impl Stage {
         self.view.round(&mut *self.strategy, now)
     }
 
-    /// The name of what places now: of the fallback while an agent is late.
-    fn placed_by(&self) -> &'static str {
-        self.external.deputy().unwrap_or(&*self.strategy).name()
+    /// What places now: the fallback while an agent is late.
+    fn acting(&self) -> &dyn Strategy {
+        if self.strategy.name() == EXTERNAL { self.external.acting() } else { &*self.strategy }
     }
 
     /// The task that others wait behind since the last round.
     fn ahead(&self) -> Option<TaskId> {
-        self.view.ahead(self.external.deputy().unwrap_or(&*self.strategy))
+        self.view.ahead(self.acting())
+    }
+
+    /// As [`View::queue`], by what places now.
+    pub(crate) fn queue(&mut self, now: Timestamp, after: Option<Spot>, most: usize) -> Vec<Queued> {
+        let strategy = match self.strategy.name() {
+            EXTERNAL => self.external.acting_mut(),
+            _ => &mut *self.strategy,
+        };
+        self.view.queue(strategy, now, after, most)
     }
 
     /// An agent proposes, or says that it wants nothing placed now.
@@ -148,15 +157,15 @@ impl Placing {
         told.await.ok()
     }
 
-    /// Lets somebody think for long about a copy of the view, while rounds go on; is told the name of the
-    /// strategy as well. None as for [`Placing::visit`].
+    /// Lets somebody think for long about copies of the view and of the strategy that places, while rounds go
+    /// on. None as for [`Placing::visit`].
     pub(crate) async fn ponder<T: Send + 'static>(
         &self,
-        think: impl FnOnce(&View, &'static str) -> T + Send + 'static,
+        think: impl FnOnce(&View, &dyn Strategy) -> T + Send + 'static,
     ) -> Option<T> {
         let _one_at_a_time = self.copy.lock().await;
-        let (view, name) = self.visit(|stage| (stage.view.clone(), stage.placed_by())).await?;
-        tokio::task::spawn_blocking(move || think(&view, name)).await.ok()
+        let (view, strategy) = self.visit(|stage| (stage.view.clone(), stage.acting().copy())).await?;
+        tokio::task::spawn_blocking(move || think(&view, &*strategy)).await.ok()
     }
 
     /// Takes what there is.

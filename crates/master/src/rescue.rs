@@ -13,13 +13,18 @@ use tracing::error;
 const RESCUER: &str = "greedy_skip";
 
 /// A round; of a strategy that panics in it nothing is taken, and it is replaced.
+pub(crate) fn round(stage: &mut Stage, now: Timestamp, choice: &Choice) -> Vec<Placement> {
+    guarded(stage, choice, |stage| stage.round(now))
+}
+
+/// Lets the strategy do something; one that panics in it is replaced, and its successor does the same.
 ///
 /// What the strategy left half done is on the board alone, which is made anew from the records. A fault of
 /// [`RESCUER`] itself goes on to whoever watches the thread.
-pub(crate) fn round(stage: &mut Stage, now: Timestamp, choice: &Choice) -> Vec<Placement> {
+pub(crate) fn guarded<T>(stage: &mut Stage, choice: &Choice, act: impl Fn(&mut Stage) -> T) -> T {
     let name = stage.strategy.name();
-    match catch_unwind(AssertUnwindSafe(|| stage.round(now))) {
-        Ok(placements) => placements,
+    match catch_unwind(AssertUnwindSafe(|| act(stage))) {
+        Ok(done) => done,
         Err(panic) if name == RESCUER => resume_unwind(panic),
         Err(panic) => {
             let rescuer = Chosen::of(RESCUER, Knobs::default());
@@ -34,7 +39,7 @@ pub(crate) fn round(stage: &mut Stage, now: Timestamp, choice: &Choice) -> Vec<P
             stage.strategy = strategy;
             stage.view.begin_anew();
             choice.set(chosen);
-            stage.round(now)
+            act(stage)
         }
     }
 }
@@ -48,7 +53,7 @@ fn message(panic: &(dyn Any + Send)) -> &str {
 mod tests {
     use super::*;
     use crate::external::{External, Fallback};
-    use cloudai_core::strategy::{Board, Started, Strategy, View};
+    use cloudai_core::strategy::{Board, Key, Started, Strategy, View};
     use cloudai_core::testing::{TestCluster, cores};
     use std::sync::Arc;
 
@@ -59,6 +64,16 @@ mod tests {
     impl Strategy for Faulty {
         fn name(&self) -> &'static str {
             "ai"
+        }
+
+        fn hear(&mut self, _: &mut Board) {}
+
+        fn line(&self, _: &Board, _: Option<Key>, _: usize) -> Vec<(Key, usize)> {
+            Vec::new()
+        }
+
+        fn copy(&self) -> Box<dyn Strategy> {
+            Box::new(Self)
         }
 
         fn place(&mut self, board: &mut Board, _: usize) -> Vec<Started> {

@@ -12,7 +12,7 @@ use super::Context;
 use crate::config::key_value;
 use crate::exit::{Exit, Failure};
 use crate::render::Screen;
-use clap::{Subcommand, ValueEnum};
+use clap::Subcommand;
 use cloudai_core::strategy::{self, Knobs};
 use cloudai_sim::replay::actual::ACTUAL;
 use cloudai_sim::replay::report::WriteError;
@@ -21,6 +21,7 @@ use cloudai_sim::replay::{Comparison, Outcome, Replay, ReplayError, Runtimes, Wo
 use history::History;
 use serde_json::{Map, Value, json};
 use source::Source;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
@@ -108,10 +109,15 @@ impl How {
 
     fn knobs(&self) -> Result<Knobs, Failure> {
         let mut knobs = Knobs { seed: self.seed, ..Knobs::default() };
+        let mut named = BTreeSet::new();
         for (name, value) in &self.knobs {
-            knobs.set(&name.replace('-', "_"), value).map_err(|error| {
-                Failure::usage(format!("--knob {name}={value}: {error}")).next("cloudai sim run --help")
-            })?;
+            let wrong =
+                |why: String| Failure::usage(format!("--knob {name}={value}: {why}")).next("cloudai sim run --help");
+            let known = name.replace('-', "_");
+            knobs.set(&known, value).map_err(|error| wrong(error.to_string()))?;
+            if !named.insert(known) {
+                return Err(wrong("it is given twice".to_owned()));
+            }
         }
         Ok(knobs)
     }
@@ -119,7 +125,7 @@ impl How {
     /// What strategies were set to, for programs and for people.
     fn settings(&self) -> Result<(Value, String), Failure> {
         let changed: Vec<_> = self.knobs()?.changed().map(|(knob, value)| (knob.name, value)).collect();
-        let runtimes = self.runtimes.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned());
+        let runtimes = Runtimes::from(self.runtimes).word();
         let rest = [format!("seed {}", self.seed), format!("run times: {runtimes}")];
         let words = changed.iter().map(|(name, value)| format!("{name}={value}")).chain(rest);
         let words = words.collect::<Vec<_>>().join(", ");
@@ -270,7 +276,7 @@ impl Compare {
         if !is_reality && !names.iter().any(|name| name == baseline) {
             names.insert(0, baseline.to_owned());
         }
-        let mut seen = std::collections::BTreeSet::new();
+        let mut seen = BTreeSet::new();
         names.retain(|name| seen.insert(name.clone()));
         names.iter().try_for_each(|name| check(name))?;
         Ok(names)

@@ -50,10 +50,10 @@ pub(crate) fn predictions(known: &Predictions, screen: &Screen) -> String {
         Column::name("IMAGE", 0),
         Column::name("COMMAND", 3),
         Column::number("RUNS", 1),
-        Column::number("MEAN", 0),
+        Column::number("NEXT", 0),
         Column::number("UPPER", 0),
-        Column::text("EXPERT", 5),
-        Column::number("CONFIDENCE", 2),
+        Column::text("BY", 5),
+        Column::number("SURE", 2),
     ];
     let mut table = Table::new(&columns);
     let or_nothing = |text: &Option<String>| text.clone().unwrap_or_else(|| NOTHING.into());
@@ -77,8 +77,11 @@ pub(crate) fn predictions(known: &Predictions, screen: &Screen) -> String {
         String::new()
     };
     let table = table.render(if screen.wide() { None } else { screen.width }, screen.colour);
+    let words = "NEXT: what the next run is thought to take; UPPER: what it is thought not to exceed; SURE: how close\n\
+                 NEXT is expected to come. BY: recent, repeat: its last runs (as a share of estimates, as they\n\
+                 were); habit: many runs; last_two: its user's last two; estimate: its user's word.";
     format!(
-        "{} runs were learned from. Accuracy:\n  lately  {}\n  of all  {}\n\n{table}{more}",
+        "{} runs were learned from. Accuracy:\n  lately  {}\n  of all  {}\n\n{table}{more}\n\n{words}",
         known.runs,
         accuracy(&known.recent),
         accuracy(&known.total)
@@ -145,8 +148,9 @@ mod tests {
             "12 runs were learned from.",
             "lately  81 % (",
             "90 % ended within the upper end",
-            "USER   IMAGE        COMMAND  RUNS  MEAN  UPPER  EXPERT  CONFIDENCE",
-            "local  python:3.12  -          12  1.2m   1.5h  recent        81 %",
+            "USER   IMAGE        COMMAND  RUNS  NEXT  UPPER  BY      SURE",
+            "local  python:3.12  -          12  1.2m   1.5h  recent  81 %",
+            "NEXT: what the next run is thought to take",
             "1 of 3 kinds of tasks",
         ] {
             assert!(shown.contains(said), "{said}\n{shown}");

@@ -4,7 +4,7 @@ use super::quantity::{self, NOTHING, age, between, cores, gigabytes, moment, typ
 use super::table::{Cell, Column, Table, printable};
 use super::{Format, Screen};
 use crate::id::short;
-use cloudai_master::http::dto::{Attempt, File, Resources, Task};
+use cloudai_master::http::dto::{Attempt, File, Queued, Resources, Task};
 use jiff::Timestamp;
 
 /// The sign and the colour (SGR) of a status.
@@ -110,10 +110,10 @@ pub(crate) fn list(tasks: &[Task], now: Timestamp, screen: &Screen) -> String {
     table.render(width, screen.colour)
 }
 
-/// The table of `queue list`, in the order of placement.
+/// The table of `queue list`, in its order.
 #[must_use]
-pub(crate) fn queue(tasks: &[Task], now: Timestamp, screen: &Screen) -> String {
-    let starts = tasks.iter().any(|task| start(task).is_some());
+pub(crate) fn queue(queue: &[Queued], now: Timestamp, screen: &Screen) -> String {
+    let starts = queue.iter().any(|queued| start(&queued.task).is_some());
     let mut columns = vec![
         Column::number("PLACE", 0),
         Column::text("ID", 0),
@@ -127,13 +127,9 @@ pub(crate) fn queue(tasks: &[Task], now: Timestamp, screen: &Screen) -> String {
     columns.extend(starts.then(|| Column::text("START", 1)));
     columns.push(Column::sentence("WHY"));
     let mut table = Table::new(&columns);
-    let mut place = 0;
-    for task in tasks {
-        // What is held or can never run stands in nobody's way, and gets no turn.
-        let turn = !matches!(task.phase.as_deref(), Some("unsatisfiable" | "held"));
-        place += usize::from(turn);
+    for Queued { task, place } in queue {
         let mut row: Vec<Cell> = vec![
-            if turn { place.to_string().into() } else { NOTHING.into() },
+            place.map_or_else(|| NOTHING.into(), |place| place.to_string()).into(),
             Cell::coloured(short(&task.id), "1"),
             title(task).into(),
             task.user_id.as_str().into(),
@@ -362,12 +358,16 @@ ID        STATUS  NAME  REASON            WORKER  CPU   MEM    AGE
     #[test]
     fn a_queue_of_80_columns_says_why_each_task_waits() {
         let message = "no worker has room; w1 comes nearest (need 4 cpu, 2 free)";
+        let queued = |place: Option<u64>, fields| Queued { task: task(fields), place };
         let tasks = [
-            task(serde_json::json!({"name": "a-task-with-a-name", "message": message})),
-            task(serde_json::json!({"phase": "unsatisfiable", "message": "no worker can run this: gpu"})),
-            task(serde_json::json!({"phase": "held", "reason": null, "message": "held by local"})),
-            task(serde_json::json!({"phase": "backoff", "reason": "exit_code", "message": "exit code 1; tried again",
-                "next_try_at": "2026-01-01T00:06:24.000Z"})),
+            queued(Some(1), serde_json::json!({"name": "a-task-with-a-name", "message": message})),
+            queued(None, serde_json::json!({"phase": "unsatisfiable", "message": "no worker can run this: gpu"})),
+            queued(None, serde_json::json!({"phase": "held", "reason": null, "message": "held by local"})),
+            queued(
+                None,
+                serde_json::json!({"phase": "backoff", "reason": "exit_code", "message": "exit code 1; tried again",
+                "next_try_at": "2026-01-01T00:06:24.000Z"}),
+            ),
         ];
         let narrow = Screen { width: Some(80), ..screen(true, Format::Table) };
         let shown = queue(&tasks, now(), &narrow);
@@ -376,7 +376,7 @@ PLACE  ID        REASON            START   WHY
     1  7K3M9QZD  waiting_capacity  -       no worker has room; w1 comes neares..
     -  7K3M9QZD  unsatisfiable     -       no worker can run this: gpu
     -  7K3M9QZD  held              -       held by local
-    2  7K3M9QZD  exit_code         in 12s  exit code 1; tried again";
+    -  7K3M9QZD  exit_code         in 12s  exit code 1; tried again";
         assert_eq!(shown, expected);
         assert!(queue(&tasks, now(), &screen(false, Format::Table)).contains(message), "cut without a width");
         let shown = queue(&tasks[..1], now(), &narrow);

@@ -34,6 +34,13 @@ async fn a_strategy_runs_on_a_recorded_workload_and_leaves_its_report() {
     assert_eq!(files(&report), OF_A_STRATEGY.map(PathBuf::from));
     let metrics: Value = serde_json::from_slice(&std::fs::read(report.join("metrics.json")).unwrap()).unwrap();
     assert_eq!((metrics["feasible"].as_bool(), metrics["tasks"].as_u64()), (Some(true), Some(20)));
+    let replay = &metrics["replay"];
+    assert_eq!(
+        (&replay["strategy"], &replay["runtimes"], &replay["seed"], &replay["patience"], &replay["utilization"]),
+        (&json!("greedy"), &json!("estimate"), &json!(3), &json!(5.0), &json!(0.45))
+    );
+    let text = std::fs::read_to_string(report.join("performance_metrics.txt")).unwrap();
+    assert!(text.contains("\nRun with\nstrategy               greedy\nruntimes               estimate\n"), "{text}");
     let schedule = std::fs::read_to_string(report.join("assignments.csv")).unwrap();
     assert_eq!(schedule.lines().count(), 21);
 }
@@ -82,6 +89,10 @@ async fn what_can_not_be_run_is_refused_with_the_place_and_the_remedy() {
         (
             with("--knob", "patience=-1"),
             "error: --knob patience=-1: patience can not be \"-1\": it takes a number from 0 to 1000\n",
+        ),
+        (
+            [with("--knob", "patience=5"), vec!["--knob".to_owned(), "patience=6".to_owned()]].concat(),
+            "error: --knob patience=6: it is given twice\n",
         ),
         (with("--knob", "foo=5"), "error: --knob foo=5: there is no knob \"foo\": there are utilization, "),
         (

@@ -44,8 +44,8 @@ pub struct Dispatcher {
     moved: BTreeSet<usize>,
     /// What the keys in the line were made with.
     capacity: Amounts,
-    /// The last round was full: there may be more that has room.
-    full: bool,
+    /// What the next round has to look at.
+    news: News,
 }
 
 /// What a round has to look at.
@@ -57,13 +57,11 @@ pub(super) struct News {
 }
 
 impl News {
-    /// Everything is to be looked at: somebody else decided so far.
-    pub(super) fn everything() -> Self {
+    fn everything() -> Self {
         Self { all: true, ..Self::default() }
     }
 
-    /// Whether there is none.
-    pub(super) const fn is_empty(&self) -> bool {
+    const fn is_empty(&self) -> bool {
         self.jobs.is_empty() && self.workers.is_empty() && !self.all
     }
 }
@@ -82,7 +80,7 @@ impl Dispatcher {
             shares: Shares::new(rules.fair_share),
             moved: BTreeSet::new(),
             capacity: [0; 4],
-            full: false,
+            news: News::default(),
         }
     }
 
@@ -94,8 +92,8 @@ impl Dispatcher {
 
     /// One round: starts what it can, at most so many.
     pub fn round(&mut self, board: &mut Board, most: usize) -> Vec<Started> {
-        let news = self.listen(board);
-        self.go(board, news, most)
+        self.listen(board);
+        self.go(board, most)
     }
 
     /// The job that others wait behind since the last round.
@@ -116,20 +114,35 @@ impl Dispatcher {
         self.line.each()
     }
 
-    /// These jobs, in order.
-    pub(super) fn jobs(&self) -> Vec<usize> {
-        self.line.jobs()
+    /// These jobs behind a place, or all, in order.
+    pub(super) fn rising(&self, after: Option<Key>) -> impl Iterator<Item = (Key, usize)> {
+        self.line.rising(after)
     }
 
-    /// Takes in what changed.
-    pub(super) fn listen(&mut self, board: &mut Board) -> News {
-        let mut news = self.hear(board);
-        self.lose_patience(board, &mut news);
-        news
+    /// Takes in what changed: the next round looks at it.
+    pub(super) fn listen(&mut self, board: &mut Board) {
+        self.hear(board);
+        self.lose_patience(board);
+    }
+
+    /// Whether something changed that no round looked at.
+    pub(super) const fn has_news(&self) -> bool {
+        !self.news.is_empty()
+    }
+
+    /// Somebody else decides about what changed.
+    pub(super) fn skip_news(&mut self) {
+        self.news = News::default();
+    }
+
+    /// The next round looks at everything: somebody else decided so far.
+    pub(super) fn look_at_all(&mut self) {
+        self.news = News::everything();
     }
 
     /// Starts what it can, at most so many.
-    pub(super) fn go(&mut self, board: &mut Board, mut news: News, most: usize) -> Vec<Started> {
+    pub(super) fn go(&mut self, board: &mut Board, most: usize) -> Vec<Started> {
+        let mut news = std::mem::take(&mut self.news);
         let mut starts = Vec::new();
         self.chooser.begin_round();
         self.heads(board, most, &mut starts);
@@ -138,39 +151,38 @@ impl Dispatcher {
                 self.reserve(board, &mut news);
                 self.fill(board, &news, most, &mut starts);
             }
-            self.full = starts.len() >= most;
+            // Of a full round: there may be more that has room.
+            self.news.all = starts.len() >= most;
         }
         starts
     }
 
-    fn hear(&mut self, board: &mut Board) -> News {
-        let mut news = News { all: std::mem::take(&mut self.full), ..News::default() };
+    fn hear(&mut self, board: &mut Board) {
         let changes = board.take_changes();
         if changes.first() == Some(&Change::Anew)
             || (0..4).any(|kind| differ(self.capacity[kind], board.capacity()[kind]))
         {
             self.begin_anew(board);
-            return News::everything();
+            return self.look_at_all();
         }
         let mut reshaped = false;
         for change in changes {
             match change {
                 Change::Waits(job) => {
                     self.take_in(board, job);
-                    news.jobs.push(job);
+                    self.news.jobs.push(job);
                 }
                 Change::Left(job) => self.let_go(job),
-                Change::Freed(worker) => news.workers.push(worker),
+                Change::Freed(worker) => self.news.workers.push(worker),
                 Change::Reshaped | Change::Anew => reshaped = true,
             }
         }
         self.put_elsewhere(board);
         if reshaped {
             self.reshape(board);
-            return News::everything();
+            return self.look_at_all();
         }
-        news.jobs.retain(|job| self.line.key(*job).is_some());
-        news
+        self.news.jobs.retain(|job| self.line.key(*job).is_some());
     }
 
     /// Takes in every job that waits, and none else.
@@ -257,12 +269,12 @@ impl Dispatcher {
     }
 
     /// Puts jobs that waited too long before all others.
-    fn lose_patience(&mut self, board: &Board, news: &mut News) {
+    fn lose_patience(&mut self, board: &Board) {
         while let Some((until, number)) = self.patience.take_over(board.now()) {
             if counts(&self.rules, &self.line, board, until, number) {
                 let job = board.job(number);
                 self.line.put(number, job.class, Key::promoted(until, job.order));
-                news.jobs.push(number);
+                self.news.jobs.push(number);
             }
         }
         if self.patience.swollen(self.line.len()) {

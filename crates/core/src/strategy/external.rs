@@ -1,19 +1,20 @@
 //! Placing by somebody outside: this one starts nothing, and knows whether there is anything to start.
 
 use super::board::{Board, Change};
+use super::line::{Key, Line};
+use super::rules::{Order, Rules};
 use super::{Started, Strategy};
-use std::collections::BTreeMap;
 
 /// The name by which users choose that somebody outside places.
 pub const EXTERNAL: &str = "external";
 
+/// The order in which tasks are told to whoever asks: by priority, then as they were submitted.
+const RULES: Rules = Rules { order: Order::Priority, ..Rules::PLAIN };
+
 /// Starts nothing.
 #[derive(Clone, Debug, Default)]
 pub struct External {
-    /// The class of each job that waits.
-    jobs: BTreeMap<usize, usize>,
-    /// How many wait of each class.
-    classes: BTreeMap<usize, usize>,
+    line: Line,
     placeable: bool,
 }
 
@@ -24,20 +25,9 @@ impl External {
         self.placeable
     }
 
-    fn take_in(&mut self, job: usize, class: usize) {
-        self.let_go(job);
-        self.jobs.insert(job, class);
-        *self.classes.entry(class).or_default() += 1;
-    }
-
-    fn let_go(&mut self, job: usize) {
-        let Some(class) = self.jobs.remove(&job) else { return };
-        if let Some(count) = self.classes.get_mut(&class) {
-            *count -= 1;
-            if *count == 0 {
-                self.classes.remove(&class);
-            }
-        }
+    fn take_in(&mut self, board: &Board, number: usize) {
+        let job = board.job(number);
+        self.line.put(number, job.class, Key::of(RULES.size(board, &job), job.order));
     }
 }
 
@@ -46,19 +36,29 @@ impl Strategy for External {
         EXTERNAL
     }
 
-    fn place(&mut self, board: &mut Board, _most: usize) -> Vec<Started> {
+    fn hear(&mut self, board: &mut Board) {
         for change in board.take_changes() {
             match change {
-                Change::Waits(job) => self.take_in(job, board.job(job).class),
-                Change::Left(job) => self.let_go(job),
+                Change::Waits(job) => self.take_in(board, job),
+                Change::Left(job) => drop(self.line.remove(job)),
                 Change::Freed(_) | Change::Reshaped => {}
-                Change::Anew => {
-                    self.jobs.clear();
-                    self.classes.clear();
-                }
+                Change::Anew => self.line = Line::default(),
             }
         }
-        self.placeable = self.classes.keys().any(|class| board.next_fit(*class, 0).is_some());
+    }
+
+    fn line(&self, board: &Board, after: Option<Key>, most: usize) -> Vec<(Key, usize)> {
+        let possible = |(_, job): &(Key, usize)| board.classes()[board.job(*job).class].possible;
+        self.line.rising(after).filter(possible).take(most).collect()
+    }
+
+    fn copy(&self) -> Box<dyn Strategy> {
+        Box::new(self.clone())
+    }
+
+    fn place(&mut self, board: &mut Board, _most: usize) -> Vec<Started> {
+        self.hear(board);
+        self.placeable = self.line.heads().any(|(.., class)| board.next_fit(class, 0).is_some());
         Vec::new()
     }
 }

@@ -1,12 +1,13 @@
 //! Waiting jobs in the order in which they are looked at, class by class.
 
 use super::numbers::{NOWHERE, small};
-use std::collections::{BTreeMap, BTreeSet};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::ops::Bound;
 
-/// A job's place: smaller is looked at first.
+/// A job's place in the line of a strategy: smaller is looked at first. No two jobs have the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Key {
+pub struct Key {
     /// Since when a job waits too long; [`SIZED`] and above, the size of others.
     rank: u64,
     order: u64,
@@ -24,6 +25,23 @@ impl Key {
     /// The place of one that waited too long since a time.
     pub(super) const fn promoted(since: u64, order: u64) -> Self {
         Self { rank: if since < SIZED { since } else { SIZED - 1 }, order }
+    }
+
+    /// The place of one that is planned to start at a time: as one that waited too long since then.
+    pub(super) const fn planned(start: u64, order: u64) -> Self {
+        Self::promoted(start, order)
+    }
+
+    /// The key whose [`Key::parts`] these are.
+    #[must_use]
+    pub const fn at(rank: u64, order: u64) -> Self {
+        Self { rank, order }
+    }
+
+    /// Two numbers that say all of it, in the order in which they count.
+    #[must_use]
+    pub const fn parts(self) -> (u64, u64) {
+        (self.rank, self.order)
     }
 
     /// Whether it waited too long.
@@ -113,11 +131,19 @@ impl Line {
         self.heads.first_key_value().map(|((_, job), _)| *job as usize)
     }
 
-    /// Every job, in order.
-    pub(super) fn jobs(&self) -> Vec<usize> {
-        let mut jobs: Vec<(Key, u32)> = self.classes.iter().flatten().copied().collect();
-        jobs.sort_unstable();
-        jobs.into_iter().map(|(_, job)| job as usize).collect()
+    /// The jobs behind a place, or all, in order; each costs a little more the more classes there are.
+    pub(super) fn rising(&self, after: Option<Key>) -> impl Iterator<Item = (Key, usize)> {
+        let from = after.map_or(Bound::Unbounded, |key| Bound::Excluded((key, u32::MAX)));
+        let first = |(class, jobs): (usize, &BTreeSet<_>)| {
+            jobs.range((from, Bound::Unbounded)).next().map(|job| Reverse((*job, class)))
+        };
+        let mut heads: BinaryHeap<_> = self.classes.iter().enumerate().filter_map(first).collect();
+        std::iter::from_fn(move || {
+            let Reverse(((key, job), class)) = heads.pop()?;
+            let next = self.behind(class, key, job as usize);
+            heads.extend(next.map(|(key, job)| Reverse(((key, small(job)), class))));
+            Some((key, job as usize))
+        })
     }
 
     /// Every job, in no order.

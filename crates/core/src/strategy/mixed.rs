@@ -2,7 +2,8 @@
 
 use super::Strategy;
 use super::board::{Board, Change};
-use super::dispatch::{Dispatcher, News, Started};
+use super::dispatch::{Dispatcher, Started};
+use super::line::Key;
 use super::planner::{Planner, Planning};
 use super::rules::{Rules, Source};
 
@@ -19,7 +20,7 @@ const SHORT: f64 = 10_000.0;
 const BURST: f64 = 0.05;
 
 /// Rules and a planner with a name.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Mixed {
     name: &'static str,
     dispatcher: Dispatcher,
@@ -107,12 +108,34 @@ impl Strategy for Mixed {
         if self.planned.is_some() { None } else { self.dispatcher.ahead() }
     }
 
-    fn place(&mut self, board: &mut Board, most: usize) -> Vec<Started> {
+    fn hear(&mut self, board: &mut Board) {
         self.note_arrivals(board);
         if board.changes().first() == Some(&Change::Anew) {
             self.planner.forget(); // its numbers mean others now
         }
-        let news = self.dispatcher.listen(board);
+        self.dispatcher.listen(board);
+    }
+
+    fn line(&self, board: &Board, after: Option<Key>, most: usize) -> Vec<(Key, usize)> {
+        if self.planned.is_none() {
+            return self.dispatcher.rising(after).take(most).collect();
+        }
+        // At most `PLANNED` jobs: what is planned by its start, then what came since.
+        let planned = |(key, job)| {
+            let start = self.planner.planned_start(job);
+            (start.map_or(key, |start| Key::planned(start, board.job(job).order)), job)
+        };
+        let mut line: Vec<(Key, usize)> = self.dispatcher.rising(None).map(planned).collect();
+        line.sort_unstable();
+        line.into_iter().filter(|(key, _)| after.is_none_or(|after| *key > after)).take(most).collect()
+    }
+
+    fn copy(&self) -> Box<dyn Strategy> {
+        Box::new(self.clone())
+    }
+
+    fn place(&mut self, board: &mut Board, most: usize) -> Vec<Started> {
+        self.hear(board);
         if !self.is_backlog(board) {
             let planned = self.planned.take().is_some();
             if planned {
@@ -121,14 +144,17 @@ impl Strategy for Mixed {
             if self.dispatcher.waiting() == 0 {
                 self.oldest = u64::MAX;
             }
-            // A plan leaves room on purpose: the rules look at all of it.
-            return self.dispatcher.go(board, if planned { News::everything() } else { news }, most);
+            if planned {
+                self.dispatcher.look_at_all(); // a plan leaves room on purpose
+            }
+            return self.dispatcher.go(board, most);
         }
-        if news.is_empty() && self.planned == Some(self.newest) {
+        if !self.dispatcher.has_news() && self.planned == Some(self.newest) {
             return Vec::new();
         }
+        self.dispatcher.skip_news();
         self.planned = Some(self.newest);
-        let jobs = self.dispatcher.jobs();
+        let jobs: Vec<usize> = self.dispatcher.rising(None).map(|(_, job)| job).collect();
         let mut started = self.planner.round(board, &jobs);
         while started.len() > most
             && let Some(over) = started.pop()

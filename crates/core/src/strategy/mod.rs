@@ -19,6 +19,7 @@ mod named;
 mod numbers;
 mod patience;
 pub mod planner;
+mod queue;
 mod reserve;
 pub mod rules;
 mod seating;
@@ -32,8 +33,10 @@ pub use dispatch::{Dispatcher, Started};
 pub use external::{EXTERNAL, External};
 pub use fleet::{Fleet, Seen};
 pub use knobs::{KnobError, Knobs};
+pub use line::Key;
 pub use mixed::Mixed;
 pub use named::{ALL, Ruled, by_name, make, names, placing};
+pub use queue::{Queued, Spot};
 pub use rules::Rules;
 pub use view::{View, Waiting};
 
@@ -52,6 +55,17 @@ pub trait Strategy: Send + std::fmt::Debug {
     fn ahead(&self) -> Option<usize> {
         None
     }
+
+    /// Takes in what changed on the board since it was heard last, so that the line is of now; the next
+    /// [`Strategy::place`] looks at it.
+    fn hear(&mut self, board: &mut Board);
+
+    /// The waiting jobs that some worker could run, in the order in which they are looked at: the first behind a
+    /// place, or of all. By what was heard last.
+    fn line(&self, board: &Board, after: Option<Key>, most: usize) -> Vec<(Key, usize)>;
+
+    /// One that knows what this one knows and goes on alone.
+    fn copy(&self) -> Box<dyn Strategy>;
 
     /// Starts waiting jobs on the board, at most so many, and says which in the order of their
     /// starts. Called again while it starts something.

@@ -3,6 +3,7 @@
 use super::board::Board;
 use super::dispatch::{Dispatcher, Started};
 use super::knobs::Knobs;
+use super::line::Key;
 use super::mixed::Mixed;
 use super::planner::{Goal, Planning};
 use super::rules::{Blocked, Order, Rules, Seating, Source};
@@ -54,12 +55,12 @@ pub fn make(name: &str, knobs: &Knobs) -> Option<Box<dyn Strategy>> {
 }
 
 /// What the `ai` strategies have in common: short tasks first, over several workers those that are
-/// hard to place among them; room is kept for the first that has none; levels and likeness choose the
-/// worker; nobody waits for ever.
+/// hard to place among them; room is kept for the first that has none; likeness chooses the worker, with a little of
+/// levels and of packing (`docs/scheduling.md`, "How the weights were found"); nobody waits for ever.
 fn ai(knobs: &Knobs) -> Rules {
     Rules {
         order: Order::Size { length: 1.0, pool: 0.5, share: -1.0 },
-        seating: Seating::Weighed { level: knobs.relative("balance"), alike: knobs.relative("utilization"), best: 0.0 },
+        seating: weighed(knobs, 0.25, 0.2),
         blocked: Blocked::Reserved,
         source: Source::Estimate,
         patience: knobs.patience,
@@ -68,6 +69,12 @@ fn ai(knobs: &Knobs) -> Rules {
         fair_share: knobs.fair_share,
         urgency: knobs.urgency,
     }
+}
+
+/// What speaks for a worker: likeness, levels so much, packing so much, times what the knobs say of the first two.
+fn weighed(knobs: &Knobs, level: f64, best: f64) -> Seating {
+    let (balance, utilization) = (knobs.relative("balance"), knobs.relative("utilization"));
+    Seating::Weighed { level: level * balance, alike: utilization, best: best * utilization }
 }
 
 /// How a backlog is planned: `makespan` and `wait` times what the knobs say of them.
@@ -97,14 +104,16 @@ fn aggressive(knobs: &Knobs) -> Box<dyn Strategy> {
 
 /// What was learned of run times counts, and deadlines do.
 fn predictive(knobs: &Knobs) -> Box<dyn Strategy> {
-    let rules = Rules { source: Source::Predicted, slack: 1.0, ..ai(knobs) };
+    let seating = weighed(knobs, 0.1, 0.1);
+    let rules = Rules { source: Source::Predicted, slack: 1.0, seating, ..ai(knobs) };
     let goal = Goal { makespan: 1.0, wait: 0.3, starving: 2.0 };
     Box::new(Mixed::new("ai_predictive", rules, planning(knobs, rules.source, f64::INFINITY, goal)))
 }
 
 /// Equal load on all workers.
 fn load_balanced(knobs: &Knobs) -> Box<dyn Strategy> {
-    let rules = Rules { order: Order::Size { length: 1.0, pool: 0.5, share: -2.0 }, ..ai(knobs) };
+    let (order, seating) = (Order::Size { length: 1.0, pool: 0.5, share: -2.0 }, weighed(knobs, 1.0, 0.0));
+    let rules = Rules { order, seating, ..ai(knobs) };
     Box::new(Ruled::new("ai_load_balanced", rules))
 }
 
@@ -124,7 +133,7 @@ fn skipping(name: &'static str, seating: Seating, knobs: &Knobs) -> Box<dyn Stra
 }
 
 /// Rules with a name.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Ruled {
     name: &'static str,
     dispatcher: Dispatcher,
@@ -149,6 +158,18 @@ impl Strategy for Ruled {
 
     fn ahead(&self) -> Option<usize> {
         self.dispatcher.ahead()
+    }
+
+    fn hear(&mut self, board: &mut Board) {
+        self.dispatcher.listen(board);
+    }
+
+    fn line(&self, _board: &Board, after: Option<Key>, most: usize) -> Vec<(Key, usize)> {
+        self.dispatcher.rising(after).take(most).collect()
+    }
+
+    fn copy(&self) -> Box<dyn Strategy> {
+        Box::new(self.clone())
     }
 
     fn place(&mut self, board: &mut Board, most: usize) -> Vec<Started> {

@@ -95,20 +95,9 @@ pub struct Rules {
     pub urgency: f64,
 }
 
-/// First come, first served: what the naive baselines do.
 impl Default for Rules {
     fn default() -> Self {
-        Self {
-            order: Order::Submitted,
-            seating: Seating::First,
-            blocked: Blocked::Waits,
-            source: Source::Estimate,
-            patience: 0.0,
-            patience_floor: 0,
-            slack: 0.0,
-            fair_share: 0.0,
-            urgency: 0.0,
-        }
+        Self::PLAIN
     }
 }
 
@@ -148,6 +137,19 @@ impl Source {
 }
 
 impl Rules {
+    /// First come, first served: what the naive baselines do.
+    pub const PLAIN: Self = Self {
+        order: Order::Submitted,
+        seating: Seating::First,
+        blocked: Blocked::Waits,
+        source: Source::Estimate,
+        patience: 0.0,
+        patience_floor: 0,
+        slack: 0.0,
+        fair_share: 0.0,
+        urgency: 0.0,
+    };
+
     /// A job's size: smaller goes first. Not negative.
     #[must_use]
     #[allow(clippy::cast_precision_loss)] // milliseconds far below 2^53, only compared

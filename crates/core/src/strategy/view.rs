@@ -258,9 +258,8 @@ impl View {
     /// One whole round: pinned tasks go where they must, the strategy places the others. By the next
     /// round the view must have taken in the rows of the proposals that were taken.
     pub fn round(&mut self, strategy: &mut dyn Strategy, now: Timestamp) -> Vec<Placement> {
-        self.board.set_now(now.as_millis());
         let other = std::mem::replace(&mut self.source, strategy.source()) != strategy.source();
-        self.settle();
+        self.settle_at(now);
         self.learner.begin_round();
         if other {
             self.looks = Some(0);
@@ -405,12 +404,21 @@ impl View {
         &self.board
     }
 
-    /// A copy as the next round would find it; the real one stays as it is.
-    pub(super) fn settled(&self, now: Timestamp) -> Self {
-        let mut copy = self.clone();
-        copy.board.set_now(now.as_millis());
-        copy.settle();
-        copy
+    /// Brings the board up to the rows and the time, as a round does first.
+    pub(super) fn settle_at(&mut self, now: Timestamp) {
+        self.board.set_now(now.as_millis());
+        self.settle();
+    }
+
+    /// The same, and lets the strategy hear of it.
+    pub(super) fn listen(&mut self, strategy: &mut dyn Strategy, now: Timestamp) {
+        self.settle_at(now);
+        strategy.hear(&mut self.board);
+    }
+
+    /// Pinned tasks that wait, in order.
+    pub(super) fn pinned(&self) -> impl Iterator<Item = &(Place, TaskId)> {
+        self.pinned.iter()
     }
 
     /// Takes for committed what the last round proposed: for copies that go on alone.
@@ -441,11 +449,6 @@ impl View {
     /// The worker of a seat.
     pub(super) fn seated(&self, seat: usize) -> Option<&WorkerId> {
         self.order.get(seat)
-    }
-
-    /// Where every waiting task stands in the queue, pinned ones too, in no order.
-    pub(super) fn places(&self) -> impl Iterator<Item = (Place, TaskId)> {
-        self.each_waiting().map(|task| (Place::of(&task.0), task.0.id))
     }
 }
 

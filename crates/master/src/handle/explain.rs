@@ -5,8 +5,8 @@ use crate::mailbox::{AskError, NotNow};
 use crate::model::SeenTask;
 use crate::principal::Principal;
 use cloudai_core::ids::TaskId;
-use cloudai_core::strategy::View;
 use cloudai_core::strategy::explain::{Explanation, explain};
+use cloudai_core::strategy::{Strategy, View};
 use std::sync::Arc;
 
 /// A task and why it stands where it stands.
@@ -34,10 +34,11 @@ impl Handle {
         let (record, now) = (Arc::clone(&task.record), self.now());
         if record.finished().is_some() {
             let strategy = self.strategy().name().to_owned();
-            let told = explain(&View::default(), &record, &strategy, None, now);
-            return Ok(Explained { task, strategy, told });
+            return Ok(Explained { task, strategy, told: Explanation::of_ended() });
         }
-        let think = move |view: &View, name: &'static str| (explain(view, &record, name, other, now), name.to_owned());
+        let think = move |view: &View, strategy: &dyn Strategy| {
+            (explain(view, &record, strategy, other, now), strategy.name().to_owned())
+        };
         let thought = self.shared.placing.ponder(think);
         match self.shared.stopping.run_until_cancelled(thought).await {
             Some(Some((told, strategy))) => Ok(Explained { task, strategy, told }),

@@ -15,6 +15,18 @@ pub struct List<T> {
     pub next_cursor: Option<String>,
 }
 
+/// A task of the queue.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Queued {
+    /// The task.
+    #[serde(flatten)]
+    pub task: Task,
+    /// Which it is, from 1, in the order in which the strategy in use looks at tasks; absent of those that have no
+    /// turn: held, waiting for their time, or larger than every worker.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<u64>,
+}
+
 /// A task. Times are ISO 8601 in UTC with milliseconds.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Task {

@@ -6,8 +6,8 @@
 use super::orders::Orders;
 use cloudai_core::ids::{TaskId, UserId};
 use cloudai_core::queue::Place;
-use cloudai_core::state::Status;
-use cloudai_core::task::TaskRecord;
+use cloudai_core::state::{Phase, Status};
+use cloudai_core::task::{State, TaskRecord};
 use cloudai_store::StoreError;
 use cloudai_store::query::{MAX_NAMES, Part, Sort, TaskQuery, too_many_names};
 use std::cmp::Reverse;
@@ -26,16 +26,17 @@ pub(super) struct Live {
     by_status: ByStatus,
     by_owner: BTreeMap<UserId, ByStatus>,
     by_name: BTreeSet<(Box<str>, u64)>,
-    /// Everything that waits, in the order of placement: by priority, the highest first, then as
-    /// submitted. What can not be placed yet too.
-    queue: BTreeMap<Reverse<i32>, Orders>,
+    /// What waits for something else than a place: by priority, the highest first, then as submitted.
+    aside: BTreeMap<Reverse<i32>, Orders>,
 }
 
 impl Live {
     /// Takes a new version in, or takes the task out when it has ended; answers its status before.
     pub(super) fn apply(&mut self, task: &Arc<TaskRecord>) -> Option<Status> {
-        let before = self.tasks.get(&task.order).map(|before| before.status());
+        let known = self.tasks.get(&task.order);
+        let (before, was_aside) = (known.map(|before| before.status()), known.is_some_and(|before| is_aside(before)));
         let now = task.status();
+        self.put_aside(task, was_aside);
         if before != Some(now) {
             if let Some(before) = before {
                 self.unlist(task, before);
@@ -71,8 +72,14 @@ impl Live {
         self.by_status.entry(status).or_default().insert(task.order);
         let own = self.by_owner.entry(task.owner.clone()).or_default();
         own.entry(status).or_default().insert(task.order);
-        if status == Status::Queued {
-            self.queue.entry(Reverse(task.spec.priority)).or_default().insert(task.order);
+    }
+
+    fn put_aside(&mut self, task: &TaskRecord, was: bool) {
+        let priority = Reverse(task.spec.priority);
+        match (was, is_aside(task)) {
+            (false, true) => self.aside.entry(priority).or_default().insert(task.order),
+            (true, false) => take_out(&mut self.aside, priority, task.order),
+            (true, true) | (false, false) => {}
         }
     }
 
@@ -84,9 +91,6 @@ impl Live {
                 self.by_owner.remove(&task.owner);
             }
         }
-        if status == Status::Queued {
-            take_out(&mut self.queue, Reverse(task.spec.priority), task.order);
-        }
     }
 
     /// A live task.
@@ -94,12 +98,12 @@ impl Live {
         self.tasks.get(self.ids.get(&id)?)
     }
 
-    /// Waiting tasks in the order of placement, behind a place or from the start.
-    pub(super) fn queue(&self, after: Option<Place>) -> impl Iterator<Item = &Arc<TaskRecord>> {
+    /// Queued tasks that wait for something else than a place, by priority, behind a place or from the start.
+    pub(super) fn aside(&self, after: Option<Place>) -> impl Iterator<Item = &Arc<TaskRecord>> {
         let after = after.map(Place::parts);
         let lists = match after {
-            Some((priority, _)) => self.queue.range(Reverse(priority)..),
-            None => self.queue.range(..),
+            Some((priority, _)) => self.aside.range(Reverse(priority)..),
+            None => self.aside.range(..),
         };
         let orders = lists.flat_map(move |(Reverse(priority), orders)| {
             orders.rising(after.filter(|(at, _)| at == priority).map(|(_, order)| order))
@@ -153,6 +157,10 @@ impl Live {
     }
 }
 
+fn is_aside(task: &TaskRecord) -> bool {
+    matches!(&task.state, State::Queued(queued) if queued.phase != Phase::WaitingCapacity)
+}
+
 fn take_out<K: Ord>(lists: &mut BTreeMap<K, Orders>, list: K, order: u64) {
     if let Some(orders) = lists.get_mut(&list) {
         orders.remove(order);
@@ -175,8 +183,7 @@ fn walk<'a>(orders: &'a Orders, query: &TaskQuery) -> Box<dyn Iterator<Item = u6
 mod tests {
     use super::*;
     use cloudai_core::spec::{TaskSpec, Value};
-    use cloudai_core::state::Phase;
-    use cloudai_core::task::{Active, AttemptRecord, Finished, Queued, Spent, State, Step};
+    use cloudai_core::task::{Active, AttemptRecord, Finished, Queued, Spent, Step};
     use cloudai_core::time::Timestamp;
     use cloudai_store::query::Cursor;
     use proptest::prelude::*;
@@ -195,7 +202,7 @@ mod tests {
         let state = if status == queued {
             let message = String::new();
             State::Queued(Queued {
-                phase: Phase::WaitingCapacity,
+                phase: if pick.is_multiple_of(2) { Phase::WaitingCapacity } else { Phase::Held },
                 since: Timestamp::ZERO,
                 until: None,
                 reason: None,
@@ -269,7 +276,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn pages_and_queue_are_those_of_a_plain_list(
+        fn pages_and_what_stands_aside_are_those_of_a_plain_list(
             steps in prop::collection::vec((0u64..40, prop::sample::select(Status::ALL.to_vec())), 1..120),
             picks in prop::collection::vec(any::<u8>(), 40),
             query in query(),
@@ -295,12 +302,13 @@ mod tests {
                 if !more { break }
             }
             prop_assert_eq!(found, expected);
-            let mut queue: Vec<_> = plain.values().filter(|task| task.status() == Status::Queued).map(|task| Place::of(task)).collect();
-            queue.sort();
-            for start in 0..=queue.len() {
-                let after = start.checked_sub(1).map(|before| queue[before]);
-                let rest: Vec<_> = live.queue(after).map(|task| Place::of(task)).collect();
-                prop_assert_eq!(&rest[..], &queue[start..]);
+            let held = |task: &&Arc<TaskRecord>| task.phase(false) == Some(Phase::Held);
+            let mut aside: Vec<_> = plain.values().filter(held).map(|task| Place::of(task)).collect();
+            aside.sort();
+            for start in 0..=aside.len() {
+                let after = start.checked_sub(1).map(|before| aside[before]);
+                let rest: Vec<_> = live.aside(after).map(|task| Place::of(task)).collect();
+                prop_assert_eq!(&rest[..], &aside[start..]);
             }
         }
     }

@@ -125,11 +125,12 @@ impl Model {
         self.read().see(record)
     }
 
-    /// The queue in the order of placement, at most `limit` tasks, behind a place or from the start.
+    /// Queued tasks that wait for something else than a place, by priority, at most `limit`, behind a place or from
+    /// the start.
     #[must_use]
-    pub fn queue(&self, after: Option<Place>, limit: usize) -> Vec<SeenTask> {
+    pub fn aside(&self, after: Option<Place>, limit: usize) -> Vec<(Place, TaskId)> {
         let state = self.read();
-        state.live.queue(after).take(limit).map(|task| state.see(Arc::clone(task))).collect()
+        state.live.aside(after).take(limit).map(|task| (Place::of(task), task.id)).collect()
     }
 
     /// The first of a list of live tasks, one more than its limit if there are.

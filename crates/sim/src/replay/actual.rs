@@ -40,7 +40,7 @@ impl Actual {
         };
         let why = |how| format!("{ACTUAL} ran {how}: how full workers were, and the gap to the bound, are left out.");
         let workers = workload.workers.iter().map(|worker| worker.id.clone()).chain(others).collect();
-        let outcome = Outcome { strategy: ACTUAL.into(), assignments, metrics };
+        let outcome = Outcome { strategy: ACTUAL.into(), replay: None, assignments, metrics };
         Self { outcome, workers, times_only: elsewhere.map(why) }
     }
 }

@@ -10,6 +10,9 @@ use std::path::Path;
 /// The columns of [`Task::demand`] and [`Machine::capacity`].
 pub const AMOUNTS: [&str; 4] = ["cpu", "mem_gb", "storage_gb", "gpu"];
 
+/// What a file of tasks may have beside what it must have.
+const OPTIONAL: [&str; 5] = ["estimate_s", "priority", "deadline_s", "user", "image"];
+
 /// More seconds than any trace has, few enough to be counted in milliseconds.
 const MOST_SECONDS: f64 = 1e12;
 /// More cores or GB than any machine has, few enough to be counted in bytes.
@@ -28,7 +31,7 @@ pub fn read_workload(tasks: &Path, workers: &Path) -> Result<Workload, ReadError
 /// [`ReadError`].
 pub fn read_tasks(path: &Path) -> Result<Vec<Task>, ReadError> {
     let required = ["task_id", "arrival_s", "cpu", "mem_gb", "storage_gb", "gpu", "runtime_s"];
-    let sheet = Sheet::open(path, &required, "task")?;
+    let sheet = Sheet::open(path, &required, &OPTIONAL, "task")?;
     let mut ids = Ids::default();
     sheet.rows.iter().map(|record| Row { sheet: &sheet, record }).map(|row| task(&row, &mut ids)).collect()
 }
@@ -52,7 +55,7 @@ fn task(row: &Row<'_>, ids: &mut Ids) -> Result<Task, ReadError> {
 /// # Errors
 /// [`ReadError`].
 pub fn read_workers(path: &Path) -> Result<Vec<Machine>, ReadError> {
-    let sheet = Sheet::open(path, &["worker_id", "cpu", "mem_gb", "storage_gb", "gpu"], "worker")?;
+    let sheet = Sheet::open(path, &["worker_id", "cpu", "mem_gb", "storage_gb", "gpu"], &[], "worker")?;
     let mut ids = Ids::default();
     let rows = sheet.rows.iter().map(|record| Row { sheet: &sheet, record });
     rows.map(|row| Ok(Machine { id: ids.new_one(&row, "worker_id")?, capacity: row.amounts()? })).collect()
@@ -62,7 +65,7 @@ pub fn read_workers(path: &Path) -> Result<Vec<Machine>, ReadError> {
 /// # Errors
 /// [`ReadError`], also for a task or worker that the workload does not have.
 pub fn read_assignments(path: &Path, workload: &Workload) -> Result<Vec<Assignment>, ReadError> {
-    let sheet = Sheet::open(path, &["task_id", "worker_id", "start_s", "end_s"], "assignment")?;
+    let sheet = Sheet::open(path, &["task_id", "worker_id", "start_s", "end_s"], &[], "assignment")?;
     let tasks: BTreeMap<_, _> = workload.tasks.iter().enumerate().map(|(at, task)| (task.id.as_str(), at)).collect();
     let workers: BTreeMap<_, _> =
         workload.workers.iter().enumerate().map(|(at, worker)| (worker.id.as_str(), at)).collect();
@@ -113,7 +116,7 @@ struct Sheet<'a> {
 }
 
 impl<'a> Sheet<'a> {
-    fn open(path: &'a Path, required: &[&str], of: &str) -> Result<Self, ReadError> {
+    fn open(path: &'a Path, required: &[&str], optional: &[&'static str], of: &str) -> Result<Self, ReadError> {
         let text = read::text(path)?;
         let text = text.trim_start_matches('\u{feff}');
         let mut reader = ReaderBuilder::new().flexible(true).trim(Trim::All).from_reader(text.as_bytes());
@@ -127,6 +130,10 @@ impl<'a> Sheet<'a> {
             if columns.insert(name.to_owned(), at).is_some() {
                 return Err(ReadError::new(path, "stands twice in the first line").line(1).field(column(name)));
             }
+        }
+        if let Some((name, meant)) = header.iter().find_map(|name| Some((name, meant(name, &columns, optional)?))) {
+            let wrong = ReadError::new(path, format!("nothing reads it (did you mean {meant}?)"));
+            return Err(wrong.line(1).field(column(name)).allowed("columns of quite other names may stay"));
         }
         if let Some(missing) = required.iter().find(|name| !columns.contains_key(**name)) {
             let has = format!("the first line names the columns; needed are {}", required.join(","));
@@ -142,6 +149,20 @@ impl<'a> Sheet<'a> {
         }
         Ok(Self { path, columns, rows })
     }
+}
+
+/// The optional column that a name which nothing reads was meant for: `Estimate`, `prio`, `deadline`.
+fn meant(name: &str, columns: &BTreeMap<String, usize>, optional: &[&'static str]) -> Option<&'static str> {
+    let plain = |name: &str| {
+        let name = name.to_lowercase().replace([' ', '-'], "_");
+        name.strip_suffix("_s").map_or_else(|| name.clone(), str::to_owned)
+    };
+    let said = plain(name);
+    let absent = optional.iter().find(|known| {
+        let known = plain(known);
+        said == known || said.len() >= 4 && known.starts_with(&said)
+    })?;
+    (!columns.contains_key(*absent)).then_some(*absent)
 }
 
 fn line(record: &StringRecord) -> u64 {

@@ -17,6 +17,8 @@ use std::path::{Path, PathBuf};
 pub struct Outcome {
     /// Its name.
     pub strategy: String,
+    /// How it was run; none of what really happened.
+    pub replay: Option<Replay>,
     /// The schedule.
     pub assignments: Vec<Assignment>,
     /// How good it is.
@@ -62,7 +64,7 @@ impl Outcome {
     pub fn of(replay: &Replay, workload: &Workload) -> Result<Self, ReplayError> {
         let assignments = replay.run(workload)?;
         let metrics = judge(workload, &assignments);
-        Ok(Self { strategy: replay.strategy.clone(), assignments, metrics })
+        Ok(Self { strategy: replay.strategy.clone(), replay: Some(replay.clone()), assignments, metrics })
     }
 
     /// Writes `performance_metrics.txt`, `metrics.json`, `assignments.csv` and three drawings into a folder of the
@@ -82,7 +84,7 @@ impl Outcome {
         drawings: &Drawings,
     ) -> Result<PathBuf, WriteError> {
         let dir = dir.join(&self.strategy);
-        let json = serde_json::to_string_pretty(&self.metrics).map_err(|error| failed(&dir, error.into()))?;
+        let json = self.json().map_err(|error| failed(&dir, error.into()))?;
         let schedule = csv::assignments(workload, workers, &self.assignments).map_err(|error| failed(&dir, error))?;
         put(&dir, "performance_metrics.txt", &self.text(workload))?;
         put(&dir, "metrics.json", &(json + "\n"))?;
@@ -107,6 +109,18 @@ impl Outcome {
         Drawings(drawings)
     }
 
+    /// Every number, and under `replay` how the strategy was run.
+    fn json(&self) -> serde_json::Result<String> {
+        #[derive(serde::Serialize)]
+        struct Written<'a> {
+            #[serde(flatten)]
+            metrics: &'a Metrics,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            replay: Option<&'a Replay>,
+        }
+        serde_json::to_string_pretty(&Written { metrics: &self.metrics, replay: self.replay.as_ref() })
+    }
+
     /// Every number with what it means.
     fn text(&self, workload: &Workload) -> String {
         let mut out = match self.strategy.as_str() {
@@ -121,6 +135,11 @@ impl Outcome {
             };
             let meaning = meaning::of_entry(&name);
             let _ = writeln!(out, "{}", format!("{name:<22} {shown:<12} {meaning}").trim_end());
+        }
+        for (at, (name, value)) in self.replay.iter().flat_map(Replay::settings).enumerate() {
+            let title = if at == 0 { "\nRun with\n" } else { "" };
+            let _ =
+                writeln!(out, "{title}{name:<22} {}", value.as_str().map_or_else(|| value.to_string(), str::to_owned));
         }
         out
     }

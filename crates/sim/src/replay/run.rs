@@ -6,6 +6,8 @@ use super::workload::{Machine, Task, Workload};
 use cloudai_core::strategy::board::{Amounts, Board, Image, Job, Seat, Wanted};
 use cloudai_core::strategy::rules::Source;
 use cloudai_core::strategy::{EXTERNAL, Knobs, Started, make};
+use serde::{Serialize, Serializer};
+use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// Which run times a strategy is told.
@@ -60,7 +62,31 @@ pub enum ReplayError {
     },
 }
 
+impl Runtimes {
+    /// As users ask for it.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Exact => "exact",
+            Self::Estimate => "estimate",
+            Self::Predicted => "predicted",
+        }
+    }
+}
+
 impl Replay {
+    /// All that the schedule depends on beside the workload, by name: the strategy, `runtimes`, `seed`, every knob.
+    #[must_use]
+    pub fn settings(&self) -> Vec<(String, Value)> {
+        let first = [
+            ("strategy", self.strategy.as_str().into()),
+            ("runtimes", self.runtimes.word().into()),
+            ("seed", self.knobs.seed.into()),
+        ];
+        let knobs = self.knobs.each().map(|(knob, value)| (knob.name, value.into()));
+        first.into_iter().chain(knobs).map(|(name, value)| (name.to_owned(), value)).collect()
+    }
+
     /// The schedule that the strategy makes, in the order of the workload's tasks.
     /// # Errors
     /// [`ReplayError`].
@@ -88,6 +114,12 @@ impl Replay {
             }
         }
         Ok(stage.assignments)
+    }
+}
+
+impl Serialize for Replay {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.settings())
     }
 }
 

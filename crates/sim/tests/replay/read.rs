@@ -51,6 +51,15 @@ fn wrong_tasks_are_refused_with_line_column_value_and_what_is_allowed() {
              task_id,arrival_s,cpu,mem_gb,storage_gb,gpu,runtime_s",
         ),
         (b"task_id,task_id\na,0\n".to_vec(), "t.csv, line 1, column task_id: stands twice in the first line"),
+        (
+            format!("{}\n", HEAD.replace("estimate_s", "Estimate")).into_bytes(),
+            "t.csv, line 1, column Estimate: nothing reads it (did you mean estimate_s?); columns of quite other names may \
+             stay",
+        ),
+        (
+            format!("{}\n", HEAD.replace("priority", "prio")).into_bytes(),
+            "t.csv, line 1, column prio: nothing reads it (did you mean priority?); columns of quite other names may stay",
+        ),
         (row("b,0,x,1,1,0,5,,,"), "t.csv, line 3, column cpu: \"x\" is not a number; a number of cores from 0 to 1e9"),
         (
             row("b,0,1,1,1,0,-5,,,"),

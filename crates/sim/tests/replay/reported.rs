@@ -8,7 +8,7 @@ use std::path::Path;
 fn outcome(name: &str, workload: &Workload, assignments: Vec<Assignment>) -> Outcome {
     let metrics = judge(workload, &assignments);
     assert_eq!(metrics.errors, Vec::<String>::new(), "{name}");
-    Outcome { strategy: name.into(), assignments, metrics }
+    Outcome { strategy: name.into(), replay: None, assignments, metrics }
 }
 
 /// The first worker that is large enough runs one task after the other.

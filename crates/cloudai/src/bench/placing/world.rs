@@ -9,7 +9,7 @@ use cloudai_core::ids::{Attempt, Incarnation, TaskId, UserId};
 use cloudai_core::resources::{Capacity, Demand, GIB, Gpu};
 use cloudai_core::spec::{TaskSpec, Value};
 use cloudai_core::strategy::rules::Source;
-use cloudai_core::strategy::{Board, Started, Strategy, View};
+use cloudai_core::strategy::{Board, Key, Started, Strategy, View};
 use cloudai_core::task::Outcome;
 use cloudai_core::time::Timestamp;
 use cloudai_core::timing::Timing;
@@ -206,6 +206,18 @@ impl Strategy for Timed {
 
     fn source(&self) -> Source {
         self.inner.source()
+    }
+
+    fn hear(&mut self, board: &mut Board) {
+        self.inner.hear(board);
+    }
+
+    fn line(&self, board: &Board, after: Option<Key>, most: usize) -> Vec<(Key, usize)> {
+        self.inner.line(board, after, most)
+    }
+
+    fn copy(&self) -> Box<dyn Strategy> {
+        self.inner.copy()
     }
 
     fn place(&mut self, board: &mut Board, most: usize) -> Vec<Started> {

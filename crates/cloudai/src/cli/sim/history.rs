@@ -99,7 +99,7 @@ pub(super) async fn fetch(asked: &Asked, compares: bool, cx: &Context) -> Result
     let more = asked.read(window, &mut past, cx).await?;
     let counts = past.counts().clone();
     let Some((workload, actual, begin)) = past.finish() else { return Err(nothing(&counts, asked)) };
-    let mut notes = vec![sentence(&counts, workload.workers.len())];
+    let mut notes = vec![sentence(&counts, workload.workers.len(), more)];
     if more {
         let limit = figure::amount(f64::from(asked.limit));
         notes.push(format!(
@@ -185,12 +185,13 @@ fn nothing(counts: &Counts, asked: &Asked) -> Failure {
     })
 }
 
-/// What is replayed and what is not, and why.
-fn sentence(counts: &Counts, workers: usize) -> String {
+/// What is replayed and what is not, and why; `more` tells that the limit left some out.
+fn sentence(counts: &Counts, workers: usize, more: bool) -> String {
     let all = counts.replayed();
     let tasks = if all == 1 { "1 task".to_owned() } else { format!("{} tasks", grouped(all)) };
     let on = if workers == 1 { "1 worker".to_owned() } else { format!("{} workers", grouped(workers)) };
-    let left_out = left_out(counts).unwrap_or_else(|| "nothing is left out".to_owned());
+    let all_but = if more { "of those not older nothing else is left out" } else { "nothing is left out" };
+    let left_out = left_out(counts).unwrap_or_else(|| all_but.to_owned());
     let [completed, failed, cancelled] =
         [(counts.completed, "completed"), (counts.failed, "failed"), (counts.cancelled, "cancelled while they ran")]
             .map(|(count, word)| (count > 0).then(|| format!("{} {word}", grouped(count))));
@@ -262,13 +263,14 @@ mod tests {
     fn what_is_replayed_and_what_is_not_is_one_sentence() {
         let counts = Counts { completed: 1_180, failed: 20, cancelled: 4, never_ran: 12, live: 3, too_large: 1 };
         assert_eq!(
-            sentence(&counts, 3),
+            sentence(&counts, 3, true),
             "Replays 1,204 tasks of the history (1,180 completed, 20 failed, 4 cancelled while they ran) on 3 workers; \
              left out: 12 ended without having run (cancelled or failed before a start), 3 still waiting or running, 1 \
              larger than every worker of now."
         );
         let counts = Counts { completed: 1, ..Counts::default() };
         let said = "Replays 1 task of the history (1 completed) on 1 worker; nothing is left out.";
-        assert_eq!(sentence(&counts, 1), said);
+        assert_eq!(sentence(&counts, 1, false), said);
+        assert!(sentence(&counts, 1, true).ends_with("; of those not older nothing else is left out."));
     }
 }

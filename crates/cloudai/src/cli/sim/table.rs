@@ -133,7 +133,7 @@ mod tests {
         (metrics.starved, metrics.deadline_misses, metrics.deadlines) = (12_345, 1_234, 5_000);
         metrics.bounds.each = vec![("lb_excl", 123_456.0)];
         metrics.bounds.lower_bound = 123_456.0;
-        Outcome { strategy: strategy.into(), assignments: Vec::new(), metrics }
+        Outcome { strategy: strategy.into(), replay: None, assignments: Vec::new(), metrics }
     }
 
     fn screen(format: Format) -> Screen {

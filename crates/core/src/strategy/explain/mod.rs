@@ -15,10 +15,9 @@ pub use score::Score;
 pub use start::Estimate;
 
 use super::view::started;
-use super::{Fleet, Seen, View};
+use super::{Fleet, Queued, Seen, Spot, Strategy, View};
 use crate::feasible;
 use crate::ids::{TaskId, WorkerId};
-use crate::queue::Place;
 use crate::state::Phase;
 use crate::task::{State, TaskRecord};
 use crate::time::Timestamp;
@@ -35,7 +34,8 @@ pub struct Explanation {
     pub standing: Standing,
     /// What stands against a place now, in one sentence, as `task info` says it.
     pub why: Option<String>,
-    /// Which in the queue it is, from 1, and of how many; only while it waits for a place.
+    /// Which in the queue it is, from 1, in the order in which the strategy looks at tasks, and of how many; only
+    /// while it waits for a place.
     pub place: Option<(usize, usize)>,
     /// When it could start at the latest if nothing went before it and all ends as thought.
     pub start: Option<Estimate>,
@@ -78,26 +78,20 @@ pub enum Standing {
     Ended,
 }
 
-/// Explains a task as the view and `record` know it; `strategy` is the one in use, `other` one whose
-/// doings are asked for. The view stays as it is.
+/// Explains a task as the view and `record` know it; `strategy` is the one in use, which saw the view until now, `other`
+/// the name of one whose doings are asked for. Neither changes.
 #[must_use]
-pub fn explain(view: &View, record: &TaskRecord, strategy: &str, other: Option<&str>, now: Timestamp) -> Explanation {
-    let view = view.settled(now);
-    let record = view.task(&record.id).unwrap_or(record);
-    let standing = standing(view.fleet(), record);
-    let mut told = Explanation {
-        why: None,
-        place: None,
-        start: None,
-        workers: Vec::new(),
-        counts: BTreeMap::new(),
-        changes: Vec::new(),
-        possible: Vec::new(),
-        scores: Vec::new(),
-        now: None,
-        other: None,
-        standing,
-    };
+pub fn explain(
+    view: &View,
+    record: &TaskRecord,
+    strategy: &dyn Strategy,
+    other: Option<&str>,
+    now: Timestamp,
+) -> Explanation {
+    let (mut view, mut used) = (view.clone(), strategy.copy());
+    view.settle_at(now);
+    let record = &view.task(&record.id).unwrap_or(record).clone();
+    let mut told = Explanation::new(standing(view.fleet(), record));
     match &told.standing {
         Standing::Ended => {}
         Standing::Placed { worker, .. } => told.scores.extend(score::of_now(&view, worker)),
@@ -108,17 +102,42 @@ pub fn explain(view: &View, record: &TaskRecord, strategy: &str, other: Option<&
         Standing::NotReady(_) => told.look(&view, record, now),
         Standing::Waits => {
             told.look(&view, record, now);
-            told.place = place(&view, record);
-            told.scores = score::of_choice(&view, record, strategy);
-            let [used, other] = [Some(strategy), other].map(|name| name.filter(|name| view.strategy(name).is_some()));
-            told.now = used.map(|name| outlook::of(&view, record, name, now));
-            told.other = other.map(|name| outlook::of(&view, record, name, now));
+            told.place = place(view.queue(&mut *used, now, None, usize::MAX), record.id);
+            told.scores = score::of_choice(&view, record, strategy.name());
+            told.other = other.and_then(|name| view.strategy(name)).map(|fresh| {
+                let mut view = view.clone();
+                view.retell();
+                outlook::of(view, record, fresh, now)
+            });
+            told.now = Some(outlook::of(view, record, used, now));
         }
     }
     told
 }
 
 impl Explanation {
+    fn new(standing: Standing) -> Self {
+        Self {
+            why: None,
+            place: None,
+            start: None,
+            workers: Vec::new(),
+            counts: BTreeMap::new(),
+            changes: Vec::new(),
+            possible: Vec::new(),
+            scores: Vec::new(),
+            now: None,
+            other: None,
+            standing,
+        }
+    }
+
+    /// Of a task that has ended there is nothing to tell.
+    #[must_use]
+    pub fn of_ended() -> Self {
+        Self::new(Standing::Ended)
+    }
+
     fn look(&mut self, view: &View, record: &TaskRecord, now: Timestamp) {
         self.why = waiting::why(&record.spec, view.fleet().each().map(candidate)).unwrap_or_else(Some);
         let mut workers = fit::all(view, record, now);
@@ -161,19 +180,8 @@ fn candidate(seen: &Seen) -> Candidate<'_> {
 }
 
 /// Which in the queue a task is, and of how many.
-fn place(view: &View, record: &TaskRecord) -> Option<(usize, usize)> {
-    let mine = Place::of(record);
-    let (mut before, mut all, mut there) = (0, 0, false);
-    for (place, id) in view.places() {
-        all += 1;
-        before += usize::from(place < mine);
-        there |= id == record.id;
-    }
-    there.then_some((before + 1, all))
-}
-
-/// Tasks in the order of the queue.
-fn in_order(mut places: Vec<(Place, TaskId)>) -> Vec<TaskId> {
-    places.sort_unstable();
-    places.into_iter().map(|(_, id)| id).collect()
+fn place(mut queue: Vec<Queued>, task: TaskId) -> Option<(usize, usize)> {
+    queue.retain(|queued| !matches!(queued.spot, Spot::Outside(_)));
+    let before = queue.iter().position(|queued| queued.task == task)?;
+    Some((before + 1, queue.len()))
 }

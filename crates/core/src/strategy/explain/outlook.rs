@@ -1,9 +1,9 @@
 //! What a strategy would do now, by letting a fresh one do it on a copy.
 
+use super::fit;
 use super::start::{self, Estimate};
-use super::{fit, in_order};
 use crate::ids::{TaskId, WorkerId};
-use crate::strategy::{Board, EXTERNAL, ROUND, View};
+use crate::strategy::{Board, EXTERNAL, ROUND, Strategy, View};
 use crate::task::TaskRecord;
 use crate::time::Timestamp;
 use std::collections::BTreeSet;
@@ -46,28 +46,25 @@ pub enum Turn {
     Outside,
 }
 
-/// What the strategy of a name would do with a waiting task. The view is settled.
-pub(super) fn of(view: &View, record: &TaskRecord, name: &str, now: Timestamp) -> Outlook {
-    let mut copy = view.clone();
-    copy.retell();
+/// What a strategy would do with a waiting task; it has heard what the view's board told. The view is settled.
+pub(super) fn of(mut copy: View, record: &TaskRecord, mut strategy: Box<dyn Strategy>, now: Timestamp) -> Outlook {
+    let (name, has_room) = (strategy.name(), fits(&copy, record));
     let (mut starts, mut ahead) = (Vec::new(), None);
-    if let Some(mut strategy) = view.strategy(name) {
-        for _ in 0..ROUNDS {
-            let round = copy.round(&mut *strategy, now);
-            if round.is_empty() {
-                ahead = copy.ahead(&*strategy);
-                break;
-            }
-            starts.extend(round.into_iter().map(|placement| (placement.attempt.task, placement.worker)));
-            copy.believe();
+    for _ in 0..ROUNDS {
+        let round = copy.round(&mut *strategy, now);
+        if round.is_empty() {
+            ahead = copy.ahead(&*strategy);
+            break;
         }
+        starts.extend(round.into_iter().map(|placement| (placement.attempt.task, placement.worker)));
+        copy.believe();
     }
     let at = starts.iter().position(|(task, _)| *task == record.id);
     let turn = match at.map(|at| starts[at].1.clone()) {
         Some(worker) => Turn::Now(worker),
-        None if !fits(view, record) => Turn::NoRoom,
+        None if !has_room => Turn::NoRoom,
         None if name == EXTERNAL => Turn::Outside,
-        None => held_back(&copy, record, (name, ahead), &starts, now),
+        None => held_back(&copy, record, (&*strategy, ahead), now),
     };
     let count = at.unwrap_or(starts.len());
     let before = starts[..count].iter().take(NAMED).map(|(task, _)| *task).collect();
@@ -84,8 +81,7 @@ fn fits(view: &View, record: &TaskRecord) -> bool {
 fn held_back(
     copy: &View,
     record: &TaskRecord,
-    (name, ahead): (&str, Option<TaskId>),
-    starts: &[(TaskId, WorkerId)],
+    (strategy, ahead): (&dyn Strategy, Option<TaskId>),
     now: Timestamp,
 ) -> Turn {
     // A pinned one goes wherever there is room.
@@ -94,10 +90,9 @@ fn held_back(
         return Turn::Taken;
     }
     let found = || {
-        let started: BTreeSet<TaskId> = starts.iter().map(|(task, _)| *task).collect();
-        let waits = copy.places().filter(|(_, id)| *id != record.id && !started.contains(id)).collect();
-        let suspects: Vec<usize> = in_order(waits).iter().filter_map(|id| copy.number(id)).take(SUSPECTS).collect();
-        first_before(copy, number, &suspects, name).and_then(|job| copy.named(job))
+        let line = strategy.line(copy.board(), None, SUSPECTS).into_iter();
+        let suspects: Vec<usize> = line.map(|(_, job)| job).filter(|job| *job != number).collect();
+        first_before(copy, number, &suspects, strategy.name()).and_then(|job| copy.named(job))
     };
     let Some(first) = ahead.filter(|first| *first != record.id).or_else(found) else { return Turn::Kept };
     let start = copy.task(&first).and_then(|task| start::earliest(&fit::all(copy, task, now)));
@@ -131,7 +126,7 @@ fn first_before(view: &View, number: usize, suspects: &[usize], name: &str) -> O
 pub(super) fn with_only(view: &View, jobs: &[usize]) -> Board {
     let keep: BTreeSet<usize> = jobs.iter().copied().collect();
     let mut board = view.board().clone();
-    for number in view.places().filter_map(|(_, id)| view.number(&id)) {
+    for number in view.each_waiting().filter_map(|task| view.number(&task.id())) {
         if !keep.contains(&number) && board.waits(number) {
             board.remove(number, false);
         }

@@ -38,13 +38,22 @@ pub struct Planning {
     pub seed: u64,
 }
 
+/// Where a job stands in a plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Stand {
+    worker: usize,
+    /// On its worker's list.
+    place: usize,
+    /// Of the board's clock.
+    start: u64,
+}
+
 /// A planner with its incumbent.
 #[derive(Clone, Debug)]
 pub struct Planner {
     planning: Planning,
     random: Random,
-    /// Where each job stands: its worker and its place there.
-    incumbent: BTreeMap<usize, (usize, usize)>,
+    incumbent: BTreeMap<usize, Stand>,
     scratch: Scratch,
 }
 
@@ -61,6 +70,11 @@ impl Planner {
         self.incumbent.clear();
     }
 
+    /// When a job is planned to start; in milliseconds, as the board's clock.
+    pub(super) fn planned_start(&self, job: usize) -> Option<u64> {
+        self.incumbent.get(&job).map(|stand| stand.start)
+    }
+
     /// Plans these waiting jobs and starts on the board what the plan starts now.
     pub fn round(&mut self, board: &mut Board, jobs: &[usize]) -> Vec<Started> {
         let problem = Problem::of(board, self.planning.source, jobs);
@@ -75,7 +89,7 @@ impl Planner {
         };
         anneal(&problem, &mut plan, &goal, moves, heat, &mut self.random, &mut self.scratch);
         self.keep(&problem, &plan);
-        self.start(board, &problem, &plan)
+        self.start(board)
     }
 
     /// The best of several lists.
@@ -138,8 +152,8 @@ impl Planner {
         let mut new = Vec::new();
         for (number, item) in problem.items.iter().enumerate() {
             match self.incumbent.get(&item.job) {
-                Some((worker, place)) if problem.able[item.class].contains(worker) => {
-                    places.push((*worker, *place, number));
+                Some(stand) if problem.able[item.class].contains(&stand.worker) => {
+                    places.push((stand.worker, stand.place, number));
                 }
                 Some(_) | None => new.push(number),
             }
@@ -155,23 +169,20 @@ impl Planner {
     fn keep(&mut self, problem: &Problem, plan: &Plan) {
         self.incumbent.clear();
         for (worker, list) in plan.lists.iter().enumerate() {
-            let jobs = list.iter().map(|number| problem.items[*number].job);
-            self.incumbent.extend(jobs.enumerate().map(|(place, job)| (job, (worker, place))));
+            let mut place = 0;
+            Plan::evaluate(problem, &mut self.scratch, worker, list, |item, start| {
+                self.incumbent.insert(problem.items[item].job, Stand { worker, place, start });
+                place += 1;
+            });
         }
     }
 
-    fn start(&mut self, board: &mut Board, problem: &Problem, plan: &Plan) -> Vec<Started> {
-        let mut started = Vec::new();
-        for (worker, list) in plan.lists.iter().enumerate() {
-            let mut now = Vec::new();
-            Plan::evaluate(problem, &mut self.scratch, worker, list, |number, start| {
-                if start == problem.now {
-                    now.push(problem.items[number].job);
-                }
-            });
-            started.extend(now.into_iter().map(|job| Started { job, worker }));
-        }
-        started.retain(|start| board.start(start.job, start.worker));
-        started
+    fn start(&self, board: &mut Board) -> Vec<Started> {
+        let now = board.now();
+        let due = self.incumbent.iter().filter(|(_, stand)| stand.start == now);
+        let mut due: Vec<(Stand, usize)> = due.map(|(job, stand)| (*stand, *job)).collect();
+        due.sort_unstable();
+        let started = due.into_iter().map(|(stand, job)| Started { job, worker: stand.worker });
+        started.filter(|start| board.start(start.job, start.worker)).collect()
     }
 }

@@ -1,30 +1,41 @@
 //! Why a task waits.
 
 use super::*;
-use cloudai_core::strategy::{Board, Started, Strategy, View};
+use cloudai_core::strategy::{Board, Key, Started, Strategy, View, by_name};
 use cloudai_core::testing::cores;
 use dto::explain::Explanation;
 
-/// A strategy that starts nothing by itself, under the name of one that is explained.
+/// A strategy that starts nothing, in front of one that is explained.
 #[derive(Debug)]
-struct Asleep;
+struct Asleep(Box<dyn Strategy>);
 
 impl Strategy for Asleep {
     fn name(&self) -> &'static str {
-        "greedy"
+        self.0.name()
     }
-    fn place(&mut self, _: &mut Board, _: usize) -> Vec<Started> {
+    fn hear(&mut self, board: &mut Board) {
+        self.0.hear(board);
+    }
+    fn line(&self, board: &Board, after: Option<Key>, most: usize) -> Vec<(Key, usize)> {
+        self.0.line(board, after, most)
+    }
+    fn copy(&self) -> Box<dyn Strategy> {
+        self.0.copy()
+    }
+    fn place(&mut self, board: &mut Board, _: usize) -> Vec<Started> {
+        self.hear(board);
         Vec::new()
     }
 }
 
 /// The strategy's thread, which has seen all that happened.
-async fn with_strategy(fake: &Fake) {
+pub(super) async fn with_strategy(fake: &Fake, name: &str) {
+    let strategy = Box::new(Asleep(by_name(name).unwrap()));
     let mut view = View::default();
     fake.core.lock().await.cluster.rows.iter().for_each(|row| view.apply(row));
     let visit = fake.handle.shared.placing.visit(move |stage| {
         stage.view = view;
-        stage.strategy = Box::new(Asleep);
+        stage.strategy = strategy;
     });
     visit.await.unwrap();
 }
@@ -41,7 +52,7 @@ async fn a_waiting_task_is_explained_worker_by_worker_with_what_would_help() {
     let running = fake.task().await;
     fake.cluster(|cluster| cluster.place(running, "w1")).await;
     let (large, small) = (asking(&fake, 4).await, asking(&fake, 1).await);
-    with_strategy(&fake).await;
+    with_strategy(&fake, "greedy").await;
     let told: Explanation = fake.get(&format!("/api/v1/tasks/{large}/explain")).await.json();
     assert_eq!(
         (told.standing.as_str(), told.strategy.as_str(), told.place, told.of),
@@ -78,7 +89,7 @@ async fn a_task_with_a_worker_an_ended_one_and_a_wrong_strategy_are_answered_pla
     let (runs, ended) = (fake.task().await, fake.task().await);
     fake.cluster(|cluster| cluster.place(runs, "w1")).await;
     fake.cluster(|cluster| cluster.cancel(ended)).await.unwrap();
-    with_strategy(&fake).await;
+    with_strategy(&fake, "greedy").await;
     let told: Explanation = fake.get(&format!("/api/v1/tasks/{runs}/explain")).await.json();
     assert_eq!(
         (told.standing.as_str(), told.worker_id.as_deref(), told.scores[0].used["cpu"]),

@@ -375,14 +375,33 @@ async fn every_answer_about_one_task_names_its_successor() {
 }
 
 #[tokio::test]
-async fn the_queue_is_shown_in_the_order_of_placement() {
+async fn the_queue_is_shown_in_the_order_of_the_strategy_and_what_has_no_turn_last() {
     let fake = Fake::start().await;
-    let low = fake.task().await.to_string();
-    let high = fake.post("/api/v1/tasks", r#"{"image":"a","priority":50}"#).await.json::<dto::Task>().id;
-    let queue = async |query: &str| {
-        let list: dto::List<dto::Task> = fake.get(&format!("/api/v1/queue{query}")).await.json();
-        list.items.into_iter().map(|task| task.id).collect::<Vec<_>>()
+    fake.cluster(|cluster| cluster.worker("w1", cores(1))).await;
+    let task = async |fields: &str| {
+        fake.post("/api/v1/tasks", &format!(r#"{{"image":"a",{fields}}}"#)).await.json::<dto::Task>().id
     };
-    assert_eq!(queue("").await, [high.clone(), low]);
-    assert_eq!(queue("?limit=1").await, [high]);
+    let held = task(r#""priority":100,"hold":true"#).await;
+    let large = task(r#""priority":99,"cpu_cores":8,"allow_pending":true"#).await;
+    let long = task(r#""estimate_s":3600,"priority":1"#).await;
+    let short = task(r#""estimate_s":60"#).await;
+    let pinned = task(r#""worker_id":"w1","estimate_s":7200"#).await;
+    for (strategy, expected) in [("greedy", [&pinned, &long, &short]), ("ai", [&pinned, &short, &long])] {
+        explain::with_strategy(&fake, strategy).await;
+        let places = expected.into_iter().cloned().zip((1..).map(Some));
+        let last = [&large, &held].into_iter().cloned().zip([None, None]);
+        let expected: Vec<(String, Option<u64>)> = places.chain(last).collect();
+        for limit in 1..=5 {
+            let (mut listed, mut next) = (Vec::new(), Some(String::new()));
+            while let Some(cursor) = next {
+                let cursor = if cursor.is_empty() { cursor } else { format!("&cursor={cursor}") };
+                let list: dto::List<dto::Queued> =
+                    fake.get(&format!("/api/v1/queue?limit={limit}{cursor}")).await.json();
+                assert!((1..=limit).contains(&list.items.len()));
+                listed.extend(list.items.into_iter().map(|queued| (queued.task.id, queued.place)));
+                next = list.next_cursor;
+            }
+            assert_eq!(listed, expected, "{strategy} {limit}");
+        }
+    }
 }
