@@ -83,6 +83,17 @@ fn pinned_tasks_are_first_and_what_no_worker_could_ever_run_has_no_place() {
 }
 
 #[test]
+fn before_the_first_worker_tells_what_it_has_everybody_has_a_place_as_submitted() {
+    let mut c = TestCluster::default();
+    let ids = submit_all(&mut c, &[(1, 0, 0, false), (64, 0, 9, false), (2, 0, -5, false)]);
+    for (strategy, _) in ALL {
+        let queue = queue(&c, strategy);
+        assert_eq!(queue.iter().map(|queued| queued.task).collect::<Vec<_>>(), ids, "{strategy}");
+        assert!(queue.iter().all(|queued| matches!(queued.spot, Spot::Line(_))), "{strategy}");
+    }
+}
+
+#[test]
 fn who_waited_too_long_is_first_and_the_line_knows_it_before_the_next_round() {
     let (mut c, ids) = full(&[(4, 10, 0, false)]);
     c.now = c.now + Duration::from_secs(3600);

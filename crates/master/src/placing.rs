@@ -46,6 +46,18 @@ impl Stage {
         self.view.round(&mut *self.strategy, now)
     }
 
+    /// Takes rows and visitors in.
+    fn attend(&mut self, inbox: Inbox) {
+        self.restless |= !inbox.rows.is_empty();
+        for row in &inbox.rows {
+            self.view.apply(row);
+        }
+        self.watchers.tell(&inbox.rows, &self.view);
+        for visit in inbox.visits {
+            visit(self);
+        }
+    }
+
     /// What places now: the fallback while an agent is late.
     fn acting(&self) -> &dyn Strategy {
         if self.strategy.name() == EXTERNAL { self.external.acting() } else { &*self.strategy }
@@ -78,7 +90,7 @@ impl Stage {
     }
 }
 
-/// Something to do with the stage between two rounds.
+/// Something to do with the stage between two rounds; the proposals of the last one may still be undecided.
 type Visit = Box<dyn FnOnce(&mut Stage) + Send>;
 
 /// Most visits that wait: whoever comes then is told to come again.
@@ -138,8 +150,8 @@ impl Placing {
         self.arrived.notify_one();
     }
 
-    /// Lets somebody look at the stage, or change it, between two rounds; the rows that were
-    /// published before are in. None when too many wait, or the thread has ended.
+    /// Lets somebody look at the stage, or change it, between two rounds, also while proposals are being decided; the
+    /// rows that were published before are in. None when too many wait, or the thread has ended.
     pub(crate) async fn visit<T: Send + 'static>(
         &self,
         visit: impl FnOnce(&mut Stage) -> T + Send + 'static,
@@ -210,21 +222,31 @@ pub(crate) async fn run(
     loop {
         let patience = stage.external.patience_left(clock.now());
         let inbox = if stage.restless { placing.take() } else { placing.wait_at_most(patience).await };
-        stage.restless |= !inbox.rows.is_empty() || stage.external.patience_left(clock.now()) == Some(Duration::ZERO);
-        for row in &inbox.rows {
-            stage.view.apply(row);
-        }
-        stage.watchers.tell(&inbox.rows, &stage.view);
-        for visit in inbox.visits {
-            visit(&mut stage);
-        }
+        stage.restless |= stage.external.patience_left(clock.now()) == Some(Duration::ZERO);
+        stage.attend(inbox);
         if stage.restless {
             let placements = rescue::round(&mut stage, clock.now(), &choice);
-            stage.restless = !placements.is_empty() && propose(placements, &mailboxes).await > 0;
+            stage.restless = false;
+            if !placements.is_empty() {
+                let taken = meanwhile(&placing, &mut stage, propose(placements, &mailboxes)).await;
+                stage.restless |= taken > 0;
+            }
             if !stage.restless && ahead != stage.ahead() {
                 ahead = stage.ahead();
                 model.set_ahead(ahead);
             }
+        }
+    }
+}
+
+/// Lets rows and visits in while something is decided elsewhere, however long that takes: the store may be away.
+async fn meanwhile<T>(placing: &Placing, stage: &mut Stage, decided: impl Future<Output = T>) -> T {
+    tokio::pin!(decided);
+    loop {
+        tokio::select! {
+            biased;
+            decided = &mut decided => return decided,
+            inbox = placing.wait() => stage.attend(inbox),
         }
     }
 }
@@ -247,6 +269,36 @@ async fn propose(placements: Vec<Placement>, mailboxes: &Mailboxes) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::external::Fallback;
+    use cloudai_core::strategy::by_name;
+    use cloudai_core::testing::{TestCluster, cores};
+
+    #[tokio::test]
+    async fn while_proposals_are_undecided_visitors_see_the_queue_with_them() {
+        let mut cluster = TestCluster::default();
+        cluster.worker("w1", cores(1));
+        let tasks = [cluster.task(1), cluster.task(2)];
+        let placing = Placing::default();
+        let external = External::new(Fallback::default(), Arc::clone(&placing.word)).unwrap();
+        let mut stage = Stage::new(View::default(), by_name("ai").unwrap(), external);
+        placing.publish(cluster.rows.clone());
+        stage.attend(placing.take());
+        let proposed = stage.round(cluster.now);
+        assert_eq!(proposed.len(), 1);
+        let now = cluster.now;
+        let seen = tokio::select! {
+            () = meanwhile(&placing, &mut stage, std::future::pending()) => unreachable!("nobody decides"),
+            seen = placing.visit(move |stage| stage.queue(now, None, 9)) => seen.unwrap(),
+        };
+        assert_eq!(seen.iter().map(|queued| queued.task).collect::<Vec<_>>(), tasks);
+        // They are taken after all: what was shown meanwhile changes nothing.
+        let before = cluster.rows.len();
+        cluster.place(proposed[0].attempt.task, "w1");
+        placing.publish(cluster.rows[before..].to_vec());
+        stage.attend(placing.take());
+        assert_eq!(stage.round(cluster.now), []);
+        assert_eq!(stage.queue(cluster.now, None, 9).len(), 1);
+    }
 
     #[tokio::test]
     async fn nobody_waits_for_a_thread_that_has_ended() {

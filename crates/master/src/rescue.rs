@@ -38,6 +38,7 @@ pub(crate) fn guarded<T>(stage: &mut Stage, choice: &Choice, act: impl Fn(&mut S
             );
             stage.strategy = strategy;
             stage.view.begin_anew();
+            stage.restless = true; // it may not have been in a round
             choice.set(chosen);
             act(stage)
         }

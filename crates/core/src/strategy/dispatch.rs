@@ -252,9 +252,11 @@ impl Dispatcher {
     fn put_elsewhere(&mut self, board: &Board) {
         for user in std::mem::take(&mut self.moved) {
             for number in self.shares.of(user).collect::<Vec<_>>() {
-                if self.line.key(number).is_some_and(|key| !key.is_promoted()) {
-                    let job = board.job(number);
-                    self.line.put(number, job.class, self.key(board, &job));
+                let Some(before) = self.line.key(number).filter(|key| !key.is_promoted()) else { continue };
+                let job = board.job(number);
+                let key = self.key(board, &job);
+                if key != before {
+                    self.line.put(number, job.class, key);
                 }
             }
         }

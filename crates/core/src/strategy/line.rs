@@ -32,6 +32,11 @@ impl Key {
         Self::promoted(start, order)
     }
 
+    /// Behind all in the line.
+    pub(super) const fn last(order: u64) -> Self {
+        Self { rank: u64::MAX, order }
+    }
+
     /// The key whose [`Key::parts`] these are.
     #[must_use]
     pub const fn at(rank: u64, order: u64) -> Self {

@@ -71,7 +71,8 @@ fn ai(knobs: &Knobs) -> Rules {
     }
 }
 
-/// What speaks for a worker: likeness, levels so much, packing so much, times what the knobs say of the first two.
+/// What speaks for a worker: likeness, levels so much, packing so much; `utilization` scales the first and the last,
+/// `balance` the second.
 fn weighed(knobs: &Knobs, level: f64, best: f64) -> Seating {
     let (balance, utilization) = (knobs.relative("balance"), knobs.relative("utilization"));
     Seating::Weighed { level: level * balance, alike: utilization, best: best * utilization }

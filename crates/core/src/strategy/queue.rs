@@ -1,11 +1,12 @@
 //! What waits for a place, in the order in which it is looked at.
 
 use super::line::Key;
-use super::{Strategy, View, Waiting};
+use super::{Strategy, View};
 use crate::feasible;
 use crate::ids::TaskId;
 use crate::queue::Place;
 use crate::time::Timestamp;
+use std::collections::BTreeMap;
 
 /// Where a task stands among all that wait for a place: smaller is looked at first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -45,34 +46,54 @@ impl View {
             queue.extend(line.filter_map(|(key, job)| Some(Queued { spot: Spot::Line(key), task: self.named(job)? })));
         }
         if queue.len() < most {
-            let mut outside: Vec<Queued> = self.outside_behind(after).collect();
-            outside.sort_unstable_by_key(|queued| queued.spot);
-            outside.truncate(most - queue.len());
-            queue.extend(outside);
+            queue.extend(self.left_behind(after, most - queue.len()));
         }
         queue
     }
 
     fn pinned_behind(&self, after: Option<Spot>) -> impl Iterator<Item = Queued> {
-        let spots = self.pinned().filter(|(_, id)| !self.is_outside(id));
-        let queued = spots.map(|(place, id)| Queued { spot: Spot::Pinned(*place), task: *id });
-        queued.filter(move |queued| after.is_none_or(|after| queued.spot > after))
+        let spots = self.pinned().map(|(place, id)| Queued { spot: Spot::Pinned(*place), task: *id });
+        let behind = spots.filter(move |queued| after.is_none_or(|after| queued.spot > after));
+        behind.filter(|queued| self.has_turn(&queued.task))
     }
 
-    fn outside_behind(&self, after: Option<Spot>) -> impl Iterator<Item = Queued> {
-        let outside = self.each_waiting().map(Waiting::id).filter(|id| self.is_outside(id));
-        let queued =
-            outside.filter_map(|id| Some(Queued { spot: Spot::Outside(Place::of(self.task(&id)?)), task: id }));
-        queued.filter(move |queued| after.is_none_or(|after| queued.spot > after))
-    }
-
-    /// Whether no worker that is known could ever run a task.
-    fn is_outside(&self, id: &TaskId) -> bool {
-        if let Some(number) = self.number(id) {
-            let board = self.board();
-            return !board.classes()[board.job(number).class].possible;
+    /// The first of those that are in no line, since no worker that is here has as much: where one that has may still
+    /// tell, at the end of the line, else outside.
+    fn left_behind(&self, after: Option<Spot>, most: usize) -> Vec<Queued> {
+        let board = self.board();
+        let mut has_turn = BTreeMap::new();
+        let unpinned = board.each_waiting().filter(|number| !board.classes()[board.job(*number).class].possible);
+        let unpinned = unpinned.filter_map(|number| {
+            let (job, task) = (board.job(number), self.named(number)?);
+            let has_turn = *has_turn.entry(job.class).or_insert_with(|| self.has_turn(&task));
+            let spot = if has_turn {
+                Spot::Line(Key::last(job.order))
+            } else {
+                Spot::Outside(Place::at(job.priority, job.order))
+            };
+            Some(Queued { spot, task })
+        });
+        let pinned = self.pinned().filter(|(_, id)| !self.has_turn(id));
+        let pinned = pinned.map(|(place, id)| Queued { spot: Spot::Outside(*place), task: *id });
+        let mut left: Vec<Queued> =
+            unpinned.chain(pinned).filter(|queued| after.is_none_or(|after| queued.spot > after)).collect();
+        if left.len() > most {
+            left.select_nth_unstable_by_key(most, |queued| queued.spot);
+            left.truncate(most);
         }
-        self.task(id)
-            .is_some_and(|task| feasible::satisfiable(&task.spec, self.fleet().workers().map(AsRef::as_ref)).is_err())
+        left.sort_unstable_by_key(|queued| queued.spot);
+        left
+    }
+
+    /// Whether some worker that is known could ever run a task, or may turn out to.
+    fn has_turn(&self, id: &TaskId) -> bool {
+        let Some(task) = self.task(id) else { return false };
+        match &task.spec.worker_id {
+            Some(pin) => {
+                let record = self.fleet().get(pin).map(|seen| &**seen.record());
+                feasible::satisfiable(&task.spec, record.into_iter()).is_ok()
+            }
+            None => self.fleet().satisfiable(&task.spec),
+        }
     }
 }

@@ -72,18 +72,22 @@ impl Handle {
             Some(Stand::Aside(place)) => (None, Some(place)),
             None => (None, None),
         };
-        // First what waits for something else: what may be placed meanwhile is found twice rather than not at all.
-        let aside = self.shared.model.aside(behind, limit);
+        // Before and after: what goes from one list to the other meanwhile is in one of them.
+        let mut aside = self.shared.model.aside(behind, limit);
         let mut line: Vec<Queued> = Vec::new();
         if behind.is_none() {
             let (now, choice) = (self.now(), Arc::clone(&self.shared.choice));
             let look = move |stage: &mut _| rescue::guarded(stage, &choice, |stage| stage.queue(now, spot, limit));
-            line = self.shared.placing.visit(look).await.ok_or(AskError::Unavailable(NotNow::BUSY))?;
+            let seen = self.shared.stopping.run_until_cancelled(self.shared.placing.visit(look)).await;
+            line = seen.ok_or(AskError::Stopped)?.ok_or(AskError::Unavailable(NotNow::BUSY))?;
+            aside.extend(self.shared.model.aside(behind, limit));
+            aside.sort_unstable();
+            aside.dedup();
         }
         let known: BTreeSet<_> = line.iter().map(|queued| queued.task).collect();
         let mut places = after.map_or(0, |after| after.places);
         let line = line.into_iter().map(|queued| {
-            places += u64::from(!matches!(queued.spot, Spot::Outside(_)));
+            places = places.saturating_add(u64::from(!matches!(queued.spot, Spot::Outside(_))));
             (Cursor { spot: Stand::Waits(queued.spot), places }, queued.task)
         });
         let mut page: Vec<_> = line.collect();

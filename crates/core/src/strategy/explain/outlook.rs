@@ -1,4 +1,4 @@
-//! What a strategy would do now, by letting a fresh one do it on a copy.
+//! What a strategy would do now, by letting one do it on a copy: a copy of the one that places, a fresh one of another.
 
 use super::fit;
 use super::start::{self, Estimate};
