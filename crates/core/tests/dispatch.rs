@@ -21,18 +21,7 @@ fn wait(board: &mut Board, order: u64, cores: u64, seconds: u64) -> usize {
 
 fn job(board: &mut Board, order: u64, cores: u64, seconds: u64, change: impl Fn(&mut Job)) -> usize {
     let class = board.class(Wanted { amounts: [cores, 1, 1, 0], model: None });
-    let estimate = Some(seconds * 1000);
-    let mut job = Job {
-        class,
-        arrival: board.now(),
-        order,
-        priority: 0,
-        user: 0,
-        estimate,
-        predicted: None,
-        deadline: None,
-        image: Image::default(),
-    };
+    let mut job = Job { arrival: board.now(), order, ..Job::plain(class, seconds * 1000) };
     change(&mut job);
     board.wait(job)
 }

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that can not go on fails")]
 
-use cloudai_core::strategy::board::{Board, Image, Job, Seat, Wanted};
+use cloudai_core::strategy::board::{Board, Job, Seat, Wanted};
 use cloudai_core::strategy::planner::{Goal, Planning};
 use cloudai_core::strategy::rules::Source;
 use cloudai_core::strategy::{Mixed, Rules, Strategy};
@@ -15,17 +15,7 @@ fn board(seconds: &[u64], cores: &[u64]) -> Board {
     }
     for seconds in seconds {
         let class = board.class(Wanted { amounts: [1 + seconds % 3, 1, 1, 0], model: None });
-        board.wait(Job {
-            class,
-            arrival: 0,
-            order: *seconds,
-            priority: 0,
-            user: 0,
-            estimate: Some(seconds * 1000),
-            predicted: None,
-            deadline: None,
-            image: Image::default(),
-        });
+        board.wait(Job { order: *seconds, ..Job::plain(class, seconds * 1000) });
     }
     board
 }

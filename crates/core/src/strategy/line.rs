@@ -22,14 +22,9 @@ impl Key {
         Self { rank: SIZED | size.max(0.0).to_bits(), order }
     }
 
-    /// The place of one that waited too long since a time.
+    /// The place of one that waited too long since a time, or that is planned to start then.
     pub(super) const fn promoted(since: u64, order: u64) -> Self {
         Self { rank: if since < SIZED { since } else { SIZED - 1 }, order }
-    }
-
-    /// The place of one that is planned to start at a time: as one that waited too long since then.
-    pub(super) const fn planned(start: u64, order: u64) -> Self {
-        Self::promoted(start, order)
     }
 
     /// Behind all in the line.

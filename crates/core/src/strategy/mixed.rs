@@ -123,7 +123,7 @@ impl Strategy for Mixed {
         // At most `PLANNED` jobs: what is planned by its start, then what came since.
         let planned = |(key, job)| {
             let start = self.planner.planned_start(job);
-            (start.map_or(key, |start| Key::planned(start, board.job(job).order)), job)
+            (start.map_or(key, |start| Key::promoted(start, board.job(job).order)), job)
         };
         let mut line: Vec<(Key, usize)> = self.dispatcher.rising(None).map(planned).collect();
         line.sort_unstable();

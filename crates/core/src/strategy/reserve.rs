@@ -85,20 +85,10 @@ fn on_worker(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::strategy::board::{Device, Image, Job, Seat, Wanted};
+    use crate::strategy::board::{Device, Job, Seat, Wanted};
 
     fn job(class: usize, seconds: u64) -> Job {
-        Job {
-            class,
-            arrival: 0,
-            order: 0,
-            priority: 0,
-            user: 0,
-            estimate: Some(seconds * 1000),
-            predicted: None,
-            deadline: None,
-            image: Image::default(),
-        }
+        Job::plain(class, seconds * 1000)
     }
 
     /// Workers with two GPUs each of these models.

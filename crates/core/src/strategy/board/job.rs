@@ -26,6 +26,24 @@ pub struct Job {
     pub image: Image,
 }
 
+impl Job {
+    /// A job of a class that came first of all, and of which is known only what its user says of its length.
+    #[must_use]
+    pub fn plain(class: usize, estimate: u64) -> Self {
+        Self {
+            class,
+            arrival: 0,
+            order: 0,
+            priority: 0,
+            user: 0,
+            estimate: Some(estimate),
+            predicted: None,
+            deadline: None,
+            image: Image::default(),
+        }
+    }
+}
+
 /// How long a job is thought to run, in milliseconds: on average, and at most in nine of ten cases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Length {
