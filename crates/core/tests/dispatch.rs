@@ -2,7 +2,7 @@
 
 use cloudai_core::strategy::board::{Board, Device, Image, Job, Seat, Wanted};
 use cloudai_core::strategy::rules::{Blocked, Order, Seating};
-use cloudai_core::strategy::{ALL, Knobs, Ruled, Rules, Started, Strategy, by_name, make};
+use cloudai_core::strategy::{ALL, Knobs, Ruled, Rules, Started, Strategy, by_name, make, place};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A board of workers with so many cores.
@@ -27,7 +27,7 @@ fn job(board: &mut Board, order: u64, cores: u64, seconds: u64, change: impl Fn(
 }
 
 fn started(strategy: &mut dyn Strategy, board: &mut Board) -> Vec<usize> {
-    strategy.place(board, usize::MAX).into_iter().map(|Started { job, .. }| job).collect()
+    place(strategy, board, usize::MAX).into_iter().map(|Started { job, .. }| job).collect()
 }
 
 #[test]
@@ -134,7 +134,7 @@ fn a_round_that_was_full_is_gone_on_with_in_the_next() {
         assert_eq!(started(&mut *strategy, &mut board), [running]);
         wait(&mut board, 1, 3, 1);
         let small = [wait(&mut board, 2, 1, 10), wait(&mut board, 3, 1, 10)];
-        let rounds: Vec<_> = (0..3).flat_map(|_| strategy.place(&mut board, 1)).map(|start| start.job).collect();
+        let rounds: Vec<_> = (0..3).flat_map(|_| place(&mut *strategy, &mut board, 1)).map(|start| start.job).collect();
         assert_eq!(rounds, small, "{name}");
     }
 }
@@ -145,11 +145,11 @@ fn of_workers_that_are_equal_the_one_that_has_the_image_is_taken() {
     let mut strategy = by_name("ai").unwrap();
     let of = |image: &'static str| move |job: &mut Job| job.image = Image::of(image);
     let first: Vec<usize> = ["a", "b", "c"].map(|image| job(&mut board, 0, 4, 10, of(image))).into();
-    let on: Vec<usize> = strategy.place(&mut board, 9).iter().map(|start| start.worker).collect();
+    let on: Vec<usize> = place(&mut *strategy, &mut board, 9).iter().map(|start| start.worker).collect();
     first.into_iter().for_each(|job| board.remove(job, true));
     for (at, image) in ["a", "b", "c"].into_iter().enumerate().rev() {
         job(&mut board, 1, 4, 10, of(image));
-        let start = strategy.place(&mut board, 9);
+        let start = place(&mut *strategy, &mut board, 9);
         assert_eq!(start[0].worker, on[at], "{image} ran there");
     }
 }

@@ -5,7 +5,7 @@
 use cloudai_core::strategy::board::{Board, Job, Seat, Wanted};
 use cloudai_core::strategy::planner::{Goal, Planning};
 use cloudai_core::strategy::rules::Source;
-use cloudai_core::strategy::{Mixed, Rules, Strategy};
+use cloudai_core::strategy::{Mixed, Rules, by_name, place};
 
 /// Jobs of these seconds, and workers of these cores, in this order; all jobs came at once.
 fn board(seconds: &[u64], cores: &[u64]) -> Board {
@@ -23,7 +23,8 @@ fn board(seconds: &[u64], cores: &[u64]) -> Board {
 /// A planner that makes lists and improves nothing.
 fn lists() -> Mixed {
     let goal = Goal { makespan: 1.0, wait: 0.0, starving: 0.0 };
-    let planning = Planning { goal, first: 0, later: 0, source: Source::Estimate, quiet: f64::INFINITY, seed: 1 };
+    let (source, quiet) = (Source::Estimate, f64::INFINITY);
+    let planning = Planning { goal, first: 0, later: 0, source, quiet, critical: 0.4, seed: 1 };
     Mixed::new("lists", Rules::default(), planning)
 }
 
@@ -31,10 +32,101 @@ fn lists() -> Mixed {
 fn when_everything_has_another_number_a_plan_is_made_anew() {
     let mut seconds: Vec<u64> = (1..30).map(|number| number * 7 % 31 * 10).collect();
     let mut old = lists();
-    assert!(!old.place(&mut board(&seconds, &[3, 4, 6]), usize::MAX).is_empty());
+    assert!(!place(&mut old, &mut board(&seconds, &[3, 4, 6]), usize::MAX).is_empty());
     seconds.reverse();
     let mut other = board(&seconds, &[6, 3, 4]);
     other.retell();
-    let expected = lists().place(&mut other.clone(), usize::MAX);
-    assert_eq!(old.place(&mut other, usize::MAX), expected);
+    let expected = place(&mut lists(), &mut other.clone(), usize::MAX);
+    assert_eq!(place(&mut old, &mut other, usize::MAX), expected);
+}
+
+#[test]
+fn nothing_starts_before_the_first_plan_and_rounds_go_on_while_it_is_thought_of() {
+    let mut strategy = by_name("ai").unwrap();
+    let mut board = board(&[600; 12], &[3]);
+    assert_eq!(strategy.place(&mut board, usize::MAX), []);
+    let thinking = strategy.thinking().expect("it plans");
+    assert_eq!((strategy.place(&mut board, usize::MAX), strategy.thinking().is_none()), (Vec::new(), true));
+    strategy.heed(thinking.think());
+    assert!(!strategy.place(&mut board, usize::MAX).is_empty());
+    assert!(strategy.thinking().is_none(), "nothing is new");
+}
+
+#[test]
+fn a_copy_does_not_wait_for_what_is_thought_for_another() {
+    let mut strategy = by_name("ai").unwrap();
+    let mut board = board(&[600; 12], &[3]);
+    strategy.place(&mut board, usize::MAX);
+    let _ = strategy.thinking().expect("it plans");
+    assert!(!place(&mut *strategy.copy(), &mut board.clone(), usize::MAX).is_empty());
+}
+
+#[test]
+fn what_is_long_goes_first_where_lengths_did_not_come_true() {
+    let order = |truth: u64| {
+        let mut strategy = by_name("ai_aggressive").unwrap();
+        let mut board = board(&[12, 21, 30, 42, 51, 60, 600, 900], &[2]);
+        for _ in 0..9 {
+            let class = board.class(Wanted { amounts: [1, 1, 1, 0], model: None });
+            let ran = board.run(Job::plain(class, 10_000), 0, 0);
+            board.ran(ran, truth);
+            board.remove(ran, false);
+        }
+        board.retell();
+        place(&mut *strategy, &mut board, usize::MAX);
+        strategy.line(&board, None, 99).into_iter().map(|(_, job)| board.job(job).estimate.unwrap()).collect::<Vec<_>>()
+    };
+    let listed = order(2_000);
+    assert!(listed.is_sorted_by(|before, after| before >= after), "{listed:?}");
+    let planned = order(10_000);
+    assert!(!planned.is_sorted_by(|before, after| before >= after), "{planned:?}");
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::test_runner::Config::with_cases(48))]
+
+    /// However long thinking takes, and whatever happens meanwhile: every job starts, once, and where it has room.
+    #[test]
+    fn a_backlog_is_worked_off_however_late_thoughts_come(
+        cores in proptest::collection::vec(3..7u64, 1..4),
+        seconds in proptest::collection::vec(1..900u64, 9..40),
+        late in proptest::collection::vec(0..6usize, 1..200),
+        come in proptest::collection::vec((1..900u64, 0..2u64), 0..20),
+        truth in proptest::sample::select(vec![1.0, 0.3]),
+    ) {
+        let mut strategy = by_name("ai").unwrap();
+        let mut board = board(&seconds, &cores);
+        let (mut left, mut ends) = (seconds.len(), std::collections::BTreeSet::new());
+        let (mut thoughts, mut late, mut come) = (Vec::new(), late.into_iter().cycle(), come.into_iter());
+        for step in 0..2_000 {
+            loop {
+                let started = strategy.place(&mut board, 3);
+                if started.is_empty() {
+                    break;
+                }
+                for start in started {
+                    let length = std::time::Duration::from_millis(board.job(start.job).estimate.unwrap());
+                    let ran = u64::try_from(length.mul_f64(truth).as_millis()).unwrap().max(1);
+                    proptest::prop_assert!(ends.insert((board.now() + ran, start.job, ran)));
+                    left -= 1;
+                }
+            }
+            thoughts.extend(strategy.thinking().map(|thinking| (step + late.next().unwrap(), thinking.think())));
+            if let Some(due) = thoughts.iter().position(|(due, _)| *due <= step) {
+                strategy.heed(thoughts.remove(due).1);
+            } else if let Some((now, job, ran)) = ends.pop_first() {
+                board.set_now(now);
+                board.ran(job, ran);
+                board.remove(job, true);
+                if let Some((seconds, cores)) = come.next() {
+                    let class = board.class(Wanted { amounts: [1 + cores, 1, 1, 0], model: None });
+                    board.wait(Job { arrival: now, order: 1000 + step as u64, ..Job::plain(class, seconds * 1000) });
+                    left += 1;
+                }
+            } else if thoughts.is_empty() {
+                break;
+            }
+        }
+        proptest::prop_assert_eq!(left, 0);
+    }
 }

@@ -63,4 +63,13 @@ impl Threads {
             Self::Shared => Ok(tokio::spawn(work)),
         }
     }
+
+    /// Does something that takes long, beside the caller's loop; where everything shares a thread, at once.
+    pub(crate) fn beside(self, work: impl FnOnce() + Send + 'static) {
+        match self {
+            // Nobody waits for the thread.
+            Self::Own => drop(tokio::task::spawn_blocking(work)),
+            Self::Shared => work(),
+        }
+    }
 }

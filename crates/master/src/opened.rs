@@ -205,7 +205,7 @@ impl Opened {
         let shared = &handle.shared;
         let (clock, mailboxes) = (Arc::clone(&shared.clock), Arc::clone(&shared.mailboxes));
         let (model, choice) = (Arc::clone(&shared.model), Arc::clone(&shared.choice));
-        let places = placing::run(placing, stage, clock, mailboxes, model, choice);
+        let places = placing::run(placing, stage, clock, mailboxes, model, choice, machine.threads);
         let placer = placer_stop.clone().run_until_cancelled_owned(places);
         let mut placer = machine.threads.start(placer).map_err(RunError::Thread)?;
 

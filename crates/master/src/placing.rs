@@ -3,6 +3,7 @@
 use crate::choice::Choice;
 use crate::clock::Clock;
 use crate::external::{External, Word};
+use crate::machine::Threads;
 use crate::mailbox::{AskError, Mailboxes};
 use crate::model::Model;
 use crate::rescue;
@@ -10,8 +11,10 @@ use crate::watching::Watchers;
 use cloudai_core::effect::Row;
 use cloudai_core::event::{Answer, Event, Placement};
 use cloudai_core::ids::TaskId;
-use cloudai_core::strategy::{EXTERNAL, Queued, Spot, Strategy, View};
+use cloudai_core::strategy::{EXTERNAL, Queued, Spot, Strategy, Thinking, Thought, View};
 use cloudai_core::time::Timestamp;
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, oneshot};
@@ -23,7 +26,11 @@ pub(crate) struct Stage {
     /// The committed state.
     pub(crate) view: View,
     /// What places.
-    pub(crate) strategy: Box<dyn Strategy>,
+    strategy: Box<dyn Strategy>,
+    /// The number of what it thinks about beside the rounds, or thought about last.
+    thinking: u64,
+    /// How its thinking failed.
+    fault: Option<Fault>,
     /// Whether a round may find something new.
     pub(crate) restless: bool,
     /// What happens while an agent places.
@@ -35,24 +42,62 @@ pub(crate) struct Stage {
 impl Stage {
     /// A stage on which nothing was done yet.
     pub(crate) fn new(view: View, strategy: Box<dyn Strategy>, external: External) -> Self {
-        Self { view, strategy, restless: true, external, watchers: Watchers::default() }
+        Self { view, strategy, thinking: 0, fault: None, restless: true, external, watchers: Watchers::default() }
     }
 
+    /// What places, or leaves it to an agent.
+    pub(crate) fn strategy(&self) -> &dyn Strategy {
+        &*self.strategy
+    }
+
+    /// Another strategy places from the next round on; what the one before still thinks about is of no use.
+    pub(crate) fn set_strategy(&mut self, strategy: Box<dyn Strategy>) {
+        (self.strategy, self.fault) = (strategy, None);
+        self.thinking += 1;
+        self.restless = true;
+    }
+
+    /// What the strategy wants thought about, with a number for [`Stage::heed`].
+    fn thinking(&mut self) -> Option<(u64, Thinking)> {
+        let thinking = self.strategy.thinking()?;
+        self.thinking += 1;
+        Some((self.thinking, thinking))
+    }
+
+    /// Takes in what came of a thinking.
+    fn heed(&mut self, number: u64, thought: Result<Thought, Fault>) {
+        if number != self.thinking {
+            return;
+        }
+        match thought {
+            Ok(thought) => self.strategy.heed(thought),
+            Err(fault) => self.fault = Some(fault),
+        }
+        self.restless = true;
+    }
+
+    /// A round; a fault of what was thought beside is one of the round.
     pub(crate) fn round(&mut self, now: Timestamp) -> Vec<Placement> {
+        if let Some(fault) = self.fault.take() {
+            resume_unwind(fault);
+        }
         if self.strategy.name() == EXTERNAL {
             return self.external.round(&mut self.view, now);
         }
         self.external.rest();
-        self.view.round(&mut *self.strategy, now)
+        self.view.quick_round(&mut *self.strategy, now)
     }
 
-    /// Takes rows and visitors in.
+    /// Takes rows, visitors and thoughts in.
     fn attend(&mut self, inbox: Inbox) {
         self.restless |= !inbox.rows.is_empty();
         for row in &inbox.rows {
             self.view.apply(row);
         }
         self.watchers.tell(&inbox.rows, &self.view);
+        for (number, thought) in inbox.thoughts {
+            self.heed(number, thought);
+        }
         for visit in inbox.visits {
             visit(self);
         }
@@ -93,6 +138,9 @@ impl Stage {
 /// Something to do with the stage between two rounds; the proposals of the last one may still be undecided.
 type Visit = Box<dyn FnOnce(&mut Stage) + Send>;
 
+/// With what a thread panicked.
+type Fault = Box<dyn Any + Send>;
+
 /// Most visits that wait: whoever comes then is told to come again.
 const VISITS: usize = 64;
 
@@ -114,8 +162,15 @@ const TICK: Duration = Duration::from_millis(1);
 struct Inbox {
     rows: Vec<Row>,
     visits: Vec<Visit>,
+    thoughts: Vec<(u64, Result<Thought, Fault>)>,
     /// Nobody empties it any more.
     closed: bool,
+}
+
+impl Inbox {
+    const fn is_empty(&self) -> bool {
+        self.rows.is_empty() && self.visits.is_empty() && self.thoughts.is_empty()
+    }
 }
 
 /// Closes the inbox of a thread that ends, however it does: nobody waits for what will not come.
@@ -180,6 +235,16 @@ impl Placing {
         tokio::task::spawn_blocking(move || think(&view, &*strategy)).await.ok()
     }
 
+    /// Thinks beside the rounds, and puts what came of it into the inbox.
+    fn think(self: &Arc<Self>, threads: Threads, number: u64, thinking: Thinking) {
+        let placing = Arc::clone(self);
+        threads.beside(move || {
+            let thought = catch_unwind(AssertUnwindSafe(|| thinking.think()));
+            placing.lock().thoughts.push((number, thought));
+            placing.arrived.notify_one();
+        });
+    }
+
     /// Takes what there is.
     fn take(&self) -> Inbox {
         std::mem::take(&mut *self.lock())
@@ -196,7 +261,7 @@ impl Placing {
     async fn wait(&self) -> Inbox {
         loop {
             let inbox = self.take();
-            if !inbox.rows.is_empty() || !inbox.visits.is_empty() {
+            if !inbox.is_empty() {
                 return inbox;
             }
             self.arrived.notified().await;
@@ -215,6 +280,7 @@ pub(crate) async fn run(
     mailboxes: Arc<Mailboxes>,
     model: Arc<Model>,
     choice: Arc<Choice>,
+    threads: Threads,
 ) {
     let _open = Open(&placing);
     stage.restless = true;
@@ -227,6 +293,9 @@ pub(crate) async fn run(
         if stage.restless {
             let placements = rescue::round(&mut stage, clock.now(), &choice);
             stage.restless = false;
+            if let Some((number, thinking)) = stage.thinking() {
+                placing.think(threads, number, thinking);
+            }
             if !placements.is_empty() {
                 let taken = meanwhile(&placing, &mut stage, propose(placements, &mailboxes)).await;
                 stage.restless |= taken > 0;
@@ -269,9 +338,11 @@ async fn propose(placements: Vec<Placement>, mailboxes: &Mailboxes) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::choice::Chosen;
     use crate::external::Fallback;
-    use cloudai_core::strategy::by_name;
-    use cloudai_core::testing::{TestCluster, cores};
+    use cloudai_core::spec::Value;
+    use cloudai_core::strategy::{Knobs, by_name};
+    use cloudai_core::testing::{TestCluster, cores, spec};
 
     #[tokio::test]
     async fn while_proposals_are_undecided_visitors_see_the_queue_with_them() {
@@ -298,6 +369,66 @@ mod tests {
         stage.attend(placing.take());
         assert_eq!(stage.round(cluster.now), []);
         assert_eq!(stage.queue(cluster.now, None, 9).len(), 1);
+    }
+
+    /// A stage on which as many tasks of ten minutes wait for one core: a backlog that `ai` plans.
+    fn backlog(tasks: u128) -> (TestCluster, Stage) {
+        let mut cluster = TestCluster::default();
+        cluster.worker("w1", cores(1));
+        for number in 1..=tasks {
+            cluster.submit(number, spec(&[("estimate_s", Value::Int(600))])).unwrap();
+        }
+        let external = External::new(Fallback::default(), Arc::default()).unwrap();
+        let mut stage = Stage::new(View::default(), by_name("ai").unwrap(), external);
+        cluster.rows.iter().for_each(|row| stage.view.apply(row));
+        (cluster, stage)
+    }
+
+    #[tokio::test]
+    async fn while_a_first_plan_is_thought_of_visitors_are_let_in_and_what_comes_of_it_is_placed() {
+        let (cluster, mut stage) = backlog(9);
+        let placing = Arc::new(Placing::default());
+        assert_eq!(stage.round(cluster.now), []);
+        let (number, thinking) = stage.thinking().expect("it plans");
+        let now = cluster.now;
+        let seen = tokio::select! {
+            () = meanwhile(&placing, &mut stage, std::future::pending()) => unreachable!("nobody decides"),
+            seen = placing.visit(move |stage| stage.queue(now, None, 99)) => seen.unwrap(),
+        };
+        assert_eq!(seen.len(), 9);
+        placing.think(Threads::Own, number, thinking);
+        let inbox = placing.wait().await;
+        stage.restless = false;
+        stage.attend(inbox);
+        assert!(stage.restless);
+        assert_eq!(stage.round(cluster.now).len(), 1);
+        assert!(stage.thinking().is_none(), "nothing is new");
+    }
+
+    #[test]
+    fn what_was_thought_for_a_strategy_of_before_is_dropped() {
+        let (cluster, mut stage) = backlog(9);
+        stage.round(cluster.now);
+        let (number, thinking) = stage.thinking().unwrap();
+        stage.set_strategy(by_name("ai").unwrap());
+        stage.view.retell();
+        stage.round(cluster.now);
+        let (other, _) = stage.thinking().unwrap();
+        stage.heed(number, Ok(thinking.think()));
+        stage.heed(number, Err(Box::new("late")));
+        assert_eq!(stage.round(cluster.now), [], "its own plan is still being thought of");
+        assert_ne!(number, other);
+    }
+
+    #[test]
+    fn a_fault_in_thinking_is_one_of_the_next_round() {
+        let (cluster, mut stage) = backlog(9);
+        let choice = Choice::new(Chosen::of("ai", Knobs::default()).unwrap());
+        assert_eq!(rescue::round(&mut stage, cluster.now, &choice), []);
+        let (number, _) = stage.thinking().unwrap();
+        stage.heed(number, Err(Box::new("a fault")));
+        assert_eq!(rescue::round(&mut stage, cluster.now, &choice).len(), 1);
+        assert_eq!(stage.strategy().name(), "greedy_skip");
     }
 
     #[tokio::test]

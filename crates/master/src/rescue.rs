@@ -22,7 +22,7 @@ pub(crate) fn round(stage: &mut Stage, now: Timestamp, choice: &Choice) -> Vec<P
 /// What the strategy left half done is on the board alone, which is made anew from the records. A fault of
 /// [`RESCUER`] itself goes on to whoever watches the thread.
 pub(crate) fn guarded<T>(stage: &mut Stage, choice: &Choice, act: impl Fn(&mut Stage) -> T) -> T {
-    let name = stage.strategy.name();
+    let name = stage.strategy().name();
     match catch_unwind(AssertUnwindSafe(|| act(stage))) {
         Ok(done) => done,
         Err(panic) if name == RESCUER => resume_unwind(panic),
@@ -36,9 +36,8 @@ pub(crate) fn guarded<T>(stage: &mut Stage, choice: &Choice, act: impl Fn(&mut S
                 panic = message(&*panic),
                 "the strategy has a fault: {RESCUER} places until the next start, or until another is set (cloudai strategy set)"
             );
-            stage.strategy = strategy;
+            stage.set_strategy(strategy);
             stage.view.begin_anew();
-            stage.restless = true; // it may not have been in a round
             choice.set(chosen);
             act(stage)
         }
@@ -96,6 +95,6 @@ mod tests {
 
         let placed = round(&mut stage, cluster.now, &choice);
         assert_eq!(placed.iter().map(|placement| placement.attempt.task).collect::<Vec<_>>(), tasks);
-        assert_eq!((stage.strategy.name(), choice.now().name()), (RESCUER, RESCUER), "and says so");
+        assert_eq!((stage.strategy().name(), choice.now().name()), (RESCUER, RESCUER), "and says so");
     }
 }

@@ -177,7 +177,7 @@ settings! {
     KNOB_URGENCY: f64 {
         key: "strategy.urgency", variables: ["CLOUDAI_STRATEGY_URGENCY"],
         parse: |text| values::knob("urgency", text), takes: Number, allowed: "a number from 0 to 1",
-        fallback: Text("0.02"), used_by: [Master, Up],
+        fallback: Text("0.05"), used_by: [Master, Up],
     }
     /// By how many doublings a task is longer in the eyes of the order, for each doubling of what its user had lately beyond the mean of all.
     KNOB_FAIR_SHARE: f64 {

@@ -294,6 +294,48 @@ impl Dispatcher {
         }
     }
 
+    /// Starts a job beside what is kept for another.
+    fn take(&mut self, board: &mut Board, job: usize, (worker, end): (usize, u64), starts: &mut Vec<Started>) {
+        let amounts = board.classes()[board.job(job).class].amounts;
+        self.start(board, job, worker, starts);
+        if let Some(reservation) = &mut self.reservation {
+            reservation.started(worker, end, &amounts);
+        }
+    }
+
+    /// Starts what has room of these waiting jobs, in this order, at most so many; room is kept for the first that has
+    /// none.
+    pub(super) fn follow(
+        &mut self,
+        board: &mut Board,
+        order: impl Iterator<Item = usize>,
+        most: usize,
+    ) -> Vec<Started> {
+        self.skip_news();
+        self.chooser.begin_round();
+        self.reservation = None;
+        let (mut starts, mut full) = (Vec::new(), BTreeSet::new());
+        for job in order {
+            let class = board.job(job).class;
+            if full.contains(&class) {
+                continue;
+            }
+            if starts.len() >= most {
+                self.look_at_all();
+                break;
+            }
+            match self.choose(board, job, &Among::All) {
+                (Choice::Take(worker), end) => self.take(board, job, (worker, end), &mut starts),
+                (Choice::Kept, _) => {}
+                (Choice::Full, _) => {
+                    full.insert(class);
+                    self.reservation = self.reservation.or_else(|| self.earliest(board, job, None, &[]));
+                }
+            }
+        }
+        starts
+    }
+
     /// Starts the first of the line while it has room.
     fn heads(&mut self, board: &mut Board, most: usize, starts: &mut Vec<Started>) {
         while starts.len() < most
@@ -360,12 +402,8 @@ impl Dispatcher {
             let among = if candidate.everywhere { Among::All } else { Among::Freed(&freed) };
             match self.choose(board, job, &among) {
                 (Choice::Take(worker), end) => {
-                    let amounts = board.classes()[candidate.class].amounts;
-                    self.start(board, job, worker, starts);
+                    self.take(board, job, (worker, end), starts);
                     freed.started(board, worker);
-                    if let Some(reservation) = &mut self.reservation {
-                        reservation.started(worker, end, &amounts);
-                    }
                     candidates.go_on_afresh(&self.line, candidate);
                 }
                 (Choice::Kept, _) => candidates.go_on(&self.line, candidate),

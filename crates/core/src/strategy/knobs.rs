@@ -105,7 +105,7 @@ pub static KNOBS: [Knob; 9] = [
         about: "By how many doublings a step of priority makes a task shorter in the eyes of the order.",
         least: 0.0,
         most: 1.0,
-        default: 0.02,
+        default: 0.05,
         whole: false,
         get: |knobs| knobs.urgency,
         set: |knobs, value| knobs.urgency = value,

@@ -27,6 +27,12 @@ impl Key {
         Self { rank: if since < SIZED { since } else { SIZED - 1 }, order }
     }
 
+    /// The place of one that is long against the whole backlog: before all others but those that waited too long, the
+    /// largest first.
+    pub(super) fn critical(size: f64, order: u64) -> Self {
+        Self { rank: SIZED - 1 - (size.max(0.0).to_bits() >> 1), order }
+    }
+
     /// Behind all in the line.
     pub(super) const fn last(order: u64) -> Self {
         Self { rank: u64::MAX, order }

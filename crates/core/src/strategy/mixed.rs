@@ -1,11 +1,13 @@
-//! Rules while work streams in, a plan while a backlog is worked off.
+//! Rules while work streams in, a plan while a backlog is worked off; a list where a plan would be of lengths that do
+//! not come true.
 
-use super::Strategy;
 use super::board::{Board, Change};
 use super::dispatch::{Dispatcher, Started};
+use super::guard;
 use super::line::Key;
-use super::planner::{Planner, Planning};
+use super::planner::{Planner, Planning, horizon};
 use super::rules::{Rules, Source};
+use super::{Strategy, Thinking, Thought};
 
 /// A plan is made for so many waiting jobs at most.
 const PLANNED: usize = 2000;
@@ -16,8 +18,21 @@ const FEW: usize = 8;
 /// What is done in less, in milliseconds, is done before a plan of it pays: to think of one takes up to
 /// some tenths of a second.
 const SHORT: f64 = 10_000.0;
+/// A plan is made where lengths that are said come true so closely, on average.
+const TRUSTED: f64 = 0.8;
 /// What came within so large a part of the time that it takes came at once.
 const BURST: f64 = 0.05;
+
+/// How what waits is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Look {
+    /// By rules.
+    Stream,
+    /// By rules, but critical jobs first.
+    List,
+    /// By a plan.
+    Plan,
+}
 
 /// Rules and a planner with a name.
 #[derive(Clone, Debug)]
@@ -27,10 +42,13 @@ pub struct Mixed {
     planner: Planner,
     rules: Rules,
     quiet: f64,
+    critical: f64,
+    /// As the last round did.
+    look: Look,
     /// When the last job came, and the first since nothing waited.
     newest: u64,
     oldest: u64,
-    /// The last arrival that is in the plan, while there is one.
+    /// The last arrival of the backlog that is worked off, while there is one.
     planned: Option<u64>,
 }
 
@@ -38,8 +56,18 @@ impl Mixed {
     /// A strategy of these rules and this way to plan.
     #[must_use]
     pub fn new(name: &'static str, rules: Rules, planning: Planning) -> Self {
-        let (dispatcher, planner, quiet) = (Dispatcher::new(rules), Planner::new(planning), planning.quiet);
-        Self { name, dispatcher, planner, rules, quiet, newest: 0, oldest: u64::MAX, planned: None }
+        Self {
+            name,
+            dispatcher: Dispatcher::new(rules),
+            planner: Planner::new(planning),
+            rules,
+            quiet: planning.quiet,
+            critical: planning.critical,
+            look: Look::Stream,
+            newest: 0,
+            oldest: u64::MAX,
+            planned: None,
+        }
     }
 
     /// Whether what waits is a backlog: it came at once, or nothing came for a while.
@@ -69,18 +97,53 @@ impl Mixed {
     }
 
     /// How long all that waits takes at least, in milliseconds.
-    #[allow(clippy::cast_precision_loss)] // amounts and times far below 2^53 each
     fn horizon(&self, board: &Board) -> f64 {
-        let mut work = [0.0; 4];
-        for number in self.dispatcher.each() {
-            let job = board.job(number);
-            let length = self.rules.source.length(&job).mean as f64;
-            let amounts = &board.classes()[job.class].amounts;
-            (0..4).for_each(|kind| work[kind] += amounts[kind] as f64 * length);
+        horizon(board, self.rules.source, self.dispatcher.each())
+    }
+
+    /// How what waits is looked at now.
+    fn look(&self, board: &Board) -> Look {
+        if !self.is_backlog(board) {
+            Look::Stream
+        } else if board.closeness(self.rules.source) < TRUSTED {
+            Look::List
+        } else {
+            Look::Plan
         }
-        let capacity = board.capacity();
-        let needs = |kind: usize| if capacity[kind] == 0 { 0.0 } else { work[kind] / capacity[kind] as f64 };
-        (0..4).map(needs).fold(0.0, f64::max)
+    }
+
+    /// The order of a list.
+    fn listed(&self, board: &Board) -> Vec<(Key, usize)> {
+        let critical = self.critical * self.horizon(board);
+        guard::order(board, self.rules.source, self.dispatcher.rising(None), critical)
+    }
+
+    /// What is planned by its start, then what came since.
+    fn planned(&self, board: &Board) -> Vec<(Key, usize)> {
+        let start = |(key, job)| {
+            let start = self.planner.planned_start(job);
+            (start.map_or(key, |start| Key::promoted(start, board.job(job).order)), job)
+        };
+        let mut line: Vec<(Key, usize)> = self.dispatcher.rising(None).map(start).collect();
+        line.sort_unstable();
+        line
+    }
+
+    fn plan(&mut self, board: &mut Board, most: usize) -> Vec<Started> {
+        let new = self.dispatcher.has_news();
+        if !new && !self.planner.knows_better() {
+            return Vec::new();
+        }
+        self.dispatcher.skip_news();
+        let jobs: Vec<usize> = self.dispatcher.rising(None).map(|(_, job)| job).collect();
+        let mut started = self.planner.round(board, &jobs, new);
+        while started.len() > most
+            && let Some(over) = started.pop()
+        {
+            board.take_back(over.job);
+        }
+        started.iter().for_each(|start| self.dispatcher.started(board, start.job));
+        started
     }
 
     fn note_arrivals(&mut self, board: &Board) {
@@ -105,7 +168,7 @@ impl Strategy for Mixed {
 
     fn ahead(&self) -> Option<usize> {
         // A plan keeps room for many.
-        if self.planned.is_some() { None } else { self.dispatcher.ahead() }
+        if self.look == Look::Plan { None } else { self.dispatcher.ahead() }
     }
 
     fn hear(&mut self, board: &mut Board) {
@@ -117,51 +180,45 @@ impl Strategy for Mixed {
     }
 
     fn line(&self, board: &Board, after: Option<Key>, most: usize) -> Vec<(Key, usize)> {
-        if self.planned.is_none() {
-            return self.dispatcher.rising(after).take(most).collect();
-        }
-        // At most `PLANNED` jobs: what is planned by its start, then what came since.
-        let planned = |(key, job)| {
-            let start = self.planner.planned_start(job);
-            (start.map_or(key, |start| Key::promoted(start, board.job(job).order)), job)
+        let line = match self.look {
+            Look::Stream => return self.dispatcher.rising(after).take(most).collect(),
+            Look::List => self.listed(board),
+            Look::Plan => self.planned(board),
         };
-        let mut line: Vec<(Key, usize)> = self.dispatcher.rising(None).map(planned).collect();
-        line.sort_unstable();
         line.into_iter().filter(|(key, _)| after.is_none_or(|after| *key > after)).take(most).collect()
     }
 
     fn copy(&self) -> Box<dyn Strategy> {
-        Box::new(self.clone())
+        Box::new(Self { planner: self.planner.copy(), ..self.clone() })
     }
-
     fn place(&mut self, board: &mut Board, most: usize) -> Vec<Started> {
         self.hear(board);
-        if !self.is_backlog(board) {
-            let planned = self.planned.take().is_some();
-            if planned {
-                self.planner.forget();
-            }
-            if self.dispatcher.waiting() == 0 {
-                self.oldest = u64::MAX;
-            }
-            if planned {
-                self.dispatcher.look_at_all(); // a plan leaves room on purpose
-            }
-            return self.dispatcher.go(board, most);
+        let look = self.look(board);
+        let before = std::mem::replace(&mut self.look, look);
+        if look != before {
+            self.planner.forget();
+            self.dispatcher.look_at_all(); // a plan leaves room on purpose
         }
-        if !self.dispatcher.has_news() && self.planned == Some(self.newest) {
-            return Vec::new();
+        if self.dispatcher.waiting() == 0 {
+            self.oldest = u64::MAX;
         }
-        self.dispatcher.skip_news();
-        self.planned = Some(self.newest);
-        let jobs: Vec<usize> = self.dispatcher.rising(None).map(|(_, job)| job).collect();
-        let mut started = self.planner.round(board, &jobs);
-        while started.len() > most
-            && let Some(over) = started.pop()
-        {
-            board.take_back(over.job);
+        self.planned = (look != Look::Stream).then_some(self.newest);
+        match look {
+            Look::Stream => self.dispatcher.go(board, most),
+            Look::List if !self.dispatcher.has_news() => Vec::new(),
+            Look::List => {
+                let order = self.listed(board).into_iter().map(|(_, job)| job);
+                self.dispatcher.follow(board, order, most)
+            }
+            Look::Plan => self.plan(board, most),
         }
-        started.iter().for_each(|start| self.dispatcher.started(board, start.job));
-        started
+    }
+
+    fn thinking(&mut self) -> Option<Thinking> {
+        self.planner.thinking()
+    }
+
+    fn heed(&mut self, thought: Thought) {
+        self.planner.heed(thought);
     }
 }

@@ -12,6 +12,7 @@ mod dispatch;
 pub mod explain;
 mod external;
 mod fleet;
+mod guard;
 pub mod knobs;
 mod line;
 mod mixed;
@@ -36,6 +37,7 @@ pub use knobs::{KnobError, Knobs};
 pub use line::Key;
 pub use mixed::Mixed;
 pub use named::{ALL, Ruled, by_name, make, names, placing};
+pub use planner::{Thinking, Thought};
 pub use queue::{Queued, Spot};
 pub use rules::Rules;
 pub use view::{View, Waiting};
@@ -70,6 +72,28 @@ pub trait Strategy: Send + std::fmt::Debug {
     /// Starts waiting jobs on the board, at most so many, and says which in the order of their
     /// starts. Called again while it starts something.
     fn place(&mut self, board: &mut Board, most: usize) -> Vec<Started>;
+
+    /// What it wants thought about since the last [`Strategy::place`]: it needs no board, and may be thought of
+    /// beside further rounds. What comes of it goes to [`Strategy::heed`], and the next round acts on it.
+    fn thinking(&mut self) -> Option<Thinking> {
+        None
+    }
+
+    /// Takes in what came of the last [`Strategy::thinking`].
+    fn heed(&mut self, _thought: Thought) {}
+}
+
+/// A round of a strategy that thinks on the spot, whatever time that takes: for simulators, and for copies that are
+/// tried.
+pub fn place(strategy: &mut dyn Strategy, board: &mut Board, most: usize) -> Vec<Started> {
+    let mut started = strategy.place(board, most);
+    while started.len() < most
+        && let Some(thinking) = strategy.thinking()
+    {
+        strategy.heed(thinking.think());
+        started.extend(strategy.place(board, most - started.len()));
+    }
+    started
 }
 
 /// The most placements of one round: a batch that commits in one go.

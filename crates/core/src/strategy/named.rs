@@ -79,17 +79,25 @@ fn weighed(knobs: &Knobs, level: f64, best: f64) -> Seating {
 }
 
 /// How a backlog is planned: `makespan` and `wait` times what the knobs say of them.
-fn planning(knobs: &Knobs, source: Source, quiet: f64, goal: Goal) -> Planning {
+fn planning(knobs: &Knobs, source: Source, goal: Goal) -> Planning {
     let evaluations = usize::try_from(knobs.planner_evaluations).unwrap_or(usize::MAX);
     let (end, waits) = (knobs.relative("makespan"), knobs.relative("starvation"));
     let goal = Goal { makespan: goal.makespan * end, wait: goal.wait * waits, starving: goal.starving * waits };
-    Planning { goal, first: evaluations.saturating_mul(3), later: evaluations / 5, source, quiet, seed: knobs.seed }
+    Planning {
+        goal,
+        first: evaluations.saturating_mul(3),
+        later: evaluations / 5,
+        source,
+        quiet: f64::INFINITY,
+        critical: 0.4,
+        seed: knobs.seed,
+    }
 }
 
 /// Both ends: a backlog is planned for its end and for waiting alike.
 fn multi_objective(name: &'static str, knobs: &Knobs) -> Box<dyn Strategy> {
     let (rules, goal) = (ai(knobs), Goal { makespan: 1.0, wait: 2.0, starving: 0.5 });
-    Box::new(Mixed::new(name, rules, planning(knobs, rules.source, f64::INFINITY, goal)))
+    Box::new(Mixed::new(name, rules, planning(knobs, rules.source, goal)))
 }
 
 /// The earliest end of everything: large tasks first, gaps are filled, a backlog is planned.
@@ -99,8 +107,9 @@ fn aggressive(knobs: &Knobs) -> Box<dyn Strategy> {
         seating: Seating::Weighed { level: 0.0, alike: 1.0, best: 0.3 },
         ..ai(knobs)
     };
-    let goal = Goal { makespan: 1.0, wait: 0.002, starving: 0.6 };
-    Box::new(Mixed::new("ai_aggressive", rules, planning(knobs, rules.source, 0.05, goal)))
+    let goal = Goal { makespan: 1.0, wait: 0.002, starving: 1.0 };
+    let planning = Planning { quiet: 0.05, critical: 0.0, ..planning(knobs, rules.source, goal) };
+    Box::new(Mixed::new("ai_aggressive", rules, planning))
 }
 
 /// What was learned of run times counts, and deadlines do.
@@ -108,7 +117,7 @@ fn predictive(knobs: &Knobs) -> Box<dyn Strategy> {
     let seating = weighed(knobs, 0.1, 0.1);
     let rules = Rules { source: Source::Predicted, slack: 1.0, seating, ..ai(knobs) };
     let goal = Goal { makespan: 1.0, wait: 0.3, starving: 2.0 };
-    Box::new(Mixed::new("ai_predictive", rules, planning(knobs, rules.source, f64::INFINITY, goal)))
+    Box::new(Mixed::new("ai_predictive", rules, planning(knobs, rules.source, goal)))
 }
 
 /// Equal load on all workers.

@@ -102,6 +102,9 @@ impl Default for Rules {
 }
 
 impl Source {
+    /// Both, in the order of their numbers.
+    pub const ALL: [Self; 2] = [Self::Estimate, Self::Predicted];
+
     /// How long a job is thought to run.
     #[must_use]
     pub fn length(self, job: &Job) -> Length {

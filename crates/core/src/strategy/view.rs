@@ -4,12 +4,12 @@ use super::board::{Amounts, Board, Device, Image, Images, Job, Length, Seat, Wan
 use super::numbers::differ;
 use super::rules::Source;
 use super::tasks::Tasks;
-use super::{Fleet, Knobs, ROUND, Seen, Strategy, make};
+use super::{Fleet, Knobs, ROUND, Seen, Started, Strategy, make, place};
 use crate::effect::Row;
 use crate::event::Placement;
 use crate::feasible;
 use crate::ids::{Attempt, TaskId, UserId, WorkerId};
-use crate::predict::{self, Learner, Prediction};
+use crate::predict::{self, Learner, Prediction, run_of};
 use crate::queue::Place;
 use crate::resources::{Demand, Kind};
 use crate::spec::TaskSpec;
@@ -127,6 +127,10 @@ impl View {
         if task.spec.worker_id.is_some() {
             self.pinned.remove(&(Place::of(task), task.id));
         }
+        if before.is_some() && task.finished().is_some() {
+            self.learner.learn(task);
+            number.zip(run_of(task)).into_iter().for_each(|(number, run)| self.board.ran(number, run));
+        }
         let keeps = number.is_some_and(|number| match is_at {
             Some(worker) => self.board.runs_on(number).is_some_and(|at| self.order.get(at) == Some(worker)),
             None => now.waits() && self.board.waits(number),
@@ -139,9 +143,6 @@ impl View {
         };
         if let (Some(number), Some(_)) = (number, is_at) {
             self.board.set_started(number, started(task));
-        }
-        if before.is_some() && task.finished().is_some() {
-            self.learner.learn(task);
         }
         if !now.waits() && is_at.is_none() {
             self.tasks.remove(&task.id);
@@ -235,6 +236,7 @@ impl View {
     fn number_anew(&mut self) {
         let now = self.board.now();
         let before = std::mem::replace(&mut self.board, Board::new(now));
+        self.board.learn_from(&before);
         let images = before.seats().iter().map(|seat| seat.images.clone());
         let mut images: BTreeMap<WorkerId, Images> = std::mem::take(&mut self.order).into_iter().zip(images).collect();
         for (number, seen) in self.fleet.each().enumerate() {
@@ -255,9 +257,23 @@ impl View {
         self.looks = self.looks.map(|_| 0);
     }
 
-    /// One whole round: pinned tasks go where they must, the strategy places the others. By the next
-    /// round the view must have taken in the rows of the proposals that were taken.
+    /// One whole round: pinned tasks go where they must, the strategy places the others, and thinks on the spot. By
+    /// the next round the view must have taken in the rows of the proposals that were taken.
     pub fn round(&mut self, strategy: &mut dyn Strategy, now: Timestamp) -> Vec<Placement> {
+        self.round_by(strategy, now, place)
+    }
+
+    /// As [`View::round`]; what the strategy wants thought about is left to the caller.
+    pub fn quick_round(&mut self, strategy: &mut dyn Strategy, now: Timestamp) -> Vec<Placement> {
+        self.round_by(strategy, now, |strategy, board, most| strategy.place(board, most))
+    }
+
+    fn round_by(
+        &mut self,
+        strategy: &mut dyn Strategy,
+        now: Timestamp,
+        place: impl FnOnce(&mut dyn Strategy, &mut Board, usize) -> Vec<Started>,
+    ) -> Vec<Placement> {
         let other = std::mem::replace(&mut self.source, strategy.source()) != strategy.source();
         self.settle_at(now);
         self.learner.begin_round();
@@ -268,7 +284,7 @@ impl View {
         self.look_at_predictions(LOOKS);
         let mut placements = self.place_pinned();
         if placements.is_empty() {
-            for started in strategy.place(&mut self.board, ROUND) {
+            for started in place(strategy, &mut self.board, ROUND) {
                 let Some(task) = self.tasks.of_number(started.job) else { continue };
                 let worker = self.order[started.worker].clone();
                 placements.push(Placement { attempt: task.attempt(), worker });

@@ -36,10 +36,9 @@ impl Handle {
         self.shared.store.set_fact(self.facts().term, choice::FACT, &chosen.to_string()).await.map_err(not_stored)?;
         let choice = Arc::clone(&self.shared.choice);
         let taken = self.shared.placing.visit(move |stage| {
-            stage.strategy = strategy;
+            stage.set_strategy(strategy);
             stage.view.set_knobs(&chosen.knobs);
             stage.view.retell();
-            stage.restless = true;
             // Here, so that whoever takes over from it in its first round is told after it.
             choice.set(chosen)
         });

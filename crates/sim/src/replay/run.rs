@@ -5,7 +5,7 @@ use super::oracle::Oracle;
 use super::workload::{Machine, Task, Workload};
 use cloudai_core::strategy::board::{Amounts, Board, Image, Job, Seat, Wanted};
 use cloudai_core::strategy::rules::Source;
-use cloudai_core::strategy::{EXTERNAL, Knobs, Started, make};
+use cloudai_core::strategy::{EXTERNAL, Knobs, Started, make, place};
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -106,7 +106,7 @@ impl Replay {
             stage.board.set_now(now);
             stage.happen(workload, now);
             loop {
-                let starts = strategy.place(&mut stage.board, usize::MAX);
+                let starts = place(&mut *strategy, &mut stage.board, usize::MAX);
                 if starts.is_empty() {
                     break;
                 }
@@ -177,9 +177,11 @@ impl Stage {
         while let Some(event) = self.clock.take(now) {
             match event {
                 Event::Ends(task) => {
+                    let ran = millis(workload.tasks[task].runtime_s).max(1);
+                    self.board.ran(self.numbers[task], ran);
                     self.board.remove(self.numbers[task], true);
                     if let Some(oracle) = &mut self.oracle {
-                        oracle.ended(task, millis(workload.tasks[task].runtime_s).max(1));
+                        oracle.ended(task, ran);
                         for (task, length) in oracle.think_again(task) {
                             self.board.set_predicted(self.numbers[task], length);
                         }

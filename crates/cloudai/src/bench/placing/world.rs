@@ -9,7 +9,7 @@ use cloudai_core::ids::{Attempt, Incarnation, TaskId, UserId};
 use cloudai_core::resources::{Capacity, Demand, GIB, Gpu};
 use cloudai_core::spec::{TaskSpec, Value};
 use cloudai_core::strategy::rules::Source;
-use cloudai_core::strategy::{Board, Key, Started, Strategy, View};
+use cloudai_core::strategy::{Board, Key, Started, Strategy, Thinking, Thought, View};
 use cloudai_core::task::Outcome;
 use cloudai_core::time::Timestamp;
 use cloudai_core::timing::Timing;
@@ -225,5 +225,13 @@ impl Strategy for Timed {
         let started = self.inner.place(board, most);
         self.took = began.elapsed();
         started
+    }
+
+    fn thinking(&mut self) -> Option<Thinking> {
+        self.inner.thinking()
+    }
+
+    fn heed(&mut self, thought: Thought) {
+        self.inner.heed(thought);
     }
 }

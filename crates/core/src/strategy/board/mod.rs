@@ -6,6 +6,7 @@
 //! numbers of any unit (cpu, memory, storage, gpu), the same for workers and demands.
 
 mod class;
+mod closeness;
 mod image;
 mod index;
 mod job;
@@ -16,6 +17,8 @@ pub use image::{Image, Images};
 pub use job::{Job, Length};
 pub use seat::{Device, Run, Seat};
 
+use super::rules::Source;
+use closeness::Closeness;
 pub(super) use index::Index;
 use job::{Kept, Place};
 
@@ -51,6 +54,8 @@ pub struct Board {
     waiting: usize,
     classes: class::Classes,
     changes: Vec<Change>,
+    /// How true was what users said of lengths, and what was learned.
+    closeness: [Closeness; 2],
     /// Shares and what is possible are of workers of before: computed when somebody takes the changes,
     /// once for however many workers.
     reshaped: bool,
@@ -263,6 +268,26 @@ impl Board {
             }
         }
         self.forget(number);
+    }
+
+    /// A job ran to its end, for so many milliseconds: told before it is removed.
+    pub fn ran(&mut self, number: usize, time: u64) {
+        let job = self.jobs[number].job();
+        for source in Source::ALL {
+            self.closeness[source as usize].note(source.length(&job).mean, time);
+        }
+    }
+
+    /// How close what this source said of lengths came to the truth lately: the shorter in the longer, 0 to 1; 1 while
+    /// nothing is known.
+    #[must_use]
+    pub fn closeness(&self, source: Source) -> f64 {
+        self.closeness[source as usize].mean()
+    }
+
+    /// Knows of lengths what another board knew.
+    pub const fn learn_from(&mut self, other: &Self) {
+        self.closeness = other.closeness;
     }
 
     fn forget(&mut self, number: usize) {

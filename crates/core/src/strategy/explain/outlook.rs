@@ -3,7 +3,7 @@
 use super::fit;
 use super::start::{self, Estimate};
 use crate::ids::{TaskId, WorkerId};
-use crate::strategy::{Board, EXTERNAL, ROUND, Strategy, View};
+use crate::strategy::{Board, EXTERNAL, ROUND, Strategy, View, place};
 use crate::task::TaskRecord;
 use crate::time::Timestamp;
 use std::collections::BTreeSet;
@@ -109,7 +109,7 @@ fn first_before(view: &View, number: usize, suspects: &[usize], name: &str) -> O
         suspects[count..].iter().for_each(|job| tried.remove(*job, false));
         tried.retell();
         view.strategy(name)
-            .is_some_and(|mut fresh| fresh.place(&mut tried, ROUND).iter().any(|start| start.job == number))
+            .is_some_and(|mut fresh| place(&mut *fresh, &mut tried, ROUND).iter().any(|start| start.job == number))
     };
     if !starts_with(0) || starts_with(suspects.len()) {
         return None;

@@ -3,7 +3,7 @@
 use crate::ids::WorkerId;
 use crate::resources::{Demand, Kind};
 use crate::strategy::board::Seat;
-use crate::strategy::{Seen, View};
+use crate::strategy::{Seen, View, place};
 use crate::task::TaskRecord;
 
 /// How many workers are told.
@@ -38,7 +38,7 @@ pub(super) fn of_choice(view: &View, record: &TaskRecord, strategy: &str) -> Vec
     {
         let mut tried = board.clone();
         tried.retell();
-        let Some(start) = fresh.place(&mut tried, 1).first().copied() else { break };
+        let Some(start) = place(&mut *fresh, &mut tried, 1).first().copied() else { break };
         let seat = Seat { open: false, ..board.seats()[start.worker].clone() };
         board.set_seat(start.worker, seat);
         scores.extend(view.seated(start.worker).and_then(|id| view.fleet().get(id)).map(with_it));

@@ -2,38 +2,49 @@
 //! lasts.
 //!
 //! It begins with lists in several orders and improves the best by annealing. What a plan starts now
-//! is started; the rest is kept, and is the beginning of the next plan: one incumbent per version of
-//! the board.
+//! is started at once; the rest is kept, and is the beginning of the next plan: one incumbent per
+//! version of the board. Annealing is a [`Thinking`] of its own: whoever drives rounds does it on the
+//! spot or beside them, and brings the [`Thought`] back. Only a first plan is waited for.
 
 mod anneal;
+mod lists;
 mod plan;
 mod problem;
 mod profile;
+mod thinking;
 
 pub use plan::Goal;
+pub(super) use problem::horizon;
+pub use thinking::{Thinking, Thought};
 
 use super::board::Board;
 use super::dispatch::Started;
 use super::rules::Source;
-use anneal::{Heat, Random, anneal};
+use anneal::{Heat, Random};
 use plan::{Plan, Scratch};
-use problem::{Item, Problem};
+use problem::{Outlook, Problem};
 use std::collections::BTreeMap;
+
+/// A plan of so many jobs and more is improved with as many moves as were said, one of less with up to three times those.
+const FEW: usize = 300;
 
 /// How a planner works.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Planning {
     /// What a plan is judged by.
     pub goal: Goal,
-    /// Moves for a first plan.
+    /// Moves for a first plan; up to three times as many where jobs are few.
     pub first: usize,
-    /// Moves for each version of the board after that.
+    /// The same for each version of the board after that.
     pub later: usize,
     /// Whose word about run times counts.
     pub source: Source,
     /// A backlog is also what is left when nothing came for so large a part of the time that it takes;
     /// infinite for never: only what came at once is planned then.
     pub quiet: f64,
+    /// What runs for at least so large a part of the time that a backlog takes goes first where lengths are known
+    /// too badly for a plan.
+    pub critical: f64,
     /// Of its random numbers.
     pub seed: u64,
 }
@@ -48,12 +59,31 @@ struct Stand {
     start: u64,
 }
 
+/// The plan that is followed, by jobs.
+type Incumbent = BTreeMap<usize, Stand>;
+
+/// What a planner does about thinking.
+#[derive(Clone, Debug, Default)]
+enum Mind {
+    /// Nothing is to be thought about.
+    #[default]
+    Calm,
+    /// This is.
+    Wishes(Box<Thinking>),
+    /// Somebody thinks; whether the board is another since then.
+    Thinks { stale: bool },
+    /// A thought came that no round looked at; whether the board is another since it was begun.
+    Knows { stale: bool },
+}
+
 /// A planner with its incumbent.
 #[derive(Clone, Debug)]
 pub struct Planner {
     planning: Planning,
     random: Random,
-    incumbent: BTreeMap<usize, Stand>,
+    incumbent: Incumbent,
+    outlook: Option<Outlook>,
+    mind: Mind,
     scratch: Scratch,
 }
 
@@ -61,13 +91,31 @@ impl Planner {
     /// One that planned nothing yet.
     #[must_use]
     pub fn new(planning: Planning) -> Self {
-        let random = Random::new(planning.seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
-        Self { planning, random, incumbent: BTreeMap::new(), scratch: Scratch::default() }
+        Self {
+            planning,
+            random: Random::new(planning.seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1),
+            incumbent: Incumbent::new(),
+            outlook: None,
+            mind: Mind::Calm,
+            scratch: Scratch::default(),
+        }
     }
 
-    /// Forgets its plan.
+    /// Forgets its plan, and what is being thought of it.
     pub fn forget(&mut self) {
         self.incumbent.clear();
+        self.outlook = None;
+        self.mind = Mind::Calm;
+    }
+
+    /// One that goes on alone: what is being thought for this one does not reach it, and it thinks anew.
+    #[must_use]
+    pub fn copy(&self) -> Self {
+        let mind = match self.mind {
+            Mind::Thinks { .. } => Mind::Knows { stale: true },
+            Mind::Calm | Mind::Wishes(_) | Mind::Knows { .. } => self.mind.clone(),
+        };
+        Self { mind, ..self.clone() }
     }
 
     /// When a job is planned to start; in milliseconds, as the board's clock.
@@ -75,74 +123,88 @@ impl Planner {
         self.incumbent.get(&job).map(|stand| stand.start)
     }
 
-    /// Plans these waiting jobs and starts on the board what the plan starts now.
-    pub fn round(&mut self, board: &mut Board, jobs: &[usize]) -> Vec<Started> {
-        let problem = Problem::of(board, self.planning.source, jobs);
+    /// Whether a thought came that no round looked at.
+    pub(super) const fn knows_better(&self) -> bool {
+        matches!(self.mind, Mind::Knows { .. })
+    }
+
+    /// What it wants thought about, to be brought back to [`Planner::heed`].
+    pub fn thinking(&mut self) -> Option<Thinking> {
+        match std::mem::take(&mut self.mind) {
+            Mind::Wishes(thinking) => {
+                self.mind = Mind::Thinks { stale: false };
+                Some(*thinking)
+            }
+            mind @ (Mind::Calm | Mind::Thinks { .. } | Mind::Knows { .. }) => {
+                self.mind = mind;
+                None
+            }
+        }
+    }
+
+    /// Takes a thought for its plan, unless the plan that it was about is forgotten.
+    pub fn heed(&mut self, thought: Thought) {
+        if let Mind::Thinks { stale } = self.mind {
+            (self.incumbent, self.random) = (thought.incumbent, thought.random);
+            self.mind = Mind::Knows { stale };
+        }
+    }
+
+    /// Starts on the board what the plan starts now of these waiting jobs, and wishes for a better plan where
+    /// something is new. Nothing is started of what has no plan yet.
+    pub fn round(&mut self, board: &mut Board, jobs: &[usize], new: bool) -> Vec<Started> {
         let known = jobs.iter().filter(|job| self.incumbent.contains_key(job)).count();
-        let fresh = known * 2 < jobs.len();
-        let mut plan = if fresh { self.first(&problem) } else { self.resume(&problem) };
-        let goal = self.planning.goal;
-        let (moves, heat) = if fresh {
-            (self.planning.first, Heat { first: 0.3, last: 0.003 })
-        } else {
-            (self.planning.later, Heat { first: 0.03, last: 0.003 })
+        if known * 2 < jobs.len() && !matches!(self.mind, Mind::Thinks { .. }) {
+            self.begin(board, jobs);
+            return Vec::new();
+        }
+        let started = self.follow(board, jobs);
+        let free = match &mut self.mind {
+            Mind::Thinks { stale } => {
+                *stale |= new;
+                false
+            }
+            Mind::Knows { stale } => *stale || new,
+            Mind::Calm | Mind::Wishes(_) => new,
         };
-        anneal(&problem, &mut plan, &goal, moves, heat, &mut self.random, &mut self.scratch);
-        self.keep(&problem, &plan);
+        if free {
+            let left: Vec<usize> = jobs.iter().copied().filter(|job| board.waits(*job)).collect();
+            let problem = self.problem(board, &left);
+            let plan = self.resume(&problem);
+            self.wish(problem, plan, self.planning.later, Heat { first: 0.03, last: 0.003 });
+        } else if self.knows_better() {
+            self.mind = Mind::Calm;
+        }
+        started
+    }
+
+    /// A first plan.
+    fn begin(&mut self, board: &Board, jobs: &[usize]) {
+        self.outlook = None;
+        let problem = self.problem(board, jobs);
+        let plan = lists::first(&problem, &self.planning.goal, &mut self.scratch);
+        self.wish(problem, plan, self.planning.first, Heat { first: 0.3, last: 0.003 });
+    }
+
+    fn wish(&mut self, problem: Problem, plan: Plan, moves: usize, heat: Heat) {
+        // Moves of few jobs cost less.
+        let moves = moves.saturating_mul((FEW / problem.items.len().max(1)).clamp(1, 3));
+        let (goal, random) = (self.planning.goal, self.random);
+        self.mind = Mind::Wishes(Box::new(Thinking { problem, plan, goal, moves, heat, random }));
+    }
+
+    fn problem(&mut self, board: &Board, jobs: &[usize]) -> Problem {
+        let source = self.planning.source;
+        let outlook = *self.outlook.get_or_insert_with(|| Outlook::of(board, source, jobs));
+        Problem::of(board, source, jobs, outlook)
+    }
+
+    /// Brings the incumbent up to the board, and starts what it starts now.
+    fn follow(&mut self, board: &mut Board, jobs: &[usize]) -> Vec<Started> {
+        let problem = self.problem(board, jobs);
+        let plan = self.resume(&problem);
+        self.incumbent = thinking::stands(&problem, &plan, &mut self.scratch);
         self.start(board)
-    }
-
-    /// The best of several lists.
-    fn first(&mut self, problem: &Problem) -> Plan {
-        type Size = fn(&Item) -> f64;
-        #[allow(clippy::cast_precision_loss)] // milliseconds far below 2^53, only compared
-        const SIZES: [Size; 6] = [
-            |item| -(item.length as f64),
-            |item| -(item.length as f64 * item.share),
-            |item| -item.share,
-            |item| item.length as f64,
-            |item| item.length as f64 * item.share,
-            |item| -(item.length as f64 * item.share.sqrt()),
-        ];
-        let count = problem.items.len();
-        let mut best: Option<(f64, Plan)> = None;
-        for size in SIZES {
-            let mut order: Vec<usize> = (0..count).collect();
-            order.sort_by(|a, b| size(&problem.items[*a]).total_cmp(&size(&problem.items[*b])));
-            let mut plan = Plan::empty(problem);
-            self.insert(problem, &mut plan, &order);
-            let cost = plan.cost(&self.planning.goal, count);
-            if best.as_ref().is_none_or(|(least, _)| cost < *least) {
-                best = Some((cost, plan));
-            }
-        }
-        best.map(|(_, plan)| plan).unwrap_or_default()
-    }
-
-    /// Puts jobs behind the others, each where it ends first.
-    fn insert(&mut self, problem: &Problem, plan: &mut Plan, order: &[usize]) {
-        let mut profiles = problem.profiles.clone();
-        for (worker, list) in plan.lists.iter().enumerate() {
-            for number in list {
-                let item = &problem.items[*number];
-                let start = profiles[worker].earliest(&item.amounts, item.length);
-                if start < u64::MAX {
-                    profiles[worker].take(start, &item.amounts, item.length);
-                }
-            }
-        }
-        for number in order {
-            let item = &problem.items[*number];
-            let able = problem.able[item.class].iter().copied();
-            let earliest = |worker: &usize| profiles[*worker].earliest(&item.amounts, item.length);
-            let Some(worker) = able.min_by_key(earliest) else { continue };
-            let start = earliest(&worker);
-            if start < u64::MAX {
-                profiles[worker].take(start, &item.amounts, item.length);
-                plan.lists[worker].push(*number);
-            }
-        }
-        plan.renew(problem, &mut self.scratch);
     }
 
     /// The incumbent without what is gone, with what is new at its ends.
@@ -162,19 +224,8 @@ impl Planner {
         for (worker, _, number) in places {
             plan.lists[worker].push(number);
         }
-        self.insert(problem, &mut plan, &new);
+        lists::append(problem, &mut plan, &new, &mut self.scratch);
         plan
-    }
-
-    fn keep(&mut self, problem: &Problem, plan: &Plan) {
-        self.incumbent.clear();
-        for (worker, list) in plan.lists.iter().enumerate() {
-            let mut place = 0;
-            Plan::evaluate(problem, &mut self.scratch, worker, list, |item, start| {
-                self.incumbent.insert(problem.items[item].job, Stand { worker, place, start });
-                place += 1;
-            });
-        }
     }
 
     fn start(&self, board: &mut Board) -> Vec<Started> {

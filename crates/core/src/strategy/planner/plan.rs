@@ -16,9 +16,6 @@ pub struct Goal {
     pub starving: f64,
 }
 
-/// The part of all jobs that may starve before it is said to be unavoidable.
-const AVOIDABLE: f64 = 0.1;
-
 /// How one worker does.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Result {
@@ -28,8 +25,8 @@ pub(super) struct Result {
     wait: u64,
     /// All waiting beyond what is starving.
     starving: u64,
-    /// How many wait so long.
-    starved: u32,
+    /// How many wait so long, each in thousandths.
+    starved: u64,
 }
 
 /// Jobs by worker, and what comes of it.
@@ -74,7 +71,7 @@ impl Plan {
             result.end = result.end.max(start + item.length - problem.now);
             result.wait += start.saturating_sub(item.arrival);
             result.starving += start.saturating_sub(item.starves);
-            result.starved += u32::from(start > item.starves);
+            result.starved += starved(start.saturating_sub(item.starves));
         }
         result
     }
@@ -98,6 +95,12 @@ impl Plan {
     }
 }
 
+/// How much of a starved job one counts for that waits so much too long, in thousandths: a half as soon as it does, so
+/// that none is better than few, and more up to ten seconds, so that each move in the right direction is progress.
+fn starved(over: u64) -> u64 {
+    if over == 0 { 0 } else { 500 + over.min(10_000) / 20 }
+}
+
 #[allow(clippy::cast_precision_loss)] // milliseconds far below 2^53, only compared
 pub(super) fn cost<'a>(results: impl Iterator<Item = &'a Result> + Clone, goal: &Goal, items: usize) -> f64 {
     let longest = results.clone().map(|result| result.end).max().unwrap_or(0).max(1) as f64;
@@ -113,7 +116,6 @@ pub(super) fn cost<'a>(results: impl Iterator<Item = &'a Result> + Clone, goal: 
     let count = items.max(1) as f64;
     // (1 + x)^(1/14) for small x: a maximum that feels how many others come near.
     let makespan = longest * (1.0 + (tall - 1.0).max(0.0) / 14.0 / 8.0);
-    // Where very many starve whatever is done, their number says nothing.
-    let starved = f64::from(starved).min(count * AVOIDABLE) / count;
+    let starved = starved as f64 / 1000.0 / count;
     goal.makespan * makespan + goal.wait * wait / count + goal.starving * (starving / count + starved * longest)
 }

@@ -31,32 +31,62 @@ pub(super) struct Problem {
     pub(super) able: Vec<Vec<usize>>,
 }
 
-/// Of so many usual lengths a backlog is worked off without looking at who starves.
-const HOPELESS: f64 = 10.0;
+/// A backlog that takes so many usual lengths is worked off without looking at who starves: it would double the
+/// time that it takes.
+const LONG: f64 = 8.0;
 
-impl Problem {
-    /// The board's waiting jobs, in this order.
+/// What counts as starving in a backlog. Decided when its first plan is made: what is left of it later tells less and
+/// less of what was usual in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Outlook {
+    /// The median length.
+    usual: u64,
+    /// Whether nobody starves, however long he waits.
+    careless: bool,
+}
+
+impl Outlook {
     #[allow(clippy::cast_precision_loss)] // milliseconds far below 2^53, only compared
     pub(super) fn of(board: &Board, source: Source, jobs: &[usize]) -> Self {
         let mut lengths: Vec<u64> = jobs.iter().map(|job| source.length(&board.job(*job)).mean).collect();
         lengths.sort_unstable();
-        let median = lengths.get(lengths.len() / 2).copied().unwrap_or(0);
-        let work = |job: &usize| {
-            let known = board.job(*job);
-            board.classes()[known.class].share * source.length(&known).mean as f64
-        };
-        // Where the backlog takes many times a usual length most starve whatever is done.
-        let hopeless = jobs.iter().map(work).sum::<f64>() > HOPELESS * median as f64;
+        let usual = lengths.get(lengths.len() / 2).copied().unwrap_or(0);
+        let careless = horizon(board, source, jobs.iter().copied()) > LONG * usual as f64;
+        Self { usual, careless }
+    }
+
+    /// Since when a job of this length starves.
+    fn starves(self, arrival: u64, length: u64) -> u64 {
+        if self.careless { u64::MAX } else { arrival.saturating_add((5 * length.max(self.usual)).max(60_000)) }
+    }
+}
+
+/// How long these jobs take at least, in milliseconds.
+#[allow(clippy::cast_precision_loss)] // amounts and times far below 2^53 each
+pub(in crate::strategy) fn horizon(board: &Board, source: Source, jobs: impl Iterator<Item = usize>) -> f64 {
+    let mut work = [0.0; 4];
+    for number in jobs {
+        let job = board.job(number);
+        let length = source.length(&job).mean as f64;
+        let amounts = &board.classes()[job.class].amounts;
+        (0..4).for_each(|kind| work[kind] += amounts[kind] as f64 * length);
+    }
+    let capacity = board.capacity();
+    let needs = |kind: usize| if capacity[kind] == 0 { 0.0 } else { work[kind] / capacity[kind] as f64 };
+    (0..4).map(needs).fold(0.0, f64::max)
+}
+
+impl Problem {
+    /// The board's waiting jobs, in this order.
+    pub(super) fn of(board: &Board, source: Source, jobs: &[usize], outlook: Outlook) -> Self {
         let item = |job: &usize| {
             let known = board.job(*job);
             let class = &board.classes()[known.class];
             let length = source.length(&known).mean;
-            let patience = (5 * length.max(median)).max(60_000);
             let latest = known.deadline.map_or(u64::MAX, |deadline| deadline.saturating_sub(length));
             // A deadline that can not be met any more is none.
             let latest = if latest < board.now() { u64::MAX } else { latest };
-            let patient = if hopeless { u64::MAX } else { known.arrival.saturating_add(patience) };
-            let starves = patient.min(latest);
+            let starves = outlook.starves(known.arrival, length).min(latest);
             let (amounts, share) = (class.amounts, class.share);
             Item { job: *job, amounts, class: known.class, length, arrival: known.arrival, starves, share }
         };

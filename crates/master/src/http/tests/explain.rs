@@ -35,7 +35,7 @@ pub(super) async fn with_strategy(fake: &Fake, name: &str) {
     fake.core.lock().await.cluster.rows.iter().for_each(|row| view.apply(row));
     let visit = fake.handle.shared.placing.visit(move |stage| {
         stage.view = view;
-        stage.strategy = strategy;
+        stage.set_strategy(strategy);
     });
     visit.await.unwrap();
 }

@@ -19,6 +19,7 @@ use crate::handle::{Facts, Handle, Shared};
 use crate::heartbeats::Heartbeats;
 use crate::logs::Logs;
 use crate::machine::Clocks;
+use crate::machine::Threads;
 use crate::mailbox::{Ask, AskError, StoreHealth, mailboxes};
 use crate::model::Model;
 use crate::placing::{self, Stage};
@@ -107,7 +108,15 @@ impl Fake {
         let stage = Stage::new(View::default(), greedy().make().unwrap(), external);
         let mailboxes = Arc::clone(&shared.mailboxes);
         let (clock, model, choice) = (Arc::clone(&shared.clock), Arc::clone(&shared.model), Arc::clone(&shared.choice));
-        tokio::spawn(placing::run(Arc::clone(&shared.placing), stage, clock, mailboxes, model, choice));
+        tokio::spawn(placing::run(
+            Arc::clone(&shared.placing),
+            stage,
+            clock,
+            mailboxes,
+            model,
+            choice,
+            Threads::Shared,
+        ));
         let engine = Arc::clone(&core);
         tokio::spawn(async move {
             while let Some(Ask { events, reply, .. }) = inbox.users.recv().await {

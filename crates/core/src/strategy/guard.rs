@@ -1,0 +1,30 @@
+//! The order of a backlog of which lengths are known too badly for a plan.
+//!
+//! A plan for lengths that do not come true ends late: a long job stands last on some list. So those that are long
+//! against the whole backlog go first, the largest before the others (longest processing time first; Graham, SIAM'69),
+//! whatever waited too long before them, and all others behind, as rules say.
+
+use super::board::Board;
+use super::line::Key;
+use super::rules::Source;
+
+/// The waiting jobs of a line in that order. Critical is what runs for at least so long, in milliseconds.
+#[allow(clippy::cast_precision_loss)] // milliseconds far below 2^53, only compared
+pub(super) fn order(
+    board: &Board,
+    source: Source,
+    line: impl Iterator<Item = (Key, usize)>,
+    critical: f64,
+) -> Vec<(Key, usize)> {
+    let place = |(key, number): (Key, usize)| {
+        let job = board.job(number);
+        let length = source.length(&job).mean as f64;
+        if key.is_promoted() || length < critical {
+            return (key, number);
+        }
+        (Key::critical(length * board.classes()[job.class].share.sqrt(), job.order), number)
+    };
+    let mut order: Vec<(Key, usize)> = line.map(place).collect();
+    order.sort_unstable();
+    order
+}
