@@ -46,10 +46,54 @@ fn nothing_starts_before_the_first_plan_and_rounds_go_on_while_it_is_thought_of(
     let mut board = board(&[600; 12], &[3]);
     assert_eq!(strategy.place(&mut board, usize::MAX), []);
     let thinking = strategy.thinking().expect("it plans");
+    let class = board.class(Wanted { amounts: [1, 1, 1, 0], model: None });
+    board.wait(Job { order: 99, ..Job::plain(class, 600_000) });
     assert_eq!((strategy.place(&mut board, usize::MAX), strategy.thinking().is_none()), (Vec::new(), true));
     strategy.heed(thinking.think());
     assert!(!strategy.place(&mut board, usize::MAX).is_empty());
+    let later = strategy.thinking().expect("one came meanwhile");
+    strategy.heed(later.think());
+    strategy.place(&mut board, usize::MAX);
     assert!(strategy.thinking().is_none(), "nothing is new");
+}
+
+#[test]
+fn what_fits_closed_workers_only_keeps_nobody_else_waiting() {
+    // Three of four ask for more than the small worker has.
+    let seconds: Vec<u64> = (0..16).map(|number| 600 + u64::from(number % 4 > 0) * 2).collect();
+    let mut strategy = by_name("ai").unwrap();
+    let mut board = board(&seconds, &[1, 9]);
+    board.set_seat(1, Seat { open: false, ..board.seats()[1].clone() });
+    let started = place(&mut *strategy, &mut board, usize::MAX);
+    assert_eq!(started.iter().map(|start| start.worker).collect::<Vec<_>>(), [0]);
+    board.set_seat(0, Seat { open: false, ..board.seats()[0].clone() });
+    assert_eq!(place(&mut *strategy, &mut board, usize::MAX), []);
+    board.set_seat(1, Seat { open: true, ..board.seats()[1].clone() });
+    assert!(!place(&mut *strategy, &mut board, usize::MAX).is_empty());
+}
+
+#[test]
+fn room_that_was_kept_on_a_list_is_given_to_others_when_its_task_is_cancelled() {
+    let mut strategy = by_name("ai_aggressive").unwrap();
+    let mut board = Board::default();
+    board.set_seat(0, Seat::plain([4, 100, 100, 0]));
+    let wait = |board: &mut Board, order, cores, seconds: u64| {
+        let class = board.class(Wanted { amounts: [cores, 1, 1, 0], model: None });
+        board.wait(Job { order, ..Job::plain(class, seconds * 1000) })
+    };
+    let long = wait(&mut board, 0, 2, 3600);
+    assert_eq!(place(&mut *strategy, &mut board, usize::MAX).len(), 1);
+    for _ in 0..9 {
+        board.ran(long, 1_000, None);
+    }
+    let large = wait(&mut board, 1, 4, 9000);
+    for order in 2..12 {
+        wait(&mut board, order, 2, 7200);
+    }
+    assert_eq!(place(&mut *strategy, &mut board, usize::MAX), []);
+    assert_eq!(strategy.ahead(), Some(large));
+    board.remove(large, false);
+    assert_eq!(place(&mut *strategy, &mut board, usize::MAX).len(), 1);
 }
 
 #[test]
@@ -69,7 +113,7 @@ fn what_is_long_goes_first_where_lengths_did_not_come_true() {
         for _ in 0..9 {
             let class = board.class(Wanted { amounts: [1, 1, 1, 0], model: None });
             let ran = board.run(Job::plain(class, 10_000), 0, 0);
-            board.ran(ran, truth);
+            board.ran(ran, truth, None);
             board.remove(ran, false);
         }
         board.retell();
@@ -92,12 +136,14 @@ proptest::proptest! {
         seconds in proptest::collection::vec(1..900u64, 9..40),
         late in proptest::collection::vec(0..6usize, 1..200),
         come in proptest::collection::vec((1..900u64, 0..2u64), 0..20),
+        shut in proptest::collection::vec((0..4usize, 0..60usize), 0..40),
         truth in proptest::sample::select(vec![1.0, 0.3]),
     ) {
         let mut strategy = by_name("ai").unwrap();
         let mut board = board(&seconds, &cores);
         let (mut left, mut ends) = (seconds.len(), std::collections::BTreeSet::new());
         let (mut thoughts, mut late, mut come) = (Vec::new(), late.into_iter().cycle(), come.into_iter());
+        let (mut shut, mut closed) = (shut.into_iter(), None);
         for step in 0..2_000 {
             loop {
                 let started = strategy.place(&mut board, 3);
@@ -116,8 +162,22 @@ proptest::proptest! {
                 strategy.heed(thoughts.remove(due).1);
             } else if let Some((now, job, ran)) = ends.pop_first() {
                 board.set_now(now);
-                board.ran(job, ran);
+                board.ran(job, ran, None);
                 board.remove(job, true);
+                // A worker closes until the next end, or for ever nobody; a task that waits is cancelled.
+                if let Some(worker) = closed.take() {
+                    board.set_seat(worker, Seat { open: true, ..board.seats()[worker].clone() });
+                }
+                if let Some((worker, job)) = shut.next() {
+                    if board.waits(job.min(seconds.len() - 1)) {
+                        board.remove(job.min(seconds.len() - 1), false);
+                        left -= 1;
+                    }
+                    if worker < cores.len() && !ends.is_empty() {
+                        board.set_seat(worker, Seat { open: false, ..board.seats()[worker].clone() });
+                        closed = Some(worker);
+                    }
+                }
                 if let Some((seconds, cores)) = come.next() {
                     let class = board.class(Wanted { amounts: [1 + cores, 1, 1, 0], model: None });
                     board.wait(Job { arrival: now, order: 1000 + step as u64, ..Job::plain(class, seconds * 1000) });

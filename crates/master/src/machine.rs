@@ -67,7 +67,7 @@ impl Threads {
     /// Does something that takes long, beside the caller's loop; where everything shares a thread, at once.
     pub(crate) fn beside(self, work: impl FnOnce() + Send + 'static) {
         match self {
-            // Nobody waits for the thread.
+            // Its runtime waits for it when it ends.
             Self::Own => drop(tokio::task::spawn_blocking(work)),
             Self::Shared => work(),
         }

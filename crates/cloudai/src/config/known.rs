@@ -185,7 +185,7 @@ settings! {
         parse: |text| values::knob("fair_share", text), takes: Number, allowed: "a number from 0 to 1",
         fallback: Text("0.05"), used_by: [Master, Up],
     }
-    /// Moves by which a plan is improved: three times as many at first, a fifth of them when something changed; 0 for none.
+    /// Moves by which a plan is improved: three times as many at first, a fifth of them when something changed, up to three times those for few tasks; 0 for none.
     KNOB_PLANNER_EVALUATIONS: f64 {
         key: "strategy.planner_evaluations", variables: ["CLOUDAI_STRATEGY_PLANNER_EVALUATIONS"],
         parse: |text| values::knob("planner_evaluations", text), takes: Number, allowed: "a whole number from 0 to 1000000",

@@ -53,6 +53,8 @@ pub struct Dispatcher {
 pub(super) struct News {
     pub(super) jobs: Vec<usize>,
     pub(super) workers: Vec<usize>,
+    /// A job left: room may have been kept for it.
+    left: bool,
     pub(super) all: bool,
 }
 
@@ -62,7 +64,7 @@ impl News {
     }
 
     const fn is_empty(&self) -> bool {
-        self.jobs.is_empty() && self.workers.is_empty() && !self.all
+        self.jobs.is_empty() && self.workers.is_empty() && !self.left && !self.all
     }
 }
 
@@ -172,7 +174,10 @@ impl Dispatcher {
                     self.take_in(board, job);
                     self.news.jobs.push(job);
                 }
-                Change::Left(job) => self.let_go(job),
+                Change::Left(job) => {
+                    self.let_go(job);
+                    self.news.left = true;
+                }
                 Change::Freed(worker) => self.news.workers.push(worker),
                 Change::Reshaped | Change::Anew => reshaped = true,
             }

@@ -6,23 +6,24 @@
 
 use super::board::Board;
 use super::line::Key;
-use super::rules::Source;
+use super::rules::Rules;
 
 /// The waiting jobs of a line in that order. Critical is what runs for at least so long, in milliseconds.
 #[allow(clippy::cast_precision_loss)] // milliseconds far below 2^53, only compared
 pub(super) fn order(
     board: &Board,
-    source: Source,
+    rules: &Rules,
     line: impl Iterator<Item = (Key, usize)>,
     critical: f64,
 ) -> Vec<(Key, usize)> {
     let place = |(key, number): (Key, usize)| {
         let job = board.job(number);
-        let length = source.length(&job).mean as f64;
+        let length = rules.source.length(&job).mean as f64;
         if key.is_promoted() || length < critical {
             return (key, number);
         }
-        (Key::critical(length * board.classes()[job.class].share.sqrt(), job.order), number)
+        let urgency = (rules.urgency * f64::from(job.priority)).exp2();
+        (Key::critical(length * board.classes()[job.class].share.sqrt() * urgency, job.order), number)
     };
     let mut order: Vec<(Key, usize)> = line.map(place).collect();
     order.sort_unstable();

@@ -122,7 +122,7 @@ pub static KNOBS: [Knob; 9] = [
     },
     Knob {
         name: "planner_evaluations",
-        about: "Moves by which a plan is improved: three times as many at first, a fifth of them when something changed; 0 for none.",
+        about: "Moves by which a plan is improved: three times as many at first, a fifth of them when something changed, up to three times those for few tasks; 0 for none.",
         least: 0.0,
         most: 1_000_000.0,
         default: 10_000.0,

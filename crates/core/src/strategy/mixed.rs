@@ -8,6 +8,7 @@ use super::line::Key;
 use super::planner::{Planner, Planning, horizon};
 use super::rules::{Rules, Source};
 use super::{Strategy, Thinking, Thought};
+use std::collections::BTreeMap;
 
 /// A plan is made for so many waiting jobs at most.
 const PLANNED: usize = 2000;
@@ -20,6 +21,8 @@ const FEW: usize = 8;
 const SHORT: f64 = 10_000.0;
 /// A plan is made where lengths that are said come true so closely, on average.
 const TRUSTED: f64 = 0.8;
+/// And again, where it was not, from here on: not to and fro.
+const TRUSTED_AGAIN: f64 = 0.9;
 /// What came within so large a part of the time that it takes came at once.
 const BURST: f64 = 0.05;
 
@@ -105,7 +108,7 @@ impl Mixed {
     fn look(&self, board: &Board) -> Look {
         if !self.is_backlog(board) {
             Look::Stream
-        } else if board.closeness(self.rules.source) < TRUSTED {
+        } else if board.closeness(self.rules.source) < if self.look == Look::List { TRUSTED_AGAIN } else { TRUSTED } {
             Look::List
         } else {
             Look::Plan
@@ -115,13 +118,13 @@ impl Mixed {
     /// The order of a list.
     fn listed(&self, board: &Board) -> Vec<(Key, usize)> {
         let critical = self.critical * self.horizon(board);
-        guard::order(board, self.rules.source, self.dispatcher.rising(None), critical)
+        guard::order(board, &self.rules, self.dispatcher.rising(None), critical)
     }
 
     /// What is planned by its start, then what came since.
     fn planned(&self, board: &Board) -> Vec<(Key, usize)> {
         let start = |(key, job)| {
-            let start = self.planner.planned_start(job);
+            let start = self.planner.planned_start(board, job);
             (start.map_or(key, |start| Key::promoted(start, board.job(job).order)), job)
         };
         let mut line: Vec<(Key, usize)> = self.dispatcher.rising(None).map(start).collect();
@@ -135,12 +138,12 @@ impl Mixed {
             return Vec::new();
         }
         self.dispatcher.skip_news();
+        // Who fits closed workers only is in no plan: it would be looked for again and again.
         let jobs: Vec<usize> = self.dispatcher.rising(None).map(|(_, job)| job).collect();
-        let mut started = self.planner.round(board, &jobs, new);
-        while started.len() > most
-            && let Some(over) = started.pop()
-        {
-            board.take_back(over.job);
+        let jobs = plannable(board, jobs);
+        let started = self.planner.round(board, &jobs, new, most);
+        if started.len() >= most {
+            self.dispatcher.look_at_all(); // there may be more that starts now
         }
         started.iter().for_each(|start| self.dispatcher.started(board, start.job));
         started
@@ -180,7 +183,7 @@ impl Strategy for Mixed {
     }
 
     fn line(&self, board: &Board, after: Option<Key>, most: usize) -> Vec<(Key, usize)> {
-        let line = match self.look {
+        let line = match self.look(board) {
             Look::Stream => return self.dispatcher.rising(after).take(most).collect(),
             Look::List => self.listed(board),
             Look::Plan => self.planned(board),
@@ -221,4 +224,11 @@ impl Strategy for Mixed {
     fn heed(&mut self, thought: Thought) {
         self.planner.heed(thought);
     }
+}
+
+/// Those of the jobs that some open worker could run.
+fn plannable(board: &Board, jobs: Vec<usize>) -> Vec<usize> {
+    let mut able: BTreeMap<usize, bool> = BTreeMap::new();
+    let open = |class| (0..board.seats().len()).any(|worker| board.could_ever(class, worker));
+    jobs.into_iter().filter(|job| *able.entry(board.job(*job).class).or_insert_with_key(|class| open(*class))).collect()
 }

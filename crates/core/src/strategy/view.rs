@@ -128,8 +128,10 @@ impl View {
             self.pinned.remove(&(Place::of(task), task.id));
         }
         if before.is_some() && task.finished().is_some() {
+            if let Some((number, run)) = number.zip(run_of(task)) {
+                self.board.ran(number, run, self.foreseen(task));
+            }
             self.learner.learn(task);
-            number.zip(run_of(task)).into_iter().for_each(|(number, run)| self.board.ran(number, run));
         }
         let keeps = number.is_some_and(|number| match is_at {
             Some(worker) => self.board.runs_on(number).is_some_and(|at| self.order.get(at) == Some(worker)),

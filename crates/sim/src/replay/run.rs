@@ -178,7 +178,7 @@ impl Stage {
             match event {
                 Event::Ends(task) => {
                     let ran = millis(workload.tasks[task].runtime_s).max(1);
-                    self.board.ran(self.numbers[task], ran);
+                    self.board.ran(self.numbers[task], ran, None);
                     self.board.remove(self.numbers[task], true);
                     if let Some(oracle) = &mut self.oracle {
                         oracle.ended(task, ran);

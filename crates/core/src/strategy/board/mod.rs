@@ -270,11 +270,13 @@ impl Board {
         self.forget(number);
     }
 
-    /// A job ran to its end, for so many milliseconds: told before it is removed.
-    pub fn ran(&mut self, number: usize, time: u64) {
+    /// A job ran to its end, for so many milliseconds: told before it is removed. `learned` is what would have been
+    /// thought of it by what was learned, where the board was not told.
+    pub fn ran(&mut self, number: usize, time: u64, learned: Option<Length>) {
         let job = self.jobs[number].job();
+        let known = Job { predicted: job.predicted.or(learned), ..job };
         for source in Source::ALL {
-            self.closeness[source as usize].note(source.length(&job).mean, time);
+            self.closeness[source as usize].note(source.length(&known).mean, time);
         }
     }
 

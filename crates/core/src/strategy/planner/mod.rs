@@ -57,6 +57,8 @@ struct Stand {
     place: usize,
     /// Of the board's clock.
     start: u64,
+    /// The [`Job::order`](super::board::Job::order) of whom it is meant for: numbers are used again.
+    order: u64,
 }
 
 /// The plan that is followed, by jobs.
@@ -119,8 +121,12 @@ impl Planner {
     }
 
     /// When a job is planned to start; in milliseconds, as the board's clock.
-    pub(super) fn planned_start(&self, job: usize) -> Option<u64> {
-        self.incumbent.get(&job).map(|stand| stand.start)
+    pub(super) fn planned_start(&self, board: &Board, job: usize) -> Option<u64> {
+        self.stand(board, job).map(|stand| stand.start)
+    }
+
+    fn stand(&self, board: &Board, job: usize) -> Option<&Stand> {
+        self.incumbent.get(&job).filter(|stand| stand.order == board.job(job).order)
     }
 
     /// Whether a thought came that no round looked at.
@@ -145,20 +151,33 @@ impl Planner {
     /// Takes a thought for its plan, unless the plan that it was about is forgotten.
     pub fn heed(&mut self, thought: Thought) {
         if let Mind::Thinks { stale } = self.mind {
-            (self.incumbent, self.random) = (thought.incumbent, thought.random);
+            // Who is not in it, since a proposal was refused meanwhile, stands where he stood.
+            self.incumbent.extend(thought.incumbent);
+            self.random = thought.random;
             self.mind = Mind::Knows { stale };
         }
     }
 
-    /// Starts on the board what the plan starts now of these waiting jobs, and wishes for a better plan where
-    /// something is new. Nothing is started of what has no plan yet.
-    pub fn round(&mut self, board: &mut Board, jobs: &[usize], new: bool) -> Vec<Started> {
-        let known = jobs.iter().filter(|job| self.incumbent.contains_key(job)).count();
-        if known * 2 < jobs.len() && !matches!(self.mind, Mind::Thinks { .. }) {
-            self.begin(board, jobs);
-            return Vec::new();
+    /// Starts on the board what the plan starts now of these waiting jobs, at most so many, and wishes for a better
+    /// plan where something is new. Each of them must have a worker that could run it. Nothing is started before the
+    /// first plan of most of them.
+    pub fn round(&mut self, board: &mut Board, jobs: &[usize], new: bool, most: usize) -> Vec<Started> {
+        let known = jobs.iter().filter(|job| self.stand(board, **job).is_some()).count();
+        if known * 2 < jobs.len() {
+            match &mut self.mind {
+                Mind::Thinks { stale } => {
+                    *stale |= new;
+                    return Vec::new();
+                }
+                // They were thought about just now: who is not in it finds no place on any list.
+                Mind::Knows { stale: false } if !new => {}
+                Mind::Calm | Mind::Wishes(_) | Mind::Knows { .. } => {
+                    self.begin(board, jobs);
+                    return Vec::new();
+                }
+            }
         }
-        let started = self.follow(board, jobs);
+        let started = self.follow(board, jobs, most);
         let free = match &mut self.mind {
             Mind::Thinks { stale } => {
                 *stale |= new;
@@ -170,8 +189,8 @@ impl Planner {
         if free {
             let left: Vec<usize> = jobs.iter().copied().filter(|job| board.waits(*job)).collect();
             let problem = self.problem(board, &left);
-            let plan = self.resume(&problem);
-            self.wish(problem, plan, self.planning.later, Heat { first: 0.03, last: 0.003 });
+            let plan = self.resume(board, &problem);
+            self.wish(problem, Some(plan), self.planning.later, Heat { first: 0.03, last: 0.003 });
         } else if self.knows_better() {
             self.mind = Mind::Calm;
         }
@@ -182,11 +201,10 @@ impl Planner {
     fn begin(&mut self, board: &Board, jobs: &[usize]) {
         self.outlook = None;
         let problem = self.problem(board, jobs);
-        let plan = lists::first(&problem, &self.planning.goal, &mut self.scratch);
-        self.wish(problem, plan, self.planning.first, Heat { first: 0.3, last: 0.003 });
+        self.wish(problem, None, self.planning.first, Heat { first: 0.3, last: 0.003 });
     }
 
-    fn wish(&mut self, problem: Problem, plan: Plan, moves: usize, heat: Heat) {
+    fn wish(&mut self, problem: Problem, plan: Option<Plan>, moves: usize, heat: Heat) {
         // Moves of few jobs cost less.
         let moves = moves.saturating_mul((FEW / problem.items.len().max(1)).clamp(1, 3));
         let (goal, random) = (self.planning.goal, self.random);
@@ -200,20 +218,20 @@ impl Planner {
     }
 
     /// Brings the incumbent up to the board, and starts what it starts now.
-    fn follow(&mut self, board: &mut Board, jobs: &[usize]) -> Vec<Started> {
+    fn follow(&mut self, board: &mut Board, jobs: &[usize], most: usize) -> Vec<Started> {
         let problem = self.problem(board, jobs);
-        let plan = self.resume(&problem);
+        let plan = self.resume(board, &problem);
         self.incumbent = thinking::stands(&problem, &plan, &mut self.scratch);
-        self.start(board)
+        self.start(board, most)
     }
 
     /// The incumbent without what is gone, with what is new at its ends.
-    fn resume(&mut self, problem: &Problem) -> Plan {
+    fn resume(&mut self, board: &Board, problem: &Problem) -> Plan {
         let mut plan = Plan::empty(problem);
         let mut places = Vec::new();
         let mut new = Vec::new();
         for (number, item) in problem.items.iter().enumerate() {
-            match self.incumbent.get(&item.job) {
+            match self.stand(board, item.job) {
                 Some(stand) if problem.able[item.class].contains(&stand.worker) => {
                     places.push((stand.worker, stand.place, number));
                 }
@@ -228,12 +246,12 @@ impl Planner {
         plan
     }
 
-    fn start(&self, board: &mut Board) -> Vec<Started> {
+    fn start(&self, board: &mut Board, most: usize) -> Vec<Started> {
         let now = board.now();
         let due = self.incumbent.iter().filter(|(_, stand)| stand.start == now);
         let mut due: Vec<(Stand, usize)> = due.map(|(job, stand)| (*stand, *job)).collect();
         due.sort_unstable();
         let started = due.into_iter().map(|(stand, job)| Started { job, worker: stand.worker });
-        started.filter(|start| board.start(start.job, start.worker)).collect()
+        started.filter(|start| board.start(start.job, start.worker)).take(most).collect()
     }
 }

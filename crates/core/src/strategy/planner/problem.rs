@@ -9,6 +9,8 @@ use crate::strategy::rules::Source;
 pub(super) struct Item {
     /// Its number on the board.
     pub(super) job: usize,
+    /// Who has the number now.
+    pub(super) order: u64,
     pub(super) amounts: Amounts,
     pub(super) class: usize,
     pub(super) length: u64,
@@ -88,7 +90,8 @@ impl Problem {
             let latest = if latest < board.now() { u64::MAX } else { latest };
             let starves = outlook.starves(known.arrival, length).min(latest);
             let (amounts, share) = (class.amounts, class.share);
-            Item { job: *job, amounts, class: known.class, length, arrival: known.arrival, starves, share }
+            let order = known.order;
+            Item { job: *job, order, amounts, class: known.class, length, arrival: known.arrival, starves, share }
         };
         let items: Vec<Item> = jobs.iter().map(item).collect();
         let profiles = (0..board.seats().len()).map(|worker| profile(board, source, worker)).collect();

@@ -2,14 +2,15 @@
 
 use super::anneal::{Heat, Random, anneal};
 use super::plan::{Goal, Plan, Scratch};
-use super::problem::Problem;
-use super::{Incumbent, Stand};
+use super::problem::{Item, Problem};
+use super::{Incumbent, Stand, lists};
 
 /// A plan that is to be improved: everything that it takes.
 #[derive(Clone, Debug)]
 pub struct Thinking {
     pub(super) problem: Problem,
-    pub(super) plan: Plan,
+    /// None for a first one.
+    pub(super) plan: Option<Plan>,
     pub(super) goal: Goal,
     pub(super) moves: usize,
     pub(super) heat: Heat,
@@ -27,11 +28,12 @@ impl Thinking {
     /// Improves it: some tenths of a second for a first plan of a thousand jobs, some hundredths for a later one. The
     /// same plan always comes to the same.
     #[must_use]
-    pub fn think(mut self) -> Thought {
+    pub fn think(self) -> Thought {
         let mut scratch = Scratch::default();
-        let Self { problem, plan, goal, moves, heat, random } = &mut self;
-        anneal(problem, plan, goal, *moves, *heat, random, &mut scratch);
-        Thought { incumbent: stands(problem, plan, &mut scratch), random: *random }
+        let Self { problem, plan, goal, moves, heat, mut random } = self;
+        let mut plan = plan.unwrap_or_else(|| lists::first(&problem, &goal, &mut scratch));
+        anneal(&problem, &mut plan, &goal, moves, heat, &mut random, &mut scratch);
+        Thought { incumbent: stands(&problem, &plan, &mut scratch), random }
     }
 }
 
@@ -41,7 +43,8 @@ pub(super) fn stands(problem: &Problem, plan: &Plan, scratch: &mut Scratch) -> I
     for (worker, list) in plan.lists.iter().enumerate() {
         let mut place = 0;
         Plan::evaluate(problem, scratch, worker, list, |item, start| {
-            incumbent.insert(problem.items[item].job, Stand { worker, place, start });
+            let Item { job, order, .. } = problem.items[item];
+            incumbent.insert(job, Stand { worker, place, start, order });
             place += 1;
         });
     }
