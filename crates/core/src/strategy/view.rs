@@ -129,7 +129,9 @@ impl View {
         }
         if before.is_some() && task.finished().is_some() {
             if let Some((number, run)) = number.zip(run_of(task)) {
-                self.board.ran(number, run, self.foreseen(task));
+                // Where predictions count the board was told of all that there were at the start.
+                let learned = if self.source == Source::Predicted { None } else { self.foreseen(task) };
+                self.board.ran(number, run, learned);
             }
             self.learner.learn(task);
         }

