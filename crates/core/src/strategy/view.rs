@@ -1,7 +1,6 @@
 //! What a strategy sees: a mirror of the committed state, kept current row by row.
 
 use super::board::{Amounts, Board, Device, Image, Images, Job, Length, Seat, Wanted};
-use super::numbers::differ;
 use super::rules::Source;
 use super::tasks::Tasks;
 use super::{Fleet, Knobs, ROUND, Seen, Started, Strategy, make, place};
@@ -9,7 +8,7 @@ use crate::effect::Row;
 use crate::event::Placement;
 use crate::feasible;
 use crate::ids::{Attempt, TaskId, UserId, WorkerId};
-use crate::predict::{self, Learner, Prediction, run_of};
+use crate::predict::{self, Learner, run_of};
 use crate::queue::Place;
 use crate::resources::{Demand, Kind};
 use crate::spec::TaskSpec;
@@ -54,8 +53,8 @@ pub struct View {
 /// microseconds each, less where tasks alike share it.
 const LOOKS: usize = 128;
 
-/// What was thought of a length when a task came or started; that may be nothing.
-type Thought = Option<Length>;
+/// What the board was told of how long a task would run; that may be nothing.
+type Told = Option<Length>;
 
 /// A task that waits for a place now.
 #[derive(Clone, Debug)]
@@ -165,7 +164,7 @@ impl View {
 
     /// Puts a task on the board, with what was thought of its length before; nothing of one that neither waits for
     /// any worker nor has one.
-    fn put(&mut self, task: &Waiting, thought: Option<Thought>) -> Option<usize> {
+    fn put(&mut self, task: &Waiting, thought: Option<Told>) -> Option<usize> {
         let record = &task.0;
         match task.active() {
             Some(active) => {
@@ -181,7 +180,7 @@ impl View {
         }
     }
 
-    fn job(&mut self, task: &TaskRecord, thought: Option<Thought>) -> Job {
+    fn job(&mut self, task: &TaskRecord, thought: Option<Told>) -> Job {
         let wanted = self.wanted(&task.spec.demand);
         let next = self.users.len();
         Job {
@@ -200,7 +199,7 @@ impl View {
     /// What was learned of a task's length, where that counts.
     fn predicted(&mut self, task: &TaskRecord) -> Option<Length> {
         let counts = self.source == Source::Predicted || task.spec.estimate.is_none();
-        if counts { length(self.learner.predict(task)) } else { None }
+        if counts { Length::learned(self.learner.predict(task)) } else { None }
     }
 
     fn wanted(&mut self, demand: &Demand) -> Wanted {
@@ -251,7 +250,7 @@ impl View {
         }
         let thought = |number: usize| before.job(number).predicted;
         let tasks = self.tasks.each().map(|task| (task.clone(), self.tasks.number(&task.id()).map(thought)));
-        let mut tasks: Vec<(Waiting, Option<Thought>)> = tasks.collect();
+        let mut tasks: Vec<(Waiting, Option<Told>)> = tasks.collect();
         tasks.sort_by_key(|(task, _)| task.0.order);
         for (task, thought) in tasks {
             let number = self.put(&task, thought);
@@ -321,13 +320,7 @@ impl View {
         self.looks = Some(to).filter(|to| *to < self.tasks.numbers());
         for number in (from..to).filter(|number| self.board.waits(*number)).collect::<Vec<_>>() {
             let Some(task) = self.tasks.of_number(number).map(|task| Arc::clone(&task.0)) else { continue };
-            let Some(predicted) = self.predicted(&task) else { continue };
-            if self
-                .board
-                .job(number)
-                .predicted
-                .is_none_or(|before| differ(before.mean, predicted.mean) || differ(before.upper, predicted.upper))
-            {
+            if let Some(predicted) = self.predicted(&task) {
                 self.board.set_predicted(number, predicted);
             }
         }
@@ -335,7 +328,7 @@ impl View {
 
     /// How long a task is thought to run by what was learned; nothing where nothing was.
     pub(super) fn foreseen(&self, task: &TaskRecord) -> Option<Length> {
-        length(self.learner.foresee(task))
+        Length::learned(self.learner.foresee(task))
     }
 
     /// How long tasks are thought to run.
@@ -470,11 +463,6 @@ impl View {
     pub(super) fn seated(&self, seat: usize) -> Option<&WorkerId> {
         self.order.get(seat)
     }
-}
-
-/// What was learned; nothing where nothing was.
-fn length(prediction: Prediction) -> Option<Length> {
-    (prediction.confidence > 0).then_some(Length { mean: prediction.mean, upper: prediction.upper })
 }
 
 /// Since when a task's attempt holds its worker.

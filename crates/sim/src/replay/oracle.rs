@@ -1,7 +1,7 @@
 //! Predicted run times on a trace: learned from tasks that ended before, as the master learns.
 
 use super::workload::Workload;
-use cloudai_core::predict::{Features, Knobs, Prediction, Predictor};
+use cloudai_core::predict::{Features, Knobs, Predictor};
 use cloudai_core::strategy::board::Length;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -75,9 +75,7 @@ impl Oracle {
         tasks.into_iter().filter_map(|task| Some((task, self.predict(task)?))).collect()
     }
 
-    /// As the master: nothing of a task of which nothing was said or learned.
     fn predict(&self, task: usize) -> Option<Length> {
-        let Prediction { mean, upper, confidence, .. } = self.predictor.predict(&self.features[task]);
-        (confidence > 0 || self.features[task].estimate.is_some()).then_some(Length { mean, upper })
+        Length::learned(self.predictor.predict(&self.features[task]))
     }
 }

@@ -1,7 +1,8 @@
 //! A task as strategies see it.
 
 use super::Image;
-use crate::strategy::numbers::{NOWHERE, small};
+use crate::predict::Prediction;
+use crate::strategy::numbers::{NOWHERE, differ, small};
 
 /// A task as strategies see it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +52,19 @@ pub struct Length {
     pub mean: u64,
     /// For reservations; at least the mean.
     pub upper: u64,
+}
+
+impl Length {
+    /// What was learned; nothing where nothing was.
+    #[must_use]
+    pub fn learned(prediction: Prediction) -> Option<Self> {
+        (prediction.confidence > 0).then_some(Self { mean: prediction.mean, upper: prediction.upper })
+    }
+
+    /// Whether it is another by so much that what waits may be put elsewhere for it.
+    pub(super) fn differs(self, other: Self) -> bool {
+        differ(self.mean, other.mean) || differ(self.upper, other.upper)
+    }
 }
 
 /// Where a job is.

@@ -211,13 +211,15 @@ impl Board {
         None
     }
 
-    /// A job is thought to run for another time than before. Of one that waits strategies are told
-    /// again that it does.
+    /// A job is thought to run for another time than before; so little more or less that nothing would be put
+    /// elsewhere for it changes nothing. Of one that waits strategies are told again that it does.
     pub fn set_predicted(&mut self, number: usize, predicted: Length) {
         let kept = &mut self.jobs[number];
-        let changed = kept.job().predicted != Some(predicted);
+        if kept.job().predicted.is_some_and(|before| !before.differs(predicted)) {
+            return;
+        }
         kept.predict(predicted);
-        if changed && kept.place() == Place::Waits {
+        if kept.place() == Place::Waits {
             self.changes.push(Change::Waits(number));
         }
     }
