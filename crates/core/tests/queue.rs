@@ -5,7 +5,7 @@
 use cloudai_core::ids::TaskId;
 use cloudai_core::spec::Value;
 use cloudai_core::strategy::{ALL, EXTERNAL, Queued, Spot, View, by_name};
-use cloudai_core::task::Outcome;
+use cloudai_core::task::{Outcome, Step};
 use cloudai_core::testing::{TestCluster, cores, spec, worker_id};
 use proptest::prelude::{Strategy, prop_assert};
 use std::collections::BTreeMap;
@@ -134,6 +134,41 @@ fn a_planned_backlog_is_listed_by_when_it_is_planned_to_start() {
         }
     }
     assert_eq!(listed, []);
+}
+
+#[test]
+fn a_backlog_whose_lengths_do_not_come_true_starts_as_it_is_listed_with_what_is_long_first() {
+    let mut c = TestCluster::default();
+    c.worker("w1", cores(4));
+    let (mut view, mut strategy) = (View::default(), by_name("ai").unwrap());
+    let mut seen = 0;
+    // Each runs for a tenth of what was said, one after the other: so plans are not trusted.
+    let mut work_off = |c: &mut TestCluster| -> Vec<(Vec<TaskId>, TaskId)> {
+        let mut started = Vec::new();
+        loop {
+            c.rows[seen..].iter().for_each(|row| view.apply(row));
+            seen = c.rows.len();
+            let listed = view.queue(&mut *strategy, c.now, None, 99).into_iter().map(|queued| queued.task).collect();
+            let round = view.round(&mut *strategy, c.now);
+            let Some(task) = round.first().map(|placement| placement.attempt.task) else { return started };
+            started.push((listed, task));
+            let attempt = c.place(task, "w1");
+            c.step(attempt, Step::Running).unwrap();
+            c.now = c.now + c.record(task).spec.estimate.unwrap() / 10;
+            c.end(attempt, Outcome::exit(0)).unwrap();
+        }
+    };
+    for number in 1..=4 {
+        submit(&mut c, number, &(4, 100, 0, false));
+        assert_eq!(work_off(&mut c).len(), 1);
+    }
+    let seconds = [20, 30, 40, 50, 60, 70, 80, 90, 800];
+    let ids: Vec<TaskId> =
+        (5..).zip(seconds).map(|(number, said)| submit(&mut c, number, &(4, said, 0, false))).collect();
+    let started = work_off(&mut c);
+    assert!(started.iter().all(|(listed, task)| listed[0] == *task), "{started:?}");
+    let [longest, shortest] = [ids[8], ids[0]];
+    assert_eq!((started.len(), started[0].1, started[1].1), (9, longest, shortest));
 }
 
 fn wishes() -> impl Strategy<Value = Vec<Wish>> {

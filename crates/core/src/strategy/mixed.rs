@@ -2,8 +2,8 @@
 //! not come true.
 
 use super::board::{Board, Change};
+use super::critical;
 use super::dispatch::{Dispatcher, Started};
-use super::guard;
 use super::line::Key;
 use super::planner::{Planner, Planning, horizon};
 use super::rules::{Rules, Source};
@@ -118,7 +118,7 @@ impl Mixed {
     /// The order of a list.
     fn listed(&self, board: &Board) -> Vec<(Key, usize)> {
         let critical = self.critical * self.horizon(board);
-        guard::order(board, &self.rules, self.dispatcher.rising(None), critical)
+        critical::order(board, &self.rules, self.dispatcher.rising(None), critical)
     }
 
     /// What is planned by its start, then what came since.
@@ -192,8 +192,9 @@ impl Strategy for Mixed {
     }
 
     fn copy(&self) -> Box<dyn Strategy> {
-        Box::new(Self { planner: self.planner.copy(), ..self.clone() })
+        Box::new(self.clone())
     }
+
     fn place(&mut self, board: &mut Board, most: usize) -> Vec<Started> {
         self.hear(board);
         let look = self.look(board);

@@ -119,7 +119,7 @@ impl World {
         Ok(())
     }
 
-    /// One round as the placing thread does it, and what it proposes is taken.
+    /// One round, with what the placing thread thinks about beside it, and what it proposes is taken.
     pub(super) fn round(&mut self) -> Result<Round, Failure> {
         self.now = self.now + PACE;
         let rows = std::mem::take(&mut self.rows);

@@ -22,7 +22,7 @@ use super::dispatch::Started;
 use super::rules::Source;
 use anneal::{Heat, Random};
 use plan::{Plan, Scratch};
-use problem::{Outlook, Problem};
+use problem::{Problem, Starving};
 use std::collections::BTreeMap;
 
 /// A plan of so many jobs and more is improved with as many moves as were said, one of less with up to three times those.
@@ -65,7 +65,7 @@ struct Stand {
 type Incumbent = BTreeMap<usize, Stand>;
 
 /// What a planner does about thinking.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 enum Mind {
     /// Nothing is to be thought about.
     #[default]
@@ -78,13 +78,25 @@ enum Mind {
     Knows { stale: bool },
 }
 
+/// A copy goes on alone: what is being thought for the other does not reach it, and it thinks anew.
+impl Clone for Mind {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Calm => Self::Calm,
+            Self::Wishes(thinking) => Self::Wishes(thinking.clone()),
+            Self::Thinks { .. } => Self::Knows { stale: true },
+            Self::Knows { stale } => Self::Knows { stale: *stale },
+        }
+    }
+}
+
 /// A planner with its incumbent.
 #[derive(Clone, Debug)]
 pub struct Planner {
     planning: Planning,
     random: Random,
     incumbent: Incumbent,
-    outlook: Option<Outlook>,
+    starving: Option<Starving>,
     mind: Mind,
     scratch: Scratch,
 }
@@ -97,7 +109,7 @@ impl Planner {
             planning,
             random: Random::new(planning.seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1),
             incumbent: Incumbent::new(),
-            outlook: None,
+            starving: None,
             mind: Mind::Calm,
             scratch: Scratch::default(),
         }
@@ -106,18 +118,8 @@ impl Planner {
     /// Forgets its plan, and what is being thought of it.
     pub fn forget(&mut self) {
         self.incumbent.clear();
-        self.outlook = None;
+        self.starving = None;
         self.mind = Mind::Calm;
-    }
-
-    /// One that goes on alone: what is being thought for this one does not reach it, and it thinks anew.
-    #[must_use]
-    pub fn copy(&self) -> Self {
-        let mind = match self.mind {
-            Mind::Thinks { .. } => Mind::Knows { stale: true },
-            Mind::Calm | Mind::Wishes(_) | Mind::Knows { .. } => self.mind.clone(),
-        };
-        Self { mind, ..self.clone() }
     }
 
     /// When a job is planned to start; in milliseconds, as the board's clock.
@@ -199,7 +201,7 @@ impl Planner {
 
     /// A first plan.
     fn begin(&mut self, board: &Board, jobs: &[usize]) {
-        self.outlook = None;
+        self.starving = None;
         let problem = self.problem(board, jobs);
         self.wish(problem, None, self.planning.first, Heat { first: 0.3, last: 0.003 });
     }
@@ -213,8 +215,8 @@ impl Planner {
 
     fn problem(&mut self, board: &Board, jobs: &[usize]) -> Problem {
         let source = self.planning.source;
-        let outlook = *self.outlook.get_or_insert_with(|| Outlook::of(board, source, jobs));
-        Problem::of(board, source, jobs, outlook)
+        let starving = *self.starving.get_or_insert_with(|| Starving::of(board, source, jobs));
+        Problem::of(board, source, jobs, starving)
     }
 
     /// Brings the incumbent up to the board, and starts what it starts now.

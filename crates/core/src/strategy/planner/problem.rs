@@ -40,14 +40,14 @@ const LONG: f64 = 8.0;
 /// What counts as starving in a backlog. Decided when its first plan is made: what is left of it later tells less and
 /// less of what was usual in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Outlook {
+pub(super) struct Starving {
     /// The median length.
     usual: u64,
     /// Whether nobody starves, however long he waits.
     careless: bool,
 }
 
-impl Outlook {
+impl Starving {
     #[allow(clippy::cast_precision_loss)] // milliseconds far below 2^53, only compared
     pub(super) fn of(board: &Board, source: Source, jobs: &[usize]) -> Self {
         let mut lengths: Vec<u64> = jobs.iter().map(|job| source.length(&board.job(*job)).mean).collect();
@@ -58,7 +58,7 @@ impl Outlook {
     }
 
     /// Since when a job of this length starves.
-    fn starves(self, arrival: u64, length: u64) -> u64 {
+    fn since(self, arrival: u64, length: u64) -> u64 {
         if self.careless { u64::MAX } else { arrival.saturating_add((5 * length.max(self.usual)).max(60_000)) }
     }
 }
@@ -80,7 +80,7 @@ pub(in crate::strategy) fn horizon(board: &Board, source: Source, jobs: impl Ite
 
 impl Problem {
     /// The board's waiting jobs, in this order.
-    pub(super) fn of(board: &Board, source: Source, jobs: &[usize], outlook: Outlook) -> Self {
+    pub(super) fn of(board: &Board, source: Source, jobs: &[usize], starving: Starving) -> Self {
         let item = |job: &usize| {
             let known = board.job(*job);
             let class = &board.classes()[known.class];
@@ -88,7 +88,7 @@ impl Problem {
             let latest = known.deadline.map_or(u64::MAX, |deadline| deadline.saturating_sub(length));
             // A deadline that can not be met any more is none.
             let latest = if latest < board.now() { u64::MAX } else { latest };
-            let starves = outlook.starves(known.arrival, length).min(latest);
+            let starves = starving.since(known.arrival, length).min(latest);
             let (amounts, share) = (class.amounts, class.share);
             let order = known.order;
             Item { job: *job, order, amounts, class: known.class, length, arrival: known.arrival, starves, share }
