@@ -34,9 +34,10 @@ pub(crate) fn container_of(task: &str) -> String {
     id.clone()
 }
 
-/// Makes a file in a running container: the script of the test waits for it.
+/// Makes a file in a running container: the script of the test waits for it. Detached: when the script sees the file
+/// it may end, and its container, before `touch` has.
 pub(crate) fn touch(container: &str, path: &str) {
-    docker(&["exec", container, "touch", path]);
+    docker(&["exec", "--detach", container, "touch", path]);
 }
 
 /// Removes what a cluster left behind, as its workers were killed.
