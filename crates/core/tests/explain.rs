@@ -11,7 +11,7 @@ use cloudai_core::resources::{Capacity, Demand, Free, GIB, Gpu};
 use cloudai_core::spec::{TaskSpec, Value};
 use cloudai_core::state::Phase;
 use cloudai_core::strategy::explain::{self, Change, Explanation, Looked, Standing, Turn};
-use cloudai_core::strategy::{ALL, EXTERNAL, Knobs, Spot, View, by_name, make};
+use cloudai_core::strategy::{ALL, EXTERNAL, Knobs, Planned, Spot, View, by_name, make};
 use cloudai_core::task::{Outcome, State, TaskRecord};
 use cloudai_core::testing::{TestCluster, cores, cores_and_gpus, spec, task_id, worker_id};
 use cloudai_core::time::Timestamp;
@@ -333,8 +333,71 @@ fn a_strategy_that_keeps_room_tells_for_which_task() {
         assert!(next && !strict || behind && !skips, "{strategy}: {turn:?}");
         let (mut view, mut placing) = (view(&c), by_name(strategy).unwrap());
         view.round(&mut *placing, c.now);
-        assert_eq!(view.ahead(&*placing), (!skips).then_some(first), "{strategy}");
+        assert_eq!(view.ahead(&*placing).first, (!skips).then_some(first), "{strategy}");
     }
+}
+
+#[test]
+fn a_task_pinned_behind_another_is_told_which() {
+    for strategy in ALL.iter().map(|(name, _)| *name).chain([EXTERNAL]) {
+        let (mut c, runs) = half_full();
+        c.worker("w2", cores(4));
+        let pin = ("worker_id", Value::Text("w1".into()));
+        let large = c.submit(2, spec(&[pin.clone(), ("cpu_cores", Value::Int(3))])).unwrap();
+        let small = c.submit(3, spec(&[pin])).unwrap();
+        assert_eq!(told(&c, large, strategy).now.unwrap().turn, Turn::NoRoom, "{strategy}");
+        let turn = told(&c, small, strategy).now.unwrap().turn;
+        let is_behind = matches!(turn, Turn::Behind(first, Some(start)) if first == large && start.after == Some(runs));
+        assert!(is_behind, "{strategy}: {turn:?}");
+    }
+}
+
+#[test]
+fn what_is_planned_is_told_where_and_when_and_starts_so() {
+    let mut c = TestCluster::default();
+    c.worker("w1", cores(4));
+    c.worker("w2", cores(4));
+    let wish = |number: i64| spec(&[("cpu_cores", Value::Int(4)), ("estimate_s", Value::Int(100 + 7 * (number % 5)))]);
+    let tasks: Vec<TaskId> = (1..11u8).map(|number| c.submit(number.into(), wish(number.into())).unwrap()).collect();
+    let (mut view, mut strategy) = (view(&c), by_name("ai_aggressive").unwrap());
+    let mut runs: Vec<Attempt> = Vec::new();
+    let mut promised: BTreeMap<TaskId, Planned> = BTreeMap::new();
+    for _ in 0..tasks.len() {
+        let mut seen = c.rows.len();
+        loop {
+            let round = view.round(&mut *strategy, c.now);
+            if round.is_empty() {
+                break;
+            }
+            for placement in round {
+                let task = placement.attempt.task;
+                let planned = Planned { worker: placement.worker.clone(), at: c.now };
+                assert!(promised.is_empty() || promised.get(&task) == Some(&planned), "{planned:?} of {promised:?}");
+                runs.push(c.place(task, placement.worker.as_str()));
+            }
+            c.rows[seen..].iter().for_each(|row| view.apply(row));
+            seen = c.rows.len();
+        }
+        promised = view.ahead(&*strategy).planned;
+        assert_eq!(promised.len() + runs.len(), tasks.len());
+        for (task, planned) in &promised {
+            let told = explain::explain(&view, &c.record(*task), &*strategy, None, c.now).now.unwrap();
+            assert_eq!((told.planned.as_ref(), told.turn.clone()), (Some(planned), Turn::NoRoom));
+            assert!(told.to_string().contains(&format!("plans it for {}", planned.worker)), "{told}");
+        }
+        // All ends as was said.
+        let Some(next) = promised.values().map(|planned| planned.at).min() else { break };
+        c.now = next;
+        let due = |run: &&Attempt| {
+            let record = c.record(run.task);
+            record.finished().is_none() && record.attempts[0].assigned_at + record.spec.estimate.unwrap() <= next
+        };
+        let ended: Vec<Attempt> = runs.iter().filter(due).copied().collect();
+        let seen = c.rows.len();
+        ended.into_iter().for_each(|run| drop(c.end(run, Outcome::exit(0)).unwrap()));
+        c.rows[seen..].iter().for_each(|row| view.apply(row));
+    }
+    assert_eq!(runs.len(), tasks.len());
 }
 
 #[test]

@@ -214,7 +214,7 @@ mod tests {
         assert_eq!(bed.external.acting().name(), "greedy");
         bed.cluster.place(runs, "w1");
         assert_eq!(bed.round_after(0), 0);
-        assert_eq!(bed.view.ahead(bed.external.acting()), Some(waits));
+        assert_eq!(bed.view.ahead(bed.external.acting()).first, Some(waits));
         bed.hear(false);
         assert_eq!(bed.external.acting().name(), EXTERNAL);
     }

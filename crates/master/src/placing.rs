@@ -10,8 +10,7 @@ use crate::rescue;
 use crate::watching::Watchers;
 use cloudai_core::effect::Row;
 use cloudai_core::event::{Answer, Event, Placement};
-use cloudai_core::ids::TaskId;
-use cloudai_core::strategy::{EXTERNAL, Queued, Spot, Strategy, Thinking, Thought, View};
+use cloudai_core::strategy::{Ahead, EXTERNAL, Queued, Spot, Strategy, Thinking, Thought, View};
 use cloudai_core::time::Timestamp;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -108,8 +107,8 @@ impl Stage {
         if self.strategy.name() == EXTERNAL { self.external.acting() } else { &*self.strategy }
     }
 
-    /// The task that others wait behind since the last round.
-    fn ahead(&self) -> Option<TaskId> {
+    /// What goes before what waits since the last round.
+    fn ahead(&self) -> Ahead {
         self.view.ahead(self.acting())
     }
 
@@ -284,7 +283,7 @@ pub(crate) async fn run(
 ) {
     let _open = Open(&placing);
     stage.restless = true;
-    let mut ahead = None;
+    let mut told = Arc::new(Ahead::default());
     loop {
         let patience = stage.external.patience_left(clock.now());
         let inbox = if stage.restless { placing.take() } else { placing.wait_at_most(patience).await };
@@ -300,9 +299,10 @@ pub(crate) async fn run(
                 let taken = meanwhile(&placing, &mut stage, propose(placements, &mailboxes)).await;
                 stage.restless |= taken > 0;
             }
-            if !stage.restless && ahead != stage.ahead() {
-                ahead = stage.ahead();
-                model.set_ahead(ahead);
+            let ahead = stage.ahead();
+            if !stage.restless && *told != ahead {
+                told = Arc::new(ahead);
+                model.set_ahead(Arc::clone(&told));
             }
         }
     }

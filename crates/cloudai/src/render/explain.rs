@@ -51,8 +51,14 @@ fn head(told: &Explanation, now: Timestamp, screen: &Screen) -> String {
     let status = if screen.terminal { status(&told.status, screen).text().to_owned() } else { told.status.clone() };
     let mut parts = vec![short(&told.id), status, needs(&told.needs) + &model.unwrap_or_default()];
     parts.extend(told.place.zip(told.of).map(|(place, of)| format!("place {place} of {of}")));
-    parts.extend(told.start.as_ref().filter(|start| start.after.is_some()).map(|start| room(start, now)));
+    let room = told.start.as_ref().filter(|start| start.after.is_some()).map(|start| room(start, now));
+    parts.extend(told.now.as_ref().and_then(|outlook| planned(outlook, now)).or(room));
     parts.join("  ")
+}
+
+/// When it is planned to start: `start in 5m00s`.
+fn planned(outlook: &Outlook, now: Timestamp) -> Option<String> {
+    outlook.planned.as_ref().map(|planned| format!("start {}", until(&planned.at, now)))
 }
 
 /// When there is room: `room in 5m00s`.
@@ -71,6 +77,7 @@ fn strategy(outlook: &Outlook, told: &Explanation, now: Timestamp) -> String {
     if let Some(start) = outlook.behind_start.as_ref().filter(|start| start.after.is_some()) {
         text.push_str(&format!(" ({})", room(start, now)));
     }
+    text.extend(planned(outlook, now).map(|start| format!(" ({start})")));
     text
 }
 
@@ -262,6 +269,23 @@ and 12 more; of all 15: 1 draining, 1 short_of_cpu, 13 short_of_gpu
             assert!(shown.lines().any(|found| found == line), "{line:?} is not in\n{shown}");
         }
         assert!(!shown.contains(first));
+    }
+
+    #[test]
+    fn what_is_planned_is_told_with_its_start_instead_of_room() {
+        let fields = json!({
+            "now": {"strategy": "ai", "turn": "no_room", "message": "ai plans it for gpu-01: no worker has room",
+                    "before": [], "starts": 0, "planned": {"worker_id": "gpu-01", "at": "2026-01-01T00:07:12.000Z"}}
+        });
+        let shown = card(&told(fields), false, now(), &screen(80));
+        assert!(
+            shown.starts_with("7K3M9QZD  o queued  4c 8G 1gpu (a100)  place 4 of 900  start in 1m00s\n"),
+            "{shown}"
+        );
+        assert!(
+            shown.contains("  now              ai plans it for gpu-01: no worker has room (start in 1m00s)\n"),
+            "{shown}"
+        );
     }
 
     #[test]

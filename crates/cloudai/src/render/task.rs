@@ -6,6 +6,7 @@ use super::{Format, Screen};
 use crate::id::short;
 use cloudai_master::http::dto::{Attempt, File, Queued, Resources, Task};
 use jiff::Timestamp;
+use std::time::Duration;
 
 /// The sign and the colour (SGR) of a status.
 fn look(status: &str) -> (&'static str, &'static str) {
@@ -147,9 +148,10 @@ pub(crate) fn queue(queue: &[Queued], now: Timestamp, screen: &Screen) -> String
     table.render(if screen.wide() { None } else { screen.width }, screen.colour)
 }
 
-/// Before this a waiting task is not placed: its next try, or its start time.
+/// Before this a waiting task is not placed: its next try, or its start time, or its place in a plan.
 fn start(task: &Task) -> Option<&str> {
-    task.next_try_at.as_deref().or(task.starts_at.as_deref())
+    let planned = || task.planned.as_ref().map(|planned| planned.at.as_str());
+    task.next_try_at.as_deref().or(task.starts_at.as_deref()).or_else(planned)
 }
 
 /// One line that says where a task stands: `1B8WX0TC  failed  exit_code 1  12m04s`.
@@ -257,7 +259,12 @@ pub(crate) fn card(task: &Task, files: bool, now: Timestamp, screen: &Screen) ->
     field("started", task.started_at.as_deref().map(|at| moment(at, now)).unwrap_or_default());
     field("finished", task.finished_at.as_deref().map(|at| moment(at, now)).unwrap_or_default());
     field("starts", task.starts_at.as_deref().map(|at| moment(at, now)).unwrap_or_default());
+    let planned = task.planned.as_ref().map(|planned| format!("{} on {}", moment(&planned.at, now), planned.worker_id));
+    field("planned", planned.unwrap_or_default());
     field("next try", task.next_try_at.as_deref().map(|at| moment(at, now)).unwrap_or_default());
+    let estimate = task.estimate_s.and_then(|estimate| Duration::try_from_secs_f64(estimate).ok());
+    field("estimate", estimate.map(quantity::duration).unwrap_or_default());
+    field("due", task.due_at.as_deref().map(|at| moment(at, now)).unwrap_or_default());
     field("deadline", task.deadline.as_deref().map(|at| moment(at, now)).unwrap_or_default());
     let took = between(task.started_at.as_deref(), task.finished_at.as_deref());
     field("ran for", took.map(quantity::duration).unwrap_or_default());
@@ -312,7 +319,7 @@ fn attempt_line(attempt: &Attempt, said: &str) -> String {
 
 /// One kept file: `out/model.bin  1.2 GiB  sha256 ok  14s`.
 #[must_use]
-pub(crate) fn downloaded(path: &std::path::Path, file: &File, took: std::time::Duration) -> String {
+pub(crate) fn downloaded(path: &std::path::Path, file: &File, took: Duration) -> String {
     let size = cloudai_core::resources::Bytes(file.size);
     format!("{}  {size}  sha256 ok  {}", printable(&path.display().to_string()), quantity::duration(took))
 }

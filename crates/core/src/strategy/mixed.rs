@@ -5,7 +5,7 @@ use super::board::{Board, Change};
 use super::critical;
 use super::dispatch::{Dispatcher, Started};
 use super::line::Key;
-use super::planner::{Planner, Planning, horizon};
+use super::planner::{Due, Planner, Planning, horizon};
 use super::rules::{Rules, Source};
 use super::{Strategy, Thinking, Thought};
 use std::collections::BTreeMap;
@@ -170,8 +170,12 @@ impl Strategy for Mixed {
     }
 
     fn ahead(&self) -> Option<usize> {
-        // A plan keeps room for many.
+        // A plan keeps room for many: Strategy::planned tells of them.
         if self.look == Look::Plan { None } else { self.dispatcher.ahead() }
+    }
+
+    fn planned(&self, board: &Board) -> Vec<Due> {
+        if self.look == Look::Plan { self.planner.due(board) } else { Vec::new() }
     }
 
     fn hear(&mut self, board: &mut Board) {

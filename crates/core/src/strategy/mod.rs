@@ -5,6 +5,7 @@
 //! one is a line in [`ALL`], and a file here if rules do not say it.
 
 mod about;
+mod ahead;
 mod among;
 pub mod board;
 mod candidates;
@@ -29,6 +30,7 @@ mod tasks;
 mod view;
 
 pub use about::about;
+pub use ahead::{Ahead, Planned};
 pub use board::Board;
 pub use dispatch::{Dispatcher, Started};
 pub use external::{EXTERNAL, External};
@@ -37,7 +39,7 @@ pub use knobs::{KnobError, Knobs};
 pub use line::Key;
 pub use mixed::Mixed;
 pub use named::{ALL, Ruled, by_name, make, names, placing};
-pub use planner::{Thinking, Thought};
+pub use planner::{Due, Thinking, Thought};
 pub use queue::{Queued, Spot};
 pub use rules::Rules;
 pub use view::{View, Waiting};
@@ -56,6 +58,11 @@ pub trait Strategy: Send + std::fmt::Debug {
     /// where nobody waits for another one, or for no single one.
     fn ahead(&self) -> Option<usize> {
         None
+    }
+
+    /// What has its place in a plan, by what was heard last; empty of one that plans nothing now.
+    fn planned(&self, _board: &Board) -> Vec<Due> {
+        Vec::new()
     }
 
     /// Takes in what changed on the board since it was heard last, so that the line is of now; the next

@@ -29,6 +29,8 @@ pub struct View {
     fleet: Fleet,
     tasks: Tasks,
     pinned: BTreeSet<(Place, TaskId)>,
+    /// Of workers the first task that is pinned there and had no room in the last round.
+    blocked: BTreeMap<WorkerId, TaskId>,
     board: Board,
     /// Workers in the order of their names: what the board numbers.
     order: Vec<WorkerId>,
@@ -301,13 +303,6 @@ impl View {
         placements
     }
 
-    /// The task that others wait behind since the last round, in which the strategy found nothing more to start.
-    #[must_use]
-    pub fn ahead(&self, strategy: &dyn Strategy) -> Option<TaskId> {
-        let waits = |job: &usize| self.board.waits(*job);
-        strategy.ahead().filter(waits).and_then(|job| self.named(job))
-    }
-
     /// Makes some predictions of waiting tasks anew, when something was learned. What runs is held to what was
     /// thought at its start: reservations that move with every task that ends cost more than they know better.
     fn look_at_predictions(&mut self, most: usize) {
@@ -367,12 +362,12 @@ impl View {
     /// Places for pinned tasks: each on its worker as soon as it fits there, in order per worker.
     fn place_pinned(&mut self) -> Vec<Placement> {
         let mut placements = Vec::new();
-        let mut blocked = BTreeSet::new();
+        self.blocked.clear();
         let pinned: Vec<TaskId> = self.pinned.iter().map(|(_, task)| *task).collect();
         for id in pinned {
             let Some(task) = self.tasks.get(&id).cloned() else { continue };
             let Some(pin) = task.spec().worker_id.clone() else { continue };
-            if placements.len() == ROUND || blocked.contains(&pin) {
+            if placements.len() == ROUND || self.blocked.contains_key(&pin) {
                 continue;
             }
             let worker = self.order.binary_search(&pin).ok();
@@ -387,12 +382,17 @@ impl View {
                     let possible = seen
                         .is_none_or(|seen| feasible::could_ever(task.spec(), &pin, &seen.record().capacity).is_ok());
                     if possible {
-                        blocked.insert(pin);
+                        self.blocked.insert(pin, id);
                     }
                 }
             }
         }
         placements
+    }
+
+    /// Of workers the first task that is pinned there and had no room in the last round.
+    pub(super) const fn blocked(&self) -> &BTreeMap<WorkerId, TaskId> {
+        &self.blocked
     }
 
     /// Every waiting task, pinned and impossible ones too, in no order.

@@ -85,6 +85,9 @@ pub struct Task {
     /// When it is tried again, while it waits for that (`backoff`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_try_at: Option<String>,
+    /// Where and when the strategy plans to start it, while it waits for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub planned: Option<Planned>,
     /// When one of its limits ends it: the earliest of those that count now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline: Option<String>,
@@ -104,6 +107,15 @@ pub struct Task {
     /// The task file's fields; only where one task is asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spec: Option<serde_json::Value>,
+}
+
+/// A place in the strategy's plan: it is followed if all ends as thought, and changes with what comes.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Planned {
+    /// Where.
+    pub worker_id: String,
+    /// When.
+    pub at: String,
 }
 
 /// Amounts, in the units of the task file.

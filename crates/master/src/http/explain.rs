@@ -169,5 +169,6 @@ fn outlook(outlook: &Outlook) -> shown::Outlook {
         behind_start,
         before: outlook.before.iter().map(ToString::to_string).collect(),
         starts: outlook.starts,
+        planned: outlook.planned.as_ref().map(view::planned),
     }
 }

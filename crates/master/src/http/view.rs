@@ -9,6 +9,7 @@ use cloudai_core::duty::{Cordon, Duty, Probe};
 use cloudai_core::ids::UserId;
 use cloudai_core::resources::{Allocation, Capacity, Demand, Free, GIB, Kind, WHOLE};
 use cloudai_core::state::{Phase, Status};
+use cloudai_core::strategy::Planned;
 use cloudai_core::task::{AttemptRecord, State, TaskRecord};
 use cloudai_core::time::Timestamp;
 use cloudai_core::timing::Timing;
@@ -51,6 +52,7 @@ pub(super) fn task(seen: &SeenTask) -> dto::Task {
         finished_at: record.finished_at.map(time),
         starts_at: waits_until(record, Phase::WaitingStartTime),
         next_try_at: waits_until(record, Phase::Backoff),
+        planned: seen.planned.as_ref().map(planned),
         deadline: record.deadline().map(time),
         estimate_s: record.spec.estimate.map(|estimate| estimate.as_secs_f64()),
         due_at: record.due_at().map(time),
@@ -59,6 +61,11 @@ pub(super) fn task(seen: &SeenTask) -> dto::Task {
         attempts: record.attempts.iter().map(attempt).collect(),
         spec: None,
     }
+}
+
+/// A place in a plan.
+pub(super) fn planned(planned: &Planned) -> dto::Planned {
+    dto::Planned { worker_id: planned.worker.to_string(), at: time(planned.at) }
 }
 
 /// The end of a wait for a time, while the task is in that phase.

@@ -13,7 +13,7 @@ use cloudai_core::queue::Place;
 use cloudai_core::resources::{Allocation, Free};
 use cloudai_core::rfc3339;
 use cloudai_core::state::{Phase, Status};
-use cloudai_core::strategy::{Fleet, Seen};
+use cloudai_core::strategy::{Ahead, Fleet, Planned, Seen};
 use cloudai_core::task::{State, Step, TaskRecord};
 use cloudai_core::waiting::{self, Candidate};
 use cloudai_core::worker::{WorkerRecord, WorkerStatus};
@@ -45,8 +45,8 @@ struct Committed {
     /// How many there are of each status, those that only the store still has included.
     counts: BTreeMap<Status, u64>,
     fleet: Fleet,
-    /// The task that others wait behind, by the strategy's last round.
-    ahead: Option<TaskId>,
+    /// What goes before what waits, by the strategy's last round.
+    ahead: Arc<Ahead>,
 }
 
 /// A task with what only the whole cluster knows about it.
@@ -58,6 +58,8 @@ pub struct SeenTask {
     pub phase: Option<Phase>,
     /// What happened, or what it waits for, for people.
     pub message: String,
+    /// Its place in the strategy's plan, while it waits for that.
+    pub planned: Option<Planned>,
 }
 
 /// A worker with its load.
@@ -97,8 +99,8 @@ impl Model {
         self.batches.send_modify(|batches| *batches += 1);
     }
 
-    /// The strategy has others wait behind this task from now on.
-    pub(crate) fn set_ahead(&self, ahead: Option<TaskId>) {
+    /// What goes before what waits from now on.
+    pub(crate) fn set_ahead(&self, ahead: Arc<Ahead>) {
         self.state.write().unwrap_or_else(PoisonError::into_inner).ahead = ahead;
     }
 
@@ -233,11 +235,15 @@ impl Committed {
         let silent = worker.is_some_and(|worker| is_out_of_reach(&record, worker));
         let mut phase = record.phase(silent);
         let mut message = record.message().to_owned();
+        let mut planned = None;
         if let State::Queued(queued) = &record.state
             && queued.phase == Phase::WaitingCapacity
         {
             match self.why_waiting(&record) {
-                Ok(why) => message = why,
+                Ok(why) => {
+                    message = why;
+                    planned = self.ahead.planned.get(&record.id).cloned();
+                }
                 Err(why) => {
                     phase = Some(Phase::Unsatisfiable);
                     message = why;
@@ -251,18 +257,25 @@ impl Committed {
         } else if let Some(worker) = worker.filter(|_| silent) {
             message = out_of_reach(&record, worker);
         }
-        SeenTask { record, phase, message }
+        SeenTask { record, phase, message, planned }
     }
 
     /// One sentence: what stands against a place now, or that no worker can ever give one.
     fn why_waiting(&self, record: &TaskRecord) -> Result<String, String> {
         let why = self.against(record)?;
-        Ok(why.or_else(|| self.behind(record)).unwrap_or_else(|| "about to be placed".into()))
+        let waits = || self.planned(record).or_else(|| self.behind(record));
+        Ok(why.or_else(waits).unwrap_or_else(|| "about to be placed".into()))
     }
 
-    /// Which task goes before one that has room, and why that waits. One that is pinned goes before none.
+    /// Of a task that has room: for which worker it is planned.
+    fn planned(&self, record: &TaskRecord) -> Option<String> {
+        let planned = self.ahead.planned.get(&record.id)?;
+        Some(format!("planned for {}: the room that there is now is kept for others", planned.worker))
+    }
+
+    /// Which task goes before one that has room, and why that waits.
     fn behind(&self, record: &TaskRecord) -> Option<String> {
-        let first = self.ahead.filter(|first| *first != record.id && record.spec.worker_id.is_none())?;
+        let first = self.ahead.before(record.id, record.spec.worker_id.as_ref())?;
         let waits = |first: &&Arc<TaskRecord>| matches!(first.state, State::Queued(_));
         let against = self.against(self.live.get(first).filter(waits)?).ok().flatten()?;
         Some(format!("behind {first}, which goes first: {against}"))
@@ -312,7 +325,7 @@ mod tests {
     use super::*;
     use cloudai_core::spec::Value;
     use cloudai_core::task::Outcome;
-    use cloudai_core::testing::{TestCluster, cores, spec};
+    use cloudai_core::testing::{TestCluster, cores, spec, worker_id};
 
     #[test]
     fn a_task_that_is_kept_no_longer_is_neither_read_nor_counted() {
@@ -338,17 +351,30 @@ mod tests {
         cluster.place(runs, "w1");
         let large = cluster.submit(2, spec(&[("cpu_cores", Value::Int(2))])).unwrap();
         let small = cluster.task(3);
-        let pinned = cluster.submit(4, spec(&[("worker_id", Value::Text("w1".into()))])).unwrap();
+        let pin = ("worker_id", Value::Text("w1".into()));
+        let pinned_before = cluster.submit(4, spec(&[pin.clone(), ("cpu_cores", Value::Int(4))])).unwrap();
+        let pinned = cluster.submit(5, spec(&[pin])).unwrap();
         let model = Model::new(cluster.rows.clone(), BTreeMap::new());
         let message = |task| model.see(cluster.record(task)).message;
         assert_eq!(message(small), "about to be placed");
-        model.set_ahead(Some(large));
+        let set = |ahead: Ahead| model.set_ahead(Arc::new(ahead));
+        set(Ahead { first: Some(large), ..Ahead::default() });
         let why = "no worker has room; w1 comes nearest (cpu: needs 2, has 1 free)";
         assert_eq!(message(large), why);
         assert_eq!(message(small), format!("behind {large}, which goes first: {why}"));
-        assert_eq!(message(pinned), "about to be placed", "it goes before none");
-        model.set_ahead(Some(runs));
+        assert_eq!(message(pinned), "about to be placed", "pinned to a worker it goes before others");
+        set(Ahead { first: Some(runs), ..Ahead::default() });
         assert_eq!(message(small), "about to be placed", "that waits no more");
+        set(Ahead { pinned: BTreeMap::from([(worker_id("w1"), pinned_before)]), ..Ahead::default() });
+        let why = message(pinned_before);
+        assert!(why.contains("needs 4"), "{why}");
+        assert_eq!(message(pinned), format!("behind {pinned_before}, which goes first: {why}"));
+        assert_eq!(message(small), "about to be placed");
+        let planned = Planned { worker: worker_id("w1"), at: cluster.now };
+        set(Ahead { planned: BTreeMap::from([(small, planned.clone())]), ..Ahead::default() });
+        let seen = model.see(cluster.record(small));
+        assert_eq!(seen.planned, Some(planned));
+        assert_eq!(seen.message, "planned for w1: the room that there is now is kept for others");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::fit;
 use super::start::{self, Estimate};
 use crate::ids::{TaskId, WorkerId};
-use crate::strategy::{Board, EXTERNAL, ROUND, Strategy, View, place};
+use crate::strategy::{Ahead, Board, EXTERNAL, Planned, ROUND, Strategy, View, place};
 use crate::task::TaskRecord;
 use crate::time::Timestamp;
 use std::collections::BTreeSet;
@@ -26,6 +26,8 @@ pub struct Outlook {
     pub before: Vec<TaskId>,
     /// How many it starts before; all that it starts now where the task is not among them.
     pub starts: usize,
+    /// Where and when it starts by the strategy's plan, where that has one and does not start it now.
+    pub planned: Option<Planned>,
 }
 
 /// When a task has its turn.
@@ -49,7 +51,7 @@ pub enum Turn {
 /// What a strategy would do with a waiting task; it has heard what the view's board told. The view is settled.
 pub(super) fn of(mut copy: View, record: &TaskRecord, mut strategy: Box<dyn Strategy>, now: Timestamp) -> Outlook {
     let (name, has_room) = (strategy.name(), fits(&copy, record));
-    let (mut starts, mut ahead) = (Vec::new(), None);
+    let (mut starts, mut ahead) = (Vec::new(), Ahead::default());
     for _ in 0..ROUNDS {
         let round = copy.round(&mut *strategy, now);
         if round.is_empty() {
@@ -63,12 +65,13 @@ pub(super) fn of(mut copy: View, record: &TaskRecord, mut strategy: Box<dyn Stra
     let turn = match at.map(|at| starts[at].1.clone()) {
         Some(worker) => Turn::Now(worker),
         None if !has_room => Turn::NoRoom,
-        None if name == EXTERNAL => Turn::Outside,
-        None => held_back(&copy, record, (&*strategy, ahead), now),
+        None if name == EXTERNAL && record.spec.worker_id.is_none() => Turn::Outside,
+        None => held_back(&copy, record, (&*strategy, &ahead), now),
     };
+    let planned = ahead.planned.remove(&record.id);
     let count = at.unwrap_or(starts.len());
     let before = starts[..count].iter().take(NAMED).map(|(task, _)| *task).collect();
-    Outlook { strategy: name.to_owned(), turn, before, starts: count }
+    Outlook { strategy: name.to_owned(), turn, before, starts: count, planned }
 }
 
 fn fits(view: &View, record: &TaskRecord) -> bool {
@@ -78,23 +81,24 @@ fn fits(view: &View, record: &TaskRecord) -> bool {
 
 /// Why a task that has room does not start; `copy` is as it is after all starts, `ahead` what the strategy says that
 /// others wait behind.
-fn held_back(
-    copy: &View,
-    record: &TaskRecord,
-    (strategy, ahead): (&dyn Strategy, Option<TaskId>),
-    now: Timestamp,
-) -> Turn {
-    // A pinned one goes wherever there is room.
-    let Some(number) = copy.number(&record.id) else { return Turn::Taken };
-    if copy.board().next_fit(copy.board().job(number).class, 0).is_none() {
+fn held_back(copy: &View, record: &TaskRecord, (strategy, ahead): (&dyn Strategy, &Ahead), now: Timestamp) -> Turn {
+    let number = copy.number(&record.id);
+    if number.is_some_and(|number| copy.board().next_fit(copy.board().job(number).class, 0).is_none()) {
         return Turn::Taken;
     }
+    if ahead.planned.contains_key(&record.id) {
+        return Turn::Kept;
+    }
     let found = || {
+        let number = number?;
         let line = strategy.line(copy.board(), None, SUSPECTS).into_iter();
         let suspects: Vec<usize> = line.map(|(_, job)| job).filter(|job| *job != number).collect();
         first_before(copy, number, &suspects, strategy.name()).and_then(|job| copy.named(job))
     };
-    let Some(first) = ahead.filter(|first| *first != record.id).or_else(found) else { return Turn::Kept };
+    let pin = record.spec.worker_id.as_ref();
+    let Some(first) = ahead.before(record.id, pin).or_else(found) else {
+        return if pin.is_some() { Turn::Taken } else { Turn::Kept };
+    };
     let start = copy.task(&first).and_then(|task| start::earliest(&fit::all(copy, task, now)));
     Turn::Behind(first, start)
 }

@@ -54,16 +54,22 @@ impl fmt::Display for Change {
 
 impl fmt::Display for Outlook {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { strategy, turn, starts, .. } = self;
+        let Self { strategy, turn, starts, planned, .. } = self;
+        let does = planned
+            .as_ref()
+            .map_or_else(|| "lets it wait".into(), |planned| format!("plans it for {}", planned.worker));
         match turn {
             Turn::Now(worker) if *starts == 0 => write!(f, "{strategy} starts it next, on {worker}"),
             Turn::Now(worker) => write!(f, "{strategy} starts it now on {worker}, after {starts} others"),
-            Turn::NoRoom => write!(f, "{strategy} lets it wait: no worker has room"),
-            Turn::Taken => write!(f, "{strategy} lets it wait: the {starts} tasks that it starts now leave no room"),
+            Turn::NoRoom => write!(f, "{strategy} {does}: no worker has room"),
+            Turn::Taken => write!(f, "{strategy} {does}: the {starts} tasks that it starts now leave no room"),
             Turn::Behind(task, Some(start)) if start.after.is_some() => {
                 write!(f, "{strategy} lets it wait: {task} goes first, which waits until others end")
             }
             Turn::Behind(task, _) => write!(f, "{strategy} lets it wait: {task} goes first"),
+            Turn::Kept if planned.is_some() => {
+                write!(f, "{strategy} {does}, and keeps the room that there is for others")
+            }
             Turn::Kept => write!(f, "{strategy} lets it wait: it keeps the room for tasks that go first"),
             Turn::Outside => {
                 write!(f, "it has room, and waits for the program that places while the strategy is {strategy}")

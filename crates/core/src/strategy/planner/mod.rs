@@ -61,6 +61,17 @@ struct Stand {
     order: u64,
 }
 
+/// A job's place in a plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Due {
+    /// Which.
+    pub job: usize,
+    /// The worker on whose list it stands.
+    pub worker: usize,
+    /// When it starts, in milliseconds, as the board's clock.
+    pub start: u64,
+}
+
 /// The plan that is followed, by jobs.
 type Incumbent = BTreeMap<usize, Stand>;
 
@@ -125,6 +136,12 @@ impl Planner {
     /// When a job is planned to start; in milliseconds, as the board's clock.
     pub(super) fn planned_start(&self, board: &Board, job: usize) -> Option<u64> {
         self.stand(board, job).map(|stand| stand.start)
+    }
+
+    /// All places of its plan.
+    pub(super) fn due(&self, board: &Board) -> Vec<Due> {
+        let stands = self.incumbent.iter().filter(|(job, stand)| stand.order == board.job(**job).order);
+        stands.map(|(job, Stand { worker, start, .. })| Due { job: *job, worker: *worker, start: *start }).collect()
     }
 
     fn stand(&self, board: &Board, job: usize) -> Option<&Stand> {

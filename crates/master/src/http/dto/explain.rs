@@ -1,6 +1,6 @@
 //! `GET /api/v1/tasks/{id}/explain`.
 
-use super::Resources;
+use super::{Planned, Resources};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -166,4 +166,7 @@ pub struct Outlook {
     pub before: Vec<String>,
     /// How many it starts before, or now where this one is not among them.
     pub starts: usize,
+    /// Where and when it starts by the strategy's plan, where that has one and does not start it now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub planned: Option<Planned>,
 }
