@@ -7,6 +7,7 @@
 //! The worker knows the master by protobuf alone.
 
 mod absence;
+mod archive;
 mod client;
 pub mod clock;
 mod convert;

@@ -1,13 +1,15 @@
-//! What a container left in `/out`: regular files, within limits, and nothing that lies outside.
+//! What a container left in `/out`, of what is wanted: regular files, within limits, and nothing that lies outside.
 //!
 //! The container has ended when its folder is read, so nothing moves under the reader.
 
+use cloudai_core::spec::Outputs;
 use cloudai_core::task::Cause;
 use sha2::{Digest, Sha256};
 use std::fs::{DirEntry, File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use tokio::task::spawn_blocking;
 
 /// Files of one attempt: more belong into an archive.
@@ -66,25 +68,39 @@ pub struct Collected {
 #[derive(Debug, thiserror::Error)]
 pub enum OutputProblem {
     /// More files than allowed.
-    #[error("the task left more than {limit} files in /out: pack them into an archive")]
+    #[error("the task left more than {limit} files to keep: pack them into an archive, or keep fewer (outputs)")]
     TooMany {
         /// The most.
         limit: usize,
     },
     /// More bytes than allowed.
-    #[error("the task left more than {limit} bytes in /out: raise storage_gb")]
+    #[error("the task left more than {limit} bytes to keep: raise storage_gb, or keep less (outputs)")]
     TooLarge {
         /// The most.
         limit: u64,
     },
     /// The folder, or something in it, can not be read.
-    #[error("{path} of /out can not be read by the worker")]
+    #[error("{path} of the files to keep can not be read by the worker: {source}")]
     Unreadable {
         /// Relative to the folder.
         path: String,
         /// Why.
         #[source]
         source: io::Error,
+    },
+    /// Two files would be kept under one name: one below `/out`, one at the same place below `/`.
+    #[error("two files are kept as {path}, one of them below /out: keep one of them (outputs)")]
+    Twice {
+        /// The name.
+        path: String,
+    },
+    /// The engine does not give what lies there.
+    #[error("the engine did not give the files of {path}: {why}")]
+    Engine {
+        /// In the container.
+        path: String,
+        /// What it said.
+        why: String,
     },
 }
 
@@ -94,21 +110,47 @@ impl OutputProblem {
     pub const fn cause(&self) -> Cause {
         match self {
             Self::TooLarge { .. } => Cause::StorageExceeded,
-            Self::TooMany { .. } | Self::Unreadable { .. } => Cause::OutputError,
+            Self::TooMany { .. } | Self::Unreadable { .. } | Self::Twice { .. } | Self::Engine { .. } => {
+                Cause::OutputError
+            }
         }
     }
 }
 
-/// Finds the regular files of a folder and of the folders in it, following no link. A folder that
-/// was never made holds none.
+impl Collected {
+    /// Adds a file.
+    pub(crate) fn file(&mut self, file: Found, limits: Limits) -> Result<(), OutputProblem> {
+        self.bytes = self.bytes.saturating_add(file.size);
+        self.files.push(file);
+        if self.files.len() > limits.files {
+            return Err(OutputProblem::TooMany { limit: limits.files });
+        }
+        if self.bytes > limits.bytes {
+            return Err(OutputProblem::TooLarge { limit: limits.bytes });
+        }
+        Ok(())
+    }
+
+    /// Notes what is left out.
+    pub(crate) fn skip(&mut self, path: &str, why: &str) {
+        self.skipped += 1;
+        if self.notes.len() < MAX_NOTES {
+            let path: String = path.trim_start_matches('/').chars().take(200).collect();
+            self.notes.push(format!("{path} was left out: {why}"));
+        }
+    }
+}
+
+/// Finds the regular files of a folder and of the folders in it, of what is wanted of `/out`, following no link. A
+/// folder that was never made holds none.
 /// # Errors
 /// More files or bytes than allowed, or something that can not be read.
-pub async fn collect(dir: &Path, limits: Limits) -> Result<Collected, OutputProblem> {
+pub async fn collect(dir: &Path, limits: Limits, wanted: Arc<Outputs>) -> Result<Collected, OutputProblem> {
     if matches!(dir.try_exists(), Ok(false)) {
         return Ok(Collected::default());
     }
     let dir = dir.to_owned();
-    let walk = spawn_blocking(move || Walk { limits, entries: 0, found: Collected::default() }.run(&dir));
+    let walk = spawn_blocking(move || Walk { limits, wanted, entries: 0, found: Collected::default() }.run(&dir));
     walk.await.unwrap_or_else(|broken| Err(unreadable(".", io::Error::other(broken))))
 }
 
@@ -147,6 +189,7 @@ fn unreadable(path: &str, source: io::Error) -> OutputProblem {
 
 struct Walk {
     limits: Limits,
+    wanted: Arc<Outputs>,
     entries: usize,
     found: Collected,
 }
@@ -180,7 +223,7 @@ impl Walk {
         }
         let name = entry.file_name();
         let Some(name) = name.to_str() else {
-            self.skip(&format!("{parent}/{}", name.to_string_lossy()), "its name is no UTF-8");
+            self.found.skip(&format!("{parent}/{}", name.to_string_lossy()), "its name is no UTF-8");
             return Ok(None);
         };
         let path = if parent.is_empty() { name.to_owned() } else { format!("{parent}/{name}") };
@@ -190,33 +233,15 @@ impl Walk {
             if depth < MAX_DEPTH {
                 return Ok(Some((entry.path(), path, depth + 1)));
             }
-            self.skip(&path, "it lies too deep");
+            self.found.skip(&path, "it lies too deep");
+        } else if !self.wanted.takes(&format!("/out/{path}")) {
+            // Nobody asked for it.
         } else if meta.is_file() {
-            self.file(Found { path, size: meta.len(), abs: entry.path() })?;
+            self.found.file(Found { path, size: meta.len(), abs: entry.path() }, self.limits)?;
         } else {
-            self.skip(&path, if meta.is_symlink() { "it is a link" } else { "it is no regular file" });
+            self.found.skip(&path, if meta.is_symlink() { "it is a link" } else { "it is no regular file" });
         }
         Ok(None)
-    }
-
-    fn file(&mut self, file: Found) -> Result<(), OutputProblem> {
-        self.found.bytes = self.found.bytes.saturating_add(file.size);
-        self.found.files.push(file);
-        if self.found.files.len() > self.limits.files {
-            return Err(OutputProblem::TooMany { limit: self.limits.files });
-        }
-        if self.found.bytes > self.limits.bytes {
-            return Err(OutputProblem::TooLarge { limit: self.limits.bytes });
-        }
-        Ok(())
-    }
-
-    fn skip(&mut self, path: &str, why: &str) {
-        self.found.skipped += 1;
-        if self.found.notes.len() < MAX_NOTES {
-            let path: String = path.trim_start_matches('/').chars().take(200).collect();
-            self.found.notes.push(format!("{path} was left out: {why}"));
-        }
     }
 }
 
@@ -229,6 +254,10 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     const LIMITS: Limits = Limits { files: 3, bytes: 100 };
+
+    fn all() -> Arc<Outputs> {
+        Arc::new(Outputs::of(None))
+    }
 
     fn paths(collected: &Collected) -> Vec<&str> {
         collected.files.iter().map(|file| file.path.as_str()).collect()
@@ -246,10 +275,21 @@ mod tests {
         symlink(outside.path().join("secret"), out.path().join("file")).unwrap();
         rustix::fs::mkfifoat(rustix::fs::CWD, out.path().join("pipe"), 0o600.into()).unwrap();
         fs::write(out.path().join(OsStr::from_bytes(b"\xff")), "x").unwrap();
-        let found = collect(out.path(), LIMITS).await.unwrap();
+        let found = collect(out.path(), LIMITS, all()).await.unwrap();
         assert_eq!(paths(&found), ["a", "b/c/2"]);
         assert_eq!((found.bytes, found.skipped), (3, 4));
         assert!(found.notes.iter().any(|note| note == "dir was left out: it is a link"), "{:?}", found.notes);
+    }
+
+    #[tokio::test]
+    async fn what_nobody_wants_is_not_found_and_counts_for_no_limit() {
+        let out = tempfile::tempdir().unwrap();
+        fs::create_dir(out.path().join("b")).unwrap();
+        ["a.csv", "b/c.csv", "1", "2", "3", "4"].iter().for_each(|name| fs::write(out.path().join(name), "x").unwrap());
+        symlink("a.csv", out.path().join("l.txt")).unwrap();
+        let wanted = Outputs::of(Some(&["**/*.csv".to_owned()]));
+        let found = collect(out.path(), LIMITS, Arc::new(wanted)).await.unwrap();
+        assert_eq!((paths(&found), found.skipped), (vec!["a.csv", "b/c.csv"], 0));
     }
 
     #[tokio::test]
@@ -257,13 +297,13 @@ mod tests {
         let out = tempfile::tempdir().unwrap();
         let big = File::create(out.path().join("big")).unwrap();
         big.set_len(101).unwrap();
-        let problem = collect(out.path(), LIMITS).await.unwrap_err();
+        let problem = collect(out.path(), LIMITS, all()).await.unwrap_err();
         assert_eq!(problem.cause(), Cause::StorageExceeded, "{problem}");
         big.set_len(0).unwrap();
         for name in ["1", "2", "3"] {
             fs::write(out.path().join(name), "").unwrap();
         }
-        let problem = collect(out.path(), LIMITS).await.unwrap_err();
+        let problem = collect(out.path(), LIMITS, all()).await.unwrap_err();
         assert_eq!(problem.cause(), Cause::OutputError, "{problem}");
     }
 
@@ -273,7 +313,7 @@ mod tests {
         let deep = (0..MAX_DEPTH + 2).fold(out.path().to_owned(), |path, _| path.join("d"));
         fs::create_dir_all(&deep).unwrap();
         fs::write(deep.join("f"), "").unwrap();
-        let found = collect(out.path(), LIMITS).await.unwrap();
+        let found = collect(out.path(), LIMITS, all()).await.unwrap();
         assert_eq!((found.files.len(), found.skipped), (0, 1));
     }
 

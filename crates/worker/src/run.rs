@@ -1,10 +1,12 @@
 //! One attempt from its launch to the moment when its log and its files are kept.
 
+use crate::archive;
 use crate::client::Master;
 use crate::executor::{Executor, Identity, Job, JobIo, LogRecord, Stop, Teller};
-use crate::outputs::{self, Limits};
+use crate::outputs::{self, Collected, Limits, OutputProblem};
 use crate::upload::{self, Whose};
 use cloudai_core::effect::StartOrder;
+use cloudai_core::spec::Outputs;
 use cloudai_core::task::{Cause, LogEnd, Outcome};
 use cloudai_proto::v1 as pb;
 use std::collections::BTreeSet;
@@ -88,9 +90,14 @@ impl Runner {
 
     /// A program that ended well but whose files can not be kept has failed.
     async fn keep_outputs(&self, master: &mut Master, whose: Whose, job: &Job, outcome: &mut Outcome) {
-        let limits = Limits::of_storage(job.allocation.storage);
-        let kept = match outputs::collect(&job.out_dir, limits).await {
+        let kept = match self.collect(whose, job).await {
             Ok(found) => {
+                if let Some(patterns) = job.spec.container.outputs.as_ref().filter(|_| found.files.is_empty())
+                    && !patterns.is_empty()
+                {
+                    let why = format!("it left no file that outputs name ({})", patterns.join(", "));
+                    outcome.message = join_sentences(&outcome.message, &why);
+                }
                 upload::upload_files(master, whose, found.files).await.map_err(|why| (Cause::OutputError, why))
             }
             Err(problem) => Err((problem.cause(), problem.to_string())),
@@ -103,6 +110,15 @@ impl Runner {
             }
             Err((_, why)) => outcome.message = join_sentences(&outcome.message, &why),
         }
+    }
+
+    /// Finds what is to be kept.
+    async fn collect(&self, whose: Whose, job: &Job) -> Result<Collected, OutputProblem> {
+        let limits = Limits::of_storage(job.allocation.storage);
+        let wanted = Arc::new(Outputs::of(job.spec.container.outputs.as_deref()));
+        let found = outputs::collect(&job.out_dir, limits, Arc::clone(&wanted)).await?;
+        let to = self.attempt_dir(whose).join("kept");
+        archive::collect(&*self.executor, job, (wanted, limits), &to, found).await
     }
 
     /// Removes the folders of all other attempts: a crash may have come between the removal of a

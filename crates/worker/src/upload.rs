@@ -146,9 +146,9 @@ pub(crate) async fn upload_files(
     let mut kept = Vec::with_capacity(files.len());
     for found in files {
         let hash = crate::outputs::sha256_file(&found.abs).await;
-        let sha256 = hash.map_err(|error| format!("{} of /out can not be read: {error}", found.path))?;
+        let sha256 = hash.map_err(|error| format!("{} can not be read: {error}", found.path))?;
         let file = OutputFile { path: found.path.clone(), size: found.size, sha256 };
-        upload_file(master, whose, &found, &file).await.map_err(|why| format!("{} of /out: {why}", found.path))?;
+        upload_file(master, whose, &found, &file).await.map_err(|why| format!("{}: {why}", found.path))?;
         kept.push(file);
     }
     Ok(kept)

@@ -7,7 +7,7 @@ mod docker {
     use crate::support::{Ended, Engine, IMAGE, Live, docker, identity, job, run, unique, with};
     use bytes::Bytes;
     use cloudai_core::resources::{GIB, MIB};
-    use cloudai_core::spec::PullPolicy;
+    use cloudai_core::spec::{Outputs, PullPolicy};
     use cloudai_core::task::{Cause, Outcome, Step};
     use cloudai_worker::executor::docker::{DockerExecutor, DockerOptions};
     use cloudai_worker::executor::{EngineError, Executor, Job, Progress};
@@ -17,6 +17,7 @@ mod docker {
     use std::sync::Arc;
     use std::sync::atomic::Ordering;
     use std::time::{Duration, Instant};
+    use tokio::io::AsyncReadExt;
     use tokio::sync::Semaphore;
 
     fn fact(outcome: &Outcome) -> (Cause, Option<i32>, bool) {
@@ -465,10 +466,36 @@ mod docker {
         let script = "cd /out; mkdir -p a/b; echo 1 > a/b/one; echo two > 2; ln -s /etc/passwd link";
         let job = with(engine.sh(script), |spec| spec.container.user = Some("12345:54321".into()));
         words(&run(&engine.executor, &job).await);
-        let found = collect(engine.out.path(), Limits::of_storage(MIB)).await.unwrap();
+        let found = collect(engine.out.path(), Limits::of_storage(MIB), Arc::new(Outputs::of(None))).await.unwrap();
         let paths: Vec<_> = found.files.iter().map(|file| (file.path.as_str(), file.size)).collect();
         assert_eq!(paths, [("2", 4), ("a/b/one", 2)]);
         assert_eq!(found.notes, ["link was left out: it is a link"]);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn what_an_ended_container_left_in_its_file_system_is_given_as_an_archive() {
+        let engine = Engine::new().await;
+        let job =
+            engine.sh("mkdir -p /work/run/b; head -c 3000000 /dev/zero > /work/run/b/zeros; echo 1 > /work/run/a");
+        words(&run(&engine.executor, &job).await);
+        let archive =
+            async |path: &str| engine.executor.archive(job.attempt, job.identity.incarnation, path).await.unwrap();
+        for (path, expected) in [
+            ("/work/run", &[("run/", 0), ("run/a", 2), ("run/b/", 0), ("run/b/zeros", 3_000_000)][..]),
+            ("/work/run/a", &[("a", 2)][..]),
+        ] {
+            let mut bytes = Vec::new();
+            archive(path).await.unwrap().read_to_end(&mut bytes).await.unwrap();
+            let mut found: Vec<(String, u64)> = Vec::new();
+            for entry in tar::Archive::new(bytes.as_slice()).entries().unwrap() {
+                let entry = entry.unwrap();
+                found.push((entry.path().unwrap().to_string_lossy().into_owned(), entry.size()));
+            }
+            found.sort();
+            let found: Vec<_> = found.iter().map(|(path, size)| (path.as_str(), *size)).collect();
+            assert_eq!(found, expected);
+        }
+        assert!(archive("/nosuch").await.is_none());
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -100,6 +100,9 @@ pub(super) struct Fields {
     /// The image's files can not be changed
     #[arg(long)]
     read_only: bool,
+    /// Which files are kept, as '*.csv' (below /out) or '/work/results/**'; may be repeated [default: all of /out]
+    #[arg(long, value_name = "GLOB")]
+    collect: Vec<String>,
 }
 
 /// A text that begins as a date is one, and checked with the other fields.
@@ -159,6 +162,7 @@ impl Fields {
         document.set("pull_policy", text(&self.pull));
         document.set("shm_size", text(&self.shm_size));
         document.set("read_only_root", self.read_only.then_some(Value::Bool(true)));
+        document.set("outputs", (!self.collect.is_empty()).then(|| words(&self.collect)));
         if !self.entrypoint.is_empty() {
             let none = self.entrypoint == [""];
             document.set("entrypoint", Some(words(if none { &[] } else { &self.entrypoint })));
@@ -208,7 +212,7 @@ fn variable(given: &str) -> Result<(String, String), Failure> {
 }
 
 /// The flags of fields whose names differ from theirs; the others are called as their field.
-const FLAGS: [(&str, &str); 16] = [
+const FLAGS: [(&str, &str); 17] = [
     ("cpu_cores", "--cpus"),
     ("memory_gb", "--mem"),
     ("storage_gb", "--disk"),
@@ -222,6 +226,7 @@ const FLAGS: [(&str, &str); 16] = [
     ("labels", "--label"),
     ("worker_id", "--worker"),
     ("pull_policy", "--pull"),
+    ("outputs", "--collect"),
     ("retries.max", "--retries"),
     ("retries.on", "--retry-on"),
     ("retries.initial_s", "--retry-delay"),

@@ -143,6 +143,13 @@ fn lists_and_maps() -> Vec<Row> {
         ("tmpfs", json!({"/cache": "big"}), "tmpfs./cache", "1 byte to 64 TiB"),
         ("tmpfs", json!({"cache": "1m"}), "tmpfs.cache", "absolute path"),
         ("tmpfs", json!({"/out": "1m"}), "tmpfs./out", "neither / nor /out"),
+        ("outputs", json!("*.csv"), "outputs", "list of texts"),
+        ("outputs", json!(["*.csv", 1]), "outputs[1]", "must be a text"),
+        ("outputs", json!([""]), "outputs[0]", "1 to 1024 bytes"),
+        ("outputs", json!(["../x"]), "outputs[0]", ". or .."),
+        ("outputs", json!(["/**/*.csv"]), "outputs[0]", "whole image"),
+        ("outputs", json!(["a["]), "outputs[0]", "is no pattern"),
+        ("outputs", json!(vec!["x"; 65]), "outputs", "more than 64"),
         ("env", json!({"A": "x".repeat(262_144)}), "task", "at most 262144"),
     ]
 }
@@ -175,7 +182,7 @@ async fn every_wrong_field_is_400_with_its_name_and_what_is_allowed() {
 #[tokio::test]
 async fn the_command_line_says_the_same_before_it_asks_anyone() {
     let cluster = Cluster::start().await;
-    let rows: [(&[&str], &str); 28] = [
+    let rows: [(&[&str], &str); 29] = [
         (&["--cpus", "0"], "--cpus (cpu_cores): 0 is"),
         (&["--cpus", "5000"], "0.001 to 4096"),
         (&["--cpus", "two"], "--cpus"),
@@ -202,6 +209,7 @@ async fn the_command_line_says_the_same_before_it_asks_anyone() {
         (&["--network", "host"], "none, bridge"),
         (&["--pull", "now"], "missing, always, never"),
         (&["--workdir", "here"], "absolute path"),
+        (&["--collect", "../x"], "--collect (outputs[0])"),
         (&["--label", "a b=1"], "no label name"),
         (&["--env", "CLOUDAI_X=1"], "worker sets itself"),
     ];

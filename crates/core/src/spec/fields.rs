@@ -36,6 +36,7 @@ pub const LIVE: &[&str] = &[
     "shm_size",
     "tmpfs",
     "read_only_root",
+    "outputs",
 ];
 
 /// Fields that are known and refused, with what they belong to.
@@ -50,7 +51,6 @@ pub const LATER: &[(&str, &str)] = &[
     ("requests", "either-or resource requests"),
     ("volumes", "volumes"),
     ("inputs", "input files"),
-    ("outputs", "output patterns (all of /out is collected)"),
     ("registry_auth", "stored registry credentials"),
     ("secrets", "secrets"),
     ("template", "templates"),
@@ -80,6 +80,8 @@ const OTHER_WORDS: &[(&str, &str)] = &[
     ("worker", "worker_id"),
     ("pull", "pull_policy"),
     ("read_only", "read_only_root"),
+    ("collect", "outputs"),
+    ("output", "outputs"),
 ];
 
 /// The known name nearest to a wrong one, when one is near enough to be a slip.

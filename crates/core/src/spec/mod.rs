@@ -6,6 +6,7 @@
 mod again;
 mod fields;
 mod image;
+mod outputs;
 mod read;
 mod retries;
 mod value;
@@ -14,6 +15,7 @@ mod write;
 pub use again::CHANGES;
 pub use fields::{LATER, LIVE};
 pub use image::ImageRef;
+pub use outputs::Outputs;
 pub use retries::{DEFAULT_RETRIES, MAX_RETRIES, Retries, RetryOn};
 pub use value::Value;
 
@@ -140,6 +142,9 @@ pub struct ContainerSpec {
     /// The image's files can not be changed.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub read_only_root: bool,
+    /// Which of its files are kept, as [`Outputs`] reads them; all of `/out` when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outputs: Option<Vec<String>>,
 }
 
 /// The network of a container.
@@ -318,8 +323,9 @@ impl TaskSpec {
         let texts = |list: &[String]| list.iter().map(String::len).sum::<usize>();
         let pairs =
             |map: &BTreeMap<String, String>| map.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
-        let ContainerSpec { command, args, entrypoint, env, .. } = &self.container;
-        texts(command) + texts(args) + entrypoint.as_deref().map_or(0, texts) + pairs(env) + pairs(&self.labels)
+        let ContainerSpec { command, args, entrypoint, env, outputs, .. } = &self.container;
+        let lists = [entrypoint, outputs].map(|list| list.as_deref().map_or(0, texts));
+        texts(command) + texts(args) + lists.iter().sum::<usize>() + pairs(env) + pairs(&self.labels)
     }
 
     /// Which failures it is tried again after.

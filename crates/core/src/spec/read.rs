@@ -3,7 +3,7 @@
 use super::fields::{LATER, LIVE, nearest};
 use super::{
     ContainerSpec, DEFAULT_KILL_AFTER, DEFAULT_PULL, FieldError, Limits, MAX_DURATION, MAX_SPEC_BYTES, Network,
-    OnDisconnect, PullPolicy, SpecError, TaskSpec, Value, When, image, retries,
+    OnDisconnect, PullPolicy, SpecError, TaskSpec, Value, When, image, outputs, retries,
 };
 use crate::resources::{Demand, GIB, MIB, WHOLE};
 use crate::rfc3339::{self, NoTime};
@@ -56,6 +56,7 @@ fn container(reader: &mut Reader<'_>) -> ContainerSpec {
         shm_size: reader.size("shm_size"),
         tmpfs: reader.tmpfs(),
         read_only_root: reader.truth("read_only_root"),
+        outputs: reader.outputs(),
     }
 }
 
@@ -382,6 +383,21 @@ impl<'a> Reader<'a> {
         texts
     }
 
+    /// A list of patterns.
+    fn outputs(&mut self) -> Option<Vec<String>> {
+        let patterns = self.texts("outputs")?;
+        if patterns.len() > outputs::MOST {
+            self.wrong("outputs", &format!("has more than {} patterns", outputs::MOST));
+        }
+        for (index, pattern) in patterns.iter().enumerate() {
+            if let Err(problem) = outputs::check(pattern) {
+                let shown = pattern.chars().take(80).collect();
+                self.error(format!("outputs[{index}]"), Some(Value::Text(shown).to_string()), problem);
+            }
+        }
+        Some(patterns)
+    }
+
     fn tmpfs(&mut self) -> BTreeMap<String, u64> {
         let mut mounts = BTreeMap::new();
         for (path, value) in self.entries("tmpfs") {
@@ -507,6 +523,7 @@ fn size_of(spec: &TaskSpec) -> usize {
         + list(&container.command)
         + list(&container.args)
         + list(container.entrypoint.as_deref().unwrap_or_default())
+        + list(container.outputs.as_deref().unwrap_or_default())
         + map(&container.env)
         + map(&spec.labels)
         + container.tmpfs.keys().map(|path| path.len() + 30).sum::<usize>()

@@ -91,6 +91,9 @@ fn container(fields: &mut Fields, spec: &TaskSpec) {
     let tmpfs = container.tmpfs.iter().map(|(path, size)| (path.clone(), bytes(*size)));
     fields.put_if(!container.tmpfs.is_empty(), "tmpfs", || Value::Map(tmpfs.collect()));
     fields.put_if(container.read_only_root, "read_only_root", || Value::Bool(true));
+    if let Some(outputs) = &container.outputs {
+        fields.put("outputs", list(outputs));
+    }
 }
 
 #[derive(Default)]

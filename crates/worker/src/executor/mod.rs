@@ -13,8 +13,10 @@ use cloudai_core::resources::Allocation;
 use cloudai_core::spec::TaskSpec;
 use cloudai_core::task::{Cause, Outcome, Step};
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::AsyncRead;
 use tokio::sync::{mpsc, watch};
 
 /// Runs attempts. One executor serves all attempts of a worker at once.
@@ -50,6 +52,18 @@ pub trait Executor: Send + Sync + std::fmt::Debug + 'static {
     /// Removes what is left of an attempt; one that is not there is no error.
     async fn remove(&self, attempt: Attempt, incarnation: Incarnation) -> Result<(), EngineError>;
 
+    /// The archive (tar) of a file or folder in an ended container's own file system; none where there is no such path.
+    /// # Errors
+    /// [`EngineError`] when the engine does not give it.
+    async fn archive(
+        &self,
+        _attempt: Attempt,
+        _incarnation: Incarnation,
+        _path: &str,
+    ) -> Result<Option<Archive>, EngineError> {
+        Ok(None)
+    }
+
     /// How full the engine's own disk is, in percent, and where it is; none where that is not known.
     async fn disk(&self) -> Option<(f64, String)> {
         None
@@ -67,6 +81,9 @@ pub trait Executor: Send + Sync + std::fmt::Debug + 'static {
     /// the cluster's data that ordered it.
     async fn existing(&self) -> Result<Vec<(Attempt, Incarnation)>, EngineError>;
 }
+
+/// The bytes of an archive.
+pub type Archive = Pin<Box<dyn AsyncRead + Send>>;
 
 /// Whose containers these are: written on each as labels.
 #[derive(Clone, Debug, PartialEq, Eq)]

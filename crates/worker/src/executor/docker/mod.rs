@@ -23,25 +23,30 @@ mod stamp;
 mod storage;
 mod wait;
 
-use super::{EngineError, Executor, Identity, Job, JobIo};
+use super::{Archive, EngineError, Executor, Identity, Job, JobIo};
 use async_trait::async_trait;
 use bollard::errors::Error;
 use bollard::models::SystemVersion;
-use bollard::query_parameters::{ListContainersOptionsBuilder, RemoveContainerOptionsBuilder};
+use bollard::query_parameters::{
+    DownloadFromContainerOptionsBuilder, ListContainersOptionsBuilder, RemoveContainerOptionsBuilder,
+};
 use bollard::{API_DEFAULT_VERSION, Docker};
 use cloudai_core::ids::{Attempt, Incarnation};
 use cloudai_core::task::Outcome;
 use create::{Host, Kind};
 pub use credentials::Logins;
 use error::{Backoff, Fault, PATIENCE, chain, patiently};
+use futures::{StreamExt, stream};
 pub use place::Places;
 use seen::inspect;
 use std::collections::HashMap;
+use std::future::ready;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Duration;
 use tokio::sync::{OnceCell, Semaphore};
 use tokio::time::Instant;
+use tokio_util::io::StreamReader;
 
 /// Where the engine is when nothing else is said.
 const DEFAULT_SOCKET: &str = "unix:///var/run/docker.sock";
@@ -231,6 +236,24 @@ impl Executor for DockerExecutor {
                 Err(fault) => return Err(fault.into()),
             }
         }
+    }
+
+    async fn archive(
+        &self,
+        attempt: Attempt,
+        incarnation: Incarnation,
+        path: &str,
+    ) -> Result<Option<Archive>, EngineError> {
+        let name = create::name(&self.identity.in_life(incarnation), attempt);
+        let options = DownloadFromContainerOptionsBuilder::new().path(path).build();
+        let mut parts = Box::pin(self.engine.docker.download_from_container(&name, Some(options)));
+        let first = match parts.next().await.transpose().map_err(Fault::from) {
+            Ok(first) => first.unwrap_or_default(),
+            Err(Fault::Gone(_)) => return Ok(None),
+            Err(fault) => return Err(fault.into()),
+        };
+        let parts = stream::once(ready(Ok(first))).chain(parts);
+        Ok(Some(Box::pin(StreamReader::new(parts.map(|part| part.map_err(std::io::Error::other))))))
     }
 
     async fn disk(&self) -> Option<(f64, String)> {

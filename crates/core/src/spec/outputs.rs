@@ -1,0 +1,157 @@
+//! Which files of a container are kept when it has ended: patterns over their paths.
+//!
+//! `*` and `?` stand for characters of one name, `**` for any number of folders, `[a-z]` for one of some characters,
+//! `{a,b}` for one of some words. A pattern that names a folder takes all that is in it. What begins with no `/` is
+//! below `/out`.
+
+use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+use std::collections::BTreeSet;
+
+/// The folder that is kept whole when a task says nothing.
+const DEFAULT: &str = "/out";
+/// The most patterns of one task.
+pub(super) const MOST: usize = 64;
+/// The longest one, in bytes.
+const LONGEST: usize = 1024;
+/// What is no plain character.
+const WILD: [char; 8] = ['*', '?', '[', ']', '{', '}', '!', '\\'];
+
+/// The compiled patterns of a task.
+#[derive(Clone, Debug)]
+pub struct Outputs {
+    set: GlobSet,
+    patterns: Vec<String>,
+}
+
+impl Outputs {
+    /// What is kept by these patterns, or by the default. They were checked when the spec was read: one that can not
+    /// be read takes nothing.
+    #[must_use]
+    pub fn of(patterns: Option<&[String]>) -> Self {
+        let default = [DEFAULT.to_owned()];
+        let patterns: Vec<String> = patterns.unwrap_or(&default).iter().map(|pattern| full(pattern)).collect();
+        let mut set = GlobSetBuilder::new();
+        for glob in patterns.iter().flat_map(|pattern| [pattern.clone(), format!("{pattern}/**")]) {
+            if let Ok(glob) = GlobBuilder::new(&glob).literal_separator(true).build() {
+                set.add(glob);
+            }
+        }
+        Self { set: set.build().unwrap_or_default(), patterns }
+    }
+
+    /// Whether a file is kept, by its absolute path in the container.
+    #[must_use]
+    pub fn takes(&self, path: &str) -> bool {
+        self.set.is_match(path)
+    }
+
+    /// The files or folders outside `/out` below which all that is kept there lies, none within another.
+    #[must_use]
+    pub fn roots(&self) -> Vec<String> {
+        let roots: BTreeSet<String> = self.patterns.iter().map(|pattern| root(pattern)).collect();
+        let within = |path: &str, root: &str| path.strip_prefix(root).is_some_and(|rest| rest.starts_with('/'));
+        let outer = |path: &&String| {
+            let out = path.as_str() == DEFAULT || within(path, DEFAULT);
+            !out && !roots.iter().any(|root| within(path, root))
+        };
+        roots.iter().filter(outer).cloned().collect()
+    }
+
+    /// The patterns, as absolute paths.
+    #[must_use]
+    pub fn patterns(&self) -> &[String] {
+        &self.patterns
+    }
+}
+
+/// Whether a text is a pattern.
+pub(super) fn check(pattern: &str) -> Result<(), String> {
+    let full = full(pattern);
+    if pattern.is_empty() || pattern.len() > LONGEST || pattern.chars().any(char::is_control) {
+        return Err(format!("must be a pattern of 1 to {LONGEST} bytes without control characters"));
+    }
+    if full.split('/').skip(1).any(|part| matches!(part, "" | "." | "..")) {
+        return Err("must not have empty parts, . or .. among its parts".into());
+    }
+    if root(&full).is_empty() {
+        return Err("would look through the whole image: begin it with a folder, as /work/**/*.csv".into());
+    }
+    let built = GlobBuilder::new(&full).literal_separator(true).build();
+    built.map(drop).map_err(|error| format!("is no pattern: {}", error.kind()))
+}
+
+/// The absolute path of a pattern.
+fn full(pattern: &str) -> String {
+    let trimmed = pattern.trim_end_matches('/');
+    let trimmed = trimmed.strip_prefix("./").unwrap_or(trimmed);
+    if pattern.starts_with('/') { trimmed.to_owned() } else { format!("{DEFAULT}/{trimmed}") }
+}
+
+/// The folder before the first part that is no plain name; the pattern itself where all are.
+fn root(pattern: &str) -> String {
+    let plain = pattern.split('/').take_while(|part| !part.contains(WILD));
+    plain.collect::<Vec<_>>().join("/")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outputs(patterns: &[&str]) -> Outputs {
+        let patterns: Vec<String> = patterns.iter().map(ToString::to_string).collect();
+        Outputs::of(Some(&patterns))
+    }
+
+    #[test]
+    fn a_pattern_takes_what_it_says() {
+        for (pattern, taken, left) in [
+            ("*.csv", &["/out/a.csv"][..], &["/out/b/a.csv", "/work/a.csv", "/out/a.csv2"][..]),
+            ("**/*.csv", &["/out/a.csv", "/out/b/c/a.csv"], &["/out/a.txt"]),
+            ("/out", &["/out/a", "/out/b/c"], &["/output"]),
+            ("model/", &["/out/model", "/out/model/a/b"], &["/out/models"]),
+            ("./a", &["/out/a", "/out/a/b"], &["/out/b"]),
+            ("/work/run-?/{a,b}.log", &["/work/run-1/a.log", "/work/run-2/b.log"], &["/work/run-10/a.log"]),
+            ("/work/[0-9]*", &["/work/1", "/work/12/x"], &["/work/a1"]),
+        ] {
+            let outputs = outputs(&[pattern]);
+            taken.iter().for_each(|path| assert!(outputs.takes(path), "{pattern} takes {path}"));
+            left.iter().for_each(|path| assert!(!outputs.takes(path), "{pattern} leaves {path}"));
+        }
+    }
+
+    #[test]
+    fn without_patterns_all_of_out_is_kept_and_with_none_nothing() {
+        assert!(Outputs::of(None).takes("/out/a/b") && Outputs::of(None).roots().is_empty());
+        assert!(!outputs(&[]).takes("/out/a"));
+    }
+
+    #[test]
+    fn folders_outside_are_looked_through_once() {
+        let roots = outputs(&["/work/a/*.csv", "/work/a/b/**", "/work", "/out/x/*", "y", "/var/log/app.log"]).roots();
+        assert_eq!(roots, ["/var/log/app.log", "/work"]);
+        assert_eq!(outputs(&["/a/b*/c"]).roots(), ["/a"]);
+    }
+
+    #[test]
+    fn what_is_no_pattern_is_refused_with_the_reason() {
+        for (bad, why) in [
+            ("", "1 to 1024"),
+            ("a\nb", "control"),
+            ("../x", ".."),
+            ("/a/./b", ".."),
+            ("a//b", "empty"),
+            ("/**/x", "whole image"),
+            ("/", "whole image"),
+            ("/*", "whole image"),
+            ("a[", "no pattern"),
+            ("a{b", "no pattern"),
+        ] {
+            let problem = check(bad).unwrap_err();
+            assert!(problem.contains(why), "{bad:?}: {problem}");
+        }
+        assert!(check(&"x".repeat(LONGEST + 1)).is_err());
+        for good in ["*.csv", "/out/**", "/work/results", "a b", "ü/*", "/a/{b,c}/**"] {
+            assert_eq!(check(good), Ok(()), "{good}");
+        }
+    }
+}
