@@ -401,6 +401,8 @@ impl Handle {
 
     fn see(&self, record: Arc<TaskRecord>) -> SeenTask {
         let mut task = self.shared.model.see(record);
+        // What is overdue waits for what runs longer than was thought: nobody knows when it starts.
+        task.planned.take_if(|planned| planned.at <= self.now());
         if task.message.is_empty()
             && let Some(worker) = task.record.active().map(|active| &active.worker)
             && let Some(heard) = self.shared.heartbeats.heard(worker)

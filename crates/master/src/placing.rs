@@ -299,10 +299,12 @@ pub(crate) async fn run(
                 let taken = meanwhile(&placing, &mut stage, propose(placements, &mailboxes)).await;
                 stage.restless |= taken > 0;
             }
-            let ahead = stage.ahead();
-            if !stage.restless && *told != ahead {
-                told = Arc::new(ahead);
-                model.set_ahead(Arc::clone(&told));
+            if !stage.restless {
+                let ahead = stage.ahead();
+                if *told != ahead {
+                    told = Arc::new(ahead);
+                    model.set_ahead(Arc::clone(&told));
+                }
             }
         }
     }

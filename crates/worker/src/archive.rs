@@ -5,22 +5,25 @@
 
 use crate::client::Backoff;
 use crate::executor::{Archive, Executor, Job};
-use crate::outputs::{Collected, Found, Limits, OutputProblem};
+use crate::outputs::{Collected, Found, Limits, MAX_ENTRIES, OutputProblem};
 use cloudai_core::spec::Outputs;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tar::EntryType;
 use tokio::task::spawn_blocking;
+use tokio::time::Instant;
 use tokio_util::io::SyncIoBridge;
 
-/// Entries of any kind in one archive: a folder may hold far more than is wanted of it.
-const MAX_ENTRIES: usize = 1_000_000;
-/// How often an archive is begun that the engine breaks off: for half a minute about.
-const TRIES: u32 = 10;
+/// An archive that the engine breaks off is begun again for so long: it may be restarted.
+const PATIENCE: Duration = Duration::from_secs(90);
+/// The engine sends all of a folder, also what nobody wants: so many bytes beyond what may be kept.
+const UNWANTED: u64 = 32 << 30;
+/// Bytes copied at a time.
+const CHUNK: usize = 128 * 1024;
 
 /// Adds what is wanted outside `/out` to what was found there; the files are put into the folder `to`.
 /// # Errors
@@ -32,39 +35,49 @@ pub(crate) async fn collect(
     to: &Path,
     mut found: Collected,
 ) -> Result<Collected, OutputProblem> {
-    let roots = wanted.roots();
-    if roots.is_empty() {
-        return Ok(found);
-    }
-    for (number, root) in roots.iter().enumerate() {
+    let (mut roots, mut number) = (VecDeque::from(wanted.roots()), 0);
+    while let Some(root) = roots.pop_front() {
         let folder = to.join(number.to_string());
-        let (mut wait, mut tries) = (Backoff::new(Duration::from_millis(200), Duration::from_secs(5)), 1);
-        found = loop {
-            let begun = Unpacking::begin(root, &folder, Arc::clone(&wanted), limits, found.clone());
-            match one(executor, job, root, begun).await {
-                Err(OutputProblem::Engine { .. }) if tries < TRIES => tries += 1,
+        number += 1;
+        let (begin, mut wait) = (Instant::now(), Backoff::new(Duration::from_millis(200), Duration::from_secs(5)));
+        let unpacked = loop {
+            let begun = Unpacking::begin(&root, &folder, Arc::clone(&wanted), limits, found.clone());
+            match one(executor, job, &root, begun).await {
+                Err(OutputProblem::Engine { .. }) if begin.elapsed() < PATIENCE => {
+                    tokio::time::sleep(wait.wait()).await;
+                }
                 done => break done?,
             }
-            tokio::time::sleep(wait.wait()).await;
         };
+        found = unpacked.found;
+        roots.extend(unpacked.alone);
     }
     found.files.sort_unstable_by(|one, other| one.path.cmp(&other.path));
-    match found.files.windows(2).find(|pair| pair[0].path == pair[1].path) {
-        Some(pair) => Err(OutputProblem::Twice { path: pair[0].path.clone() }),
+    match in_the_way(&found) {
+        Some(path) => Err(OutputProblem::Twice { path }),
         None => Ok(found),
     }
 }
 
+/// A name that two files have, or that lies in another file.
+fn in_the_way(found: &Collected) -> Option<String> {
+    let mut names = BTreeSet::new();
+    let twice = found.files.iter().find(|file| !names.insert(file.path.as_str()));
+    let is_in_a_file = |file: &&Found| file.path.match_indices('/').any(|(at, _)| names.contains(&file.path[..at]));
+    twice.or_else(|| found.files.iter().find(is_in_a_file)).map(|file| file.path.clone())
+}
+
 /// What lies below one root.
-async fn one(executor: &dyn Executor, job: &Job, root: &str, unpacking: Unpacking) -> Result<Collected, OutputProblem> {
+async fn one(executor: &dyn Executor, job: &Job, root: &str, unpacking: Unpacking) -> Result<Unpacking, OutputProblem> {
     let broken = |why: String| OutputProblem::Engine { path: root.to_owned(), why };
     let archive = executor.archive(job.attempt, job.identity.incarnation, root).await;
-    let Some(archive) = archive.map_err(|error| broken(error.to_string()))? else { return Ok(unpacking.found) };
+    let Some(archive) = archive.map_err(|error| broken(error.to_string()))? else { return Ok(unpacking) };
     let reader: SyncIoBridge<Archive> = SyncIoBridge::new(archive);
     let unpacked = spawn_blocking(move || unpacking.run(reader)).await;
     unpacked.unwrap_or_else(|panic| Err(broken(panic.to_string())))
 }
 
+#[derive(Debug)]
 struct Unpacking {
     root: String,
     /// The folder that the names in the archive begin in.
@@ -75,12 +88,22 @@ struct Unpacking {
     found: Collected,
     /// Where files lie, by their names in the archive.
     known: BTreeMap<String, PathBuf>,
+    /// Files that are only named here, as further names of what is not wanted: asked for alone they come with their
+    /// content.
+    alone: Vec<String>,
+}
+
+/// Why a file was not copied.
+enum Uncopied {
+    Read(io::Error),
+    Write(io::Error),
 }
 
 impl Unpacking {
     fn begin(root: &str, to: &Path, wanted: Arc<Outputs>, limits: Limits, found: Collected) -> Self {
         let above = root.rsplit_once('/').map_or("", |(above, _)| above).to_owned();
-        Self { root: root.to_owned(), above, to: to.to_owned(), wanted, limits, found, known: BTreeMap::new() }
+        let (known, alone) = (BTreeMap::new(), Vec::new());
+        Self { root: root.to_owned(), above, to: to.to_owned(), wanted, limits, found, known, alone }
     }
 
     fn broken(&self, why: &io::Error) -> OutputProblem {
@@ -91,23 +114,27 @@ impl Unpacking {
         OutputProblem::Unreadable { path: self.root.clone(), source }
     }
 
-    fn run(mut self, archive: impl Read) -> Result<Collected, OutputProblem> {
+    fn run(mut self, archive: impl Read) -> Result<Self, OutputProblem> {
         // What an earlier try left.
         match std::fs::remove_dir_all(&self.to) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(self.unwritten(error)),
             Ok(()) | Err(_) => {}
         }
         std::fs::create_dir_all(&self.to).map_err(|error| self.unwritten(error))?;
+        let limit = self.limits.bytes.saturating_add(UNWANTED);
         let mut archive = tar::Archive::new(archive);
         let entries = archive.entries().map_err(|error| self.broken(&error))?;
         for (count, entry) in entries.enumerate() {
-            if count >= MAX_ENTRIES {
-                return Err(OutputProblem::TooMany { limit: self.limits.files });
-            }
             let mut entry = entry.map_err(|error| self.broken(&error))?;
+            if count >= MAX_ENTRIES {
+                return Err(OutputProblem::Crowded { path: self.root });
+            }
+            if entry.raw_file_position().saturating_add(entry.size()) > limit {
+                return Err(OutputProblem::Huge { path: self.root, limit });
+            }
             self.entry(&mut entry)?;
         }
-        Ok(self.found)
+        Ok(self)
     }
 
     fn entry(&mut self, entry: &mut tar::Entry<'_, impl Read>) -> Result<(), OutputProblem> {
@@ -116,10 +143,10 @@ impl Unpacking {
             return Ok(());
         }
         let name = plain(&entry.path_bytes());
-        let path = match &name {
-            Ok(name) => format!("{}/{name}", self.above),
-            Err(shown) => format!("{}/{shown}", self.above),
+        let shown = match &name {
+            Ok(name) | Err(name) => name,
         };
+        let path = format!("{}/{shown}", self.above);
         if !self.wanted.takes(&path) {
             return Ok(());
         }
@@ -130,22 +157,9 @@ impl Unpacking {
         match kind {
             EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
                 let size = entry.size();
-                self.file(&path, name, size, |file| io::copy(entry, file))
+                self.file(&path, name, size, entry)
             }
-            EntryType::Link => {
-                let first = entry.link_name_bytes().and_then(|first| plain(&first).ok());
-                match first.and_then(|first| self.known.get(&first).cloned()) {
-                    Some(first) => {
-                        let mut first = File::open(first).map_err(|error| self.unwritten(error))?;
-                        let size = first.metadata().map_err(|error| self.unwritten(error))?.len();
-                        self.file(&path, name, size, |file| io::copy(&mut first, file))
-                    }
-                    None => {
-                        self.found.skip(&path, "it is a second name of a file that is not kept");
-                        Ok(())
-                    }
-                }
-            }
+            EntryType::Link => self.further_name(path, name, entry),
             _ => {
                 self.found.skip(&path, if kind.is_symlink() { "it is a link" } else { "it is no regular file" });
                 Ok(())
@@ -153,27 +167,62 @@ impl Unpacking {
         }
     }
 
-    fn file(
+    fn further_name(
         &mut self,
-        path: &str,
+        path: String,
         name: String,
-        size: u64,
-        fill: impl FnOnce(&mut File) -> io::Result<u64>,
+        entry: &tar::Entry<'_, impl Read>,
     ) -> Result<(), OutputProblem> {
+        let first = entry.link_name_bytes().and_then(|first| plain(&first).ok());
+        match first.and_then(|first| self.known.get(&first).cloned()) {
+            Some(first) => {
+                let mut first = File::open(first).map_err(|error| self.unwritten(error))?;
+                let size = first.metadata().map_err(|error| self.unwritten(error))?.len();
+                self.file(&path, name, size, &mut first)
+            }
+            None if path == self.root => {
+                self.found.skip(&path, "it is a further name of something that is not there");
+                Ok(())
+            }
+            None => {
+                self.alone.push(path);
+                Ok(())
+            }
+        }
+    }
+
+    fn file(&mut self, path: &str, name: String, size: u64, content: &mut impl Read) -> Result<(), OutputProblem> {
         let abs = self.to.join(self.known.len().to_string());
         // Before a byte is written.
         self.found
             .file(Found { path: path.trim_start_matches('/').to_owned(), size, abs: abs.clone() }, self.limits)?;
         let mut file = File::create(&abs).map_err(|error| self.unwritten(error))?;
-        match fill(&mut file) {
+        match copy(content, &mut file) {
             Ok(copied) if copied == size => {}
             Ok(copied) => {
-                return Err(self.broken(&io::Error::other(format!("{path} ends after {copied} of {size} bytes"))));
+                let why = format!("{path} ends after {copied} of {size} bytes");
+                return Err(self.broken(&io::Error::other(why)));
             }
-            Err(error) => return Err(self.broken(&error)),
+            Err(Uncopied::Read(error)) => return Err(self.broken(&error)),
+            Err(Uncopied::Write(error)) => return Err(self.unwritten(error)),
         }
         self.known.insert(name, abs);
         Ok(())
+    }
+}
+
+fn copy(from: &mut impl Read, to: &mut File) -> Result<u64, Uncopied> {
+    let (mut chunk, mut copied) = (vec![0; CHUNK], 0);
+    loop {
+        match from.read(&mut chunk) {
+            Ok(0) => return Ok(copied),
+            Ok(length) => {
+                to.write_all(&chunk[..length]).map_err(Uncopied::Write)?;
+                copied += length as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(Uncopied::Read(error)),
+        }
     }
 }
 
@@ -190,7 +239,13 @@ fn plain(name: &[u8]) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use cloudai_core::task::Cause;
+    use crate::executor::{EngineError, Identity, JobIo};
+    use async_trait::async_trait;
+    use cloudai_core::ids::{Attempt, Incarnation, TaskId};
+    use cloudai_core::resources::Allocation;
+    use cloudai_core::spec::TaskSpec;
+    use cloudai_core::task::{Cause, Outcome};
+    use std::sync::atomic::{AtomicU32, Ordering};
     use tar::{Builder, Header};
 
     const LIMITS: Limits = Limits { files: 3, bytes: 100 };
@@ -224,7 +279,7 @@ mod tests {
         let wanted = Arc::new(Outputs::of(Some(&patterns)));
         let unpacking = Unpacking::begin("/work/run", &dir.path().join("kept/0"), wanted, LIMITS, Collected::default());
         let done = unpacking.run(archive(entries).as_slice());
-        (dir, done)
+        (dir, done.map(|done| done.found))
     }
 
     #[test]
@@ -270,9 +325,7 @@ mod tests {
         assert_eq!(files, ["work/run/link/under"], "a file of its own, under a number");
         assert_eq!(std::fs::read_to_string(&secret).unwrap(), "s");
         let notes = found.notes.join("\n");
-        for note in
-            ["link was left out: it is a link", "hard was left out: it is a second name", "pipe was left out: it is no"]
-        {
+        for note in ["link was left out: it is a link", "pipe was left out: it is no"] {
             assert!(notes.contains(note), "{note}: {notes}");
         }
         let kept = std::fs::read_dir(dir.path().join("kept/0")).unwrap().count();
@@ -291,14 +344,117 @@ mod tests {
     }
 
     #[test]
-    fn an_archive_that_breaks_off_is_the_engines_fault_and_tried_again() {
+    fn an_archive_that_breaks_off_is_the_engines_fault() {
         let dir = tempfile::tempdir().unwrap();
         let whole = archive(&[(EntryType::Regular, b"run/a", &"x".repeat(90))]);
-        for length in [600, 100, 0] {
+        for length in [600, 100] {
             let wanted = Arc::new(Outputs::of(Some(&["/work/run".to_owned()])));
             let unpacking = Unpacking::begin("/work/run", &dir.path().join("k"), wanted, LIMITS, Collected::default());
             let done = unpacking.run(&whole[..length]);
-            assert!(length == 0 || matches!(done, Err(OutputProblem::Engine { .. })), "{length}: {done:?}");
+            assert!(matches!(done, Err(OutputProblem::Engine { .. })), "{length}: {done:?}");
         }
+    }
+
+    /// An engine that gives these archives, by path; the first times it breaks off.
+    #[derive(Debug)]
+    struct Given {
+        archives: BTreeMap<&'static str, Vec<u8>>,
+        broken: AtomicU32,
+    }
+
+    #[async_trait]
+    impl Executor for Given {
+        fn name(&self) -> &'static str {
+            "given"
+        }
+
+        async fn engine(&self) -> Result<String, EngineError> {
+            Ok("given".into())
+        }
+
+        async fn ping(&self) -> Result<(), EngineError> {
+            Ok(())
+        }
+
+        async fn run(&self, _job: &Job, _io: JobIo) -> Outcome {
+            Outcome::exit(0)
+        }
+
+        async fn remove(&self, _attempt: Attempt, _incarnation: Incarnation) -> Result<(), EngineError> {
+            Ok(())
+        }
+
+        async fn existing(&self) -> Result<Vec<(Attempt, Incarnation)>, EngineError> {
+            Ok(Vec::new())
+        }
+
+        async fn archive(&self, _: Attempt, _: Incarnation, path: &str) -> Result<Option<Archive>, EngineError> {
+            let breaks = self.broken.load(Ordering::Relaxed);
+            self.broken.store(breaks.saturating_sub(1), Ordering::Relaxed);
+            let archive = self.archives.get(path).map(|bytes| {
+                let length = if breaks > 0 { 600 } else { bytes.len() };
+                io::Cursor::new(bytes[..length].to_vec())
+            });
+            Ok(archive.map(|bytes| -> Archive { Box::pin(bytes) }))
+        }
+    }
+
+    async fn collected(
+        patterns: &[&str],
+        archives: impl IntoIterator<Item = (&'static str, Vec<u8>)>,
+        found: Collected,
+    ) -> Result<Collected, OutputProblem> {
+        let executor = Given { archives: archives.into_iter().collect(), broken: AtomicU32::new(2) };
+        let patterns: Vec<String> = patterns.iter().map(ToString::to_string).collect();
+        let wanted = Arc::new(Outputs::of(Some(&patterns)));
+        let dir = tempfile::tempdir().unwrap();
+        let job = Job {
+            attempt: Attempt { task: TaskId::new(1), number: 1 },
+            identity: Identity { cluster: "c".into(), incarnation: Incarnation(1), worker: "w".parse().unwrap() },
+            job: None,
+            spec: Arc::new(TaskSpec::of_image("busybox").unwrap()),
+            allocation: Allocation::default(),
+            out_dir: dir.path().join("out"),
+            resume: false,
+            skip_records: tokio::sync::watch::Sender::new(Some(0)).subscribe(),
+        };
+        collect(&executor, &job, (wanted, LIMITS), &dir.path().join("kept"), found).await
+    }
+
+    fn of_out(path: &str) -> Collected {
+        let file = Found { path: path.into(), size: 1, abs: "/out".into() };
+        Collected { files: vec![file], bytes: 1, ..Collected::default() }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_engine_that_breaks_off_is_asked_again_and_all_folders_are_looked_through() {
+        let archives = [
+            ("/work", archive(&[(EntryType::Regular, b"work/b.csv", "1"), (EntryType::Regular, b"work/x", "")])),
+            ("/var/log/app.log", archive(&[(EntryType::Regular, b"app.log", "22")])),
+        ];
+        let patterns = ["/work/*.csv", "/var/log/app.log", "/nosuch/x"];
+        let found = collected(&patterns, archives, of_out("a")).await.unwrap();
+        let files: Vec<_> = found.files.iter().map(|file| (file.path.as_str(), file.size)).collect();
+        assert_eq!((files, found.bytes), (vec![("a", 1), ("var/log/app.log", 2), ("work/b.csv", 1)], 4));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_further_name_of_what_is_not_wanted_is_kept_with_its_content() {
+        let linked = [(EntryType::Regular, &b"work/a.tmp"[..], "12"), (EntryType::Link, b"work/b.csv", "work/a.tmp")];
+        let alone = archive(&[(EntryType::Regular, b"b.csv", "12")]);
+        let archives = [("/work", archive(&linked)), ("/work/b.csv", alone)];
+        let found = collected(&["/work/*.csv"], archives, Collected::default()).await.unwrap();
+        let files: Vec<_> = found.files.iter().map(|file| (file.path.as_str(), file.size)).collect();
+        assert_eq!(files, [("work/b.csv", 2)]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_would_have_one_name_or_lie_in_a_file_is_refused() {
+        let archives = || [("/work", archive(&[(EntryType::Regular, b"work/b.csv", "1")]))];
+        for taken in ["work/b.csv", "work", "work/b.csv/x"] {
+            let problem = collected(&["/work/*.csv"], archives(), of_out(taken)).await.unwrap_err();
+            assert!(matches!(problem, OutputProblem::Twice { .. }), "{taken}: {problem}");
+        }
+        assert!(collected(&["/work/*.csv"], archives(), of_out("work-x")).await.is_ok());
     }
 }

@@ -14,8 +14,8 @@ use tokio::task::spawn_blocking;
 
 /// Files of one attempt: more belong into an archive.
 pub const MAX_FILES: usize = 10_000;
-/// Entries of any kind that are looked at: a tree of a million empty folders must end too.
-const MAX_ENTRIES: usize = 10 * MAX_FILES;
+/// Entries of any kind that are looked at in one folder: a tree of empty folders without end must end too.
+pub(crate) const MAX_ENTRIES: usize = 1_000_000;
 /// Folders within folders; deeper ones exceed what a path can name.
 const MAX_DEPTH: usize = 64;
 /// Notes about skipped entries that are kept; beyond these only their number matters.
@@ -88,8 +88,22 @@ pub enum OutputProblem {
         #[source]
         source: io::Error,
     },
+    /// More is in a folder than is looked at.
+    #[error("{path} has more than {MAX_ENTRIES} entries: name a smaller folder (outputs)")]
+    Crowded {
+        /// In the container.
+        path: String,
+    },
+    /// More bytes are in a folder than are looked at.
+    #[error("{path} has more than {limit} bytes, wanted or not: name a smaller folder (outputs)")]
+    Huge {
+        /// In the container.
+        path: String,
+        /// The most.
+        limit: u64,
+    },
     /// Two files would be kept under one name: one below `/out`, one at the same place below `/`.
-    #[error("two files are kept as {path}, one of them below /out: keep one of them (outputs)")]
+    #[error("{path} would be kept twice, or within another file; one of them lies in /out: keep one of them (outputs)")]
     Twice {
         /// The name.
         path: String,
@@ -109,10 +123,12 @@ impl OutputProblem {
     #[must_use]
     pub const fn cause(&self) -> Cause {
         match self {
-            Self::TooLarge { .. } => Cause::StorageExceeded,
-            Self::TooMany { .. } | Self::Unreadable { .. } | Self::Twice { .. } | Self::Engine { .. } => {
-                Cause::OutputError
-            }
+            Self::TooLarge { .. } | Self::Huge { .. } => Cause::StorageExceeded,
+            Self::TooMany { .. }
+            | Self::Unreadable { .. }
+            | Self::Crowded { .. }
+            | Self::Twice { .. }
+            | Self::Engine { .. } => Cause::OutputError,
         }
     }
 }
@@ -146,7 +162,7 @@ impl Collected {
 /// # Errors
 /// More files or bytes than allowed, or something that can not be read.
 pub async fn collect(dir: &Path, limits: Limits, wanted: Arc<Outputs>) -> Result<Collected, OutputProblem> {
-    if matches!(dir.try_exists(), Ok(false)) {
+    if !wanted.any_of_out() || matches!(dir.try_exists(), Ok(false)) {
         return Ok(Collected::default());
     }
     let dir = dir.to_owned();
@@ -219,7 +235,7 @@ impl Walk {
     ) -> Result<Option<(PathBuf, String, usize)>, OutputProblem> {
         self.entries += 1;
         if self.entries > MAX_ENTRIES {
-            return Err(OutputProblem::TooMany { limit: self.limits.files });
+            return Err(OutputProblem::Crowded { path: "/out".into() });
         }
         let name = entry.file_name();
         let Some(name) = name.to_str() else {

@@ -1,7 +1,7 @@
 //! Which files of a container are kept when it has ended: patterns over their paths.
 //!
-//! `*` and `?` stand for characters of one name, `**` for any number of folders, `[a-z]` for one of some characters,
-//! `{a,b}` for one of some words. A pattern that names a folder takes all that is in it. What begins with no `/` is
+//! `*` stands for any part of one name, `?` for one byte of it, `**` for any number of folders, `[a-z]` for one byte of
+//! some, `{a,b}` for one of some words. A pattern that names a folder takes all that is in it. What begins with no `/` is
 //! below `/out`.
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
@@ -49,19 +49,23 @@ impl Outputs {
     #[must_use]
     pub fn roots(&self) -> Vec<String> {
         let roots: BTreeSet<String> = self.patterns.iter().map(|pattern| root(pattern)).collect();
-        let within = |path: &str, root: &str| path.strip_prefix(root).is_some_and(|rest| rest.starts_with('/'));
-        let outer = |path: &&String| {
-            let out = path.as_str() == DEFAULT || within(path, DEFAULT);
-            !out && !roots.iter().any(|root| within(path, root))
-        };
+        let outer = |path: &&String| !is_of_out(path) && !roots.iter().any(|root| is_within(path, root));
         roots.iter().filter(outer).cloned().collect()
     }
 
-    /// The patterns, as absolute paths.
+    /// Whether anything of `/out` may be kept.
     #[must_use]
-    pub fn patterns(&self) -> &[String] {
-        &self.patterns
+    pub fn any_of_out(&self) -> bool {
+        self.patterns.iter().any(|pattern| is_of_out(&root(pattern)))
     }
+}
+
+fn is_within(path: &str, folder: &str) -> bool {
+    path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'))
+}
+
+fn is_of_out(path: &str) -> bool {
+    path == DEFAULT || is_within(path, DEFAULT)
 }
 
 /// Whether a text is a pattern.
@@ -122,7 +126,9 @@ mod tests {
     #[test]
     fn without_patterns_all_of_out_is_kept_and_with_none_nothing() {
         assert!(Outputs::of(None).takes("/out/a/b") && Outputs::of(None).roots().is_empty());
-        assert!(!outputs(&[]).takes("/out/a"));
+        assert!(!outputs(&[]).takes("/out/a") && !outputs(&[]).any_of_out());
+        assert!(Outputs::of(None).any_of_out() && outputs(&["/work", "x/*"]).any_of_out());
+        assert!(!outputs(&["/work", "/output/x"]).any_of_out());
     }
 
     #[test]

@@ -68,7 +68,7 @@ pub(super) fn of(mut copy: View, record: &TaskRecord, mut strategy: Box<dyn Stra
         None if name == EXTERNAL && record.spec.worker_id.is_none() => Turn::Outside,
         None => held_back(&copy, record, (&*strategy, &ahead), now),
     };
-    let planned = ahead.planned.remove(&record.id);
+    let planned = ahead.planned.remove(&record.id).filter(|planned| planned.at > now);
     let count = at.unwrap_or(starts.len());
     let before = starts[..count].iter().take(NAMED).map(|(task, _)| *task).collect();
     Outlook { strategy: name.to_owned(), turn, before, starts: count, planned }

@@ -52,6 +52,8 @@ use tokio_util::io::StreamReader;
 const DEFAULT_SOCKET: &str = "unix:///var/run/docker.sock";
 /// Until the head of an answer; a create may copy a large image's volume first.
 const CALL_TIMEOUT_S: u64 = 120;
+/// An answer that is sent piece by piece does not pause for longer.
+const SILENCE: Duration = Duration::from_secs(60);
 /// How long a first contact may take, and a look whether the engine is there: somebody waits for it.
 const HELLO: Duration = Duration::from_secs(5);
 /// The file by which NVIDIA's driver is controlled, where there is one.
@@ -244,9 +246,16 @@ impl Executor for DockerExecutor {
         incarnation: Incarnation,
         path: &str,
     ) -> Result<Option<Archive>, EngineError> {
-        let name = create::name(&self.identity.in_life(incarnation), attempt);
+        let identity = self.identity.in_life(incarnation);
+        // Without the container nothing is there, which is another thing than without the path.
+        let found = inspect(&self.engine.docker, &create::name(&identity, attempt), self.engine.patience).await?;
+        let Some(seen) = found.filter(|seen| seen.is_of(&identity, attempt)) else {
+            return Err(EngineError::Failed("the container is gone".into()));
+        };
         let options = DownloadFromContainerOptionsBuilder::new().path(path).build();
-        let mut parts = Box::pin(self.engine.docker.download_from_container(&name, Some(options)));
+        let parts = self.engine.docker.download_from_container(&seen.id, Some(options));
+        let parts = tokio_stream::StreamExt::timeout(parts, SILENCE);
+        let mut parts = Box::pin(parts.map(|part| part.unwrap_or(Err(Error::RequestTimeoutError))));
         let first = match parts.next().await.transpose().map_err(Fault::from) {
             Ok(first) => first.unwrap_or_default(),
             Err(Fault::Gone(_)) => return Ok(None),
