@@ -7,11 +7,12 @@ use super::Context;
 use crate::exit::{Exit, Failure};
 use crate::id::{self, short};
 use crate::render;
+use cloudai_core::resources::Bytes;
 use cloudai_master::http::dto::{File, List};
 use sha2::{Digest, Sha256};
 use std::path::{Component, Path, PathBuf};
 use std::time::Instant;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncWrite, AsyncWriteExt};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -24,6 +25,9 @@ pub(super) struct Args {
     /// Only these files or folders
     #[arg(value_name = "PATH")]
     paths: Vec<String>,
+    /// All of them as one archive in this file, which must not be there yet; - is stdout
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["dir", "paths"])]
+    tar: Option<PathBuf>,
 }
 
 /// How often a file is begun when its connection is lost.
@@ -31,12 +35,15 @@ const TRIES: u32 = 3;
 
 pub(super) async fn run(args: &Args, cx: &Context) -> Result<Exit, Failure> {
     let id = id::resolve(&cx.client, &args.id).await?;
+    if let Some(to) = &args.tar {
+        return archive(&id, to, cx).await;
+    }
     let list: List<File> = cx.client.get(&["api", "v1", "tasks", &id, "files"], &[]).await?;
     let files = chosen(list.items, &args.paths)?;
     let dir = args.dir.clone().unwrap_or_else(|| PathBuf::from(short(&id)));
     let targets: Vec<PathBuf> = files.iter().map(|file| target(&dir, &file.path)).collect::<Result<_, _>>()?;
     if files.is_empty() {
-        cx.screen.note(&format!("{} left no files in /out", short(&id)));
+        cx.screen.note(&format!("{} left no files", short(&id)));
     }
     for (file, to) in files.iter().zip(&targets) {
         let began = Instant::now();
@@ -51,6 +58,43 @@ pub(super) async fn run(args: &Args, cx: &Context) -> Result<Exit, Failure> {
         cx.screen.list(&List { items: files, next_cursor: None }, name, String::new)?;
     }
     Ok(Exit::Ok)
+}
+
+/// All files as one archive. The master checks each against its SHA-256, and breaks off where one is damaged.
+async fn archive(id: &str, to: &Path, cx: &Context) -> Result<Exit, Failure> {
+    if to == Path::new("-") {
+        pour(id, tokio::io::stdout(), Path::new("stdout"), cx).await?;
+        return Ok(Exit::Ok);
+    }
+    if to.exists() {
+        return Err(Failure::new(Exit::Conflict, "conflict", format!("{} is there already", to.display()))
+            .why("an archive replaces nothing")
+            .next("give another name"));
+    }
+    let name = to.file_name().ok_or_else(|| Failure::usage(format!("{} names no file", to.display())))?;
+    let part = to.with_file_name(format!(".{}.{}.part", name.to_string_lossy(), std::process::id()));
+    let file = tokio::fs::File::create(&part).await.map_err(|error| at(&part, &error))?;
+    let done = match pour(id, file, &part, cx).await {
+        Ok(size) => std::fs::rename(&part, to).map(|()| size).map_err(|error| at(to, &error)),
+        Err(failure) => Err(failure),
+    };
+    if done.is_err() {
+        // The failure is what counts; a rest that can not be removed is harmless.
+        let _ = std::fs::remove_file(&part);
+    }
+    cx.screen.note(&format!("{}  {}", to.display(), Bytes(done?)));
+    Ok(Exit::Ok)
+}
+
+async fn pour(id: &str, mut out: impl AsyncWrite + Unpin, name: &Path, cx: &Context) -> Result<u64, Failure> {
+    let mut response = cx.client.stream(&["api", "v1", "tasks", id, "archive"], &[]).await?;
+    let mut size = 0;
+    while let Some(chunk) = response.chunk().await.map_err(|error| cx.client.unreachable(&error))? {
+        size += chunk.len() as u64;
+        out.write_all(&chunk).await.map_err(|error| at(name, &error))?;
+    }
+    out.flush().await.map_err(|error| at(name, &error))?;
+    Ok(size)
 }
 
 /// The files that were asked for; each path has to name at least one.

@@ -11,6 +11,7 @@ mod download;
 mod duty;
 mod empty;
 mod explain;
+mod files;
 mod follow;
 mod hold;
 mod limits;

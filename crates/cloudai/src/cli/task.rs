@@ -1,6 +1,6 @@
 //! `cloudai task`: the verbs.
 
-use super::{Context, cancel, download, explain, hold, list, logs, retry, submit, wait};
+use super::{Context, cancel, download, explain, files, hold, list, logs, retry, submit, wait};
 use crate::exit::{Exit, Failure};
 use crate::{id, render};
 use clap::Subcommand;
@@ -52,9 +52,14 @@ pub(super) enum Command {
                              cloudai task retry --dead                    once it is mended"
     )]
     Dead(retry::DeadArgs),
-    /// Fetches the files that a task left in /out, with their checksums
+    /// Lists the files that a task left
+    #[command(before_help = "  cloudai task files 9QZD\n  \
+                             cloudai task files last -o wide              with whole checksums")]
+    Files(One),
+    /// Fetches the files that a task left, with their checksums
     #[command(before_help = "  cloudai task download 9QZD                   into ./7K3M9QZD\n  \
-                             cloudai task download 9QZD out model.bin     one file into ./out")]
+                             cloudai task download 9QZD out model.bin     one file into ./out\n  \
+                             cloudai task download 9QZD --tar all.tar     all of them as one archive; - is stdout")]
     Download(download::Args),
 }
 
@@ -63,7 +68,7 @@ pub(super) enum Command {
 pub(super) struct One {
     /// Its id, the last 4 characters of it or more, or `last`
     #[arg(value_name = "ID")]
-    id: String,
+    pub(super) id: String,
 }
 
 pub(super) async fn run(command: Command, cx: &Context) -> Result<Exit, Failure> {
@@ -72,6 +77,7 @@ pub(super) async fn run(command: Command, cx: &Context) -> Result<Exit, Failure>
         Command::List(args) => list::run(&args, cx).await,
         Command::Info(one) => info(&one.id, cx).await,
         Command::Explain(args) => explain::run(&args, cx).await,
+        Command::Files(one) => files::run(&one, cx).await,
         Command::Logs(args) => logs::run(&args, cx).await,
         Command::Wait(args) => wait::run(&args, cx).await,
         Command::Cancel(args) => cancel::run(&args, cx).await,

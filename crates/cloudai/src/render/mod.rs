@@ -3,6 +3,7 @@
 //! Data goes to stdout, messages to stderr. Nothing here talks to a master.
 
 pub(crate) mod explain;
+pub(crate) mod files;
 pub(crate) mod quantity;
 pub(crate) mod reference;
 pub(crate) mod strategy;

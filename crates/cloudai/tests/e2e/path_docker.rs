@@ -63,6 +63,14 @@ mod docker {
         assert_eq!(paths, ["b/c.csv", "work/run/a.csv", "work/run/deep/b.csv", "work/run/h.csv"]);
         let read = |path: &str| std::fs::read_to_string(cluster.dir().join("got").join(path)).unwrap();
         assert_eq!(["b/c.csv", "work/run/h.csv", "work/run/deep/b.csv"].map(read), ["3\n", "1\n", "2\n"]);
+        let ran = cluster.run(&["task", "files", id, "-o", "quiet"]).await;
+        assert_eq!((ran.code, ran.out.lines().collect::<Vec<_>>()), (0, paths.clone()), "{}", ran.err);
+        let ran = cluster.run(&["task", "download", id, "--tar", "all.tar"]).await;
+        assert_eq!(ran.code, 0, "{}", ran.err);
+        let all =
+            std::process::Command::new("tar").args(["-tf", "all.tar"]).current_dir(cluster.dir()).output().unwrap();
+        assert_eq!(String::from_utf8(all.stdout).unwrap().lines().collect::<Vec<_>>(), paths);
+        assert_eq!(cluster.run(&["task", "download", id, "--tar", "all.tar"]).await.code, 7, "it replaces nothing");
 
         let mut nothing = sh("echo 1 > /out/a");
         nothing["outputs"] = json!(["*.csv", "/work/x"]);

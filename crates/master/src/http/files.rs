@@ -64,7 +64,11 @@ pub(super) async fn download(
 }
 
 /// The accepted attempt of a task with its files.
-async fn accepted(handle: &Handle, who: &Principal, id: TaskId) -> Result<(Attempt, Vec<OutputFile>), Problem> {
+pub(super) async fn accepted(
+    handle: &Handle,
+    who: &Principal,
+    id: TaskId,
+) -> Result<(Attempt, Vec<OutputFile>), Problem> {
     let task = handle.task(who, id).await?;
     if task.record.finished().is_none() {
         let status = task.record.status();
@@ -93,7 +97,7 @@ fn is_known(headers: &HeaderMap, etag: &str) -> bool {
 }
 
 /// Saves under the last part of the path, whatever characters it has (RFC 6266).
-fn disposition(path: &str) -> String {
+pub(super) fn disposition(path: &str) -> String {
     let name = path.rsplit('/').next().unwrap_or(path);
     let plain = |c: char| c.is_ascii_alphanumeric() || "._- ".contains(c);
     let ascii: String = name.chars().map(|c| if plain(c) { c } else { '_' }).collect();

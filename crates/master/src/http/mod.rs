@@ -4,6 +4,7 @@
 //! panics), then [`identify`] (who asks), then its handler. Nothing here decides anything about
 //! the cluster: handlers read parameters, ask the [`Handle`], and show what it answers.
 
+mod archive;
 mod cluster;
 mod debug;
 pub(crate) mod door;
@@ -65,6 +66,7 @@ fn routes() -> Vec<Route> {
         post("/api/v1/tasks/{id}/retry", tasks::retry),
         post("/api/v1/tasks/{id}/release", tasks::release),
         get("/api/v1/tasks/{id}/logs", logs::read),
+        get("/api/v1/tasks/{id}/archive", archive::tar),
         get("/api/v1/tasks/{id}/files", files::list),
         get("/api/v1/tasks/{id}/files/{*path}", files::download),
         get("/api/v1/workers", workers::list),

@@ -237,6 +237,24 @@ async fn the_files_of_a_task_are_listed_and_downloaded_as_they_were() {
 }
 
 #[tokio::test]
+async fn the_files_of_a_task_come_as_one_archive_or_those_of_a_folder() {
+    let fake = Fake::start().await;
+    let id = with_files(&fake, &[("a", b"1"), ("plots/b.svg", b"<svg/>"), ("plots2", b"x")]).await;
+    let path = format!("/api/v1/tasks/{id}/archive");
+    for (query, expected) in
+        [("", &["a", "plots/b.svg", "plots2"][..]), ("?under=plots/", &["plots/b.svg"]), ("?under=a", &["a"])]
+    {
+        let answer = fake.get(&format!("{path}{query}")).await;
+        assert_eq!(answer.headers["content-disposition"], format!("attachment; filename=\"{id}.tar\""));
+        let mut archive = tar::Archive::new(&answer.body[..]);
+        let names = archive.entries().unwrap().map(|entry| entry.unwrap().path().unwrap().to_str().unwrap().to_owned());
+        assert_eq!(names.collect::<Vec<_>>(), expected, "{query}");
+    }
+    let answer = fake.get(&format!("{path}?under=plot")).await;
+    assert!(answer.refused(404, "not_found").contains("has no file \"plot\""));
+}
+
+#[tokio::test]
 async fn a_file_that_the_client_has_is_not_sent_again() {
     let fake = Fake::start().await;
     let id = with_files(&fake, &[("a", b"x")]).await;

@@ -1,0 +1,170 @@
+//! `/api/v1/tasks/{id}/archive`: the files that a task left, as one tar.
+
+use super::extract::{Caller, TaskPath};
+use super::files::{accepted, disposition};
+use super::problem::{Code, Problem};
+use super::query::Parameters;
+use crate::handle::Handle;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use cloudai_core::ids::Attempt;
+use cloudai_core::task::OutputFile;
+use cloudai_store::bulk::BulkStore;
+use futures::Stream;
+use sha2::{Digest, Sha256};
+use std::io;
+use std::sync::Arc;
+use tokio::io::AsyncReadExt;
+
+/// Bytes read from a file at a time.
+const PIECE: usize = 256 * 1024;
+/// What a tar is counted in.
+const BLOCK: u64 = 512;
+
+/// The files, or those in one folder: `under`.
+pub(super) async fn tar(
+    Caller(who): Caller,
+    TaskPath(id): TaskPath,
+    State(handle): State<Handle>,
+    mut query: Parameters,
+) -> Result<Response, Problem> {
+    let under = query.text("under");
+    query.close()?;
+    let (attempt, mut files) = accepted(&handle, &who, id).await?;
+    if let Some(under) = under {
+        let under = under.trim_end_matches('/');
+        let within = |path: &str| path.strip_prefix(under).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        files.retain(|file| within(&file.path));
+        if files.is_empty() {
+            let shown: String = under.chars().take(200).collect();
+            let why = format!("{id} has no file {shown:?} and none in a folder of this name");
+            return Err(
+                Problem::new(Code::NotFound, why).next(format!("GET /api/v1/tasks/{id}/files lists what it has"))
+            );
+        }
+    }
+    let ended = handle.task(&who, id).await?.record.finished_at.map_or(0, |at| at.as_millis() / 1000);
+    let bulk = Arc::clone(handle.logs(&who).bulk());
+    let headers =
+        [(CONTENT_TYPE, "application/x-tar".to_owned()), (CONTENT_DISPOSITION, disposition(&format!("{id}.tar")))];
+    Ok((headers, Body::from_stream(archive(bulk, attempt, files, ended))).into_response())
+}
+
+/// The bytes of a tar, in the order of the files; breaks off where one is not what it was when it was kept, so that no
+/// archive looks whole that is not.
+fn archive(
+    bulk: Arc<dyn BulkStore>,
+    attempt: Attempt,
+    files: Vec<OutputFile>,
+    time_s: u64,
+) -> impl Stream<Item = io::Result<Bytes>> {
+    async_stream::try_stream! {
+        for file in files {
+            yield head(&file, time_s)?;
+            let (_, mut reader) = bulk.read_file(attempt, &file.path).await.map_err(io::Error::other)?;
+            let (mut left, mut hash) = (file.size, Sha256::new());
+            while left > 0 {
+                let mut piece = vec![0; PIECE.min(usize::try_from(left).unwrap_or(PIECE))];
+                reader.read_exact(&mut piece).await?;
+                hash.update(&piece);
+                left -= piece.len() as u64;
+                yield Bytes::from(piece);
+            }
+            if hex::encode(hash.finalize()) != file.sha256 {
+                Err(io::Error::other(format!("{} is damaged", file.path)))?;
+            }
+            let over = file.size % BLOCK;
+            if over > 0 {
+                yield zeros(BLOCK - over);
+            }
+        }
+        yield zeros(2 * BLOCK);
+    }
+}
+
+/// What stands before a file: its name, however long, and its size.
+fn head(file: &OutputFile, time_s: u64) -> io::Result<Bytes> {
+    let mut header = tar::Header::new_gnu();
+    header.set_entry_type(tar::EntryType::Regular);
+    header.set_size(file.size);
+    header.set_mode(0o644);
+    header.set_mtime(time_s);
+    let mut builder = tar::Builder::new(Vec::new());
+    // The content follows piece by piece.
+    builder.append_data(&mut header, &file.path, io::empty())?;
+    // Not `into_inner`, which would end the archive here.
+    Ok(Bytes::copy_from_slice(builder.get_ref()))
+}
+
+fn zeros(count: u64) -> Bytes {
+    Bytes::from(vec![0; usize::try_from(count).unwrap_or_default()])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cloudai_core::ids::TaskId;
+    use cloudai_store::bulk::local::LocalBulk;
+    use futures::StreamExt;
+    use std::io::Read;
+
+    fn attempt() -> Attempt {
+        Attempt { task: TaskId::new(1), number: 1 }
+    }
+
+    async fn kept(files: &[(&str, Vec<u8>)]) -> (tempfile::TempDir, Arc<dyn BulkStore>, Vec<OutputFile>) {
+        let dir = tempfile::tempdir().unwrap();
+        let bulk = LocalBulk::open(dir.path()).unwrap();
+        let mut known = Vec::new();
+        for (path, data) in files {
+            let (size, sha256) = (data.len() as u64, hex::encode(Sha256::digest(data)));
+            bulk.append_file(attempt(), path, 0, data.clone().into()).await.unwrap();
+            bulk.finish_file(attempt(), path, size, &sha256).await.unwrap();
+            known.push(OutputFile { path: (*path).into(), size, sha256 });
+        }
+        (dir, Arc::new(bulk), known)
+    }
+
+    async fn bytes(bulk: Arc<dyn BulkStore>, files: Vec<OutputFile>) -> io::Result<Vec<u8>> {
+        let mut stream = Box::pin(archive(bulk, attempt(), files, 1_700_000_000));
+        let mut all = Vec::new();
+        while let Some(piece) = stream.next().await {
+            all.extend_from_slice(&piece?);
+        }
+        Ok(all)
+    }
+
+    #[tokio::test]
+    async fn an_archive_holds_every_file_as_it_was_under_its_own_name() {
+        let long = format!("{}/x", "deep/".repeat(100).trim_end_matches('/'));
+        let files =
+            [("a", Vec::new()), ("b/\u{e9} c", b"1".to_vec()), (long.as_str(), vec![7; 700_001]), ("z", vec![0; 512])];
+        let (_dir, bulk, known) = kept(&files).await;
+        let all = bytes(bulk, known).await.unwrap();
+        assert_eq!(all.len() % 512, 0);
+        let mut found = Vec::new();
+        let mut archive = tar::Archive::new(all.as_slice());
+        for entry in archive.entries().unwrap() {
+            let mut entry = entry.unwrap();
+            let path = entry.path().unwrap().to_str().unwrap().to_owned();
+            let mut data = Vec::new();
+            entry.read_to_end(&mut data).unwrap();
+            assert_eq!((entry.header().mode().unwrap(), entry.header().mtime().unwrap()), (0o644, 1_700_000_000));
+            found.push((path, data));
+        }
+        let expected: Vec<_> = files.into_iter().map(|(path, data)| (path.to_owned(), data)).collect();
+        assert!(found == expected, "{:?}", found.iter().map(|(path, data)| (path, data.len())).collect::<Vec<_>>());
+    }
+
+    #[tokio::test]
+    async fn a_damaged_file_breaks_the_archive_off() {
+        let (_dir, bulk, mut known) = kept(&[("a", vec![1; 10])]).await;
+        known[0].sha256 = hex::encode(Sha256::digest(b"other"));
+        assert!(bytes(Arc::clone(&bulk), known.clone()).await.unwrap_err().to_string().contains("a is damaged"));
+        known[0].size = 11;
+        assert!(bytes(bulk, known).await.is_err(), "shorter than it was");
+    }
+}
