@@ -6,6 +6,7 @@ use super::meaning::{COMPARED, Meaning, of_bound};
 use super::metrics::Metrics;
 use super::plot::{STYLE, Svg, escape};
 use super::report::{Comparison, Drawings, Outcome, bound_sentence};
+use cloudai_core::strategy::about;
 use std::fmt::Write;
 
 /// What the row of reality is, and why strategies do better than they would.
@@ -172,9 +173,15 @@ fn cell(comparison: &Comparison, outcome: &Outcome, meaning: &Meaning) -> String
 
 fn bounds(comparison: &Comparison) -> String {
     let Some(first) = comparison.outcomes.first() else { return String::new() };
+    let reached = comparison.outcomes.iter().any(|one| percent(one.metrics.gap) == percent(0.0));
+    let can = if reached {
+        "here one is as short: no schedule can end sooner"
+    } else {
+        "whether one can be that short is not known"
+    };
     let mut out = format!(
         "<h2>The lower bound</h2>\n<p>{} It holds for every schedule that never interrupts a task and runs it on one \
-         worker; whether one can be that short is not known. The gap says how much longer a makespan is. Where tasks \
+         worker; {can}. The gap says how much longer a makespan is. Where tasks \
          arrive over time, the last arrival often decides the makespan of any schedule: look at the waits then.</p>\n\
          <p class=\"dim\">The bound is the highest of these:</p>\n<ul>\n",
         escape(&bound_sentence(&first.metrics))
@@ -197,8 +204,9 @@ fn strategy(outcome: &Outcome, drawings: &Drawings, open: bool) -> String {
     let name = escape(&outcome.strategy);
     let open = if open { " open" } else { "" };
     let metrics = &outcome.metrics;
+    let about = about(&outcome.strategy).map(|about| format!("<p>{}</p>\n", escape(about))).unwrap_or_default();
     format!(
-        "<details{open}><summary>{name}: makespan {}, mean wait {}</summary>\n{}\n\
+        "<details{open}><summary>{name}: makespan {}, mean wait {}</summary>\n{about}{}\n\
          <p class=\"dim\">Files: <a href=\"{name}/performance_metrics.txt\">all numbers</a>, <a \
          href=\"{name}/metrics.json\">as JSON</a>, <a href=\"{name}/assignments.csv\">the schedule</a>.</p></details>\n",
         seconds(metrics.makespan_s),

@@ -131,6 +131,21 @@ fn strategies_that_are_as_good_are_named_together() {
 }
 
 #[test]
+fn a_page_says_what_each_strategy_does_and_whether_the_bound_was_reached() {
+    let workload = fixture("hetero_1");
+    let outcomes = ["greedy", "of my own"].map(|name| outcome(name, &workload, one_by_one(&workload))).to_vec();
+    let mut comparison = comparison(workload, "greedy", outcomes);
+    let dir = tempfile::tempdir().unwrap();
+    let page = |comparison: &Comparison| std::fs::read_to_string(comparison.write(dir.path()).unwrap()).unwrap();
+    let html = page(&comparison);
+    assert!(html.contains("<p>Gives the oldest task the first worker with room"), "greedy");
+    assert!(html.contains("whether one can be that short is not known"));
+    comparison.outcomes[1].metrics.gap = 0.0001;
+    let html = page(&comparison);
+    assert!(html.contains("here one is as short: no schedule can end sooner") && !html.contains("is not known"));
+}
+
+#[test]
 fn of_what_happened_on_other_workers_no_number_about_workers_is_shown() {
     let mut comparison = compared(fixture("hetero_1"), "hetero_1.tetris.csv");
     let mut schedule = one_by_one(&comparison.workload);
