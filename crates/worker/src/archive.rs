@@ -277,7 +277,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let patterns: Vec<String> = patterns.iter().map(ToString::to_string).collect();
         let wanted = Arc::new(Outputs::of(Some(&patterns)));
-        let unpacking = Unpacking::begin("/work/run", &dir.path().join("kept/0"), wanted, LIMITS, Collected::default());
+        let unpacking = Unpacking::begin("/data/run", &dir.path().join("kept/0"), wanted, LIMITS, Collected::default());
         let done = unpacking.run(archive(entries).as_slice());
         (dir, done.map(|done| done.found))
     }
@@ -285,7 +285,7 @@ mod tests {
     #[test]
     fn wanted_files_are_taken_under_numbers_and_keep_their_paths() {
         let (_dir, found) = unpack(
-            &["/work/run/*.csv", "/work/run/deep"],
+            &["/data/run/*.csv", "/data/run/deep"],
             &[
                 (EntryType::Directory, b"run/", ""),
                 (EntryType::Regular, b"run/a.csv", "1,2"),
@@ -296,7 +296,7 @@ mod tests {
         );
         let found = found.unwrap();
         let files: Vec<_> = found.files.iter().map(|file| (file.path.as_str(), file.size)).collect();
-        assert_eq!(files, [("work/run/a.csv", 3), ("work/run/deep/x/y", 0), ("work/run/b.csv", 3)]);
+        assert_eq!(files, [("data/run/a.csv", 3), ("data/run/deep/x/y", 0), ("data/run/b.csv", 3)]);
         assert_eq!((found.bytes, found.skipped), (6, 0));
         assert_eq!(std::fs::read_to_string(&found.files[2].abs).unwrap(), "1,2");
         assert!(found.files.iter().all(|file| file.abs.file_name().unwrap().to_str().unwrap().parse::<u32>().is_ok()));
@@ -308,7 +308,7 @@ mod tests {
         let secret = outside.path().join("secret");
         std::fs::write(&secret, "s").unwrap();
         let (dir, found) = unpack(
-            &["/work/run/**"],
+            &["/data/run/**"],
             &[
                 (EntryType::Symlink, b"run/link", secret.to_str().unwrap()),
                 (EntryType::Regular, b"run/link/under", "x"),
@@ -322,7 +322,7 @@ mod tests {
         );
         let found = found.unwrap();
         let files: Vec<_> = found.files.iter().map(|file| file.path.as_str()).collect();
-        assert_eq!(files, ["work/run/link/under"], "a file of its own, under a number");
+        assert_eq!(files, ["data/run/link/under"], "a file of its own, under a number");
         assert_eq!(std::fs::read_to_string(&secret).unwrap(), "s");
         let notes = found.notes.join("\n");
         for note in ["link was left out: it is a link", "pipe was left out: it is no"] {
@@ -335,11 +335,11 @@ mod tests {
     #[test]
     fn more_than_allowed_is_seen_before_it_is_written() {
         let large = "x".repeat(101);
-        let (dir, found) = unpack(&["/work/run/**"], &[(EntryType::Regular, b"run/a", &large)]);
+        let (dir, found) = unpack(&["/data/run/**"], &[(EntryType::Regular, b"run/a", &large)]);
         assert_eq!(found.unwrap_err().cause(), Cause::StorageExceeded);
         assert_eq!(std::fs::read_dir(dir.path().join("kept/0")).unwrap().count(), 0);
         let names: [&[u8]; 4] = [b"run/1", b"run/2", b"run/3", b"run/4"];
-        let (_dir, found) = unpack(&["/work/run/**"], &names.map(|name| (EntryType::Regular, name, "")));
+        let (_dir, found) = unpack(&["/data/run/**"], &names.map(|name| (EntryType::Regular, name, "")));
         assert_eq!(found.unwrap_err().cause(), Cause::OutputError);
     }
 
@@ -348,8 +348,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let whole = archive(&[(EntryType::Regular, b"run/a", &"x".repeat(90))]);
         for length in [600, 100] {
-            let wanted = Arc::new(Outputs::of(Some(&["/work/run".to_owned()])));
-            let unpacking = Unpacking::begin("/work/run", &dir.path().join("k"), wanted, LIMITS, Collected::default());
+            let wanted = Arc::new(Outputs::of(Some(&["/data/run".to_owned()])));
+            let unpacking = Unpacking::begin("/data/run", &dir.path().join("k"), wanted, LIMITS, Collected::default());
             let done = unpacking.run(&whole[..length]);
             assert!(matches!(done, Err(OutputProblem::Engine { .. })), "{length}: {done:?}");
         }
@@ -429,32 +429,32 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_engine_that_breaks_off_is_asked_again_and_all_folders_are_looked_through() {
         let archives = [
-            ("/work", archive(&[(EntryType::Regular, b"work/b.csv", "1"), (EntryType::Regular, b"work/x", "")])),
+            ("/data", archive(&[(EntryType::Regular, b"data/b.csv", "1"), (EntryType::Regular, b"data/x", "")])),
             ("/var/log/app.log", archive(&[(EntryType::Regular, b"app.log", "22")])),
         ];
-        let patterns = ["/work/*.csv", "/var/log/app.log", "/nosuch/x"];
+        let patterns = ["/data/*.csv", "/var/log/app.log", "/nosuch/x"];
         let found = collected(&patterns, archives, of_out("a")).await.unwrap();
         let files: Vec<_> = found.files.iter().map(|file| (file.path.as_str(), file.size)).collect();
-        assert_eq!((files, found.bytes), (vec![("a", 1), ("var/log/app.log", 2), ("work/b.csv", 1)], 4));
+        assert_eq!((files, found.bytes), (vec![("a", 1), ("data/b.csv", 1), ("var/log/app.log", 2)], 4));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_further_name_of_what_is_not_wanted_is_kept_with_its_content() {
-        let linked = [(EntryType::Regular, &b"work/a.tmp"[..], "12"), (EntryType::Link, b"work/b.csv", "work/a.tmp")];
+        let linked = [(EntryType::Regular, &b"data/a.tmp"[..], "12"), (EntryType::Link, b"data/b.csv", "data/a.tmp")];
         let alone = archive(&[(EntryType::Regular, b"b.csv", "12")]);
-        let archives = [("/work", archive(&linked)), ("/work/b.csv", alone)];
-        let found = collected(&["/work/*.csv"], archives, Collected::default()).await.unwrap();
+        let archives = [("/data", archive(&linked)), ("/data/b.csv", alone)];
+        let found = collected(&["/data/*.csv"], archives, Collected::default()).await.unwrap();
         let files: Vec<_> = found.files.iter().map(|file| (file.path.as_str(), file.size)).collect();
-        assert_eq!(files, [("work/b.csv", 2)]);
+        assert_eq!(files, [("data/b.csv", 2)]);
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_would_have_one_name_or_lie_in_a_file_is_refused() {
-        let archives = || [("/work", archive(&[(EntryType::Regular, b"work/b.csv", "1")]))];
-        for taken in ["work/b.csv", "work", "work/b.csv/x"] {
-            let problem = collected(&["/work/*.csv"], archives(), of_out(taken)).await.unwrap_err();
+        let archives = || [("/data", archive(&[(EntryType::Regular, b"data/b.csv", "1")]))];
+        for taken in ["data/b.csv", "data", "data/b.csv/x"] {
+            let problem = collected(&["/data/*.csv"], archives(), of_out(taken)).await.unwrap_err();
             assert!(matches!(problem, OutputProblem::Twice { .. }), "{taken}: {problem}");
         }
-        assert!(collected(&["/work/*.csv"], archives(), of_out("work-x")).await.is_ok());
+        assert!(collected(&["/data/*.csv"], archives(), of_out("data-x")).await.is_ok());
     }
 }

@@ -476,13 +476,13 @@ mod docker {
     async fn what_an_ended_container_left_in_its_file_system_is_given_as_an_archive() {
         let engine = Engine::new().await;
         let job =
-            engine.sh("mkdir -p /work/run/b; head -c 3000000 /dev/zero > /work/run/b/zeros; echo 1 > /work/run/a");
+            engine.sh("mkdir -p /data/run/b; head -c 3000000 /dev/zero > /data/run/b/zeros; echo 1 > /data/run/a");
         words(&run(&engine.executor, &job).await);
         let archive =
             async |path: &str| engine.executor.archive(job.attempt, job.identity.incarnation, path).await.unwrap();
         for (path, expected) in [
-            ("/work/run", &[("run/", 0), ("run/a", 2), ("run/b/", 0), ("run/b/zeros", 3_000_000)][..]),
-            ("/work/run/a", &[("a", 2)][..]),
+            ("/data/run", &[("run/", 0), ("run/a", 2), ("run/b/", 0), ("run/b/zeros", 3_000_000)][..]),
+            ("/data/run/a", &[("a", 2)][..]),
         ] {
             let mut bytes = Vec::new();
             archive(path).await.unwrap().read_to_end(&mut bytes).await.unwrap();

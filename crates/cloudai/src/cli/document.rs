@@ -100,7 +100,7 @@ pub(super) struct Fields {
     /// The image's files can not be changed
     #[arg(long)]
     read_only: bool,
-    /// Which files are kept, as '*.csv' (below /out) or '/work/results/**'; may be repeated [default: all of /out]
+    /// Which files are kept, as '*.csv' (below /out) or '/data/results/**'; may be repeated [default: all of /out]
     #[arg(long, value_name = "GLOB")]
     collect: Vec<String>,
 }

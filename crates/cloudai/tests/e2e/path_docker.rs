@@ -45,12 +45,12 @@ mod docker {
     #[tokio::test]
     async fn what_outputs_name_is_kept_wherever_it_lies_and_nothing_else() {
         let cluster = Cluster::of(docker_worker("w1")).await;
-        let script = "mkdir -p /work/run/deep /out/b; echo 1 > /work/run/a.csv; echo no > /work/run/a.txt; \
-                      echo 2 > /work/run/deep/b.csv; ln -s /etc/passwd /work/run/l.csv; ln /work/run/a.csv /work/run/h.csv; \
+        let script = "mkdir -p /data/run/deep /out/b; echo 1 > /data/run/a.csv; echo no > /data/run/a.txt; \
+                      echo 2 > /data/run/deep/b.csv; ln -s /etc/passwd /data/run/l.csv; ln /data/run/a.csv /data/run/h.csv; \
                       echo 3 > /out/b/c.csv; echo no > /out/no.txt";
         let words = ["task", "submit", IMAGE, "--pull", "never", "-o", "quiet", "--collect", "**/*.csv"];
         let words =
-            [&words[..], &["--collect", "/work/**/*.csv", "--collect", "/nosuch", "--", "sh", "-c", script]].concat();
+            [&words[..], &["--collect", "/data/**/*.csv", "--collect", "/nosuch", "--", "sh", "-c", script]].concat();
         let ran = cluster.run(&words).await;
         assert_eq!(ran.code, 0, "{}", ran.err);
         let id = ran.out.trim();
@@ -60,9 +60,9 @@ mod docker {
         let files = cluster.rest.get(&format!("/api/v1/tasks/{id}/files")).await;
         let paths: Vec<_> =
             files["items"].as_array().unwrap().iter().map(|file| file["path"].as_str().unwrap()).collect();
-        assert_eq!(paths, ["b/c.csv", "work/run/a.csv", "work/run/deep/b.csv", "work/run/h.csv"]);
+        assert_eq!(paths, ["b/c.csv", "data/run/a.csv", "data/run/deep/b.csv", "data/run/h.csv"]);
         let read = |path: &str| std::fs::read_to_string(cluster.dir().join("got").join(path)).unwrap();
-        assert_eq!(["b/c.csv", "work/run/h.csv", "work/run/deep/b.csv"].map(read), ["3\n", "1\n", "2\n"]);
+        assert_eq!(["b/c.csv", "data/run/h.csv", "data/run/deep/b.csv"].map(read), ["3\n", "1\n", "2\n"]);
         let ran = cluster.run(&["task", "files", id, "-o", "quiet"]).await;
         assert_eq!((ran.code, ran.out.lines().collect::<Vec<_>>()), (0, paths.clone()), "{}", ran.err);
         let ran = cluster.run(&["task", "download", id, "--tar", "all.tar"]).await;
@@ -73,9 +73,9 @@ mod docker {
         assert_eq!(cluster.run(&["task", "download", id, "--tar", "all.tar"]).await.code, 7, "it replaces nothing");
 
         let mut nothing = sh("echo 1 > /out/a");
-        nothing["outputs"] = json!(["*.csv", "/work/x"]);
+        nothing["outputs"] = json!(["*.csv", "/data/x"]);
         let task = cluster.rest.completed(&cluster.rest.submit(nothing).await).await;
-        assert_eq!(task["message"], "it left no file that outputs name (*.csv, /work/x)", "{task:#}");
+        assert_eq!(task["message"], "it left no file that outputs name (*.csv, /data/x)", "{task:#}");
     }
 
     /// A cancelled container gets SIGTERM, then its grace, then SIGKILL.

@@ -78,7 +78,7 @@ pub(super) fn check(pattern: &str) -> Result<(), String> {
         return Err("must not have empty parts, . or .. among its parts".into());
     }
     if root(&full).is_empty() {
-        return Err("would look through the whole image: begin it with a folder, as /work/**/*.csv".into());
+        return Err("would look through the whole image: begin it with a folder, as /data/**/*.csv".into());
     }
     let built = GlobBuilder::new(&full).literal_separator(true).build();
     built.map(drop).map_err(|error| format!("is no pattern: {}", error.kind()))
@@ -109,13 +109,13 @@ mod tests {
     #[test]
     fn a_pattern_takes_what_it_says() {
         for (pattern, taken, left) in [
-            ("*.csv", &["/out/a.csv"][..], &["/out/b/a.csv", "/work/a.csv", "/out/a.csv2"][..]),
+            ("*.csv", &["/out/a.csv"][..], &["/out/b/a.csv", "/data/a.csv", "/out/a.csv2"][..]),
             ("**/*.csv", &["/out/a.csv", "/out/b/c/a.csv"], &["/out/a.txt"]),
             ("/out", &["/out/a", "/out/b/c"], &["/output"]),
             ("model/", &["/out/model", "/out/model/a/b"], &["/out/models"]),
             ("./a", &["/out/a", "/out/a/b"], &["/out/b"]),
-            ("/work/run-?/{a,b}.log", &["/work/run-1/a.log", "/work/run-2/b.log"], &["/work/run-10/a.log"]),
-            ("/work/[0-9]*", &["/work/1", "/work/12/x"], &["/work/a1"]),
+            ("/data/run-?/{a,b}.log", &["/data/run-1/a.log", "/data/run-2/b.log"], &["/data/run-10/a.log"]),
+            ("/data/[0-9]*", &["/data/1", "/data/12/x"], &["/data/a1"]),
         ] {
             let outputs = outputs(&[pattern]);
             taken.iter().for_each(|path| assert!(outputs.takes(path), "{pattern} takes {path}"));
@@ -127,14 +127,14 @@ mod tests {
     fn without_patterns_all_of_out_is_kept_and_with_none_nothing() {
         assert!(Outputs::of(None).takes("/out/a/b") && Outputs::of(None).roots().is_empty());
         assert!(!outputs(&[]).takes("/out/a") && !outputs(&[]).any_of_out());
-        assert!(Outputs::of(None).any_of_out() && outputs(&["/work", "x/*"]).any_of_out());
-        assert!(!outputs(&["/work", "/output/x"]).any_of_out());
+        assert!(Outputs::of(None).any_of_out() && outputs(&["/data", "x/*"]).any_of_out());
+        assert!(!outputs(&["/data", "/output/x"]).any_of_out());
     }
 
     #[test]
     fn folders_outside_are_looked_through_once() {
-        let roots = outputs(&["/work/a/*.csv", "/work/a/b/**", "/work", "/out/x/*", "y", "/var/log/app.log"]).roots();
-        assert_eq!(roots, ["/var/log/app.log", "/work"]);
+        let roots = outputs(&["/data/a/*.csv", "/data/a/b/**", "/data", "/out/x/*", "y", "/var/log/app.log"]).roots();
+        assert_eq!(roots, ["/data", "/var/log/app.log"]);
         assert_eq!(outputs(&["/a/b*/c"]).roots(), ["/a"]);
     }
 
@@ -156,7 +156,7 @@ mod tests {
             assert!(problem.contains(why), "{bad:?}: {problem}");
         }
         assert!(check(&"x".repeat(LONGEST + 1)).is_err());
-        for good in ["*.csv", "/out/**", "/work/results", "a b", "ü/*", "/a/{b,c}/**"] {
+        for good in ["*.csv", "/out/**", "/data/results", "a b", "ü/*", "/a/{b,c}/**"] {
             assert_eq!(check(good), Ok(()), "{good}");
         }
     }
