@@ -1,6 +1,7 @@
 //! `cloudai cluster backup`: a file of the running master's records.
 
 use super::Context;
+use super::beside::Beside;
 use crate::exit::{Exit, Failure};
 use crate::render::Screen;
 use crate::render::quantity::count;
@@ -22,26 +23,12 @@ pub(super) struct Backup {
 /// Writes a backup of the running master to a file, which only gets its name when it is whole.
 pub(super) async fn backup(args: &Backup, cx: &Context) -> Result<Exit, Failure> {
     let file = &args.file;
-    if file.exists() {
-        return Err(Failure::new(Exit::Conflict, "conflict", format!("{} is there already", file.display()))
-            .why("a backup replaces nothing")
-            .next("give another name"));
-    }
-    let name = file.file_name().ok_or_else(|| Failure::usage(format!("{} names no file", file.display())))?;
-    let part = file.with_file_name(format!(".{}.{}.part", name.to_string_lossy(), std::process::id()));
-    let made = match fetch(&part, cx).await {
-        Ok(()) => backup::check(&part).map_err(|error| of_backup(&error)),
+    let beside = Beside::new(file, "a backup")?;
+    let made = match fetch(beside.part(), cx).await {
+        Ok(()) => backup::check(beside.part()).map_err(|error| of_backup(&error)),
         Err(failure) => Err(failure),
     };
-    let done = made.and_then(|manifest| {
-        std::fs::rename(&part, file).map_err(|error| unwritable(file, &error))?;
-        Ok(manifest)
-    });
-    if done.is_err() {
-        // The failure is what counts; a rest that can not be removed is harmless.
-        let _ = std::fs::remove_file(&part);
-    }
-    let manifest = done?;
+    let manifest = beside.done(made, unwritable)?;
     show(&manifest, &manifest, file, &cx.screen)
 }
 

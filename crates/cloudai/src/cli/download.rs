@@ -4,6 +4,7 @@
 //! when it is whole.
 
 use super::Context;
+use super::beside::Beside;
 use crate::exit::{Exit, Failure};
 use crate::id::{self, short};
 use crate::render;
@@ -66,23 +67,12 @@ async fn archive(id: &str, to: &Path, cx: &Context) -> Result<Exit, Failure> {
         pour(id, tokio::io::stdout(), Path::new("stdout"), cx).await?;
         return Ok(Exit::Ok);
     }
-    if to.exists() {
-        return Err(Failure::new(Exit::Conflict, "conflict", format!("{} is there already", to.display()))
-            .why("an archive replaces nothing")
-            .next("give another name"));
-    }
-    let name = to.file_name().ok_or_else(|| Failure::usage(format!("{} names no file", to.display())))?;
-    let part = to.with_file_name(format!(".{}.{}.part", name.to_string_lossy(), std::process::id()));
-    let file = tokio::fs::File::create(&part).await.map_err(|error| at(&part, &error))?;
-    let done = match pour(id, file, &part, cx).await {
-        Ok(size) => std::fs::rename(&part, to).map(|()| size).map_err(|error| at(to, &error)),
-        Err(failure) => Err(failure),
-    };
-    if done.is_err() {
-        // The failure is what counts; a rest that can not be removed is harmless.
-        let _ = std::fs::remove_file(&part);
-    }
-    cx.screen.note(&format!("{}  {}", to.display(), Bytes(done?)));
+    let beside = Beside::new(to, "an archive")?;
+    let part = beside.part();
+    let file = tokio::fs::File::create(part).await.map_err(|error| at(part, &error))?;
+    let poured = pour(id, file, part, cx).await;
+    let size = beside.done(poured, at)?;
+    cx.screen.note(&format!("{}  {}", to.display(), Bytes(size)));
     Ok(Exit::Ok)
 }
 
@@ -142,18 +132,9 @@ async fn fetch_again(id: &str, file: &File, to: &Path, dir: &Path, cx: &Context)
 /// Fetches one file under a name of its own, checks it, and gives it its name.
 async fn fetch(id: &str, file: &File, to: &Path, dir: &Path, cx: &Context) -> Result<(), Failure> {
     make_folders(dir, to)?;
-    let name = to.file_name().unwrap_or_default().to_string_lossy();
-    let part = to.with_file_name(format!(".{name}.{}.part", std::process::id()));
-    let fetched = fetch_to(id, file, &part, cx).await;
-    let done = match fetched {
-        Ok(()) => std::fs::rename(&part, to).map_err(|error| at(to, &error)),
-        Err(failure) => Err(failure),
-    };
-    if done.is_err() {
-        // The failure is what counts; a rest that can not be removed is harmless.
-        let _ = std::fs::remove_file(&part);
-    }
-    done
+    let beside = Beside::of(to)?;
+    let fetched = fetch_to(id, file, beside.part(), cx).await;
+    beside.done(fetched, at)
 }
 
 async fn fetch_to(id: &str, file: &File, part: &Path, cx: &Context) -> Result<(), Failure> {

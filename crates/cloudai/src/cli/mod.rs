@@ -2,6 +2,7 @@
 
 mod backup;
 mod bench;
+mod beside;
 mod cancel;
 mod cluster;
 mod config;

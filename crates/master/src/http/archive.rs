@@ -1,8 +1,8 @@
 //! `/api/v1/tasks/{id}/archive`: the files that a task left, as one tar.
 
 use super::extract::{Caller, TaskPath};
-use super::files::{accepted, disposition};
-use super::problem::{Code, Problem};
+use super::files::{Left, disposition, left, no_file};
+use super::problem::Problem;
 use super::query::Parameters;
 use crate::handle::Handle;
 use axum::body::Body;
@@ -33,24 +33,19 @@ pub(super) async fn tar(
 ) -> Result<Response, Problem> {
     let under = query.text("under");
     query.close()?;
-    let (attempt, mut files) = accepted(&handle, &who, id).await?;
+    let Left { attempt, mut files, ended } = left(&handle, &who, id).await?;
     if let Some(under) = under {
         let under = under.trim_end_matches('/');
         let within = |path: &str| path.strip_prefix(under).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
         files.retain(|file| within(&file.path));
         if files.is_empty() {
-            let shown: String = under.chars().take(200).collect();
-            let why = format!("{id} has no file {shown:?} and none in a folder of this name");
-            return Err(
-                Problem::new(Code::NotFound, why).next(format!("GET /api/v1/tasks/{id}/files lists what it has"))
-            );
+            return Err(no_file(id, under));
         }
     }
-    let ended = handle.task(&who, id).await?.record.finished_at.map_or(0, |at| at.as_millis() / 1000);
     let bulk = Arc::clone(handle.logs(&who).bulk());
     let headers =
         [(CONTENT_TYPE, "application/x-tar".to_owned()), (CONTENT_DISPOSITION, disposition(&format!("{id}.tar")))];
-    Ok((headers, Body::from_stream(archive(bulk, attempt, files, ended))).into_response())
+    Ok((headers, Body::from_stream(archive(bulk, attempt, files, ended.as_millis() / 1000))).into_response())
 }
 
 /// The bytes of a tar, in the order of the files; breaks off where one is not what it was when it was kept, so that no

@@ -14,6 +14,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use cloudai_core::ids::{Attempt, TaskId};
 use cloudai_core::task::OutputFile;
+use cloudai_core::time::Timestamp;
 use std::fmt::Write as _;
 use tokio_util::io::ReaderStream;
 
@@ -28,7 +29,7 @@ pub(super) async fn list(
     query: Parameters,
 ) -> Result<Json<List<File>>, Problem> {
     query.close()?;
-    let (_, files) = accepted(&handle, &who, id).await?;
+    let Left { files, .. } = left(&handle, &who, id).await?;
     let file = |file: OutputFile| File { path: file.path, size: file.size, sha256: file.sha256 };
     Ok(Json(List { items: files.into_iter().map(file).collect(), next_cursor: None }))
 }
@@ -46,7 +47,7 @@ pub(super) async fn download(
     if path.split('/').any(|part| matches!(part, "" | "." | "..")) {
         return Err(Problem::field("path", "is no path of a file: it has empty parts, or . or .. among them"));
     }
-    let (attempt, files) = accepted(&handle, &who, id).await?;
+    let Left { attempt, files, .. } = left(&handle, &who, id).await?;
     // Only what was listed is read: no path leads anywhere else.
     let file = files.into_iter().find(|file| file.path == path).ok_or_else(|| no_file(id, &path))?;
     let etag = format!("\"{}\"", file.sha256);
@@ -63,12 +64,18 @@ pub(super) async fn download(
     Ok((headers, Body::from_stream(ReaderStream::with_capacity(reader, PIECE))).into_response())
 }
 
-/// The accepted attempt of a task with its files.
-pub(super) async fn accepted(
-    handle: &Handle,
-    who: &Principal,
-    id: TaskId,
-) -> Result<(Attempt, Vec<OutputFile>), Problem> {
+/// What a task left.
+pub(super) struct Left {
+    /// Of which attempt: the accepted one.
+    pub(super) attempt: Attempt,
+    /// Its files.
+    pub(super) files: Vec<OutputFile>,
+    /// When the task ended.
+    pub(super) ended: Timestamp,
+}
+
+/// What a task that has ended left.
+pub(super) async fn left(handle: &Handle, who: &Principal, id: TaskId) -> Result<Left, Problem> {
     let task = handle.task(who, id).await?;
     if task.record.finished().is_none() {
         let status = task.record.status();
@@ -78,10 +85,10 @@ pub(super) async fn accepted(
     let (attempt, files) = handle.outputs(who, id).await?;
     let last = task.record.attempts.last().and_then(|last| last.end.as_ref());
     let files = if last.is_some_and(|end| end.accepted) { files } else { Vec::new() };
-    Ok((attempt, files))
+    Ok(Left { attempt, files, ended: task.record.finished_at.unwrap_or_default() })
 }
 
-fn no_file(id: TaskId, path: &str) -> Problem {
+pub(super) fn no_file(id: TaskId, path: &str) -> Problem {
     let shown: String = path.chars().take(200).collect();
     let why = format!("{id} has no file {shown:?}");
     Problem::new(Code::NotFound, why).next(format!("GET /api/v1/tasks/{id}/files lists what it has"))
