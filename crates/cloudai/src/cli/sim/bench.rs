@@ -153,7 +153,10 @@ fn block(out: &mut String, workload: &Workload, outcomes: &[Outcome]) {
             cell("wait_mean_s", m.wait_mean_s, figure::plain(m.wait_mean_s)),
             cell("bsld_mean", m.bsld_mean, figure::plain(m.bsld_mean)),
             cell("load_std", m.load_std, figure::plain(m.load_std)),
-            if m.deadlines > 0 { format!("{} of {}", m.deadline_misses, m.deadlines) } else { "-".to_owned() },
+            match m.deadlines {
+                0 => "-".to_owned(),
+                all => cell("deadline_misses", m.deadline_misses as f64, format!("{} of {all}", m.deadline_misses)),
+            },
             m.starved,
         );
     }

@@ -55,16 +55,15 @@ impl Asked {
         changed
     }
 
-    /// How much is changed: fewer things first, then the largest part that is given up.
+    /// How much is changed: fewer things first, then the largest part that is given up, then all parts together.
     #[allow(clippy::cast_precision_loss, reason = "only compared")]
     fn compare(&self, other: &Self, demand: &Demand) -> Ordering {
         let things = |asked: &Self| asked.at_most.len() + usize::from(asked.any_model);
-        let part = |asked: &Self| {
-            let given = |(kind, to): &(Kind, u64)| 1.0 - *to as f64 / demand.amount(*kind).max(1) as f64;
-            asked.at_most.iter().map(given).fold(0.0, f64::max)
-        };
-        let by_size = things(self).cmp(&things(other)).then(part(self).total_cmp(&part(other)));
-        by_size.then_with(|| self.worker.cmp(&other.worker))
+        let given = |(kind, to): &(Kind, u64)| 1.0 - *to as f64 / demand.amount(*kind).max(1) as f64;
+        let largest = |asked: &Self| asked.at_most.iter().map(given).fold(0.0, f64::max);
+        let all = |asked: &Self| asked.at_most.iter().map(given).sum::<f64>();
+        let by_size = things(self).cmp(&things(other)).then(largest(self).total_cmp(&largest(other)));
+        by_size.then(all(self).total_cmp(&all(other))).then_with(|| self.worker.cmp(&other.worker))
     }
 }
 
@@ -151,4 +150,23 @@ fn less(demand: &Demand, worker: &WorkerId, free: &Free) -> Option<Asked> {
 fn devices(free: &Free, whole: u64) -> Option<u64> {
     let share = || free.devices().iter().map(|(_, left)| *left).filter(|left| (1..WHOLE).contains(left)).max();
     if whole > 0 { Some(whole) } else { share() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resources::GIB;
+
+    #[test]
+    fn of_two_changes_with_the_same_largest_part_the_one_that_gives_up_less_is_smaller() {
+        let demand = Demand { cpu_milli: 4000, memory: 8 * GIB, storage: 0, gpu_milli: 0, gpu_model: None };
+        let asked = |worker: &str, memory: u64| Asked {
+            worker: worker.parse().unwrap(),
+            at_most: vec![(Kind::Cpu, 1000), (Kind::Memory, memory * GIB)],
+            any_model: false,
+        };
+        let (less, more) = (asked("w1", 2), asked("w3", 3));
+        assert_eq!(less.compare(&more, &demand), Ordering::Greater);
+        assert_eq!(more.compare(&asked("w4", 3), &demand), Ordering::Less, "then by name");
+    }
 }
