@@ -135,6 +135,45 @@ impl Client {
         self.json(response).await
     }
 
+    /// `POST` of bytes that may come twice without harm.
+    /// # Errors
+    /// As [`Client::get`].
+    pub(crate) async fn send_bytes<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        query: &[(&str, String)],
+        body: Bytes,
+    ) -> Result<T, Failure> {
+        self.bytes(Method::POST, path, query, &body).await
+    }
+
+    /// `PUT` of bytes.
+    /// # Errors
+    /// As [`Client::get`].
+    pub(crate) async fn put_bytes<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        query: &[(&str, String)],
+        body: Bytes,
+    ) -> Result<T, Failure> {
+        self.bytes(Method::PUT, path, query, &body).await
+    }
+
+    async fn bytes<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &[&str],
+        query: &[(&str, String)],
+        body: &Bytes,
+    ) -> Result<T, Failure> {
+        let make = || {
+            let request = self.request(method.clone(), path).query(query);
+            request.header(CONTENT_TYPE, "application/octet-stream").body(body.clone())
+        };
+        let response = self.send(make).await?;
+        self.json(response).await
+    }
+
     /// `POST` of what the path and the query say.
     /// # Errors
     /// As [`Client::get`].

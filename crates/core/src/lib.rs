@@ -28,6 +28,7 @@ pub mod queue;
 pub mod resources;
 pub mod retry;
 pub mod rfc3339;
+pub mod sha256;
 pub mod spec;
 pub mod state;
 pub mod strategy;

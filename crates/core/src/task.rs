@@ -334,6 +334,8 @@ pub enum Cause {
     StartError,
     /// The engine failed.
     EngineError,
+    /// Its inputs could not be brought.
+    InputError,
     /// The outputs could not be kept.
     OutputError,
     /// It wrote more than it asked for.

@@ -53,6 +53,7 @@ fn of_cause(task: &TaskRecord, outcome: &Outcome, largest: Largest<'_>) -> Verdi
         Cause::Exited => failed(outcome, Reason::ExitCode),
         Cause::TimedOut => failed(outcome, Reason::TimedOut),
         Cause::StartError => failed(outcome, Reason::StartError),
+        Cause::InputError => failed(outcome, Reason::InputError),
         Cause::OutputError => failed(outcome, Reason::OutputError),
         Cause::StorageExceeded => failed(outcome, Reason::StorageExceeded),
         Cause::Stopped

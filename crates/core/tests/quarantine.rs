@@ -127,13 +127,21 @@ fn a_program_that_ran_between_failures_begins_the_row_anew() {
 
 #[test]
 fn failures_of_tasks_and_what_was_stopped_neither_count_nor_begin_the_row_anew() {
-    let nothing = [Cause::ImageAbsent, Cause::StartError, Cause::OutputError, Cause::Stopped, Cause::LeaseEnded];
+    let nothing = [
+        Cause::ImageAbsent,
+        Cause::StartError,
+        Cause::InputError,
+        Cause::OutputError,
+        Cause::Stopped,
+        Cause::LeaseEnded,
+    ];
     let mut one = One::new();
     for cause in nothing {
         (0..10).for_each(|n| one.ends(["a", "b"][n % 2], failed(cause)));
         assert_eq!(one.quarantine(), None, "{cause:?}");
     }
-    for (n, cause) in nothing.into_iter().enumerate() {
+    // The fifth is one too many, whatever came in between.
+    for (n, cause) in nothing.into_iter().enumerate().take(5) {
         assert_eq!(one.quarantine(), None);
         one.ends(["a", "b"][n % 2], failed(Cause::EngineError));
         if n < 4 {

@@ -45,6 +45,7 @@ fn every_outcome_of_an_attempt_ends_as_the_table_says() {
         ("OOM of a child is no reason for exit 3", oom(3), Failed, Some(Reason::ExitCode)),
         ("timeout_s", of(Cause::TimedOut), Failed, Some(Reason::TimedOut)),
         ("the engine refuses to create or start", of(Cause::StartError), Failed, Some(Reason::StartError)),
+        ("inputs not brought", of(Cause::InputError), Failed, Some(Reason::InputError)),
         ("outputs lost", of(Cause::OutputError), Failed, Some(Reason::OutputError)),
         ("too much written", of(Cause::StorageExceeded), Failed, Some(Reason::StorageExceeded)),
         ("pulls are tried again", of(Cause::ImagePull), Queued, Some(Reason::ImagePull)),

@@ -2,6 +2,8 @@
 
 mod debug;
 pub(crate) mod explain;
+mod inputs;
+mod left;
 pub(crate) mod propose;
 pub mod queue;
 pub(crate) mod restore;
@@ -22,16 +24,18 @@ use crate::trail::Trail;
 use cloudai_core::event::{
     Admission, Answer, Cancel, DutyOrder, DutyWish, Event, NewTask, Rejected, Removal, Submitted,
 };
-use cloudai_core::ids::{Attempt, Incarnation, TaskId, Term, WorkerId};
+use cloudai_core::ids::{Incarnation, TaskId, Term, WorkerId};
 use cloudai_core::resources::Allocation;
 use cloudai_core::spec::TaskSpec;
-use cloudai_core::task::{OutputFile, TaskRecord};
+use cloudai_core::task::TaskRecord;
 use cloudai_core::time::Timestamp;
 use cloudai_core::timing::Timing;
 use cloudai_core::worker::WorkerRecord;
 use cloudai_store::backup::Snapshot;
+use cloudai_store::bulk::BulkError;
 use cloudai_store::query::{Page, TaskQuery};
 use cloudai_store::{Store, StoreError};
+pub(crate) use left::Left;
 use restore::Restoring;
 use std::sync::Arc;
 use std::time::Duration;
@@ -127,22 +131,37 @@ impl Handle {
         if fresh.is_empty() {
             return Ok(Vec::new());
         }
+        self.hold_inputs(who, &fresh, places).await?;
+        let holders: Vec<NewTask> = fresh.iter().filter(|new| !new.spec.container.inputs.is_empty()).cloned().collect();
         match self.ask(who, Event::Submit(fresh)).await {
-            Ok(Answer::Submitted(accepted)) => Ok(accepted),
-            Ok(other) => Err(AskError::unexpected(&other)),
-            Err(AskError::Rejected(Rejected::Unsatisfiable { index, message })) => {
-                let index = places.get(index).copied().unwrap_or(index);
-                Err(Rejected::Unsatisfiable { index, message }.into())
+            Ok(Answer::Submitted(accepted)) => {
+                let refused = |new: &&NewTask| !accepted.iter().any(|accepted| accepted.id == new.id);
+                self.release_inputs(holders.iter().filter(refused)).await;
+                Ok(accepted)
             }
+            Ok(other) => Err(AskError::unexpected(&other)),
+            Err(AskError::Rejected(rejected)) => {
+                self.release_inputs(holders.iter()).await;
+                Err(match rejected {
+                    Rejected::Unsatisfiable { index, message } => {
+                        let index = places.get(index).copied().unwrap_or(index);
+                        Rejected::Unsatisfiable { index, message }.into()
+                    }
+                    other => other.into(),
+                })
+            }
+            // Whether it was taken in is not known: what nobody needs is found by its age.
             Err(error) => Err(error),
         }
     }
 
-    /// The ended task of the same owner and key; live ones are known to the engine.
+    /// The ended task of the same owner and key; live ones without inputs are known to the engine.
     async fn ended_twin(&self, who: &Principal, spec: &TaskSpec) -> Result<Option<TaskId>, AskError> {
         let Some(key) = &spec.idempotency_key else { return Ok(None) };
         let twin = self.shared.store.task_by_key(&who.user, key).await?;
-        match twin.filter(|twin| twin.finished().is_some()) {
+        // What a second one would find may be gone: it is looked for once.
+        let with_inputs = !spec.container.inputs.is_empty();
+        match twin.filter(|twin| twin.finished().is_some() || (with_inputs && *twin.spec == *spec)) {
             None => Ok(None),
             Some(twin) if *twin.spec == *spec => Ok(Some(twin.id)),
             Some(twin) => Err(Rejected::KeyReused(twin.id).into()),
@@ -277,15 +296,6 @@ impl Handle {
         Err(Rejected::NotWaiting(id, status).into())
     }
 
-    /// The files of a task: those of its accepted attempt, or of the given one.
-    /// # Errors
-    /// [`AskError`].
-    pub async fn outputs(&self, who: &Principal, id: TaskId) -> Result<(Attempt, Vec<OutputFile>), AskError> {
-        let task = self.task(who, id).await?;
-        let attempt = task.record.attempt();
-        Ok((attempt, self.shared.store.outputs(attempt).await?))
-    }
-
     /// Every worker.
     #[must_use]
     pub fn workers(&self, _who: &Principal) -> Vec<SeenWorker> {
@@ -417,6 +427,12 @@ impl Handle {
 /// An id that sorts by this time, and by chance among those of the same millisecond.
 fn task_id_at(now: Timestamp) -> TaskId {
     TaskId::new(Ulid::from_parts(now.as_millis(), rand::random()).0)
+}
+
+impl From<BulkError> for AskError {
+    fn from(error: BulkError) -> Self {
+        Self::Bulk(Arc::new(error))
+    }
 }
 
 impl From<StoreError> for AskError {

@@ -3,7 +3,7 @@
 //! Reading order: [`handle`] (the only way in), `mailbox`, `engine` (decide, commit, tell),
 //! [`model`] (what readers see), `placing` (the strategy's thread; `external` and `watching` are for
 //! agents that place from outside), `sealing` (logs that have ended),
-//! `retention` (tasks that are kept no longer), [`choice`] (which strategy places), `rescue` (what if it has a
+//! `retention` (tasks that are kept no longer), `sweeping` (contents that nobody needs), [`choice`] (which strategy places), `rescue` (what if it has a
 //! fault), `predictions` (what it learned, kept over restarts), [`trail`] (what it did last), [`delivery`], [`opened`] (how
 //! they are put together), then the two edges `grpc` and [`http`]. Protobuf types are known in `grpc` alone, JSON in
 //! `http` alone, but for the stored predictions.
@@ -32,6 +32,7 @@ mod rescue;
 mod retention;
 mod sealing;
 mod serve;
+mod sweeping;
 pub mod trail;
 mod watching;
 

@@ -2,7 +2,9 @@
 
 use cloudai_core::event::{Answer, Event, Rejected};
 use cloudai_core::ids::UserId;
+use cloudai_core::spec::SpecError;
 use cloudai_store::StoreError;
+use cloudai_store::bulk::BulkError;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -27,6 +29,12 @@ pub enum AskError {
     /// The store could not be read.
     #[error(transparent)]
     Store(Arc<StoreError>),
+    /// Logs, files or contents could not be read or kept.
+    #[error(transparent)]
+    Bulk(Arc<BulkError>),
+    /// What is wrong with tasks of a list, each with its place.
+    #[error("{}", .0.first().map_or_else(String::new, |(_, first)| first.to_string()))]
+    Specs(Arc<Vec<(usize, SpecError)>>),
     /// The master is stopping.
     #[error("the master is stopping")]
     Stopped,

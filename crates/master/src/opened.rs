@@ -18,7 +18,7 @@ use crate::placing::{self, Placing, Stage};
 use crate::retention::{self, Retention};
 use crate::serve::{BindError, Ended, RunError};
 use crate::trail::Trail;
-use crate::{grpc, http, predictions, pulse, sealing};
+use crate::{grpc, http, predictions, pulse, sealing, sweeping};
 use cloudai_core::cluster::Cluster;
 use cloudai_core::effect::Row;
 use cloudai_core::state::Status;
@@ -191,6 +191,11 @@ impl Opened {
             // One that has nothing to collect ends, the master does not.
             stopping.run_until_cancelled(collecting).await;
             stopping.cancelled().await;
+            Ok(())
+        });
+        let (stopping, sweeps) = (stop.clone(), sweeping::run(handle.clone()));
+        parts.spawn(async move {
+            stopping.run_until_cancelled(sweeps).await;
             Ok(())
         });
         let (stopping, saving) = (stop.clone(), predictions::run(handle.clone()));

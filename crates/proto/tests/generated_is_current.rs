@@ -15,6 +15,7 @@ fn generated_code_is_current() {
     tonic_prost_build::configure()
         .bytes(".cloudai.v1.LogRecord.data")
         .bytes(".cloudai.v1.FileChunk.data")
+        .bytes(".cloudai.v1.ContentChunk.data")
         .out_dir(out.path())
         .compile_fds(fds)
         .unwrap();

@@ -415,6 +415,7 @@ mod tests {
             spec: Arc::new(TaskSpec::of_image("busybox").unwrap()),
             allocation: Allocation::default(),
             out_dir: dir.path().join("out"),
+            inputs: Vec::new(),
             resume: false,
             skip_records: tokio::sync::watch::Sender::new(Some(0)).subscribe(),
         };

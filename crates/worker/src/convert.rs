@@ -209,6 +209,7 @@ fn cause(cause: Cause) -> pb::Cause {
         Cause::ImageAbsent => pb::Cause::ImageAbsent,
         Cause::StartError => pb::Cause::StartError,
         Cause::EngineError => pb::Cause::EngineError,
+        Cause::InputError => pb::Cause::InputError,
         Cause::OutputError => pb::Cause::OutputError,
         Cause::StorageExceeded => pb::Cause::StorageExceeded,
     }

@@ -1,12 +1,15 @@
-//! How full the disks are that a worker writes to: from so much on images are collected, from more on
+//! How full the disks are that a worker writes to: from so much on inputs and images are collected, from more on
 //! it takes no work until there is room again. Which images may go is the executor's business.
 
+use crate::cache::Cache;
 use crate::executor::Executor;
 use crate::unfit::Unfit;
+use cloudai_core::resources::GIB;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
+use tokio::task::spawn_blocking;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{info, warn};
 
@@ -17,24 +20,27 @@ const COLLECTED: f64 = 10.0;
 /// A worker takes work again so many points below the percentage at which it stopped: not to and fro.
 const RELIEF: f64 = 2.0;
 
-/// From how many percent on something is done about a full disk.
+/// How much of the disk is used for what, and from how many percent on something is done about a full one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DiskLimits {
     /// Images are collected.
     pub collect: u8,
     /// No new work is taken.
     pub pressure: u8,
+    /// Bytes of inputs that are kept for later attempts.
+    pub inputs: u64,
 }
 
 impl Default for DiskLimits {
     fn default() -> Self {
-        Self { collect: 85, pressure: 95 }
+        Self { collect: 85, pressure: 95, inputs: 20 * GIB }
     }
 }
 
 /// Keeps current whether the disk is full, and images few enough.
 pub(crate) async fn watch(
     executor: Arc<dyn Executor>,
+    cache: Arc<Cache>,
     data_dir: PathBuf,
     limits: DiskLimits,
     unfit: watch::Sender<Unfit>,
@@ -46,14 +52,31 @@ pub(crate) async fn watch(
         looks.tick().await;
         let (mut used, mut place) = fullest(&*executor, &data_dir).await;
         if used >= f64::from(limits.collect) {
-            let collected = collect(&*executor, &data_dir, f64::from(limits.collect) - COLLECTED).await;
+            let freed = clear(&cache).await;
+            let collected = freed + collect(&*executor, &data_dir, f64::from(limits.collect) - COLLECTED).await;
             if collected == 0 && !poor {
-                info!(used = percent(used), place, "disk is filling up, and no image of ours is unused");
+                info!(used = percent(used), place, "disk is filling up, and no input or image of ours is unused");
             }
             poor = collected == 0;
             (used, place) = fullest(&*executor, &data_dir).await;
         }
         tell(&unfit, f64::from(limits.pressure), used, &place);
+    }
+}
+
+/// Lets go the inputs that no attempt has: what fetches them again is quicker than a pull. Answers 1 when there were any.
+async fn clear(cache: &Arc<Cache>) -> usize {
+    let cache = Arc::clone(cache);
+    match spawn_blocking(move || cache.clear()).await {
+        Ok(Ok(0)) | Err(_) => 0,
+        Ok(Ok(bytes)) => {
+            info!(bytes, "unused inputs removed, the disk is filling up");
+            1
+        }
+        Ok(Err(error)) => {
+            warn!(%error, "unused inputs not removed");
+            0
+        }
     }
 }
 
@@ -168,7 +191,9 @@ mod tests {
     /// What is known after one look.
     async fn after_a_look(disk: &Arc<Disk>, unfit: &watch::Sender<Unfit>) {
         let executor = Arc::clone(disk) as Arc<dyn Executor>;
-        let watching = watch(executor, "/nowhere".into(), DiskLimits::default(), unfit.clone());
+        let dir = tempfile::tempdir().unwrap();
+        let cache = Arc::new(Cache::open(dir.path(), 0).unwrap());
+        let watching = watch(executor, cache, "/nowhere".into(), DiskLimits::default(), unfit.clone());
         // The clock stands still: it goes on only while nothing else is to be done.
         let _ = tokio::time::timeout(EVERY / 2, watching).await;
     }

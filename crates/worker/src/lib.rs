@@ -2,12 +2,13 @@
 //!
 //! Reading order: `serve` (from a configuration to a running worker), `shell` (drives the core's
 //! agent: decide, journal, do), `link` (the session with the master), `run` (one attempt),
-//! [`executor`] (what runs it), `engine_watch` (whether it answers), `upload` (its log and files), [`reaper`] (containers that
-//! nobody holds).
+//! [`executor`] (what runs it), `engine_watch` (whether it answers), `inputs` and `cache` (what it finds before it starts),
+//! `upload` (its log and files), [`reaper`] (containers that nobody holds).
 //! The worker knows the master by protobuf alone.
 
 mod absence;
 mod archive;
+mod cache;
 mod client;
 pub mod clock;
 mod convert;
@@ -15,6 +16,7 @@ mod disk_watch;
 mod engine_watch;
 pub mod executor;
 mod files;
+mod inputs;
 pub mod journal;
 mod link;
 pub mod machine;

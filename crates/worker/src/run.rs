@@ -1,12 +1,14 @@
 //! One attempt from its launch to the moment when its log and its files are kept.
 
 use crate::archive;
+use crate::cache::Cache;
 use crate::client::Master;
-use crate::executor::{Executor, Identity, Job, JobIo, LogRecord, Stop, Teller};
+use crate::executor::{Executor, Identity, Job, JobIo, LogRecord, Placed, Stop, Teller};
+use crate::inputs::Bringer;
 use crate::outputs::{self, Collected, Limits, OutputProblem};
 use crate::upload::{self, Whose};
 use cloudai_core::effect::StartOrder;
-use cloudai_core::spec::Outputs;
+use cloudai_core::spec::{Input, Outputs};
 use cloudai_core::task::{Cause, LogEnd, Outcome};
 use cloudai_proto::v1 as pb;
 use std::collections::BTreeSet;
@@ -24,6 +26,8 @@ pub(crate) struct Runner {
     pub(crate) identity: Identity,
     pub(crate) master: Master,
     pub(crate) data_dir: PathBuf,
+    /// Contents of inputs.
+    pub(crate) cache: Arc<Cache>,
 }
 
 /// One attempt to run.
@@ -59,6 +63,13 @@ impl Runner {
         let whose = Whose { attempt, incarnation: run.identity.incarnation };
         let out_dir = self.out_dir(whose);
         let mut master = self.master.clone();
+        let inputs = self.placed(whose, &run.order);
+        // One that is taken over has them.
+        if !run.resume
+            && let Err(outcome) = self.bring(whose, &inputs, &steps, stop.clone()).await
+        {
+            return outcome;
+        }
         let (skip, skip_records) = watch::channel((!run.resume).then_some(0));
         let (logs, records) = mpsc::channel::<LogRecord>(LOG_QUEUE);
         let job = Job {
@@ -68,6 +79,7 @@ impl Runner {
             spec: Arc::clone(&run.order.spec),
             allocation: run.order.allocation.clone(),
             out_dir: out_dir.clone(),
+            inputs,
             resume: run.resume,
             skip_records,
         };
@@ -86,6 +98,46 @@ impl Runner {
             self.keep_outputs(&mut master, whose, &job, &mut outcome).await;
         }
         outcome
+    }
+
+    /// Where the inputs of an attempt lie on this host.
+    fn placed(&self, whose: Whose, order: &StartOrder) -> Vec<Placed> {
+        let dir = self.attempt_dir(whose).join("inputs");
+        let inputs = order.spec.container.inputs.iter().enumerate();
+        let placed = |(place, input): (usize, &Input)| Placed {
+            host: dir.join(place.to_string()),
+            path: input.path.clone(),
+            writable: input.writable,
+        };
+        inputs.map(placed).collect()
+    }
+
+    /// Brings an attempt's inputs; a stop ends that at once.
+    async fn bring(
+        &self,
+        whose: Whose,
+        inputs: &[Placed],
+        steps: &Teller,
+        mut stop: watch::Receiver<Option<Stop>>,
+    ) -> Result<(), Outcome> {
+        if inputs.is_empty() {
+            return Ok(());
+        }
+        let bringer =
+            Bringer { cache: Arc::clone(&self.cache), master: self.master.clone(), whose, steps: steps.clone() };
+        let without_run = |cause, why: String| {
+            let log = LogEnd { complete: true, ..LogEnd::default() };
+            Outcome { log, ..Outcome::of(cause, why) }
+        };
+        let brought = tokio::select! {
+            biased;
+            Ok(stop) = stop.wait_for(Option::is_some) => {
+                let cause = stop.map_or(Cause::Stopped, |stop| stop.cause);
+                return Err(without_run(cause, "stopped while its inputs were brought".into()));
+            }
+            brought = bringer.bring(inputs) => brought,
+        };
+        brought.map_err(|why| without_run(Cause::InputError, why))
     }
 
     /// A program that ended well but whose files can not be kept has failed.

@@ -2,6 +2,7 @@
 //! run, leave in good order.
 
 use crate::absence::Absence;
+use crate::cache::Cache;
 use crate::client::{self, AddressError};
 use crate::clock::Clock;
 use crate::disk_watch::{self, DiskLimits};
@@ -205,10 +206,11 @@ impl Worker {
             }
         };
         let (agent, resume) = Agent::restore(member.timing(), config.capacity.clone(), entries, clock.now());
-        let runner = runner(&config, &member, &link)?;
+        let cache = Arc::new(Cache::open(&config.data_dir, config.disk.inputs).map_err(in_folder)?);
+        let runner = runner(&config, &member, &link, Arc::clone(&cache))?;
         let watcher = tokio::spawn(engine_watch::watch(Arc::clone(&runner.executor), unfit.clone()));
         let (dir, limits) = (config.data_dir.clone(), config.disk);
-        let disk_watcher = tokio::spawn(disk_watch::watch(Arc::clone(&runner.executor), dir, limits, unfit));
+        let disk_watcher = tokio::spawn(disk_watch::watch(Arc::clone(&runner.executor), cache, dir, limits, unfit));
         remove_leftovers(&runner, &agent).await;
         let reaper = tokio::spawn(reaper::reap(runner.clone(), inputs.0));
 
@@ -244,11 +246,11 @@ impl Worker {
     }
 }
 
-fn runner(config: &Config, member: &Membership, link: &Link) -> Result<Runner, StartError> {
+fn runner(config: &Config, member: &Membership, link: &Link, cache: Arc<Cache>) -> Result<Runner, StartError> {
     let (cluster, worker) = (Arc::clone(&member.cluster), config.id.clone());
     let identity = Identity { cluster, incarnation: member.incarnation, worker };
     let executor = config.engine.open(identity.clone(), link.clock)?;
-    Ok(Runner { executor, identity, master: link.master.clone(), data_dir: config.data_dir.clone() })
+    Ok(Runner { executor, identity, master: link.master.clone(), data_dir: config.data_dir.clone(), cache })
 }
 
 enum Ended {

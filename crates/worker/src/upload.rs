@@ -30,12 +30,12 @@ pub(crate) struct Whose {
     pub(crate) incarnation: Incarnation,
 }
 
-fn patience() -> Backoff {
+pub(crate) fn patience() -> Backoff {
     Backoff::new(Duration::from_millis(100), Duration::from_secs(5))
 }
 
 /// Whether the same call may go through later. A resource that is exhausted may be free again.
-fn is_passing(status: &Status) -> bool {
+pub(crate) fn is_passing(status: &Status) -> bool {
     matches!(
         status.code(),
         Code::Unavailable

@@ -155,6 +155,7 @@ impl Bare {
             spec: Arc::new(spec),
             allocation,
             out_dir: dir.join("bare"),
+            inputs: Vec::new(),
             resume: false,
             skip_records: watch::Sender::new(Some(0)).subscribe(),
         };

@@ -3,11 +3,12 @@
 //! The rules of the fields are the core's (`TaskSpec::from_value`); here stand only their flags.
 
 use super::limits::{Amounts, Limits, with_default};
+use super::local::{self, Shipment};
 use crate::config::{duration, key_value, with_unit};
 use crate::exit::Failure;
 use cloudai_core::spec::{FieldError, MAX_SPEC_BYTES, SpecError, TaskSpec, Value};
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The flags of a task's fields; each overrides the field in `--file`, maps are merged.
@@ -31,7 +32,8 @@ pub(super) struct Fields {
     /// A file of such lines
     #[arg(long, value_name = "FILE")]
     env_file: Vec<PathBuf>,
-    /// Where the program starts
+    /// Where the program starts: a folder of the container, as /app, or one of this machine, as . or ./src, which is
+    /// sent (less what its .cloudaiignore leaves out) and worked in as a copy at /workspace
     #[arg(long, value_name = "PATH")]
     workdir: Option<String>,
     /// Who it runs as: name, uid or uid:gid
@@ -103,6 +105,10 @@ pub(super) struct Fields {
     /// Which files are kept, as '*.csv' (below /out) or '/data/results/**'; may be repeated [default: all of /out]
     #[arg(long, value_name = "GLOB")]
     collect: Vec<String>,
+    /// A file or folder that it finds: of this machine, or task:ID/PATH of what another task left; at PLACE, or /in/NAME;
+    /// read-only unless :rw; may be repeated
+    #[arg(long, value_name = "SOURCE[:PLACE[:rw]]", value_parser = local::parse)]
+    input: Vec<Value>,
 }
 
 /// A text that begins as a date is one, and checked with the other fields.
@@ -120,23 +126,24 @@ fn mount(text: &str) -> Result<(String, String), String> {
 }
 
 impl Fields {
-    /// The document of a task: the file's fields, then those of the flags; checked.
+    /// The document of a task: the file's fields, then those of the flags; checked. With it what is to be sent before.
     /// # Errors
     /// A file that can not be read, or every wrong field at once.
-    pub(super) fn document(&self, image: Option<&str>, command: &[String]) -> Result<Value, Failure> {
+    pub(super) fn document(&self, image: Option<&str>, command: &[String]) -> Result<(Value, Shipment), Failure> {
         let mut document = match &self.file {
-            Some(path) => Document(read(path)?),
+            Some(path) => of_file(path)?,
             None => Document(Value::Map(Vec::new())),
         };
         self.fill(&mut document, image, command)?;
-        let Document(value) = document;
+        let Document(mut value) = document;
+        let shipment = local::take(&mut value)?;
         TaskSpec::from_value(&value).map_err(|error| {
             // What the flags alone say; they can be read, as they were above.
             let mut given = Document(Value::Map(Vec::new()));
             let _ = self.fill(&mut given, image, command);
             not_valid(&error, &given.0).next("cloudai task submit --help; the fields of a file: docs/task-file.md")
         })?;
-        Ok(value)
+        Ok((value, shipment))
     }
 
     fn fill(&self, document: &mut Document, image: Option<&str>, command: &[String]) -> Result<(), Failure> {
@@ -146,6 +153,8 @@ impl Fields {
         self.amounts.fields().into_iter().for_each(|(name, value)| document.set(name, value));
         document.set("gpu_model", text(&self.gpu_model));
         document.set("workdir", text(&self.workdir));
+        document.work_here(Path::new("")).map_err(Failure::usage)?;
+        self.input.iter().for_each(|input| document.place(input.clone()));
         document.set("user", text(&self.user));
         self.limits.fields().into_iter().for_each(|(name, value)| document.set(name, value));
         document.set("estimate_s", self.estimate.map(seconds));
@@ -212,7 +221,7 @@ fn variable(given: &str) -> Result<(String, String), Failure> {
 }
 
 /// The flags of fields whose names differ from theirs; the others are called as their field.
-const FLAGS: [(&str, &str); 17] = [
+const FLAGS: [(&str, &str); 18] = [
     ("cpu_cores", "--cpus"),
     ("memory_gb", "--mem"),
     ("storage_gb", "--disk"),
@@ -227,6 +236,7 @@ const FLAGS: [(&str, &str); 17] = [
     ("worker_id", "--worker"),
     ("pull_policy", "--pull"),
     ("outputs", "--collect"),
+    ("inputs", "--input"),
     ("retries.max", "--retries"),
     ("retries.on", "--retry-on"),
     ("retries.initial_s", "--retry-delay"),
@@ -327,6 +337,37 @@ impl Document {
         }
     }
 
+    /// Adds an input, in the place of another for the same path.
+    fn place(&mut self, input: Value) {
+        let path = |input: &Value| match input {
+            Value::Map(fields) => fields.iter().find(|(name, _)| name == "path").map(|(_, path)| path.clone()),
+            _ => None,
+        };
+        let Value::Map(entries) = &mut self.0 else { return };
+        let at = entries.iter().position(|(key, value)| key == "inputs" && matches!(value, Value::List(_)));
+        let mut inputs = match at.map(|at| entries.remove(at).1) {
+            Some(Value::List(inputs)) => inputs,
+            _ => Vec::new(),
+        };
+        inputs.retain(|known| path(known).is_none() || path(known) != path(&input));
+        inputs.push(input);
+        self.set("inputs", Some(Value::List(inputs)));
+    }
+
+    /// A `workdir` of this machine, from this folder on, becomes an input to be worked in.
+    fn work_here(&mut self, base: &Path) -> Result<(), String> {
+        let Value::Map(entries) = &self.0 else { return Ok(()) };
+        let given = entries.iter().find_map(|(name, value)| match (name.as_str(), value) {
+            ("workdir", Value::Text(text)) => Some(text.clone()),
+            _ => None,
+        });
+        if let Some(input) = given.map(|given| local::workdir(&given, base)).transpose()?.flatten() {
+            self.place(input);
+            self.set("workdir", Some(Value::Text(local::WORKSPACE.into())));
+        }
+        Ok(())
+    }
+
     /// Sets one field of the map of that name, which is made where there is none.
     fn within(&mut self, name: &str, field: &str, value: Option<Value>) {
         let Some(value) = value else { return };
@@ -354,6 +395,15 @@ impl Document {
         }
         self.set(name, Some(Value::Map(map)));
     }
+}
+
+/// A task file; what it names of this machine begins where it lies.
+fn of_file(path: &PathBuf) -> Result<Document, Failure> {
+    let mut document = Document(read(path)?);
+    let base = path.parent().filter(|_| path.as_os_str() != "-").unwrap_or_else(|| Path::new(""));
+    let begun = local::begin_at(&mut document.0, base).and_then(|()| document.work_here(base));
+    begun.map_err(|why| Failure::usage(format!("{} was not understood", path.display())).why(why))?;
+    Ok(document)
 }
 
 /// Much more than any valid task file.
@@ -405,7 +455,7 @@ fn guess(text: &str) -> Result<Value, String> {
     }
 }
 
-fn unreadable(path: &std::path::Path, error: &std::io::Error) -> Failure {
+fn unreadable(path: &Path, error: &std::io::Error) -> Failure {
     Failure::usage(format!("{} can not be read", path.display())).why(error.to_string())
 }
 

@@ -2,8 +2,9 @@
 
 use super::document::{Fields, to_json};
 use super::follow::{self, Ended};
+use super::local::Shipment;
 use super::wait::Waited;
-use super::{Context, wait, worker};
+use super::{Context, send, wait, worker};
 use crate::config::duration;
 use crate::exit::{Exit, Failure};
 use crate::render;
@@ -16,6 +17,7 @@ use std::time::Duration;
 pub(super) const EXAMPLES: &str = "  cloudai task submit cloudai/busybox -- echo hello\n  \
      cloudai task submit python:3.12 -- python -c 'print(1)'\n  \
      cloudai task submit train:2.1 --cpus 4 --mem 8g --gpus 1 --env EPOCHS=3 --follow\n  \
+     cloudai task submit python:3.12 --workdir . --input data.csv --follow -- python train.py /in/data.csv\n  \
      cloudai task submit --file task.yaml --wait --wait-timeout 1h";
 
 #[derive(Debug, clap::Args)]
@@ -88,8 +90,8 @@ pub(super) async fn run(mut args: Args, cx: &Context) -> Result<Exit, Failure> {
                 .next(format!("cloudai task submit {image} -- {}", rest.join(" "))));
         }
     };
-    let document = args.fields.document(image.as_deref(), &args.command)?;
-    submit(&document, &args.after, cx).await
+    let (document, shipment) = args.fields.document(image.as_deref(), &args.command)?;
+    submit(&document, &shipment, &args.after, cx).await
 }
 
 pub(super) async fn dispatch(mut args: Dispatch, cx: &Context) -> Result<Exit, Failure> {
@@ -98,8 +100,8 @@ pub(super) async fn dispatch(mut args: Dispatch, cx: &Context) -> Result<Exit, F
             .next(format!("cloudai dispatch {} {}", args.on, args.image)));
     }
     args.fields.worker = Some(args.on);
-    let document = args.fields.document(Some(&args.image), &args.command)?;
-    submit(&document, &args.after, cx).await
+    let (document, shipment) = args.fields.document(Some(&args.image), &args.command)?;
+    submit(&document, &shipment, &args.after, cx).await
 }
 
 /// `task WORKER IMAGE`: only where the first word is a worker; otherwise the second was to be a command.
@@ -119,7 +121,7 @@ async fn old_form(on: &str, image: &str, cx: &Context) -> Result<(), Failure> {
     }
 }
 
-async fn submit(document: &Value, after: &After, cx: &Context) -> Result<Exit, Failure> {
+async fn submit(document: &Value, shipment: &Shipment, after: &After, cx: &Context) -> Result<Exit, Failure> {
     let waits = after.wait || after.wait_timeout.is_some();
     if after.propagate_exit && !waits && !after.follow {
         return Err(Failure::usage("--propagate-exit needs the end of the task")
@@ -135,6 +137,7 @@ async fn submit(document: &Value, after: &After, cx: &Context) -> Result<Exit, F
         };
         return cx.screen.line(&text).map(|()| Exit::Ok);
     }
+    send::send(shipment, cx).await?;
     let task = post(&body, cx).await?;
     if after.follow {
         return follow_task(&task, after, cx).await;

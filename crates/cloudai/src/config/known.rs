@@ -306,6 +306,12 @@ settings! {
         parse: |text| whole(text, 100), takes: Number, allowed: "0 to 100 percent",
         fallback: Text("85"), used_by: [Worker, Up],
     }
+    /// How much disk a worker uses for inputs that later attempts may need again.
+    INPUT_CACHE: u64 {
+        key: "worker.input_cache", flag: "--input-cache", variables: ["CLOUDAI_INPUT_CACHE"],
+        parse: bytes, takes: Number, allowed: "a size, as 20g; a plain number is GB",
+        fallback: Text("20g"), used_by: [Worker, Up],
+    }
     /// Devices that a worker offers.
     GPUS: u32 {
         key: "worker.gpus", flag: "--gpus", variables: ["CLOUDAI_GPUS"],

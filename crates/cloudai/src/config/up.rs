@@ -1,6 +1,8 @@
 //! The settings of `cloudai up`: a master and its workers in one process.
 
-use super::known::{COLLECT_IMAGES, DATA_DIR, DISK_PRESSURE, ENGINE, EXECUTOR, GRPC, HTTP, STRATEGY, UP_WORKERS};
+use super::known::{
+    COLLECT_IMAGES, DATA_DIR, DISK_PRESSURE, ENGINE, EXECUTOR, GRPC, HTTP, INPUT_CACHE, STRATEGY, UP_WORKERS,
+};
 use super::log::LogFlags;
 use super::{Executor, Flags, MasterFlags, MasterSettings, Resolver, User, worker};
 use crate::exit::Failure;
@@ -24,6 +26,9 @@ pub(crate) struct UpFlags {
     /// From so many percent of the disk on they remove images that they pulled and nothing uses
     #[arg(long, value_name = "PERCENT", allow_negative_numbers = true)]
     pub(crate) collect_images_at: Option<String>,
+    /// Disk for inputs that later attempts may need again, as 20g
+    #[arg(long, value_name = "SIZE", allow_negative_numbers = true)]
+    pub(crate) input_cache: Option<String>,
     /// Master and workers keep their state here
     #[arg(long, value_name = "DIR")]
     pub(crate) data_dir: Option<String>,
@@ -51,6 +56,7 @@ impl UpFlags {
             .with(&ENGINE, self.engine.as_ref())
             .with(&DISK_PRESSURE, self.disk_pressure.as_ref())
             .with(&COLLECT_IMAGES, self.collect_images_at.as_ref())
+            .with(&INPUT_CACHE, self.input_cache.as_ref())
             .with(&DATA_DIR, self.data_dir.as_ref())
             .with(&GRPC, self.grpc.as_ref())
             .with(&HTTP, self.http.as_ref())

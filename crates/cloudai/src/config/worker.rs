@@ -1,8 +1,8 @@
 //! The settings of a worker, checked.
 
 use super::known::{
-    COLLECT_IMAGES, CPUS, DATA_DIR, DISK, DISK_PRESSURE, ENGINE, EXECUTOR, GPUS, JOIN_TOKEN, LABELS, MASTER, MEM,
-    WORKER_ID, WORKER_IP, WORKER_PORT,
+    COLLECT_IMAGES, CPUS, DATA_DIR, DISK, DISK_PRESSURE, ENGINE, EXECUTOR, GPUS, INPUT_CACHE, JOIN_TOKEN, LABELS,
+    MASTER, MEM, WORKER_ID, WORKER_IP, WORKER_PORT,
 };
 use super::log::LogFlags;
 use super::{Executor, Flags, LogSettings, Resolver, User};
@@ -46,6 +46,9 @@ pub(crate) struct WorkerFlags {
     /// From so many percent of the disk on it removes images that it pulled and nothing uses
     #[arg(long, value_name = "PERCENT", allow_negative_numbers = true)]
     pub(crate) collect_images_at: Option<String>,
+    /// Disk for inputs that later attempts may need again, as 20g
+    #[arg(long, value_name = "SIZE", allow_negative_numbers = true)]
+    pub(crate) input_cache: Option<String>,
     /// Devices it offers
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub(crate) gpus: Option<String>,
@@ -73,6 +76,7 @@ impl WorkerFlags {
             .with(&DISK, self.disk.as_ref())
             .with(&DISK_PRESSURE, self.disk_pressure.as_ref())
             .with(&COLLECT_IMAGES, self.collect_images_at.as_ref())
+            .with(&INPUT_CACHE, self.input_cache.as_ref())
             .with(&GPUS, self.gpus.as_ref())
             .with(&LABELS, labels.as_ref())
             .with(&DATA_DIR, self.data_dir.as_ref());
@@ -154,7 +158,8 @@ impl WorkerSettings {
 pub(super) fn disk_limits(resolver: &Resolver<'_>) -> Result<DiskLimits, Failure> {
     let percent = |value: u32| u8::try_from(value).unwrap_or(100);
     let (collect, pressure) = (resolver.required(&COLLECT_IMAGES)?, resolver.required(&DISK_PRESSURE)?);
-    Ok(DiskLimits { collect: percent(collect), pressure: percent(pressure) })
+    let inputs = resolver.required(&INPUT_CACHE)?;
+    Ok(DiskLimits { collect: percent(collect), pressure: percent(pressure), inputs })
 }
 
 /// Where the engine is, for what needs one.

@@ -247,6 +247,7 @@ pub(crate) fn card(task: &Task, files: bool, now: Timestamp, screen: &Screen) ->
     field("image", printable(&task.image));
     field("command", command(task));
     field("asks for", asks_for(&task.resources));
+    inputs(task).for_each(|input| field("finds", input));
     field("priority", if task.priority == 0 { String::new() } else { task.priority.to_string() });
     field("labels", task.labels.iter().map(|(k, v)| printable(&format!("{k}={v}"))).collect::<Vec<_>>().join(" "));
     field("exit code", task.exit_code.map(|code| code.to_string()).unwrap_or_default());
@@ -299,6 +300,16 @@ fn command(task: &Task) -> String {
     };
     let quoted = |word: String| if word.is_empty() || word.contains(' ') { format!("'{word}'") } else { word };
     words("command").chain(words("args")).map(quoted).collect::<Vec<_>>().join(" ")
+}
+
+/// Where each input lies, and whose content it is.
+fn inputs(task: &Task) -> impl Iterator<Item = String> {
+    let list = task.spec.as_ref().and_then(|spec| spec.get("inputs")?.as_array().cloned());
+    list.unwrap_or_default().into_iter().map(|input| {
+        let text = |name: &str| input.get(name).and_then(|text| text.as_str()).map(printable).unwrap_or_default();
+        let own = if input.get("writable").is_some() { " (a copy of its own)" } else { "" };
+        format!("{} from {}{own}", text("path"), text("from"))
+    })
 }
 
 /// What the task itself says already is left out.

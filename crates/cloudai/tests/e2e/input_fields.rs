@@ -5,8 +5,20 @@ use cloudai_core::spec::{LATER, LIVE};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
+/// The hash of nothing that is kept.
+const ZEROS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+
 /// Field, value, path that is named, part of what is said.
 type Row = (&'static str, Value, &'static str, &'static str);
+
+/// What the command line takes for paths of its machine.
+fn paths() -> Vec<Row> {
+    vec![
+        ("workdir", json!("data"), "workdir", "absolute path"),
+        ("inputs", json!([{"from": "/data/a", "path": "/a"}]), "inputs[0].from", "expected task:ID"),
+        ("inputs", json!([{"from": "a", "path": "/a"}]), "inputs[0].from", "expected task:ID"),
+    ]
+}
 
 fn texts() -> Vec<Row> {
     let long = |length: usize| Value::from("x".repeat(length));
@@ -24,7 +36,6 @@ fn texts() -> Vec<Row> {
         ("name", json!("a\nb"), "name", "control characters"),
         ("name", long(201), "name", "longer than 200"),
         ("workdir", json!(true), "workdir", "must be a text"),
-        ("workdir", json!("data"), "workdir", "absolute path"),
         ("workdir", json!("/a/../b"), "workdir", "absolute path"),
         ("user", json!(0), "user", "must be a text"),
         ("user", json!(""), "user", "must not be empty"),
@@ -150,6 +161,30 @@ fn lists_and_maps() -> Vec<Row> {
         ("outputs", json!(["/**/*.csv"]), "outputs[0]", "whole image"),
         ("outputs", json!(["a["]), "outputs[0]", "is no pattern"),
         ("outputs", json!(vec!["x"; 65]), "outputs", "more than 64"),
+        ("inputs", json!({}), "inputs", "list of inputs"),
+        ("inputs", json!(["a"]), "inputs[0]", "must be a map"),
+        ("inputs", json!([{"from": "task:x", "path": "/a"}]), "inputs[0].from", "no task"),
+        ("inputs", json!([{"from": "https://example.org/a", "path": "/a"}]), "inputs[0].from", "not supported"),
+        ("inputs", json!([{"from": "blob:12", "path": "/a"}]), "inputs[0].from", "64 digits"),
+        ("inputs", json!([{"path": "/a"}]), "inputs[0].from", "is missing"),
+        ("inputs", json!([{"from": format!("blob:{ZEROS}")}]), "inputs[0].path", "is missing"),
+        ("inputs", json!([{"from": format!("blob:{ZEROS}"), "path": "a"}]), "inputs[0].path", "absolute path"),
+        ("inputs", json!([{"from": format!("blob:{ZEROS}"), "path": "/a/../b"}]), "inputs[0].path", "absolute path"),
+        ("inputs", json!([{"from": format!("blob:{ZEROS}"), "path": "/out/a"}]), "inputs[0].path", "nor lie in /out"),
+        (
+            "inputs",
+            json!([{"from": format!("blob:{ZEROS}"), "path": "/a", "to": 1}]),
+            "inputs[0].to",
+            "no field of inputs",
+        ),
+        (
+            "inputs",
+            json!([{"from": format!("blob:{ZEROS}"), "path": "/a", "writable": 1}]),
+            "inputs[0].writable",
+            "true or false",
+        ),
+        ("inputs", json!([{"from": format!("blob:{ZEROS}"), "path": "/a"}]), "inputs[0].from", "is not kept"),
+        ("inputs", json!([{"from": format!("tree:{ZEROS}"), "path": "/a"}]), "inputs[0].from", "is not kept"),
         ("env", json!({"A": "x".repeat(262_144)}), "task", "at most 262144"),
     ]
 }
@@ -163,7 +198,7 @@ fn document(field: &str, value: Value) -> Value {
 #[tokio::test]
 async fn every_wrong_field_is_400_with_its_name_and_what_is_allowed() {
     let cluster = Cluster::of(fake_worker("w1")).await;
-    let rows: Vec<_> = texts().into_iter().chain(numbers()).chain(lists_and_maps()).collect();
+    let rows: Vec<_> = texts().into_iter().chain(numbers()).chain(lists_and_maps()).chain(paths()).collect();
     let covered: BTreeSet<_> = rows.iter().map(|(field, ..)| *field).collect();
     assert_eq!(covered, LIVE.iter().copied().collect(), "a field has no row here");
     for (field, value, path, said) in rows {
@@ -182,7 +217,7 @@ async fn every_wrong_field_is_400_with_its_name_and_what_is_allowed() {
 #[tokio::test]
 async fn the_command_line_says_the_same_before_it_asks_anyone() {
     let cluster = Cluster::start().await;
-    let rows: [(&[&str], &str); 29] = [
+    let rows: [(&[&str], &str); 33] = [
         (&["--cpus", "0"], "--cpus (cpu_cores): 0 is"),
         (&["--cpus", "5000"], "0.001 to 4096"),
         (&["--cpus", "two"], "--cpus"),
@@ -208,7 +243,11 @@ async fn the_command_line_says_the_same_before_it_asks_anyone() {
         (&["--retry-on", "exit=x"], "from 1 to 255"),
         (&["--network", "host"], "none, bridge"),
         (&["--pull", "now"], "missing, always, never"),
-        (&["--workdir", "here"], "absolute path"),
+        (&["--workdir", "/a/../b"], "absolute path"),
+        (&["--workdir", "here"], "/here can not be sent"),
+        (&["--input", "here:/a"], "/here can not be sent"),
+        (&["--input", "."], "needs a place"),
+        (&["--input", "task:x/a"], "--input (inputs[0].from)"),
         (&["--collect", "../x"], "--collect (outputs[0])"),
         (&["--label", "a b=1"], "no label name"),
         (&["--env", "CLOUDAI_X=1"], "worker sets itself"),

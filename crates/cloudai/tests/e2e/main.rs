@@ -28,6 +28,8 @@ mod full_disk;
 mod input;
 mod input_fields;
 mod input_start;
+mod inputs;
+mod inputs_docker;
 mod log_file;
 mod path;
 mod path_docker;

@@ -61,7 +61,13 @@ impl Rest {
 
     /// A `POST` of bytes that are said to be of this type.
     pub(crate) async fn post_as(&self, kind: &str, path: &str, bytes: Vec<u8>) -> Answer {
-        let request = self.http.post(format!("{}{path}", self.base)).header("Content-Type", kind);
+        self.ask_as("POST", kind, path, bytes).await
+    }
+
+    /// A request with bytes that are said to be of this type.
+    pub(crate) async fn ask_as(&self, method: &str, kind: &str, path: &str, bytes: Vec<u8>) -> Answer {
+        let method = method.parse::<Method>().unwrap();
+        let request = self.http.request(method, format!("{}{path}", self.base)).header("Content-Type", kind);
         let response = request.body(bytes).send().await.unwrap();
         let (status, retry_after) = (response.status().as_u16(), retry_after(&response));
         Answer { status, retry_after, body: response.json().await.unwrap_or_default() }

@@ -264,6 +264,21 @@ impl MasterService for Gatekeeper {
         self.master().upload_task_files(forward(&empty, chunks)).await
     }
 
+    async fn resolve_inputs(&self, request: Request<pb::AttemptRef>) -> Result<Response<pb::ResolvedInputs>, Status> {
+        self.gate.open()?;
+        self.master().resolve_inputs(forward(&request, request.get_ref().clone())).await
+    }
+
+    type FetchContentsStream = Streaming<pb::ContentChunk>;
+
+    async fn fetch_contents(
+        &self,
+        request: Request<pb::FetchRequest>,
+    ) -> Result<Response<Self::FetchContentsStream>, Status> {
+        self.gate.open()?;
+        self.master().fetch_contents(forward(&request, request.get_ref().clone())).await
+    }
+
     type SubscribeStream = Batches;
 
     async fn subscribe(&self, request: Request<pb::SubscribeRequest>) -> Result<Response<Batches>, Status> {

@@ -72,6 +72,7 @@ pub(super) fn sign(task: &TaskRecord, outcome: &Outcome) -> Sign {
         Cause::EngineError | Cause::ImagePull => Sign::Bad(words()),
         Cause::ImageAbsent
         | Cause::StartError
+        | Cause::InputError
         | Cause::OutputError
         | Cause::Stopped
         | Cause::LeaseEnded

@@ -37,6 +37,7 @@ pub const LIVE: &[&str] = &[
     "tmpfs",
     "read_only_root",
     "outputs",
+    "inputs",
 ];
 
 /// Fields that are known and refused, with what they belong to.
@@ -50,7 +51,6 @@ pub const LATER: &[(&str, &str)] = &[
     ("gang", "gang placement"),
     ("requests", "either-or resource requests"),
     ("volumes", "volumes"),
-    ("inputs", "input files"),
     ("registry_auth", "stored registry credentials"),
     ("secrets", "secrets"),
     ("template", "templates"),
@@ -82,6 +82,8 @@ const OTHER_WORDS: &[(&str, &str)] = &[
     ("read_only", "read_only_root"),
     ("collect", "outputs"),
     ("output", "outputs"),
+    ("input", "inputs"),
+    ("files", "inputs"),
 ];
 
 /// The known name nearest to a wrong one, when one is near enough to be a slip.

@@ -6,15 +6,18 @@
 mod again;
 mod fields;
 mod image;
+mod inputs;
 mod outputs;
 mod read;
 mod retries;
+pub mod tree;
 mod value;
 mod write;
 
 pub use again::CHANGES;
 pub use fields::{LATER, LIVE};
 pub use image::ImageRef;
+pub use inputs::{Input, Source, wrong_input};
 pub use outputs::Outputs;
 pub use retries::{DEFAULT_RETRIES, MAX_RETRIES, Retries, RetryOn};
 pub use value::Value;
@@ -145,6 +148,9 @@ pub struct ContainerSpec {
     /// Which of its files are kept, as [`Outputs`] reads them; all of `/out` when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub outputs: Option<Vec<String>>,
+    /// What it finds before it starts; no two in each other's way.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub inputs: Vec<Input>,
 }
 
 /// The network of a container.
@@ -323,9 +329,10 @@ impl TaskSpec {
         let texts = |list: &[String]| list.iter().map(String::len).sum::<usize>();
         let pairs =
             |map: &BTreeMap<String, String>| map.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
-        let ContainerSpec { command, args, entrypoint, env, outputs, .. } = &self.container;
+        let ContainerSpec { command, args, entrypoint, env, outputs, inputs: found, .. } = &self.container;
         let lists = [entrypoint, outputs].map(|list| list.as_deref().map_or(0, texts));
-        texts(command) + texts(args) + lists.iter().sum::<usize>() + pairs(env) + pairs(&self.labels)
+        let inputs = inputs::weight(found);
+        texts(command) + texts(args) + lists.iter().sum::<usize>() + pairs(env) + pairs(&self.labels) + inputs
     }
 
     /// Which failures it is tried again after.

@@ -3,7 +3,7 @@
 use super::fields::{LATER, LIVE, nearest};
 use super::{
     ContainerSpec, DEFAULT_KILL_AFTER, DEFAULT_PULL, FieldError, Limits, MAX_DURATION, MAX_SPEC_BYTES, Network,
-    OnDisconnect, PullPolicy, SpecError, TaskSpec, Value, When, image, outputs, retries,
+    OnDisconnect, PullPolicy, SpecError, TaskSpec, Value, When, image, inputs, outputs, retries,
 };
 use crate::resources::{Demand, GIB, MIB, WHOLE};
 use crate::rfc3339::{self, NoTime};
@@ -41,6 +41,7 @@ pub(super) fn spec(document: &Value) -> Result<TaskSpec, SpecError> {
 }
 
 fn container(reader: &mut Reader<'_>) -> ContainerSpec {
+    let tmpfs = reader.tmpfs();
     ContainerSpec {
         command: reader.texts("command").unwrap_or_default(),
         args: reader.texts("args").unwrap_or_default(),
@@ -54,9 +55,10 @@ fn container(reader: &mut Reader<'_>) -> ContainerSpec {
             &[("missing", PullPolicy::Missing), ("always", PullPolicy::Always), ("never", PullPolicy::Never)],
         ),
         shm_size: reader.size("shm_size"),
-        tmpfs: reader.tmpfs(),
         read_only_root: reader.truth("read_only_root"),
         outputs: reader.outputs(),
+        inputs: inputs::read(reader, tmpfs.keys()),
+        tmpfs,
     }
 }
 
@@ -129,6 +131,34 @@ impl<'a> Reader<'a> {
             self.wrong(name, &format!("must be a map with any of {}", known.join(", ")));
             return None;
         };
+        Some(Self::within(entries, name, known))
+    }
+
+    /// The fields of each map of a list of at most so many, by its place; its errors go back by [`Self::take_errors`].
+    pub(super) fn maps(&mut self, name: &str, most: usize, expected: &str, known: &[&str]) -> Vec<(usize, Self)> {
+        let Some(value) = self.get(name) else { return Vec::new() };
+        let Value::List(items) = value else {
+            self.wrong(name, expected);
+            return Vec::new();
+        };
+        if items.len() > most {
+            self.wrong(name, &format!("has more than {most} entries"));
+        }
+        let mut maps = Vec::with_capacity(items.len());
+        for (index, item) in items.iter().enumerate().take(most) {
+            match item {
+                Value::Map(entries) => maps.push((index, Self::within(entries, name, known))),
+                Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Text(_) | Value::List(_) => {
+                    let problem = format!("must be a map with any of {}", known.join(", "));
+                    self.error(format!("{name}[{index}]"), Some(item.to_string()), problem);
+                }
+            }
+        }
+        maps
+    }
+
+    /// The known fields of a map, and what is wrong with the others.
+    fn within(entries: &'a [(String, Value)], name: &str, known: &[&str]) -> Self {
         let mut inner = Self { fields: BTreeMap::new(), errors: Vec::new() };
         for (field, value) in entries {
             if !known.contains(&field.as_str()) {
@@ -138,7 +168,7 @@ impl<'a> Reader<'a> {
                 inner.error(field.clone(), None, "is given twice".into());
             }
         }
-        Some(inner)
+        inner
     }
 
     /// Takes over what is wrong within a field.
@@ -237,7 +267,33 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn truth(&mut self, name: &str) -> bool {
+    /// A text that must be there and be read by its own rules; its problem follows the value.
+    pub(super) fn parsed_text<T: FromStr<Err = String>>(&mut self, name: &str, missing: &str) -> Option<T> {
+        match self.get(name) {
+            None => self.error(name.into(), None, missing.into()),
+            Some(Value::Text(text)) => match text.parse() {
+                Ok(value) => return Some(value),
+                Err(problem) => self.wrong(name, &problem),
+            },
+            Some(_) => self.wrong(name, "must be a text"),
+        }
+        None
+    }
+
+    /// Where an input is placed.
+    pub(super) fn input_path(&mut self) -> Option<String> {
+        match self.get("path") {
+            None => self.error("path".into(), None, "is missing: name where it is placed, as /data/a.csv".into()),
+            Some(Value::Text(path)) => match inputs::check_path(path) {
+                Ok(path) => return Some(path.to_owned()),
+                Err(problem) => self.wrong("path", problem),
+            },
+            Some(_) => self.wrong("path", "must be a text"),
+        }
+        None
+    }
+
+    pub(super) fn truth(&mut self, name: &str) -> bool {
         match self.get(name) {
             None => false,
             Some(Value::Bool(value)) => *value,
@@ -527,4 +583,5 @@ fn size_of(spec: &TaskSpec) -> usize {
         + map(&container.env)
         + map(&spec.labels)
         + container.tmpfs.keys().map(|path| path.len() + 30).sum::<usize>()
+        + inputs::weight(&container.inputs)
 }

@@ -1,6 +1,8 @@
 //! From a [`TaskSpec`] back to the document that users write: the inverse of `read.rs`.
 
-use super::{DEFAULT_KILL_AFTER, DEFAULT_PULL, Network, OnDisconnect, PullPolicy, TaskSpec, Value, When, retries};
+use super::{
+    DEFAULT_KILL_AFTER, DEFAULT_PULL, Network, OnDisconnect, PullPolicy, TaskSpec, Value, When, inputs, retries,
+};
 use crate::resources::{GIB, WHOLE};
 use crate::rfc3339;
 use crate::time::millis;
@@ -94,6 +96,7 @@ fn container(fields: &mut Fields, spec: &TaskSpec) {
     if let Some(outputs) = &container.outputs {
         fields.put("outputs", list(outputs));
     }
+    fields.put_if(!container.inputs.is_empty(), "inputs", || inputs::write(&container.inputs));
 }
 
 #[derive(Default)]

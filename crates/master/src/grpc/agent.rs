@@ -157,6 +157,8 @@ fn status(error: AskError) -> Status {
         AskError::Unavailable(not_now) => Status::unavailable(not_now.to_string()),
         AskError::Store(source) => Status::unavailable(source.to_string()),
         AskError::Stopped => Status::unavailable("the master is stopping"),
+        AskError::Bulk(source) => Status::unavailable(source.to_string()),
+        AskError::Specs(_) => Status::invalid_argument(error.to_string()),
         AskError::Internal(why) => Status::internal(why),
     }
 }

@@ -105,6 +105,7 @@ fn cause(cause: pb::Cause) -> Option<Cause> {
         pb::Cause::ImageAbsent => Cause::ImageAbsent,
         pb::Cause::StartError => Cause::StartError,
         pb::Cause::EngineError => Cause::EngineError,
+        pb::Cause::InputError => Cause::InputError,
         pb::Cause::OutputError => Cause::OutputError,
         pb::Cause::StorageExceeded => Cause::StorageExceeded,
         pb::Cause::Unspecified => return None,

@@ -78,7 +78,12 @@ pub(super) async fn upload_files(
 }
 
 /// An attempt that the cluster has made, in this life of its data.
-async fn known_attempt(handle: &Handle, task: &str, number: u32, incarnation: u64) -> Result<Attempt, Status> {
+pub(super) async fn known_attempt(
+    handle: &Handle,
+    task: &str,
+    number: u32,
+    incarnation: u64,
+) -> Result<Attempt, Status> {
     let attempt = convert::attempt(task, number)?;
     let task = match handle.shared.model.task(attempt.task) {
         Some(task) => Some(task),
@@ -100,6 +105,8 @@ pub(super) fn bulk_status(error: BulkError) -> Status {
         BulkError::NotFound => Status::not_found(error.to_string()),
         BulkError::Damaged { .. } => Status::data_loss(error.to_string()),
         BulkError::Sealed { .. } => Status::failed_precondition(error.to_string()),
+        BulkError::NoFolder(_) | BulkError::NotWhole(_) => Status::failed_precondition(error.to_string()),
+        BulkError::Full => Status::resource_exhausted(error.to_string()),
         BulkError::Unavailable(source) => Status::unavailable(source.to_string()),
     }
 }

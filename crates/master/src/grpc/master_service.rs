@@ -1,6 +1,6 @@
 //! What workers call.
 
-use super::{convert, end, logs};
+use super::{convert, end, inputs, logs};
 use crate::delivery::subscribe::Subscriptions;
 use crate::handle::Handle;
 use crate::mailbox::AskError;
@@ -238,6 +238,21 @@ impl MasterService for WorkerApi {
         logs::upload_files(who, &self.handle, request.into_inner()).await.map(Response::new)
     }
 
+    async fn resolve_inputs(&self, request: Request<pb::AttemptRef>) -> Result<Response<pb::ResolvedInputs>, Status> {
+        let who = &caller(&request)?;
+        inputs::resolve(who, &self.handle, request.get_ref()).await.map(Response::new)
+    }
+
+    type FetchContentsStream = BoxStream<'static, Result<pb::ContentChunk, Status>>;
+
+    async fn fetch_contents(
+        &self,
+        request: Request<pb::FetchRequest>,
+    ) -> Result<Response<Self::FetchContentsStream>, Status> {
+        let who = &caller(&request)?;
+        inputs::fetch(who, &self.handle, request.into_inner()).await.map(Response::new)
+    }
+
     type SubscribeStream = BoxStream<'static, Result<pb::CommandBatch, Status>>;
 
     async fn subscribe(
@@ -319,6 +334,8 @@ fn status(error: AskError) -> Status {
         AskError::Unavailable(not_now) => Status::unavailable(not_now.to_string()),
         AskError::Store(source) => Status::unavailable(source.to_string()),
         AskError::Stopped => Status::unavailable("the master is stopping"),
+        AskError::Bulk(source) => Status::unavailable(source.to_string()),
+        AskError::Specs(_) => Status::invalid_argument(error.to_string()),
         AskError::Internal(why) => Status::internal(why),
     }
 }

@@ -4,6 +4,7 @@ mod agent;
 mod convert;
 mod end;
 mod health;
+mod inputs;
 mod logs;
 mod master_service;
 mod view;

@@ -1,10 +1,10 @@
 //! `/api/v1/tasks/{id}/archive`: the files that a task left, as one tar.
 
 use super::extract::{Caller, TaskPath};
-use super::files::{Left, disposition, left, no_file};
+use super::files::{disposition, left, no_file};
 use super::problem::Problem;
 use super::query::Parameters;
-use crate::handle::Handle;
+use crate::handle::{Handle, Left};
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};

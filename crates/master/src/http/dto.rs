@@ -1,6 +1,9 @@
 //! The JSON of `/api/v1`: what clients send and get. The command line reads the same types.
 
 pub mod explain;
+mod files;
+
+pub use files::{Blob, File};
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -434,17 +437,6 @@ pub struct WorkerCounts {
 pub struct JoinToken {
     /// What a worker shows to join.
     pub join_token: String,
-}
-
-/// A kept file.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct File {
-    /// Relative to `/out`.
-    pub path: String,
-    /// Bytes.
-    pub size: u64,
-    /// 64 hex digits.
-    pub sha256: String,
 }
 
 /// One line of `GET /api/v1/tasks/{id}/logs` (JSON lines).

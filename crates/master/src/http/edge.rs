@@ -1,7 +1,7 @@
 //! What every request passes first and every answer last: an id, time and origin limits, panics.
 
 use super::problem::{Code, Problem};
-use super::restore;
+use super::{blobs, restore};
 use axum::extract::Request;
 use axum::http::header::{CACHE_CONTROL, HOST, ORIGIN, UPGRADE, X_CONTENT_TYPE_OPTIONS};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
@@ -31,7 +31,8 @@ pub(super) struct Limits {
 
 /// Gives the request an id, which its log lines and its answer carry, and ends what takes too long.
 pub(super) async fn edge(limits: Limits, request: Request, next: Next) -> Response {
-    let uploads = request.uri().path() == restore::PATH;
+    let path = request.uri().path();
+    let uploads = path == restore::PATH || path.starts_with(blobs::PATH);
     let patience = if uploads { restore::PATIENCE } else { limits.patience };
     let id = request_id(request.headers());
     let shown = id.to_str().unwrap_or_default().to_owned();

@@ -9,6 +9,7 @@ use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::request::Parts;
 use bytes::{Bytes, BytesMut};
 use cloudai_core::ids::{TaskId, WorkerId};
+use cloudai_core::sha256::Sha256;
 use cloudai_core::spec::Value;
 use futures::StreamExt;
 use std::time::Duration;
@@ -66,6 +67,19 @@ impl<S: Send + Sync> FromRequestParts<S> for FilePath {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         path_part(parts, state, "path").await.map(Self)
+    }
+}
+
+/// The content of a path with `{sha256}`.
+#[derive(Debug)]
+pub(super) struct BlobPath(pub(super) Sha256);
+
+impl<S: Send + Sync> FromRequestParts<S> for BlobPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let part = path_part(parts, state, "sha256").await?;
+        part.parse().map(Self).map_err(|why| Problem::field("sha256", format!("{part:?} {why}")))
     }
 }
 

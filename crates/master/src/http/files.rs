@@ -4,7 +4,7 @@ use super::dto::{File, List};
 use super::extract::{Caller, FilePath, TaskPath};
 use super::problem::{Code, Problem};
 use super::query::Parameters;
-use crate::handle::Handle;
+use crate::handle::{Handle, Left};
 use crate::principal::Principal;
 use axum::Json;
 use axum::body::Body;
@@ -12,9 +12,8 @@ use axum::extract::State;
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use cloudai_core::ids::{Attempt, TaskId};
+use cloudai_core::ids::TaskId;
 use cloudai_core::task::OutputFile;
-use cloudai_core::time::Timestamp;
 use std::fmt::Write as _;
 use tokio_util::io::ReaderStream;
 
@@ -64,28 +63,12 @@ pub(super) async fn download(
     Ok((headers, Body::from_stream(ReaderStream::with_capacity(reader, PIECE))).into_response())
 }
 
-/// What a task left.
-pub(super) struct Left {
-    /// Of which attempt: the accepted one.
-    pub(super) attempt: Attempt,
-    /// Its files.
-    pub(super) files: Vec<OutputFile>,
-    /// When the task ended.
-    pub(super) ended: Timestamp,
-}
-
 /// What a task that has ended left.
 pub(super) async fn left(handle: &Handle, who: &Principal, id: TaskId) -> Result<Left, Problem> {
-    let task = handle.task(who, id).await?;
-    if task.record.finished().is_none() {
-        let status = task.record.status();
+    handle.left(who, id).await?.map_err(|status| {
         let why = format!("{id} is {status}: its files are there once it has ended");
-        return Err(Problem::new(Code::NotFound, why).next(format!("cloudai task wait {id}")));
-    }
-    let (attempt, files) = handle.outputs(who, id).await?;
-    let last = task.record.attempts.last().and_then(|last| last.end.as_ref());
-    let files = if last.is_some_and(|end| end.accepted) { files } else { Vec::new() };
-    Ok(Left { attempt, files, ended: task.record.finished_at.unwrap_or_default() })
+        Problem::new(Code::NotFound, why).next(format!("cloudai task wait {id}"))
+    })
 }
 
 pub(super) fn no_file(id: TaskId, path: &str) -> Problem {

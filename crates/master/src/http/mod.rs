@@ -5,6 +5,7 @@
 //! the cluster: handlers read parameters, ask the [`Handle`], and show what it answers.
 
 mod archive;
+mod blobs;
 mod cluster;
 mod debug;
 pub(crate) mod door;
@@ -69,6 +70,9 @@ fn routes() -> Vec<Route> {
         get("/api/v1/tasks/{id}/archive", archive::tar),
         get("/api/v1/tasks/{id}/files", files::list),
         get("/api/v1/tasks/{id}/files/{*path}", files::download),
+        post("/api/v1/blobs", blobs::several),
+        post("/api/v1/blobs/kept", blobs::kept),
+        put("/api/v1/blobs/{sha256}", blobs::put),
         get("/api/v1/workers", workers::list),
         post("/api/v1/workers", workers::create),
         get("/api/v1/cluster/join-token", workers::token),

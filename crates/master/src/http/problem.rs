@@ -17,6 +17,8 @@ use tracing::error;
 const MAX_ERRORS: usize = 1000;
 /// When to come back while the store is away, in seconds.
 const STORE_PATIENCE: u32 = 5;
+/// When to come back while its disk is full, in seconds.
+const FULL_PATIENCE: u32 = 60;
 
 /// The kind of a problem: a status and the word that programs branch on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +36,7 @@ pub(super) enum Code {
     Unsatisfiable,
     Internal,
     Unavailable,
+    Full,
 }
 
 impl Code {
@@ -60,6 +63,7 @@ impl Code {
             Self::Unsatisfiable => ("unsatisfiable", StatusCode::UNPROCESSABLE_ENTITY),
             Self::Internal => ("internal", StatusCode::INTERNAL_SERVER_ERROR),
             Self::Unavailable => ("unavailable", StatusCode::SERVICE_UNAVAILABLE),
+            Self::Full => ("full", StatusCode::INSUFFICIENT_STORAGE),
         }
     }
 }
@@ -152,6 +156,26 @@ impl Problem {
         self
     }
 
+    fn bulk(error: &BulkError) -> Self {
+        match error {
+            BulkError::NotFound => Self::new(Code::NotFound, error.to_string()),
+            BulkError::BadPath(_) | BulkError::NoFolder(_) | BulkError::NotWhole(_) => {
+                Self::new(Code::Invalid, error.to_string())
+            }
+            BulkError::Full => {
+                error!(error = %Chain(error), "nothing more can be kept");
+                Self::new(Code::Full, error.to_string()).retry_after(FULL_PATIENCE)
+            }
+            BulkError::Unavailable(_) => {
+                error!(error = %Chain(error), "logs and files not readable");
+                Self::new(Code::Unavailable, error.to_string()).retry_after(STORE_PATIENCE)
+            }
+            BulkError::Gap { .. } | BulkError::Checksum | BulkError::Damaged { .. } | BulkError::Sealed { .. } => {
+                Self::internal(error)
+            }
+        }
+    }
+
     fn rejected(rejected: &Rejected) -> Self {
         match rejected {
             Rejected::NoSuchTask(id) => Self::no_task(*id),
@@ -207,6 +231,8 @@ impl From<AskError> for Problem {
                     Self::new(Code::Unavailable, store.to_string()).retry_after(STORE_PATIENCE)
                 }
             },
+            AskError::Bulk(bulk) => Self::bulk(bulk),
+            AskError::Specs(errors) => batch_errors(errors),
             AskError::Internal(_) => Self::internal(&error),
         }
     }
@@ -214,17 +240,7 @@ impl From<AskError> for Problem {
 
 impl From<BulkError> for Problem {
     fn from(error: BulkError) -> Self {
-        match &error {
-            BulkError::NotFound => Self::new(Code::NotFound, error.to_string()),
-            BulkError::BadPath(_) => Self::new(Code::Invalid, error.to_string()),
-            BulkError::Unavailable(_) => {
-                error!(error = %Chain(&error), "logs and files not readable");
-                Self::new(Code::Unavailable, error.to_string()).retry_after(STORE_PATIENCE)
-            }
-            BulkError::Gap { .. } | BulkError::Checksum | BulkError::Damaged { .. } | BulkError::Sealed { .. } => {
-                Self::internal(&error)
-            }
-        }
+        Self::bulk(&error)
     }
 }
 
@@ -322,6 +338,8 @@ mod tests {
             (store(StoreError::Unsupported("pair".into())), 400, "invalid", None),
             (store(StoreError::Unavailable(away())), 503, "unavailable", Some(STORE_PATIENCE)),
             (store(StoreError::Corrupt("row".into())), 503, "unavailable", Some(STORE_PATIENCE)),
+            (AskError::Bulk(Arc::new(BulkError::Full)), 507, "full", Some(FULL_PATIENCE)),
+            (AskError::Bulk(Arc::new(BulkError::NotFound)), 404, "not_found", None),
             (AskError::Internal("x".into()), 500, "internal", None),
         ];
         for (error, status, code, retry) in rows {

@@ -54,10 +54,17 @@ pub(super) async fn submit(
     let key = key_of(&headers)?;
     let document = with_key(document.parse()?, key)?;
     let spec = Arc::new(TaskSpec::from_value(&document)?);
-    // The only task needs no path to be found by.
-    let fates = handle.submit(&who, vec![spec]).await.map_err(|error| Problem::from(error).without_errors())?;
+    let fates = handle.submit(&who, vec![spec]).await.map_err(of_the_only_one)?;
     let fate = fates.first().ok_or_else(|| Problem::new(Code::Internal, "the task got no answer"))?;
     answer(&handle, &who, *fate).await
+}
+
+/// The only task needs no path to be found by.
+fn of_the_only_one(error: AskError) -> Problem {
+    match error {
+        AskError::Specs(errors) => SpecError(errors.iter().flat_map(|(_, error)| error.0.clone()).collect()).into(),
+        other => Problem::from(other).without_errors(),
+    }
 }
 
 /// The task that a submission led to, a new one or that of an earlier submission.

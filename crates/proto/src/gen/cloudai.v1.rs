@@ -454,6 +454,66 @@ pub struct FileAck {
     pub complete: bool,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AttemptRef {
+    #[prost(string, tag = "1")]
+    pub task_id: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "2")]
+    pub attempt: u32,
+    #[prost(uint64, tag = "3")]
+    pub incarnation: u64,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ResolvedInputs {
+    #[prost(message, repeated, tag = "1")]
+    pub inputs: ::prost::alloc::vec::Vec<ResolvedInput>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ResolvedInput {
+    /// Of the file, or of the list of a folder's files.
+    #[prost(string, tag = "1")]
+    pub sha256: ::prost::alloc::string::String,
+    /// Bytes of that content.
+    #[prost(uint64, tag = "2")]
+    pub size: u64,
+    /// Whether it is the list of a folder's files, one line each: f|x|d SHA256 SIZE PATH.
+    #[prost(bool, tag = "3")]
+    pub folder: bool,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct FetchRequest {
+    #[prost(message, optional, tag = "1")]
+    pub attempt: ::core::option::Option<AttemptRef>,
+    /// The folder whose files they are; empty for what ResolveInputs names itself.
+    #[prost(string, tag = "2")]
+    pub tree: ::prost::alloc::string::String,
+    #[prost(message, repeated, tag = "3")]
+    pub contents: ::prost::alloc::vec::Vec<WantedContent>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WantedContent {
+    #[prost(string, tag = "1")]
+    pub sha256: ::prost::alloc::string::String,
+    /// Where to begin.
+    #[prost(uint64, tag = "2")]
+    pub offset: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ContentChunk {
+    #[prost(oneof = "content_chunk::What", tags = "1, 2")]
+    pub what: ::core::option::Option<content_chunk::What>,
+}
+/// Nested message and enum types in `ContentChunk`.
+pub mod content_chunk {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum What {
+        /// The next content begins: its size.
+        #[prost(uint64, tag = "1")]
+        Begin(u64),
+        #[prost(bytes, tag = "2")]
+        Data(::prost::bytes::Bytes),
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct LeaveRequest {
     #[prost(string, tag = "1")]
     pub worker_id: ::prost::alloc::string::String,
@@ -520,6 +580,8 @@ pub enum Cause {
     StorageExceeded = 11,
     /// The registry has no such image, or does not give it: nothing that its worker does.
     ImageAbsent = 12,
+    /// Its inputs could not be brought.
+    InputError = 13,
 }
 impl Cause {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -541,6 +603,7 @@ impl Cause {
             Self::OutputError => "CAUSE_OUTPUT_ERROR",
             Self::StorageExceeded => "CAUSE_STORAGE_EXCEEDED",
             Self::ImageAbsent => "CAUSE_IMAGE_ABSENT",
+            Self::InputError => "CAUSE_INPUT_ERROR",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -559,6 +622,7 @@ impl Cause {
             "CAUSE_OUTPUT_ERROR" => Some(Self::OutputError),
             "CAUSE_STORAGE_EXCEEDED" => Some(Self::StorageExceeded),
             "CAUSE_IMAGE_ABSENT" => Some(Self::ImageAbsent),
+            "CAUSE_INPUT_ERROR" => Some(Self::InputError),
             _ => None,
         }
     }
@@ -817,6 +881,53 @@ pub mod master_service_client {
                 .insert(GrpcMethod::new("cloudai.v1.MasterService", "UploadTaskFiles"));
             self.inner.client_streaming(req, path, codec).await
         }
+        /// What an attempt finds before it starts: the contents of its inputs, in the order of its spec.
+        pub async fn resolve_inputs(
+            &mut self,
+            request: impl tonic::IntoRequest<super::AttemptRef>,
+        ) -> std::result::Result<tonic::Response<super::ResolvedInputs>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/cloudai.v1.MasterService/ResolveInputs",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("cloudai.v1.MasterService", "ResolveInputs"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Contents of an attempt's inputs, one after the other as they were asked for. Others are not found.
+        pub async fn fetch_contents(
+            &mut self,
+            request: impl tonic::IntoRequest<super::FetchRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::ContentChunk>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/cloudai.v1.MasterService/FetchContents",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("cloudai.v1.MasterService", "FetchContents"));
+            self.inner.server_streaming(req, path, codec).await
+        }
         /// Starts and stops, in order.
         pub async fn subscribe(
             &mut self,
@@ -916,6 +1027,25 @@ pub mod master_service_server {
             &self,
             request: tonic::Request<tonic::Streaming<super::FileChunk>>,
         ) -> std::result::Result<tonic::Response<super::FileAck>, tonic::Status>;
+        /// What an attempt finds before it starts: the contents of its inputs, in the order of its spec.
+        async fn resolve_inputs(
+            &self,
+            request: tonic::Request<super::AttemptRef>,
+        ) -> std::result::Result<tonic::Response<super::ResolvedInputs>, tonic::Status>;
+        /// Server streaming response type for the FetchContents method.
+        type FetchContentsStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::ContentChunk, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// Contents of an attempt's inputs, one after the other as they were asked for. Others are not found.
+        async fn fetch_contents(
+            &self,
+            request: tonic::Request<super::FetchRequest>,
+        ) -> std::result::Result<
+            tonic::Response<Self::FetchContentsStream>,
+            tonic::Status,
+        >;
         /// Server streaming response type for the Subscribe method.
         type SubscribeStream: tonic::codegen::tokio_stream::Stream<
                 Item = std::result::Result<super::CommandBatch, tonic::Status>,
@@ -1326,6 +1456,95 @@ pub mod master_service_server {
                                 max_encoding_message_size,
                             );
                         let res = grpc.client_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/cloudai.v1.MasterService/ResolveInputs" => {
+                    #[allow(non_camel_case_types)]
+                    struct ResolveInputsSvc<T: MasterService>(pub Arc<T>);
+                    impl<T: MasterService> tonic::server::UnaryService<super::AttemptRef>
+                    for ResolveInputsSvc<T> {
+                        type Response = super::ResolvedInputs;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::AttemptRef>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as MasterService>::resolve_inputs(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ResolveInputsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/cloudai.v1.MasterService/FetchContents" => {
+                    #[allow(non_camel_case_types)]
+                    struct FetchContentsSvc<T: MasterService>(pub Arc<T>);
+                    impl<
+                        T: MasterService,
+                    > tonic::server::ServerStreamingService<super::FetchRequest>
+                    for FetchContentsSvc<T> {
+                        type Response = super::ContentChunk;
+                        type ResponseStream = T::FetchContentsStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::FetchRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as MasterService>::fetch_contents(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = FetchContentsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
                         Ok(res)
                     };
                     Box::pin(fut)

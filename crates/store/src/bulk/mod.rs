@@ -1,19 +1,23 @@
-//! Logs and files: large, append-only, beside the records.
+//! Logs, files and contents: large, append-only, beside the records.
 
+mod blobs;
 pub mod local;
 mod path;
 
+pub use blobs::{BlobStore, Content, Held, Kept, Swept, UNHELD};
 pub use path::check_path;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use cloudai_core::ids::{Attempt, TaskId};
+use cloudai_core::sha256::Sha256;
+use cloudai_core::spec::tree::TreeError;
 use std::pin::Pin;
 use tokio::io::AsyncRead;
 
 /// Keeps the logs and files of attempts.
 #[async_trait]
-pub trait BulkStore: Send + Sync + std::fmt::Debug + 'static {
+pub trait BulkStore: BlobStore {
     /// Appends records to an attempt's log; the first of them has the number `first`, from 0.
     ///
     /// Records that are kept already are skipped, so a repeated call changes nothing.
@@ -73,7 +77,7 @@ pub trait BulkStore: Send + Sync + std::fmt::Debug + 'static {
     /// [`BulkError::NotFound`].
     async fn read_file(&self, attempt: Attempt, path: &str) -> Result<(u64, FileReader), BulkError>;
 
-    /// Removes the logs and files of all attempts of a task. A repeated call changes nothing, and
+    /// Removes the logs and files of all attempts of a task, and lets go what it holds. A repeated call changes nothing, and
     /// finishes what a crash interrupted: remove the task's row after this, not before. Who reads
     /// meanwhile reads on or is told that there is nothing.
     async fn remove(&self, task: TaskId) -> Result<(), BulkError>;
@@ -129,6 +133,15 @@ pub enum BulkError {
     /// There is no such file.
     #[error("no such file")]
     NotFound,
+    /// A list of a folder's files that is none.
+    #[error("{0}")]
+    NoFolder(#[source] TreeError),
+    /// A folder names a file whose content is not kept, or is of another size.
+    #[error("the folder has a file whose content {0} is not kept, or is of another size")]
+    NotWhole(Sha256),
+    /// The disk has no room.
+    #[error("the disk of the master's data is full")]
+    Full,
     /// Read on from `next`: only these records are lost.
     #[error("the log of {attempt} is damaged from record {first} on{}", until(*next))]
     Damaged {

@@ -120,12 +120,25 @@ pub struct Job {
     /// The host's folder that the container sees as `/out`; the executor makes it when it starts one
     /// that can write there.
     pub out_dir: PathBuf,
+    /// What the container finds before it starts; it lies there already.
+    pub inputs: Vec<Placed>,
     /// Whether a container may exist already.
     pub resume: bool,
     /// Log records that were handed over in an earlier life of this worker and are skipped; they
     /// are counted as [`JobIo::logs`] brought them. None until the master has told: nothing is
     /// handed over before.
     pub skip_records: watch::Receiver<Option<u64>>,
+}
+
+/// A file or folder of the host that the container sees.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Placed {
+    /// Where it lies on this host.
+    pub host: PathBuf,
+    /// Where the container sees it.
+    pub path: String,
+    /// The container may change it: it is the attempt's own.
+    pub writable: bool,
 }
 
 impl Job {

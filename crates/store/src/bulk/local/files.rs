@@ -1,44 +1,34 @@
-//! The output files of attempts: unfinished until their checksum was right.
+//! The output files of attempts.
 //!
 //! A file's name on disk is the SHA-256 of the path that its task gave it. So no path leaves its
 //! folder, follows a link, is too long for the file system or stands in another's way (`a` and
 //! `a/b`); the store's rows know the real paths. Still only plain paths are accepted: they are
 //! written out again as they are on the machines of users.
-//! Unfinished files carry `.part`; a finished one is on disk, name included, before it is told.
+//! The content of a finished file is kept once, however many tasks left it: see `blobs.rs`.
 
-use super::{folder, make_dir, remove_dir, sync_names};
+use super::blobs::Blobs;
+use super::parts::{Checked, Names, Parts};
+use super::{folder, remove_dir, sync_names};
 use crate::bulk::{BulkError, check_path};
 use cloudai_core::ids::{Attempt, TaskId};
 use sha2::{Digest, Sha256};
-use std::fs::{self, File, OpenOptions};
-use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io::{self, ErrorKind, Read};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
-/// Files that are worked on at a time without waiting for each other, by chance.
-const STRIPES: usize = 64;
-/// Bytes hashed at a time.
-const CHUNK: usize = 256 * 1024;
+use std::fs::{self, File};
+use std::io::ErrorKind;
+use std::path::PathBuf;
+use std::sync::Arc;
+use tracing::debug;
 
 /// All files below a folder.
 #[derive(Debug)]
 pub(super) struct Files {
     root: PathBuf,
-    /// One per group of files: calls for the same file follow each other.
-    stripes: [Mutex<()>; STRIPES],
-}
-
-/// The two names of a file.
-struct Names {
-    part: PathBuf,
-    done: PathBuf,
+    parts: Parts,
+    blobs: Arc<Blobs>,
 }
 
 impl Files {
-    pub(super) fn new(root: PathBuf) -> Self {
-        Self { root, stripes: std::array::from_fn(|_| Mutex::default()) }
+    pub(super) fn new(root: PathBuf, blobs: Arc<Blobs>) -> Self {
+        Self { root, parts: Parts::default(), blobs }
     }
 
     fn names(&self, attempt: Attempt, path: &str) -> Result<Names, BulkError> {
@@ -48,52 +38,50 @@ impl Files {
         Ok(Names { part: folder.join(format!("{name}.part")), done: folder.join(name) })
     }
 
-    fn alone(&self, names: &Names) -> MutexGuard<'_, ()> {
-        let mut hasher = DefaultHasher::new();
-        names.done.hash(&mut hasher);
-        let stripe = usize::try_from(hasher.finish() % STRIPES as u64).unwrap_or_default();
-        self.stripes[stripe].lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     pub(super) fn append(&self, attempt: Attempt, path: &str, offset: u64, data: &[u8]) -> Result<u64, BulkError> {
         let names = self.names(attempt, path)?;
-        let _alone = self.alone(&names);
-        if let Some(size) = size_of(&names.done)? {
-            return Ok(size);
-        }
-        let have = size_of(&names.part)?.unwrap_or_default();
-        let known = have.checked_sub(offset).ok_or(BulkError::Gap { have })?;
-        let fresh = usize::try_from(known).ok().and_then(|known| data.get(known..)).unwrap_or_default();
-        let file = open_part(&names.part)?;
-        if let Err(error) = file.write_all_at(fresh, have) {
-            // Best effort: what stays there is seen by the checksum.
-            let _ = file.set_len(have);
-            return Err(error.into());
-        }
-        Ok(have + fresh.len() as u64)
+        let _alone = self.parts.alone(&names);
+        names.append(offset, data).map(|(have, _)| have)
     }
 
     pub(super) fn position(&self, attempt: Attempt, path: &str) -> Result<u64, BulkError> {
         let names = self.names(attempt, path)?;
-        let _alone = self.alone(&names);
-        let done = size_of(&names.done)?;
-        Ok(done.map_or_else(|| size_of(&names.part), |size| Ok(Some(size)))?.unwrap_or_default())
+        let _alone = self.parts.alone(&names);
+        Ok(names.kept()?.0)
     }
 
     pub(super) fn finish(&self, attempt: Attempt, path: &str, size: u64, sha256: &str) -> Result<(), BulkError> {
         let names = self.names(attempt, path)?;
-        let _alone = self.alone(&names);
-        if size_of(&names.done)?.is_some() {
-            return if is_as_announced(&names.done, size, sha256)? { Ok(()) } else { Err(BulkError::Checksum) };
+        let _alone = self.parts.alone(&names);
+        let Checked::Now(file) = names.check(size, sha256)? else { return Ok(()) };
+        let content = sha256.to_ascii_lowercase().parse().ok();
+        match content {
+            // Somebody left it before: it is on disk.
+            Some(content) if self.blobs.lend(content, size, &names.done)? => fs::remove_file(&names.part)?,
+            _ => {
+                file.sync_all()?;
+                fs::rename(&names.part, &names.done)?;
+                if let Some(content) = content
+                    && let Err(error) = self.blobs.take(content, &names.done)
+                {
+                    debug!(%attempt, path, %error, "a file is kept for itself alone");
+                }
+            }
         }
-        let file = open_part(&names.part)?;
-        if !is_as_announced(&names.part, size, sha256)? {
-            fs::remove_file(&names.part)?;
-            return Err(BulkError::Checksum);
-        }
-        file.sync_all()?;
-        fs::rename(&names.part, &names.done)?;
         Ok(sync_names(&names.done, &self.root)?)
+    }
+
+    /// Has the content of a finished file among the blobs.
+    pub(super) fn share(&self, attempt: Attempt, path: &str, sha256: &str) -> Result<(), BulkError> {
+        let names = self.names(attempt, path)?;
+        let content = sha256.parse().map_err(|_| BulkError::NotFound)?;
+        if self.blobs.touch(content)?.is_some() {
+            return Ok(());
+        }
+        match self.blobs.take(content, &names.done)? {
+            true => Ok(()),
+            false => Err(BulkError::NotFound),
+        }
     }
 
     /// Removes all files of a task. What a crash interrupts the next call finishes.
@@ -109,32 +97,4 @@ impl Files {
             Err(error) => Err(error.into()),
         }
     }
-}
-
-fn size_of(path: &Path) -> io::Result<Option<u64>> {
-    match fs::metadata(path) {
-        Ok(found) => Ok(Some(found.len())),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
-fn open_part(path: &Path) -> io::Result<File> {
-    path.parent().map_or(Ok(()), make_dir)?;
-    OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)
-}
-
-fn is_as_announced(path: &Path, size: u64, sha256: &str) -> io::Result<bool> {
-    if size_of(path)? != Some(size) {
-        return Ok(false);
-    }
-    let mut file = File::open(path)?;
-    let (mut hash, mut chunk) = (Sha256::new(), vec![0; CHUNK]);
-    loop {
-        match file.read(&mut chunk)? {
-            0 => break,
-            count => hash.update(chunk.get(..count).unwrap_or_default()),
-        }
-    }
-    Ok(hex::encode(hash.finalize()).eq_ignore_ascii_case(sha256))
 }

@@ -3,22 +3,29 @@
 //! ```text
 //! DIR/logs/<last 2 characters of the ulid>/<task id>/<attempt>.log
 //! DIR/files/<last 2 characters of the ulid>/<task id>/<attempt>/<sha-256 of the path>[.part]
+//! DIR/{blobs,uploads,trees,held}
 //! ```
 //! The first characters of a ulid are its time and change once in years: only the last ones
-//! spread. `logs.rs` and `files.rs` own the two trees; a log grows in the format of `frame.rs` and
+//! spread. `logs.rs` and `files.rs` own the first two, `blobs.rs` and `held.rs` the others; a log grows in the format of `frame.rs` and
 //! is kept in that of `segment.rs`, both under one name. docs/log-format.md describes them.
 //! Every call does its IO on a thread that may block.
 
+mod blobs;
+mod contents;
 mod files;
 mod frame;
 mod growing;
+mod held;
 mod logs;
 mod lost;
+mod parts;
 mod sealed;
 mod segment;
+mod sweep;
 
 use super::{BulkError, BulkStore, FileReader, LogPosition, LogRecord};
 use async_trait::async_trait;
+use blobs::Blobs;
 use bytes::Bytes;
 use cloudai_core::ids::{Attempt, TaskId};
 use files::Files;
@@ -36,6 +43,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub struct LocalBulk {
     logs: Arc<Logs>,
     files: Arc<Files>,
+    blobs: Arc<Blobs>,
 }
 
 impl LocalBulk {
@@ -46,7 +54,9 @@ impl LocalBulk {
         let (logs, files) = (dir.join("logs"), dir.join("files"));
         make_dir(&logs)?;
         make_dir(&files)?;
-        Ok(Self { logs: Arc::new(Logs::new(logs)), files: Arc::new(Files::new(files)) })
+        let blobs = Arc::new(Blobs::open(dir.to_owned())?);
+        let files = Arc::new(Files::new(files, Arc::clone(&blobs)));
+        Ok(Self { logs: Arc::new(Logs::new(logs)), files, blobs })
     }
 
     async fn log<T: Send + 'static>(
@@ -91,7 +101,10 @@ async fn blocking<T: Send + 'static>(
 
 impl From<io::Error> for BulkError {
     fn from(error: io::Error) -> Self {
-        Self::Unavailable(error)
+        match error.kind() {
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Self::Full,
+            _ => Self::Unavailable(error),
+        }
     }
 }
 
@@ -192,7 +205,12 @@ impl BulkStore for LocalBulk {
     }
 
     async fn remove(&self, task: TaskId) -> Result<(), BulkError> {
-        let Self { logs, files } = self.clone();
-        blocking(move || files.remove(task).and_then(|()| logs.remove(task))).await
+        let Self { logs, files, blobs } = self.clone();
+        blocking(move || {
+            blobs.release(task)?;
+            files.remove(task)?;
+            logs.remove(task)
+        })
+        .await
     }
 }

@@ -5,6 +5,7 @@ use bollard::models::{ContainerCreateBody, DeviceRequest, HostConfig, HostConfig
 use cloudai_core::ids::{Attempt, Incarnation, TaskId};
 use cloudai_core::spec::{ContainerSpec, Network};
 use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
 
 /// Processes and threads of one container: enough for a build or a JVM with many threads, while
 /// eight runaway containers still leave room below the kernel's default of 32,768 ids.
@@ -197,7 +198,7 @@ fn host_config(job: &Job, host: Host, rights: Rights) -> HostConfig {
         readonly_rootfs: Some(spec.read_only_root),
         tmpfs: Some(tmpfs(spec)),
         shm_size: spec.shm_size.map(signed),
-        mounts: Some(vec![output_mount(job)]),
+        mounts: Some(mounts(job)),
         log_config: Some(log_config(host.kind)),
         device_requests: device_requests(job, host),
         ..HostConfig::default()
@@ -235,12 +236,18 @@ fn tmpfs(spec: &ContainerSpec) -> HashMap<String, String> {
     mounts
 }
 
-fn output_mount(job: &Job) -> Mount {
+/// The folder for its results, and its inputs.
+fn mounts(job: &Job) -> Vec<Mount> {
+    let inputs = job.inputs.iter().map(|input| bind(&input.host, &input.path, !input.writable));
+    std::iter::once(bind(&job.out_dir, OUTPUT_DIR, false)).chain(inputs).collect()
+}
+
+fn bind(host: &Path, target: &str, read_only: bool) -> Mount {
     Mount {
         typ: Some(MountType::BIND),
-        source: Some(job.out_dir.to_string_lossy().into_owned()),
-        target: Some(OUTPUT_DIR.into()),
-        read_only: Some(false),
+        source: Some(host.to_string_lossy().into_owned()),
+        target: Some(target.into()),
+        read_only: Some(read_only),
         ..Mount::default()
     }
 }
@@ -294,6 +301,7 @@ mod tests {
             spec: Arc::new(spec),
             allocation,
             out_dir: "/x".into(),
+            inputs: Vec::new(),
             resume: false,
             skip_records: tokio::sync::watch::Sender::new(Some(0)).subscribe(),
         }

@@ -1,7 +1,7 @@
 //! How much disk a running attempt takes: measured now and then, since most engines can not limit it.
 //!
 //! What counts is what lies on this host because of it: its root file system, the volumes that
-//! its image makes, `/out`, and its log. Memory file systems count as memory.
+//! its image makes, `/out`, the inputs that it may change, and its log. Memory file systems count as memory.
 
 use super::Engine;
 use super::error::Fault;
@@ -34,12 +34,13 @@ pub(super) struct Usage {
     root: u64,
     volumes: u64,
     out: u64,
+    inputs: u64,
     log: u64,
 }
 
 impl Usage {
     fn total(self) -> u64 {
-        [self.root, self.volumes, self.out, self.log].into_iter().fold(0, u64::saturating_add)
+        [self.root, self.volumes, self.out, self.inputs, self.log].into_iter().fold(0, u64::saturating_add)
     }
 
     /// What happened, for people.
@@ -54,7 +55,11 @@ impl fmt::Display for Usage {
         if self.volumes > 0 {
             write!(f, "volumes of its image {}, ", Bytes(self.volumes))?;
         }
-        write!(f, "/out {}, log {}", Bytes(self.out), Bytes(self.log))
+        write!(f, "/out {}, ", Bytes(self.out))?;
+        if self.inputs > 0 {
+            write!(f, "writable inputs {}, ", Bytes(self.inputs))?;
+        }
+        write!(f, "log {}", Bytes(self.log))
     }
 }
 
@@ -97,7 +102,11 @@ impl Watch<'_> {
             volumes = volumes.saturating_add(tree(path).await);
         }
         let out = tree(self.job.out_dir.clone()).await;
-        Ok(Usage { root, volumes, out, log: self.log_size(&seen).await })
+        let mut inputs = 0_u64;
+        for input in self.job.inputs.iter().filter(|input| input.writable) {
+            inputs = inputs.saturating_add(tree(input.host.clone()).await);
+        }
+        Ok(Usage { root, volumes, out, inputs, log: self.log_size(&seen).await })
     }
 
     /// What was read of it, or its file where that can be seen: the reading waits for the master.
@@ -184,7 +193,7 @@ mod tests {
 
     #[test]
     fn an_excess_says_how_much_of_what() {
-        let usage = Usage { root: GIB, volumes: 0, out: 512 * MIB, log: 3 * MIB };
+        let usage = Usage { root: GIB, volumes: 0, out: 512 * MIB, inputs: 0, log: 3 * MIB };
         let told = usage.told(GIB);
         let expected =
             "used 1.5 GiB of disk, more than its storage_gb of 1 GiB (root file system 1 GiB, /out 512 MiB, log 3 MiB)";

@@ -1,0 +1,267 @@
+//! Files and folders of this machine as inputs of a task: named by their content before anything is sent.
+//!
+//! A document that is posted names contents (`blob:`, `tree:`), never a path of somebody's machine. What the master
+//! does not have yet is sent before the task (`send.rs`).
+
+mod folder;
+
+use crate::exit::Failure;
+use cloudai_core::sha256::Sha256;
+use cloudai_core::spec::Value;
+use sha2::Digest;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+/// Where a working directory lies in the container.
+pub(super) const WORKSPACE: &str = "/workspace";
+/// Where an input lies for which no place is given.
+const PLACE: &str = "/in";
+/// Sources that are not of this machine.
+const ELSEWHERE: [&str; 6] = ["task", "blob", "tree", "http", "https", "s3"];
+/// Bytes hashed at a time.
+const CHUNK: usize = 256 * 1024;
+/// The most sentences about what is left out.
+const MAX_NOTES: usize = 10;
+
+/// Contents of this machine that a task names.
+#[derive(Debug, Default)]
+pub(super) struct Shipment {
+    /// What has which hash; in the order in which they are sent.
+    pub(super) contents: BTreeMap<Sha256, Content>,
+    /// What is left out, for people.
+    pub(super) notes: Vec<String>,
+    /// How much is left out.
+    left_out: usize,
+}
+
+/// A content.
+#[derive(Clone, Debug)]
+pub(super) enum Content {
+    /// A file of this size.
+    File(PathBuf, u64),
+    /// The list of a folder.
+    List(String),
+}
+
+impl Content {
+    pub(super) fn size(&self) -> u64 {
+        match self {
+            Self::File(_, size) => *size,
+            Self::List(list) => list.len() as u64,
+        }
+    }
+}
+
+impl Shipment {
+    fn leave_out(&mut self, path: &Path, why: &str) {
+        self.left_out += 1;
+        if self.left_out <= MAX_NOTES {
+            self.notes.push(format!("{} is left out: {why}", path.display()));
+        } else {
+            self.notes.truncate(MAX_NOTES);
+            self.notes.push(format!("and {} more", self.left_out - MAX_NOTES));
+        }
+    }
+
+    /// Adds a file; answers its hash and size.
+    fn file(&mut self, path: &Path) -> io::Result<(Sha256, u64)> {
+        let (sha256, size) = hash(path)?;
+        self.contents.entry(sha256).or_insert_with(|| Content::File(path.to_owned(), size));
+        Ok((sha256, size))
+    }
+}
+
+/// A given input: `SOURCE`, `SOURCE:/PLACE` or `SOURCE:/PLACE:rw`.
+/// # Errors
+/// What is allowed instead.
+pub(super) fn parse(text: &str) -> Result<Value, String> {
+    let (text, writable) = match text.strip_suffix(":rw") {
+        Some(rest) => (rest, true),
+        None => (text.strip_suffix(":ro").unwrap_or(text), false),
+    };
+    let (from, path) = match text.rfind(":/") {
+        Some(at) if !ELSEWHERE[3..].contains(&&text[..at]) => (&text[..at], text[at + 1..].to_owned()),
+        _ => {
+            let trimmed = text.trim_end_matches('/');
+            let name = trimmed.rsplit(['/', ':']).next().unwrap_or_default();
+            if matches!(name, "" | "." | "..") {
+                return Err(format!("{text:?} needs a place in the container, as {text}:/data"));
+            }
+            (text, format!("{PLACE}/{name}"))
+        }
+    };
+    if from.is_empty() {
+        return Err(format!("{text:?} names no source: expected data.csv:/data/data.csv"));
+    }
+    Ok(entry(&absolute(from, Path::new(""))?, &path, writable))
+}
+
+fn entry(from: &str, path: &str, writable: bool) -> Value {
+    let mut fields = vec![("from".to_owned(), Value::Text(from.into())), ("path".to_owned(), Value::Text(path.into()))];
+    if writable {
+        fields.push(("writable".into(), Value::Bool(true)));
+    }
+    Value::Map(fields)
+}
+
+/// A local source as an absolute path, from this folder on; others as they are.
+fn absolute(from: &str, base: &Path) -> Result<String, String> {
+    if from.split_once(':').is_some_and(|(scheme, _)| ELSEWHERE.contains(&scheme)) {
+        return Ok(from.to_owned());
+    }
+    let path = std::path::absolute(base.join(from)).map_err(|why| format!("{from:?} is no path: {why}"))?;
+    path.into_os_string().into_string().map_err(|path| format!("{} is no UTF-8", path.display()))
+}
+
+/// The working directory of this machine that is meant by a `workdir` which is no absolute path: as an input, to be
+/// worked in at [`WORKSPACE`].
+/// # Errors
+/// It is no path.
+pub(super) fn workdir(given: &str, base: &Path) -> Result<Option<Value>, String> {
+    if given.starts_with('/') {
+        return Ok(None);
+    }
+    absolute(given, base).map(|from| Some(entry(&from, WORKSPACE, true)))
+}
+
+/// Makes the local paths of a task file absolute: they begin where the file lies.
+/// # Errors
+/// One that is no path.
+pub(super) fn begin_at(document: &mut Value, base: &Path) -> Result<(), String> {
+    let Value::Map(fields) = document else { return Ok(()) };
+    for (name, value) in fields.iter_mut() {
+        if let ("inputs", Value::List(inputs)) = (name.as_str(), value) {
+            for from in inputs.iter_mut().filter_map(from_of) {
+                *from = absolute(from, base)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The source of an entry of `inputs`.
+fn from_of(input: &mut Value) -> Option<&mut String> {
+    let Value::Map(fields) = input else { return None };
+    fields.iter_mut().find_map(|(name, value)| match (name.as_str(), value) {
+        ("from", Value::Text(from)) => Some(from),
+        _ => None,
+    })
+}
+
+/// Names the local inputs of a document by their content; answers what they are.
+/// # Errors
+/// One that can not be read.
+pub(super) fn take(document: &mut Value) -> Result<Shipment, Failure> {
+    let mut shipment = Shipment::default();
+    let Value::Map(fields) = document else { return Ok(shipment) };
+    let inputs = fields.iter_mut().find_map(|(name, value)| match (name.as_str(), value) {
+        ("inputs", Value::List(inputs)) => Some(inputs),
+        _ => None,
+    });
+    for (index, from) in inputs.into_iter().flatten().enumerate().filter_map(|(at, input)| Some((at, from_of(input)?)))
+    {
+        // Every local one is absolute by now.
+        if from.starts_with('/') {
+            let path = PathBuf::from(&*from);
+            *from = name(&path, &mut shipment).map_err(|error| {
+                let what = format!("{} can not be sent", path.display());
+                Failure::usage(what).why(error.to_string()).why(format!("it is inputs[{index}]"))
+            })?;
+        }
+    }
+    Ok(shipment)
+}
+
+fn name(path: &Path, shipment: &mut Shipment) -> io::Result<String> {
+    let found = std::fs::metadata(path)?;
+    if found.is_dir() {
+        let list = folder::read(path, shipment)?.write();
+        let sha256 = Sha256(sha2::Sha256::digest(&list).into());
+        shipment.contents.insert(sha256, Content::List(list));
+        Ok(format!("tree:{sha256}"))
+    } else if found.is_file() {
+        shipment.file(path).map(|(sha256, _)| format!("blob:{sha256}"))
+    } else {
+        Err(io::Error::other("it is neither a file nor a folder"))
+    }
+}
+
+/// The hash and size of a file.
+fn hash(path: &Path) -> io::Result<(Sha256, u64)> {
+    let (mut file, mut hash, mut size) = (File::open(path)?, sha2::Sha256::new(), 0);
+    let mut chunk = vec![0; CHUNK];
+    loop {
+        match file.read(&mut chunk) {
+            Ok(0) => return Ok((Sha256(hash.finalize().into()), size)),
+            Ok(length) => {
+                hash.update(&chunk[..length]);
+                size += length as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(text: &str) -> (String, String, bool) {
+        let Value::Map(fields) = parse(text).unwrap() else { panic!() };
+        let text = |name: &str| {
+            let value = fields.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
+            if let Some(Value::Text(text)) = value { text } else { String::new() }
+        };
+        (text("from"), text("path"), fields.iter().any(|(key, _)| key == "writable"))
+    }
+
+    #[test]
+    fn an_input_is_a_source_and_a_place() {
+        let here = |name: &str| std::path::absolute(name).unwrap().to_str().unwrap().to_owned();
+        let rows = [
+            ("a.csv:/data/a.csv", here("a.csv"), "/data/a.csv", false),
+            ("a.csv", here("a.csv"), "/in/a.csv", false),
+            ("sets/x/", here("sets/x/"), "/in/x", false),
+            ("/abs/x:/y:rw", "/abs/x".into(), "/y", true),
+            (".:/src:ro", here("."), "/src", false),
+            ("task:t-1/parts/0:/in", "task:t-1/parts/0".into(), "/in", false),
+            ("task:t-1/a.csv", "task:t-1/a.csv".into(), "/in/a.csv", false),
+            ("task:t-1", "task:t-1".into(), "/in/t-1", false),
+            ("https://example.org/a.csv", "https://example.org/a.csv".into(), "/in/a.csv", false),
+            ("https://example.org/a.csv:/b", "https://example.org/a.csv".into(), "/b", false),
+        ];
+        for (typed, from, path, writable) in rows {
+            assert_eq!(shown(typed), (from, path.to_owned(), writable), "{typed}");
+        }
+        for bad in [".", "..", "/", "", ":/data"] {
+            assert!(parse(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn local_paths_become_names_of_their_contents_and_others_stay() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("f")).unwrap();
+        for (name, text) in [("a", "same"), ("f/b", "same"), ("f/c", "other")] {
+            std::fs::write(dir.path().join(name), text).unwrap();
+        }
+        let task = "task:task-00000000000000000000000007/x";
+        let mut document: Value = serde_json::from_value(serde_json::json!({"image": "a", "inputs": [
+            {"from": "a", "path": "/a"}, {"from": "./f", "path": "/f"}, {"from": task, "path": "/t"}
+        ]}))
+        .unwrap();
+        begin_at(&mut document, dir.path()).unwrap();
+        let shipment = take(&mut document).unwrap();
+        let shown = super::super::document::to_json(&document).to_string();
+        assert!(!shown.contains(dir.path().to_str().unwrap()), "{shown}");
+        assert!(shown.contains("blob:") && shown.contains("tree:") && shown.contains(task), "{shown}");
+        assert_eq!(shipment.contents.len(), 3, "two files of one content, another, and a list");
+        let mut gone: Value =
+            serde_json::from_value(serde_json::json!({"inputs": [{"from": "/no/such", "path": "/a"}]})).unwrap();
+        let failure = take(&mut gone).unwrap_err();
+        assert!(failure.to_string().contains("/no/such can not be sent"), "{failure}");
+    }
+}

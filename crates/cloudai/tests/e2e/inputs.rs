@@ -1,0 +1,149 @@
+//! What tasks find: held from the submission on, sent once, fetched whole.
+
+use crate::cluster::{Cluster, fake_worker};
+use crate::process::until;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use std::path::{Path, PathBuf};
+
+const BYTES: &str = "application/octet-stream";
+
+fn sha(data: &[u8]) -> String {
+    hex::encode(Sha256::digest(data))
+}
+
+/// A task that finds this at `/in`.
+fn finds(from: &str) -> Value {
+    json!({"image": "fake:x", "inputs": [{"from": from, "path": "/in"}]})
+}
+
+/// All files below a folder.
+fn files(dir: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(dir).into_iter().flatten().filter_map(Result::ok);
+    entries.flat_map(|entry| if entry.path().is_dir() { files(&entry.path()) } else { vec![entry.path()] }).collect()
+}
+
+#[tokio::test]
+async fn a_content_is_sent_in_pieces_checked_and_named_by_a_task() {
+    let cluster = Cluster::of(fake_worker("w1")).await;
+    let data = vec![7; 100_000];
+    let hash = sha(&data);
+    let put = async |offset: usize, part: &[u8]| {
+        let path = format!("/api/v1/blobs/{hash}?size=100000&offset={offset}");
+        cluster.rest.ask_as("PUT", BYTES, &path, part.to_vec()).await
+    };
+    let first = put(0, &data[..40_000]).await;
+    assert_eq!((first.status, &first.body["bytes"], &first.body["whole"]), (202, &json!(40_000), &json!(false)));
+    let refused = cluster.rest.ask("POST", "/api/v1/tasks", Some(&finds(&format!("blob:{hash}")))).await;
+    assert_eq!(refused.status, 400);
+    assert_eq!(refused.body["errors"][0]["path"], "inputs[0].from", "{refused:?}");
+    let gap = put(50_000, &data[50_000..]).await;
+    assert!(gap.status == 409 && gap.text("detail").contains("40000"), "{gap:?}");
+    let kept = cluster.rest.ask("POST", "/api/v1/blobs/kept", Some(&json!({"sha256": [hash]}))).await;
+    assert_eq!(kept.body["items"], json!([{"sha256": hash, "bytes": 40_000, "whole": false}]));
+    assert_eq!(put(40_000, &data[40_000..]).await.status, 201);
+    let id = cluster.rest.submit(finds(&format!("blob:{hash}"))).await;
+    cluster.rest.completed(&id).await;
+    // Another content under this name.
+    let wrong = sha(b"other");
+    let path = format!("/api/v1/blobs/{wrong}?size=3");
+    let damaged = cluster.rest.ask_as("PUT", BYTES, &path, b"bad".to_vec()).await;
+    assert!(damaged.status == 400 && damaged.text("next").contains("offset=0"), "{damaged:?}");
+    for (method, path, kind, status) in [
+        ("PUT", format!("/api/v1/blobs/{hash}"), BYTES, 400),
+        ("PUT", "/api/v1/blobs/12?size=1".to_owned(), BYTES, 400),
+        ("PUT", format!("/api/v1/blobs/{wrong}?size=1"), BYTES, 400),
+        ("PUT", format!("/api/v1/blobs/{wrong}?size=3"), "text/plain", 415),
+        ("POST", "/api/v1/blobs".to_owned(), BYTES, 400),
+    ] {
+        let answer = cluster.rest.ask_as(method, kind, &path, b"bad".to_vec()).await;
+        assert_eq!(answer.status, status, "{method} {path} {kind}: {answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_task_of_which_one_input_is_missing_is_refused_with_all_that_are() {
+    let cluster = Cluster::of(fake_worker("w1")).await;
+    let several = cluster.rest.ask_as("POST", BYTES, "/api/v1/blobs", b"2\nhi".to_vec()).await;
+    assert_eq!((several.status, several.body["items"][0]["sha256"].as_str()), (201, Some(sha(b"hi").as_str())));
+    let other = cluster.rest.submit(json!({"image": "fake:x"})).await;
+    cluster.rest.completed(&other).await;
+    let input = |from: String, path: &str| json!({"from": from, "path": path});
+    let document = json!({"image": "fake:x", "inputs": [
+        input(format!("blob:{}", sha(b"hi")), "/a"),
+        input(format!("blob:{}", sha(b"never")), "/b"),
+        input(format!("task:{other}"), "/c"),
+        input("task:task-00000000000000000000000007".into(), "/d"),
+        input(format!("tree:{}", sha(b"hi")), "/e"),
+    ]});
+    let refused = cluster.rest.ask("POST", "/api/v1/tasks", Some(&document)).await;
+    let told: Vec<_> = refused.body["errors"].as_array().unwrap().iter().map(|error| error["path"].clone()).collect();
+    assert_eq!(told, ["inputs[1].from", "inputs[2].from", "inputs[3].from"], "{refused:?}");
+    // What is no list of a folder is seen when it is to be held.
+    let tree = cluster.rest.ask("POST", "/api/v1/tasks", Some(&finds(&format!("tree:{}", sha(b"hi"))))).await;
+    assert!(tree.status == 400 && tree.text("detail").contains("line 1 of the list"), "{tree:?}");
+    let good = finds(&format!("blob:{}", sha(b"hi")));
+    let batch = json!({"tasks": [good, finds(&format!("blob:{}", sha(b"never")))]});
+    let refused = cluster.rest.ask("POST", "/api/v1/tasks/batch", Some(&batch)).await;
+    assert_eq!(refused.body["errors"][0]["path"], "tasks[1].inputs[0].from", "{refused:?}");
+    assert_eq!(cluster.rest.all_tasks().await.len(), 1);
+    let held = files(&cluster.dir().join("state/bulk/held"));
+    assert_eq!(held, [] as [PathBuf; 0], "nothing is held for what was refused");
+}
+
+#[tokio::test]
+async fn a_key_that_was_used_is_answered_though_the_source_is_gone() {
+    let cluster = Cluster::of(fake_worker("w1")).await;
+    cluster.rest.ask_as("POST", BYTES, "/api/v1/blobs", b"2\nhi".to_vec()).await;
+    let mut document = finds(&format!("blob:{}", sha(b"hi")));
+    document["idempotency_key"] = json!("k");
+    document["hold"] = json!(true);
+    let id = cluster.rest.submit(document.clone()).await;
+    std::fs::remove_dir_all(cluster.dir().join("state/bulk/blobs")).unwrap();
+    let again = cluster.rest.ask("POST", "/api/v1/tasks", Some(&document)).await;
+    assert_eq!((again.status, again.text("id")), (200, id.as_str()), "{again:?}");
+    // What it holds is there still, and the one that runs it again finds it too.
+    cluster.rest.ask("POST", &format!("/api/v1/tasks/{id}/release"), None).await;
+    cluster.rest.completed(&id).await;
+    let retried = cluster.rest.ask("POST", &format!("/api/v1/tasks/{id}/retry"), None).await;
+    assert_eq!(retried.status, 201, "{retried:?}");
+    cluster.rest.completed(retried.text("id")).await;
+}
+
+#[tokio::test]
+async fn what_is_fetched_goes_on_where_it_was_when_the_master_dies() {
+    let mut cluster = Cluster::of(fake_worker("w1")).await;
+    let size = 400_000_000;
+    std::fs::write(cluster.dir().join("big"), vec![1; size]).unwrap();
+    let ran = cluster.run(&["task", "submit", "fake:x", "--input", "big", "--hold", "-o", "quiet"]).await;
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    let id = ran.out.trim().to_owned();
+    let dir = cluster.dir().to_owned();
+    let came = move || {
+        let parts = files(&dir).into_iter().filter(|path| {
+            path.to_string_lossy().contains("/inputs/") && path.extension().is_some_and(|end| end == "part")
+        });
+        parts.filter_map(|path| path.metadata().ok()).map(|part| part.len()).max()
+    };
+    cluster.rest.ask("POST", &format!("/api/v1/tasks/{id}/release"), None).await;
+    let before = until("some of it has come", async || came().filter(|came| *came > 1_000_000)).await;
+    cluster.kill_master();
+    assert!(came().is_none_or(|came| came >= before), "what came stays");
+    cluster.restart_master().await;
+    let task = cluster.rest.completed(&id).await;
+    assert_eq!(task["attempt"], 1, "{task:#}");
+}
+
+#[tokio::test]
+async fn inputs_that_the_master_lost_are_an_input_error_that_is_not_tried_again() {
+    let cluster = Cluster::of(fake_worker("w1")).await;
+    cluster.rest.ask_as("POST", BYTES, "/api/v1/blobs", b"2\nhi".to_vec()).await;
+    let mut document = finds(&format!("blob:{}", sha(b"hi")));
+    document["hold"] = json!(true);
+    let id = cluster.rest.submit(document).await;
+    std::fs::remove_dir_all(cluster.dir().join("state/bulk/held")).unwrap();
+    cluster.rest.ask("POST", &format!("/api/v1/tasks/{id}/release"), None).await;
+    let task = cluster.rest.ended(&id).await;
+    assert_eq!((&task["reason"], &task["attempt"]), (&json!("input_error"), &json!(1)), "{task:#}");
+    assert!(task["message"].as_str().unwrap().contains("does not keep"), "{task:#}");
+}

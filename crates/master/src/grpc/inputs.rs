@@ -1,0 +1,69 @@
+//! The contents of an attempt's inputs, for its worker.
+
+use super::logs::{bulk_status, known_attempt};
+use crate::handle::Handle;
+use crate::principal::Principal;
+use cloudai_core::sha256::Sha256;
+use cloudai_proto::v1 as pb;
+use cloudai_store::bulk::BulkStore;
+use futures::stream::BoxStream;
+use std::sync::Arc;
+use tokio::io::AsyncReadExt;
+use tonic::Status;
+
+/// The most contents of one call: a worker asks again for more.
+const MAX_CONTENTS: usize = 10_000;
+/// Bytes of one message.
+const PIECE: usize = 256 * 1024;
+
+/// What an attempt finds before it starts.
+pub(super) async fn resolve(
+    who: &Principal,
+    handle: &Handle,
+    of: &pb::AttemptRef,
+) -> Result<pb::ResolvedInputs, Status> {
+    let attempt = known_attempt(handle, &of.task_id, of.attempt, of.incarnation).await?;
+    let held = handle.logs(who).bulk().held(attempt.task).await.map_err(bulk_status)?;
+    let inputs = held.into_iter().map(|held| pb::ResolvedInput {
+        sha256: held.content.sha256.to_string(),
+        size: held.size,
+        folder: held.content.folder,
+    });
+    Ok(pb::ResolvedInputs { inputs: inputs.collect() })
+}
+
+/// Contents one after the other; those that are none of the attempt's inputs are not found.
+pub(super) async fn fetch(
+    who: &Principal,
+    handle: &Handle,
+    request: pb::FetchRequest,
+) -> Result<BoxStream<'static, Result<pb::ContentChunk, Status>>, Status> {
+    let of = request.attempt.ok_or_else(|| Status::invalid_argument("attempt: must be given"))?;
+    let attempt = known_attempt(handle, &of.task_id, of.attempt, of.incarnation).await?;
+    if request.contents.len() > MAX_CONTENTS {
+        return Err(Status::invalid_argument(format!("contents: more than {MAX_CONTENTS}")));
+    }
+    let hash = |text: &str| text.parse::<Sha256>().map_err(|why| Status::invalid_argument(format!("{text:?} {why}")));
+    let tree = if request.tree.is_empty() { None } else { Some(hash(&request.tree)?) };
+    let wanted: Vec<_> = request
+        .contents
+        .iter()
+        .map(|wanted| Ok((hash(&wanted.sha256)?, wanted.offset)))
+        .collect::<Result<_, Status>>()?;
+    let bulk: Arc<dyn BulkStore> = Arc::clone(handle.logs(who).bulk());
+    Ok(Box::pin(async_stream::try_stream! {
+        let chunk = |what| pb::ContentChunk { what: Some(what) };
+        for (content, offset) in wanted {
+            let read = bulk.read_held(attempt.task, tree, content, offset).await;
+            let (size, mut reader) = read.map_err(bulk_status)?;
+            yield chunk(pb::content_chunk::What::Begin(size));
+            let mut left = size.saturating_sub(offset);
+            while left > 0 {
+                let mut piece = vec![0; PIECE.min(usize::try_from(left).unwrap_or(PIECE))];
+                reader.read_exact(&mut piece).await.map_err(|error| Status::data_loss(error.to_string()))?;
+                left -= piece.len() as u64;
+                yield chunk(pb::content_chunk::What::Data(piece.into()));
+            }
+        }
+    }))
+}

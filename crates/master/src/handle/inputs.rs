@@ -1,0 +1,197 @@
+//! What tasks find before they start: looked for when they are submitted, and held until they are removed.
+//!
+//! A task that is accepted has all of its inputs: whatever becomes of the task that left them, or of the upload.
+
+use super::Handle;
+use super::left::Left;
+use crate::mailbox::AskError;
+use crate::principal::Principal;
+use bytes::Bytes;
+use cloudai_core::event::{NewTask, Rejected};
+use cloudai_core::ids::TaskId;
+use cloudai_core::sha256::Sha256;
+use cloudai_core::spec::tree::{Entry, Kind, Tree};
+use cloudai_core::spec::{FieldError, Source, SpecError, TaskSpec, wrong_input};
+use cloudai_core::task::OutputFile;
+use cloudai_store::bulk::{BulkError, BulkStore, Content, Kept};
+use std::sync::Arc;
+use tracing::warn;
+
+/// Why an input has no content.
+enum Missing {
+    /// What is wrong with it, for people.
+    Wrong(String),
+    /// It could not be looked for.
+    Failed(AskError),
+}
+
+/// Why a task can not hold its inputs.
+enum Refused {
+    /// What is wrong with them.
+    Wrong(Vec<FieldError>),
+    /// They could not be looked for, or held.
+    Failed(AskError),
+}
+
+/// The contents that were found for a spec.
+#[derive(Default)]
+struct Looked {
+    spec: Option<Arc<TaskSpec>>,
+    contents: Vec<Content>,
+}
+
+impl From<BulkError> for Refused {
+    fn from(error: BulkError) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl<E: Into<AskError>> From<E> for Missing {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl Handle {
+    fn bulk(&self) -> &Arc<dyn BulkStore> {
+        self.shared.logs.bulk()
+    }
+
+    /// Has new tasks hold their inputs, all or none; `places` are their numbers in the caller's list.
+    /// # Errors
+    /// [`AskError::Specs`] with every input that has no content.
+    pub(super) async fn hold_inputs(
+        &self,
+        who: &Principal,
+        fresh: &[NewTask],
+        places: &[usize],
+    ) -> Result<(), AskError> {
+        let mut wrong = Vec::new();
+        let mut held = Ok(());
+        // Tasks of one sort share their spec: what it names is looked for once.
+        let mut last = Looked::default();
+        for (new, place) in fresh.iter().zip(places).filter(|(new, _)| !new.spec.container.inputs.is_empty()) {
+            match self.hold_inputs_of(who, new, &mut last).await {
+                Ok(()) => {}
+                Err(Refused::Wrong(errors)) => wrong.push((*place, SpecError(errors))),
+                Err(Refused::Failed(error)) => {
+                    held = Err(error);
+                    break;
+                }
+            }
+        }
+        if held.is_ok() && !wrong.is_empty() {
+            held = Err(AskError::Specs(Arc::new(wrong)));
+        }
+        if held.is_err() {
+            self.release_inputs(fresh.iter()).await;
+        }
+        held
+    }
+
+    async fn hold_inputs_of(&self, who: &Principal, new: &NewTask, last: &mut Looked) -> Result<(), Refused> {
+        // What an ended task found, the one that runs it again finds: also when its source is gone.
+        if let Some(old) = new.retry_of
+            && self.bulk().held(old).await?.len() == new.spec.container.inputs.len()
+        {
+            return Ok(self.bulk().hold_as(new.id, old).await?);
+        }
+        if !last.spec.as_ref().is_some_and(|spec| Arc::ptr_eq(spec, &new.spec)) {
+            let contents = self.contents(who, &new.spec).await?;
+            *last = Looked { spec: Some(Arc::clone(&new.spec)), contents };
+        }
+        match self.bulk().hold(new.id, &last.contents).await {
+            Err(error @ (BulkError::NotFound | BulkError::NoFolder(_) | BulkError::NotWhole(_))) => {
+                let problem = format!("can not be placed: {error}");
+                Err(Refused::Wrong(vec![FieldError { path: "inputs".into(), value: None, problem }]))
+            }
+            held => Ok(held?),
+        }
+    }
+
+    /// Lets go what tasks hold that were not accepted. What is missed is found by its age.
+    pub(super) async fn release_inputs<'a>(&self, tasks: impl Iterator<Item = &'a NewTask>) {
+        for new in tasks.filter(|new| !new.spec.container.inputs.is_empty()) {
+            if let Err(error) = self.bulk().release(new.id).await {
+                warn!(task = %new.id, %error, "the inputs of a task that was not accepted are still held");
+            }
+        }
+    }
+
+    /// The contents of a task's inputs, or every input that has none.
+    async fn contents(&self, who: &Principal, spec: &TaskSpec) -> Result<Vec<Content>, Refused> {
+        let (mut contents, mut wrong) = (Vec::new(), Vec::new());
+        for (index, input) in spec.container.inputs.iter().enumerate() {
+            match self.content(who, &input.from).await {
+                Ok(content) => contents.push(content),
+                Err(Missing::Wrong(problem)) => wrong.push(wrong_input(index, &input.from, problem)),
+                Err(Missing::Failed(error)) => return Err(Refused::Failed(error)),
+            }
+        }
+        if wrong.is_empty() { Ok(contents) } else { Err(Refused::Wrong(wrong)) }
+    }
+
+    async fn content(&self, who: &Principal, source: &Source) -> Result<Content, Missing> {
+        match source {
+            Source::Blob(sha256) => self.kept(who, Content { sha256: *sha256, folder: false }).await,
+            Source::Tree(sha256) => self.kept(who, Content { sha256: *sha256, folder: true }).await,
+            Source::Task { id, path } => self.left_by(who, *id, path.as_deref()).await,
+        }
+    }
+
+    async fn kept(&self, who: &Principal, content: Content) -> Result<Content, Missing> {
+        match self.bulk().blobs_kept(&who.user, vec![content.sha256]).await?.first() {
+            Some(Kept::Whole(_)) => Ok(content),
+            Some(Kept::Part(_)) | None => Err(Missing::Wrong(
+                "is not kept by this master, or no longer: send it again (the command line does it for --input and \
+                 --workdir)"
+                    .into(),
+            )),
+        }
+    }
+
+    /// A file or folder of what another task left.
+    async fn left_by(&self, who: &Principal, id: TaskId, path: Option<&str>) -> Result<Content, Missing> {
+        let left = match self.left(who, id).await {
+            Ok(Ok(left)) => left,
+            Ok(Err(status)) => {
+                return Err(Missing::Wrong(format!(
+                    "is {status}: its files are there once it has ended (cloudai task wait {id})"
+                )));
+            }
+            Err(AskError::Rejected(Rejected::NoSuchTask(_))) => {
+                return Err(Missing::Wrong("names a task that is not there, or no longer".into()));
+            }
+            Err(error) => return Err(error.into()),
+        };
+        if let Some(file) = path.and_then(|path| left.files.iter().find(|file| file.path == path)) {
+            return Ok(Content { sha256: self.shared_output(&left, file).await?, folder: false });
+        }
+        let mut entries = Vec::new();
+        for file in &left.files {
+            let below = path.map_or(Some(file.path.as_str()), |path| file.path.strip_prefix(path)?.strip_prefix('/'));
+            if let Some(below) = below {
+                let sha256 = self.shared_output(&left, file).await?;
+                let kind = Kind::File { sha256, size: file.size, executable: false };
+                entries.push(Entry { path: below.to_owned(), kind });
+            }
+        }
+        if entries.is_empty() {
+            let why = format!("names no file that it left (cloudai task files {id} lists them)");
+            return Err(Missing::Wrong(why));
+        }
+        let tree = Tree::of(entries).map_err(|why| Missing::Wrong(why.to_string()))?;
+        let list = self.bulk().put_blobs(vec![Bytes::from(tree.write())]).await?;
+        let sha256 = *list.first().ok_or_else(|| AskError::Internal("a content got no name".into()))?;
+        Ok(Content { sha256, folder: true })
+    }
+
+    async fn shared_output(&self, left: &Left, file: &OutputFile) -> Result<Sha256, Missing> {
+        let gone = || Missing::Wrong(format!("names {}, which is not kept any more", file.path));
+        match self.bulk().share_output(left.attempt, file).await {
+            Ok(()) => file.sha256.to_ascii_lowercase().parse().map_err(|_| gone()),
+            Err(BulkError::NotFound) => Err(gone()),
+            Err(error) => Err(error.into()),
+        }
+    }
+}

@@ -1,0 +1,25 @@
+//! Files that tasks left, and contents that they find.
+
+use serde::{Deserialize, Serialize};
+
+/// A kept file.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct File {
+    /// Relative to `/out`.
+    pub path: String,
+    /// Bytes.
+    pub size: u64,
+    /// 64 hex digits.
+    pub sha256: String,
+}
+
+/// A content and how much of it is kept.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Blob {
+    /// 64 hex digits.
+    pub sha256: String,
+    /// Bytes that are kept: of what is not whole, those of the caller's own upload.
+    pub bytes: u64,
+    /// Whether a task may name it as its input.
+    pub whole: bool,
+}

@@ -1,0 +1,83 @@
+//! Removes contents that no task needs any more: once an hour, a little at a time, resting longer than it works.
+//!
+//! It keeps no state: what is left when a master stops is found by the next look of the next one.
+
+use crate::handle::Handle;
+use cloudai_core::ids::TaskId;
+use cloudai_store::StoreError;
+use cloudai_store::bulk::{Swept, UNHELD};
+use std::time::{Duration, Instant, SystemTime};
+use tracing::{info, warn};
+
+/// Between two looks.
+const EVERY: Duration = Duration::from_secs(3600);
+/// How many times as long it rests as it worked: a fifth of one core and of the disk at most.
+const REST: u32 = 4;
+/// No rest is longer, however slow the disk is.
+const LONGEST: Duration = Duration::from_secs(10);
+
+/// Sweeps for as long as it is polled.
+pub(crate) async fn run(handle: Handle) {
+    loop {
+        tokio::time::sleep(EVERY).await;
+        let Some(before) = SystemTime::now().checked_sub(UNHELD) else { continue };
+        let swept = look(&handle, before).await;
+        if swept.count > 0 {
+            info!(contents = swept.count, bytes = swept.bytes, "contents that nobody needs were removed");
+        }
+    }
+}
+
+/// Removes what was needed last before a time.
+pub(crate) async fn look(handle: &Handle, before: SystemTime) -> Swept {
+    let bulk = handle.shared.logs.bulk();
+    // First the holders that are no tasks: a crash came between their inputs and their acceptance.
+    let mut part = 0;
+    loop {
+        let began = Instant::now();
+        match bulk.holders(part, before).await {
+            Ok(Some(tasks)) => {
+                for task in tasks {
+                    release_stranger(handle, task).await;
+                }
+            }
+            Ok(None) => break,
+            Err(error) => warn!(part, %error, "who holds contents was not listed"),
+        }
+        part += 1;
+        rest(began).await;
+    }
+    let (mut part, mut sum) = (0, Swept::default());
+    loop {
+        let began = Instant::now();
+        match bulk.sweep(part, before).await {
+            Ok(Some(swept)) => {
+                sum.count += swept.count;
+                sum.bytes += swept.bytes;
+            }
+            Ok(None) => return sum,
+            Err(error) => warn!(part, %error, "contents that nobody needs were not removed"),
+        }
+        part += 1;
+        rest(began).await;
+    }
+}
+
+async fn release_stranger(handle: &Handle, task: TaskId) {
+    let released = match is_known(handle, task).await {
+        Ok(true) => return,
+        Ok(false) => handle.shared.logs.bulk().release(task).await.map_err(|error| error.to_string()),
+        Err(error) => Err(error.to_string()),
+    };
+    if let Err(error) = released {
+        warn!(%task, error, "contents of a task that is not there are still held");
+    }
+}
+
+async fn is_known(handle: &Handle, task: TaskId) -> Result<bool, StoreError> {
+    Ok(handle.shared.model.task(task).is_some() || handle.shared.store.task(task).await?.is_some())
+}
+
+async fn rest(since: Instant) {
+    tokio::time::sleep((since.elapsed() * REST).min(LONGEST)).await;
+}

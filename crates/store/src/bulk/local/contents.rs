@@ -1,0 +1,85 @@
+//! [`BlobStore`] on a local disk: each call on a thread that may block.
+
+use super::blobs::Blobs;
+use super::{LocalBulk, blocking};
+use crate::bulk::{BlobStore, BulkError, Content, FileReader, Held, Kept, Swept};
+use async_trait::async_trait;
+use bytes::Bytes;
+use cloudai_core::ids::{Attempt, TaskId, UserId};
+use cloudai_core::sha256::Sha256;
+use cloudai_core::task::OutputFile;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+impl LocalBulk {
+    async fn blob<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Blobs) -> Result<T, BulkError> + Send + 'static,
+    ) -> Result<T, BulkError> {
+        let blobs = Arc::clone(&self.blobs);
+        blocking(move || work(&blobs)).await
+    }
+}
+
+#[async_trait]
+impl BlobStore for LocalBulk {
+    async fn blobs_kept(&self, user: &UserId, contents: Vec<Sha256>) -> Result<Vec<Kept>, BulkError> {
+        let user = user.clone();
+        self.blob(move |blobs| contents.into_iter().map(|content| blobs.kept(&user, content)).collect()).await
+    }
+
+    async fn append_blob(&self, user: &UserId, content: Sha256, offset: u64, data: Bytes) -> Result<Kept, BulkError> {
+        let user = user.clone();
+        self.blob(move |blobs| blobs.append(&user, content, offset, &data)).await
+    }
+
+    async fn finish_blob(&self, user: &UserId, content: Sha256, size: u64) -> Result<(), BulkError> {
+        let user = user.clone();
+        self.blob(move |blobs| blobs.finish(&user, content, size)).await
+    }
+
+    async fn put_blobs(&self, contents: Vec<Bytes>) -> Result<Vec<Sha256>, BulkError> {
+        self.blob(move |blobs| blobs.put(&contents)).await
+    }
+
+    async fn share_output(&self, attempt: Attempt, file: &OutputFile) -> Result<(), BulkError> {
+        let OutputFile { path, sha256, .. } = file.clone();
+        self.file(move |files| files.share(attempt, &path, &sha256)).await
+    }
+
+    async fn hold(&self, task: TaskId, contents: &[Content]) -> Result<(), BulkError> {
+        let contents = contents.to_vec();
+        self.blob(move |blobs| blobs.hold(task, &contents)).await
+    }
+
+    async fn hold_as(&self, task: TaskId, other: TaskId) -> Result<(), BulkError> {
+        self.blob(move |blobs| blobs.hold_as(task, other)).await
+    }
+
+    async fn held(&self, task: TaskId) -> Result<Vec<Held>, BulkError> {
+        self.blob(move |blobs| blobs.held(task)).await
+    }
+
+    async fn read_held(
+        &self,
+        task: TaskId,
+        tree: Option<Sha256>,
+        content: Sha256,
+        offset: u64,
+    ) -> Result<(u64, FileReader), BulkError> {
+        let (size, file) = self.blob(move |blobs| blobs.open_held(task, tree, content, offset)).await?;
+        Ok((size, Box::pin(tokio::fs::File::from_std(file))))
+    }
+
+    async fn release(&self, task: TaskId) -> Result<(), BulkError> {
+        self.blob(move |blobs| blobs.release(task)).await
+    }
+
+    async fn holders(&self, part: u32, before: SystemTime) -> Result<Option<Vec<TaskId>>, BulkError> {
+        self.blob(move |blobs| blobs.holders(part, before)).await
+    }
+
+    async fn sweep(&self, part: u32, before: SystemTime) -> Result<Option<Swept>, BulkError> {
+        self.blob(move |blobs| blobs.sweep(part, before)).await
+    }
+}

@@ -1,0 +1,199 @@
+//! Which contents tasks hold, and which ones the folders have that are held.
+//!
+//! ```text
+//! DIR/held/<last 2 characters of the ulid>/<task id>/<place>-<f|t>-<sha-256>
+//! DIR/trees/<first 2 digits>/<sha-256 of the list>/<sha-256 of a file>
+//! ```
+//! All of them are hard links to blobs. `t` is the list of a folder, and its files are those that `trees` has under
+//! that name: one task or a million that hold the folder hold them once.
+
+use super::blobs::{Blobs, by_digits};
+use super::{folder, make_dir, remove_dir, shard, sync_names};
+use crate::bulk::{BulkError, Content, Held};
+use cloudai_core::ids::TaskId;
+use cloudai_core::sha256::Sha256;
+use cloudai_core::spec::tree::{MAX_BYTES, Tree};
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+impl Blobs {
+    fn held_dir(&self, task: TaskId) -> PathBuf {
+        folder(&self.root.join("held"), task)
+    }
+
+    pub(super) fn tree(&self, list: Sha256) -> PathBuf {
+        by_digits(self.root.join("trees"), list)
+    }
+
+    pub(super) fn hold(&self, task: TaskId, contents: &[Content]) -> Result<(), BulkError> {
+        let dir = self.held_dir(task);
+        let held = self.hold_in(&dir, contents);
+        if held.is_err() {
+            // Best effort: what stays is found by its time.
+            let _ = fs::remove_dir_all(&dir);
+        }
+        held
+    }
+
+    fn hold_in(&self, dir: &Path, contents: &[Content]) -> Result<(), BulkError> {
+        let _found = self.rely();
+        remove_dir(dir)?;
+        make_dir(dir)?;
+        for (place, content) in contents.iter().enumerate() {
+            if content.folder {
+                self.seal(content.sha256)?;
+            }
+            if !self.link(content.sha256, &dir.join(name(place, *content)))? {
+                return Err(BulkError::NotFound);
+            }
+        }
+        File::open(dir)?.sync_all()?;
+        Ok(sync_names(dir, &self.root)?)
+    }
+
+    /// Gives the folder of a list all of its files, once.
+    fn seal(&self, list: Sha256) -> Result<(), BulkError> {
+        let tree = self.tree(list);
+        if tree.is_dir() {
+            return Ok(());
+        }
+        let read = self.read_list(list)?;
+        let fresh = self.beside(&tree);
+        let filled = self.fill(&fresh, &read).and_then(|()| match fs::rename(&fresh, &tree) {
+            // Another task did the same at the same time.
+            Err(_) if tree.is_dir() => Ok(fs::remove_dir_all(&fresh)?),
+            renamed => Ok(renamed?),
+        });
+        if filled.is_err() {
+            let _ = fs::remove_dir_all(&fresh);
+        }
+        filled?;
+        Ok(sync_names(&tree, &self.root)?)
+    }
+
+    fn read_list(&self, list: Sha256) -> Result<Tree, BulkError> {
+        let blob = self.blob(list);
+        let size = match fs::metadata(&blob) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Err(BulkError::NotFound),
+            found => found?.len(),
+        };
+        if size > MAX_BYTES as u64 {
+            return Err(BulkError::NoFolder(cloudai_core::spec::tree::TreeError::TooLarge));
+        }
+        Tree::read(&fs::read(blob)?).map_err(BulkError::NoFolder)
+    }
+
+    fn fill(&self, folder: &Path, tree: &Tree) -> Result<(), BulkError> {
+        make_dir(folder)?;
+        for (content, size) in tree.files() {
+            let to = folder.join(content.to_string());
+            let kept = self.link(content, &to)?;
+            // Its size is part of what the list promises.
+            if !kept || fs::metadata(&to)?.len() != size {
+                return Err(BulkError::NotWhole(content));
+            }
+        }
+        Ok(File::open(folder)?.sync_all()?)
+    }
+
+    pub(super) fn hold_as(&self, task: TaskId, other: TaskId) -> Result<(), BulkError> {
+        let held: Vec<_> = self.held(other)?.into_iter().map(|held| held.content).collect();
+        let (from, to) = (self.held_dir(other), self.held_dir(task));
+        let _found = self.rely();
+        remove_dir(&to)?;
+        make_dir(&to)?;
+        for (place, content) in held.into_iter().enumerate() {
+            let name = name(place, content);
+            // What it names is there as long as the other task is: by the link, not by the hash.
+            match fs::hard_link(from.join(&name), to.join(&name)) {
+                Err(error) if error.kind() == ErrorKind::NotFound => return Err(BulkError::NotFound),
+                linked => linked?,
+            }
+        }
+        File::open(&to)?.sync_all()?;
+        Ok(sync_names(&to, &self.root)?)
+    }
+
+    pub(super) fn held(&self, task: TaskId) -> Result<Vec<Held>, BulkError> {
+        let mut found = Vec::new();
+        for entry in entries(&self.held_dir(task))? {
+            let entry = entry?;
+            let name = entry.file_name();
+            if let Some((place, content)) = name.to_str().and_then(parse) {
+                found.push((place, Held { content, size: entry.metadata()?.len() }));
+            }
+        }
+        found.sort_unstable_by_key(|(place, _)| *place);
+        Ok(found.into_iter().map(|(_, held)| held).collect())
+    }
+
+    pub(super) fn open_held(
+        &self,
+        task: TaskId,
+        tree: Option<Sha256>,
+        content: Sha256,
+        offset: u64,
+    ) -> Result<(u64, File), BulkError> {
+        let dir = self.held_dir(task);
+        let mut file = None;
+        for entry in entries(&dir)? {
+            let name = entry?.file_name();
+            let held = name.to_str().and_then(parse).map(|(_, held)| held);
+            let path = match (held, tree) {
+                (Some(held), None) if held.sha256 == content => dir.join(&name),
+                (Some(Content { sha256, folder: true }), Some(tree)) if sha256 == tree => {
+                    self.tree(tree).join(content.to_string())
+                }
+                _ => continue,
+            };
+            file = Some(path);
+            break;
+        }
+        let mut file = match File::open(file.ok_or(BulkError::NotFound)?) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Err(BulkError::NotFound),
+            file => file?,
+        };
+        let size = file.metadata()?.len();
+        file.seek(SeekFrom::Start(offset.min(size)))?;
+        Ok((size, file))
+    }
+
+    pub(super) fn release(&self, task: TaskId) -> Result<(), BulkError> {
+        Ok(remove_dir(&self.held_dir(task))?)
+    }
+
+    pub(super) fn holders(&self, part: u32, before: SystemTime) -> Result<Option<Vec<TaskId>>, BulkError> {
+        let Some(shard) = shard(part) else { return Ok(None) };
+        let mut holders = Vec::new();
+        for entry in entries(&self.root.join("held").join(shard))? {
+            let entry = entry?;
+            let task = entry.file_name().to_str().and_then(|name| name.parse().ok());
+            if let Some(task) = task
+                && entry.metadata()?.modified()? < before
+            {
+                holders.push(task);
+            }
+        }
+        Ok(Some(holders))
+    }
+}
+
+/// The entries of a folder; none of one that is not there.
+pub(super) fn entries(dir: &Path) -> io::Result<impl Iterator<Item = io::Result<fs::DirEntry>>> {
+    match fs::read_dir(dir) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None.into_iter().flatten()),
+        entries => Ok(Some(entries?).into_iter().flatten()),
+    }
+}
+
+fn name(place: usize, content: Content) -> String {
+    format!("{place}-{}-{}", if content.folder { 't' } else { 'f' }, content.sha256)
+}
+
+fn parse(name: &str) -> Option<(usize, Content)> {
+    let (place, rest) = name.split_once('-')?;
+    let (kind, sha256) = rest.split_once('-')?;
+    Some((place.parse().ok()?, Content { sha256: sha256.parse().ok()?, folder: kind == "t" }))
+}
