@@ -135,36 +135,15 @@ impl Client {
         self.json(response).await
     }
 
-    /// `POST` of bytes that may come twice without harm.
+    /// Sends bytes that may come twice without harm.
     /// # Errors
     /// As [`Client::get`].
     pub(crate) async fn send_bytes<T: DeserializeOwned>(
         &self,
-        path: &[&str],
-        query: &[(&str, String)],
-        body: Bytes,
-    ) -> Result<T, Failure> {
-        self.bytes(Method::POST, path, query, &body).await
-    }
-
-    /// `PUT` of bytes.
-    /// # Errors
-    /// As [`Client::get`].
-    pub(crate) async fn put_bytes<T: DeserializeOwned>(
-        &self,
-        path: &[&str],
-        query: &[(&str, String)],
-        body: Bytes,
-    ) -> Result<T, Failure> {
-        self.bytes(Method::PUT, path, query, &body).await
-    }
-
-    async fn bytes<T: DeserializeOwned>(
-        &self,
         method: Method,
         path: &[&str],
         query: &[(&str, String)],
-        body: &Bytes,
+        body: Bytes,
     ) -> Result<T, Failure> {
         let make = || {
             let request = self.request(method.clone(), path).query(query);

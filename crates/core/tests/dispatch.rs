@@ -1,6 +1,6 @@
 //! What a dispatcher's rules mean, on a board.
 
-use cloudai_core::strategy::board::{Board, Device, Image, Job, Seat, Wanted};
+use cloudai_core::strategy::board::{Board, Data, Device, Image, Job, Seat, Wanted};
 use cloudai_core::strategy::rules::{Blocked, Order, Seating};
 use cloudai_core::strategy::{ALL, Knobs, Ruled, Rules, Started, Strategy, by_name, make, place};
 use std::collections::{BTreeMap, BTreeSet};
@@ -141,16 +141,26 @@ fn a_round_that_was_full_is_gone_on_with_in_the_next() {
 
 #[test]
 fn of_workers_that_are_equal_the_one_that_has_the_image_is_taken() {
+    the_one_that_has_it(|image| Box::new(move |job: &mut Job| job.image = Image::of(image)));
+}
+
+#[test]
+fn of_workers_that_are_equal_the_one_that_has_the_inputs_is_taken_whatever_image_it_has() {
+    the_one_that_has_it(|input| {
+        Box::new(move |job: &mut Job| (job.image, job.data) = (Image::of("the same"), Data::of(input)))
+    });
+}
+
+fn the_one_that_has_it(of: impl Fn(&'static str) -> Box<dyn Fn(&mut Job)>) {
     let mut board = board(&[4, 4, 4]);
-    let mut strategy = by_name("ai").unwrap();
-    let of = |image: &'static str| move |job: &mut Job| job.image = Image::of(image);
-    let first: Vec<usize> = ["a", "b", "c"].map(|image| job(&mut board, 0, 4, 10, of(image))).into();
+    let Some(mut strategy) = by_name("ai") else { panic!() };
+    let first: Vec<usize> = ["a", "b", "c"].map(|word| job(&mut board, 0, 4, 10, of(word))).into();
     let on: Vec<usize> = place(&mut *strategy, &mut board, 9).iter().map(|start| start.worker).collect();
     first.into_iter().for_each(|job| board.remove(job, true));
-    for (at, image) in ["a", "b", "c"].into_iter().enumerate().rev() {
-        job(&mut board, 1, 4, 10, of(image));
+    for (at, word) in ["a", "b", "c"].into_iter().enumerate().rev() {
+        job(&mut board, 1, 4, 10, of(word));
         let start = place(&mut *strategy, &mut board, 9);
-        assert_eq!(start[0].worker, on[at], "{image} ran there");
+        assert_eq!(start[0].worker, on[at], "{word} was fetched there");
     }
 }
 

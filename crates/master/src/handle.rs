@@ -35,7 +35,7 @@ use cloudai_store::backup::Snapshot;
 use cloudai_store::bulk::BulkError;
 use cloudai_store::query::{Page, TaskQuery};
 use cloudai_store::{Store, StoreError};
-pub(crate) use left::Left;
+pub(crate) use left::{Left, LeftFile};
 use restore::Restoring;
 use std::sync::Arc;
 use std::time::Duration;
@@ -140,6 +140,11 @@ impl Handle {
                 Ok(accepted)
             }
             Ok(other) => Err(AskError::unexpected(&other)),
+            // Nothing was changed.
+            Err(AskError::Unavailable(not_now)) => {
+                self.release_inputs(holders.iter()).await;
+                Err(AskError::Unavailable(not_now))
+            }
             Err(AskError::Rejected(rejected)) => {
                 self.release_inputs(holders.iter()).await;
                 Err(match rejected {

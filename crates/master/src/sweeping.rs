@@ -9,6 +9,8 @@ use cloudai_store::bulk::{Swept, UNHELD};
 use std::time::{Duration, Instant, SystemTime};
 use tracing::{info, warn};
 
+/// Before the first look: also a master that starts often sweeps.
+const FIRST: Duration = Duration::from_secs(60);
 /// Between two looks.
 const EVERY: Duration = Duration::from_secs(3600);
 /// How many times as long it rests as it worked: a fifth of one core and of the disk at most.
@@ -18,8 +20,9 @@ const LONGEST: Duration = Duration::from_secs(10);
 
 /// Sweeps for as long as it is polled.
 pub(crate) async fn run(handle: Handle) {
+    let mut wait = FIRST;
     loop {
-        tokio::time::sleep(EVERY).await;
+        tokio::time::sleep(std::mem::replace(&mut wait, EVERY)).await;
         let Some(before) = SystemTime::now().checked_sub(UNHELD) else { continue };
         let swept = look(&handle, before).await;
         if swept.count > 0 {

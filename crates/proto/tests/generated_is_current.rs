@@ -16,6 +16,7 @@ fn generated_code_is_current() {
         .bytes(".cloudai.v1.LogRecord.data")
         .bytes(".cloudai.v1.FileChunk.data")
         .bytes(".cloudai.v1.ContentChunk.data")
+        .bytes(".cloudai.v1.SmallFile.data")
         .out_dir(out.path())
         .compile_fds(fds)
         .unwrap();

@@ -68,6 +68,9 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
     /// The files of an attempt, in the order of their paths; empty when there are none.
     async fn outputs(&self, attempt: Attempt) -> Result<Vec<OutputFile>, StoreError>;
 
+    /// One of them by its path.
+    async fn output(&self, attempt: Attempt, path: &str) -> Result<Option<OutputFile>, StoreError>;
+
     /// A fact of the cluster's own, as its join token.
     async fn fact(&self, name: &str) -> Result<Option<String>, StoreError>;
 

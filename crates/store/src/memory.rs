@@ -305,6 +305,12 @@ impl Store for MemoryStore {
         Ok(self.tables().outputs.get(&attempt).cloned().unwrap_or_default())
     }
 
+    async fn output(&self, attempt: Attempt, path: &str) -> Result<Option<OutputFile>, StoreError> {
+        let tables = self.tables();
+        let mut files = tables.outputs.get(&attempt).into_iter().flatten();
+        Ok(files.find(|file| file.path == path).cloned())
+    }
+
     async fn fact(&self, name: &str) -> Result<Option<String>, StoreError> {
         Ok(self.tables().facts.get(name).cloned())
     }

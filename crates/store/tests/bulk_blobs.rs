@@ -284,24 +284,96 @@ async fn what_a_crash_left_half_made_is_removed_and_never_taken_for_whole() {
 }
 
 #[tokio::test]
-async fn many_at_once_hold_the_same_folder_while_it_is_swept() {
+async fn many_at_once_hold_the_same_folder_while_all_that_may_go_is_swept() {
     let (store, _dir) = local();
     let store = Arc::new(store);
     let a = put(&store, b"aa").await;
-    let tree = store.put_blobs(vec![list(&[("a", a, 2)])]).await.unwrap()[0];
-    let mut holds = tokio::task::JoinSet::new();
+    let list = list(&[("a", a, 2)]);
+    let tree = store.put_blobs(vec![list.clone()]).await.unwrap()[0];
+    let future = || SystemTime::now() + Duration::from_secs(60);
+    let mut works = tokio::task::JoinSet::new();
     for task in 1..=40_u64 {
-        let store = Arc::clone(&store);
-        holds.spawn(async move {
-            store.hold(id(task), &[folder(tree)]).await.unwrap();
-            assert_eq!(read(&store, task, Some(tree), a, 0).await.unwrap(), b"aa");
-            let past = SystemTime::now() - Duration::from_secs(60);
-            store.sweep(u32::from(tree.0[0]), past).await.unwrap();
+        let (store, list) = (Arc::clone(&store), list.clone());
+        works.spawn(async move {
+            // What was swept in between is sent again, as clients do.
+            loop {
+                store.put_blobs(vec![Bytes::from_static(b"aa"), list.clone()]).await.unwrap();
+                match store.hold(id(task), &[folder(tree)]).await {
+                    Ok(()) => break,
+                    Err(BulkError::NotFound | BulkError::NotWhole(_)) => {}
+                    Err(other) => panic!("{other}"),
+                }
+            }
+            for part in [tree.0[0], a.0[0]] {
+                store.sweep(u32::from(part), future()).await.unwrap();
+            }
+            assert_eq!(read(&store, task, Some(tree), a, 0).await.unwrap(), b"aa", "what is held stays");
+            if task % 2 == 0 {
+                store.release(id(task)).await.unwrap();
+            }
         });
     }
-    while let Some(held) = holds.join_next().await {
-        held.unwrap();
+    while let Some(work) = works.join_next().await {
+        work.unwrap();
     }
+    sweep(&store).await;
+    assert_eq!(read(&store, 1, Some(tree), a, 0).await.unwrap(), b"aa");
+    assert_eq!(read(&store, 2, Some(tree), a, 0).await, None);
+}
+
+#[tokio::test]
+async fn a_folder_that_is_held_stays_whatever_becomes_of_its_lists_own_name() {
+    let (store, dir) = local();
+    let a = put(&store, b"aa").await;
+    let list = list(&[("a", a, 2)]);
+    let tree = store.put_blobs(vec![list.clone()]).await.unwrap()[0];
+    store.hold(id(1), &[folder(tree)]).await.unwrap();
+    // As where a file system allows no more links to it: the name leads to another file.
+    let name = tree.to_string();
+    let blob = dir.path().join("blobs").join(&name[..2]).join(&name);
+    fs::remove_file(&blob).unwrap();
+    assert_eq!(store.put_blobs(vec![list]).await.unwrap(), [tree]);
+    store.hold(id(2), &[folder(tree)]).await.unwrap();
+    store.release(id(2)).await.unwrap();
+    sweep(&store).await;
+    assert!(!blob.exists(), "nobody needs that one");
+    assert_eq!(read(&store, 1, Some(tree), a, 0).await.unwrap(), b"aa");
+    store.release(id(1)).await.unwrap();
+    sweep(&store).await;
+    assert_eq!(files(&dir.path().join("trees")), 0);
+}
+
+#[tokio::test]
+async fn a_folder_that_a_crash_left_half_removed_is_made_anew() {
+    let (store, dir) = local();
+    let (a, b) = (put(&store, b"aa").await, put(&store, b"b").await);
+    let tree = store.put_blobs(vec![list(&[("a", a, 2), ("b", b, 1)])]).await.unwrap()[0];
+    store.hold(id(1), &[folder(tree)]).await.unwrap();
+    store.release(id(1)).await.unwrap();
+    let digits = dir.path().join("trees").join(&tree.to_string()[..2]);
+    // A sweep takes the name away first: what is half removed has another.
+    let half = digits.join(format!("{tree}.1-7.new"));
+    fs::rename(digits.join(tree.to_string()), &half).unwrap();
+    fs::remove_file(half.join(a.to_string())).unwrap();
+    store.hold(id(2), &[folder(tree)]).await.unwrap();
+    assert_eq!(read(&store, 2, Some(tree), a, 0).await.unwrap(), b"aa");
+    sweep(&store).await;
+    assert!(!half.exists());
+    assert_eq!(read(&store, 2, Some(tree), a, 0).await.unwrap(), b"aa");
+}
+
+#[tokio::test]
+async fn what_only_an_output_needed_goes_with_it_and_not_a_day_later() {
+    let (store, dir) = local();
+    store.put_files(attempt(1, 1), vec![("small".into(), "s".into())]).await.unwrap();
+    store.append_file(attempt(1, 1), "large", 0, "large".into()).await.unwrap();
+    store.finish_file(attempt(1, 1), "large", 5, &hash(b"large").to_string()).await.unwrap();
+    store.remove(id(1)).await.unwrap();
+    let mut swept = 0;
+    for part in 0..256 {
+        swept += store.sweep(part, SystemTime::now() - Duration::from_secs(3600)).await.unwrap().unwrap().bytes;
+    }
+    assert_eq!((swept, files(&dir.path().join("blobs"))), (6, 0));
 }
 
 /// Files below a folder.

@@ -53,6 +53,7 @@ backends!([
     a_file_that_is_not_as_announced_is_gone_and_may_be_sent_again
     a_file_that_is_finished_stays_as_it_is
     an_empty_file_is_a_file
+    small_files_are_kept_together_and_once
     a_path_that_would_leave_its_folder_is_refused_everywhere
     a_file_and_a_folder_may_have_one_name
 ] local);
@@ -440,4 +441,27 @@ async fn only_the_owner_may_look_at_logs_and_files() {
             folders.extend(metadata.is_dir().then(|| entry.path()));
         }
     }
+}
+
+async fn small_files_are_kept_together_and_once(store: Arc<dyn BulkStore>) {
+    let of = attempt(1, 1);
+    send(&*store, "kept", b"1").await;
+    store.append_file(of, "begun", 0, Bytes::from_static(b"other bytes")).await.unwrap();
+    let files = [("a/b", "1"), ("kept", "1"), ("begun", "2"), ("empty", "")];
+    let given: Vec<_> =
+        files.iter().map(|(path, data)| ((*path).to_owned(), Bytes::from_static(data.as_bytes()))).collect();
+    for _ in 0..2 {
+        let hashes = store.put_files(of, given.clone()).await.unwrap();
+        let expected: Vec<_> = files.iter().map(|(_, data)| sha(data.as_bytes())).collect();
+        assert_eq!(hashes.iter().map(ToString::to_string).collect::<Vec<_>>(), expected);
+        for (path, data) in files {
+            assert_eq!(contents(&*store, path).await, data.as_bytes(), "{path}");
+        }
+    }
+    let other = store.put_files(of, vec![("kept".into(), Bytes::from_static(b"3"))]).await;
+    assert!(matches!(other, Err(BulkError::Checksum)), "{other:?}");
+    assert_eq!(contents(&*store, "kept").await, b"1");
+    let out = store.put_files(of, vec![("good".into(), Bytes::new()), ("../bad".into(), Bytes::new())]).await;
+    assert!(matches!(out, Err(BulkError::BadPath(_))), "{out:?}");
+    assert!(matches!(store.read_file(of, "good").await, Err(BulkError::NotFound)), "nothing of a call with a bad path");
 }

@@ -526,6 +526,9 @@ async fn outputs_come_in_the_order_of_their_paths_and_are_replaced_as_a_whole(st
     commit(&store, term, &rows).await;
     let files = ["a", "a/z", "b", "Ä"].map(file);
     assert_eq!(store.outputs(attempt(1, 1)).await.unwrap(), files);
+    assert_eq!(store.output(attempt(1, 1), "a/z").await.unwrap(), Some(file("a/z")));
+    assert_eq!(store.output(attempt(1, 1), "second").await.unwrap(), None);
+    assert_eq!(store.output(of_element, "element").await.unwrap(), Some(file("element")));
     assert_eq!(store.outputs(attempt(1, 3)).await.unwrap(), []);
     assert_eq!(store.outputs(of_element).await.unwrap(), [file("element")]);
     commit(&store, term, &[outputs(attempt(1, 1), &["new"])]).await;

@@ -8,8 +8,9 @@
 //! Attempts get hard links to them, or copies that they may change: what is let go here stays with those who have it. A
 //! content is on disk before it has its name, so that none is another after a power cut.
 
+use cloudai_core::resources::Bytes;
 use cloudai_core::sha256::Sha256;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, File, Permissions};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -29,6 +30,31 @@ pub(crate) struct Cache {
     limit: u64,
     /// One for each content or folder that is being fetched.
     fetching: Mutex<HashMap<Sha256, Weak<tokio::sync::Mutex<()>>>>,
+    /// How many need a content that no attempt has yet.
+    pinned: Mutex<HashMap<Sha256, usize>>,
+    /// Held by the one who lets contents go.
+    evicting: Mutex<()>,
+}
+
+/// Contents that are not let go while this lives.
+#[derive(Debug)]
+pub(crate) struct Pins {
+    cache: Arc<Cache>,
+    contents: Vec<Sha256>,
+}
+
+impl Drop for Pins {
+    fn drop(&mut self) {
+        let mut pinned = self.cache.pinned.lock().unwrap_or_else(PoisonError::into_inner);
+        for content in &self.contents {
+            if let Some(count) = pinned.get_mut(content) {
+                *count -= 1;
+                if *count == 0 {
+                    pinned.remove(content);
+                }
+            }
+        }
+    }
 }
 
 /// A content that came whole.
@@ -56,7 +82,7 @@ impl Cache {
     pub(crate) fn open(data_dir: &Path, limit: u64) -> io::Result<Self> {
         let dir = data_dir.join("inputs");
         fs::create_dir_all(&dir)?;
-        Ok(Self { dir, limit, fetching: Mutex::default() })
+        Ok(Self { dir, limit, fetching: Mutex::default(), pinned: Mutex::default(), evicting: Mutex::default() })
     }
 
     fn path(&self, content: Sha256) -> PathBuf {
@@ -85,6 +111,14 @@ impl Cache {
             })
         };
         lock.lock_owned().await
+    }
+
+    /// Keeps contents here from now on, once they are.
+    pub(crate) fn pin(self: &Arc<Self>, contents: Vec<Sha256>) -> Pins {
+        let mut pinned = self.pinned.lock().unwrap_or_else(PoisonError::into_inner);
+        contents.iter().for_each(|content| *pinned.entry(*content).or_default() += 1);
+        drop(pinned);
+        Pins { cache: Arc::clone(self), contents }
     }
 
     /// Whether a content is here; then it counts as used now.
@@ -122,43 +156,51 @@ impl Cache {
             return fs::set_permissions(to, Permissions::from_mode(if form.executable { 0o777 } else { 0o666 }));
         }
         if !form.executable {
-            return fs::hard_link(from, to);
+            return link(&from, to, 0o444);
         }
         let runs = from.with_extension("x");
-        match fs::hard_link(&runs, to) {
+        match link(&runs, to, 0o555) {
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             linked => return linked,
         }
         fs::copy(&from, to)?;
         fs::set_permissions(to, Permissions::from_mode(0o555))?;
         File::open(to)?.sync_all()?;
-        match fs::hard_link(to, &runs) {
-            // Another attempt did the same at the same time.
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
-            linked => linked,
-        }
+        // Another attempt may have done the same; without hard links each has its own.
+        let _ = fs::hard_link(to, &runs);
+        Ok(())
     }
 
     /// Lets the least recently used go until there is room for so many bytes within the limit. What attempts have now
     /// is left: it would free nothing.
+    /// # Errors
+    /// `StorageFull` when the disk has less room than that.
     pub(crate) fn make_room(&self, bytes: u64) -> io::Result<()> {
+        let _alone = self.evicting.lock().unwrap_or_else(PoisonError::into_inner);
         let (mut used, idle) = self.contents()?;
         for (_, size, path) in idle {
             if used.saturating_add(bytes) <= self.limit {
                 break;
             }
-            fs::remove_file(path)?;
+            let_go(&path)?;
             used -= size;
+        }
+        let disk = rustix::fs::statvfs(&self.dir)?;
+        let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+        if free < bytes {
+            let why = format!("{} are needed, the worker's disk has {}", Bytes(bytes), Bytes(free));
+            return Err(io::Error::new(ErrorKind::StorageFull, why));
         }
         Ok(())
     }
 
     /// Lets everything go that no attempt has now; answers how many bytes.
     pub(crate) fn clear(&self) -> io::Result<u64> {
+        let _alone = self.evicting.lock().unwrap_or_else(PoisonError::into_inner);
         let (_, idle) = self.contents()?;
         let mut freed = 0;
         for (_, size, path) in idle {
-            fs::remove_file(path)?;
+            let_go(&path)?;
             freed += size;
         }
         Ok(freed)
@@ -167,6 +209,8 @@ impl Cache {
     /// Bytes of everything, and what no attempt has, the least recently used first.
     fn contents(&self) -> io::Result<(u64, Vec<Idle>)> {
         let (mut used, mut idle) = (0, Vec::new());
+        let pinned: HashSet<Sha256> =
+            self.pinned.lock().unwrap_or_else(PoisonError::into_inner).keys().copied().collect();
         for folder in fs::read_dir(&self.dir)? {
             for entry in fs::read_dir(folder?.path())? {
                 let entry = entry?;
@@ -178,13 +222,33 @@ impl Cache {
                 // What grows is looked after by who fetches it; an hour later nobody does.
                 let grows = entry.path().extension().is_some_and(|end| end == "part");
                 let recent = meta.modified()?.elapsed().is_ok_and(|age| age.as_secs() < 3600);
-                if meta.nlink() == 1 && !(grows && recent) {
+                let content = entry.file_name().to_str().and_then(|name| name.get(..64)?.parse().ok());
+                let is_pinned = content.is_some_and(|content| pinned.contains(&content));
+                if meta.nlink() == 1 && !is_pinned && !(grows && recent) {
                     idle.push((meta.modified()?, meta.len(), entry.path()));
                 }
             }
         }
         idle.sort_unstable();
         Ok((used, idle))
+    }
+}
+
+/// Gives a file another name; a copy where it can not have one more.
+fn link(from: &Path, to: &Path, mode: u32) -> io::Result<()> {
+    match fs::hard_link(from, to) {
+        Err(error) if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::AlreadyExists) => {
+            fs::copy(from, to)?;
+            fs::set_permissions(to, Permissions::from_mode(mode))
+        }
+        linked => linked,
+    }
+}
+
+fn let_go(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
     }
 }
 
@@ -237,7 +301,7 @@ mod tests {
     #[test]
     fn the_least_recently_used_go_first_and_what_is_in_use_stays() {
         let dir = tempfile::tempdir().unwrap();
-        let cache = Cache::open(dir.path(), 30).unwrap();
+        let cache = Arc::new(Cache::open(dir.path(), 30).unwrap());
         let [oldest, in_use, newest] = [(b"0123456789", 300), (b"abcdefghij", 200), (b"ABCDEFGHIJ", 100)]
             .map(|(data, age)| keep(&cache, data, age));
         cache.place(in_use, Form { executable: false, writable: false }, &dir.path().join("used")).unwrap();
@@ -245,11 +309,17 @@ mod tests {
         assert!(cache.path(oldest).exists());
         cache.make_room(10).unwrap();
         assert!(!cache.path(oldest).exists() && cache.path(newest).exists());
-        // More than there can be room for: all that can go has gone.
+        // More than there can be room for: all that can go goes, but what somebody is about to place.
+        let pin = cache.pin(vec![newest]);
+        cache.make_room(1000).unwrap();
+        assert!(cache.path(newest).exists());
+        drop(pin);
         cache.make_room(1000).unwrap();
         assert!(!cache.path(newest).exists() && cache.path(in_use).exists());
         fs::remove_file(dir.path().join("used")).unwrap();
         assert_eq!(cache.clear().unwrap(), 10);
+        let full = cache.make_room(u64::MAX / 2).unwrap_err();
+        assert_eq!(full.kind(), ErrorKind::StorageFull, "{full}");
     }
 
     #[tokio::test]

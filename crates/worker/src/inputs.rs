@@ -8,17 +8,20 @@ use crate::cache::{Cache, Came, Form};
 use crate::client::{Backoff, Master};
 use crate::executor::{Placed, Teller};
 use crate::upload::{Whose, is_passing, patience};
+use cloudai_core::resources::Bytes;
 use cloudai_core::sha256::Sha256;
 use cloudai_core::spec::tree::{Kind, MAX_BYTES, Tree};
+use cloudai_core::task::Cause;
 use cloudai_proto::v1 as pb;
 use sha2::Digest;
 use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use tokio::sync::mpsc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::sync::{OwnedMutexGuard, mpsc};
 use tokio::task::spawn_blocking;
 use tonic::{Code, Status};
 use tracing::debug;
@@ -27,7 +30,7 @@ use tracing::debug;
 const TOGETHER: usize = 1000;
 /// Pieces on their way to the disk.
 const PIECES: usize = 16;
-/// How often a content that came damaged, or was let go before it was placed, is fetched again.
+/// How often a content that came damaged is fetched again.
 const TRIES: u32 = 3;
 /// Bytes hashed at a time of what came earlier.
 const CHUNK: usize = 256 * 1024;
@@ -39,6 +42,8 @@ pub(crate) struct Bringer {
     pub(crate) master: Master,
     pub(crate) whose: Whose,
     pub(crate) steps: Teller,
+    /// Bytes that the copies may have which the attempt can change.
+    pub(crate) storage: u64,
 }
 
 /// A content that is still to come.
@@ -60,8 +65,10 @@ enum What {
 enum Failed {
     #[error("the master does not give it: {0}")]
     Refused(String),
-    #[error("it came damaged {TRIES} times")]
+    #[error("a content came damaged {TRIES} times: the master's copy is damaged, or the line")]
     Damaged,
+    #[error("its copy would have {}, more than is left of storage_gb ({})", Bytes(*.0), Bytes(*.1))]
+    TooLarge(u64, u64),
     #[error("the worker can not keep it: {0}")]
     Disk(#[from] io::Error),
     #[error("{0}")]
@@ -70,18 +77,43 @@ enum Failed {
     Broken(#[from] tokio::task::JoinError),
 }
 
+/// Why an attempt does not find its inputs.
+#[derive(Debug)]
+pub(crate) struct Unbrought {
+    /// Whose fault it is.
+    pub(crate) cause: Cause,
+    /// For people.
+    pub(crate) why: String,
+}
+
+impl Failed {
+    /// The worker's disk is no fault of the task.
+    const fn cause(&self) -> Cause {
+        match self {
+            Self::Refused(_) | Self::Damaged | Self::NoFolder(_) => Cause::InputError,
+            Self::TooLarge(..) => Cause::StorageExceeded,
+            Self::Disk(_) | Self::Broken(_) => Cause::EngineError,
+        }
+    }
+
+    fn told(&self, of: &str) -> Unbrought {
+        Unbrought { cause: self.cause(), why: format!("{of} can not be brought: {self}") }
+    }
+}
+
 impl Bringer {
     /// Puts every input where it is mounted from.
     /// # Errors
     /// Which one can not be brought, and why, for people.
-    pub(crate) async fn bring(mut self, inputs: &[Placed]) -> Result<(), String> {
-        let resolved = self.resolve().await.map_err(|why| format!("its inputs can not be brought: {why}"))?;
+    pub(crate) async fn bring(mut self, inputs: &[Placed]) -> Result<(), Unbrought> {
+        let resolved = self.resolve().await.map_err(|failed| failed.told("its inputs"))?;
         if resolved.len() != inputs.len() {
-            return Err("the master does not keep the contents of its inputs any more: submit it again".into());
+            let why = "the master does not keep the contents of its inputs any more: submit it again".into();
+            return Err(Unbrought { cause: Cause::InputError, why });
         }
         for (input, resolved) in inputs.iter().zip(resolved) {
             let brought = self.bring_one(input, &resolved).await;
-            brought.map_err(|why| format!("the input for {} can not be brought: {why}", input.path))?;
+            brought.map_err(|failed| failed.told(&format!("the input for {}", input.path)))?;
         }
         Ok(())
     }
@@ -89,16 +121,11 @@ impl Bringer {
     async fn resolve(&mut self) -> Result<Vec<pb::ResolvedInput>, Failed> {
         let mut wait = patience();
         loop {
-            match self.master.resolve_inputs(self.of()).await {
+            match self.master.resolve_inputs(self.whose.to_ref()).await {
                 Ok(resolved) => return Ok(resolved.into_inner().inputs),
                 Err(status) => self.again(status, &mut wait).await?,
             }
         }
-    }
-
-    fn of(&self) -> pb::AttemptRef {
-        let Whose { attempt, incarnation } = self.whose;
-        pb::AttemptRef { task_id: attempt.task.to_string(), attempt: attempt.number, incarnation: incarnation.0 }
     }
 
     /// Waits where another try may help.
@@ -114,25 +141,33 @@ impl Bringer {
     async fn bring_one(&mut self, input: &Placed, resolved: &pb::ResolvedInput) -> Result<(), Failed> {
         let content = resolved.sha256.parse().map_err(|_| Failed::Refused("its hash is none".into()))?;
         let top = Wanted { content, size: resolved.size };
-        for _ in 0..TRIES {
-            // Several attempts that begin together fetch the same once.
-            let alone = self.cache.alone(content).await;
-            self.fetch(content, None, vec![top]).await?;
-            let what = if resolved.folder { What::Folder(self.list(content).await?) } else { What::File(content) };
-            if let What::Folder(tree) = &what {
-                let files: BTreeSet<_> = tree.files().collect();
-                let files = files.into_iter().map(|(content, size)| Wanted { content, size }).collect();
-                self.fetch(content, Some(content), files).await?;
-            }
-            drop(alone);
-            let (cache, input) = (Arc::clone(&self.cache), input.clone());
-            match spawn_blocking(move || place(&cache, &what, &input)).await? {
-                // It was let go in between.
-                Err(error) if error.kind() == ErrorKind::NotFound => {}
-                placed => return Ok(placed?),
-            }
+        // Several attempts that begin together fetch the same once.
+        let alone = Arc::new(self.cache.alone(content).await);
+        let mut pins = vec![self.cache.pin(vec![content])];
+        self.fetch(&alone, content, None, vec![top]).await?;
+        let what = if resolved.folder { What::Folder(self.list(content).await?) } else { What::File(content) };
+        let mut copied = resolved.size;
+        if let What::Folder(tree) = &what {
+            copied = tree.size();
+            let files: BTreeSet<_> = tree.files().collect();
+            pins.push(self.cache.pin(files.iter().map(|(content, _)| *content).collect()));
+            let files = files.into_iter().map(|(content, size)| Wanted { content, size }).collect();
+            self.fetch(&alone, content, Some(content), files).await?;
         }
-        Err(Failed::Disk(io::Error::other("the cache is too small for what is brought at the same time")))
+        drop(alone);
+        if input.writable {
+            self.storage = self.storage.checked_sub(copied).ok_or(Failed::TooLarge(copied, self.storage))?;
+            let cache = Arc::clone(&self.cache);
+            spawn_blocking(move || cache.make_room(copied)).await??;
+        }
+        let wished = Wished::default();
+        let (cache, input, still) = (Arc::clone(&self.cache), input.clone(), Arc::clone(&wished.0));
+        // The pins stay for as long as it works, also when nobody waits for it any more.
+        let placed = spawn_blocking(move || {
+            let _pins = pins;
+            place(&cache, &what, &input, &still)
+        });
+        Ok(placed.await??)
     }
 
     async fn list(&self, content: Sha256) -> Result<Tree, Failed> {
@@ -143,7 +178,13 @@ impl Bringer {
     }
 
     /// Has all of these in the cache; `key` is what was locked.
-    async fn fetch(&mut self, key: Sha256, tree: Option<Sha256>, mut wanted: Vec<Wanted>) -> Result<(), Failed> {
+    async fn fetch(
+        &mut self,
+        alone: &Alone,
+        key: Sha256,
+        tree: Option<Sha256>,
+        mut wanted: Vec<Wanted>,
+    ) -> Result<(), Failed> {
         let (mut wait, mut damaged) = (patience(), 0);
         let cache = Arc::clone(&self.cache);
         wanted = spawn_blocking(move || missing(&cache, wanted)).await?;
@@ -155,7 +196,7 @@ impl Bringer {
         while !wanted.is_empty() {
             let together: Vec<_> = wanted.iter().take(TOGETHER).copied().collect();
             let left: u64 = wanted.iter().map(|wanted| wanted.size).sum();
-            let came = self.fetch_some(key, tree, &together, (all - left.min(all), all)).await?;
+            let came = self.fetch_some(alone, key, tree, &together, (all - left.min(all), all)).await?;
             match came {
                 Ok(()) => {}
                 Err(status) if status.code() == Code::DataLoss => {
@@ -175,31 +216,36 @@ impl Bringer {
     /// Fetches some; what came whole is kept, however the call ended.
     async fn fetch_some(
         &mut self,
+        alone: &Alone,
         key: Sha256,
         tree: Option<Sha256>,
         wanted: &[Wanted],
         (before, all): (u64, u64),
     ) -> Result<Result<(), Status>, Failed> {
         let cache = Arc::clone(&self.cache);
-        let mut grown = Vec::with_capacity(wanted.len());
-        for wanted in wanted {
-            let part = cache.part(wanted.content, key)?;
-            let have = fs::metadata(&part).map_or(0, |part| part.len());
-            // What is longer than it should be is no beginning of it.
-            let have = if have <= wanted.size { have } else { 0 };
-            grown.push(Part { content: wanted.content, path: part, have });
-        }
+        let (parts, mine) = (wanted.to_vec(), Arc::clone(alone));
+        // Before the call: what came earlier may take minutes to be hashed.
+        let grown = spawn_blocking(move || {
+            let _alone = mine;
+            parts.iter().map(|wanted| Part::open(&cache, *wanted, key)).collect::<io::Result<Vec<_>>>()
+        });
+        let grown = grown.await??;
         let contents =
             grown.iter().map(|part| pb::WantedContent { sha256: part.content.to_string(), offset: part.have });
         let tree = tree.map(|tree| tree.to_string()).unwrap_or_default();
-        let request = pb::FetchRequest { attempt: Some(self.of()), tree, contents: contents.collect() };
+        let request = pb::FetchRequest { attempt: Some(self.whose.to_ref()), tree, contents: contents.collect() };
         let mut stream = match self.master.fetch_contents(request).await {
             Ok(stream) => stream.into_inner(),
             Err(status) => return Ok(Err(status)),
         };
         let mut came = before + grown.iter().map(|part| part.have).sum::<u64>();
         let (pieces, taken) = mpsc::channel(PIECES);
-        let writer = spawn_blocking(move || write_parts(&cache, grown, taken));
+        let (cache, mine) = (Arc::clone(&self.cache), Arc::clone(alone));
+        // Nobody else fetches the same before this is over, also when nobody waits for it any more.
+        let writer = spawn_blocking(move || {
+            let _alone = mine;
+            write_parts(&cache, grown, taken)
+        });
         let mut told = None;
         let ended = loop {
             match stream.message().await {
@@ -236,12 +282,54 @@ fn missing(cache: &Cache, wanted: Vec<Wanted>) -> Vec<Wanted> {
     wanted.into_iter().filter(|wanted| !cache.has(wanted.content)).collect()
 }
 
-/// A content that grows.
+/// Nobody else fetches the same while somebody has this.
+type Alone = Arc<OwnedMutexGuard<()>>;
+
+/// Tells a thread that nobody waits for its work any more.
+#[derive(Debug)]
+struct Wished(Arc<AtomicBool>);
+
+impl Default for Wished {
+    fn default() -> Self {
+        Self(Arc::new(AtomicBool::new(true)))
+    }
+}
+
+impl Drop for Wished {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+}
+
+/// A content that grows, and the hash of what there is of it.
 #[derive(Debug)]
 struct Part {
     content: Sha256,
     path: PathBuf,
     have: u64,
+    hash: sha2::Sha256,
+}
+
+impl Part {
+    fn open(cache: &Cache, wanted: Wanted, key: Sha256) -> io::Result<Self> {
+        let Wanted { content, size } = wanted;
+        let path = cache.part(content, key)?;
+        let have = fs::metadata(&path).map_or(0, |part| part.len());
+        // What is longer than it should be is no beginning of it.
+        let have = if have <= size { have } else { 0 };
+        let mut hash = sha2::Sha256::new();
+        if have > 0 {
+            let mut file = File::open(&path)?.take(have);
+            let mut chunk = vec![0; CHUNK];
+            loop {
+                match file.read(&mut chunk)? {
+                    0 => break,
+                    length => hash.update(&chunk[..length]),
+                }
+            }
+        }
+        Ok(Self { content, path, have, hash })
+    }
 }
 
 enum Unwritten {
@@ -298,35 +386,26 @@ fn write_in_turn(
 struct Growing {
     part: Part,
     file: File,
-    hash: sha2::Sha256,
     left: u64,
 }
 
 impl Growing {
     fn open(part: Part, size: u64) -> io::Result<Self> {
-        let mut file =
-            OpenOptions::new().read(true).write(true).create(true).truncate(part.have == 0).open(&part.path)?;
-        let (mut hash, mut left) = (sha2::Sha256::new(), part.have);
-        let mut chunk = vec![0; if left > 0 { CHUNK } else { 0 }];
-        while left > 0 {
-            let most = CHUNK.min(usize::try_from(left).unwrap_or(CHUNK));
-            file.read_exact(&mut chunk[..most])?;
-            hash.update(&chunk[..most]);
-            left -= most as u64;
-        }
+        let mut file = OpenOptions::new().write(true).create(true).truncate(part.have == 0).open(&part.path)?;
+        file.seek(SeekFrom::Start(part.have))?;
         let left = size.saturating_sub(part.have);
-        Ok(Self { part, file, hash, left })
+        Ok(Self { part, file, left })
     }
 
     fn write(&mut self, data: &[u8]) -> Result<(), Unwritten> {
         self.left = self.left.checked_sub(data.len() as u64).ok_or(Unwritten::Damaged)?;
-        self.hash.update(data);
+        self.part.hash.update(data);
         Ok(self.file.write_all(data)?)
     }
 
     fn check(self) -> Result<Came, Unwritten> {
-        let Part { content, path, .. } = self.part;
-        if Sha256(self.hash.finalize().into()) == content {
+        let Part { content, path, hash, .. } = self.part;
+        if Sha256(hash.finalize().into()) == content {
             return Ok(Came { content, part: path });
         }
         fs::remove_file(path)?;
@@ -335,7 +414,7 @@ impl Growing {
 }
 
 /// Puts an input to where it is mounted from.
-fn place(cache: &Cache, what: &What, input: &Placed) -> io::Result<()> {
+fn place(cache: &Cache, what: &What, input: &Placed, still: &AtomicBool) -> io::Result<()> {
     let Placed { host, writable, .. } = input;
     // What an earlier try left.
     match fs::symlink_metadata(host) {
@@ -349,16 +428,16 @@ fn place(cache: &Cache, what: &What, input: &Placed) -> io::Result<()> {
             host.parent().map_or(Ok(()), fs::create_dir_all)?;
             cache.place(*content, Form { executable: false, writable: *writable }, host)
         }
-        What::Folder(tree) => place_folder(cache, tree, host, *writable),
+        What::Folder(tree) => place_folder(cache, tree, host, *writable, still),
     }
 }
 
-fn place_folder(cache: &Cache, tree: &Tree, host: &Path, writable: bool) -> io::Result<()> {
+fn place_folder(cache: &Cache, tree: &Tree, host: &Path, writable: bool, still: &AtomicBool) -> io::Result<()> {
     let mode = if writable { 0o777 } else { 0o755 };
     fs::create_dir_all(host)?;
     fs::set_permissions(host, Permissions::from_mode(mode))?;
     let mut made = BTreeSet::new();
-    for entry in tree.entries() {
+    for entry in tree.entries().iter().take_while(|_| still.load(Ordering::Relaxed)) {
         let to = host.join(&entry.path);
         let folder = match entry.kind {
             Kind::File { .. } => to.parent().unwrap_or(host),
@@ -384,4 +463,102 @@ fn make_folders(root: &Path, folder: &Path, mode: u32, made: &mut BTreeSet<PathB
     fs::set_permissions(folder, Permissions::from_mode(mode))?;
     made.insert(folder.to_owned());
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wanted(data: &[u8]) -> Wanted {
+        Wanted { content: Sha256(sha2::Sha256::digest(data).into()), size: data.len() as u64 }
+    }
+
+    fn begin(size: usize) -> pb::content_chunk::What {
+        pb::content_chunk::What::Begin(size as u64)
+    }
+
+    fn data(data: &[u8]) -> pb::content_chunk::What {
+        pb::content_chunk::What::Data(data.to_vec().into())
+    }
+
+    /// Fetches what is wanted with these pieces as the answer; whether that was right.
+    fn fetched(cache: &Cache, wanted: &[Wanted], pieces: Vec<pb::content_chunk::What>) -> bool {
+        let key = wanted[0].content;
+        let parts = wanted.iter().map(|wanted| Part::open(cache, *wanted, key)).collect::<io::Result<_>>().unwrap();
+        let (sender, receiver) = mpsc::channel(100);
+        pieces.into_iter().for_each(|piece| sender.try_send(piece).unwrap());
+        drop(sender);
+        write_parts(cache, parts, receiver).is_ok()
+    }
+
+    fn cache() -> (tempfile::TempDir, Cache) {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = Cache::open(dir.path(), 1000).unwrap();
+        (dir, cache)
+    }
+
+    #[test]
+    fn what_came_whole_is_kept_and_the_rest_goes_on_where_it_was() {
+        let (_dir, cache) = cache();
+        let all = [wanted(b"one"), wanted(b""), wanted(b"three")];
+        let pieces = vec![begin(3), data(b"o"), data(b"ne"), begin(0), begin(5), data(b"th")];
+        assert!(fetched(&cache, &all, pieces), "a call that breaks off has brought nothing wrong");
+        assert_eq!(all.map(|wanted| cache.has(wanted.content)), [true, true, false]);
+        let rest = [all[2]];
+        // The key is what was locked: the part is found again under the same one only.
+        let again = Part::open(&cache, all[2], all[0].content).unwrap();
+        assert_eq!(again.have, 2);
+        let (sender, receiver) = mpsc::channel(100);
+        [begin(5), data(b"ree")].into_iter().for_each(|piece| sender.try_send(piece).unwrap());
+        drop(sender);
+        assert!(write_parts(&cache, vec![again], receiver).is_ok());
+        assert_eq!(cache.read(rest[0].content).unwrap(), b"three");
+    }
+
+    #[test]
+    fn what_is_not_as_its_name_says_is_thrown_away_and_begun_anew() {
+        let (_dir, cache) = cache();
+        let right = wanted(b"right");
+        for wrong in [
+            vec![begin(5), data(b"wrong")],
+            vec![begin(5), data(b"righter")],
+            vec![data(b"right")],
+            vec![begin(5), data(b"right"), begin(1), data(b"x")],
+        ] {
+            let known = cache.has(right.content);
+            assert!(!fetched(&cache, &[right], wrong.clone()), "{wrong:?}");
+            assert!(known || cache.read(right.content).is_err() || cache.read(right.content).unwrap() == b"right");
+        }
+        let (_dir, cache) = self::cache();
+        let part = cache.part(right.content, right.content).unwrap();
+        fs::write(&part, "much longer than it is").unwrap();
+        assert!(fetched(&cache, &[right], vec![begin(5), data(b"right")]), "no beginning of it");
+        assert_eq!(cache.read(right.content).unwrap(), b"right");
+    }
+
+    #[test]
+    fn a_folder_is_placed_with_its_rights_and_its_empty_folders() {
+        let (dir, cache) = cache();
+        let file = wanted(b"echo");
+        assert!(fetched(&cache, &[file], vec![begin(4), data(b"echo")]));
+        let at = |path: &str, executable| cloudai_core::spec::tree::Entry {
+            path: path.into(),
+            kind: Kind::File { sha256: file.content, size: 4, executable },
+        };
+        let empty = cloudai_core::spec::tree::Entry { path: "c/empty".into(), kind: Kind::Folder };
+        let tree = Tree::of(vec![at("a", false), at("b/run", true), empty]).unwrap();
+        for (name, writable, modes) in [("read", false, [0o444, 0o555, 0o755]), ("write", true, [0o666, 0o777, 0o777])]
+        {
+            let host = dir.path().join(name);
+            let input = Placed { host: host.clone(), path: "/in".into(), writable };
+            for _ in 0..2 {
+                place(&cache, &What::Folder(tree.clone()), &input, &AtomicBool::new(true)).unwrap();
+                let mode = |path| fs::metadata(host.join(path)).unwrap().permissions().mode() & 0o777;
+                assert_eq!(["a", "b/run", "c/empty"].map(mode), modes, "{name}");
+            }
+        }
+        let stopped = Placed { host: dir.path().join("no"), path: "/in".into(), writable: false };
+        place(&cache, &What::Folder(tree), &stopped, &AtomicBool::new(false)).unwrap();
+        assert_eq!(fs::read_dir(stopped.host).unwrap().count(), 0, "nobody waits for it any more");
+    }
 }

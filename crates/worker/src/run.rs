@@ -4,7 +4,7 @@ use crate::archive;
 use crate::cache::Cache;
 use crate::client::Master;
 use crate::executor::{Executor, Identity, Job, JobIo, LogRecord, Placed, Stop, Teller};
-use crate::inputs::Bringer;
+use crate::inputs::{Bringer, Unbrought};
 use crate::outputs::{self, Collected, Limits, OutputProblem};
 use crate::upload::{self, Whose};
 use cloudai_core::effect::StartOrder;
@@ -25,6 +25,8 @@ pub(crate) struct Runner {
     pub(crate) executor: Arc<dyn Executor>,
     pub(crate) identity: Identity,
     pub(crate) master: Master,
+    /// The same over a connection of its own: what nobody reads for a while holds up no heartbeat.
+    pub(crate) contents: Master,
     pub(crate) data_dir: PathBuf,
     /// Contents of inputs.
     pub(crate) cache: Arc<Cache>,
@@ -66,7 +68,7 @@ impl Runner {
         let inputs = self.placed(whose, &run.order);
         // One that is taken over has them.
         if !run.resume
-            && let Err(outcome) = self.bring(whose, &inputs, &steps, stop.clone()).await
+            && let Err(outcome) = self.bring(whose, (&inputs, run.order.allocation.storage), &steps, stop.clone()).await
         {
             return outcome;
         }
@@ -116,15 +118,20 @@ impl Runner {
     async fn bring(
         &self,
         whose: Whose,
-        inputs: &[Placed],
+        (inputs, storage): (&[Placed], u64),
         steps: &Teller,
         mut stop: watch::Receiver<Option<Stop>>,
     ) -> Result<(), Outcome> {
         if inputs.is_empty() {
             return Ok(());
         }
-        let bringer =
-            Bringer { cache: Arc::clone(&self.cache), master: self.master.clone(), whose, steps: steps.clone() };
+        let bringer = Bringer {
+            cache: Arc::clone(&self.cache),
+            master: self.contents.clone(),
+            whose,
+            steps: steps.clone(),
+            storage,
+        };
         let without_run = |cause, why: String| {
             let log = LogEnd { complete: true, ..LogEnd::default() };
             Outcome { log, ..Outcome::of(cause, why) }
@@ -137,7 +144,7 @@ impl Runner {
             }
             brought = bringer.bring(inputs) => brought,
         };
-        brought.map_err(|why| without_run(Cause::InputError, why))
+        brought.map_err(|Unbrought { cause, why }| without_run(cause, why))
     }
 
     /// A program that ended well but whose files can not be kept has failed.

@@ -3,7 +3,7 @@
 
 use crate::absence::Absence;
 use crate::cache::Cache;
-use crate::client::{self, AddressError};
+use crate::client::{self, AddressError, Master};
 use crate::clock::Clock;
 use crate::disk_watch::{self, DiskLimits};
 use crate::engine_watch;
@@ -207,7 +207,8 @@ impl Worker {
         };
         let (agent, resume) = Agent::restore(member.timing(), config.capacity.clone(), entries, clock.now());
         let cache = Arc::new(Cache::open(&config.data_dir, config.disk.inputs).map_err(in_folder)?);
-        let runner = runner(&config, &member, &link, Arc::clone(&cache))?;
+        let contents = client::client(&config.master, &config.join_token, machine.dial.clone())?;
+        let runner = runner(&config, &member, &link, contents, Arc::clone(&cache))?;
         let watcher = tokio::spawn(engine_watch::watch(Arc::clone(&runner.executor), unfit.clone()));
         let (dir, limits) = (config.data_dir.clone(), config.disk);
         let disk_watcher = tokio::spawn(disk_watch::watch(Arc::clone(&runner.executor), cache, dir, limits, unfit));
@@ -246,11 +247,18 @@ impl Worker {
     }
 }
 
-fn runner(config: &Config, member: &Membership, link: &Link, cache: Arc<Cache>) -> Result<Runner, StartError> {
+fn runner(
+    config: &Config,
+    member: &Membership,
+    link: &Link,
+    contents: Master,
+    cache: Arc<Cache>,
+) -> Result<Runner, StartError> {
     let (cluster, worker) = (Arc::clone(&member.cluster), config.id.clone());
     let identity = Identity { cluster, incarnation: member.incarnation, worker };
     let executor = config.engine.open(identity.clone(), link.clock)?;
-    Ok(Runner { executor, identity, master: link.master.clone(), data_dir: config.data_dir.clone(), cache })
+    let (master, data_dir) = (link.master.clone(), config.data_dir.clone());
+    Ok(Runner { executor, identity, master, contents, data_dir, cache })
 }
 
 enum Ended {

@@ -7,6 +7,7 @@ use crate::outputs::Found;
 use cloudai_core::ids::{Attempt, Incarnation};
 use cloudai_core::task::{LogEnd, OutputFile};
 use cloudai_proto::v1 as pb;
+use sha2::{Digest, Sha256};
 use std::io::{Read, Seek, SeekFrom};
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -18,6 +19,12 @@ use tracing::{debug, warn};
 const RECORDS: usize = 1024;
 /// Bytes of records in one message at most, far below what a message may have.
 const MESSAGE: usize = 1 << 20;
+/// Files up to this size go together: a call for each would cost more than its bytes.
+const SMALL: u64 = 64 * 1024;
+/// Bytes of small files in one call, far below what a message may have.
+const TOGETHER: u64 = 4 << 20;
+/// Small files in one call.
+const MOST: usize = 2000;
 /// A file goes in parts of this size.
 const PART: usize = 256 * 1024;
 /// How often a file whose checksum was wrong is sent again.
@@ -28,6 +35,13 @@ const CHECKSUM_TRIES: u32 = 3;
 pub(crate) struct Whose {
     pub(crate) attempt: Attempt,
     pub(crate) incarnation: Incarnation,
+}
+
+impl Whose {
+    pub(crate) fn to_ref(self) -> pb::AttemptRef {
+        let Self { attempt, incarnation } = self;
+        pb::AttemptRef { task_id: attempt.task.to_string(), attempt: attempt.number, incarnation: incarnation.0 }
+    }
 }
 
 pub(crate) fn patience() -> Backoff {
@@ -143,15 +157,76 @@ pub(crate) async fn upload_files(
     whose: Whose,
     files: Vec<Found>,
 ) -> Result<Vec<OutputFile>, String> {
-    let mut kept = Vec::with_capacity(files.len());
-    for found in files {
+    let (small, large): (Vec<_>, Vec<_>) = files.into_iter().partition(|found| found.size <= SMALL);
+    let mut kept = Vec::with_capacity(small.len() + large.len());
+    let mut rest = small.as_slice();
+    while !rest.is_empty() {
+        let (some, later) = rest.split_at(together(rest));
+        if upload_small(master, whose, some, &mut kept).await? {
+            rest = later;
+        } else {
+            break;
+        }
+    }
+    for found in rest.iter().cloned().chain(large) {
         let hash = crate::outputs::sha256_file(&found.abs).await;
         let sha256 = hash.map_err(|error| format!("{} can not be read: {error}", found.path))?;
         let file = OutputFile { path: found.path.clone(), size: found.size, sha256 };
         upload_file(master, whose, &found, &file).await.map_err(|why| format!("{}: {why}", found.path))?;
         kept.push(file);
     }
+    kept.sort_unstable_by(|one, other| one.path.cmp(&other.path));
     Ok(kept)
+}
+
+/// How many of the first small files go in one call.
+fn together(files: &[Found]) -> usize {
+    let mut bytes = 0;
+    let fits = |found: &&Found| {
+        bytes += found.size;
+        bytes <= TOGETHER
+    };
+    files.iter().take(MOST).take_while(fits).count().max(1)
+}
+
+/// Sends several small files until the master keeps them; whether it knows this call.
+async fn upload_small(
+    master: &mut Master,
+    whose: Whose,
+    files: &[Found],
+    kept: &mut Vec<OutputFile>,
+) -> Result<bool, String> {
+    let (found, attempt) = (files.to_vec(), whose.to_ref());
+    let read = tokio::task::spawn_blocking(move || found.iter().map(read_small).collect::<Result<Vec<_>, _>>()).await;
+    let files = read.map_err(|broken| broken.to_string())??;
+    let (mut wait, mut tries) = (patience(), 0);
+    let expected: Vec<_> = files.iter().map(output).collect();
+    let request = pb::SmallFiles { attempt: Some(attempt), files };
+    loop {
+        match master.upload_small_files(request.clone()).await {
+            Ok(ack) if ack.get_ref().sha256.iter().eq(expected.iter().map(|file| &file.sha256)) => {
+                kept.extend(expected);
+                return Ok(true);
+            }
+            Ok(_) if tries < CHECKSUM_TRIES => tries += 1,
+            Ok(_) => return Err("the master kept other bytes than were sent".into()),
+            Err(status) if is_passing(&status) => tokio::time::sleep(wait.wait()).await,
+            Err(status) if status.code() == Code::Unimplemented => return Ok(false),
+            Err(status) => return Err(status.message().to_owned()),
+        }
+    }
+}
+
+fn read_small(found: &Found) -> Result<pb::SmallFile, String> {
+    let mut data = Vec::with_capacity(usize::try_from(found.size).unwrap_or_default());
+    let read = crate::outputs::open(&found.abs).and_then(|file| file.take(found.size).read_to_end(&mut data));
+    read.map_err(|error| format!("{} can not be read: {error}", found.path))?;
+    Ok(pb::SmallFile { path: found.path.clone(), data: data.into() })
+}
+
+fn output(file: &pb::SmallFile) -> OutputFile {
+    let sha256 = hex::encode(Sha256::digest(&file.data));
+    OutputFile { path: file.path.clone(), size: file.data.len() as u64, sha256 }
 }
 
 async fn upload_file(master: &mut Master, whose: Whose, found: &Found, file: &OutputFile) -> Result<(), String> {

@@ -38,7 +38,7 @@ impl Beside {
         &self.part
     }
 
-    /// Gives it its name if it was made, else removes what there is of it.
+    /// Gives it its name if it was made.
     /// # Errors
     /// Why it was not made, or that it can not have its name.
     pub(super) fn done<T>(
@@ -46,15 +46,17 @@ impl Beside {
         made: Result<T, Failure>,
         unwritable: fn(&Path, &io::Error) -> Failure,
     ) -> Result<T, Failure> {
-        let done = made.and_then(|made| {
-            std::fs::rename(&self.part, &self.to).map_err(|error| unwritable(&self.to, &error))?;
-            Ok(made)
-        });
-        if done.is_err() {
-            // The failure is what counts; a rest that can not be removed is harmless.
-            let _ = std::fs::remove_file(&self.part);
-        }
-        done
+        let made = made?;
+        std::fs::rename(&self.part, &self.to).map_err(|error| unwritable(&self.to, &error))?;
+        Ok(made)
+    }
+}
+
+/// Also of one that nobody waits for any more nothing stays.
+impl Drop for Beside {
+    fn drop(&mut self) {
+        // What has its name is not there; a rest that can not be removed is harmless.
+        let _ = std::fs::remove_file(&self.part);
     }
 }
 

@@ -135,6 +135,10 @@ impl Fields {
             None => Document(Value::Map(Vec::new())),
         };
         self.fill(&mut document, image, command)?;
+        // What the file says begins where it lies.
+        let base = self.file.as_deref().filter(|path| self.workdir.is_none() && path.as_os_str() != "-");
+        let base = base.and_then(Path::parent).unwrap_or_else(|| Path::new(""));
+        document.work_here(base).map_err(|why| Failure::usage(format!("workdir: {why}")))?;
         let Document(mut value) = document;
         let shipment = local::take(&mut value)?;
         TaskSpec::from_value(&value).map_err(|error| {
@@ -153,7 +157,6 @@ impl Fields {
         self.amounts.fields().into_iter().for_each(|(name, value)| document.set(name, value));
         document.set("gpu_model", text(&self.gpu_model));
         document.set("workdir", text(&self.workdir));
-        document.work_here(Path::new("")).map_err(Failure::usage)?;
         self.input.iter().for_each(|input| document.place(input.clone()));
         document.set("user", text(&self.user));
         self.limits.fields().into_iter().for_each(|(name, value)| document.set(name, value));
@@ -401,8 +404,8 @@ impl Document {
 fn of_file(path: &PathBuf) -> Result<Document, Failure> {
     let mut document = Document(read(path)?);
     let base = path.parent().filter(|_| path.as_os_str() != "-").unwrap_or_else(|| Path::new(""));
-    let begun = local::begin_at(&mut document.0, base).and_then(|()| document.work_here(base));
-    begun.map_err(|why| Failure::usage(format!("{} was not understood", path.display())).why(why))?;
+    local::begin_at(&mut document.0, base)
+        .map_err(|why| Failure::usage(format!("{} was not understood", path.display())).why(why))?;
     Ok(document)
 }
 

@@ -10,6 +10,7 @@ use crate::id::{self, short};
 use crate::render;
 use cloudai_core::resources::Bytes;
 use cloudai_master::http::dto::{File, List};
+use futures::stream::{self, StreamExt};
 use sha2::{Digest, Sha256};
 use std::path::{Component, Path, PathBuf};
 use std::time::Instant;
@@ -31,6 +32,8 @@ pub(super) struct Args {
     tar: Option<PathBuf>,
 }
 
+/// Files on their way at once.
+const AT_ONCE: usize = 8;
 /// How often a file is begun when its connection is lost.
 const TRIES: u32 = 3;
 
@@ -46,16 +49,22 @@ pub(super) async fn run(args: &Args, cx: &Context) -> Result<Exit, Failure> {
     if files.is_empty() {
         cx.screen.note(&format!("{} left no files", short(&id)));
     }
-    for (file, to) in files.iter().zip(&targets) {
+    let (id, dir) = (&*id, &*dir);
+    let fetches = files.iter().zip(&targets).map(|(file, to)| async move {
         let began = Instant::now();
-        fetch_again(&id, file, to, &dir, cx).await?;
+        fetch_again(id, file, to, dir, cx).await.map(|()| (file, to, began.elapsed()))
+    });
+    let mut fetches = stream::iter(fetches).buffered(AT_ONCE);
+    while let Some(fetched) = fetches.next().await {
+        let (file, to, took) = fetched?;
         if cx.screen.for_people() {
-            cx.screen.line(&render::task::downloaded(to, file, began.elapsed()))?;
+            cx.screen.line(&render::task::downloaded(to, file, took))?;
         }
     }
+    drop(fetches);
     if !cx.screen.for_people() {
         let name =
-            |file: &File| target(&dir, &file.path).map_or_else(|_| file.path.clone(), |to| to.display().to_string());
+            |file: &File| target(dir, &file.path).map_or_else(|_| file.path.clone(), |to| to.display().to_string());
         cx.screen.list(&List { items: files, next_cursor: None }, name, String::new)?;
     }
     Ok(Exit::Ok)

@@ -108,6 +108,9 @@ fn entry(from: &str, path: &str, writable: bool) -> Value {
 
 /// A local source as an absolute path, from this folder on; others as they are.
 fn absolute(from: &str, base: &Path) -> Result<String, String> {
+    if from.is_empty() {
+        return Err("an empty path names nothing: . is the folder itself".into());
+    }
     if from.split_once(':').is_some_and(|(scheme, _)| ELSEWHERE.contains(&scheme)) {
         return Ok(from.to_owned());
     }

@@ -7,6 +7,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use cloudai_core::resources;
 use cloudai_core::sha256::Sha256;
 use cloudai_master::http::dto::{Blob, List};
+use reqwest::Method;
 use serde_json::json;
 use std::io::SeekFrom;
 use std::path::Path;
@@ -22,6 +23,9 @@ const TOGETHER: usize = 8 << 20;
 const MOST: usize = 5_000;
 /// Bytes of a large content in one request: what is sent again when it breaks off.
 const PART: usize = 32 << 20;
+
+/// How often a large content is begun again when what the master has of it is not right.
+const TRIES: u32 = 2;
 
 const BLOBS: [&str; 3] = ["api", "v1", "blobs"];
 
@@ -64,16 +68,22 @@ async fn missing<'a>(shipment: &'a Shipment, cx: &Context) -> Result<Vec<Missing
     let all: Vec<_> = shipment.contents.iter().collect();
     let mut missing = Vec::new();
     for some in all.chunks(ASKED) {
-        let hashes: Vec<_> = some.iter().map(|(sha256, _)| sha256.to_string()).collect();
-        let path = ["api", "v1", "blobs", "kept"];
-        let (_, kept) = cx.client.post::<List<Blob>>(&path, Some(&json!({"sha256": hashes})), None).await?;
-        for ((sha256, content), kept) in some.iter().zip(kept.items) {
+        let hashes: Vec<_> = some.iter().map(|(sha256, _)| **sha256).collect();
+        for ((sha256, content), kept) in some.iter().zip(kept(&hashes, cx).await?) {
             if !kept.whole {
                 missing.push(Missing { sha256: **sha256, content, kept: kept.bytes });
             }
         }
     }
     Ok(missing)
+}
+
+/// How much the master has of each content.
+async fn kept(contents: &[Sha256], cx: &Context) -> Result<Vec<Blob>, Failure> {
+    let hashes: Vec<_> = contents.iter().map(ToString::to_string).collect();
+    let path = ["api", "v1", "blobs", "kept"];
+    let (_, kept) = cx.client.post::<List<Blob>>(&path, Some(&json!({"sha256": hashes})), None).await?;
+    Ok(kept.items)
 }
 
 async fn send_small(small: &[Missing<'_>], cx: &Context) -> Result<(), Failure> {
@@ -89,7 +99,7 @@ async fn send_small(small: &[Missing<'_>], cx: &Context) -> Result<(), Failure> 
             body.put(data);
             sent.push(missing);
         }
-        let kept: List<Blob> = cx.client.send_bytes(&BLOBS, &[], body.freeze()).await?;
+        let kept: List<Blob> = cx.client.send_bytes(Method::POST, &BLOBS, &[], body.freeze()).await?;
         for (missing, kept) in sent.iter().zip(&kept.items) {
             if kept.sha256 != missing.sha256.to_string() {
                 return Err(changed(missing.content));
@@ -103,6 +113,7 @@ async fn send_large(missing: &Missing<'_>, cx: &Context) -> Result<(), Failure> 
     let sha256 = missing.sha256.to_string();
     let path = [BLOBS[0], BLOBS[1], BLOBS[2], sha256.as_str()];
     let (mut offset, size) = (missing.kept, missing.content.size());
+    let mut again = 0;
     loop {
         let part = match missing.content {
             Content::List(list) => {
@@ -115,8 +126,13 @@ async fn send_large(missing: &Missing<'_>, cx: &Context) -> Result<(), Failure> 
             return Err(changed(missing.content));
         }
         let query = [("offset", offset.to_string()), ("size", size.to_string())];
-        let kept: Blob = match cx.client.put_bytes(&path, &query, part).await {
+        let kept: Blob = match cx.client.send_bytes(Method::PUT, &path, &query, part).await {
             Ok(kept) => kept,
+            // What was there was damaged, or went in between: from where it is now.
+            Err(failure) if matches!(failure.code.as_str(), "invalid" | "conflict") && again < TRIES => {
+                again += 1;
+                kept(&[missing.sha256], cx).await?.pop().ok_or(failure)?
+            }
             Err(failure) if failure.code == "invalid" => return Err(changed(missing.content).why(failure.to_string())),
             Err(failure) => return Err(failure),
         };

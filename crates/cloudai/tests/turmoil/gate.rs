@@ -264,6 +264,14 @@ impl MasterService for Gatekeeper {
         self.master().upload_task_files(forward(&empty, chunks)).await
     }
 
+    async fn upload_small_files(
+        &self,
+        request: Request<pb::SmallFiles>,
+    ) -> Result<Response<pb::SmallFilesAck>, Status> {
+        self.gate.open()?;
+        self.master().upload_small_files(forward(&request, request.get_ref().clone())).await
+    }
+
     async fn resolve_inputs(&self, request: Request<pb::AttemptRef>) -> Result<Response<pb::ResolvedInputs>, Status> {
         self.gate.open()?;
         self.master().resolve_inputs(forward(&request, request.get_ref().clone())).await

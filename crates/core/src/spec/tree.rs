@@ -15,8 +15,10 @@ use crate::sha256::Sha256;
 pub const MAX_ENTRIES: usize = 100_000;
 /// The largest list, in bytes.
 pub const MAX_BYTES: usize = 32 << 20;
-/// The longest path, in bytes: what Linux takes.
-const MAX_PATH: usize = 4096;
+/// The longest path, in bytes: what Linux takes, less the folders above it on a worker.
+const MAX_PATH: usize = 3072;
+/// The longest name in it, in bytes: what file systems take.
+const MAX_NAME: usize = 255;
 /// Parts of a path.
 const MAX_DEPTH: usize = 64;
 
@@ -187,7 +189,7 @@ fn check(entries: &[Entry]) -> Result<(), TreeError> {
 }
 
 fn check_path(path: &str) -> Result<(), TreeError> {
-    let plain = path.split('/').all(|part| !matches!(part, "" | "." | ".."));
+    let plain = path.split('/').all(|part| !matches!(part, "" | "." | "..") && part.len() <= MAX_NAME);
     if plain && !path.contains('\0') && path.len() <= MAX_PATH && path.split('/').count() <= MAX_DEPTH {
         Ok(())
     } else {
@@ -222,9 +224,10 @@ mod tests {
 
     #[test]
     fn what_leaves_the_folder_or_stands_in_anothers_way_is_refused() {
-        let long = "x".repeat(MAX_PATH + 1);
+        let long = "x".repeat(MAX_NAME + 1);
+        let long_path = vec!["x".repeat(MAX_NAME); 13].join("/");
         let deep = ["d"; MAX_DEPTH + 1].join("/");
-        for bad in ["", "/a", "a/", "a//b", ".", "..", "a/../b", "./a", "a\0b", &long, &deep] {
+        for bad in ["", "/a", "a/", "a//b", ".", "..", "a/../b", "./a", "a\0b", &long, &long_path, &deep] {
             assert!(matches!(Tree::of(vec![file(bad)]), Err(TreeError::Path(_))), "{bad:?}");
         }
         let twice = Tree::of(vec![file("a"), file("a")]);

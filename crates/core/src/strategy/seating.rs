@@ -147,12 +147,12 @@ impl Chooser {
         self.turn % count
     }
 
-    /// The one that least speaks against; of equal ones the first that has the image, or else the first.
+    /// The one that least speaks against; of equal ones the first that has the inputs, then the image, or else the first.
     fn best(&self, board: &Board, job: &Job, among: &Among<'_>, room: impl Iterator<Item = usize>) -> Option<usize> {
         let demand = &board.classes()[job.class].amounts;
         let costs = room.map(|place| {
             let seat = &board.seats()[among.worker(place)];
-            (cost(self.seating, seat, demand), !seat.images.hold(job.image), place)
+            (cost(self.seating, seat, demand), seat.lately.lacks(job.image, job.data), place)
         });
         costs.min_by(|a, b| a.0.total_cmp(&b.0).then((a.1, a.2).cmp(&(b.1, b.2)))).map(|(.., place)| place)
     }

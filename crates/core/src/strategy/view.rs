@@ -1,6 +1,6 @@
 //! What a strategy sees: a mirror of the committed state, kept current row by row.
 
-use super::board::{Amounts, Board, Device, Image, Images, Job, Length, Seat, Wanted};
+use super::board::{Amounts, Board, Data, Device, Image, Job, Lately, Length, Seat, Wanted};
 use super::rules::Source;
 use super::tasks::Tasks;
 use super::{Fleet, Knobs, ROUND, Seen, Started, Strategy, make, place};
@@ -11,7 +11,7 @@ use crate::ids::{Attempt, TaskId, UserId, WorkerId};
 use crate::predict::{self, Learner, run_of};
 use crate::queue::Place;
 use crate::resources::{Demand, Kind};
-use crate::spec::TaskSpec;
+use crate::spec::{Input, TaskSpec};
 use crate::state::Phase;
 use crate::task::{Active, State, TaskRecord};
 use crate::time::{Timestamp, millis};
@@ -195,6 +195,7 @@ impl View {
             predicted: thought.unwrap_or_else(|| self.predicted(task)),
             deadline: task.due_at().map(Timestamp::as_millis),
             image: Image::of(&task.spec.image),
+            data: data(&task.spec.container.inputs),
         }
     }
 
@@ -242,12 +243,12 @@ impl View {
         let now = self.board.now();
         let before = std::mem::replace(&mut self.board, Board::new(now));
         self.board.learn_from(&before);
-        let images = before.seats().iter().map(|seat| seat.images.clone());
-        let mut images: BTreeMap<WorkerId, Images> = std::mem::take(&mut self.order).into_iter().zip(images).collect();
+        let lately = before.seats().iter().map(|seat| seat.lately.clone());
+        let mut lately: BTreeMap<WorkerId, Lately> = std::mem::take(&mut self.order).into_iter().zip(lately).collect();
         for (number, seen) in self.fleet.each().enumerate() {
             let id = &seen.record().id;
             self.board.set_seat(number, seat(seen, &mut self.models));
-            self.board.set_images(number, images.remove(id).unwrap_or_default());
+            self.board.set_lately(number, lately.remove(id).unwrap_or_default());
             self.order.push(id.clone());
         }
         let thought = |number: usize| before.job(number).predicted;
@@ -469,6 +470,11 @@ impl View {
 pub(super) fn started(task: &TaskRecord) -> u64 {
     let last = task.attempts.last();
     last.map_or(0, |attempt| attempt.started_at.unwrap_or(attempt.assigned_at).as_millis())
+}
+
+/// The last input stands for all: working directories come first, and are small.
+fn data(inputs: &[Input]) -> Data {
+    inputs.last().map_or_else(Data::default, |input| Data::of(&input.from.to_string()))
 }
 
 fn number_of(models: &mut BTreeMap<Arc<str>, u32>, model: &Arc<str>) -> u32 {

@@ -77,6 +77,19 @@ pub(super) async fn upload_files(
     Ok(pb::FileAck { bytes: header.size, complete: true })
 }
 
+/// Takes several small files in.
+pub(super) async fn upload_small(
+    who: &Principal,
+    handle: &Handle,
+    request: pb::SmallFiles,
+) -> Result<pb::SmallFilesAck, Status> {
+    let of = request.attempt.ok_or_else(|| Status::invalid_argument("attempt: must be given"))?;
+    let attempt = known_attempt(handle, &of.task_id, of.attempt, of.incarnation).await?;
+    let files = request.files.into_iter().map(|file| (file.path, file.data)).collect();
+    let hashes = handle.logs(who).bulk().put_files(attempt, files).await.map_err(bulk_status)?;
+    Ok(pb::SmallFilesAck { sha256: hashes.iter().map(ToString::to_string).collect() })
+}
+
 /// An attempt that the cluster has made, in this life of its data.
 pub(super) async fn known_attempt(
     handle: &Handle,

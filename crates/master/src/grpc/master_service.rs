@@ -238,6 +238,14 @@ impl MasterService for WorkerApi {
         logs::upload_files(who, &self.handle, request.into_inner()).await.map(Response::new)
     }
 
+    async fn upload_small_files(
+        &self,
+        request: Request<pb::SmallFiles>,
+    ) -> Result<Response<pb::SmallFilesAck>, Status> {
+        let who = &caller(&request)?;
+        logs::upload_small(who, &self.handle, request.into_inner()).await.map(Response::new)
+    }
+
     async fn resolve_inputs(&self, request: Request<pb::AttemptRef>) -> Result<Response<pb::ResolvedInputs>, Status> {
         let who = &caller(&request)?;
         inputs::resolve(who, &self.handle, request.get_ref()).await.map(Response::new)

@@ -3,7 +3,7 @@
 //! A task that is accepted has all of its inputs: whatever becomes of the task that left them, or of the upload.
 
 use super::Handle;
-use super::left::Left;
+use super::left::LeftFile;
 use crate::mailbox::AskError;
 use crate::principal::Principal;
 use bytes::Bytes;
@@ -12,8 +12,8 @@ use cloudai_core::ids::TaskId;
 use cloudai_core::sha256::Sha256;
 use cloudai_core::spec::tree::{Entry, Kind, Tree};
 use cloudai_core::spec::{FieldError, Source, SpecError, TaskSpec, wrong_input};
-use cloudai_core::task::OutputFile;
 use cloudai_store::bulk::{BulkError, BulkStore, Content, Kept};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use tracing::warn;
 
@@ -33,12 +33,8 @@ enum Refused {
     Failed(AskError),
 }
 
-/// The contents that were found for a spec.
-#[derive(Default)]
-struct Looked {
-    spec: Option<Arc<TaskSpec>>,
-    contents: Vec<Content>,
-}
+/// The contents that were found, by their sources.
+type Known = BTreeMap<String, Content>;
 
 impl From<BulkError> for Refused {
     fn from(error: BulkError) -> Self {
@@ -68,10 +64,10 @@ impl Handle {
     ) -> Result<(), AskError> {
         let mut wrong = Vec::new();
         let mut held = Ok(());
-        // Tasks of one sort share their spec: what it names is looked for once.
-        let mut last = Looked::default();
+        // What many tasks name is looked for once.
+        let mut known = Known::new();
         for (new, place) in fresh.iter().zip(places).filter(|(new, _)| !new.spec.container.inputs.is_empty()) {
-            match self.hold_inputs_of(who, new, &mut last).await {
+            match self.hold_inputs_of(who, new, &mut known).await {
                 Ok(()) => {}
                 Err(Refused::Wrong(errors)) => wrong.push((*place, SpecError(errors))),
                 Err(Refused::Failed(error)) => {
@@ -89,18 +85,15 @@ impl Handle {
         held
     }
 
-    async fn hold_inputs_of(&self, who: &Principal, new: &NewTask, last: &mut Looked) -> Result<(), Refused> {
+    async fn hold_inputs_of(&self, who: &Principal, new: &NewTask, known: &mut Known) -> Result<(), Refused> {
         // What an ended task found, the one that runs it again finds: also when its source is gone.
         if let Some(old) = new.retry_of
             && self.bulk().held(old).await?.len() == new.spec.container.inputs.len()
         {
             return Ok(self.bulk().hold_as(new.id, old).await?);
         }
-        if !last.spec.as_ref().is_some_and(|spec| Arc::ptr_eq(spec, &new.spec)) {
-            let contents = self.contents(who, &new.spec).await?;
-            *last = Looked { spec: Some(Arc::clone(&new.spec)), contents };
-        }
-        match self.bulk().hold(new.id, &last.contents).await {
+        let contents = self.contents(who, &new.spec, known).await?;
+        match self.bulk().hold(new.id, &contents).await {
             Err(error @ (BulkError::NotFound | BulkError::NoFolder(_) | BulkError::NotWhole(_))) => {
                 let problem = format!("can not be placed: {error}");
                 Err(Refused::Wrong(vec![FieldError { path: "inputs".into(), value: None, problem }]))
@@ -119,11 +112,19 @@ impl Handle {
     }
 
     /// The contents of a task's inputs, or every input that has none.
-    async fn contents(&self, who: &Principal, spec: &TaskSpec) -> Result<Vec<Content>, Refused> {
+    async fn contents(&self, who: &Principal, spec: &TaskSpec, known: &mut Known) -> Result<Vec<Content>, Refused> {
         let (mut contents, mut wrong) = (Vec::new(), Vec::new());
         for (index, input) in spec.container.inputs.iter().enumerate() {
+            let source = input.from.to_string();
+            if let Some(content) = known.get(&source) {
+                contents.push(*content);
+                continue;
+            }
             match self.content(who, &input.from).await {
-                Ok(content) => contents.push(content),
+                Ok(content) => {
+                    known.insert(source, content);
+                    contents.push(content);
+                }
                 Err(Missing::Wrong(problem)) => wrong.push(wrong_input(index, &input.from, problem)),
                 Err(Missing::Failed(error)) => return Err(Refused::Failed(error)),
             }
@@ -164,15 +165,18 @@ impl Handle {
             }
             Err(error) => return Err(error.into()),
         };
-        if let Some(file) = path.and_then(|path| left.files.iter().find(|file| file.path == path)) {
-            return Ok(Content { sha256: self.shared_output(&left, file).await?, folder: false });
+        if let Some(path) = path
+            && let Some(file) = self.left_file(left, path).await?
+        {
+            return Ok(Content { sha256: self.shared_output(&file).await?, folder: false });
         }
         let mut entries = Vec::new();
-        for file in &left.files {
-            let below = path.map_or(Some(file.path.as_str()), |path| file.path.strip_prefix(path)?.strip_prefix('/'));
+        for left in &self.left_files(left).await? {
+            let name = left.file.path.as_str();
+            let below = path.map_or(Some(name), |path| name.strip_prefix(path)?.strip_prefix('/'));
             if let Some(below) = below {
-                let sha256 = self.shared_output(&left, file).await?;
-                let kind = Kind::File { sha256, size: file.size, executable: false };
+                let sha256 = self.shared_output(left).await?;
+                let kind = Kind::File { sha256, size: left.file.size, executable: false };
                 entries.push(Entry { path: below.to_owned(), kind });
             }
         }
@@ -186,9 +190,9 @@ impl Handle {
         Ok(Content { sha256, folder: true })
     }
 
-    async fn shared_output(&self, left: &Left, file: &OutputFile) -> Result<Sha256, Missing> {
+    async fn shared_output(&self, LeftFile { attempt, file }: &LeftFile) -> Result<Sha256, Missing> {
         let gone = || Missing::Wrong(format!("names {}, which is not kept any more", file.path));
-        match self.bulk().share_output(left.attempt, file).await {
+        match self.bulk().share_output(*attempt, file).await {
             Ok(()) => file.sha256.to_ascii_lowercase().parse().map_err(|_| gone()),
             Err(BulkError::NotFound) => Err(gone()),
             Err(error) => Err(error.into()),

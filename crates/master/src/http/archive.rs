@@ -4,13 +4,12 @@ use super::extract::{Caller, TaskPath};
 use super::files::{disposition, left, no_file};
 use super::problem::Problem;
 use super::query::Parameters;
-use crate::handle::{Handle, Left};
+use crate::handle::{Handle, LeftFile};
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use cloudai_core::ids::Attempt;
 use cloudai_core::task::OutputFile;
 use cloudai_store::bulk::BulkStore;
 use futures::Stream;
@@ -33,11 +32,12 @@ pub(super) async fn tar(
 ) -> Result<Response, Problem> {
     let under = query.text("under");
     query.close()?;
-    let Left { attempt, mut files, ended } = left(&handle, &who, id).await?;
+    let left = left(&handle, &who, id).await?;
+    let mut files = handle.left_files(left).await?;
     if let Some(under) = under {
         let under = under.trim_end_matches('/');
         let within = |path: &str| path.strip_prefix(under).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-        files.retain(|file| within(&file.path));
+        files.retain(|left| within(&left.file.path));
         if files.is_empty() {
             return Err(no_file(id, under));
         }
@@ -45,19 +45,14 @@ pub(super) async fn tar(
     let bulk = Arc::clone(handle.logs(&who).bulk());
     let headers =
         [(CONTENT_TYPE, "application/x-tar".to_owned()), (CONTENT_DISPOSITION, disposition(&format!("{id}.tar")))];
-    Ok((headers, Body::from_stream(archive(bulk, attempt, files, ended.as_millis() / 1000))).into_response())
+    Ok((headers, Body::from_stream(archive(bulk, files, left.ended.as_millis() / 1000))).into_response())
 }
 
 /// The bytes of a tar, in the order of the files; breaks off where one is not what it was when it was kept, so that no
 /// archive looks whole that is not.
-fn archive(
-    bulk: Arc<dyn BulkStore>,
-    attempt: Attempt,
-    files: Vec<OutputFile>,
-    time_s: u64,
-) -> impl Stream<Item = io::Result<Bytes>> {
+fn archive(bulk: Arc<dyn BulkStore>, files: Vec<LeftFile>, time_s: u64) -> impl Stream<Item = io::Result<Bytes>> {
     async_stream::try_stream! {
-        for file in files {
+        for LeftFile { attempt, file } in files {
             yield head(&file, time_s)?;
             let (_, mut reader) = bulk.read_file(attempt, &file.path).await.map_err(io::Error::other)?;
             let (mut left, mut hash) = (file.size, Sha256::new());
@@ -101,7 +96,7 @@ fn zeros(count: u64) -> Bytes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use cloudai_core::ids::TaskId;
+    use cloudai_core::ids::{Attempt, TaskId};
     use cloudai_store::bulk::local::LocalBulk;
     use futures::StreamExt;
     use std::io::Read;
@@ -110,7 +105,7 @@ mod tests {
         Attempt { task: TaskId::new(1), number: 1 }
     }
 
-    async fn kept(files: &[(&str, Vec<u8>)]) -> (tempfile::TempDir, Arc<dyn BulkStore>, Vec<OutputFile>) {
+    async fn kept(files: &[(&str, Vec<u8>)]) -> (tempfile::TempDir, Arc<dyn BulkStore>, Vec<LeftFile>) {
         let dir = tempfile::tempdir().unwrap();
         let bulk = LocalBulk::open(dir.path()).unwrap();
         let mut known = Vec::new();
@@ -118,13 +113,14 @@ mod tests {
             let (size, sha256) = (data.len() as u64, hex::encode(Sha256::digest(data)));
             bulk.append_file(attempt(), path, 0, data.clone().into()).await.unwrap();
             bulk.finish_file(attempt(), path, size, &sha256).await.unwrap();
-            known.push(OutputFile { path: (*path).into(), size, sha256 });
+            let file = OutputFile { path: (*path).into(), size, sha256 };
+            known.push(LeftFile { attempt: attempt(), file });
         }
         (dir, Arc::new(bulk), known)
     }
 
-    async fn bytes(bulk: Arc<dyn BulkStore>, files: Vec<OutputFile>) -> io::Result<Vec<u8>> {
-        let mut stream = Box::pin(archive(bulk, attempt(), files, 1_700_000_000));
+    async fn bytes(bulk: Arc<dyn BulkStore>, files: Vec<LeftFile>) -> io::Result<Vec<u8>> {
+        let mut stream = Box::pin(archive(bulk, files, 1_700_000_000));
         let mut all = Vec::new();
         while let Some(piece) = stream.next().await {
             all.extend_from_slice(&piece?);
@@ -157,9 +153,9 @@ mod tests {
     #[tokio::test]
     async fn a_damaged_file_breaks_the_archive_off() {
         let (_dir, bulk, mut known) = kept(&[("a", vec![1; 10])]).await;
-        known[0].sha256 = hex::encode(Sha256::digest(b"other"));
+        known[0].file.sha256 = hex::encode(Sha256::digest(b"other"));
         assert!(bytes(Arc::clone(&bulk), known.clone()).await.unwrap_err().to_string().contains("a is damaged"));
-        known[0].size = 11;
+        known[0].file.size = 11;
         assert!(bytes(bulk, known).await.is_err(), "shorter than it was");
     }
 }

@@ -4,7 +4,7 @@ use super::dto::{File, List};
 use super::extract::{Caller, FilePath, TaskPath};
 use super::problem::{Code, Problem};
 use super::query::Parameters;
-use crate::handle::{Handle, Left};
+use crate::handle::{Handle, Left, LeftFile};
 use crate::principal::Principal;
 use axum::Json;
 use axum::body::Body;
@@ -13,7 +13,6 @@ use axum::http::header::{CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE, ETAG
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use cloudai_core::ids::TaskId;
-use cloudai_core::task::OutputFile;
 use std::fmt::Write as _;
 use tokio_util::io::ReaderStream;
 
@@ -28,8 +27,9 @@ pub(super) async fn list(
     query: Parameters,
 ) -> Result<Json<List<File>>, Problem> {
     query.close()?;
-    let Left { files, .. } = left(&handle, &who, id).await?;
-    let file = |file: OutputFile| File { path: file.path, size: file.size, sha256: file.sha256 };
+    let left = left(&handle, &who, id).await?;
+    let file = |LeftFile { file, .. }: LeftFile| File { path: file.path, size: file.size, sha256: file.sha256 };
+    let files = handle.left_files(left).await?;
     Ok(Json(List { items: files.into_iter().map(file).collect(), next_cursor: None }))
 }
 
@@ -46,9 +46,9 @@ pub(super) async fn download(
     if path.split('/').any(|part| matches!(part, "" | "." | "..")) {
         return Err(Problem::field("path", "is no path of a file: it has empty parts, or . or .. among them"));
     }
-    let Left { attempt, files, .. } = left(&handle, &who, id).await?;
-    // Only what was listed is read: no path leads anywhere else.
-    let file = files.into_iter().find(|file| file.path == path).ok_or_else(|| no_file(id, &path))?;
+    let left = left(&handle, &who, id).await?;
+    // Only what is listed is read: no path leads anywhere else.
+    let LeftFile { attempt, file } = handle.left_file(left, &path).await?.ok_or_else(|| no_file(id, &path))?;
     let etag = format!("\"{}\"", file.sha256);
     if is_known(&headers, &etag) {
         return Ok((StatusCode::NOT_MODIFIED, [(ETAG, etag)]).into_response());
@@ -63,7 +63,7 @@ pub(super) async fn download(
     Ok((headers, Body::from_stream(ReaderStream::with_capacity(reader, PIECE))).into_response())
 }
 
-/// What a task that has ended left.
+/// A task that has ended, for what it left.
 pub(super) async fn left(handle: &Handle, who: &Principal, id: TaskId) -> Result<Left, Problem> {
     handle.left(who, id).await?.map_err(|status| {
         let why = format!("{id} is {status}: its files are there once it has ended");

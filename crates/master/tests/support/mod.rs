@@ -191,6 +191,9 @@ impl Store for Switched {
     async fn collectable(&self, query: &RetentionQuery) -> Result<Page<Collectable>, StoreError> {
         self.store.collectable(query).await
     }
+    async fn output(&self, attempt: Attempt, path: &str) -> Result<Option<OutputFile>, StoreError> {
+        self.store.output(attempt, path).await
+    }
     async fn outputs(&self, attempt: Attempt) -> Result<Vec<OutputFile>, StoreError> {
         self.store.outputs(attempt).await
     }

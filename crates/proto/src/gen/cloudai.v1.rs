@@ -453,6 +453,27 @@ pub struct FileAck {
     #[prost(bool, tag = "2")]
     pub complete: bool,
 }
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct SmallFiles {
+    #[prost(message, optional, tag = "1")]
+    pub attempt: ::core::option::Option<AttemptRef>,
+    #[prost(message, repeated, tag = "2")]
+    pub files: ::prost::alloc::vec::Vec<SmallFile>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SmallFile {
+    /// Relative to /out.
+    #[prost(string, tag = "1")]
+    pub path: ::prost::alloc::string::String,
+    #[prost(bytes = "bytes", tag = "2")]
+    pub data: ::prost::bytes::Bytes,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SmallFilesAck {
+    /// Of each file, in order: what is kept.
+    #[prost(string, repeated, tag = "1")]
+    pub sha256: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct AttemptRef {
     #[prost(string, tag = "1")]
@@ -881,6 +902,28 @@ pub mod master_service_client {
                 .insert(GrpcMethod::new("cloudai.v1.MasterService", "UploadTaskFiles"));
             self.inner.client_streaming(req, path, codec).await
         }
+        /// Sends several small files of one attempt; they are kept when the answer comes. Sent again they are the same.
+        pub async fn upload_small_files(
+            &mut self,
+            request: impl tonic::IntoRequest<super::SmallFiles>,
+        ) -> std::result::Result<tonic::Response<super::SmallFilesAck>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/cloudai.v1.MasterService/UploadSmallFiles",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("cloudai.v1.MasterService", "UploadSmallFiles"));
+            self.inner.unary(req, path, codec).await
+        }
         /// What an attempt finds before it starts: the contents of its inputs, in the order of its spec.
         pub async fn resolve_inputs(
             &mut self,
@@ -1027,6 +1070,11 @@ pub mod master_service_server {
             &self,
             request: tonic::Request<tonic::Streaming<super::FileChunk>>,
         ) -> std::result::Result<tonic::Response<super::FileAck>, tonic::Status>;
+        /// Sends several small files of one attempt; they are kept when the answer comes. Sent again they are the same.
+        async fn upload_small_files(
+            &self,
+            request: tonic::Request<super::SmallFiles>,
+        ) -> std::result::Result<tonic::Response<super::SmallFilesAck>, tonic::Status>;
         /// What an attempt finds before it starts: the contents of its inputs, in the order of its spec.
         async fn resolve_inputs(
             &self,
@@ -1456,6 +1504,50 @@ pub mod master_service_server {
                                 max_encoding_message_size,
                             );
                         let res = grpc.client_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/cloudai.v1.MasterService/UploadSmallFiles" => {
+                    #[allow(non_camel_case_types)]
+                    struct UploadSmallFilesSvc<T: MasterService>(pub Arc<T>);
+                    impl<T: MasterService> tonic::server::UnaryService<super::SmallFiles>
+                    for UploadSmallFilesSvc<T> {
+                        type Response = super::SmallFilesAck;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::SmallFiles>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as MasterService>::upload_small_files(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = UploadSmallFilesSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
                         Ok(res)
                     };
                     Box::pin(fut)

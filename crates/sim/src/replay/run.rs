@@ -3,7 +3,7 @@
 use super::clock::{Clock, Event};
 use super::oracle::Oracle;
 use super::workload::{Machine, Task, Workload};
-use cloudai_core::strategy::board::{Amounts, Board, Image, Job, Seat, Wanted};
+use cloudai_core::strategy::board::{Amounts, Board, Data, Image, Job, Seat, Wanted};
 use cloudai_core::strategy::rules::Source;
 use cloudai_core::strategy::{EXTERNAL, Knobs, Started, make, place};
 use serde::{Serialize, Serializer};
@@ -230,6 +230,7 @@ fn job(task: &Task, runtimes: Runtimes, class: usize, user: usize, order: u64) -
         user,
         estimate: said.map(|said| millis(said).max(1)),
         image: Image::of(&task.image),
+        data: Data::default(),
         predicted: None,
         deadline: task.deadline_s.map(millis),
     }

@@ -72,6 +72,12 @@ pub trait BulkStore: BlobStore {
     /// [`BulkError::Checksum`]: then the unfinished file is gone and must be sent again.
     async fn finish_file(&self, attempt: Attempt, path: &str, size: u64, sha256: &str) -> Result<(), BulkError>;
 
+    /// Keeps small files whole; answers their hashes. A repeated call changes nothing, and finishes what a crash
+    /// interrupted.
+    /// # Errors
+    /// [`BulkError::BadPath`]; [`BulkError::Checksum`] when another file was finished under one of the paths.
+    async fn put_files(&self, attempt: Attempt, files: Vec<(String, Bytes)>) -> Result<Vec<Sha256>, BulkError>;
+
     /// A finished file's size and contents.
     /// # Errors
     /// [`BulkError::NotFound`].

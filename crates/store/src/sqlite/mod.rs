@@ -111,6 +111,11 @@ impl Store for SqliteStore {
         self.readers.run(move |conn| read::outputs(conn, attempt)).await
     }
 
+    async fn output(&self, attempt: Attempt, path: &str) -> Result<Option<OutputFile>, StoreError> {
+        let path = path.to_owned();
+        self.readers.run(move |conn| read::output(conn, attempt, &path)).await
+    }
+
     async fn fact(&self, name: &str) -> Result<Option<String>, StoreError> {
         let name = name.to_owned();
         self.readers.run(move |conn| read::fact(conn, &name)).await

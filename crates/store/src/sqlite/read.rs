@@ -186,13 +186,21 @@ pub(super) fn outputs(conn: &Connection, attempt: Attempt) -> Result<Vec<OutputF
     conn.prepare_cached(
         "SELECT path, size, sha256 FROM outputs WHERE ulid = ?1 AND idx = ?2 AND attempt = ?3 ORDER BY path",
     )
-    .and_then(|mut statement| {
-        let file = |row: &rusqlite::Row<'_>| {
-            Ok(OutputFile { path: row.get(0)?, size: row.get::<_, i64>(1)?.unsigned_abs(), sha256: row.get(2)? })
-        };
-        statement.query_map(params![ulid, idx, attempt.number], file)?.collect()
-    })
+    .and_then(|mut statement| statement.query_map(params![ulid, idx, attempt.number], output_file)?.collect())
     .map_err(read_error)
+}
+
+pub(super) fn output(conn: &Connection, attempt: Attempt, path: &str) -> Result<Option<OutputFile>, StoreError> {
+    let (ulid, idx) = key(attempt.task);
+    conn.prepare_cached(
+        "SELECT path, size, sha256 FROM outputs WHERE ulid = ?1 AND idx = ?2 AND attempt = ?3 AND path = ?4",
+    )
+    .and_then(|mut statement| statement.query_row(params![ulid, idx, attempt.number, path], output_file).optional())
+    .map_err(read_error)
+}
+
+fn output_file(row: &rusqlite::Row<'_>) -> rusqlite::Result<OutputFile> {
+    Ok(OutputFile { path: row.get(0)?, size: row.get::<_, i64>(1)?.unsigned_abs(), sha256: row.get(2)? })
 }
 
 pub(super) fn fact(conn: &Connection, name: &str) -> Result<Option<String>, StoreError> {

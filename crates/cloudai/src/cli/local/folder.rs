@@ -17,9 +17,14 @@ pub(super) fn read(root: &Path, shipment: &mut Shipment) -> io::Result<Tree> {
     let root = root.canonicalize()?;
     let mut walk = WalkBuilder::new(&root);
     walk.standard_filters(false).add_custom_ignore_filename(IGNORE).follow_links(false);
-    let (mut entries, mut folders, mut filled) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
+    let (mut entries, mut links) = (Vec::new(), Vec::new());
+    let (mut files, mut folders, mut filled) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     for found in walk.build() {
         let found = found.map_err(io::Error::other)?;
+        // A line that was not understood could be the one that keeps a key from being sent.
+        if let Some(error) = found.error() {
+            return Err(io::Error::other(error.to_string()));
+        }
         let path = found.path();
         let Ok(below) = path.strip_prefix(&root) else { continue };
         if below.as_os_str().is_empty() {
@@ -36,35 +41,44 @@ pub(super) fn read(root: &Path, shipment: &mut Shipment) -> io::Result<Tree> {
             folders.insert(below.to_owned());
             continue;
         }
-        match regular(path, &meta, &root)? {
+        if meta.is_file() {
+            files.insert(path.to_owned());
+            entries.push(file(path, name, &meta, shipment)?);
+            filled.extend(below.ancestors().skip(1).map(Path::to_owned));
+        } else if meta.is_symlink() {
+            links.push((path.to_owned(), name.to_owned()));
+        } else {
+            shipment.leave_out(path, "it is no file");
+        }
+    }
+    for (path, name) in links {
+        match behind(&path, &root, &files) {
             Ok(meta) => {
-                let (sha256, size) = shipment.file(path)?;
-                let executable = meta.permissions().mode() & 0o111 != 0;
-                entries.push(Entry { path: name.into(), kind: Kind::File { sha256, size, executable } });
-                filled.extend(below.ancestors().skip(1).map(Path::to_owned));
+                entries.push(file(&path, &name, &meta, shipment)?);
+                filled.extend(Path::new(&name).ancestors().skip(1).map(Path::to_owned));
             }
-            Err(why) => shipment.leave_out(path, why),
+            Err(why) => shipment.leave_out(&path, why),
         }
     }
     entries.extend(empty(&folders, &filled));
     Tree::of(entries).map_err(io::Error::other)
 }
 
-/// What a file is, behind a link too where that leads to a file of the same folder; or why it is left out.
-fn regular(path: &Path, meta: &Metadata, root: &Path) -> io::Result<Result<Metadata, &'static str>> {
-    if meta.is_file() {
-        return Ok(Ok(meta.clone()));
-    }
-    if !meta.is_symlink() {
-        return Ok(Err("it is no file"));
-    }
-    match path.canonicalize() {
-        Err(_) => Ok(Err("it is a link that leads nowhere")),
-        Ok(target) if !target.starts_with(root) => Ok(Err("it is a link out of the folder")),
-        Ok(target) => {
-            let meta = target.metadata()?;
-            Ok(if meta.is_file() { Ok(meta) } else { Err("it is a link to a folder") })
-        }
+fn file(path: &Path, name: &str, meta: &Metadata, shipment: &mut Shipment) -> io::Result<Entry> {
+    let (sha256, size) = shipment.file(path)?;
+    let executable = meta.permissions().mode() & 0o111 != 0;
+    Ok(Entry { path: name.into(), kind: Kind::File { sha256, size, executable } })
+}
+
+/// The file behind a link, where that is one of these; or why it is left out.
+fn behind(path: &Path, root: &Path, files: &BTreeSet<PathBuf>) -> Result<Metadata, &'static str> {
+    let target = path.canonicalize().map_err(|_| "it is a link that leads nowhere")?;
+    let meta = target.metadata().map_err(|_| "it is a link that leads nowhere")?;
+    match meta.is_file() {
+        _ if !target.starts_with(root) => Err("it is a link out of the folder"),
+        false => Err("it is a link to a folder"),
+        true if !files.contains(&target) => Err("it is a link to what is left out"),
+        true => Ok(meta),
     }
 }
 
@@ -129,6 +143,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let at = |name: &str| dir.path().join(name);
         fs::write(at("a"), "1").unwrap();
+        fs::write(at("key"), "s").unwrap();
+        fs::write(at(IGNORE), "/key\n").unwrap();
         fs::create_dir(at("d")).unwrap();
         for (target, link) in [
             (at("a"), "d/inside"),
@@ -136,17 +152,32 @@ mod tests {
             ("/etc".into(), "etc"),
             (at("d"), "folder"),
             ("nowhere".into(), "broken"),
+            (at("key"), "to the key"),
         ] {
             symlink(target, at(link)).unwrap();
         }
         rustix::fs::mkfifoat(rustix::fs::CWD, at("pipe"), 0o600.into()).unwrap();
         let (names, shipment) = listed(dir.path());
-        assert_eq!(names, ["a", "d/inside"]);
+        assert_eq!(names, [IGNORE, "a", "d/inside"]);
         let told = shipment.notes.join("\n");
-        for word in ["outside is left out: it is a link out", "leads nowhere", "link to a folder", "it is no file"] {
+        for word in [
+            "outside is left out: it is a link out",
+            "leads nowhere",
+            "link to a folder",
+            "it is no file",
+            "what is left out",
+        ] {
             assert!(told.contains(word), "{word}: {told}");
         }
-        assert_eq!(shipment.contents.len(), 1);
+        assert_eq!(shipment.contents.len(), 2);
+    }
+
+    #[test]
+    fn a_line_that_is_no_pattern_is_an_error_and_nothing_is_sent() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join(IGNORE), "*.key\n[z-a]\n").unwrap();
+        let error = read(dir.path(), &mut Shipment::default()).unwrap_err().to_string();
+        assert!(error.contains("[z-a]"), "{error}");
     }
 
     #[test]

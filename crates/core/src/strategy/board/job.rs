@@ -1,6 +1,6 @@
 //! A task as strategies see it.
 
-use super::Image;
+use super::{Data, Image};
 use crate::predict::Prediction;
 use crate::strategy::numbers::{NOWHERE, differ, small};
 
@@ -25,6 +25,8 @@ pub struct Job {
     pub deadline: Option<u64>,
     /// What it runs.
     pub image: Image,
+    /// What it finds.
+    pub data: Data,
 }
 
 impl Job {
@@ -41,6 +43,7 @@ impl Job {
             predicted: None,
             deadline: None,
             image: Image::default(),
+            data: Data::default(),
         }
     }
 }
@@ -90,6 +93,7 @@ pub(super) struct Kept {
     /// The number of the worker where it runs, or one of the two that follow.
     place: u32,
     image: Image,
+    data: Data,
     priority: i8,
 }
 
@@ -108,6 +112,7 @@ impl Kept {
             user: small(job.user),
             place: NOWHERE,
             image: job.image,
+            data: job.data,
             priority: i8::try_from(job.priority.clamp(-100, 100)).unwrap_or_default(),
         };
         kept.put(place);
@@ -129,11 +134,13 @@ impl Kept {
             predicted: time(self.mean).map(|mean| Length { mean, upper: self.upper }),
             deadline: time(self.deadline),
             image: self.image,
+            data: self.data,
         }
     }
 
-    pub(super) const fn image(&self) -> Image {
-        self.image
+    /// What a worker fetches for it.
+    pub(super) const fn fetches(&self) -> (Image, Data) {
+        (self.image, self.data)
     }
 
     pub(super) const fn class(&self) -> usize {
@@ -181,6 +188,7 @@ mod tests {
             predicted: None,
             deadline: None,
             image: Image::of("busybox"),
+            data: Data::of("tree:1"),
         };
         let length = Length { mean: 5, upper: 8 };
         let full = Job { priority: 100, estimate: Some(4), predicted: Some(length), deadline: Some(6), ..bare };

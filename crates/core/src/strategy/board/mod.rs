@@ -7,14 +7,14 @@
 
 mod class;
 mod closeness;
-mod image;
 mod index;
 mod job;
+mod lately;
 mod seat;
 
 pub use class::{Class, Wanted};
-pub use image::{Image, Images};
 pub use job::{Job, Length};
+pub use lately::{Data, Image, Lately};
 pub use seat::{Device, Run, Seat};
 
 use super::rules::Source;
@@ -116,7 +116,7 @@ impl Board {
         let reshaped = self.seats[worker].offers_other(&seat);
         let freed = !index::covers(self.index_free(worker), &seat.indexed());
         let before = std::mem::replace(&mut self.seats[worker], seat);
-        (self.seats[worker].runs, self.seats[worker].images) = (before.runs, before.images);
+        (self.seats[worker].runs, self.seats[worker].lately) = (before.runs, before.lately);
         self.index.set(worker, self.seats[worker].indexed());
         if reshaped {
             self.reshaped = true;
@@ -133,9 +133,9 @@ impl Board {
         self.index.free(worker)
     }
 
-    /// A worker had these images before it had this number.
-    pub fn set_images(&mut self, worker: usize, images: Images) {
-        self.seats[worker].images = images;
+    /// A worker had these images and inputs before it had this number.
+    pub fn set_lately(&mut self, worker: usize, lately: Lately) {
+        self.seats[worker].lately = lately;
     }
 
     /// All workers, also those that take no work.
@@ -195,7 +195,7 @@ impl Board {
     pub fn run(&mut self, job: Job, worker: usize, started: u64) -> usize {
         let number = self.insert(job, Place::Runs(worker));
         self.add_run(worker, Run { job: number, started, devices: Vec::new() });
-        self.seats[worker].images.used(job.image);
+        self.seats[worker].lately.used(job.image, job.data);
         number
     }
 
@@ -310,7 +310,8 @@ impl Board {
         }
         let (class, seat) = (self.classes.get(job.class()), &mut self.seats[worker]);
         let Some(devices) = seat.take(class) else { return false };
-        seat.images.used(job.image());
+        let (image, data) = job.fetches();
+        seat.lately.used(image, data);
         self.index.set(worker, seat.indexed());
         job.put(Place::Runs(worker));
         self.add_run(worker, Run { job: number, started: self.now, devices });

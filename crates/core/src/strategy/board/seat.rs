@@ -1,6 +1,6 @@
 //! One worker: what it offers, what is left of it, what runs there.
 
-use super::{Amounts, Class, Images, index};
+use super::{Amounts, Class, Lately, index};
 
 /// A whole GPU.
 const WHOLE: u64 = crate::resources::WHOLE;
@@ -20,8 +20,8 @@ pub struct Seat {
     pub devices: Vec<Device>,
     /// What runs there.
     pub runs: Vec<Run>,
-    /// What ran there lately: kept by the board, whatever a worker is set to.
-    pub images: Images,
+    /// What was fetched there lately: kept by the board, whatever a worker is set to.
+    pub lately: Lately,
 }
 
 /// What is left of a GPU.

@@ -80,12 +80,11 @@ impl Blobs {
         Ok(Some(file.metadata()?.len()))
     }
 
+    /// Waits for nobody: an upload that is being checked may take long.
     pub(super) fn kept(&self, user: &UserId, content: Sha256) -> Result<Kept, BulkError> {
-        let names = self.names(user, content);
-        let _alone = self.parts.alone(&names);
         match self.touch(content)? {
             Some(size) => Ok(Kept::Whole(size)),
-            None => Ok(Kept::Part(names.kept()?.0)),
+            None => Ok(Kept::Part(size_of(&self.names(user, content).part)?.unwrap_or_default())),
         }
     }
 
@@ -103,24 +102,25 @@ impl Blobs {
             Checked::Before => drop(self.touch(content)?),
             Checked::Now(file) => {
                 file.sync_all()?;
-                names.done.parent().map_or(Ok(()), make_dir)?;
-                fs::rename(&names.part, &names.done)?;
+                self.name(&names.part, &names.done)?;
                 sync_names(&names.done, &self.root)?;
             }
         }
         Ok(())
     }
 
-    /// Keeps small contents. Their files are synced together: one by one it would take milliseconds for each.
-    pub(super) fn put(&self, contents: &[Bytes]) -> Result<Vec<Sha256>, BulkError> {
+    /// Keeps small contents, for a day where somebody is to name them, else for as long as they have another name. Their
+    /// files are synced together: one by one it would take milliseconds for each.
+    pub(super) fn put(&self, contents: &[Bytes], to_be_named: bool) -> Result<Vec<Sha256>, BulkError> {
         let hashes: Vec<_> = contents.iter().map(|content| Sha256(sha2::Sha256::digest(content).into())).collect();
         let mut fresh = Vec::new();
         for (content, hash) in contents.iter().zip(&hashes) {
-            if self.touch(*hash)?.is_none() {
+            let known = if to_be_named { self.touch(*hash)? } else { size_of(&self.blob(*hash))? };
+            if known.is_none() {
                 let blob = self.blob(*hash);
                 blob.parent().map_or(Ok(()), make_dir)?;
                 let beside = self.beside(&blob);
-                let written = write(&beside, content);
+                let written = write(&beside, content, to_be_named);
                 fresh.push((beside, blob));
                 if let Err(error) = written {
                     fresh.iter().for_each(|(beside, _)| drop(fs::remove_file(beside)));
@@ -130,10 +130,22 @@ impl Blobs {
         }
         if !fresh.is_empty() {
             self.sync_all()?;
-            fresh.iter().try_for_each(|(beside, blob)| fs::rename(beside, blob))?;
+            fresh.iter().try_for_each(|(beside, blob)| self.name(beside, blob))?;
             self.sync_all()?;
         }
         Ok(hashes)
+    }
+
+    /// Gives a content its name. One that has it stays: others count on its links.
+    fn name(&self, content: &Path, blob: &Path) -> io::Result<()> {
+        let _found = self.rely();
+        blob.parent().map_or(Ok(()), make_dir)?;
+        match fs::hard_link(content, blob) {
+            Ok(()) => fs::remove_file(content),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => fs::remove_file(content),
+            // A file system without hard links.
+            Err(_) => fs::rename(content, blob),
+        }
     }
 
     /// Makes everything that was written to this file system survive a power cut.
@@ -152,14 +164,20 @@ impl Blobs {
         Ok(fs::hard_link(&blob, to).is_ok())
     }
 
-    /// Takes over a file that is on disk as the content of this hash; whether it is there.
+    /// Takes over a file that is on disk as the content of this hash; whether it is there. Nobody asked for it yet: once
+    /// its task is removed it goes with the next sweep.
     pub(super) fn take(&self, content: Sha256, file: &Path) -> io::Result<bool> {
         let blob = self.blob(content);
         blob.parent().map_or(Ok(()), make_dir)?;
+        let _found = self.rely();
         match fs::hard_link(file, &blob) {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
-            Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
-            Ok(()) | Err(_) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(true),
+            linked => {
+                linked?;
+                File::open(&blob)?.set_modified(SystemTime::UNIX_EPOCH)?;
+                Ok(true)
+            }
         }
     }
 
@@ -168,7 +186,7 @@ impl Blobs {
         let blob = self.blob(content);
         let mut linked = fs::hard_link(&blob, to);
         if linked.as_ref().is_err_and(|error| error.kind() == ErrorKind::TooManyLinks) {
-            // The old one stays with those who have it.
+            // The old one stays with those who have it: each reads by its own link.
             let beside = self.beside(&blob);
             fs::copy(&blob, &beside)?;
             File::open(&beside)?.sync_all()?;
@@ -189,6 +207,8 @@ pub(super) fn by_digits(root: PathBuf, hash: Sha256) -> PathBuf {
     root.join(name.get(..2).unwrap_or_default()).join(name)
 }
 
-fn write(path: &Path, content: &[u8]) -> io::Result<()> {
-    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?.write_all(content)
+fn write(path: &Path, content: &[u8], to_be_named: bool) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(content)?;
+    if to_be_named { Ok(()) } else { file.set_modified(SystemTime::UNIX_EPOCH) }
 }

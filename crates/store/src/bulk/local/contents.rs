@@ -39,7 +39,7 @@ impl BlobStore for LocalBulk {
     }
 
     async fn put_blobs(&self, contents: Vec<Bytes>) -> Result<Vec<Sha256>, BulkError> {
-        self.blob(move |blobs| blobs.put(&contents)).await
+        self.blob(move |blobs| blobs.put(&contents, true)).await
     }
 
     async fn share_output(&self, attempt: Attempt, file: &OutputFile) -> Result<(), BulkError> {

@@ -8,9 +8,11 @@
 
 use super::blobs::Blobs;
 use super::parts::{Checked, Names, Parts};
-use super::{folder, remove_dir, sync_names};
+use super::{folder, make_dir, remove_dir, sync_names};
 use crate::bulk::{BulkError, check_path};
+use bytes::Bytes;
 use cloudai_core::ids::{Attempt, TaskId};
+use cloudai_core::sha256::Sha256 as Content;
 use sha2::{Digest, Sha256};
 use std::fs::{self, File};
 use std::io::ErrorKind;
@@ -71,6 +73,29 @@ impl Files {
         Ok(sync_names(&names.done, &self.root)?)
     }
 
+    /// Keeps small files: their contents first, all with one sync, then their names.
+    pub(super) fn put(&self, attempt: Attempt, files: &[(String, Bytes)]) -> Result<Vec<Content>, BulkError> {
+        let names: Vec<_> = files.iter().map(|(path, _)| self.names(attempt, path)).collect::<Result<_, _>>()?;
+        let contents: Vec<_> = files.iter().map(|(_, data)| data.clone()).collect();
+        let hashes = self.blobs.put(&contents, false)?;
+        for ((names, data), content) in names.iter().zip(&contents).zip(&hashes) {
+            let size = data.len() as u64;
+            let _alone = self.parts.alone(names);
+            names.done.parent().map_or(Ok(()), make_dir)?;
+            if !self.blobs.lend(*content, size, &names.done)? {
+                // There already, or on a file system without hard links. What another upload began, begins anew.
+                drop(fs::remove_file(&names.part));
+                names.append(0, data)?;
+                if let Checked::Now(file) = names.check(size, &content.to_string())? {
+                    file.sync_all()?;
+                    fs::rename(&names.part, &names.done)?;
+                }
+            }
+        }
+        names.first().map_or(Ok(()), |names| sync_names(&names.done, &self.root))?;
+        Ok(hashes)
+    }
+
     /// Has the content of a finished file among the blobs.
     pub(super) fn share(&self, attempt: Attempt, path: &str, sha256: &str) -> Result<(), BulkError> {
         let names = self.names(attempt, path)?;
@@ -78,10 +103,12 @@ impl Files {
         if self.blobs.touch(content)?.is_some() {
             return Ok(());
         }
-        match self.blobs.take(content, &names.done)? {
-            true => Ok(()),
-            false => Err(BulkError::NotFound),
+        if !self.blobs.take(content, &names.done)? {
+            return Err(BulkError::NotFound);
         }
+        // It was asked for.
+        self.blobs.touch(content)?;
+        Ok(())
     }
 
     /// Removes all files of a task. What a crash interrupts the next call finishes.

@@ -3,9 +3,12 @@
 //! ```text
 //! DIR/held/<last 2 characters of the ulid>/<task id>/<place>-<f|t>-<sha-256>
 //! DIR/trees/<first 2 digits>/<sha-256 of the list>/<sha-256 of a file>
+//! DIR/trees/<first 2 digits>/<sha-256 of the list>/holders-<number>
 //! ```
 //! All of them are hard links to blobs. `t` is the list of a folder, and its files are those that `trees` has under
-//! that name: one task or a million that hold the folder hold them once.
+//! that name: one task or a million that hold the folder hold them once. What those tasks have is a link to one of the
+//! `holders` files (the list again; a further one where a file system allows no more links), so that these count the tasks.
+//! A folder of `trees` is made, and removed, under another name: what has its name is whole.
 
 use super::blobs::{Blobs, by_digits};
 use super::{folder, make_dir, remove_dir, shard, sync_names};
@@ -15,6 +18,7 @@ use cloudai_core::sha256::Sha256;
 use cloudai_core::spec::tree::{MAX_BYTES, Tree};
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Seek, SeekFrom};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -42,10 +46,11 @@ impl Blobs {
         remove_dir(dir)?;
         make_dir(dir)?;
         for (place, content) in contents.iter().enumerate() {
+            let to = dir.join(name(place, *content));
             if content.folder {
                 self.seal(content.sha256)?;
-            }
-            if !self.link(content.sha256, &dir.join(name(place, *content)))? {
+                self.hold_tree(content.sha256, &to)?;
+            } else if !self.link(content.sha256, &to)? {
                 return Err(BulkError::NotFound);
             }
         }
@@ -61,7 +66,7 @@ impl Blobs {
         }
         let read = self.read_list(list)?;
         let fresh = self.beside(&tree);
-        let filled = self.fill(&fresh, &read).and_then(|()| match fs::rename(&fresh, &tree) {
+        let filled = self.fill(&fresh, list, &read).and_then(|()| match fs::rename(&fresh, &tree) {
             // Another task did the same at the same time.
             Err(_) if tree.is_dir() => Ok(fs::remove_dir_all(&fresh)?),
             renamed => Ok(renamed?),
@@ -85,8 +90,11 @@ impl Blobs {
         Tree::read(&fs::read(blob)?).map_err(BulkError::NoFolder)
     }
 
-    fn fill(&self, folder: &Path, tree: &Tree) -> Result<(), BulkError> {
+    fn fill(&self, folder: &Path, list: Sha256, tree: &Tree) -> Result<(), BulkError> {
         make_dir(folder)?;
+        if !self.link(list, &holders(folder, 0))? {
+            return Err(BulkError::NotFound);
+        }
         for (content, size) in tree.files() {
             let to = folder.join(content.to_string());
             let kept = self.link(content, &to)?;
@@ -96,6 +104,54 @@ impl Blobs {
             }
         }
         Ok(File::open(folder)?.sync_all()?)
+    }
+
+    /// Gives a task its link to a folder that is there.
+    fn hold_tree(&self, list: Sha256, to: &Path) -> io::Result<()> {
+        let tree = self.tree(list);
+        File::open(holders(&tree, 0))?.set_modified(SystemTime::now())?;
+        for number in 0.. {
+            match fs::hard_link(holders(&tree, number), to) {
+                Err(error) if error.kind() == ErrorKind::TooManyLinks => {}
+                Err(error) if error.kind() == ErrorKind::NotFound && number > 0 => {
+                    let fresh = self.beside(&tree);
+                    fs::copy(holders(&tree, 0), &fresh)?;
+                    File::open(&fresh)?.sync_all()?;
+                    let named = fs::hard_link(&fresh, holders(&tree, number));
+                    fs::remove_file(fresh)?;
+                    match named {
+                        // Another task made it, or there is one now: it has room.
+                        Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
+                        Ok(()) | Err(_) => return fs::hard_link(holders(&tree, number), to),
+                    }
+                }
+                linked => return linked,
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether no task holds a folder, and none did since a time.
+    pub(super) fn is_unheld(&self, list: Sha256, before: SystemTime) -> io::Result<bool> {
+        let tree = self.tree(list);
+        let first = match fs::metadata(holders(&tree, 0)) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(tree.is_dir()),
+            found => found?,
+        };
+        // The blob of the list is not there, or another file, where it was sent again.
+        let blob = fs::metadata(self.blob(list)).is_ok_and(|blob| blob.ino() == first.ino());
+        if first.nlink() > 1 + u64::from(blob) || first.modified()? >= before {
+            return Ok(false);
+        }
+        for number in 1.. {
+            match fs::metadata(holders(&tree, number)) {
+                Ok(found) if found.nlink() > 1 => return Ok(false),
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::NotFound => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(true)
     }
 
     pub(super) fn hold_as(&self, task: TaskId, other: TaskId) -> Result<(), BulkError> {
@@ -109,6 +165,14 @@ impl Blobs {
             // What it names is there as long as the other task is: by the link, not by the hash.
             match fs::hard_link(from.join(&name), to.join(&name)) {
                 Err(error) if error.kind() == ErrorKind::NotFound => return Err(BulkError::NotFound),
+                Err(error) if error.kind() == ErrorKind::TooManyLinks && content.folder => {
+                    self.hold_tree(content.sha256, &to.join(&name))?;
+                }
+                Err(error) if error.kind() == ErrorKind::TooManyLinks => {
+                    if !self.link(content.sha256, &to.join(&name))? {
+                        fs::copy(from.join(&name), to.join(&name))?;
+                    }
+                }
                 linked => linked?,
             }
         }
@@ -186,6 +250,10 @@ pub(super) fn entries(dir: &Path) -> io::Result<impl Iterator<Item = io::Result<
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None.into_iter().flatten()),
         entries => Ok(Some(entries?).into_iter().flatten()),
     }
+}
+
+fn holders(tree: &Path, number: u32) -> PathBuf {
+    tree.join(format!("holders-{number}"))
 }
 
 fn name(place: usize, content: Content) -> String {

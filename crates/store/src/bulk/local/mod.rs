@@ -28,6 +28,7 @@ use async_trait::async_trait;
 use blobs::Blobs;
 use bytes::Bytes;
 use cloudai_core::ids::{Attempt, TaskId};
+use cloudai_core::sha256::Sha256;
 use files::Files;
 use logs::Logs;
 pub(crate) use lost::put_aside;
@@ -196,6 +197,10 @@ impl BulkStore for LocalBulk {
     async fn finish_file(&self, attempt: Attempt, path: &str, size: u64, sha256: &str) -> Result<(), BulkError> {
         let (path, sha256) = (path.to_owned(), sha256.to_owned());
         self.file(move |files| files.finish(attempt, &path, size, &sha256)).await
+    }
+
+    async fn put_files(&self, attempt: Attempt, files: Vec<(String, Bytes)>) -> Result<Vec<Sha256>, BulkError> {
+        self.file(move |kept| kept.put(attempt, &files)).await
     }
 
     async fn read_file(&self, attempt: Attempt, path: &str) -> Result<(u64, FileReader), BulkError> {

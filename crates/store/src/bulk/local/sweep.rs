@@ -2,9 +2,10 @@
 
 use super::blobs::Blobs;
 use super::held::entries;
+use super::parts::size_of;
 use crate::bulk::{BulkError, Swept};
 use cloudai_core::sha256::Sha256;
-use std::fs::{self, DirEntry};
+use std::fs::{self, DirEntry, File};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -20,15 +21,12 @@ impl Blobs {
         }
         let digits = format!("{part:02x}");
         let mut swept = Swept::default();
+        // Folders first: their files are needed until then.
+        for entry in entries(&self.root.join("trees").join(&digits))? {
+            self.sweep_tree(&entry?, before)?;
+        }
         for entry in entries(&self.root.join("blobs").join(&digits))? {
             self.sweep_blob(&entry?, before, &mut swept)?;
-        }
-        for entry in entries(&self.root.join("trees").join(&digits))? {
-            let path = entry?.path();
-            // Of a crash: others never were whole.
-            if path.extension().is_some() && is_older(&path, before)? {
-                fs::remove_dir_all(path)?;
-            }
         }
         if part == 0 {
             for user in entries(&self.root.join("uploads"))? {
@@ -42,28 +40,49 @@ impl Blobs {
 
     fn sweep_blob(&self, entry: &DirEntry, before: SystemTime, swept: &mut Swept) -> io::Result<()> {
         let path = entry.path();
-        let content: Option<Sha256> = entry.file_name().to_str().and_then(|name| name.parse().ok());
-        let Some(content) = content else {
+        if entry.file_name().to_str().is_none_or(|name| name.parse::<Sha256>().is_err()) {
             // What a crash left of a content that was written.
             return remove_old(&path, before, swept);
-        };
+        }
         if !is_unneeded(&path, before)? {
             return Ok(());
         }
         let _alone = self.remove();
         // Somebody may have come in between.
         if is_unneeded(&path, before)? {
-            let tree = self.tree(content);
-            if tree.is_dir() {
-                // Its files first: without its list nobody would find them.
-                fs::remove_dir_all(tree)?;
-            }
             swept.bytes += fs::metadata(&path)?.len();
             swept.count += 1;
             fs::remove_file(path)?;
         }
         Ok(())
     }
+
+    fn sweep_tree(&self, entry: &DirEntry, before: SystemTime) -> io::Result<()> {
+        let path = entry.path();
+        let list: Option<Sha256> = entry.file_name().to_str().and_then(|name| name.parse().ok());
+        let Some(list) = list else {
+            // What a crash left of one that was made or removed.
+            return if is_older(&path, before)? { remove_all(&path) } else { Ok(()) };
+        };
+        if !self.is_unheld(list, before)? {
+            return Ok(());
+        }
+        let gone = self.beside(&path);
+        {
+            let _alone = self.remove();
+            if !self.is_unheld(list, before)? {
+                return Ok(());
+            }
+            // Half of it is never found under its name.
+            fs::rename(&path, &gone)?;
+        }
+        path.parent().map_or(Ok(()), |above| File::open(above)?.sync_all())?;
+        remove_all(&gone)
+    }
+}
+
+fn remove_all(path: &Path) -> io::Result<()> {
+    if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }
 }
 
 fn is_unneeded(path: &Path, before: SystemTime) -> io::Result<bool> {
@@ -81,8 +100,11 @@ fn is_older(path: &Path, before: SystemTime) -> io::Result<bool> {
 }
 
 fn remove_old(path: &Path, before: SystemTime, swept: &mut Swept) -> io::Result<()> {
-    if is_older(path, before)? {
-        swept.bytes += fs::metadata(path)?.len();
+    // What is gone meanwhile went on.
+    if let Some(size) = size_of(path)?
+        && is_older(path, before)?
+    {
+        swept.bytes += size;
         swept.count += 1;
         fs::remove_file(path)?;
     }
