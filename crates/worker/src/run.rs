@@ -66,13 +66,14 @@ impl Runner {
         let out_dir = self.out_dir(whose);
         let mut master = self.master.clone();
         let inputs = self.placed(whose, &run.order);
-        // One that is taken over has them.
-        if !run.resume
+        // Without them no container was made, and nothing is to be taken over.
+        let resume = run.resume && (inputs.is_empty() || self.inputs_note(whose).exists());
+        if !resume
             && let Err(outcome) = self.bring(whose, (&inputs, run.order.allocation.storage), &steps, stop.clone()).await
         {
             return outcome;
         }
-        let (skip, skip_records) = watch::channel((!run.resume).then_some(0));
+        let (skip, skip_records) = watch::channel((!resume).then_some(0));
         let (logs, records) = mpsc::channel::<LogRecord>(LOG_QUEUE);
         let job = Job {
             attempt,
@@ -82,11 +83,11 @@ impl Runner {
             allocation: run.order.allocation.clone(),
             out_dir: out_dir.clone(),
             inputs,
-            resume: run.resume,
+            resume,
             skip_records,
         };
         let pump = async {
-            let kept = if run.resume { upload::kept_records(&mut self.master.clone(), whose).await } else { None };
+            let kept = if resume { upload::kept_records(&mut self.master.clone(), whose).await } else { None };
             let kept = kept.unwrap_or(pb::LogAck { records: 0, bytes: 0 });
             // Until then the log waits; the container is looked after all the same.
             skip.send_replace(Some(kept.records));
@@ -112,6 +113,11 @@ impl Runner {
             writable: input.writable,
         };
         inputs.map(placed).collect()
+    }
+
+    /// There once an attempt's inputs are where its container finds them.
+    fn inputs_note(&self, whose: Whose) -> PathBuf {
+        self.attempt_dir(whose).join("inputs").join("placed")
     }
 
     /// Brings an attempt's inputs; a stop ends that at once.
@@ -144,7 +150,10 @@ impl Runner {
             }
             brought = bringer.bring(inputs) => brought,
         };
-        brought.map_err(|Unbrought { cause, why }| without_run(cause, why))
+        brought.map_err(|Unbrought { cause, why }| without_run(cause, why))?;
+        tokio::fs::write(self.inputs_note(whose), "").await.map_err(|why| {
+            without_run(Cause::EngineError, format!("the worker can not note that its inputs are there: {why}"))
+        })
     }
 
     /// A program that ended well but whose files can not be kept has failed.

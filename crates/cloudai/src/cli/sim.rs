@@ -75,7 +75,7 @@ struct How {
     /// Of the strategies' own random numbers, by which plans are improved: others show what is chance
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
-    /// What can be set of strategies: `cloudai strategy list -o wide` shows all; may be repeated
+    /// What can be set of strategies, as in docs/configuration.md ([strategy]); may be repeated
     #[arg(long = "knob", value_name = "K=V", value_parser = key_value)]
     knobs: Vec<(String, String)>,
     /// The folder that gets a folder for each strategy; what is there of the same name is replaced

@@ -110,28 +110,47 @@ async fn a_key_that_was_used_is_answered_though_the_source_is_gone() {
     cluster.rest.completed(retried.text("id")).await;
 }
 
-#[tokio::test]
-async fn what_is_fetched_goes_on_where_it_was_when_the_master_dies() {
-    let mut cluster = Cluster::of(fake_worker("w1")).await;
-    let size = 400_000_000;
-    std::fs::write(cluster.dir().join("big"), vec![1; size]).unwrap();
+/// Submits a task with a large input; answers its id once some of that has come to the worker, and how much.
+async fn fetching(cluster: &Cluster) -> (String, u64) {
+    std::fs::write(cluster.dir().join("big"), vec![1; 400_000_000]).unwrap();
     let ran = cluster.run(&["task", "submit", "fake:x", "--input", "big", "--hold", "-o", "quiet"]).await;
     assert_eq!(ran.code, 0, "{}", ran.err);
     let id = ran.out.trim().to_owned();
-    let dir = cluster.dir().to_owned();
-    let came = move || {
-        let parts = files(&dir).into_iter().filter(|path| {
-            path.to_string_lossy().contains("/inputs/") && path.extension().is_some_and(|end| end == "part")
-        });
-        parts.filter_map(|path| path.metadata().ok()).map(|part| part.len()).max()
-    };
     cluster.rest.ask("POST", &format!("/api/v1/tasks/{id}/release"), None).await;
-    let before = until("some of it has come", async || came().filter(|came| *came > 1_000_000)).await;
+    let came = async || came(cluster.dir()).filter(|came| *came > 1_000_000);
+    let came = until("some of it has come", came).await;
+    (id, came)
+}
+
+/// Bytes of a content that a worker fetches.
+fn came(dir: &Path) -> Option<u64> {
+    let is_part = |path: &PathBuf| {
+        path.to_string_lossy().contains("/inputs/") && path.extension().is_some_and(|end| end == "part")
+    };
+    let parts = files(dir).into_iter().filter(is_part);
+    parts.filter_map(|path| path.metadata().ok()).map(|part| part.len()).max()
+}
+
+#[tokio::test]
+async fn what_is_fetched_goes_on_where_it_was_when_the_master_dies() {
+    let mut cluster = Cluster::of(fake_worker("w1")).await;
+    let (id, before) = fetching(&cluster).await;
     cluster.kill_master();
-    assert!(came().is_some_and(|came| came >= before), "what came stays");
+    assert!(came(cluster.dir()).is_some_and(|came| came >= before), "what came stays");
     cluster.restart_master().await;
     let task = cluster.rest.completed(&id).await;
     assert_eq!(task["attempt"], 1, "{task:#}");
+}
+
+#[tokio::test]
+async fn a_worker_that_dies_while_it_fetches_goes_on_with_the_same_attempt() {
+    let mut cluster = Cluster::of(fake_worker("w1")).await;
+    let (id, before) = fetching(&cluster).await;
+    cluster.kill_worker("w1");
+    assert!(came(cluster.dir()).is_some_and(|came| came >= before), "what came stays");
+    cluster.restart_worker("w1").await;
+    let task = cluster.rest.completed(&id).await;
+    assert_eq!((&task["attempt"], task["attempts"].as_array().unwrap().len()), (&json!(1), 1), "{task:#}");
 }
 
 #[tokio::test]

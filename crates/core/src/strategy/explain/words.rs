@@ -60,6 +60,7 @@ impl fmt::Display for Outlook {
             .map_or_else(|| "lets it wait".into(), |planned| format!("plans it for {}", planned.worker));
         match turn {
             Turn::Now(worker) if *starts == 0 => write!(f, "{strategy} starts it next, on {worker}"),
+            Turn::Now(worker) if *starts == 1 => write!(f, "{strategy} starts it now on {worker}, after one other"),
             Turn::Now(worker) => write!(f, "{strategy} starts it now on {worker}, after {starts} others"),
             Turn::NoRoom => write!(f, "{strategy} {does}: no worker has room"),
             Turn::Taken => write!(f, "{strategy} {does}: the {starts} tasks that it starts now leave no room"),
