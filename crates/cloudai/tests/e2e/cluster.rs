@@ -225,6 +225,8 @@ impl Cluster {
     }
 
     fn spawn(&mut self, id: &str) {
+        let runs = self.workers.get_mut(id).is_some_and(|earlier| earlier.has_ended().is_none());
+        assert!(!runs, "{id} still runs: it holds its folder against another life of it");
         let plan = &self.plans[id];
         let (master, token, cpus) =
             (plan.master.as_ref().unwrap_or(&self.grpc), self.token.as_str(), plan.cpus.to_string());
@@ -315,6 +317,7 @@ impl Cluster {
 
     /// Starts the master again, on the same addresses and state.
     pub(crate) async fn restart_master(&mut self) {
+        assert!(self.master.has_ended().is_some(), "the master still runs");
         let addresses = [self.grpc.as_str(), self.http.as_str()];
         self.master = start_master(self.dir.path(), &self.variables, &self.master_dir, self.strategy, addresses);
         self.master.printed("grpc").await;

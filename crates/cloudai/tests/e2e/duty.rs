@@ -83,6 +83,7 @@ async fn a_drain_and_its_deadline_survive_a_killed_master_and_a_restarted_worker
     assert_eq!(worker(&cluster, "w1").await["duty"]["reason"], "move");
     let task = cluster.rest.task_until(&id, "drained", |task| task["reason"] == "drained").await;
     assert_eq!(attempt(&task, 1), ("w1", "drained"), "{task:#}");
+    cluster.kill_worker("w1");
     cluster.restart_worker("w1").await;
     cluster.worker_until("w1", "active").await;
     duty_until(&cluster, "w1", Some("drained")).await;
