@@ -23,6 +23,7 @@ pub mod event;
 pub mod feasible;
 pub mod ids;
 pub mod ledger;
+pub mod path;
 pub mod predict;
 pub mod queue;
 pub mod resources;

@@ -6,6 +6,7 @@
 use crate::client::Backoff;
 use crate::executor::{Archive, Executor, Job};
 use crate::outputs::{Collected, Found, Limits, MAX_ENTRIES, OutputProblem};
+use cloudai_core::path::is_plain;
 use cloudai_core::spec::Outputs;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs::File;
@@ -230,10 +231,11 @@ fn copy(from: &mut impl Read, to: &mut File) -> Result<u64, Uncopied> {
 fn plain(name: &[u8]) -> Result<String, String> {
     let text = String::from_utf8_lossy(name);
     let trimmed = text.strip_prefix("./").unwrap_or(&text);
-    let is_plain = std::str::from_utf8(name).is_ok()
-        && !trimmed.contains('\0')
-        && trimmed.split('/').all(|part| !matches!(part, "" | "." | ".."));
-    if is_plain { Ok(trimmed.to_owned()) } else { Err(trimmed.chars().take(200).collect()) }
+    if std::str::from_utf8(name).is_ok() && is_plain(trimmed) {
+        Ok(trimmed.to_owned())
+    } else {
+        Err(trimmed.chars().take(200).collect())
+    }
 }
 
 #[cfg(test)]

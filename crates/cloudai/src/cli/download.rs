@@ -8,6 +8,7 @@ use super::beside::Beside;
 use crate::exit::{Exit, Failure};
 use crate::id::{self, short};
 use crate::render;
+use cloudai_core::path::{is_plain, is_within};
 use cloudai_core::resources::Bytes;
 use cloudai_master::http::dto::{File, List};
 use futures::stream::{self, StreamExt};
@@ -102,9 +103,7 @@ fn chosen(files: Vec<File>, paths: &[String]) -> Result<Vec<File>, Failure> {
         return Ok(files);
     }
     let wanted: Vec<&str> = paths.iter().map(|path| path.trim_start_matches("./").trim_end_matches('/')).collect();
-    let under = |file: &File, path: &str| {
-        file.path == path || file.path.strip_prefix(path).is_some_and(|rest| rest.starts_with('/'))
-    };
+    let under = |file: &File, path: &str| file.path == path || is_within(&file.path, path);
     if let Some(missing) = wanted.iter().find(|path| !files.iter().any(|file| under(file, path))) {
         let names: Vec<_> = files.iter().take(10).map(|file| file.path.as_str()).collect();
         let why =
@@ -116,9 +115,8 @@ fn chosen(files: Vec<File>, paths: &[String]) -> Result<Vec<File>, Failure> {
 
 /// Where a file goes: always below `dir`.
 fn target(dir: &Path, path: &str) -> Result<PathBuf, Failure> {
-    let unsafe_name = path.is_empty()
-        || path.split('/').any(|part| part.is_empty() || part == "." || part == "..")
-        || path.contains(['\0', '\\'])
+    let unsafe_name = !is_plain(path)
+        || path.contains('\\')
         || !Path::new(path).components().all(|part| matches!(part, Component::Normal(_)));
     if unsafe_name {
         return Err(Failure::error(format!("the master names a file {path:?}"))

@@ -4,6 +4,7 @@
 //! some, `{a,b}` for one of some words. A pattern that names a folder takes all that is in it. What begins with no `/` is
 //! below `/out`.
 
+use crate::path::{is_plain, is_within};
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use std::collections::BTreeSet;
 
@@ -60,10 +61,6 @@ impl Outputs {
     }
 }
 
-fn is_within(path: &str, folder: &str) -> bool {
-    path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'))
-}
-
 fn is_of_out(path: &str) -> bool {
     path == DEFAULT || is_within(path, DEFAULT)
 }
@@ -74,7 +71,7 @@ pub(super) fn check(pattern: &str) -> Result<(), String> {
     if pattern.is_empty() || pattern.len() > LONGEST || pattern.chars().any(char::is_control) {
         return Err(format!("must be a pattern of 1 to {LONGEST} bytes without control characters"));
     }
-    if full.split('/').skip(1).any(|part| matches!(part, "" | "." | "..")) {
+    if full.strip_prefix('/').is_some_and(|path| !is_plain(path)) {
         return Err("must not have empty parts, . or .. among its parts".into());
     }
     if root(&full).is_empty() {

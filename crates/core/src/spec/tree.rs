@@ -9,6 +9,7 @@
 //! line feed; `\` and line feeds of a name are written `\\` and `\n`. The same files have the same list, whoever wrote
 //! it. A list is checked when it is read: no path leaves the folder, is there twice, or lies within a file.
 
+use crate::path::is_plain;
 use crate::sha256::Sha256;
 
 /// The most entries of a folder.
@@ -189,8 +190,8 @@ fn check(entries: &[Entry]) -> Result<(), TreeError> {
 }
 
 fn check_path(path: &str) -> Result<(), TreeError> {
-    let plain = path.split('/').all(|part| !matches!(part, "" | "." | "..") && part.len() <= MAX_NAME);
-    if plain && !path.contains('\0') && path.len() <= MAX_PATH && path.split('/').count() <= MAX_DEPTH {
+    let fits = path.split('/').all(|part| part.len() <= MAX_NAME) && path.split('/').count() <= MAX_DEPTH;
+    if is_plain(path) && fits && path.len() <= MAX_PATH {
         Ok(())
     } else {
         Err(TreeError::Path(path.chars().take(200).collect()))

@@ -10,6 +10,7 @@ use axum::extract::State;
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use cloudai_core::path::is_within;
 use cloudai_core::task::OutputFile;
 use cloudai_store::bulk::BulkStore;
 use futures::Stream;
@@ -36,8 +37,7 @@ pub(super) async fn tar(
     let mut files = handle.left_files(left).await?;
     if let Some(under) = under {
         let under = under.trim_end_matches('/');
-        let within = |path: &str| path.strip_prefix(under).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-        files.retain(|left| within(&left.file.path));
+        files.retain(|left| left.file.path == under || is_within(&left.file.path, under));
         if files.is_empty() {
             return Err(no_file(id, under));
         }

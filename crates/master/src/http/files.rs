@@ -13,6 +13,7 @@ use axum::http::header::{CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE, ETAG
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use cloudai_core::ids::TaskId;
+use cloudai_core::path::is_plain;
 use std::fmt::Write as _;
 use tokio_util::io::ReaderStream;
 
@@ -28,7 +29,8 @@ pub(super) async fn list(
 ) -> Result<Json<List<File>>, Problem> {
     query.close()?;
     let left = left(&handle, &who, id).await?;
-    let file = |LeftFile { file, .. }: LeftFile| File { path: file.path, size: file.size, sha256: file.sha256 };
+    let file =
+        |LeftFile { file, .. }: LeftFile| File { path: file.path, size: file.size, sha256: file.sha256 };
     let files = handle.left_files(left).await?;
     Ok(Json(List { items: files.into_iter().map(file).collect(), next_cursor: None }))
 }
@@ -43,7 +45,7 @@ pub(super) async fn download(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     query.close()?;
-    if path.split('/').any(|part| matches!(part, "" | "." | "..")) {
+    if !is_plain(&path) {
         return Err(Problem::field("path", "is no path of a file: it has empty parts, or . or .. among them"));
     }
     let left = left(&handle, &who, id).await?;

@@ -1,6 +1,7 @@
 //! Which paths of output files are kept: one rule for every backend, and for what is listed.
 
 use super::BulkError;
+use cloudai_core::path::is_plain;
 
 /// The longest path, in bytes: what Linux takes.
 const MAX_PATH: usize = 4096;
@@ -9,8 +10,7 @@ const MAX_PATH: usize = 4096;
 /// # Errors
 /// [`BulkError::BadPath`].
 pub fn check_path(path: &str) -> Result<(), BulkError> {
-    let plain = path.split('/').all(|part| !matches!(part, "" | "." | ".."));
-    if plain && !path.contains('\0') && path.len() <= MAX_PATH {
+    if is_plain(path) && path.len() <= MAX_PATH {
         Ok(())
     } else {
         Err(BulkError::BadPath(path.chars().take(200).collect()))
