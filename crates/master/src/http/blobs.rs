@@ -1,19 +1,17 @@
 //! `/api/v1/blobs`: contents on their way in, by their SHA-256. A task names them as its inputs.
 
 use super::dto::{Blob, List};
-use super::extract::{BODY_PATIENCE, BlobPath, Caller, Document};
+use super::extract::{BlobPath, Caller, Document, Pieces};
 use super::problem::{Code, Problem};
 use super::query::Parameters;
 use crate::handle::Handle;
 use axum::Json;
-use axum::extract::{Request, State};
-use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderMap, StatusCode};
+use axum::extract::State;
+use axum::http::StatusCode;
 use bytes::{Buf, Bytes, BytesMut};
 use cloudai_core::sha256::Sha256;
 use cloudai_core::spec::Value;
 use cloudai_store::bulk::{BulkError, Kept};
-use futures::StreamExt;
 
 /// Where all calls of this file begin; the body of one may take long to come.
 pub(super) const PATH: &str = "/api/v1/blobs";
@@ -27,7 +25,6 @@ const MAX_SEVERAL: usize = 16 << 20;
 const MAX_SIZE: u64 = 1 << 44;
 /// Bytes that are written at a time.
 const PIECE: usize = 1 << 20;
-const KIND: &str = "application/octet-stream";
 
 /// How much is kept of each content; what is whole stays for a day from now on.
 pub(super) async fn kept(
@@ -74,16 +71,14 @@ pub(super) async fn put(
     BlobPath(sha256): BlobPath,
     State(handle): State<Handle>,
     mut query: Parameters,
-    headers: HeaderMap,
-    request: Request,
+    mut pieces: Pieces,
 ) -> Result<(StatusCode, Json<Blob>), Problem> {
     let offset = query.whole("offset", 0..=MAX_SIZE).unwrap_or_default();
     let size = query.whole("size", 0..=MAX_SIZE);
     query.close()?;
     let size = size.ok_or_else(|| Problem::field("size", "is missing: how many bytes the whole content has"))?;
-    check_type(&headers)?;
     let bulk = handle.logs(&who).bulk();
-    let (mut pieces, mut at, mut waiting) = (Pieces(request.into_body().into_data_stream()), offset, BytesMut::new());
+    let (mut at, mut waiting) = (offset, BytesMut::new());
     loop {
         let piece = pieces.next().await?;
         let ended = piece.is_none();
@@ -125,12 +120,10 @@ pub(super) async fn several(
     Caller(who): Caller,
     State(handle): State<Handle>,
     query: Parameters,
-    headers: HeaderMap,
-    request: Request,
+    mut pieces: Pieces,
 ) -> Result<(StatusCode, Json<List<Blob>>), Problem> {
     query.close()?;
-    check_type(&headers)?;
-    let (mut pieces, mut body) = (Pieces(request.into_body().into_data_stream()), BytesMut::new());
+    let mut body = BytesMut::new();
     while let Some(piece) = pieces.next().await? {
         body.extend_from_slice(&piece);
         if body.len() > MAX_SEVERAL {
@@ -163,31 +156,6 @@ fn split(mut body: Bytes) -> Result<Vec<Bytes>, Problem> {
         }
     }
     Ok(contents)
-}
-
-/// A web page of another site can not send this type unasked.
-fn check_type(headers: &HeaderMap) -> Result<(), Problem> {
-    let given = headers.get(CONTENT_TYPE).and_then(|given| given.to_str().ok()).unwrap_or_default();
-    if given.trim().eq_ignore_ascii_case(KIND) {
-        return Ok(());
-    }
-    Err(Problem::new(Code::Unsupported, format!("the body has another type: {KIND} was expected"))
-        .next(format!("add the header Content-Type: {KIND}")))
-}
-
-/// A body that must go on coming.
-struct Pieces(axum::body::BodyDataStream);
-
-impl Pieces {
-    async fn next(&mut self) -> Result<Option<Bytes>, Problem> {
-        match tokio::time::timeout(BODY_PATIENCE, self.0.next()).await {
-            Ok(piece) => piece.transpose().map_err(|_| Problem::new(Code::Invalid, "the body broke off")),
-            Err(_) => {
-                let patience = BODY_PATIENCE.as_secs();
-                Err(Problem::new(Code::Timeout, format!("nothing more of the body came within {patience} s")))
-            }
-        }
-    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use super::problem::{Code, Problem};
 use crate::principal::Principal;
-use axum::body::{Body, HttpBody};
+use axum::body::{Body, BodyDataStream, HttpBody};
 use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
 use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
@@ -15,7 +15,7 @@ use futures::StreamExt;
 use std::time::Duration;
 
 /// A body must have come in this time: a client that stops sending holds no place for ever.
-pub(super) const BODY_PATIENCE: Duration = Duration::from_secs(30);
+const BODY_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Of a body that is too large so much is read and thrown away: most clients look for the answer
 /// only when they have sent everything.
@@ -138,6 +138,40 @@ impl<const LIMIT: usize> Perhaps<LIMIT> {
     /// The document, if there is one.
     pub(super) fn parse(&self) -> Result<Option<Value>, Problem> {
         self.0.as_ref().map(Document::parse).transpose()
+    }
+}
+
+/// A body of bytes that comes piece by piece, however long it is, and must go on coming. A web page of another site can not
+/// send its type unasked.
+#[derive(Debug)]
+pub(super) struct Pieces(BodyDataStream);
+
+/// The type of such a body.
+pub(super) const BYTES: &str = "application/octet-stream";
+
+impl<S: Sync> FromRequest<S> for Pieces {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _state: &S) -> Result<Self, Problem> {
+        let given = request.headers().get(CONTENT_TYPE).and_then(|given| given.to_str().ok()).unwrap_or_default();
+        if given.trim().eq_ignore_ascii_case(BYTES) {
+            return Ok(Self(request.into_body().into_data_stream()));
+        }
+        Err(Problem::new(Code::Unsupported, format!("the body has another type: {BYTES} was expected"))
+            .next(format!("add the header Content-Type: {BYTES}")))
+    }
+}
+
+impl Pieces {
+    /// The next piece; none when the body has ended.
+    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, Problem> {
+        match tokio::time::timeout(BODY_PATIENCE, self.0.next()).await {
+            Ok(piece) => piece.transpose().map_err(|_| Problem::new(Code::Invalid, "the body broke off")),
+            Err(_) => {
+                let patience = BODY_PATIENCE.as_secs();
+                Err(Problem::new(Code::Timeout, format!("nothing more of the body came within {patience} s")))
+            }
+        }
     }
 }
 

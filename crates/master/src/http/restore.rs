@@ -2,21 +2,18 @@
 //! of the master for the next.
 
 use super::dto;
-use super::extract::{BODY_PATIENCE, Caller};
+use super::extract::{Caller, Pieces};
 use super::problem::{Code, Problem};
 use super::query::Parameters;
 use crate::handle::Handle;
 use crate::handle::restore::Refused;
 use axum::Json;
-use axum::body::Body;
-use axum::extract::{Request, State};
-use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderMap, StatusCode};
+use axum::extract::State;
+use axum::http::StatusCode;
 use bytes::Bytes;
 use cloudai_store::StoreError;
 use cloudai_store::backup::BackupError;
 use cloudai_store::sqlite::RestoreError;
-use futures::StreamExt;
 use std::time::Duration;
 use tokio::sync::mpsc;
 
@@ -26,20 +23,17 @@ pub(super) const PATH: &str = "/api/v1/cluster/restore";
 pub(super) const PATIENCE: Duration = Duration::from_secs(3600);
 /// Pieces on their way to the disk, of some tens of KiB each.
 const PIECES: usize = 16;
-const KIND: &str = "application/octet-stream";
 
 /// Restores a backup; the answer comes before the master begins again with it.
 pub(super) async fn restore(
     Caller(who): Caller,
     State(handle): State<Handle>,
     query: Parameters,
-    headers: HeaderMap,
-    request: Request,
+    body: Pieces,
 ) -> Result<(StatusCode, Json<dto::Restore>), Problem> {
     query.close()?;
-    check_type(&headers)?;
     let (sender, pieces) = mpsc::channel(PIECES);
-    let (came, checked) = tokio::join!(feed(request.into_body(), sender), handle.check_backup(&who, pieces));
+    let (came, checked) = tokio::join!(feed(body, sender), handle.check_backup(&who, pieces));
     // What did not come whole is told before what its beginning looked like.
     came?;
     let planned = handle.restore(&who, checked?).await?;
@@ -61,34 +55,15 @@ pub(super) async fn restore(
     ))
 }
 
-/// A web page of another site can not send this type unasked.
-fn check_type(headers: &HeaderMap) -> Result<(), Problem> {
-    let given = headers.get(CONTENT_TYPE).and_then(|given| given.to_str().ok()).unwrap_or_default();
-    if given.trim().eq_ignore_ascii_case(KIND) {
-        return Ok(());
-    }
-    Err(Problem::new(Code::Unsupported, format!("the body is no backup: {KIND} was expected"))
-        .next("cloudai cluster restore FILE"))
-}
-
 /// Hands the body on. One that nobody reads any more, because it was refused, is thrown away: most
 /// clients look for the answer only when they have sent everything, and who may restore may send
 /// that much anyway.
-async fn feed(body: Body, sender: mpsc::Sender<Bytes>) -> Result<(), Problem> {
-    let mut pieces = body.into_data_stream();
-    loop {
-        let piece = match tokio::time::timeout(BODY_PATIENCE, pieces.next()).await {
-            Ok(None) => return Ok(()),
-            Ok(Some(Ok(piece))) => piece,
-            Ok(Some(Err(_))) => return Err(Problem::new(Code::Invalid, "the body broke off")),
-            Err(_) => {
-                let patience = BODY_PATIENCE.as_secs();
-                return Err(Problem::new(Code::Timeout, format!("nothing more of the body came within {patience} s")));
-            }
-        };
+async fn feed(mut body: Pieces, sender: mpsc::Sender<Bytes>) -> Result<(), Problem> {
+    while let Some(piece) = body.next().await? {
         // It fails when nobody reads any more.
         let _ = sender.send(piece).await;
     }
+    Ok(())
 }
 
 impl From<Refused> for Problem {
