@@ -37,6 +37,7 @@ use cloudai_store::query::{Page, TaskQuery};
 use cloudai_store::{Store, StoreError};
 pub(crate) use left::{Left, LeftFile};
 use restore::Restoring;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -100,7 +101,7 @@ impl Handle {
         let mut fates: Vec<Option<Submitted>> = Vec::with_capacity(specs.len());
         let (mut fresh, mut places) = (Vec::new(), Vec::new());
         for (place, spec) in specs.into_iter().enumerate() {
-            let twin = self.ended_twin(who, &spec).await?;
+            let twin = self.stored_twin(who, &spec).await?;
             if twin.is_none() {
                 let id = self.new_task_id();
                 fresh.push(NewTask {
@@ -131,42 +132,32 @@ impl Handle {
         if fresh.is_empty() {
             return Ok(Vec::new());
         }
-        self.hold_inputs(who, &fresh, places).await?;
-        let holders: Vec<NewTask> = fresh.iter().filter(|new| !new.spec.container.inputs.is_empty()).cloned().collect();
-        match self.ask(who, Event::Submit(fresh)).await {
-            Ok(Answer::Submitted(accepted)) => {
-                let refused = |new: &&NewTask| !accepted.iter().any(|accepted| accepted.id == new.id);
-                self.release_inputs(holders.iter().filter(refused)).await;
-                Ok(accepted)
-            }
-            Ok(other) => Err(AskError::unexpected(&other)),
+        let holders = self.hold_inputs(who, &fresh, places).await?;
+        let asked = self.ask(who, Event::Submit(fresh)).await;
+        let taken: BTreeSet<TaskId> = match &asked {
+            Ok(Answer::Submitted(accepted)) => accepted.iter().map(|accepted| accepted.id).collect(),
             // Nothing was changed.
-            Err(AskError::Unavailable(not_now)) => {
-                self.release_inputs(holders.iter()).await;
-                Err(AskError::Unavailable(not_now))
+            Err(AskError::Unavailable(_) | AskError::Rejected(_)) => BTreeSet::new(),
+            // Whether they were taken in is not known: what nobody needs is found by its age.
+            Ok(_) | Err(_) => holders.iter().copied().collect(),
+        };
+        self.release_inputs(holders.into_iter().filter(|id| !taken.contains(id))).await;
+        match asked {
+            Ok(Answer::Submitted(accepted)) => Ok(accepted),
+            Ok(other) => Err(AskError::unexpected(&other)),
+            Err(AskError::Rejected(Rejected::Unsatisfiable { index, message })) => {
+                let index = places.get(index).copied().unwrap_or(index);
+                Err(Rejected::Unsatisfiable { index, message }.into())
             }
-            Err(AskError::Rejected(rejected)) => {
-                self.release_inputs(holders.iter()).await;
-                Err(match rejected {
-                    Rejected::Unsatisfiable { index, message } => {
-                        let index = places.get(index).copied().unwrap_or(index);
-                        Rejected::Unsatisfiable { index, message }.into()
-                    }
-                    other => other.into(),
-                })
-            }
-            // Whether it was taken in is not known: what nobody needs is found by its age.
             Err(error) => Err(error),
         }
     }
 
-    /// The ended task of the same owner and key; live ones without inputs are known to the engine.
-    async fn ended_twin(&self, who: &Principal, spec: &TaskSpec) -> Result<Option<TaskId>, AskError> {
+    /// The stored task of the same owner and key; one that is not stored yet is known to the engine. What it found when it
+    /// was submitted is not looked for again: it may be gone.
+    async fn stored_twin(&self, who: &Principal, spec: &TaskSpec) -> Result<Option<TaskId>, AskError> {
         let Some(key) = &spec.idempotency_key else { return Ok(None) };
-        let twin = self.shared.store.task_by_key(&who.user, key).await?;
-        // What a second one would find may be gone: it is looked for once.
-        let with_inputs = !spec.container.inputs.is_empty();
-        match twin.filter(|twin| twin.finished().is_some() || (with_inputs && *twin.spec == *spec)) {
+        match self.shared.store.task_by_key(&who.user, key).await? {
             None => Ok(None),
             Some(twin) if *twin.spec == *spec => Ok(Some(twin.id)),
             Some(twin) => Err(Rejected::KeyReused(twin.id).into()),
@@ -181,12 +172,17 @@ impl Handle {
     /// # Errors
     /// [`AskError::Rejected`] with `NoSuchTask` also for another's task.
     pub async fn task(&self, who: &Principal, id: TaskId) -> Result<SeenTask, AskError> {
-        let record = match self.shared.model.task(id) {
-            Some(record) => Some(record),
-            None => self.shared.store.task(id).await?,
-        };
+        let record = self.record(id).await?;
         let record = record.filter(|record| who.may_touch(&record.owner)).ok_or(Rejected::NoSuchTask(id))?;
         Ok(self.see(record))
+    }
+
+    /// Anybody's task: from the read model while it lives, else from the store.
+    pub(crate) async fn record(&self, id: TaskId) -> Result<Option<Arc<TaskRecord>>, StoreError> {
+        match self.shared.model.task(id) {
+            Some(record) => Ok(Some(record)),
+            None => self.shared.store.task(id).await,
+        }
     }
 
     /// A task once it has ended, or as it is when the time is over.
@@ -449,7 +445,6 @@ impl From<StoreError> for AskError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::BTreeSet;
 
     /// Ids that are made at the same time differ: not in one second, not in one millisecond.
     #[test]

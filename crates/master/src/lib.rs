@@ -23,6 +23,7 @@ pub mod machine;
 mod mailbox;
 pub mod model;
 pub mod opened;
+mod pace;
 mod placing;
 mod predictions;
 pub mod principal;

@@ -5,6 +5,7 @@
 
 use crate::handle::Handle;
 use crate::mailbox::AskError;
+use crate::pace::rest;
 use cloudai_core::event::Event;
 use cloudai_core::ids::TaskId;
 use cloudai_core::state::Status;
@@ -15,10 +16,6 @@ use tracing::{debug, error, info, warn};
 
 /// Tasks looked at, and let go in one commit, at a time: some milliseconds of the engine's.
 const SLICE: usize = 100;
-/// How many times as long it rests as it worked: a fifth of one core and of the disk at most.
-const REST: u32 = 4;
-/// No rest is longer, however slow the disk is.
-const LONGEST: Duration = Duration::from_secs(10);
 /// Between two looks at how many tasks there are, which costs nothing.
 const COUNT: Duration = Duration::from_secs(1);
 /// Between two looks for tasks that have become too old.
@@ -140,8 +137,4 @@ async fn remove_bulk(handle: &Handle, tasks: Vec<Collectable>, look: &mut Look) 
         }
     }
     gone
-}
-
-async fn rest(since: Instant) {
-    tokio::time::sleep((since.elapsed() * REST).min(LONGEST)).await;
 }

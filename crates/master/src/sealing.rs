@@ -6,17 +6,13 @@
 
 use crate::handle::Handle;
 use crate::logs::ToSeal;
+use crate::pace::rest;
 use cloudai_core::ids::Attempt;
 use cloudai_core::task::TaskRecord;
 use cloudai_store::StoreError;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tracing::{debug, warn};
-
-/// How many times as long it rests as it worked: a fifth of one core and of the disk at most.
-const REST: u32 = 4;
-/// No rest is longer, however slow the disk is.
-const LONGEST: Duration = Duration::from_secs(10);
 
 /// Seals logs for as long as it is polled.
 pub(crate) async fn run(handle: Handle) {
@@ -71,17 +67,9 @@ async fn seal(handle: &Handle, attempt: Attempt) {
     rest(began).await;
 }
 
-async fn rest(since: Instant) {
-    tokio::time::sleep((since.elapsed() * REST).min(LONGEST)).await;
-}
-
 /// Whether an attempt has ended with all of its log: of others more may come.
 async fn is_complete(handle: &Handle, attempt: Attempt) -> Result<bool, StoreError> {
-    let task = match handle.shared.model.task(attempt.task) {
-        Some(task) => Some(task),
-        None => handle.shared.store.task(attempt.task).await?,
-    };
-    Ok(task.is_some_and(|task| has_all(&task, attempt.number)))
+    Ok(handle.record(attempt.task).await?.is_some_and(|task| has_all(&task, attempt.number)))
 }
 
 fn has_all(task: &TaskRecord, number: u32) -> bool {

@@ -3,8 +3,8 @@
 //! It keeps no state: what is left when a master stops is found by the next look of the next one.
 
 use crate::handle::Handle;
+use crate::pace::rest;
 use cloudai_core::ids::TaskId;
-use cloudai_store::StoreError;
 use cloudai_store::bulk::{Swept, UNHELD};
 use std::time::{Duration, Instant, SystemTime};
 use tracing::{info, warn};
@@ -13,10 +13,6 @@ use tracing::{info, warn};
 const FIRST: Duration = Duration::from_secs(60);
 /// Between two looks.
 const EVERY: Duration = Duration::from_secs(3600);
-/// How many times as long it rests as it worked: a fifth of one core and of the disk at most.
-const REST: u32 = 4;
-/// No rest is longer, however slow the disk is.
-const LONGEST: Duration = Duration::from_secs(10);
 
 /// Sweeps for as long as it is polled.
 pub(crate) async fn run(handle: Handle) {
@@ -67,20 +63,12 @@ pub(crate) async fn look(handle: &Handle, before: SystemTime) -> Swept {
 }
 
 async fn release_stranger(handle: &Handle, task: TaskId) {
-    let released = match is_known(handle, task).await {
-        Ok(true) => return,
-        Ok(false) => handle.shared.logs.bulk().release(task).await.map_err(|error| error.to_string()),
+    let released = match handle.record(task).await {
+        Ok(Some(_)) => return,
+        Ok(None) => handle.shared.logs.bulk().release(task).await.map_err(|error| error.to_string()),
         Err(error) => Err(error.to_string()),
     };
     if let Err(error) = released {
         warn!(%task, error, "contents of a task that is not there are still held");
     }
-}
-
-async fn is_known(handle: &Handle, task: TaskId) -> Result<bool, StoreError> {
-    Ok(handle.shared.model.task(task).is_some() || handle.shared.store.task(task).await?.is_some())
-}
-
-async fn rest(since: Instant) {
-    tokio::time::sleep((since.elapsed() * REST).min(LONGEST)).await;
 }

@@ -6,6 +6,7 @@ use cloudai_core::effect::{Command, Dispatch, StartOrder};
 use cloudai_core::event::{Heartbeat, Held, HeldStage, Registration};
 use cloudai_core::ids::{Attempt, CommandSeq, Incarnation, Session, Term, WorkerId};
 use cloudai_core::resources::{Allocation, Capacity, GIB, Gpu, WHOLE};
+use cloudai_core::sha256::Sha256;
 use cloudai_core::spec::TaskSpec;
 use cloudai_core::task::Step;
 use cloudai_core::time::Timestamp;
@@ -32,6 +33,11 @@ pub(super) fn attempt(task: &str, number: u32) -> Result<Attempt, Status> {
         return Err(Status::invalid_argument("attempt: 0 is none, the first is 1"));
     }
     Ok(Attempt { task, number })
+}
+
+/// A SHA-256 as 64 hex digits of either case.
+pub(super) fn sha256(text: &str) -> Result<Sha256, Status> {
+    text.to_ascii_lowercase().parse().map_err(|why| Status::invalid_argument(format!("sha256: {text:?} {why}")))
 }
 
 /// # Errors

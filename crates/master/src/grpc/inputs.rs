@@ -1,9 +1,9 @@
 //! The contents of an attempt's inputs, for its worker.
 
+use super::convert;
 use super::logs::{bulk_status, known_attempt};
 use crate::handle::Handle;
 use crate::principal::Principal;
-use cloudai_core::sha256::Sha256;
 use cloudai_proto::v1 as pb;
 use cloudai_store::bulk::BulkStore;
 use futures::stream::BoxStream;
@@ -22,7 +22,7 @@ pub(super) async fn resolve(
     handle: &Handle,
     of: &pb::AttemptRef,
 ) -> Result<pb::ResolvedInputs, Status> {
-    let attempt = known_attempt(handle, &of.task_id, of.attempt, of.incarnation).await?;
+    let attempt = known_attempt(handle, Some(of)).await?;
     let held = handle.logs(who).bulk().held(attempt.task).await.map_err(bulk_status)?;
     let inputs = held.into_iter().map(|held| pb::ResolvedInput {
         sha256: held.content.sha256.to_string(),
@@ -38,17 +38,15 @@ pub(super) async fn fetch(
     handle: &Handle,
     request: pb::FetchRequest,
 ) -> Result<BoxStream<'static, Result<pb::ContentChunk, Status>>, Status> {
-    let of = request.attempt.ok_or_else(|| Status::invalid_argument("attempt: must be given"))?;
-    let attempt = known_attempt(handle, &of.task_id, of.attempt, of.incarnation).await?;
+    let attempt = known_attempt(handle, request.attempt.as_ref()).await?;
     if request.contents.len() > MAX_CONTENTS {
         return Err(Status::invalid_argument(format!("contents: more than {MAX_CONTENTS}")));
     }
-    let hash = |text: &str| text.parse::<Sha256>().map_err(|why| Status::invalid_argument(format!("{text:?} {why}")));
-    let tree = if request.tree.is_empty() { None } else { Some(hash(&request.tree)?) };
+    let tree = if request.tree.is_empty() { None } else { Some(convert::sha256(&request.tree)?) };
     let wanted: Vec<_> = request
         .contents
         .iter()
-        .map(|wanted| Ok((hash(&wanted.sha256)?, wanted.offset)))
+        .map(|wanted| Ok((convert::sha256(&wanted.sha256)?, wanted.offset)))
         .collect::<Result<_, Status>>()?;
     let bulk: Arc<dyn BulkStore> = Arc::clone(handle.logs(who).bulk());
     Ok(Box::pin(async_stream::try_stream! {

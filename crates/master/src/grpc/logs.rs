@@ -21,7 +21,8 @@ pub(super) async fn stream_logs(
             return Err(Status::invalid_argument("the first message of a log must be its header"));
         }
     };
-    let attempt = known_attempt(handle, &header.task_id, header.attempt, header.incarnation).await?;
+    let of = pb::AttemptRef { task_id: header.task_id, attempt: header.attempt, incarnation: header.incarnation };
+    let attempt = known_attempt(handle, Some(&of)).await?;
     let mut next = header.first_record;
     while let Some(chunk) = chunks.message().await? {
         let Some(pb::log_chunk::What::Records(batch)) = chunk.what else {
@@ -52,7 +53,8 @@ pub(super) async fn upload_files(
             return Err(Status::invalid_argument("the first message of a file must be its header"));
         }
     };
-    let attempt = known_attempt(handle, &header.task_id, header.attempt, header.incarnation).await?;
+    let of = pb::AttemptRef { task_id: header.task_id, attempt: header.attempt, incarnation: header.incarnation };
+    let attempt = known_attempt(handle, Some(&of)).await?;
     let bulk = handle.logs(who).bulk();
     if header.ask {
         let bytes = bulk.file_position(attempt, &header.path).await.map_err(bulk_status)?;
@@ -83,27 +85,19 @@ pub(super) async fn upload_small(
     handle: &Handle,
     request: pb::SmallFiles,
 ) -> Result<pb::SmallFilesAck, Status> {
-    let of = request.attempt.ok_or_else(|| Status::invalid_argument("attempt: must be given"))?;
-    let attempt = known_attempt(handle, &of.task_id, of.attempt, of.incarnation).await?;
+    let attempt = known_attempt(handle, request.attempt.as_ref()).await?;
     let files = request.files.into_iter().map(|file| (file.path, file.data)).collect();
     let hashes = handle.logs(who).bulk().put_files(attempt, files).await.map_err(bulk_status)?;
     Ok(pb::SmallFilesAck { sha256: hashes.iter().map(ToString::to_string).collect() })
 }
 
 /// An attempt that the cluster has made, in this life of its data.
-pub(super) async fn known_attempt(
-    handle: &Handle,
-    task: &str,
-    number: u32,
-    incarnation: u64,
-) -> Result<Attempt, Status> {
-    let attempt = convert::attempt(task, number)?;
-    let task = match handle.shared.model.task(attempt.task) {
-        Some(task) => Some(task),
-        None => handle.shared.store.task(attempt.task).await.map_err(|error| Status::unavailable(error.to_string()))?,
-    };
-    let known = task.is_some_and(|task| number <= task.number());
-    if known && incarnation == handle.facts().incarnation.0 {
+pub(super) async fn known_attempt(handle: &Handle, of: Option<&pb::AttemptRef>) -> Result<Attempt, Status> {
+    let of = of.ok_or_else(|| Status::invalid_argument("attempt: must be given"))?;
+    let attempt = convert::attempt(&of.task_id, of.attempt)?;
+    let task = handle.record(attempt.task).await.map_err(|error| Status::unavailable(error.to_string()))?;
+    let known = task.is_some_and(|task| attempt.number <= task.number());
+    if known && of.incarnation == handle.facts().incarnation.0 {
         Ok(attempt)
     } else {
         Err(Status::not_found(Rejected::Superseded(attempt).to_string()))

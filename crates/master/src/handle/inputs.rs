@@ -53,7 +53,8 @@ impl Handle {
         self.shared.logs.bulk()
     }
 
-    /// Has new tasks hold their inputs, all or none; `places` are their numbers in the caller's list.
+    /// Has new tasks hold their inputs, all or none; answers which ones have any. `places` are their numbers in the caller's
+    /// list.
     /// # Errors
     /// [`AskError::Specs`] with every input that has no content.
     pub(super) async fn hold_inputs(
@@ -61,12 +62,14 @@ impl Handle {
         who: &Principal,
         fresh: &[NewTask],
         places: &[usize],
-    ) -> Result<(), AskError> {
+    ) -> Result<Vec<TaskId>, AskError> {
         let mut wrong = Vec::new();
         let mut held = Ok(());
         // What many tasks name is looked for once.
         let mut known = Known::new();
+        let mut holders = Vec::new();
         for (new, place) in fresh.iter().zip(places).filter(|(new, _)| !new.spec.container.inputs.is_empty()) {
+            holders.push(new.id);
             match self.hold_inputs_of(who, new, &mut known).await {
                 Ok(()) => {}
                 Err(Refused::Wrong(errors)) => wrong.push((*place, SpecError(errors))),
@@ -79,10 +82,13 @@ impl Handle {
         if held.is_ok() && !wrong.is_empty() {
             held = Err(AskError::Specs(Arc::new(wrong)));
         }
-        if held.is_err() {
-            self.release_inputs(fresh.iter()).await;
+        match held {
+            Ok(()) => Ok(holders),
+            Err(error) => {
+                self.release_inputs(holders.into_iter()).await;
+                Err(error)
+            }
         }
-        held
     }
 
     async fn hold_inputs_of(&self, who: &Principal, new: &NewTask, known: &mut Known) -> Result<(), Refused> {
@@ -103,10 +109,10 @@ impl Handle {
     }
 
     /// Lets go what tasks hold that were not accepted. What is missed is found by its age.
-    pub(super) async fn release_inputs<'a>(&self, tasks: impl Iterator<Item = &'a NewTask>) {
-        for new in tasks.filter(|new| !new.spec.container.inputs.is_empty()) {
-            if let Err(error) = self.bulk().release(new.id).await {
-                warn!(task = %new.id, %error, "the inputs of a task that was not accepted are still held");
+    pub(super) async fn release_inputs(&self, tasks: impl Iterator<Item = TaskId>) {
+        for task in tasks {
+            if let Err(error) = self.bulk().release(task).await {
+                warn!(%task, %error, "the inputs of a task that was not accepted are still held");
             }
         }
     }
