@@ -185,6 +185,13 @@ impl Cache {
             let_go(&path)?;
             used -= size;
         }
+        self.check_disk(bytes)
+    }
+
+    /// Whether the disk has room for so many bytes.
+    /// # Errors
+    /// `StorageFull` when it has less than that.
+    pub(crate) fn check_disk(&self, bytes: u64) -> io::Result<()> {
         let disk = rustix::fs::statvfs(&self.dir)?;
         let free = disk.f_bavail.saturating_mul(disk.f_frsize);
         if free < bytes {
@@ -318,8 +325,9 @@ mod tests {
         assert!(!cache.path(newest).exists() && cache.path(in_use).exists());
         fs::remove_file(dir.path().join("used")).unwrap();
         assert_eq!(cache.clear().unwrap(), 10);
-        let full = cache.make_room(u64::MAX / 2).unwrap_err();
-        assert_eq!(full.kind(), ErrorKind::StorageFull, "{full}");
+        for full in [cache.make_room(u64::MAX / 2), cache.check_disk(u64::MAX / 2)] {
+            assert_eq!(full.unwrap_err().kind(), ErrorKind::StorageFull);
+        }
     }
 
     #[tokio::test]

@@ -52,30 +52,31 @@ pub(crate) async fn watch(
         looks.tick().await;
         let (mut used, mut place) = fullest(&*executor, &data_dir).await;
         if used >= f64::from(limits.collect) {
-            let freed = clear(&cache).await;
-            let collected = freed + collect(&*executor, &data_dir, f64::from(limits.collect) - COLLECTED).await;
-            if collected == 0 && !poor {
+            let cleared = clear(&cache).await;
+            let removed = collect(&*executor, &data_dir, f64::from(limits.collect) - COLLECTED).await;
+            let nothing = !cleared && removed == 0;
+            if nothing && !poor {
                 info!(used = percent(used), place, "disk is filling up, and no input or image of ours is unused");
             }
-            poor = collected == 0;
+            poor = nothing;
             (used, place) = fullest(&*executor, &data_dir).await;
         }
         tell(&unfit, f64::from(limits.pressure), used, &place);
     }
 }
 
-/// Lets go the inputs that no attempt has: what fetches them again is quicker than a pull. Answers 1 when there were any.
-async fn clear(cache: &Arc<Cache>) -> usize {
+/// Lets go the inputs that no attempt has: what fetches them again is quicker than a pull. Whether there were any.
+async fn clear(cache: &Arc<Cache>) -> bool {
     let cache = Arc::clone(cache);
     match spawn_blocking(move || cache.clear()).await {
-        Ok(Ok(0)) | Err(_) => 0,
+        Ok(Ok(0)) | Err(_) => false,
         Ok(Ok(bytes)) => {
             info!(bytes, "unused inputs removed, the disk is filling up");
-            1
+            true
         }
         Ok(Err(error)) => {
             warn!(%error, "unused inputs not removed");
-            0
+            false
         }
     }
 }

@@ -16,13 +16,13 @@ use cloudai_proto::v1 as pb;
 use sha2::Digest;
 use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
-use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufReader, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::{OwnedMutexGuard, mpsc};
 use tokio::task::spawn_blocking;
+use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};
 use tracing::debug;
 
@@ -158,14 +158,15 @@ impl Bringer {
         if input.writable {
             self.storage = self.storage.checked_sub(copied).ok_or(Failed::TooLarge(copied, self.storage))?;
             let cache = Arc::clone(&self.cache);
-            spawn_blocking(move || cache.make_room(copied)).await??;
+            spawn_blocking(move || cache.check_disk(copied)).await??;
         }
-        let wished = Wished::default();
-        let (cache, input, still) = (Arc::clone(&self.cache), input.clone(), Arc::clone(&wished.0));
+        let unwanted = CancellationToken::new();
+        let _nobody_waits = unwanted.clone().drop_guard();
+        let (cache, input) = (Arc::clone(&self.cache), input.clone());
         // The pins stay for as long as it works, also when nobody waits for it any more.
         let placed = spawn_blocking(move || {
             let _pins = pins;
-            place(&cache, &what, &input, &still)
+            place(&cache, &what, &input, &unwanted)
         });
         Ok(placed.await??)
     }
@@ -183,21 +184,40 @@ impl Bringer {
         alone: &Alone,
         key: Sha256,
         tree: Option<Sha256>,
+        wanted: Vec<Wanted>,
+    ) -> Result<(), Failed> {
+        let wanted = self.missing(wanted).await?;
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let (cache, all) = (Arc::clone(&self.cache), bytes(&wanted));
+        spawn_blocking(move || cache.make_room(all)).await??;
+        let mut before = 0;
+        for together in wanted.chunks(TOGETHER) {
+            self.fetch_together(alone, key, tree, together.to_vec(), (before, all)).await?;
+            before += bytes(together);
+        }
+        Ok(())
+    }
+
+    /// Fetches those of one call, again until the cache has them; so many bytes of all came before.
+    async fn fetch_together(
+        &mut self,
+        alone: &Alone,
+        key: Sha256,
+        tree: Option<Sha256>,
         mut wanted: Vec<Wanted>,
+        (before, all): (u64, u64),
     ) -> Result<(), Failed> {
         let (mut wait, mut damaged) = (patience(), 0);
-        let cache = Arc::clone(&self.cache);
-        wanted = spawn_blocking(move || missing(&cache, wanted)).await?;
-        let all: u64 = wanted.iter().map(|wanted| wanted.size).sum();
-        let (cache, room) = (Arc::clone(&self.cache), all);
-        if !wanted.is_empty() {
-            spawn_blocking(move || cache.make_room(room)).await??;
-        }
-        while !wanted.is_empty() {
-            let together: Vec<_> = wanted.iter().take(TOGETHER).copied().collect();
-            let left: u64 = wanted.iter().map(|wanted| wanted.size).sum();
-            let came = self.fetch_some(alone, key, tree, &together, (all - left.min(all), all)).await?;
-            match came {
+        let after = before + bytes(&wanted);
+        loop {
+            wanted = self.missing(wanted).await?;
+            if wanted.is_empty() {
+                return Ok(());
+            }
+            let before = after - bytes(&wanted);
+            match self.fetch_some(alone, key, tree, &wanted, (before, all)).await? {
                 Ok(()) => {}
                 Err(status) if status.code() == Code::DataLoss => {
                     damaged += 1;
@@ -207,10 +227,14 @@ impl Bringer {
                 }
                 Err(status) => self.again(status, &mut wait).await?,
             }
-            let cache = Arc::clone(&self.cache);
-            wanted = spawn_blocking(move || missing(&cache, wanted)).await?;
         }
-        Ok(())
+    }
+
+    /// Those that the cache does not have.
+    async fn missing(&self, wanted: Vec<Wanted>) -> Result<Vec<Wanted>, Failed> {
+        let cache = Arc::clone(&self.cache);
+        let missing = move || wanted.into_iter().filter(|wanted| !cache.has(wanted.content)).collect();
+        Ok(spawn_blocking(missing).await?)
     }
 
     /// Fetches some; what came whole is kept, however the call ended.
@@ -277,29 +301,12 @@ impl Bringer {
     }
 }
 
-/// Those that the cache does not have.
-fn missing(cache: &Cache, wanted: Vec<Wanted>) -> Vec<Wanted> {
-    wanted.into_iter().filter(|wanted| !cache.has(wanted.content)).collect()
+fn bytes(wanted: &[Wanted]) -> u64 {
+    wanted.iter().map(|wanted| wanted.size).sum()
 }
 
 /// Nobody else fetches the same while somebody has this.
 type Alone = Arc<OwnedMutexGuard<()>>;
-
-/// Tells a thread that nobody waits for its work any more.
-#[derive(Debug)]
-struct Wished(Arc<AtomicBool>);
-
-impl Default for Wished {
-    fn default() -> Self {
-        Self(Arc::new(AtomicBool::new(true)))
-    }
-}
-
-impl Drop for Wished {
-    fn drop(&mut self) {
-        self.0.store(false, Ordering::Relaxed);
-    }
-}
 
 /// A content that grows, and the hash of what there is of it.
 #[derive(Debug)]
@@ -319,14 +326,7 @@ impl Part {
         let have = if have <= size { have } else { 0 };
         let mut hash = sha2::Sha256::new();
         if have > 0 {
-            let mut file = File::open(&path)?.take(have);
-            let mut chunk = vec![0; CHUNK];
-            loop {
-                match file.read(&mut chunk)? {
-                    0 => break,
-                    length => hash.update(&chunk[..length]),
-                }
-            }
+            io::copy(&mut BufReader::with_capacity(CHUNK, File::open(&path)?.take(have)), &mut hash)?;
         }
         Ok(Self { content, path, have, hash })
     }
@@ -414,7 +414,7 @@ impl Growing {
 }
 
 /// Puts an input to where it is mounted from.
-fn place(cache: &Cache, what: &What, input: &Placed, still: &AtomicBool) -> io::Result<()> {
+fn place(cache: &Cache, what: &What, input: &Placed, unwanted: &CancellationToken) -> io::Result<()> {
     let Placed { host, writable, .. } = input;
     // What an earlier try left.
     match fs::symlink_metadata(host) {
@@ -428,16 +428,22 @@ fn place(cache: &Cache, what: &What, input: &Placed, still: &AtomicBool) -> io::
             host.parent().map_or(Ok(()), fs::create_dir_all)?;
             cache.place(*content, Form { executable: false, writable: *writable }, host)
         }
-        What::Folder(tree) => place_folder(cache, tree, host, *writable, still),
+        What::Folder(tree) => place_folder(cache, tree, host, *writable, unwanted),
     }
 }
 
-fn place_folder(cache: &Cache, tree: &Tree, host: &Path, writable: bool, still: &AtomicBool) -> io::Result<()> {
+fn place_folder(
+    cache: &Cache,
+    tree: &Tree,
+    host: &Path,
+    writable: bool,
+    unwanted: &CancellationToken,
+) -> io::Result<()> {
     let mode = if writable { 0o777 } else { 0o755 };
     fs::create_dir_all(host)?;
     fs::set_permissions(host, Permissions::from_mode(mode))?;
     let mut made = BTreeSet::new();
-    for entry in tree.entries().iter().take_while(|_| still.load(Ordering::Relaxed)) {
+    for entry in tree.entries().iter().take_while(|_| !unwanted.is_cancelled()) {
         let to = host.join(&entry.path);
         let folder = match entry.kind {
             Kind::File { .. } => to.parent().unwrap_or(host),
@@ -552,13 +558,15 @@ mod tests {
             let host = dir.path().join(name);
             let input = Placed { host: host.clone(), path: "/in".into(), writable };
             for _ in 0..2 {
-                place(&cache, &What::Folder(tree.clone()), &input, &AtomicBool::new(true)).unwrap();
+                place(&cache, &What::Folder(tree.clone()), &input, &CancellationToken::new()).unwrap();
                 let mode = |path| fs::metadata(host.join(path)).unwrap().permissions().mode() & 0o777;
                 assert_eq!(["a", "b/run", "c/empty"].map(mode), modes, "{name}");
             }
         }
         let stopped = Placed { host: dir.path().join("no"), path: "/in".into(), writable: false };
-        place(&cache, &What::Folder(tree), &stopped, &AtomicBool::new(false)).unwrap();
+        let unwanted = CancellationToken::new();
+        unwanted.cancel();
+        place(&cache, &What::Folder(tree), &stopped, &unwanted).unwrap();
         assert_eq!(fs::read_dir(stopped.host).unwrap().count(), 0, "nobody waits for it any more");
     }
 }
