@@ -332,6 +332,21 @@ impl Document {
         }
     }
 
+    /// Takes a field out.
+    fn take(&mut self, name: &str) -> Option<Value> {
+        let Value::Map(entries) = &mut self.0 else { return None };
+        let at = entries.iter().position(|(key, _)| key == name)?;
+        Some(entries.remove(at).1)
+    }
+
+    /// Takes a field out that is a map; an empty one where it is none.
+    fn take_map(&mut self, name: &str) -> Vec<(String, Value)> {
+        match self.take(name) {
+            Some(Value::Map(map)) => map,
+            Some(_) | None => Vec::new(),
+        }
+    }
+
     fn set(&mut self, name: &str, value: Option<Value>) {
         let Some(value) = value else { return };
         self.remove(name);
@@ -346,11 +361,9 @@ impl Document {
             Value::Map(fields) => fields.iter().find(|(name, _)| name == "path").map(|(_, path)| path.clone()),
             _ => None,
         };
-        let Value::Map(entries) = &mut self.0 else { return };
-        let at = entries.iter().position(|(key, value)| key == "inputs" && matches!(value, Value::List(_)));
-        let mut inputs = match at.map(|at| entries.remove(at).1) {
+        let mut inputs = match self.take("inputs") {
             Some(Value::List(inputs)) => inputs,
-            _ => Vec::new(),
+            Some(_) | None => Vec::new(),
         };
         inputs.retain(|known| path(known).is_none() || path(known) != path(&input));
         inputs.push(input);
@@ -374,24 +387,17 @@ impl Document {
     /// Sets one field of the map of that name, which is made where there is none.
     fn within(&mut self, name: &str, field: &str, value: Option<Value>) {
         let Some(value) = value else { return };
-        let Value::Map(entries) = &mut self.0 else { return };
-        let at = entries.iter().position(|(key, value)| key == name && matches!(value, Value::Map(_)));
-        let mut map = Self(at.map_or(Value::Map(Vec::new()), |at| entries.remove(at).1));
+        let mut map = Self(Value::Map(self.take_map(name)));
         map.set(field, Some(value));
         self.set(name, Some(map.0));
     }
 
     /// Adds pairs to the map of that name, over those of the same key.
     fn merge(&mut self, name: &str, pairs: Vec<(String, String)>) {
-        let Value::Map(entries) = &mut self.0 else { return };
         if pairs.is_empty() {
             return;
         }
-        let at = entries.iter().position(|(key, value)| key == name && matches!(value, Value::Map(_)));
-        let mut map = match at.map(|at| entries.remove(at).1) {
-            Some(Value::Map(map)) => map,
-            _ => Vec::new(),
-        };
+        let mut map = self.take_map(name);
         for (key, value) in pairs {
             map.retain(|(known, _)| *known != key);
             map.push((key, Value::Text(value)));

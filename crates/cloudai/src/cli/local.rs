@@ -11,15 +11,17 @@ use cloudai_core::spec::Value;
 use sha2::Digest;
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 
 /// Where a working directory lies in the container.
 pub(super) const WORKSPACE: &str = "/workspace";
 /// Where an input lies for which no place is given.
 const PLACE: &str = "/in";
-/// Sources that are not of this machine.
-const ELSEWHERE: [&str; 6] = ["task", "blob", "tree", "http", "https", "s3"];
+/// Sources that the master has.
+const KEPT: [&str; 3] = ["task", "blob", "tree"];
+/// Sources that are addresses: what follows them is no place.
+const ADDRESSES: [&str; 3] = ["http", "https", "s3"];
 /// Bytes hashed at a time.
 const CHUNK: usize = 256 * 1024;
 /// The most sentences about what is left out.
@@ -30,10 +32,8 @@ const MAX_NOTES: usize = 10;
 pub(super) struct Shipment {
     /// What has which hash; in the order in which they are sent.
     pub(super) contents: BTreeMap<Sha256, Content>,
-    /// What is left out, for people.
-    pub(super) notes: Vec<String>,
-    /// How much is left out.
-    left_out: usize,
+    /// What is left out, and why.
+    pub(super) left_out: Vec<(PathBuf, &'static str)>,
 }
 
 /// A content.
@@ -55,14 +55,12 @@ impl Content {
 }
 
 impl Shipment {
-    fn leave_out(&mut self, path: &Path, why: &str) {
-        self.left_out += 1;
-        if self.left_out <= MAX_NOTES {
-            self.notes.push(format!("{} is left out: {why}", path.display()));
-        } else {
-            self.notes.truncate(MAX_NOTES);
-            self.notes.push(format!("and {} more", self.left_out - MAX_NOTES));
-        }
+    /// What is left out, for people: the first of it, and how much more there is.
+    pub(super) fn notes(&self) -> Vec<String> {
+        let (first, more) = self.left_out.split_at(MAX_NOTES.min(self.left_out.len()));
+        let note = |(path, why): &(PathBuf, &str)| format!("{} is left out: {why}", path.display());
+        let more = (!more.is_empty()).then(|| format!("and {} more", more.len()));
+        first.iter().map(note).chain(more).collect()
     }
 
     /// Adds a file; answers its hash and size.
@@ -82,7 +80,7 @@ pub(super) fn parse(text: &str) -> Result<Value, String> {
         None => (text.strip_suffix(":ro").unwrap_or(text), false),
     };
     let (from, path) = match text.rfind(":/") {
-        Some(at) if !ELSEWHERE[3..].contains(&&text[..at]) => (&text[..at], text[at + 1..].to_owned()),
+        Some(at) if !ADDRESSES.contains(&&text[..at]) => (&text[..at], text[at + 1..].to_owned()),
         _ => {
             let trimmed = text.trim_end_matches('/');
             let name = trimmed.rsplit(['/', ':']).next().unwrap_or_default();
@@ -111,7 +109,7 @@ fn absolute(from: &str, base: &Path) -> Result<String, String> {
     if from.is_empty() {
         return Err("an empty path names nothing: . is the folder itself".into());
     }
-    if from.split_once(':').is_some_and(|(scheme, _)| ELSEWHERE.contains(&scheme)) {
+    if from.split_once(':').is_some_and(|(scheme, _)| KEPT.contains(&scheme) || ADDRESSES.contains(&scheme)) {
         return Ok(from.to_owned());
     }
     let path = std::path::absolute(base.join(from)).map_err(|why| format!("{from:?} is no path: {why}"))?;
@@ -193,19 +191,9 @@ fn name(path: &Path, shipment: &mut Shipment) -> io::Result<String> {
 
 /// The hash and size of a file.
 fn hash(path: &Path) -> io::Result<(Sha256, u64)> {
-    let (mut file, mut hash, mut size) = (File::open(path)?, sha2::Sha256::new(), 0);
-    let mut chunk = vec![0; CHUNK];
-    loop {
-        match file.read(&mut chunk) {
-            Ok(0) => return Ok((Sha256(hash.finalize().into()), size)),
-            Ok(length) => {
-                hash.update(&chunk[..length]);
-                size += length as u64;
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
+    let mut hasher = sha2::Sha256::new();
+    let size = io::copy(&mut BufReader::with_capacity(CHUNK, File::open(path)?), &mut hasher)?;
+    Ok((Sha256(hasher.finalize().into()), size))
 }
 
 #[cfg(test)]
@@ -242,6 +230,18 @@ mod tests {
         for bad in [".", "..", "/", "", ":/data"] {
             assert!(parse(bad).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn of_much_that_is_left_out_the_first_is_told_and_how_much_more_there_is() {
+        let left_out = |count: usize| {
+            let left_out = (0..count).map(|number| (format!("/p{number}").into(), "it is no file")).collect();
+            Shipment { left_out, ..Shipment::default() }.notes()
+        };
+        assert_eq!(left_out(1), ["/p0 is left out: it is no file"]);
+        assert_eq!((left_out(0).len(), left_out(MAX_NOTES).len()), (0, MAX_NOTES));
+        let told = left_out(MAX_NOTES + 7);
+        assert_eq!((told.len(), told[MAX_NOTES].as_str()), (MAX_NOTES + 1, "and 7 more"));
     }
 
     #[test]

@@ -33,7 +33,7 @@ const BLOBS: [&str; 3] = ["api", "v1", "blobs"];
 /// # Errors
 /// The master's problem, that it could not be reached, or a file that changed meanwhile.
 pub(super) async fn send(shipment: &Shipment, cx: &Context) -> Result<(), Failure> {
-    for note in &shipment.notes {
+    for note in shipment.notes() {
         cx.screen.note(&format!("note: {note}"));
     }
     let missing = missing(shipment, cx).await?;

@@ -48,7 +48,7 @@ pub(super) fn read(root: &Path, shipment: &mut Shipment) -> io::Result<Tree> {
         } else if meta.is_symlink() {
             links.push((path.to_owned(), name.to_owned()));
         } else {
-            shipment.leave_out(path, "it is no file");
+            shipment.left_out.push((path.to_owned(), "it is no file"));
         }
     }
     for (path, name) in links {
@@ -57,7 +57,7 @@ pub(super) fn read(root: &Path, shipment: &mut Shipment) -> io::Result<Tree> {
                 entries.push(file(&path, &name, &meta, shipment)?);
                 filled.extend(Path::new(&name).ancestors().skip(1).map(Path::to_owned));
             }
-            Err(why) => shipment.leave_out(&path, why),
+            Err(why) => shipment.left_out.push((path, why)),
         }
     }
     entries.extend(empty(&folders, &filled));
@@ -133,7 +133,7 @@ mod tests {
         let (names, shipment) = listed(dir.path());
         let expected = [".cloudaiignore", ".gitignore", ".hidden", "empty/er/", "run.sh*", "src/a.py", "src/deep/b.py"];
         assert_eq!(names, expected);
-        assert_eq!((shipment.contents.len(), shipment.notes.len()), (6, 0));
+        assert_eq!((shipment.contents.len(), shipment.left_out.len()), (6, 0));
     }
 
     #[test]
@@ -159,7 +159,7 @@ mod tests {
         rustix::fs::mkfifoat(rustix::fs::CWD, at("pipe"), 0o600.into()).unwrap();
         let (names, shipment) = listed(dir.path());
         assert_eq!(names, [IGNORE, "a", "d/inside"]);
-        let told = shipment.notes.join("\n");
+        let told = shipment.notes().join("\n");
         for word in [
             "outside is left out: it is a link out",
             "leads nowhere",
