@@ -2,6 +2,7 @@
 
 use crate::ids::{Attempt, JobId, TaskId, UserId, WorkerId};
 use crate::resources::Allocation;
+use crate::sha256::Sha256;
 use crate::spec::TaskSpec;
 use crate::state::{Phase, Reason, Status, Warning};
 use crate::time::Timestamp;
@@ -349,8 +350,8 @@ pub struct OutputFile {
     pub path: String,
     /// Bytes.
     pub size: u64,
-    /// SHA-256, 64 hex digits.
-    pub sha256: String,
+    /// Of its content.
+    pub sha256: Sha256,
 }
 
 impl TaskRecord {

@@ -4,6 +4,7 @@
 
 use cloudai_core::ids::TaskId;
 use cloudai_core::resources::Capacity;
+use cloudai_core::sha256::Sha256;
 use cloudai_core::spec::{TaskSpec, Value};
 use cloudai_core::state::{Phase, Reason, Status};
 use cloudai_core::task::{Cause, LogEnd, Outcome, OutputFile};
@@ -203,7 +204,7 @@ fn a_completed_attempt_ends_the_retries() {
 
 #[test]
 fn only_the_files_of_the_last_attempt_are_the_tasks() {
-    let file = |path: &str| OutputFile { path: path.into(), size: 1, sha256: "0".repeat(64) };
+    let file = |path: &str| OutputFile { path: path.into(), size: 1, sha256: Sha256([0; 32]) };
     let ended = |path| Outcome { outputs: vec![file(path)], log: LogEnd::default(), ..Outcome::exit(1) };
     let (mut c, task) = submitted(Some(retries(1, vec![text("exit_code")])));
     attempt(&mut c, task, ended("first"));

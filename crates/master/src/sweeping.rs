@@ -65,7 +65,7 @@ pub(crate) async fn look(handle: &Handle, before: SystemTime) -> Swept {
 async fn release_stranger(handle: &Handle, task: TaskId) {
     let released = match handle.record(task).await {
         Ok(Some(_)) => return,
-        Ok(None) => handle.shared.logs.bulk().release(task).await.map_err(|error| error.to_string()),
+        Ok(None) => handle.shared.logs.bulk().release_inputs(task).await.map_err(|error| error.to_string()),
         Err(error) => Err(error.to_string()),
     };
     if let Err(error) = released {

@@ -9,6 +9,7 @@ use cloudai_core::state::{Reason, Status, Warning};
 use cloudai_core::task::TaskRecord;
 use cloudai_proto::v1 as pb;
 use cloudai_store::Store;
+use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use std::time::Duration;
 use support::worker::{Client, client, placed, register};
@@ -140,6 +141,41 @@ async fn what_is_added_to_a_log_after_its_end_is_refused_once_it_has_its_final_f
     assert_eq!(send(&mut client, id, ack.incarnation, 200..300).await, Ok(300));
     assert_eq!(send(&mut client, id, ack.incarnation, 300..301).await, Err(Code::FailedPrecondition));
     assert_eq!(stored(&master, id).await.finished().unwrap().warnings, []);
+    drop(client);
+    master.stop().await;
+}
+
+#[tokio::test]
+async fn of_small_files_that_come_together_none_is_kept_when_one_is_damaged() {
+    let master = Running::start().await;
+    let mut client = client(&master).await;
+    let ack = register(&mut client).await;
+    let ids = placed(&master, &mut client, ack.session, 1).await;
+    let attempt = pb::AttemptRef { task_id: ids[0].clone(), attempt: 1, incarnation: ack.incarnation };
+    let file = |path: &str, data: &'static [u8], of: &[u8]| pb::SmallFile {
+        path: path.into(),
+        data: data.into(),
+        sha256: hex::encode(Sha256::digest(of)),
+    };
+    let good = || file("good", b"good", b"good");
+    let rows = [
+        (file("bad", b"came", b"sent"), Code::DataLoss),
+        (pb::SmallFile { sha256: String::new(), ..file("bad", b"x", b"x") }, Code::InvalidArgument),
+        (file("../bad", b"x", b"x"), Code::InvalidArgument),
+    ];
+    let kept = || {
+        let folder = master.dir.path().join("files");
+        let below = |folder: &std::path::Path| std::fs::read_dir(folder).unwrap().count();
+        (below(&folder), below(&master.dir.path().join("blobs")))
+    };
+    for (bad, code) in rows {
+        let files = pb::SmallFiles { attempt: Some(attempt.clone()), files: vec![good(), bad] };
+        assert_eq!(client.upload_small_files(files).await.unwrap_err().code(), code);
+        assert_eq!(kept(), (0, 0));
+    }
+    let files = pb::SmallFiles { attempt: Some(attempt), files: vec![good()] };
+    client.upload_small_files(files).await.unwrap();
+    assert_eq!(kept(), (1, 1));
     drop(client);
     master.stop().await;
 }

@@ -10,11 +10,12 @@ use cloudai_core::sha256::Sha256;
 use cloudai_core::spec::tree::{Entry, Kind, Tree};
 use cloudai_core::task::OutputFile;
 use cloudai_store::bulk::local::LocalBulk;
-use cloudai_store::bulk::{BlobStore, BulkError, BulkStore, Content, Kept, Swept};
+use cloudai_store::bulk::{BlobStore, BulkError, BulkStore, Content, Kept, SmallFile, Swept};
 use common::{attempt, id};
 use sha2::Digest;
 use std::fs;
-use std::path::Path;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::io::AsyncReadExt;
@@ -125,15 +126,15 @@ async fn several_small_contents_are_kept_at_once() {
 async fn a_task_reads_what_it_holds_and_nothing_else() {
     let (store, _dir) = local();
     let (one, other) = (put(&store, b"one").await, put(&store, b"other").await);
-    store.hold(id(1), &[file(one)]).await.unwrap();
+    store.hold_inputs(id(1), &[file(one)]).await.unwrap();
     assert_eq!(read(&store, 1, None, one, 0).await.unwrap(), b"one");
     assert_eq!(read(&store, 1, None, one, 2).await.unwrap(), b"e");
     assert_eq!(read(&store, 1, None, other, 0).await, None, "not held");
     assert_eq!(read(&store, 2, None, one, 0).await, None, "another task");
     assert_eq!(read(&store, 1, Some(one), one, 0).await, None, "no folder");
-    let held = store.held(id(1)).await.unwrap();
+    let held = store.held_inputs(id(1)).await.unwrap();
     assert_eq!(held.iter().map(|held| (held.content, held.size)).collect::<Vec<_>>(), [(file(one), 3)]);
-    assert_eq!(store.held(id(2)).await.unwrap(), []);
+    assert_eq!(store.held_inputs(id(2)).await.unwrap(), []);
 }
 
 #[tokio::test]
@@ -142,11 +143,11 @@ async fn a_folder_is_held_with_all_of_its_files_or_not_at_all() {
     let (a, b) = (put(&store, b"aa").await, put(&store, b"b").await);
     let whole = list(&[("x/a", a, 2), ("x/again", a, 2), ("b", b, 1)]);
     let tree = store.put_blobs(vec![whole.clone()]).await.unwrap()[0];
-    store.hold(id(1), &[file(b), folder(tree)]).await.unwrap();
+    store.hold_inputs(id(1), &[file(b), folder(tree)]).await.unwrap();
     assert_eq!(read(&store, 1, Some(tree), a, 0).await.unwrap(), b"aa");
     assert_eq!(read(&store, 1, None, tree, 0).await.unwrap(), whole);
     assert_eq!(read(&store, 1, None, a, 0).await, None, "only as a file of the folder");
-    let held = store.held(id(1)).await.unwrap();
+    let held = store.held_inputs(id(1)).await.unwrap();
     assert_eq!(held.iter().map(|held| held.content).collect::<Vec<_>>(), [file(b), folder(tree)], "in their order");
     // What is not whole.
     let gone = hash(b"never sent");
@@ -157,12 +158,12 @@ async fn a_folder_is_held_with_all_of_its_files_or_not_at_all() {
     ];
     for (bad, why) in rows {
         let bad = store.put_blobs(vec![bad]).await.unwrap()[0];
-        let error = store.hold(id(2), &[file(b), folder(bad)]).await.unwrap_err().to_string();
+        let error = store.hold_inputs(id(2), &[file(b), folder(bad)]).await.unwrap_err().to_string();
         assert!(error.contains(why), "{error}");
-        assert_eq!(store.held(id(2)).await.unwrap(), [], "nothing half held");
+        assert_eq!(store.held_inputs(id(2)).await.unwrap(), [], "nothing half held");
         assert!(!dir.path().join(format!("trees/{}/{bad}", &bad.to_string()[..2])).exists());
     }
-    assert!(matches!(store.hold(id(2), &[file(gone)]).await, Err(BulkError::NotFound)));
+    assert!(matches!(store.hold_inputs(id(2), &[file(gone)]).await, Err(BulkError::NotFound)));
 }
 
 #[tokio::test]
@@ -170,9 +171,9 @@ async fn what_a_task_holds_stays_until_it_is_removed_and_no_longer() {
     let (store, dir) = local();
     let (a, b, idle) = (put(&store, b"aa").await, put(&store, b"b").await, put(&store, b"idle").await);
     let tree = store.put_blobs(vec![list(&[("a", a, 2)])]).await.unwrap()[0];
-    store.hold(id(1), &[folder(tree)]).await.unwrap();
-    store.hold_as(id(2), id(1)).await.unwrap();
-    store.hold(id(3), &[file(b)]).await.unwrap();
+    store.hold_inputs(id(1), &[folder(tree)]).await.unwrap();
+    store.hold_inputs_as(id(2), id(1)).await.unwrap();
+    store.hold_inputs(id(3), &[file(b)]).await.unwrap();
     store.append_blob(&ann(), hash(b"never finished"), 0, "never".into()).await.unwrap();
     assert_eq!(sweep(&store).await, Swept { count: 2, bytes: 4 + 5 }, "what nobody holds, and the upload");
     assert_eq!(store.blobs_kept(&ann(), vec![idle]).await.unwrap(), [Kept::Part(0)]);
@@ -180,8 +181,8 @@ async fn what_a_task_holds_stays_until_it_is_removed_and_no_longer() {
     sweep(&store).await;
     assert_eq!(read(&store, 2, Some(tree), a, 0).await.unwrap(), b"aa", "the other one has it still");
     store.remove(id(2)).await.unwrap();
-    store.release(id(3)).await.unwrap();
-    store.release(id(3)).await.unwrap();
+    store.release_inputs(id(3)).await.unwrap();
+    store.release_inputs(id(3)).await.unwrap();
     // First the folder lets its files go, then they go.
     sweep(&store).await;
     sweep(&store).await;
@@ -193,8 +194,7 @@ async fn what_a_task_holds_stays_until_it_is_removed_and_no_longer() {
 async fn what_was_used_lately_is_not_removed() {
     let (store, dir) = local();
     let content = put(&store, b"x").await;
-    let name = content.to_string();
-    let path = dir.path().join("blobs").join(&name[..2]).join(&name);
+    let path = blob(dir.path(), content);
     let hour = Duration::from_secs(3600);
     fs::File::open(&path).unwrap().set_modified(SystemTime::now() - 30 * hour).unwrap();
     // Whoever asks for it may name it in the next moment.
@@ -216,7 +216,7 @@ async fn holders_are_listed_from_a_time_on() {
     let content = put(&store, b"x").await;
     let tasks: Vec<_> = (1..=5).map(id).collect();
     for task in &tasks {
-        store.hold(*task, &[file(content)]).await.unwrap();
+        store.hold_inputs(*task, &[file(content)]).await.unwrap();
     }
     let mut found = Vec::new();
     let mut none = 0;
@@ -236,16 +236,16 @@ async fn holders_are_listed_from_a_time_on() {
 async fn the_same_content_of_many_tasks_is_kept_once() {
     let (store, dir) = local();
     let data = Bytes::from_static(b"the same");
-    let sha256 = hash(&data).to_string();
+    let sha256 = hash(&data);
     for task in 1..=5 {
         for path in ["a", "b"] {
             store.append_file(attempt(task, 1), path, 0, data.clone()).await.unwrap();
-            store.finish_file(attempt(task, 1), path, 8, &sha256).await.unwrap();
+            store.finish_file(attempt(task, 1), path, 8, sha256).await.unwrap();
         }
     }
     assert_eq!((files(&dir.path().join("files")), inodes(&dir.path().join("files"))), (10, 1));
     // An input is the very same.
-    store.hold(id(9), &[file(hash(&data))]).await.unwrap();
+    store.hold_inputs(id(9), &[file(hash(&data))]).await.unwrap();
     for task in 1..=5 {
         store.remove(id(task)).await.unwrap();
     }
@@ -256,14 +256,14 @@ async fn the_same_content_of_many_tasks_is_kept_once() {
 #[tokio::test]
 async fn a_file_of_before_contents_had_names_is_shared_when_it_is_asked_for() {
     let (store, dir) = local();
-    let output = OutputFile { path: "a".into(), size: 3, sha256: hash(b"old").to_string() };
+    let output = OutputFile { path: "a".into(), size: 3, sha256: hash(b"old") };
     store.append_file(attempt(1, 1), "a", 0, "old".into()).await.unwrap();
-    store.finish_file(attempt(1, 1), "a", 3, &output.sha256).await.unwrap();
+    store.finish_file(attempt(1, 1), "a", 3, output.sha256).await.unwrap();
     fs::remove_dir_all(dir.path().join("blobs")).unwrap();
-    assert!(matches!(store.hold(id(2), &[file(hash(b"old"))]).await, Err(BulkError::NotFound)));
+    assert!(matches!(store.hold_inputs(id(2), &[file(hash(b"old"))]).await, Err(BulkError::NotFound)));
     store.share_output(attempt(1, 1), &output).await.unwrap();
-    store.hold(id(2), &[file(hash(b"old"))]).await.unwrap();
-    let other = OutputFile { path: "b".into(), sha256: hash(b"none").to_string(), ..output };
+    store.hold_inputs(id(2), &[file(hash(b"old"))]).await.unwrap();
+    let other = OutputFile { path: "b".into(), sha256: hash(b"none"), ..output };
     assert!(matches!(store.share_output(attempt(1, 1), &other).await, Err(BulkError::NotFound)));
 }
 
@@ -276,7 +276,7 @@ async fn what_a_crash_left_half_made_is_removed_and_never_taken_for_whole() {
     let half = dir.path().join(format!("trees/{digits}/{tree}.1-1.new"));
     fs::create_dir_all(&half).unwrap();
     fs::write(dir.path().join(format!("blobs/{digits}/{tree}.1-2.new")), "half").unwrap();
-    store.hold(id(1), &[folder(tree)]).await.unwrap();
+    store.hold_inputs(id(1), &[folder(tree)]).await.unwrap();
     assert_eq!(read(&store, 1, Some(tree), a, 0).await.unwrap(), b"aa");
     sweep(&store).await;
     assert!(!half.exists());
@@ -298,7 +298,7 @@ async fn many_at_once_hold_the_same_folder_while_all_that_may_go_is_swept() {
             // What was swept in between is sent again, as clients do.
             loop {
                 store.put_blobs(vec![Bytes::from_static(b"aa"), list.clone()]).await.unwrap();
-                match store.hold(id(task), &[folder(tree)]).await {
+                match store.hold_inputs(id(task), &[folder(tree)]).await {
                     Ok(()) => break,
                     Err(BulkError::NotFound | BulkError::NotWhole(_)) => {}
                     Err(other) => panic!("{other}"),
@@ -309,7 +309,7 @@ async fn many_at_once_hold_the_same_folder_while_all_that_may_go_is_swept() {
             }
             assert_eq!(read(&store, task, Some(tree), a, 0).await.unwrap(), b"aa", "what is held stays");
             if task % 2 == 0 {
-                store.release(id(task)).await.unwrap();
+                store.release_inputs(id(task)).await.unwrap();
             }
         });
     }
@@ -327,18 +327,17 @@ async fn a_folder_that_is_held_stays_whatever_becomes_of_its_lists_own_name() {
     let a = put(&store, b"aa").await;
     let list = list(&[("a", a, 2)]);
     let tree = store.put_blobs(vec![list.clone()]).await.unwrap()[0];
-    store.hold(id(1), &[folder(tree)]).await.unwrap();
+    store.hold_inputs(id(1), &[folder(tree)]).await.unwrap();
     // As where a file system allows no more links to it: the name leads to another file.
-    let name = tree.to_string();
-    let blob = dir.path().join("blobs").join(&name[..2]).join(&name);
+    let blob = blob(dir.path(), tree);
     fs::remove_file(&blob).unwrap();
     assert_eq!(store.put_blobs(vec![list]).await.unwrap(), [tree]);
-    store.hold(id(2), &[folder(tree)]).await.unwrap();
-    store.release(id(2)).await.unwrap();
+    store.hold_inputs(id(2), &[folder(tree)]).await.unwrap();
+    store.release_inputs(id(2)).await.unwrap();
     sweep(&store).await;
     assert!(!blob.exists(), "nobody needs that one");
     assert_eq!(read(&store, 1, Some(tree), a, 0).await.unwrap(), b"aa");
-    store.release(id(1)).await.unwrap();
+    store.release_inputs(id(1)).await.unwrap();
     sweep(&store).await;
     assert_eq!(files(&dir.path().join("trees")), 0);
 }
@@ -348,14 +347,14 @@ async fn a_folder_that_a_crash_left_half_removed_is_made_anew() {
     let (store, dir) = local();
     let (a, b) = (put(&store, b"aa").await, put(&store, b"b").await);
     let tree = store.put_blobs(vec![list(&[("a", a, 2), ("b", b, 1)])]).await.unwrap()[0];
-    store.hold(id(1), &[folder(tree)]).await.unwrap();
-    store.release(id(1)).await.unwrap();
+    store.hold_inputs(id(1), &[folder(tree)]).await.unwrap();
+    store.release_inputs(id(1)).await.unwrap();
     let digits = dir.path().join("trees").join(&tree.to_string()[..2]);
     // A sweep takes the name away first: what is half removed has another.
     let half = digits.join(format!("{tree}.1-7.new"));
     fs::rename(digits.join(tree.to_string()), &half).unwrap();
     fs::remove_file(half.join(a.to_string())).unwrap();
-    store.hold(id(2), &[folder(tree)]).await.unwrap();
+    store.hold_inputs(id(2), &[folder(tree)]).await.unwrap();
     assert_eq!(read(&store, 2, Some(tree), a, 0).await.unwrap(), b"aa");
     sweep(&store).await;
     assert!(!half.exists());
@@ -365,15 +364,74 @@ async fn a_folder_that_a_crash_left_half_removed_is_made_anew() {
 #[tokio::test]
 async fn what_only_an_output_needed_goes_with_it_and_not_a_day_later() {
     let (store, dir) = local();
-    store.put_files(attempt(1, 1), vec![("small".into(), "s".into())]).await.unwrap();
+    let small = SmallFile { path: "small".into(), sha256: hash(b"s"), data: "s".into() };
+    store.put_files(attempt(1, 1), vec![small]).await.unwrap();
     store.append_file(attempt(1, 1), "large", 0, "large".into()).await.unwrap();
-    store.finish_file(attempt(1, 1), "large", 5, &hash(b"large").to_string()).await.unwrap();
+    store.finish_file(attempt(1, 1), "large", 5, hash(b"large")).await.unwrap();
     store.remove(id(1)).await.unwrap();
     let mut swept = 0;
     for part in 0..256 {
         swept += store.sweep(part, SystemTime::now() - Duration::from_secs(3600)).await.unwrap().unwrap().bytes;
     }
     assert_eq!((swept, files(&dir.path().join("blobs"))), (6, 0));
+}
+
+/// Gives a file so many names that the file system allows no more; they go with the folder that is answered.
+fn filled(file: &Path) -> tempfile::TempDir {
+    let names = tempfile::tempdir_in(file.parent().unwrap()).unwrap();
+    let full = (0..200_000).map(|number| fs::hard_link(file, names.path().join(number.to_string())));
+    let error = full.into_iter().find_map(Result::err).expect("a file system that limits the names of a file, as ext4");
+    assert_eq!(error.kind(), ErrorKind::TooManyLinks, "{error}");
+    names
+}
+
+fn blob(dir: &Path, content: Sha256) -> PathBuf {
+    let name = content.to_string();
+    dir.join("blobs").join(&name[..2]).join(&name)
+}
+
+#[tokio::test]
+async fn a_folder_that_more_tasks_hold_than_a_file_has_names_stays_until_the_last_lets_it_go() {
+    let (store, dir) = local();
+    let a = put(&store, b"aa").await;
+    let tree = store.put_blobs(vec![list(&[("a", a, 2)])]).await.unwrap()[0];
+    store.hold_inputs(id(1), &[folder(tree)]).await.unwrap();
+    let sealed = dir.path().join("trees").join(&tree.to_string()[..2]).join(tree.to_string());
+    let others = filled(&sealed.join("holders-0"));
+    store.hold_inputs(id(2), &[folder(tree)]).await.unwrap();
+    store.hold_inputs_as(id(3), id(1)).await.unwrap();
+    assert_eq!(inodes(&dir.path().join("held")), 2, "the first has one list, both others the next");
+    for task in [2, 3] {
+        store.release_inputs(id(1)).await.unwrap();
+        sweep(&store).await;
+        assert_eq!(read(&store, task, Some(tree), a, 0).await.unwrap(), b"aa");
+    }
+    drop(others);
+    store.release_inputs(id(2)).await.unwrap();
+    sweep(&store).await;
+    assert_eq!(read(&store, 3, Some(tree), a, 0).await.unwrap(), b"aa", "held by the second list alone");
+    store.release_inputs(id(3)).await.unwrap();
+    sweep(&store).await;
+    assert!(!sealed.exists());
+}
+
+#[tokio::test]
+async fn a_file_that_more_tasks_hold_than_it_can_have_names_is_kept_for_all_of_them() {
+    let (store, dir) = local();
+    let content = put(&store, b"one").await;
+    store.hold_inputs(id(1), &[file(content)]).await.unwrap();
+    let others = filled(&blob(dir.path(), content));
+    store.hold_inputs_as(id(2), id(1)).await.unwrap();
+    store.hold_inputs(id(3), &[file(content)]).await.unwrap();
+    store.hold_inputs(id(4), &[file(content)]).await.unwrap();
+    assert_eq!(inodes(&dir.path().join("held")), 3, "a copy for the second, the third shares one with the fourth");
+    drop(others);
+    for task in 1..=4 {
+        assert_eq!(read(&store, task, None, content, 0).await.unwrap(), b"one");
+        store.release_inputs(id(task)).await.unwrap();
+    }
+    sweep(&store).await;
+    assert!(!blob(dir.path(), content).exists());
 }
 
 /// Files below a folder.
@@ -386,7 +444,7 @@ fn inodes(dir: &Path) -> usize {
     walk(dir).iter().map(|path| fs::metadata(path).unwrap().ino()).collect::<std::collections::BTreeSet<_>>().len()
 }
 
-fn walk(dir: &Path) -> Vec<std::path::PathBuf> {
+fn walk(dir: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();

@@ -6,10 +6,11 @@ mod common;
 
 use bytes::Bytes;
 use cloudai_core::ids::Attempt;
+use cloudai_core::sha256::Sha256;
 use cloudai_store::bulk::local::LocalBulk;
-use cloudai_store::bulk::{BulkError, BulkStore, LogPosition, LogRecord, LogStream};
+use cloudai_store::bulk::{BulkError, BulkStore, LogPosition, LogRecord, LogStream, SmallFile};
 use common::{attempt, id};
-use sha2::{Digest, Sha256};
+use sha2::Digest;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -240,7 +241,7 @@ async fn a_removed_task_has_no_logs_and_no_files_and_others_keep_theirs(store: A
         store.append_log(log, 0, &lines(0..LONG)).await.unwrap();
         store.append_file(log, "unfinished", 0, Bytes::from("x")).await.unwrap();
         store.append_file(log, "a/b", 0, Bytes::from("x")).await.unwrap();
-        store.finish_file(log, "a/b", 1, &sha(b"x")).await.unwrap();
+        store.finish_file(log, "a/b", 1, sha(b"x")).await.unwrap();
     }
     store.seal_log(gone[0]).await.unwrap();
     store.remove(id(1)).await.unwrap();
@@ -258,8 +259,12 @@ async fn a_removed_task_has_no_logs_and_no_files_and_others_keep_theirs(store: A
     assert_eq!(store.append_log(gone[0], 0, &lines(0..1)).await.unwrap(), position(0..1));
 }
 
-fn sha(data: &[u8]) -> String {
-    hex::encode(Sha256::digest(data))
+fn sha(data: &[u8]) -> Sha256 {
+    Sha256(sha2::Sha256::digest(data).into())
+}
+
+fn small(path: &str, data: &'static [u8]) -> SmallFile {
+    SmallFile { path: path.into(), sha256: sha(data), data: Bytes::from_static(data) }
 }
 
 async fn contents(store: &dyn BulkStore, path: &str) -> Vec<u8> {
@@ -272,7 +277,7 @@ async fn contents(store: &dyn BulkStore, path: &str) -> Vec<u8> {
 
 async fn send(store: &dyn BulkStore, path: &str, data: &'static [u8]) {
     store.append_file(attempt(1, 1), path, 0, Bytes::from_static(data)).await.unwrap();
-    store.finish_file(attempt(1, 1), path, data.len() as u64, &sha(data)).await.unwrap();
+    store.finish_file(attempt(1, 1), path, data.len() as u64, sha(data)).await.unwrap();
 }
 
 async fn a_finished_file_is_read_back_and_an_unfinished_one_is_not(store: Arc<dyn BulkStore>) {
@@ -280,7 +285,7 @@ async fn a_finished_file_is_read_back_and_an_unfinished_one_is_not(store: Arc<dy
     assert!(matches!(store.read_file(of, "a/b.txt").await, Err(BulkError::NotFound)));
     store.append_file(of, "a/b.txt", 0, Bytes::from_static(b"hello")).await.unwrap();
     assert!(matches!(store.read_file(of, "a/b.txt").await, Err(BulkError::NotFound)));
-    store.finish_file(of, "a/b.txt", 5, &sha(b"hello").to_uppercase()).await.unwrap();
+    store.finish_file(of, "a/b.txt", 5, sha(b"hello")).await.unwrap();
     assert_eq!(contents(&*store, "a/b.txt").await, b"hello");
     assert!(matches!(store.read_file(attempt(1, 2), "a/b.txt").await, Err(BulkError::NotFound)));
 }
@@ -292,7 +297,7 @@ async fn a_file_goes_on_where_it_was_and_a_repeated_piece_changes_nothing(store:
         assert_eq!(answer, kept, "{offset} {data}");
         assert_eq!(store.file_position(of, "f").await.unwrap(), kept);
     }
-    store.finish_file(of, "f", 8, &sha(b"helo you")).await.unwrap();
+    store.finish_file(of, "f", 8, sha(b"helo you")).await.unwrap();
     assert_eq!(contents(&*store, "f").await, b"helo you");
 }
 
@@ -308,9 +313,9 @@ async fn a_gap_in_a_file_is_refused_with_what_is_kept(store: Arc<dyn BulkStore>)
 
 async fn a_file_that_is_not_as_announced_is_gone_and_may_be_sent_again(store: Arc<dyn BulkStore>) {
     let of = attempt(1, 1);
-    for (size, sum) in [(5, sha(b"other")), (4, sha(b"hello")), (5, String::new())] {
+    for (size, sum) in [(5, sha(b"other")), (4, sha(b"hello")), (5, Sha256([0; 32]))] {
         store.append_file(of, "f", 0, Bytes::from("hello")).await.unwrap();
-        let answer = store.finish_file(of, "f", size, &sum).await;
+        let answer = store.finish_file(of, "f", size, sum).await;
         assert!(matches!(answer, Err(BulkError::Checksum)), "{answer:?}");
         assert_eq!(store.file_position(of, "f").await.unwrap(), 0);
     }
@@ -324,12 +329,12 @@ async fn a_file_that_is_finished_stays_as_it_is(store: Arc<dyn BulkStore>) {
     send(&*store, "f", b"hello").await;
     assert_eq!(store.append_file(of, "f", 9, Bytes::from("more")).await.unwrap(), 5);
     assert_eq!(store.file_position(of, "f").await.unwrap(), 5);
-    assert!(matches!(store.finish_file(of, "f", 5, &sha(b"other")).await, Err(BulkError::Checksum)));
+    assert!(matches!(store.finish_file(of, "f", 5, sha(b"other")).await, Err(BulkError::Checksum)));
     assert_eq!(contents(&*store, "f").await, b"hello");
 }
 
 async fn an_empty_file_is_a_file(store: Arc<dyn BulkStore>) {
-    store.finish_file(attempt(1, 1), "never sent", 0, &sha(b"")).await.unwrap();
+    store.finish_file(attempt(1, 1), "never sent", 0, sha(b"")).await.unwrap();
     send(&*store, "sent", b"").await;
     for path in ["never sent", "sent"] {
         assert_eq!(contents(&*store, path).await, b"");
@@ -342,7 +347,7 @@ async fn a_path_that_would_leave_its_folder_is_refused_everywhere(store: Arc<dyn
         let refused = [
             store.append_file(of, path, 0, Bytes::from("x")).await.map(drop),
             store.file_position(of, path).await.map(drop),
-            store.finish_file(of, path, 1, &sha(b"x")).await,
+            store.finish_file(of, path, 1, sha(b"x")).await,
             store.read_file(of, path).await.map(drop),
         ];
         for answer in refused {
@@ -421,7 +426,7 @@ async fn an_unfinished_file_goes_on_after_a_restart() {
     let store = LocalBulk::open(dir.path()).unwrap();
     assert_eq!(store.file_position(attempt(1, 1), "f").await.unwrap(), 3);
     store.append_file(attempt(1, 1), "f", 3, Bytes::from("lo")).await.unwrap();
-    store.finish_file(attempt(1, 1), "f", 5, &sha(b"hello")).await.unwrap();
+    store.finish_file(attempt(1, 1), "f", 5, sha(b"hello")).await.unwrap();
     assert_eq!(contents(&store, "f").await, b"hello");
 }
 
@@ -448,20 +453,25 @@ async fn small_files_are_kept_together_and_once(store: Arc<dyn BulkStore>) {
     send(&*store, "kept", b"1").await;
     store.append_file(of, "begun", 0, Bytes::from_static(b"other bytes")).await.unwrap();
     let files = [("a/b", "1"), ("kept", "1"), ("begun", "2"), ("empty", "")];
-    let given: Vec<_> =
-        files.iter().map(|(path, data)| ((*path).to_owned(), Bytes::from_static(data.as_bytes()))).collect();
+    let given: Vec<_> = files.iter().map(|(path, data)| small(path, data.as_bytes())).collect();
     for _ in 0..2 {
-        let hashes = store.put_files(of, given.clone()).await.unwrap();
-        let expected: Vec<_> = files.iter().map(|(_, data)| sha(data.as_bytes())).collect();
-        assert_eq!(hashes.iter().map(ToString::to_string).collect::<Vec<_>>(), expected);
+        store.put_files(of, given.clone()).await.unwrap();
         for (path, data) in files {
             assert_eq!(contents(&*store, path).await, data.as_bytes(), "{path}");
         }
     }
-    let other = store.put_files(of, vec![("kept".into(), Bytes::from_static(b"3"))]).await;
+    let other = store.put_files(of, vec![small("kept", b"3")]).await;
     assert!(matches!(other, Err(BulkError::Checksum)), "{other:?}");
     assert_eq!(contents(&*store, "kept").await, b"1");
-    let out = store.put_files(of, vec![("good".into(), Bytes::new()), ("../bad".into(), Bytes::new())]).await;
+    let out = store.put_files(of, vec![small("good", b""), small("../bad", b"")]).await;
     assert!(matches!(out, Err(BulkError::BadPath(_))), "{out:?}");
-    assert!(matches!(store.read_file(of, "good").await, Err(BulkError::NotFound)), "nothing of a call with a bad path");
+    let damaged = SmallFile { sha256: sha(b"sent"), ..small("damaged", b"came") };
+    let out = store.put_files(of, vec![small("good", b""), damaged]).await;
+    assert!(matches!(out, Err(BulkError::Checksum)), "{out:?}");
+    for path in ["good", "damaged"] {
+        assert!(
+            matches!(store.read_file(of, path).await, Err(BulkError::NotFound)),
+            "nothing of a call with a bad one"
+        );
+    }
 }

@@ -175,7 +175,7 @@ pub(crate) fn task_result(
     let file = |file: &cloudai_core::task::OutputFile| pb::OutputFile {
         path: file.path.clone(),
         size: file.size,
-        sha256: file.sha256.clone(),
+        sha256: file.sha256.to_string(),
     };
     let mut result = pb::TaskResult {
         task_id: attempt.task.to_string(),

@@ -2,11 +2,12 @@
 //!
 //! The container has ended when its folder is read, so nothing moves under the reader.
 
+use cloudai_core::sha256::Sha256;
 use cloudai_core::spec::Outputs;
 use cloudai_core::task::Cause;
-use sha2::{Digest, Sha256};
+use sha2::Digest;
 use std::fs::{DirEntry, File, OpenOptions};
-use std::io::{self, Read};
+use std::io::{self, BufReader};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -170,10 +171,10 @@ pub async fn collect(dir: &Path, limits: Limits, wanted: Arc<Outputs>) -> Result
     walk.await.unwrap_or_else(|broken| Err(unreadable(".", io::Error::other(broken))))
 }
 
-/// The SHA-256 of a file as 64 hex digits.
+/// The SHA-256 of a file.
 /// # Errors
 /// It can not be read, or is a link.
-pub async fn sha256_file(path: &Path) -> io::Result<String> {
+pub async fn sha256_file(path: &Path) -> io::Result<Sha256> {
     let path = path.to_owned();
     spawn_blocking(move || hash(open(&path)?)).await?
 }
@@ -186,17 +187,10 @@ pub fn open(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).custom_flags(no_follow).open(path)
 }
 
-fn hash(mut file: File) -> io::Result<String> {
-    let mut hasher = Sha256::new();
-    let mut chunk = vec![0; CHUNK];
-    loop {
-        match file.read(&mut chunk) {
-            Ok(0) => return Ok(hex::encode(hasher.finalize())),
-            Ok(length) => hasher.update(&chunk[..length]),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
+fn hash(file: File) -> io::Result<Sha256> {
+    let mut hasher = sha2::Sha256::new();
+    io::copy(&mut BufReader::with_capacity(CHUNK, file), &mut hasher)?;
+    Ok(Sha256(hasher.finalize().into()))
 }
 
 fn unreadable(path: &str, source: io::Error) -> OutputProblem {
@@ -340,7 +334,7 @@ mod tests {
         fs::write(&file, "abc").unwrap();
         symlink(&file, &link).unwrap();
         let expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
-        assert_eq!(sha256_file(&file).await.unwrap(), expected);
+        assert_eq!(sha256_file(&file).await.unwrap().to_string(), expected);
         assert!(sha256_file(&link).await.is_err());
     }
 }

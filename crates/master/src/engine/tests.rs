@@ -10,6 +10,7 @@ use crate::serve::{Config, Master};
 use cloudai_core::cluster::{Cluster, Start};
 use cloudai_core::event::{Answer, EndReport, Event, Registration, Removal};
 use cloudai_core::ids::{Attempt, TaskId};
+use cloudai_core::sha256::Sha256;
 use cloudai_core::spec::TaskSpec;
 use cloudai_core::state::Status;
 use cloudai_core::task::{Outcome, OutputFile};
@@ -51,7 +52,7 @@ async fn register(handle: &Handle) {
 }
 
 async fn end(handle: &Handle, task: TaskId, paths: &[&str]) -> Result<Answer, AskError> {
-    let file = |path: &&str| OutputFile { path: (*path).into(), size: 0, sha256: "0".repeat(64) };
+    let file = |path: &&str| OutputFile { path: (*path).into(), size: 0, sha256: Sha256([0; 32]) };
     let outcome = Arc::new(Outcome { outputs: paths.iter().map(file).collect(), ..Outcome::exit(0) });
     let (attempt, incarnation) = (Attempt { task, number: 1 }, handle.facts().incarnation);
     handle.report(&Principal::worker(), Event::Ended(EndReport { attempt, incarnation, outcome })).await

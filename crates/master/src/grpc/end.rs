@@ -17,8 +17,6 @@ use tonic::{Code, Status};
 
 /// The most files of one attempt.
 const MAX_OUTPUTS: usize = 10_000;
-/// Hexadecimal digits of a SHA-256.
-const SHA256_DIGITS: usize = 64;
 /// What stands in for a cause that this master does not know.
 const NO_CAUSE: &str =
     "its worker told no cause of its end that this master knows; bring both to one version of cloudai";
@@ -65,11 +63,11 @@ fn outputs(told: Vec<pb::OutputFile>) -> (Vec<OutputFile>, bool) {
     let mut files = BTreeMap::new();
     let mut lost = false;
     for pb::OutputFile { path, size, sha256 } in told {
-        let file = OutputFile { path: path.clone(), size, sha256 };
-        if !is_kept(&file) {
+        let Some(sha256) = convert::sha256(&sha256).ok().filter(|_| is_kept(&path, size)) else {
             lost = true;
             continue;
-        }
+        };
+        let file = OutputFile { path: path.clone(), size, sha256 };
         let full = files.len() >= MAX_OUTPUTS;
         match files.entry(path) {
             Entry::Vacant(place) if !full => drop(place.insert(file)),
@@ -82,9 +80,8 @@ fn outputs(told: Vec<pb::OutputFile>) -> (Vec<OutputFile>, bool) {
 }
 
 /// Whether the master can have taken such a file in, and the store its row.
-fn is_kept(file: &OutputFile) -> bool {
-    let sum = file.sha256.len() == SHA256_DIGITS && file.sha256.bytes().all(|digit| digit.is_ascii_hexdigit());
-    sum && check_path(&file.path).is_ok() && i64::try_from(file.size).is_ok()
+fn is_kept(path: &str, size: u64) -> bool {
+    check_path(path).is_ok() && i64::try_from(size).is_ok()
 }
 
 fn shortened(message: &str) -> String {
@@ -125,7 +122,7 @@ mod tests {
     }
 
     fn file(path: &str, size: u64) -> pb::OutputFile {
-        pb::OutputFile { path: path.into(), size, sha256: "a".repeat(SHA256_DIGITS) }
+        pb::OutputFile { path: path.into(), size, sha256: "a".repeat(64) }
     }
 
     fn taken(outputs: Vec<pb::OutputFile>) -> (Vec<String>, bool) {
@@ -140,6 +137,7 @@ mod tests {
             (vec![], vec![], false),
             (vec![file("b", 1), file("a", i64::MAX as u64)], vec!["a", "b"], false),
             (vec![file("a", 1), file("a", 1)], vec!["a"], false),
+            (vec![file("a", 1), pb::OutputFile { sha256: "A".repeat(64), ..file("a", 1) }], vec!["a"], false),
             (vec![file("a", 1), file("a", 2)], vec!["a"], true),
             none(file("a", 1 << 63)),
             none(file("a", u64::MAX)),
@@ -150,7 +148,7 @@ mod tests {
             none(file(&"a".repeat(5000), 1)),
             none(pb::OutputFile { sha256: "a".repeat(63), ..file("a", 1) }),
             none(pb::OutputFile { sha256: "\u{e4}".repeat(32), ..file("a", 1) }),
-            none(pb::OutputFile { sha256: "x".repeat(SHA256_DIGITS), ..file("a", 1) }),
+            none(pb::OutputFile { sha256: "x".repeat(64), ..file("a", 1) }),
         ];
         for (told, paths, lost) in rows {
             let row = format!("{told:?}");

@@ -23,7 +23,7 @@ pub(super) async fn resolve(
     of: &pb::AttemptRef,
 ) -> Result<pb::ResolvedInputs, Status> {
     let attempt = known_attempt(handle, Some(of)).await?;
-    let held = handle.logs(who).bulk().held(attempt.task).await.map_err(bulk_status)?;
+    let held = handle.logs(who).bulk().held_inputs(attempt.task).await.map_err(bulk_status)?;
     let inputs = held.into_iter().map(|held| pb::ResolvedInput {
         sha256: held.content.sha256.to_string(),
         size: held.size,

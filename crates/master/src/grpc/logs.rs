@@ -6,7 +6,7 @@ use crate::principal::Principal;
 use cloudai_core::event::Rejected;
 use cloudai_core::ids::Attempt;
 use cloudai_proto::v1 as pb;
-use cloudai_store::bulk::{BulkError, LogRecord, LogStream};
+use cloudai_store::bulk::{BulkError, LogRecord, LogStream, SmallFile};
 use tonic::{Status, Streaming};
 
 /// Takes a piece of a log in; the first message is the header.
@@ -75,20 +75,24 @@ pub(super) async fn upload_files(
     if offset < header.size {
         return Ok(pb::FileAck { bytes: offset, complete: false });
     }
-    bulk.finish_file(attempt, &header.path, header.size, &header.sha256).await.map_err(bulk_status)?;
+    let sha256 = convert::sha256(&header.sha256)?;
+    bulk.finish_file(attempt, &header.path, header.size, sha256).await.map_err(bulk_status)?;
     Ok(pb::FileAck { bytes: header.size, complete: true })
 }
 
-/// Takes several small files in.
+/// Takes several small files in, all or none.
 pub(super) async fn upload_small(
     who: &Principal,
     handle: &Handle,
     request: pb::SmallFiles,
 ) -> Result<pb::SmallFilesAck, Status> {
     let attempt = known_attempt(handle, request.attempt.as_ref()).await?;
-    let files = request.files.into_iter().map(|file| (file.path, file.data)).collect();
-    let hashes = handle.logs(who).bulk().put_files(attempt, files).await.map_err(bulk_status)?;
-    Ok(pb::SmallFilesAck { sha256: hashes.iter().map(ToString::to_string).collect() })
+    let file = |file: pb::SmallFile| {
+        Ok(SmallFile { sha256: convert::sha256(&file.sha256)?, path: file.path, data: file.data })
+    };
+    let files = request.files.into_iter().map(file).collect::<Result<_, Status>>()?;
+    handle.logs(who).bulk().put_files(attempt, files).await.map_err(bulk_status)?;
+    Ok(pb::SmallFilesAck {})
 }
 
 /// An attempt that the cluster has made, in this life of its data.

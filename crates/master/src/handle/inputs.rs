@@ -94,12 +94,12 @@ impl Handle {
     async fn hold_inputs_of(&self, who: &Principal, new: &NewTask, known: &mut Known) -> Result<(), Refused> {
         // What an ended task found, the one that runs it again finds: also when its source is gone.
         if let Some(old) = new.retry_of
-            && self.bulk().held(old).await?.len() == new.spec.container.inputs.len()
+            && self.bulk().held_inputs(old).await?.len() == new.spec.container.inputs.len()
         {
-            return Ok(self.bulk().hold_as(new.id, old).await?);
+            return Ok(self.bulk().hold_inputs_as(new.id, old).await?);
         }
         let contents = self.contents(who, &new.spec, known).await?;
-        match self.bulk().hold(new.id, &contents).await {
+        match self.bulk().hold_inputs(new.id, &contents).await {
             Err(error @ (BulkError::NotFound | BulkError::NoFolder(_) | BulkError::NotWhole(_))) => {
                 let problem = format!("can not be placed: {error}");
                 Err(Refused::Wrong(vec![FieldError { path: "inputs".into(), value: None, problem }]))
@@ -111,7 +111,7 @@ impl Handle {
     /// Lets go what tasks hold that were not accepted. What is missed is found by its age.
     pub(super) async fn release_inputs(&self, tasks: impl Iterator<Item = TaskId>) {
         for task in tasks {
-            if let Err(error) = self.bulk().release(task).await {
+            if let Err(error) = self.bulk().release_inputs(task).await {
                 warn!(%task, %error, "the inputs of a task that was not accepted are still held");
             }
         }
@@ -197,10 +197,9 @@ impl Handle {
     }
 
     async fn shared_output(&self, LeftFile { attempt, file }: &LeftFile) -> Result<Sha256, Missing> {
-        let gone = || Missing::Wrong(format!("names {}, which is not kept any more", file.path));
         match self.bulk().share_output(*attempt, file).await {
-            Ok(()) => file.sha256.to_ascii_lowercase().parse().map_err(|_| gone()),
-            Err(BulkError::NotFound) => Err(gone()),
+            Ok(()) => Ok(file.sha256),
+            Err(BulkError::NotFound) => Err(Missing::Wrong(format!("names {}, which is not kept any more", file.path))),
             Err(error) => Err(error.into()),
         }
     }

@@ -11,6 +11,7 @@ use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use cloudai_core::path::is_within;
+use cloudai_core::sha256::Sha256 as Content;
 use cloudai_core::task::OutputFile;
 use cloudai_store::bulk::BulkStore;
 use futures::Stream;
@@ -63,7 +64,7 @@ fn archive(bulk: Arc<dyn BulkStore>, files: Vec<LeftFile>, time_s: u64) -> impl 
                 left -= piece.len() as u64;
                 yield Bytes::from(piece);
             }
-            if hex::encode(hash.finalize()) != file.sha256 {
+            if Content(hash.finalize().into()) != file.sha256 {
                 Err(io::Error::other(format!("{} is damaged", file.path)))?;
             }
             let over = file.size % BLOCK;
@@ -110,9 +111,9 @@ mod tests {
         let bulk = LocalBulk::open(dir.path()).unwrap();
         let mut known = Vec::new();
         for (path, data) in files {
-            let (size, sha256) = (data.len() as u64, hex::encode(Sha256::digest(data)));
+            let (size, sha256) = (data.len() as u64, Content(Sha256::digest(data).into()));
             bulk.append_file(attempt(), path, 0, data.clone().into()).await.unwrap();
-            bulk.finish_file(attempt(), path, size, &sha256).await.unwrap();
+            bulk.finish_file(attempt(), path, size, sha256).await.unwrap();
             let file = OutputFile { path: (*path).into(), size, sha256 };
             known.push(LeftFile { attempt: attempt(), file });
         }
@@ -153,7 +154,7 @@ mod tests {
     #[tokio::test]
     async fn a_damaged_file_breaks_the_archive_off() {
         let (_dir, bulk, mut known) = kept(&[("a", vec![1; 10])]).await;
-        known[0].file.sha256 = hex::encode(Sha256::digest(b"other"));
+        known[0].file.sha256 = Content(Sha256::digest(b"other").into());
         assert!(bytes(Arc::clone(&bulk), known.clone()).await.unwrap_err().to_string().contains("a is damaged"));
         known[0].file.size = 11;
         assert!(bytes(bulk, known).await.is_err(), "shorter than it was");

@@ -30,7 +30,7 @@ pub(super) async fn list(
     query.close()?;
     let left = left(&handle, &who, id).await?;
     let file =
-        |LeftFile { file, .. }: LeftFile| File { path: file.path, size: file.size, sha256: file.sha256 };
+        |LeftFile { file, .. }: LeftFile| File { path: file.path, size: file.size, sha256: file.sha256.to_string() };
     let files = handle.left_files(left).await?;
     Ok(Json(List { items: files.into_iter().map(file).collect(), next_cursor: None }))
 }

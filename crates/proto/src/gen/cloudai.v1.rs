@@ -467,13 +467,12 @@ pub struct SmallFile {
     pub path: ::prost::alloc::string::String,
     #[prost(bytes = "bytes", tag = "2")]
     pub data: ::prost::bytes::Bytes,
+    /// Of the data, 64 hex digits.
+    #[prost(string, tag = "3")]
+    pub sha256: ::prost::alloc::string::String,
 }
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct SmallFilesAck {
-    /// Of each file, in order: what is kept.
-    #[prost(string, repeated, tag = "1")]
-    pub sha256: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SmallFilesAck {}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct AttemptRef {
     #[prost(string, tag = "1")]
@@ -902,7 +901,8 @@ pub mod master_service_client {
                 .insert(GrpcMethod::new("cloudai.v1.MasterService", "UploadTaskFiles"));
             self.inner.client_streaming(req, path, codec).await
         }
-        /// Sends several small files of one attempt; they are kept when the answer comes. Sent again they are the same.
+        /// Sends several small files of one attempt; they are kept when the answer comes, and none of them where one is not as
+        /// its hash says. Sent again they are the same.
         pub async fn upload_small_files(
             &mut self,
             request: impl tonic::IntoRequest<super::SmallFiles>,
@@ -1070,7 +1070,8 @@ pub mod master_service_server {
             &self,
             request: tonic::Request<tonic::Streaming<super::FileChunk>>,
         ) -> std::result::Result<tonic::Response<super::FileAck>, tonic::Status>;
-        /// Sends several small files of one attempt; they are kept when the answer comes. Sent again they are the same.
+        /// Sends several small files of one attempt; they are kept when the answer comes, and none of them where one is not as
+        /// its hash says. Sent again they are the same.
         async fn upload_small_files(
             &self,
             request: tonic::Request<super::SmallFiles>,

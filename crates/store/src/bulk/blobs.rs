@@ -40,13 +40,13 @@ pub trait BlobStore: Send + Sync + std::fmt::Debug + 'static {
     /// # Errors
     /// [`BulkError::NotFound`] when one of them, or of the files that the list of a folder names, is not kept;
     /// [`BulkError::NotWhole`] names it. Then the task holds nothing.
-    async fn hold(&self, task: TaskId, contents: &[Content]) -> Result<(), BulkError>;
+    async fn hold_inputs(&self, task: TaskId, contents: &[Content]) -> Result<(), BulkError>;
 
     /// Has a task hold what another holds.
-    async fn hold_as(&self, task: TaskId, other: TaskId) -> Result<(), BulkError>;
+    async fn hold_inputs_as(&self, task: TaskId, other: TaskId) -> Result<(), BulkError>;
 
     /// What a task holds, in the order in which it was told.
-    async fn held(&self, task: TaskId) -> Result<Vec<Held>, BulkError>;
+    async fn held_inputs(&self, task: TaskId) -> Result<Vec<Held>, BulkError>;
 
     /// A content that a task holds, from `offset` on: by itself, or as a file of the folder that it holds. Answers its
     /// whole size too.
@@ -61,7 +61,7 @@ pub trait BlobStore: Send + Sync + std::fmt::Debug + 'static {
     ) -> Result<(u64, FileReader), BulkError>;
 
     /// Lets go all that a task holds. A repeated call changes nothing.
-    async fn release(&self, task: TaskId) -> Result<(), BulkError>;
+    async fn release_inputs(&self, task: TaskId) -> Result<(), BulkError>;
 
     /// Tasks that began to hold something before a time, in pieces numbered from 0: none after the last piece.
     async fn holders(&self, part: u32, before: SystemTime) -> Result<Option<Vec<TaskId>>, BulkError>;

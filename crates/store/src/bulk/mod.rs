@@ -70,13 +70,13 @@ pub trait BulkStore: BlobStore {
     /// Checks size and SHA-256 and makes the file readable. A repeated call changes nothing.
     /// # Errors
     /// [`BulkError::Checksum`]: then the unfinished file is gone and must be sent again.
-    async fn finish_file(&self, attempt: Attempt, path: &str, size: u64, sha256: &str) -> Result<(), BulkError>;
+    async fn finish_file(&self, attempt: Attempt, path: &str, size: u64, sha256: Sha256) -> Result<(), BulkError>;
 
-    /// Keeps small files whole; answers their hashes. A repeated call changes nothing, and finishes what a crash
-    /// interrupted.
+    /// Keeps small files. A repeated call changes nothing, and finishes what a crash interrupted.
     /// # Errors
-    /// [`BulkError::BadPath`]; [`BulkError::Checksum`] when another file was finished under one of the paths.
-    async fn put_files(&self, attempt: Attempt, files: Vec<(String, Bytes)>) -> Result<Vec<Sha256>, BulkError>;
+    /// [`BulkError::BadPath`], and [`BulkError::Checksum`] when one is not as its hash says: then none of them is kept.
+    /// [`BulkError::Checksum`] also when another file was finished under one of the paths.
+    async fn put_files(&self, attempt: Attempt, files: Vec<SmallFile>) -> Result<(), BulkError>;
 
     /// A finished file's size and contents.
     /// # Errors
@@ -91,6 +91,17 @@ pub trait BulkStore: BlobStore {
 
 /// The contents of a file.
 pub type FileReader = Pin<Box<dyn AsyncRead + Send>>;
+
+/// A small file, whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SmallFile {
+    /// Relative to `/out`, with `/` between its parts.
+    pub path: String,
+    /// What its data must be.
+    pub sha256: Sha256,
+    /// Its content.
+    pub data: Bytes,
+}
 
 /// One piece of output of a container: what the engine read in one go, mostly a line.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,6 +4,7 @@ use super::migrate::{open_reader, read_error};
 use super::rows::key;
 use crate::{Loaded, StoreError};
 use cloudai_core::ids::{Attempt, Incarnation, TaskId, UserId};
+use cloudai_core::sha256::Sha256;
 use cloudai_core::state::Status;
 use cloudai_core::task::{OutputFile, TaskRecord};
 use cloudai_core::time::Timestamp;
@@ -200,7 +201,11 @@ pub(super) fn output(conn: &Connection, attempt: Attempt, path: &str) -> Result<
 }
 
 fn output_file(row: &rusqlite::Row<'_>) -> rusqlite::Result<OutputFile> {
-    Ok(OutputFile { path: row.get(0)?, size: row.get::<_, i64>(1)?.unsigned_abs(), sha256: row.get(2)? })
+    // An early version kept the digits as they were told.
+    let digits = row.get::<_, String>(2)?.to_ascii_lowercase();
+    let wrong = |why| rusqlite::Error::FromSqlConversionFailure(2, rusqlite::types::Type::Text, Box::new(why));
+    let sha256 = digits.parse::<Sha256>().map_err(wrong)?;
+    Ok(OutputFile { path: row.get(0)?, size: row.get::<_, i64>(1)?.unsigned_abs(), sha256 })
 }
 
 pub(super) fn fact(conn: &Connection, name: &str) -> Result<Option<String>, StoreError> {

@@ -236,12 +236,12 @@ fn put_outputs(tx: &Transaction<'_>, attempt: Attempt, files: &[OutputFile]) -> 
         "INSERT INTO outputs (ulid, idx, attempt, path, size, sha256) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
     )?;
     for file in files {
-        insert.execute(params![ulid, idx, attempt.number, file.path, rules::number(file.size)?, file.sha256]).map_err(
-            |error| match error.sqlite_error().map(|error| error.extended_code) {
+        insert
+            .execute(params![ulid, idx, attempt.number, file.path, rules::number(file.size)?, file.sha256.to_string()])
+            .map_err(|error| match error.sqlite_error().map(|error| error.extended_code) {
                 Some(ffi::SQLITE_CONSTRAINT_PRIMARYKEY) => RowError::Refused(rules::TWICE.to_owned()),
                 _ => RowError::Sql(error),
-            },
-        )?;
+            })?;
     }
     Ok(())
 }

@@ -5,6 +5,7 @@
 use cloudai_core::effect::Row;
 use cloudai_core::ids::{Attempt, TaskId};
 use cloudai_core::resources::Allocation;
+use cloudai_core::sha256::Sha256;
 use cloudai_core::spec::TaskSpec;
 use cloudai_core::state::{Phase, Reason, Status};
 use cloudai_core::task::{
@@ -168,7 +169,7 @@ pub fn worker(name: &str, version: u64) -> Arc<WorkerRecord> {
 }
 
 pub fn file(path: &str) -> OutputFile {
-    OutputFile { path: path.into(), size: path.len() as u64, sha256: "0".repeat(64) }
+    OutputFile { path: path.into(), size: path.len() as u64, sha256: Sha256([0; 32]) }
 }
 
 pub fn outputs(attempt: Attempt, paths: &[&str]) -> Row {

@@ -4,6 +4,7 @@ use super::*;
 use crate::principal::Principal;
 use cloudai_core::event::{Event, Heartbeat};
 use cloudai_core::ids::CommandSeq;
+use cloudai_core::sha256::Sha256 as Content;
 use cloudai_core::testing::{cores, cores_and_gpus, worker_id};
 use cloudai_core::worker::Unfit;
 use sha2::{Digest, Sha256};
@@ -205,10 +206,10 @@ async fn with_files(fake: &Fake, files: &[(&str, &[u8])]) -> TaskId {
     assert!(answer.refused(404, "not_found").contains("is pending: its files are there once it has ended"));
     let mut outputs = Vec::new();
     for (path, data) in files {
-        let (size, sha256) = (data.len() as u64, hex::encode(Sha256::digest(data)));
+        let (size, sha256) = (data.len() as u64, Content(Sha256::digest(data).into()));
         let bulk = fake.handle.logs(&Principal::local()).bulk();
         bulk.append_file(attempt, path, 0, Bytes::copy_from_slice(data)).await.unwrap();
-        bulk.finish_file(attempt, path, size, &sha256).await.unwrap();
+        bulk.finish_file(attempt, path, size, sha256).await.unwrap();
         outputs.push(OutputFile { path: (*path).into(), size, sha256 });
     }
     fake.end(attempt, 0, outputs).await;

@@ -8,13 +8,12 @@
 //! links is the number of those who need it, and no table can differ from it. `held.rs` makes those of tasks and
 //! folders, `sweep.rs` removes what has only its name here.
 
-use super::parts::{Checked, Names, Parts, size_of};
+use super::parts::{Checked, Names, Parts, digest, size_of};
 use super::{make_dir, sync_names};
 use crate::bulk::{BulkError, Kept};
 use bytes::Bytes;
 use cloudai_core::ids::UserId;
 use cloudai_core::sha256::Sha256;
-use sha2::Digest;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -64,25 +63,28 @@ impl Blobs {
 
     fn names(&self, user: &UserId, content: Sha256) -> Names {
         // Whatever characters a user's name has.
-        let user = hex::encode(sha2::Sha256::digest(user.to_string()));
+        let user = digest(user.to_string().as_bytes()).to_string();
         let part = self.root.join("uploads").join(user).join(format!("{content}.part"));
         Names { part, done: self.blob(content) }
     }
 
-    /// The size of a content that is kept; it counts as used now.
-    pub(super) fn touch(&self, content: Sha256) -> io::Result<Option<u64>> {
+    /// The size of a content that is kept; it counts as used at this time, where it was not later.
+    pub(super) fn touch(&self, content: Sha256, used: SystemTime) -> io::Result<Option<u64>> {
         let _found = self.rely();
         let file = match File::open(self.blob(content)) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             file => file?,
         };
-        file.set_modified(SystemTime::now())?;
-        Ok(Some(file.metadata()?.len()))
+        let found = file.metadata()?;
+        if found.modified()? < used {
+            file.set_modified(used)?;
+        }
+        Ok(Some(found.len()))
     }
 
     /// Waits for nobody: an upload that is being checked may take long.
     pub(super) fn kept(&self, user: &UserId, content: Sha256) -> Result<Kept, BulkError> {
-        match self.touch(content)? {
+        match self.touch(content, SystemTime::now())? {
             Some(size) => Ok(Kept::Whole(size)),
             None => Ok(Kept::Part(size_of(&self.names(user, content).part)?.unwrap_or_default())),
         }
@@ -98,8 +100,8 @@ impl Blobs {
     pub(super) fn finish(&self, user: &UserId, content: Sha256, size: u64) -> Result<(), BulkError> {
         let names = self.names(user, content);
         let _alone = self.parts.alone(&names);
-        match names.check(size, &content.to_string())? {
-            Checked::Before => drop(self.touch(content)?),
+        match names.check(size, content)? {
+            Checked::Before => drop(self.touch(content, SystemTime::now())?),
             Checked::Now(file) => {
                 file.sync_all()?;
                 self.name(&names.part, &names.done)?;
@@ -109,18 +111,20 @@ impl Blobs {
         Ok(())
     }
 
-    /// Keeps small contents, for a day where somebody is to name them, else for as long as they have another name. Their
-    /// files are synced together: one by one it would take milliseconds for each.
-    pub(super) fn put(&self, contents: &[Bytes], to_be_named: bool) -> Result<Vec<Sha256>, BulkError> {
-        let hashes: Vec<_> = contents.iter().map(|content| Sha256(sha2::Sha256::digest(content).into())).collect();
+    /// Keeps small contents, each of which is as its hash says; they count as used at this time. Their files are synced
+    /// together: one by one it would take milliseconds for each.
+    pub(super) fn put<'a>(
+        &self,
+        contents: impl Iterator<Item = (Sha256, &'a Bytes)>,
+        used: SystemTime,
+    ) -> Result<(), BulkError> {
         let mut fresh = Vec::new();
-        for (content, hash) in contents.iter().zip(&hashes) {
-            let known = if to_be_named { self.touch(*hash)? } else { size_of(&self.blob(*hash))? };
-            if known.is_none() {
-                let blob = self.blob(*hash);
+        for (hash, content) in contents {
+            if self.touch(hash, used)?.is_none() {
+                let blob = self.blob(hash);
                 blob.parent().map_or(Ok(()), make_dir)?;
                 let beside = self.beside(&blob);
-                let written = write(&beside, content, to_be_named);
+                let written = write(&beside, content, used);
                 fresh.push((beside, blob));
                 if let Err(error) = written {
                     fresh.iter().for_each(|(beside, _)| drop(fs::remove_file(beside)));
@@ -133,7 +137,7 @@ impl Blobs {
             fresh.iter().try_for_each(|(beside, blob)| self.name(beside, blob))?;
             self.sync_all()?;
         }
-        Ok(hashes)
+        Ok(())
     }
 
     /// Gives a content its name. One that has it stays: others count on its links.
@@ -188,8 +192,7 @@ impl Blobs {
         if linked.as_ref().is_err_and(|error| error.kind() == ErrorKind::TooManyLinks) {
             // The old one stays with those who have it: each reads by its own link.
             let beside = self.beside(&blob);
-            fs::copy(&blob, &beside)?;
-            File::open(&beside)?.sync_all()?;
+            copy(&blob, &beside)?;
             fs::rename(&beside, &blob)?;
             linked = fs::hard_link(&blob, to);
         }
@@ -207,8 +210,14 @@ pub(super) fn by_digits(root: PathBuf, hash: Sha256) -> PathBuf {
     root.join(name.get(..2).unwrap_or_default()).join(name)
 }
 
-fn write(path: &Path, content: &[u8], to_be_named: bool) -> io::Result<()> {
+/// A copy that is on disk.
+pub(super) fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    fs::copy(from, to)?;
+    File::open(to)?.sync_all()
+}
+
+fn write(path: &Path, content: &[u8], used: SystemTime) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     file.write_all(content)?;
-    if to_be_named { Ok(()) } else { file.set_modified(SystemTime::UNIX_EPOCH) }
+    file.set_modified(used)
 }

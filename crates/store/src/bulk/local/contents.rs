@@ -1,6 +1,7 @@
 //! [`BlobStore`] on a local disk: each call on a thread that may block.
 
 use super::blobs::Blobs;
+use super::parts::digest;
 use super::{LocalBulk, blocking};
 use crate::bulk::{BlobStore, BulkError, Content, FileReader, Held, Kept, Swept};
 use async_trait::async_trait;
@@ -39,25 +40,31 @@ impl BlobStore for LocalBulk {
     }
 
     async fn put_blobs(&self, contents: Vec<Bytes>) -> Result<Vec<Sha256>, BulkError> {
-        self.blob(move |blobs| blobs.put(&contents, true)).await
+        self.blob(move |blobs| {
+            let hashes: Vec<_> = contents.iter().map(|content| digest(content)).collect();
+            // Somebody is to name them.
+            blobs.put(hashes.iter().copied().zip(&contents), SystemTime::now())?;
+            Ok(hashes)
+        })
+        .await
     }
 
     async fn share_output(&self, attempt: Attempt, file: &OutputFile) -> Result<(), BulkError> {
         let OutputFile { path, sha256, .. } = file.clone();
-        self.file(move |files| files.share(attempt, &path, &sha256)).await
+        self.file(move |files| files.share(attempt, &path, sha256)).await
     }
 
-    async fn hold(&self, task: TaskId, contents: &[Content]) -> Result<(), BulkError> {
+    async fn hold_inputs(&self, task: TaskId, contents: &[Content]) -> Result<(), BulkError> {
         let contents = contents.to_vec();
-        self.blob(move |blobs| blobs.hold(task, &contents)).await
+        self.blob(move |blobs| blobs.hold_inputs(task, &contents)).await
     }
 
-    async fn hold_as(&self, task: TaskId, other: TaskId) -> Result<(), BulkError> {
-        self.blob(move |blobs| blobs.hold_as(task, other)).await
+    async fn hold_inputs_as(&self, task: TaskId, other: TaskId) -> Result<(), BulkError> {
+        self.blob(move |blobs| blobs.hold_inputs_as(task, other)).await
     }
 
-    async fn held(&self, task: TaskId) -> Result<Vec<Held>, BulkError> {
-        self.blob(move |blobs| blobs.held(task)).await
+    async fn held_inputs(&self, task: TaskId) -> Result<Vec<Held>, BulkError> {
+        self.blob(move |blobs| blobs.held_inputs(task)).await
     }
 
     async fn read_held(
@@ -71,8 +78,8 @@ impl BlobStore for LocalBulk {
         Ok((size, Box::pin(tokio::fs::File::from_std(file))))
     }
 
-    async fn release(&self, task: TaskId) -> Result<(), BulkError> {
-        self.blob(move |blobs| blobs.release(task)).await
+    async fn release_inputs(&self, task: TaskId) -> Result<(), BulkError> {
+        self.blob(move |blobs| blobs.release_inputs(task)).await
     }
 
     async fn holders(&self, part: u32, before: SystemTime) -> Result<Option<Vec<TaskId>>, BulkError> {

@@ -7,17 +7,16 @@
 //! The content of a finished file is kept once, however many tasks left it: see `blobs.rs`.
 
 use super::blobs::Blobs;
-use super::parts::{Checked, Names, Parts};
+use super::parts::{Checked, Names, Parts, digest};
 use super::{folder, make_dir, remove_dir, sync_names};
-use crate::bulk::{BulkError, check_path};
-use bytes::Bytes;
+use crate::bulk::{BulkError, SmallFile, check_path};
 use cloudai_core::ids::{Attempt, TaskId};
-use cloudai_core::sha256::Sha256 as Content;
-use sha2::{Digest, Sha256};
+use cloudai_core::sha256::Sha256;
 use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::SystemTime;
 use tracing::debug;
 
 /// All files below a folder.
@@ -35,7 +34,7 @@ impl Files {
 
     fn names(&self, attempt: Attempt, path: &str) -> Result<Names, BulkError> {
         check_path(path)?;
-        let name = hex::encode(Sha256::digest(path));
+        let name = digest(path.as_bytes()).to_string();
         let folder = folder(&self.root, attempt.task).join(attempt.number.to_string());
         Ok(Names { part: folder.join(format!("{name}.part")), done: folder.join(name) })
     }
@@ -52,62 +51,59 @@ impl Files {
         Ok(names.kept()?.0)
     }
 
-    pub(super) fn finish(&self, attempt: Attempt, path: &str, size: u64, sha256: &str) -> Result<(), BulkError> {
+    pub(super) fn finish(&self, attempt: Attempt, path: &str, size: u64, sha256: Sha256) -> Result<(), BulkError> {
         let names = self.names(attempt, path)?;
         let _alone = self.parts.alone(&names);
         let Checked::Now(file) = names.check(size, sha256)? else { return Ok(()) };
-        let content = sha256.to_ascii_lowercase().parse().ok();
-        match content {
+        if self.blobs.lend(sha256, size, &names.done)? {
             // Somebody left it before: it is on disk.
-            Some(content) if self.blobs.lend(content, size, &names.done)? => fs::remove_file(&names.part)?,
-            _ => {
-                file.sync_all()?;
-                fs::rename(&names.part, &names.done)?;
-                if let Some(content) = content
-                    && let Err(error) = self.blobs.take(content, &names.done)
-                {
-                    debug!(%attempt, path, %error, "a file is kept for itself alone");
-                }
+            fs::remove_file(&names.part)?;
+        } else {
+            file.sync_all()?;
+            fs::rename(&names.part, &names.done)?;
+            if let Err(error) = self.blobs.take(sha256, &names.done) {
+                debug!(%attempt, path, %error, "a file is kept for itself alone");
             }
         }
         Ok(sync_names(&names.done, &self.root)?)
     }
 
-    /// Keeps small files: their contents first, all with one sync, then their names.
-    pub(super) fn put(&self, attempt: Attempt, files: &[(String, Bytes)]) -> Result<Vec<Content>, BulkError> {
-        let names: Vec<_> = files.iter().map(|(path, _)| self.names(attempt, path)).collect::<Result<_, _>>()?;
-        let contents: Vec<_> = files.iter().map(|(_, data)| data.clone()).collect();
-        let hashes = self.blobs.put(&contents, false)?;
-        for ((names, data), content) in names.iter().zip(&contents).zip(&hashes) {
+    /// Keeps small files, all of which are as their hashes say: their contents first, all with one sync, then their names.
+    pub(super) fn put(&self, attempt: Attempt, files: &[SmallFile]) -> Result<(), BulkError> {
+        let names: Vec<_> = files.iter().map(|file| self.names(attempt, &file.path)).collect::<Result<_, _>>()?;
+        if files.iter().any(|file| digest(&file.data) != file.sha256) {
+            return Err(BulkError::Checksum);
+        }
+        // Nobody asked for them: they stay for as long as they have another name.
+        self.blobs.put(files.iter().map(|file| (file.sha256, &file.data)), SystemTime::UNIX_EPOCH)?;
+        for (names, SmallFile { data, sha256, .. }) in names.iter().zip(files) {
             let size = data.len() as u64;
             let _alone = self.parts.alone(names);
             names.done.parent().map_or(Ok(()), make_dir)?;
-            if !self.blobs.lend(*content, size, &names.done)? {
+            if !self.blobs.lend(*sha256, size, &names.done)? {
                 // There already, or on a file system without hard links. What another upload began, begins anew.
                 drop(fs::remove_file(&names.part));
                 names.append(0, data)?;
-                if let Checked::Now(file) = names.check(size, &content.to_string())? {
+                if let Checked::Now(file) = names.check(size, *sha256)? {
                     file.sync_all()?;
                     fs::rename(&names.part, &names.done)?;
                 }
             }
         }
-        names.first().map_or(Ok(()), |names| sync_names(&names.done, &self.root))?;
-        Ok(hashes)
+        Ok(names.first().map_or(Ok(()), |names| sync_names(&names.done, &self.root))?)
     }
 
     /// Has the content of a finished file among the blobs.
-    pub(super) fn share(&self, attempt: Attempt, path: &str, sha256: &str) -> Result<(), BulkError> {
+    pub(super) fn share(&self, attempt: Attempt, path: &str, content: Sha256) -> Result<(), BulkError> {
         let names = self.names(attempt, path)?;
-        let content = sha256.parse().map_err(|_| BulkError::NotFound)?;
-        if self.blobs.touch(content)?.is_some() {
+        if self.blobs.touch(content, SystemTime::now())?.is_some() {
             return Ok(());
         }
         if !self.blobs.take(content, &names.done)? {
             return Err(BulkError::NotFound);
         }
         // It was asked for.
-        self.blobs.touch(content)?;
+        self.blobs.touch(content, SystemTime::now())?;
         Ok(())
     }
 

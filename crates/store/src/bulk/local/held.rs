@@ -5,12 +5,14 @@
 //! DIR/trees/<first 2 digits>/<sha-256 of the list>/<sha-256 of a file>
 //! DIR/trees/<first 2 digits>/<sha-256 of the list>/holders-<number>
 //! ```
-//! All of them are hard links to blobs. `t` is the list of a folder, and its files are those that `trees` has under
-//! that name: one task or a million that hold the folder hold them once. What those tasks have is a link to one of the
-//! `holders` files (the list again; a further one where a file system allows no more links), so that these count the tasks.
-//! A folder of `trees` is made, and removed, under another name: what has its name is whole.
+//! All but `holders` are hard links to blobs. `t` is the list of a folder, and its files are those that `trees` has under
+//! that name, the list among them: one task or a million that hold the folder hold them once. What those tasks have is a
+//! link to one of the `holders` files, each a copy of the list (a further one where a file system allows no more links), so
+//! that these count the tasks and nobody else. A folder of `trees` is made, and removed, under another name: what has its
+//! name is whole.
 
-use super::blobs::{Blobs, by_digits};
+use super::blobs::{Blobs, by_digits, copy};
+use super::parts::found;
 use super::{folder, make_dir, remove_dir, shard, sync_names};
 use crate::bulk::{BulkError, Content, Held};
 use cloudai_core::ids::TaskId;
@@ -31,7 +33,7 @@ impl Blobs {
         by_digits(self.root.join("trees"), list)
     }
 
-    pub(super) fn hold(&self, task: TaskId, contents: &[Content]) -> Result<(), BulkError> {
+    pub(super) fn hold_inputs(&self, task: TaskId, contents: &[Content]) -> Result<(), BulkError> {
         let dir = self.held_dir(task);
         let held = self.hold_in(&dir, contents);
         if held.is_err() {
@@ -92,7 +94,7 @@ impl Blobs {
 
     fn fill(&self, folder: &Path, list: Sha256, tree: &Tree) -> Result<(), BulkError> {
         make_dir(folder)?;
-        if !self.link(list, &holders(folder, 0))? {
+        if !self.link(list, &folder.join(list.to_string()))? {
             return Err(BulkError::NotFound);
         }
         for (content, size) in tree.files() {
@@ -106,73 +108,70 @@ impl Blobs {
         Ok(File::open(folder)?.sync_all()?)
     }
 
-    /// Gives a task its link to a folder that is there.
+    /// Gives a task its link to a folder that is there; the folder counts as used now.
     fn hold_tree(&self, list: Sha256, to: &Path) -> io::Result<()> {
         let tree = self.tree(list);
-        File::open(holders(&tree, 0))?.set_modified(SystemTime::now())?;
         for number in 0.. {
-            match fs::hard_link(holders(&tree, number), to) {
+            let holders = holders(&tree, number);
+            let mut linked = fs::hard_link(&holders, to);
+            if linked.as_ref().is_err_and(|error| error.kind() == ErrorKind::NotFound) {
+                self.add_holders(list, &tree, &holders)?;
+                linked = fs::hard_link(&holders, to);
+            }
+            match linked {
                 Err(error) if error.kind() == ErrorKind::TooManyLinks => {}
-                Err(error) if error.kind() == ErrorKind::NotFound && number > 0 => {
-                    let fresh = self.beside(&tree);
-                    fs::copy(holders(&tree, 0), &fresh)?;
-                    File::open(&fresh)?.sync_all()?;
-                    let named = fs::hard_link(&fresh, holders(&tree, number));
-                    fs::remove_file(fresh)?;
-                    match named {
-                        // Another task made it, or there is one now: it has room.
-                        Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
-                        Ok(()) | Err(_) => return fs::hard_link(holders(&tree, number), to),
-                    }
+                linked => {
+                    linked?;
+                    return File::open(to)?.set_modified(SystemTime::now());
                 }
-                linked => return linked,
             }
         }
         Ok(())
     }
 
-    /// Whether no task holds a folder, and none did since a time.
+    /// Makes a file whose links count tasks; its name is on disk before any of them relies on it.
+    fn add_holders(&self, list: Sha256, tree: &Path, holders: &Path) -> io::Result<()> {
+        let fresh = self.beside(tree);
+        copy(&tree.join(list.to_string()), &fresh)?;
+        let named = fs::hard_link(&fresh, holders);
+        fs::remove_file(fresh)?;
+        match named {
+            // Another task made it at the same time.
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            named => named?,
+        }
+        File::open(tree)?.sync_all()
+    }
+
+    /// Whether no task holds a folder, and none began to since a time.
     pub(super) fn is_unheld(&self, list: Sha256, before: SystemTime) -> io::Result<bool> {
         let tree = self.tree(list);
-        let first = match fs::metadata(holders(&tree, 0)) {
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(tree.is_dir()),
-            found => found?,
-        };
-        // The blob of the list is not there, or another file, where it was sent again.
-        let blob = fs::metadata(self.blob(list)).is_ok_and(|blob| blob.ino() == first.ino());
-        if first.nlink() > 1 + u64::from(blob) || first.modified()? >= before {
-            return Ok(false);
-        }
-        for number in 1.. {
-            match fs::metadata(holders(&tree, number)) {
-                Ok(found) if found.nlink() > 1 => return Ok(false),
-                Ok(_) => {}
-                Err(error) if error.kind() == ErrorKind::NotFound => break,
-                Err(error) => return Err(error),
+        for number in 0.. {
+            match found(&holders(&tree, number))? {
+                Some(found) if found.nlink() > 1 || found.modified()? >= before => return Ok(false),
+                Some(_) => {}
+                None => break,
             }
         }
         Ok(true)
     }
 
-    pub(super) fn hold_as(&self, task: TaskId, other: TaskId) -> Result<(), BulkError> {
-        let held: Vec<_> = self.held(other)?.into_iter().map(|held| held.content).collect();
+    pub(super) fn hold_inputs_as(&self, task: TaskId, other: TaskId) -> Result<(), BulkError> {
+        let held: Vec<_> = self.held_inputs(other)?.into_iter().map(|held| held.content).collect();
         let (from, to) = (self.held_dir(other), self.held_dir(task));
         let _found = self.rely();
         remove_dir(&to)?;
         make_dir(&to)?;
         for (place, content) in held.into_iter().enumerate() {
             let name = name(place, content);
-            // What it names is there as long as the other task is: by the link, not by the hash.
-            match fs::hard_link(from.join(&name), to.join(&name)) {
+            // What it names is there as long as the other task is: also a file whose blob is not.
+            let linked = if content.folder {
+                self.hold_tree(content.sha256, &to.join(&name))
+            } else {
+                link_or_copy(&from.join(&name), &to.join(&name))
+            };
+            match linked {
                 Err(error) if error.kind() == ErrorKind::NotFound => return Err(BulkError::NotFound),
-                Err(error) if error.kind() == ErrorKind::TooManyLinks && content.folder => {
-                    self.hold_tree(content.sha256, &to.join(&name))?;
-                }
-                Err(error) if error.kind() == ErrorKind::TooManyLinks => {
-                    if !self.link(content.sha256, &to.join(&name))? {
-                        fs::copy(from.join(&name), to.join(&name))?;
-                    }
-                }
                 linked => linked?,
             }
         }
@@ -180,7 +179,7 @@ impl Blobs {
         Ok(sync_names(&to, &self.root)?)
     }
 
-    pub(super) fn held(&self, task: TaskId) -> Result<Vec<Held>, BulkError> {
+    pub(super) fn held_inputs(&self, task: TaskId) -> Result<Vec<Held>, BulkError> {
         let mut found = Vec::new();
         for entry in entries(&self.held_dir(task))? {
             let entry = entry?;
@@ -224,7 +223,7 @@ impl Blobs {
         Ok((size, file))
     }
 
-    pub(super) fn release(&self, task: TaskId) -> Result<(), BulkError> {
+    pub(super) fn release_inputs(&self, task: TaskId) -> Result<(), BulkError> {
         Ok(remove_dir(&self.held_dir(task))?)
     }
 
@@ -249,6 +248,13 @@ pub(super) fn entries(dir: &Path) -> io::Result<impl Iterator<Item = io::Result<
     match fs::read_dir(dir) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None.into_iter().flatten()),
         entries => Ok(Some(entries?).into_iter().flatten()),
+    }
+}
+
+fn link_or_copy(from: &Path, to: &Path) -> io::Result<()> {
+    match fs::hard_link(from, to) {
+        Err(error) if error.kind() == ErrorKind::TooManyLinks => copy(from, to),
+        linked => linked,
     }
 }
 

@@ -23,7 +23,7 @@ mod sealed;
 mod segment;
 mod sweep;
 
-use super::{BulkError, BulkStore, FileReader, LogPosition, LogRecord};
+use super::{BulkError, BulkStore, FileReader, LogPosition, LogRecord, SmallFile};
 use async_trait::async_trait;
 use blobs::Blobs;
 use bytes::Bytes;
@@ -194,12 +194,12 @@ impl BulkStore for LocalBulk {
         self.file(move |files| files.position(attempt, &path)).await
     }
 
-    async fn finish_file(&self, attempt: Attempt, path: &str, size: u64, sha256: &str) -> Result<(), BulkError> {
-        let (path, sha256) = (path.to_owned(), sha256.to_owned());
-        self.file(move |files| files.finish(attempt, &path, size, &sha256)).await
+    async fn finish_file(&self, attempt: Attempt, path: &str, size: u64, sha256: Sha256) -> Result<(), BulkError> {
+        let path = path.to_owned();
+        self.file(move |files| files.finish(attempt, &path, size, sha256)).await
     }
 
-    async fn put_files(&self, attempt: Attempt, files: Vec<(String, Bytes)>) -> Result<Vec<Sha256>, BulkError> {
+    async fn put_files(&self, attempt: Attempt, files: Vec<SmallFile>) -> Result<(), BulkError> {
         self.file(move |kept| kept.put(attempt, &files)).await
     }
 
@@ -212,7 +212,7 @@ impl BulkStore for LocalBulk {
     async fn remove(&self, task: TaskId) -> Result<(), BulkError> {
         let Self { logs, files, blobs } = self.clone();
         blocking(move || {
-            blobs.release(task)?;
+            blobs.release_inputs(task)?;
             files.remove(task)?;
             logs.remove(task)
         })

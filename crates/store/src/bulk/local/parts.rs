@@ -4,24 +4,31 @@
 
 use super::make_dir;
 use crate::bulk::BulkError;
-use sha2::{Digest, Sha256};
-use std::fs::{self, File, OpenOptions};
-use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io::{self, ErrorKind, Read};
+use cloudai_core::sha256::Sha256;
+use sha2::Digest;
+use std::collections::BTreeSet;
+use std::fs::{self, File, Metadata, OpenOptions};
+use std::io::{self, BufReader, ErrorKind};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-/// Files that are worked on at a time without waiting for each other, by chance.
-const STRIPES: usize = 64;
 /// Bytes hashed at a time.
 const CHUNK: usize = 256 * 1024;
 
-/// Files that grow.
-#[derive(Debug)]
+/// Files that grow: calls for the same one follow each other, a long one (all of a file is hashed) holds up no other file.
+#[derive(Debug, Default)]
 pub(super) struct Parts {
-    /// One per group of files: calls for the same file follow each other.
-    stripes: [Mutex<()>; STRIPES],
+    /// Those that somebody works on.
+    busy: Mutex<BTreeSet<PathBuf>>,
+    free: Condvar,
+}
+
+/// Nobody else works on a file while this lives.
+#[derive(Debug)]
+pub(super) struct Alone<'a> {
+    parts: &'a Parts,
+    part: &'a Path,
 }
 
 /// The two names of a file.
@@ -40,19 +47,26 @@ pub(super) enum Checked {
     Now(File),
 }
 
-impl Default for Parts {
-    fn default() -> Self {
-        Self { stripes: std::array::from_fn(|_| Mutex::default()) }
+impl Parts {
+    /// Waits for the others who work on a file.
+    pub(super) fn alone<'a>(&'a self, names: &'a Names) -> Alone<'a> {
+        let mut busy = self.busy();
+        while busy.contains(&names.part) {
+            busy = self.free.wait(busy).unwrap_or_else(PoisonError::into_inner);
+        }
+        busy.insert(names.part.clone());
+        Alone { parts: self, part: &names.part }
+    }
+
+    fn busy(&self) -> MutexGuard<'_, BTreeSet<PathBuf>> {
+        self.busy.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Parts {
-    /// Waits for the others who work on a file.
-    pub(super) fn alone(&self, names: &Names) -> MutexGuard<'_, ()> {
-        let mut hasher = DefaultHasher::new();
-        names.part.hash(&mut hasher);
-        let stripe = usize::try_from(hasher.finish() % STRIPES as u64).unwrap_or_default();
-        self.stripes[stripe].lock().unwrap_or_else(PoisonError::into_inner)
+impl Drop for Alone<'_> {
+    fn drop(&mut self) {
+        self.parts.busy().remove(self.part);
+        self.parts.free.notify_all();
     }
 }
 
@@ -83,7 +97,7 @@ impl Names {
     }
 
     /// Compares what came with what was announced; a part that is something else is gone.
-    pub(super) fn check(&self, size: u64, sha256: &str) -> Result<Checked, BulkError> {
+    pub(super) fn check(&self, size: u64, sha256: Sha256) -> Result<Checked, BulkError> {
         if size_of(&self.done)?.is_some() {
             let same = is_as_announced(&self.done, size, sha256)?;
             return if same { Ok(Checked::Before) } else { Err(BulkError::Checksum) };
@@ -97,13 +111,23 @@ impl Names {
     }
 }
 
-/// The size of a file; none when there is none.
-pub(super) fn size_of(path: &Path) -> io::Result<Option<u64>> {
+/// What is known of a file; none when there is none.
+pub(super) fn found(path: &Path) -> io::Result<Option<Metadata>> {
     match fs::metadata(path) {
-        Ok(found) => Ok(Some(found.len())),
+        Ok(found) => Ok(Some(found)),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// The size of a file; none when there is none.
+pub(super) fn size_of(path: &Path) -> io::Result<Option<u64>> {
+    Ok(found(path)?.map(|found| found.len()))
+}
+
+/// The name of a content.
+pub(super) fn digest(data: &[u8]) -> Sha256 {
+    Sha256(sha2::Sha256::digest(data).into())
 }
 
 fn open_part(path: &Path) -> io::Result<File> {
@@ -111,17 +135,51 @@ fn open_part(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)
 }
 
-fn is_as_announced(path: &Path, size: u64, sha256: &str) -> io::Result<bool> {
+fn is_as_announced(path: &Path, size: u64, sha256: Sha256) -> io::Result<bool> {
     if size_of(path)? != Some(size) {
         return Ok(false);
     }
-    let mut file = File::open(path)?;
-    let (mut hash, mut chunk) = (Sha256::new(), vec![0; CHUNK]);
-    loop {
-        match file.read(&mut chunk)? {
-            0 => break,
-            count => hash.update(chunk.get(..count).unwrap_or_default()),
-        }
+    let mut hasher = sha2::Sha256::new();
+    io::copy(&mut BufReader::with_capacity(CHUNK, File::open(path)?), &mut hasher)?;
+    Ok(Sha256(hasher.finalize().into()) == sha256)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    fn names(name: &str) -> Names {
+        Names { part: format!("{name}.part").into(), done: name.into() }
     }
-    Ok(hex::encode(hash.finalize()).eq_ignore_ascii_case(sha256))
+
+    #[test]
+    fn whoever_works_long_on_a_file_holds_up_no_other() {
+        let parts = Parts::default();
+        let all: Vec<_> = (0..1000).map(|number| names(&number.to_string())).collect();
+        // All at once, in one thread: it would wait for itself.
+        let alone: Vec<_> = all.iter().map(|names| parts.alone(names)).collect();
+        assert_eq!((alone.len(), parts.busy().len()), (1000, 1000));
+        drop(alone);
+        assert_eq!(parts.busy().len(), 0);
+    }
+
+    #[test]
+    fn calls_for_the_same_file_follow_each_other() {
+        let (parts, inside) = (Parts::default(), AtomicUsize::new(0));
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..1000 {
+                        let names = names("same");
+                        let _alone = parts.alone(&names);
+                        assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0);
+                        std::thread::yield_now();
+                        assert_eq!(inside.fetch_sub(1, Ordering::SeqCst), 1);
+                    }
+                });
+            }
+        });
+        assert_eq!(parts.busy().len(), 0);
+    }
 }

@@ -2,10 +2,10 @@
 
 use super::blobs::Blobs;
 use super::held::entries;
-use super::parts::size_of;
+use super::parts::found;
 use crate::bulk::{BulkError, Swept};
 use cloudai_core::sha256::Sha256;
-use std::fs::{self, DirEntry, File};
+use std::fs::{self, DirEntry, File, Metadata};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -44,15 +44,17 @@ impl Blobs {
             // What a crash left of a content that was written.
             return remove_old(&path, before, swept);
         }
-        if !is_unneeded(&path, before)? {
+        let unneeded = || {
+            let found = found(&path)?.filter(|found| found.nlink() == 1);
+            older(found, before)
+        };
+        if unneeded()?.is_none() {
             return Ok(());
         }
         let _alone = self.remove();
         // Somebody may have come in between.
-        if is_unneeded(&path, before)? {
-            swept.bytes += fs::metadata(&path)?.len();
-            swept.count += 1;
-            fs::remove_file(path)?;
+        if let Some(found) = unneeded()? {
+            swept.remove(&path, &found)?;
         }
         Ok(())
     }
@@ -61,8 +63,10 @@ impl Blobs {
         let path = entry.path();
         let list: Option<Sha256> = entry.file_name().to_str().and_then(|name| name.parse().ok());
         let Some(list) = list else {
-            // What a crash left of one that was made or removed.
-            return if is_older(&path, before)? { remove_all(&path) } else { Ok(()) };
+            // What a crash left of one that was made or removed. What is made now is done, or gone, once nobody relies on
+            // anything.
+            drop(self.remove());
+            return if older(found(&path)?, before)?.is_some() { remove_all(&path) } else { Ok(()) };
         };
         if !self.is_unheld(list, before)? {
             return Ok(());
@@ -74,7 +78,11 @@ impl Blobs {
                 return Ok(());
             }
             // Half of it is never found under its name.
-            fs::rename(&path, &gone)?;
+            match fs::rename(&path, &gone) {
+                // Another sweep removed it.
+                Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+                renamed => renamed?,
+            }
         }
         path.parent().map_or(Ok(()), |above| File::open(above)?.sync_all())?;
         remove_all(&gone)
@@ -82,31 +90,31 @@ impl Blobs {
 }
 
 fn remove_all(path: &Path) -> io::Result<()> {
-    if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }
-}
-
-fn is_unneeded(path: &Path, before: SystemTime) -> io::Result<bool> {
-    match fs::metadata(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
-        found => found.and_then(|found| Ok(found.nlink() == 1 && found.modified()? < before)),
+    let removed = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+    match removed {
+        // Another sweep removed it.
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        _ => removed,
     }
 }
 
-fn is_older(path: &Path, before: SystemTime) -> io::Result<bool> {
-    match fs::metadata(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
-        found => found.and_then(|found| Ok(found.modified()? < before)),
+/// What was used last before a time, if there is anything.
+fn older(found: Option<Metadata>, before: SystemTime) -> io::Result<Option<Metadata>> {
+    match found {
+        Some(found) if found.modified()? < before => Ok(Some(found)),
+        Some(_) | None => Ok(None),
     }
 }
 
 fn remove_old(path: &Path, before: SystemTime, swept: &mut Swept) -> io::Result<()> {
     // What is gone meanwhile went on.
-    if let Some(size) = size_of(path)?
-        && is_older(path, before)?
-    {
-        swept.bytes += size;
-        swept.count += 1;
-        fs::remove_file(path)?;
+    older(found(path)?, before)?.map_or(Ok(()), |found| swept.remove(path, &found))
+}
+
+impl Swept {
+    fn remove(&mut self, path: &Path, found: &Metadata) -> io::Result<()> {
+        self.bytes += found.len();
+        self.count += 1;
+        fs::remove_file(path)
     }
-    Ok(())
 }
