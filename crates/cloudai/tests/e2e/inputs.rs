@@ -132,7 +132,7 @@ fn came(dir: &Path) -> Option<u64> {
 }
 
 #[tokio::test]
-async fn what_is_fetched_goes_on_where_it_was_when_the_master_dies() {
+async fn a_task_whose_inputs_are_fetched_when_the_master_dies_completes_in_its_first_attempt() {
     let mut cluster = Cluster::of(fake_worker("w1")).await;
     let (id, before) = fetching(&cluster).await;
     cluster.kill_master();

@@ -8,6 +8,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that can not go on fails")]
 
 mod commands;
+mod contents;
 mod deaf;
 mod gate;
 mod leases;
