@@ -19,7 +19,6 @@ use tonic::{Request, Response, Status, Streaming};
 
 type Master = MasterServiceClient<Channel>;
 type Batches = Pin<Box<dyn Stream<Item = Result<pb::CommandBatch, Status>> + Send>>;
-type Contents = Pin<Box<dyn Stream<Item = Result<pb::ContentChunk, Status>> + Send>>;
 
 /// What goes wrong, and what went through.
 #[derive(Debug)]
@@ -40,9 +39,6 @@ struct State {
     reports: Vec<pb::TaskResult>,
     logs: usize,
     beats: Vec<Beat>,
-    fetches: Vec<pb::FetchRequest>,
-    resolved: usize,
-    files: usize,
 }
 
 /// What is to go wrong from now on.
@@ -62,12 +58,6 @@ pub(crate) struct Faults {
     pub(crate) lose_log_answers: usize,
     /// Heartbeats are answered so much later.
     pub(crate) delay_beats: Duration,
-    /// So many calls that bring contents break off after their first piece.
-    pub(crate) cut_contents: usize,
-    /// Contents stay here after their first piece.
-    pub(crate) hold_contents: bool,
-    /// The master is one that does not know the call for several small files.
-    pub(crate) lacks_small_files: bool,
 }
 
 impl Faults {
@@ -151,21 +141,6 @@ impl Gate {
     /// The heartbeats that were answered, oldest first.
     pub(crate) fn beats(&self) -> Vec<Beat> {
         self.lock().beats.clone()
-    }
-
-    /// The calls that asked for contents, oldest first.
-    pub(crate) fn fetches(&self) -> Vec<pb::FetchRequest> {
-        self.lock().fetches.clone()
-    }
-
-    /// How often a worker was told what an attempt finds.
-    pub(crate) fn resolved(&self) -> usize {
-        self.lock().resolved
-    }
-
-    /// How many calls brought data of one file.
-    pub(crate) fn files(&self) -> usize {
-        self.lock().files
     }
 
     /// Serves on the present host, for a master behind it.
@@ -285,13 +260,7 @@ impl MasterService for Gatekeeper {
     ) -> Result<Response<pb::FileAck>, Status> {
         self.gate.open()?;
         let empty = forward(&request, ());
-        let gate = Arc::clone(&self.gate);
-        let chunks = request.into_inner().filter_map(move |chunk| {
-            let chunk = chunk.ok();
-            let data = matches!(chunk, Some(pb::FileChunk { what: Some(pb::file_chunk::What::Data(_)) }));
-            gate.lock().files += usize::from(data);
-            future::ready(chunk)
-        });
+        let chunks = request.into_inner().filter_map(|chunk| future::ready(chunk.ok()));
         self.master().upload_task_files(forward(&empty, chunks)).await
     }
 
@@ -299,30 +268,23 @@ impl MasterService for Gatekeeper {
         &self,
         request: Request<pb::SmallFiles>,
     ) -> Result<Response<pb::SmallFilesAck>, Status> {
-        if self.gate.open()?.lacks_small_files {
-            return Err(Status::unimplemented("this master does not know it"));
-        }
+        self.gate.open()?;
         self.master().upload_small_files(forward(&request, request.get_ref().clone())).await
     }
 
     async fn resolve_inputs(&self, request: Request<pb::AttemptRef>) -> Result<Response<pb::ResolvedInputs>, Status> {
         self.gate.open()?;
-        let answer = self.master().resolve_inputs(forward(&request, request.get_ref().clone())).await?;
-        self.gate.lock().resolved += 1;
-        Ok(answer)
+        self.master().resolve_inputs(forward(&request, request.get_ref().clone())).await
     }
 
-    type FetchContentsStream = Contents;
+    type FetchContentsStream = Streaming<pb::ContentChunk>;
 
     async fn fetch_contents(
         &self,
         request: Request<pb::FetchRequest>,
     ) -> Result<Response<Self::FetchContentsStream>, Status> {
         self.gate.open()?;
-        let contents = self.master().fetch_contents(forward(&request, request.get_ref().clone())).await?.into_inner();
-        self.gate.lock().fetches.push(request.into_inner());
-        let cut = self.gate.takes(|faults| &mut faults.cut_contents);
-        Ok(Response::new(bring(Arc::clone(&self.gate), contents, cut)))
+        self.master().fetch_contents(forward(&request, request.get_ref().clone())).await
     }
 
     type SubscribeStream = Batches;
@@ -348,26 +310,6 @@ fn halve(chunk: &mut pb::LogChunk) {
     if let Some(pb::log_chunk::What::Records(records)) = &mut chunk.what {
         records.records.truncate(records.records.len() / 2);
     }
-}
-
-/// Hands contents on; one that is cut breaks off after the first piece.
-fn bring(gate: Arc<Gate>, contents: Streaming<pb::ContentChunk>, cut: bool) -> Contents {
-    let begun = (contents, 0);
-    let next = move |(mut contents, pieces): (Streaming<pb::ContentChunk>, usize)| {
-        let gate = Arc::clone(&gate);
-        async move {
-            while pieces > 0 && gate.lock().faults.hold_contents {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-            let next = match contents.message().await.transpose()? {
-                Ok(_) if cut && pieces > 0 => Err(lost()),
-                next => next,
-            };
-            let data = matches!(next, Ok(pb::ContentChunk { what: Some(pb::content_chunk::What::Data(_)) }));
-            Some((next, (contents, pieces + usize::from(data))))
-        }
-    };
-    Box::pin(stream::unfold(begun, next))
 }
 
 /// Hands commands on until the stream ends on one side; then the other side ends, too.

@@ -2,10 +2,8 @@
 
 use crate::gate::Gate;
 use crate::net::{self, Simulated};
-use bytes::Bytes;
 use cloudai_core::ids::{Attempt, TaskId};
 use cloudai_core::resources::Capacity;
-use cloudai_core::sha256::Sha256;
 use cloudai_core::spec::{TaskSpec, Value};
 use cloudai_core::state::Status;
 use cloudai_core::task::TaskRecord;
@@ -18,8 +16,8 @@ use cloudai_master::handle::Handle;
 use cloudai_master::machine::{Clocks, Machine as MasterMachine, Threads as MasterThreads};
 use cloudai_master::opened::{Doors, Opened, Setup};
 use cloudai_master::principal::Principal;
+use cloudai_store::bulk::BulkStore;
 use cloudai_store::bulk::local::LocalBulk;
-use cloudai_store::bulk::{BlobStore, BulkStore};
 use cloudai_store::memory::MemoryStore;
 use cloudai_worker::clock::Clock;
 use cloudai_worker::executor::fake::FakeOptions;
@@ -35,8 +33,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tempfile::TempDir;
-use tokio::io::AsyncReadExt;
-use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 use turmoil::{Builder, Sim};
 
@@ -109,8 +105,6 @@ pub(crate) struct World {
     handle: Rc<RefCell<Option<Handle>>>,
     /// Whether the master's machine runs its process.
     master_lives: Rc<Cell<bool>>,
-    /// For what is not asked on one of the hosts.
-    blocking: Runtime,
     _dir: TempDir,
 }
 
@@ -149,7 +143,6 @@ impl World {
             disks,
             handle: Rc::default(),
             master_lives,
-            blocking: tokio::runtime::Builder::new_current_thread().build().unwrap(),
             _dir: dir,
         };
         let (disks, handle, lives) = (world.disks.clone(), Rc::clone(&world.handle), Rc::clone(&world.master_lives));
@@ -281,11 +274,7 @@ impl World {
     fn call<T>(&mut self, call: impl Future<Output = T>) -> T {
         let (mut call, mut cx) = (pin!(call), Context::from_waker(Waker::noop()));
         loop {
-            // Disks are asked on its threads, in their own time.
-            let entered = self.blocking.enter();
-            let polled = call.as_mut().poll(&mut cx);
-            drop(entered);
-            if let Poll::Ready(answer) = polled {
+            if let Poll::Ready(answer) = call.as_mut().poll(&mut cx) {
                 return answer;
             }
             self.step();
@@ -367,29 +356,10 @@ impl World {
         self.sim.bounce("master");
     }
 
-    /// Has the master keep a content.
-    pub(crate) fn put(&self, content: Bytes) -> Sha256 {
-        self.blocking.block_on(self.disks.bulk.put_blobs(vec![content])).unwrap()[0]
-    }
-
-    /// What the master keeps of a file.
-    pub(crate) fn file(&self, attempt: Attempt, path: &str) -> Vec<u8> {
-        self.blocking.block_on(async {
-            let (_, mut reader) = self.disks.bulk.read_file(attempt, path).await.unwrap();
-            let mut data = Vec::new();
-            reader.read_to_end(&mut data).await.unwrap();
-            data
-        })
-    }
-
-    /// Where a worker keeps what it has.
-    pub(crate) fn worker_dir(&self, host: &str) -> PathBuf {
-        self.disks.dir.join(host)
-    }
-
     /// What the master keeps of a log.
     pub(crate) fn log(&self, attempt: Attempt) -> String {
         let bulk = Arc::clone(&self.disks.bulk);
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let read = async move {
             let (mut text, mut next) = (Vec::new(), 0);
             loop {
@@ -401,7 +371,7 @@ impl World {
                 records.iter().for_each(|record| text.extend_from_slice(&record.data));
             }
         };
-        String::from_utf8(self.blocking.block_on(read)).unwrap()
+        String::from_utf8(runtime.block_on(read)).unwrap()
     }
 
     /// What the workers' executors have started and ended, in order.

@@ -6,7 +6,7 @@ use super::problem::{Code, Problem};
 use super::query::Parameters;
 use crate::handle::Handle;
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use bytes::{Buf, Bytes, BytesMut};
 use cloudai_core::sha256::Sha256;
@@ -71,14 +71,14 @@ pub(super) async fn put(
     BlobPath(sha256): BlobPath,
     State(handle): State<Handle>,
     mut query: Parameters,
-    mut pieces: Pieces,
+    request: Request,
 ) -> Result<(StatusCode, Json<Blob>), Problem> {
     let offset = query.whole("offset", 0..=MAX_SIZE).unwrap_or_default();
     let size = query.whole("size", 0..=MAX_SIZE);
     query.close()?;
     let size = size.ok_or_else(|| Problem::field("size", "is missing: how many bytes the whole content has"))?;
     let bulk = handle.logs(&who).bulk();
-    let (mut at, mut waiting) = (offset, BytesMut::new());
+    let (mut pieces, mut at, mut waiting) = (Pieces::of(request)?, offset, BytesMut::new());
     loop {
         let piece = pieces.next().await?;
         let ended = piece.is_none();
@@ -120,10 +120,10 @@ pub(super) async fn several(
     Caller(who): Caller,
     State(handle): State<Handle>,
     query: Parameters,
-    mut pieces: Pieces,
+    request: Request,
 ) -> Result<(StatusCode, Json<List<Blob>>), Problem> {
     query.close()?;
-    let mut body = BytesMut::new();
+    let (mut pieces, mut body) = (Pieces::of(request)?, BytesMut::new());
     while let Some(piece) = pieces.next().await? {
         body.extend_from_slice(&piece);
         if body.len() > MAX_SEVERAL {

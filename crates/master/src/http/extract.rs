@@ -147,12 +147,11 @@ impl<const LIMIT: usize> Perhaps<LIMIT> {
 pub(super) struct Pieces(BodyDataStream);
 
 /// The type of such a body.
-pub(super) const BYTES: &str = "application/octet-stream";
+const BYTES: &str = "application/octet-stream";
 
-impl<S: Sync> FromRequest<S> for Pieces {
-    type Rejection = Problem;
-
-    async fn from_request(request: Request, _state: &S) -> Result<Self, Problem> {
+impl Pieces {
+    /// The body of a request, where it has the type.
+    pub(super) fn of(request: Request) -> Result<Self, Problem> {
         let given = request.headers().get(CONTENT_TYPE).and_then(|given| given.to_str().ok()).unwrap_or_default();
         if given.trim().eq_ignore_ascii_case(BYTES) {
             return Ok(Self(request.into_body().into_data_stream()));
@@ -160,9 +159,7 @@ impl<S: Sync> FromRequest<S> for Pieces {
         Err(Problem::new(Code::Unsupported, format!("the body has another type: {BYTES} was expected"))
             .next(format!("add the header Content-Type: {BYTES}")))
     }
-}
 
-impl Pieces {
     /// The next piece; none when the body has ended.
     pub(super) async fn next(&mut self) -> Result<Option<Bytes>, Problem> {
         match tokio::time::timeout(BODY_PATIENCE, self.0.next()).await {

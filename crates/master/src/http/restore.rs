@@ -8,7 +8,7 @@ use super::query::Parameters;
 use crate::handle::Handle;
 use crate::handle::restore::Refused;
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use bytes::Bytes;
 use cloudai_store::StoreError;
@@ -29,9 +29,10 @@ pub(super) async fn restore(
     Caller(who): Caller,
     State(handle): State<Handle>,
     query: Parameters,
-    body: Pieces,
+    request: Request,
 ) -> Result<(StatusCode, Json<dto::Restore>), Problem> {
     query.close()?;
+    let body = Pieces::of(request)?;
     let (sender, pieces) = mpsc::channel(PIECES);
     let (came, checked) = tokio::join!(feed(body, sender), handle.check_backup(&who, pieces));
     // What did not come whole is told before what its beginning looked like.
