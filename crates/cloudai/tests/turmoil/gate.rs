@@ -39,6 +39,7 @@ struct State {
     reports: Vec<pb::TaskResult>,
     logs: usize,
     beats: Vec<Beat>,
+    files: usize,
 }
 
 /// What is to go wrong from now on.
@@ -58,6 +59,8 @@ pub(crate) struct Faults {
     pub(crate) lose_log_answers: usize,
     /// Heartbeats are answered so much later.
     pub(crate) delay_beats: Duration,
+    /// The master is one that does not know the call for several small files.
+    pub(crate) lacks_small_files: bool,
 }
 
 impl Faults {
@@ -141,6 +144,11 @@ impl Gate {
     /// The heartbeats that were answered, oldest first.
     pub(crate) fn beats(&self) -> Vec<Beat> {
         self.lock().beats.clone()
+    }
+
+    /// How many pieces of single files came.
+    pub(crate) fn files(&self) -> usize {
+        self.lock().files
     }
 
     /// Serves on the present host, for a master behind it.
@@ -260,7 +268,13 @@ impl MasterService for Gatekeeper {
     ) -> Result<Response<pb::FileAck>, Status> {
         self.gate.open()?;
         let empty = forward(&request, ());
-        let chunks = request.into_inner().filter_map(|chunk| future::ready(chunk.ok()));
+        let gate = Arc::clone(&self.gate);
+        let chunks = request.into_inner().filter_map(move |chunk| {
+            let chunk = chunk.ok();
+            let data = matches!(chunk, Some(pb::FileChunk { what: Some(pb::file_chunk::What::Data(_)) }));
+            gate.lock().files += usize::from(data);
+            future::ready(chunk)
+        });
         self.master().upload_task_files(forward(&empty, chunks)).await
     }
 
@@ -268,7 +282,9 @@ impl MasterService for Gatekeeper {
         &self,
         request: Request<pb::SmallFiles>,
     ) -> Result<Response<pb::SmallFilesAck>, Status> {
-        self.gate.open()?;
+        if self.gate.open()?.lacks_small_files {
+            return Err(Status::unimplemented("this master does not know it"));
+        }
         self.master().upload_small_files(forward(&request, request.get_ref().clone())).await
     }
 

@@ -33,6 +33,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tempfile::TempDir;
+use tokio::io::AsyncReadExt;
 use tokio_util::sync::CancellationToken;
 use turmoil::{Builder, Sim};
 
@@ -354,6 +355,17 @@ impl World {
         self.handle.borrow_mut().take();
         self.master_lives.set(lives);
         self.sim.bounce("master");
+    }
+
+    /// What the master keeps of a file.
+    pub(crate) fn file(&self, attempt: Attempt, path: &str) -> Vec<u8> {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let (_, mut reader) = self.disks.bulk.read_file(attempt, path).await.unwrap();
+            let mut data = Vec::new();
+            reader.read_to_end(&mut data).await.unwrap();
+            data
+        })
     }
 
     /// What the master keeps of a log.
