@@ -154,6 +154,59 @@ async fn a_worker_that_dies_while_it_fetches_goes_on_with_the_same_attempt() {
 }
 
 #[tokio::test]
+async fn an_input_that_two_tasks_wait_for_comes_to_the_one_when_the_other_is_cancelled() {
+    let cluster = Cluster::of(fake_worker("w1").cpus(4.0)).await;
+    let from = format!("blob:{}", sha(&vec![1; 400_000_000]));
+    let (first, _) = fetching(&cluster).await;
+    let second = cluster.rest.submit(finds(&from)).await;
+    cluster.rest.task_until(&second, "placed", |task| task["worker_id"] == "w1").await;
+    cluster.rest.ask("POST", &format!("/api/v1/tasks/{first}/cancel"), None).await;
+    let task = cluster.rest.completed(&second).await;
+    assert_eq!(task["attempt"], 1, "{task:#}");
+    assert_eq!(came(cluster.dir()), None, "all of it came");
+}
+
+#[tokio::test]
+async fn copies_of_inputs_that_are_larger_than_a_tasks_disk_are_its_own_fault() {
+    let cluster = Cluster::of(fake_worker("w1")).await;
+    let body = [b"2000000\n".as_slice(), &vec![7; 2_000_000]].concat();
+    cluster.rest.ask_as("POST", BYTES, "/api/v1/blobs", body).await;
+    for (writable, storage_gb, reason) in [(true, 0.001, "storage_exceeded"), (true, 0.01, ""), (false, 0.001, "")] {
+        let mut document = finds(&format!("blob:{}", sha(&vec![7; 2_000_000])));
+        document["inputs"][0]["writable"] = json!(writable);
+        document["storage_gb"] = json!(storage_gb);
+        let id = cluster.rest.submit(document).await;
+        let task = cluster.rest.ended(&id).await;
+        assert_eq!((task["reason"].as_str().unwrap_or_default(), &task["attempt"]), (reason, &json!(1)), "{task:#}");
+    }
+}
+
+#[tokio::test]
+async fn a_worker_that_can_not_keep_inputs_fails_no_task_for_good() {
+    let cluster = Cluster::of(fake_worker("w1")).await;
+    cluster.rest.ask_as("POST", BYTES, "/api/v1/blobs", b"2\nhi".to_vec()).await;
+    let cache = inputs_dir(cluster.dir()).unwrap();
+    std::fs::remove_dir(&cache).unwrap();
+    std::fs::write(&cache, "").unwrap();
+    let id = cluster.rest.submit(finds(&format!("blob:{}", sha(b"hi")))).await;
+    let tried = |task: &Value| task["attempts"][0]["reason"] == "engine_error";
+    let task = cluster.rest.task_until(&id, "tried", tried).await;
+    assert!(task["attempts"][0]["message"].as_str().unwrap().contains("the worker can not keep it"), "{task:#}");
+    std::fs::remove_file(&cache).unwrap();
+    std::fs::create_dir(&cache).unwrap();
+    let task = cluster.rest.ended(&id).await;
+    assert_eq!(task["status"], "completed", "{task:#}");
+}
+
+/// The folder of a worker's cache.
+fn inputs_dir(dir: &Path) -> Option<PathBuf> {
+    let below = std::fs::read_dir(dir).ok()?.filter_map(Result::ok).map(|entry| entry.path());
+    let folders: Vec<_> = below.filter(|path| path.is_dir()).collect();
+    let found = folders.iter().find(|path| path.ends_with("inputs")).cloned();
+    found.or_else(|| folders.iter().find_map(|folder| inputs_dir(folder)))
+}
+
+#[tokio::test]
 async fn inputs_that_the_master_lost_are_an_input_error_that_is_not_tried_again() {
     let cluster = Cluster::of(fake_worker("w1")).await;
     cluster.rest.ask_as("POST", BYTES, "/api/v1/blobs", b"2\nhi".to_vec()).await;
