@@ -3,12 +3,15 @@
 //! Knows nothing of commands and output. Every call here may be repeated without harm (a
 //! submission carries an idempotency key), so lost connections are retried.
 
+mod socket;
+
 use crate::exit::{Exit, Failure};
 use bytes::Bytes;
 use cloudai_master::http::dto::Problem;
 use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 use serde::de::DeserializeOwned;
+pub(crate) use socket::Socket;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;

@@ -1,5 +1,6 @@
 //! Everything that can happen to the cluster, and what it answers.
 
+use crate::access::Access;
 use crate::debug::{Dump, Reconciled};
 use crate::ids::{Attempt, CommandSeq, Incarnation, JobId, Session, TaskId, UserId, WorkerId};
 use crate::resources::{Capacity, Lack};
@@ -272,6 +273,9 @@ pub enum PlacementRefusal {
     /// The task is pinned elsewhere.
     #[error("the task is pinned to another worker")]
     Pinned,
+    /// The worker does not let tasks have what this one needs of its host.
+    #[error("the worker does not offer {}", .0.origin)]
+    NotOffered(Access),
     /// Too large for what is free.
     #[error("{0}")]
     Lack(Lack),

@@ -1,8 +1,8 @@
 //! Whether a task fits a worker, and why not: one rule for placing, strategies and explain.
 
+use crate::access::{self, Access};
 use crate::event::PlacementRefusal;
-use crate::ids::WorkerId;
-use crate::resources::{Allocation, Capacity, Free};
+use crate::resources::{Allocation, Free};
 use crate::spec::TaskSpec;
 use crate::worker::WorkerRecord;
 
@@ -10,7 +10,7 @@ use crate::worker::WorkerRecord;
 /// # Errors
 /// The first reason against it, in the order: pinned elsewhere, takes no work, short of something.
 pub fn fits(spec: &TaskSpec, worker: &WorkerRecord, free: &Free) -> Result<Allocation, PlacementRefusal> {
-    may_run(spec, &worker.id)?;
+    may_run(spec, worker)?;
     if !worker.takes_work() {
         return Err(PlacementRefusal::WorkerUnavailable);
     }
@@ -20,16 +20,29 @@ pub fn fits(spec: &TaskSpec, worker: &WorkerRecord, free: &Free) -> Result<Alloc
 /// Whether the worker could run the task if nothing else ran there and it were active.
 /// # Errors
 /// The first reason against it.
-pub fn could_ever(spec: &TaskSpec, worker: &WorkerId, capacity: &Capacity) -> Result<(), PlacementRefusal> {
+pub fn could_ever(spec: &TaskSpec, worker: &WorkerRecord) -> Result<(), PlacementRefusal> {
     may_run(spec, worker)?;
-    Free::all(capacity).pick(&spec.demand).map(drop).map_err(PlacementRefusal::Lack)
+    Free::all(&worker.capacity).pick(&spec.demand).map(drop).map_err(PlacementRefusal::Lack)
 }
 
-fn may_run(spec: &TaskSpec, worker: &WorkerId) -> Result<(), PlacementRefusal> {
-    match &spec.worker_id {
-        Some(pinned) if pinned != worker => Err(PlacementRefusal::Pinned),
-        Some(_) | None => Ok(()),
+fn may_run(spec: &TaskSpec, worker: &WorkerRecord) -> Result<(), PlacementRefusal> {
+    if spec.worker_id.as_ref().is_some_and(|pinned| *pinned != worker.id) {
+        return Err(PlacementRefusal::Pinned);
     }
+    if spec.container.volumes.is_empty() {
+        return Ok(());
+    }
+    match access::first_missing(&spec.needs(), &worker.about.offers) {
+        Some(need) => Err(PlacementRefusal::NotOffered(need.clone())),
+        None => Ok(()),
+    }
+}
+
+/// What no worker lets the task have, or not the one that it is pinned to.
+fn nobody_offers(spec: &TaskSpec, need: &Access) -> String {
+    let who = spec.worker_id.as_ref().map_or_else(|| "no worker".to_owned(), |pinned| format!("not {pinned}"));
+    let how = if need.writable { "to be written to" } else { "to be read" };
+    format!("it needs {} {how}, which {who} offers; start a worker with {}", need.origin, need.flag())
 }
 
 /// Whether any of the workers could ever run the task; inactive ones may return, and where no
@@ -46,16 +59,18 @@ pub fn satisfiable<'a>(spec: &TaskSpec, workers: impl Iterator<Item = &'a Worker
     if known.peek().is_none() {
         return Ok(());
     }
-    let mut lacks = Vec::new();
+    let (mut lacks, mut not_offered) = (Vec::new(), None);
     for worker in known {
-        match could_ever(spec, &worker.id, &worker.capacity) {
+        match could_ever(spec, worker) {
             Ok(()) => return Ok(()),
             Err(PlacementRefusal::Lack(lack)) => lacks.push(lack),
+            Err(PlacementRefusal::NotOffered(need)) => not_offered = not_offered.or(Some(need)),
             Err(PlacementRefusal::Pinned | PlacementRefusal::Stale | PlacementRefusal::WorkerUnavailable) => {}
         }
     }
     if lacks.is_empty() {
-        return Ok(()); // pinned to a worker that has not told its capacity yet
+        // Else it is pinned to a worker that has not told its capacity yet.
+        return not_offered.map_or(Ok(()), |need| Err(nobody_offers(spec, &need)));
     }
     let kind = lacks.iter().map(|lack| lack.kind).max().unwrap_or(crate::resources::Kind::Cpu);
     let of_kind = || lacks.iter().filter(|lack| lack.kind == kind);

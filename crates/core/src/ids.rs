@@ -225,6 +225,11 @@ name!(
     "worker id"
 );
 name!(
+    /// What a stored secret is called by its owner.
+    SecretName,
+    "secret's name"
+);
+name!(
     /// Who owns a task. `local` until identities exist.
     UserId,
     "user name"

@@ -12,6 +12,7 @@
 
 #![warn(clippy::wildcard_enum_match_arm)]
 
+pub mod access;
 mod advice;
 pub mod agent;
 pub mod batch;

@@ -1,5 +1,6 @@
 //! Why a task waits for a place, in one sentence for people. The rule is the one that places.
 
+use crate::access::Access;
 use crate::event::PlacementRefusal;
 use crate::feasible;
 use crate::ids::WorkerId;
@@ -46,6 +47,8 @@ struct Against<'a> {
     /// Those that can take no work, and whether they are full besides.
     unfit: Vec<(bool, &'a WorkerId, &'a Unfit)>,
     idle: BTreeMap<Idle, usize>,
+    /// Those that do not offer what it needs of their hosts.
+    missing: BTreeMap<Access, usize>,
 }
 
 impl<'a> Against<'a> {
@@ -61,6 +64,10 @@ impl<'a> Against<'a> {
                     }
                     let full = || free.pick(&spec.demand).is_err();
                     against.unfit.extend(record.unfit().map(|why| (full(), &record.id, why)));
+                }
+                Err(PlacementRefusal::NotOffered(need)) => {
+                    let missing = against.missing.entry(need).or_insert(0);
+                    *missing += 1;
                 }
                 Err(PlacementRefusal::Stale | PlacementRefusal::Pinned) => {}
             }
@@ -94,7 +101,7 @@ impl<'a> Against<'a> {
     fn nearest(&self, spec: &TaskSpec) -> Option<&(Lack, &'a WorkerRecord)> {
         let part =
             |lack: &Lack| u128::from(lack.need.saturating_sub(lack.have)) * 1_000_000 / u128::from(lack.need.max(1));
-        let never = |record: &WorkerRecord| feasible::could_ever(spec, &record.id, &record.capacity).is_err();
+        let never = |record: &WorkerRecord| feasible::could_ever(spec, record).is_err();
         self.lacks.iter().min_by_key(|(lack, record)| (never(record), part(lack)))
     }
 
@@ -105,9 +112,25 @@ impl<'a> Against<'a> {
                     if self.idle.is_empty() { String::new() } else { format!("; {} besides", counted(&self.idle)) };
                 format!("no worker has room; {worker} comes nearest ({lack} free){besides}")
             }
+            None if !self.missing.is_empty() => self.of_offering(),
             None if self.idle.is_empty() => "no worker is connected; start one with: cloudai worker start".into(),
             None => format!("no worker takes work: {}{}", counted(&self.idle), self.next_step("ID")),
         }
+    }
+
+    /// No worker that takes work offers what it needs; one that does takes none now.
+    fn of_offering(&self) -> String {
+        let Some(need) = self.missing.keys().next() else { return String::new() };
+        let flag = need.flag();
+        let besides = if self.idle.is_empty() {
+            "those that do are not connected".into()
+        } else {
+            format!("of those that may, {}", counted(&self.idle))
+        };
+        format!(
+            "no worker that takes work offers {}: {besides}; another one with it: cloudai worker start {flag}",
+            need.origin
+        )
     }
 
     /// What an operator can do about it, where there is something.

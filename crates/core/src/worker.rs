@@ -1,5 +1,6 @@
 //! The record of a worker.
 
+use crate::access::Access;
 use crate::duty::Duty;
 use crate::ids::{Session, WorkerId};
 use crate::resources::Capacity;
@@ -202,6 +203,9 @@ pub struct About {
     pub arch: String,
     /// Abilities beyond the basic ones, as `gpu`.
     pub capabilities: Vec<String>,
+    /// Folders and volumes of its host that it lets tasks see.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub offers: Vec<Access>,
     /// The data folder that it runs from, as a random word: tells a worker that starts again from
     /// another one of the same name. Empty once it left in good order.
     pub instance: String,

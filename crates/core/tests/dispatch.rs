@@ -20,7 +20,7 @@ fn wait(board: &mut Board, order: u64, cores: u64, seconds: u64) -> usize {
 }
 
 fn job(board: &mut Board, order: u64, cores: u64, seconds: u64, change: impl Fn(&mut Job)) -> usize {
-    let class = board.class(Wanted { amounts: [cores, 1, 1, 0], model: None });
+    let class = board.class(Wanted { amounts: [cores, 1, 1, 0], model: None, needs: None });
     let mut job = Job { arrival: board.now(), order, ..Job::plain(class, seconds * 1000) };
     change(&mut job);
     board.wait(job)
@@ -179,7 +179,7 @@ fn a_worker_that_comes_back_with_another_model_of_gpu_gets_what_waits_for_that()
 
 /// A job that takes whole devices of a model.
 fn on_gpus(board: &mut Board, order: u64, devices: u64, model: u32, seconds: u64) -> usize {
-    let class = board.class(Wanted { amounts: [1, 1, 1, devices * 1000], model: Some(model) });
+    let class = board.class(Wanted { amounts: [1, 1, 1, devices * 1000], model: Some(model), needs: None });
     job(board, order, 1, seconds, |job| job.class = class)
 }
 

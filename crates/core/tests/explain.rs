@@ -2,13 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a test's helpers fail as the test does")]
 
+use cloudai_core::access::Access;
 use cloudai_core::cluster::{Cluster, Start};
 use cloudai_core::effect::{Effect, Row};
 use cloudai_core::event::{Answer, DutyOrder, DutyWish, Event, NewTask, Placement, Registration};
 use cloudai_core::feasible;
 use cloudai_core::ids::{Attempt, Incarnation, TaskId, UserId, WorkerId};
 use cloudai_core::resources::{Capacity, Demand, Free, GIB, Gpu};
-use cloudai_core::spec::{TaskSpec, Value};
+use cloudai_core::spec::{TaskSpec, Value, Volume};
 use cloudai_core::state::Phase;
 use cloudai_core::strategy::explain::{self, Change, Explanation, Looked, Standing, Turn};
 use cloudai_core::strategy::{ALL, EXTERNAL, Knobs, Planned, Spot, View, by_name, make};
@@ -82,14 +83,28 @@ fn name(number: u8) -> WorkerId {
 }
 
 /// What a worker of a random cluster offers, and what is done to it.
-type Machine = (u64, u64, u64, u8, u8);
-/// What a task asks for: cpu, memory, storage, gpu, model, pin; and where it is placed, if it fits.
-type Wish = (u64, u64, u64, u64, u8, u8, u8);
+type Machine = (u64, u64, u64, u8, u8, usize);
+/// What a task asks for: cpu, memory, storage, gpu, model, pin; where it is placed, if it fits; and volumes.
+type Wish = (u64, u64, u64, u64, u8, u8, u8, usize);
+
+/// What workers let tasks see.
+const OFFERS: [&str; 5] = ["", "/data", "/data:ro", "/data/a scratch", "/ scratch:ro"];
+/// What tasks want to see, most often nothing.
+const VOLUMES: [&str; 9] = ["", "", "", "", "/data/a", "/data:ro", "/data/a:ro scratch:ro", "scratch", "other"];
+
+fn accesses(texts: &str) -> Vec<Access> {
+    texts.split_whitespace().map(|text| text.parse().unwrap()).collect()
+}
+
+fn volumes(texts: &str) -> Vec<Volume> {
+    let volume = |(number, access)| Volume { access, path: format!("/v{number}") };
+    accesses(texts).into_iter().enumerate().map(volume).collect()
+}
 
 fn events(machines: &[Machine], wishes: &[Wish]) -> Vec<Event> {
     let mut events = Vec::new();
     let mut after = Vec::new();
-    for (number, (cpu, memory, storage, gpus, duty)) in (0u8..).zip(machines) {
+    for (number, (cpu, memory, storage, gpus, duty, offers)) in (0u8..).zip(machines) {
         let gpu = |id: u8| Gpu { id: id.to_string().into(), model: ["t4", "a100"][usize::from(id % 2)].into() };
         let capacity = Capacity {
             cpu_milli: cpu * 500,
@@ -102,7 +117,7 @@ fn events(machines: &[Machine], wishes: &[Wish]) -> Vec<Event> {
             address: None,
             capacity,
             labels: BTreeMap::new(),
-            about: About::default(),
+            about: About { offers: accesses(OFFERS[*offers]), ..About::default() },
             held: vec![],
         })));
         let wish = match duty {
@@ -112,7 +127,7 @@ fn events(machines: &[Machine], wishes: &[Wish]) -> Vec<Event> {
         };
         after.push(Event::Duty(DutyOrder { worker: name(number), by: UserId::local(), wish }));
     }
-    for (number, (cpu, memory, storage, gpu, model, pin, place)) in (1u128..).zip(wishes) {
+    for (number, (cpu, memory, storage, gpu, model, pin, place, sees)) in (1u128..).zip(wishes) {
         let mut spec = TaskSpec::of_image("busybox").unwrap();
         let gpu_milli = [0, 0, 300, 700, 1000, 2000][usize::try_from(*gpu).unwrap() % 6];
         spec.demand = Demand {
@@ -125,6 +140,7 @@ fn events(machines: &[Machine], wishes: &[Wish]) -> Vec<Event> {
         spec.priority = i32::from(*model) - 2;
         spec.worker_id = (*pin < 2).then(|| name(*pin));
         spec.allow_pending = true;
+        spec.container.volumes = volumes(VOLUMES[*sees]);
         spec.hold = *pin == 9;
         events.push(submit(number, spec));
         let attempt = Attempt { task: task_id(number), number: 1 };
@@ -135,11 +151,11 @@ fn events(machines: &[Machine], wishes: &[Wish]) -> Vec<Event> {
 }
 
 fn machines() -> impl Strategy<Value = Vec<Machine>> {
-    proptest::collection::vec((1u64..9, 1u64..9, 0u64..6, 0u8..3, 0u8..8), 1..5)
+    proptest::collection::vec((1u64..9, 1u64..9, 0u64..6, 0u8..3, 0u8..8, 0..OFFERS.len()), 1..5)
 }
 
 fn wishes() -> impl Strategy<Value = Vec<Wish>> {
-    proptest::collection::vec((1u64..9, 1u64..9, 0u64..4, 0u64..6, 0u8..6, 0u8..10, 0u8..12), 1..12)
+    proptest::collection::vec((1u64..9, 1u64..9, 0u64..4, 0u64..6, 0u8..6, 0u8..10, 0u8..12, 0..VOLUMES.len()), 1..12)
 }
 
 proptest! {
@@ -229,7 +245,7 @@ proptest! {
             for change in &told.possible {
                 let (spec, worker) = changed(change);
                 let record = seen.cluster.workers().find(|record| record.id == worker).unwrap();
-                prop_assert!(feasible::could_ever(&spec, &worker, &record.capacity).is_ok(), "{:?} {:?}", task.spec, change);
+                prop_assert!(feasible::could_ever(&spec, &record).is_ok(), "{:?} {:?}", task.spec, change);
                 prop_assert!(Free::all(&record.capacity).pick(&task.spec.demand).is_err() || task.spec.worker_id.is_some());
             }
         }
@@ -463,4 +479,73 @@ fn what_waits_for_no_place_or_has_one_is_told_so_and_the_view_stays_as_it_is() {
     assert!(
         matches!(c.record(placed).state, State::Active(_)) && c.rows.iter().any(|row| matches!(row, Row::Worker(_)))
     );
+}
+
+/// A worker of this name that lets tasks see this.
+fn offering(c: &mut TestCluster, name: &str, offers: &str) {
+    let about = About { offers: accesses(offers), ..About::default() };
+    c.ok(Event::Register(Box::new(Registration {
+        worker: worker_id(name),
+        address: None,
+        capacity: cores(4),
+        labels: BTreeMap::new(),
+        about,
+        held: vec![],
+    })));
+}
+
+/// A task that sees this; it may wait for a worker that offers it.
+fn seeing(c: &mut TestCluster, number: u128, sees: &str) -> TaskId {
+    let mut seeing = (*spec(&[("allow_pending", Value::Bool(true))])).clone();
+    seeing.container.volumes = volumes(sees);
+    c.submit(number, Arc::new(seeing)).unwrap()
+}
+
+#[test]
+fn a_task_goes_where_its_volumes_are_offered_also_when_that_changes() {
+    let mut c = TestCluster::default();
+    offering(&mut c, "w1", "");
+    offering(&mut c, "w2", "/data:ro");
+    let (reads, writes) = (seeing(&mut c, 1, "/data/a:ro"), seeing(&mut c, 2, "/data"));
+    for (strategy, _) in ALL.into_iter().filter(|(name, _)| *name != EXTERNAL) {
+        let mut view = view(&c);
+        let round = view.round(&mut *by_name(strategy).unwrap(), c.now);
+        let placed: Vec<_> = round.iter().map(|one| (one.attempt.task, one.worker.as_str())).collect();
+        assert_eq!(placed, [(reads, "w2")], "{strategy}");
+    }
+    let told = told(&c, writes, "ai");
+    let needs = "needs host path /data to be written to, which no worker offers";
+    assert!(told.standing == Standing::Never && told.sentence().contains(needs), "{}", told.sentence());
+    assert!(told.sentence().contains("--allow-path /data"), "{}", told.sentence());
+    let word = |looked: &Looked| looked.against[0].to_string();
+    assert_eq!(told.workers.iter().map(word).collect::<Vec<_>>(), ["does not offer host path /data"; 2]);
+    // The same view, one row later.
+    let mut view = view(&c);
+    view.round(&mut *by_name("greedy").unwrap(), c.now);
+    let rows = c.rows.len();
+    offering(&mut c, "w1", "/data");
+    c.rows[rows..].iter().for_each(|row| view.apply(row));
+    let mut greedy = by_name("greedy").unwrap();
+    view.retell();
+    let round = view.round(&mut *greedy, c.now);
+    assert!(round.iter().any(|one| (one.attempt.task, one.worker.as_str()) == (writes, "w1")), "{round:?}");
+}
+
+#[test]
+fn a_view_that_forgets_the_needs_of_ended_tasks_goes_on_placing() {
+    let mut c = TestCluster::default();
+    offering(&mut c, "w1", "/data");
+    let mut view = view(&c);
+    let mut ai = by_name("ai").unwrap();
+    for number in 1..=3000 {
+        let rows = c.rows.len();
+        let task = seeing(&mut c, number, &format!("/data/{number}:ro"));
+        c.rows[rows..].iter().for_each(|row| view.apply(row));
+        let round = view.round(&mut *ai, c.now);
+        assert_eq!(round.len(), 1, "{number}");
+        let rows = c.rows.len();
+        let attempt = c.place(task, "w1");
+        c.end(attempt, Outcome::exit(0)).unwrap();
+        c.rows[rows..].iter().for_each(|row| view.apply(row));
+    }
 }

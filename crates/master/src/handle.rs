@@ -1,6 +1,7 @@
 //! The only way in: typed calls that end in the engine, the read model or the store.
 
 mod debug;
+pub(crate) mod exec;
 pub(crate) mod explain;
 mod inputs;
 mod left;
@@ -8,10 +9,12 @@ pub(crate) mod propose;
 pub mod queue;
 pub(crate) mod restore;
 mod retry;
+pub(crate) mod secrets;
 pub mod strategy;
 
 use crate::choice::Choice;
 use crate::clock::Clock;
+use crate::exec::Execs;
 use crate::heartbeats::{Heard, Heartbeats};
 use crate::http::Live;
 use crate::logs::Logs;
@@ -20,6 +23,7 @@ use crate::model::{Model, SeenTask, SeenWorker};
 use crate::placing::Placing;
 use crate::predictions::Saved;
 use crate::principal::Principal;
+use crate::secrets::Secrets;
 use crate::trail::Trail;
 use cloudai_core::event::{
     Admission, Answer, Cancel, DutyOrder, DutyWish, Event, NewTask, Rejected, Removal, Submitted,
@@ -60,6 +64,7 @@ pub(crate) struct Shared {
     pub(crate) model: Arc<Model>,
     pub(crate) heartbeats: Arc<Heartbeats>,
     pub(crate) logs: Arc<Logs>,
+    pub(crate) secrets: Secrets,
     pub(crate) clock: Arc<Clock>,
     /// What the engine did last.
     pub(crate) trail: Arc<Trail>,
@@ -69,6 +74,8 @@ pub(crate) struct Shared {
     pub(crate) saved: Saved,
     /// Clients that listen over WebSockets.
     pub(crate) live: Live,
+    /// Programs that users run in containers.
+    pub(crate) execs: Arc<Execs>,
     pub(crate) restoring: Restoring,
     /// Cancelled when the master begins to stop: whoever waits for news ends.
     pub(crate) stopping: CancellationToken,
@@ -132,6 +139,7 @@ impl Handle {
         if fresh.is_empty() {
             return Ok(Vec::new());
         }
+        self.check_secrets(&fresh, places).await?;
         let holders = self.hold_inputs(who, &fresh, places).await?;
         let asked = self.ask(who, Event::Submit(fresh)).await;
         let taken: BTreeSet<TaskId> = match &asked {

@@ -3,8 +3,8 @@
 use cloudai_core::event::{Answer, Event, Rejected};
 use cloudai_core::ids::UserId;
 use cloudai_core::spec::SpecError;
-use cloudai_store::StoreError;
 use cloudai_store::bulk::BulkError;
+use cloudai_store::{CommitError, StoreError};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -41,6 +41,16 @@ pub enum AskError {
     /// A fault of the master's own.
     #[error("internal error: {0}")]
     Internal(String),
+}
+
+impl From<CommitError> for AskError {
+    fn from(error: CommitError) -> Self {
+        match error {
+            CommitError::Fenced => Self::Stopped,
+            CommitError::Unavailable(_) => Self::Unavailable(NotNow::STORE_AWAY),
+            CommitError::Refused { why, .. } => Self::Internal(why),
+        }
+    }
 }
 
 /// Why something can not be done now, and when it is worth another try.

@@ -6,6 +6,7 @@ use crate::cut::Cut;
 use crate::delivery::Delivery;
 use crate::delivery::subscribe::Subscriptions;
 use crate::engine::{Engine, EngineError, start_of};
+use crate::exec::Execs;
 use crate::external::{External, Fallback};
 use crate::handle::restore::Restoring;
 use crate::handle::{Facts, Handle, Shared};
@@ -16,6 +17,7 @@ use crate::mailbox::mailboxes;
 use crate::model::Model;
 use crate::placing::{self, Placing, Stage};
 use crate::retention::{self, Retention};
+use crate::secrets::{SecretRules, Secrets};
 use crate::serve::{BindError, Ended, RunError};
 use crate::trail::Trail;
 use crate::{grpc, http, predictions, pulse, sealing, sweeping};
@@ -57,6 +59,10 @@ pub struct Setup {
     pub timing: Timing,
     /// How long ended tasks are kept.
     pub retention: Retention,
+    /// What is said of stored secrets.
+    pub secrets: SecretRules,
+    /// Whether users may run programs in containers.
+    pub exec: bool,
     /// Its clocks and threads.
     pub machine: Machine,
 }
@@ -88,7 +94,8 @@ impl Opened {
     /// # Errors
     /// [`BindError`].
     pub async fn open(setup: Setup) -> Result<Self, BindError> {
-        let Setup { store, bulk, strategy: configured, fallback, timing, retention, machine } = setup;
+        let Setup { store, bulk, strategy: configured, fallback, timing, retention, secrets, exec, machine } = setup;
+        let secrets = Secrets::open(secrets, Arc::clone(&store))?;
         let chosen = choice::at_start(&*store, configured).await?;
         let strategy = chosen.make().ok_or_else(|| BindError::Strategy { given: chosen.name().into() })?;
         let placing = Arc::new(Placing::default());
@@ -131,11 +138,13 @@ impl Opened {
             model,
             heartbeats,
             logs: Arc::new(Logs::new(bulk)),
+            secrets,
             clock,
             trail,
             choice: Arc::new(Choice::new(chosen)),
             saved,
             live: http::Live::default(),
+            execs: Arc::new(Execs::new(exec)),
             restoring: Restoring::default(),
             stopping: CancellationToken::new(),
         };
@@ -282,6 +291,8 @@ async fn say_that_it_stops(handle: Handle, stop: CancellationToken) -> Result<()
     stop.cancelled().await;
     handle.shared.stopping.cancel();
     handle.shared.live.ended().await;
+    handle.shared.execs.tasks.close();
+    handle.shared.execs.tasks.wait().await;
     Ok(())
 }
 

@@ -7,6 +7,7 @@ use crate::handle::Handle;
 use crate::machine::Machine;
 use crate::opened::{Doors, Opened, Setup};
 use crate::retention::Retention;
+use crate::secrets::{KeyError, SecretRules};
 use cloudai_core::strategy;
 use cloudai_core::timing::Timing;
 use cloudai_store::bulk::BulkStore;
@@ -37,6 +38,10 @@ pub struct Config {
     pub timing: Timing,
     /// How long ended tasks are kept.
     pub retention: Retention,
+    /// What is said of stored secrets.
+    pub secrets: SecretRules,
+    /// Whether users may run programs in containers.
+    pub exec: bool,
 }
 
 /// Why a master can not start.
@@ -55,6 +60,9 @@ pub enum BindError {
     /// The store can not be used.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The keys of stored secrets can not be read.
+    #[error("stored secrets can not be opened: {0}; the file is named by secrets.key_file")]
+    Secrets(#[from] KeyError),
     /// No such strategy.
     #[error("strategy {given:?} is not known: allowed are {}", strategy::names().join(", "))]
     Strategy {
@@ -130,10 +138,10 @@ impl Master {
     /// # Errors
     /// [`BindError`].
     pub async fn bind(config: Config) -> Result<Self, BindError> {
-        let Config { grpc, http, store, bulk, strategy, fallback, timing, retention } = config;
+        let Config { grpc, http, store, bulk, strategy, fallback, timing, retention, secrets, exec } = config;
         let addresses = Addresses::take(grpc, http).await?;
         let machine = Machine::default();
-        Self::at(&addresses, Setup { store, bulk, strategy, fallback, timing, retention, machine }).await
+        Self::at(&addresses, Setup { store, bulk, strategy, fallback, timing, retention, secrets, exec, machine }).await
     }
 
     /// Takes the lead and loads the state, at addresses that were taken before.

@@ -7,7 +7,7 @@ use cloudai_master::choice::{Chosen, Configured};
 use cloudai_master::machine::Machine;
 use cloudai_master::opened::Setup;
 use cloudai_master::principal::Principal;
-use cloudai_master::{Addresses, Ended, Master, Retention};
+use cloudai_master::{Addresses, Ended, Master, Retention, SecretRules};
 use cloudai_proto::v1 as pb;
 use cloudai_proto::v1::master_service_client::MasterServiceClient;
 use cloudai_store::bulk::local::LocalBulk;
@@ -43,7 +43,17 @@ async fn setup(dir: &Path) -> Setup {
     let bulk = LocalBulk::open(&dir.join("bulk")).unwrap();
     let (strategy, timing, machine) = ("greedy".into(), cloudai_core::timing::Timing::default(), Machine::default());
     let (fallback, retention) = (cloudai_master::Fallback::default(), Retention::default());
-    Setup { store: Arc::new(store), bulk: Arc::new(bulk), strategy, fallback, timing, retention, machine }
+    Setup {
+        store: Arc::new(store),
+        bulk: Arc::new(bulk),
+        strategy,
+        fallback,
+        timing,
+        retention,
+        secrets: SecretRules::default(),
+        exec: true,
+        machine,
+    }
 }
 
 fn with_token<T>(token: &str, message: T) -> Request<T> {

@@ -10,6 +10,13 @@ pub mod v1 {
     include!("gen/cloudai.v1.rs");
 }
 
+/// Shows that there is a value, never the value: messages are printed where something goes wrong.
+impl std::fmt::Debug for v1::ResolvedSecret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ResolvedSecret").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
 /// Files, messages and services of `proto/` as an encoded `FileDescriptorSet`, comments left out:
 /// what reflection answers.
 pub const DESCRIPTOR: &[u8] = include_bytes!("gen/cloudai.v1.bin");
@@ -19,4 +26,4 @@ pub const PROTOCOL: u32 = 1;
 
 /// What a side of this version can do beyond the first version of the protocol; told by both at
 /// registration. Unknown words are ignored.
-pub const CAPABILITIES: &[&str] = &["draining", "log_resume", "file_resume"];
+pub const CAPABILITIES: &[&str] = &["draining", "log_resume", "file_resume", "exec"];

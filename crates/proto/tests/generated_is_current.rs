@@ -17,6 +17,11 @@ fn generated_code_is_current() {
         .bytes(".cloudai.v1.FileChunk.data")
         .bytes(".cloudai.v1.ContentChunk.data")
         .bytes(".cloudai.v1.SmallFile.data")
+        .bytes(".cloudai.v1.ResolvedSecret.value")
+        .skip_debug([".cloudai.v1.ResolvedSecret"])
+        .bytes(".cloudai.v1.ExecFromWorker.stdout")
+        .bytes(".cloudai.v1.ExecFromWorker.stderr")
+        .bytes(".cloudai.v1.ExecToWorker.stdin")
         .out_dir(out.path())
         .compile_fds(fds)
         .unwrap();

@@ -82,6 +82,14 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
     /// As [`Store::commit`].
     async fn set_fact(&self, term: Term, name: &str, value: &str) -> Result<(), CommitError>;
 
+    /// All facts whose names begin so, in the order of their names.
+    async fn facts(&self, prefix: &str) -> Result<Vec<(String, String)>, StoreError>;
+
+    /// Removes a fact; answers whether it was there.
+    /// # Errors
+    /// As [`Store::commit`].
+    async fn drop_fact(&self, term: Term, name: &str) -> Result<bool, CommitError>;
+
     /// A copy of all records as they are at one moment; commits go on meanwhile.
     /// # Errors
     /// [`StoreError::Unsupported`] of a store that keeps nothing which could be restored.

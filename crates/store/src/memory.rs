@@ -328,4 +328,18 @@ impl Store for MemoryStore {
         tables.facts.insert(name.to_owned(), value.to_owned());
         Ok(())
     }
+
+    async fn facts(&self, prefix: &str) -> Result<Vec<(String, String)>, StoreError> {
+        let tables = self.tables();
+        let from = tables.facts.range(prefix.to_owned()..).take_while(|(name, _)| name.starts_with(prefix));
+        Ok(from.map(|(name, value)| (name.clone(), value.clone())).collect())
+    }
+
+    async fn drop_fact(&self, term: Term, name: &str) -> Result<bool, CommitError> {
+        let mut tables = self.tables();
+        if tables.term != term {
+            return Err(CommitError::Fenced);
+        }
+        Ok(tables.facts.remove(name).is_some())
+    }
 }

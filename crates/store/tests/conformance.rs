@@ -72,6 +72,7 @@ backends!([
     outputs_come_in_the_order_of_their_paths_and_are_replaced_as_a_whole
     the_fact_that_was_kept_first_stays
     a_fact_is_set_by_who_leads_only
+    facts_are_listed_by_how_their_names_begin_and_removed_by_who_leads_only
 ] memory sqlite);
 
 async fn commit(store: &Arc<dyn Store>, term: Term, rows: &[Row]) {
@@ -549,6 +550,26 @@ async fn a_fact_is_set_by_who_leads_only(store: Arc<dyn Store>) {
     assert_eq!(store.fact("strategy").await.unwrap().as_deref(), Some("two"));
     store.set_fact(next, "strategy", "three").await.unwrap();
     assert_eq!(store.fact("strategy").await.unwrap().as_deref(), Some("three"));
+}
+
+async fn facts_are_listed_by_how_their_names_begin_and_removed_by_who_leads_only(store: Arc<dyn Store>) {
+    let term = store.lead().await.unwrap();
+    for name in ["a/2", "a/1", "a", "a0", "b/1", "a/%"] {
+        store.set_fact(term, name, name).await.unwrap();
+    }
+    let names = async |prefix: &str| {
+        let facts = store.facts(prefix).await.unwrap();
+        assert!(facts.iter().all(|(name, value)| name == value));
+        facts.into_iter().map(|(name, _)| name).collect::<Vec<_>>()
+    };
+    assert_eq!(names("a/").await, ["a/%", "a/1", "a/2"]);
+    assert_eq!(names("c").await, [] as [&str; 0]);
+    assert!(store.drop_fact(term, "a/1").await.unwrap());
+    assert!(!store.drop_fact(term, "a/1").await.unwrap());
+    store.lead().await.unwrap();
+    let late = store.drop_fact(term, "a/2").await;
+    assert!(matches!(late, Err(CommitError::Fenced)), "{late:?}");
+    assert_eq!(names("a/").await, ["a/%", "a/2"]);
 }
 
 async fn the_fact_that_was_kept_first_stays(store: Arc<dyn Store>) {

@@ -18,12 +18,14 @@ pub(crate) struct Absence {
 }
 
 impl Absence {
-    /// A call of the session was answered.
-    pub(crate) fn renewed(&mut self, now: Timestamp, sent_at: Timestamp, timing: Timing) {
+    /// A call of the session was answered; whether the master was away before.
+    pub(crate) fn renewed(&mut self, now: Timestamp, sent_at: Timestamp, timing: Timing) -> bool {
         self.lease = Some((sent_at, timing));
-        if let Some(since) = self.since.take() {
+        let since = self.since.take();
+        if let Some(since) = since {
             info!(away_s = now.since(since).as_secs(), "master answered again");
         }
+        since.is_some()
     }
 
     /// A call was not answered.
@@ -71,11 +73,12 @@ mod tests {
     fn an_absence_begins_once_and_tasks_run_on_as_long_as_their_lease_lets_them() {
         let (mut absence, at) = (Absence::default(), |s| Timestamp::ZERO + Duration::from_secs(s));
         assert!(absence.begins(at(1)) && absence.left(at(1)).is_none(), "before the first registration");
-        absence.renewed(at(5), at(4), Timing::default());
+        assert!(absence.renewed(at(5), at(4), Timing::default()));
         assert!(absence.begins(at(9)));
         assert_eq!(absence.left(at(14)), Some(Duration::from_secs(90)), "from the sending of what was answered");
         assert!(!absence.begins(at(20)), "it was told");
-        absence.renewed(at(30), at(30), Timing::default());
+        assert!(absence.renewed(at(30), at(30), Timing::default()), "it was away");
+        assert!(!absence.renewed(at(30), at(30), Timing::default()), "it was there");
         assert!(absence.begins(at(31)));
     }
 

@@ -418,6 +418,8 @@ mod tests {
             allocation: Allocation::default(),
             out_dir: dir.path().join("out"),
             inputs: Vec::new(),
+            volumes: Vec::new(),
+            secrets: Vec::new(),
             resume: false,
             skip_records: tokio::sync::watch::Sender::new(Some(0)).subscribe(),
         };

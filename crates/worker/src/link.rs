@@ -4,6 +4,7 @@ use crate::absence::{Absence, why};
 use crate::client::{Backoff, Master};
 use crate::clock::Clock;
 use crate::convert;
+use crate::exec;
 use crate::membership::Membership;
 use crate::messages::{Beat, Input, Report};
 use crate::probe::host::Sampler;
@@ -19,7 +20,7 @@ use cloudai_proto::{PROTOCOL, v1 as pb};
 use prost::Message;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tonic::Code;
 use tracing::{debug, info, warn};
@@ -46,6 +47,8 @@ pub(crate) struct Link {
     pub(crate) master: Master,
     pub(crate) clock: Clock,
     pub(crate) inputs: mpsc::Sender<Input>,
+    /// Programs that users want to run.
+    pub(crate) execs: mpsc::Sender<exec::Order>,
     pub(crate) info: pb::WorkerInfo,
     pub(crate) data_dir: std::path::PathBuf,
     /// Whether the container engine answers.
@@ -138,11 +141,12 @@ impl Link {
             let (session, timing) = (registered.0.session, registered.0.timing);
             absence.renewed(self.clock.now(), registered.1, timing);
             self.registered(registered).await;
+            let answered = Notify::new();
             let disowned = tokio::select! {
                 biased;
                 () = stop.cancelled() => return Ok(()),
-                () = self.hear(session) => true,
-                () = self.beat(&mut sampler, &mut absence, (session, timing), &leaving) => true,
+                () = self.hear(session, &answered) => true,
+                () = self.beat(&mut sampler, &mut absence, (session, timing), (&leaving, &answered)) => true,
             };
             if disowned {
                 info!(session = session.0, "session ended, registering again");
@@ -179,8 +183,9 @@ impl Link {
         self.input(AgentEvent::Registered { session, incarnation, term, timing, sent_at }).await;
     }
 
-    /// Hears commands until the master disowns the session; a broken stream is opened again.
-    async fn hear(&self, session: Session) {
+    /// Hears commands until the master disowns the session; a broken stream is opened again, at once when the master has
+    /// `answered` after an absence: whoever is heard and does not hear is given no work.
+    async fn hear(&self, session: Session, answered: &Notify) {
         let mut wait = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
         loop {
             let request = pb::SubscribeRequest { worker_id: self.id.to_string(), session: session.0 };
@@ -192,7 +197,10 @@ impl Link {
                 Err(status) if status.code() == Code::FailedPrecondition => return,
                 Err(status) => debug!(why = why(&status), "command stream not opened"),
             }
-            tokio::time::sleep(wait.wait()).await;
+            tokio::select! {
+                () = tokio::time::sleep(wait.wait()) => {}
+                () = answered.notified() => wait = Backoff::new(FIRST_WAIT, LONGEST_WAIT),
+            }
         }
     }
 
@@ -202,6 +210,11 @@ impl Link {
             match stream.message().await {
                 Ok(Some(batch)) => {
                     let (session, term) = (Session(batch.session), Term(batch.term));
+                    for order in batch.execs.into_iter().filter_map(|order| exec::Order::read(session, order)) {
+                        if self.execs.try_send(order).is_err() {
+                            warn!("order of a user's program dropped, too many wait");
+                        }
+                    }
                     for command in batch.commands {
                         match convert::command(command, &mut specs) {
                             Ok((seq, command)) => {
@@ -223,7 +236,7 @@ impl Link {
         sampler: &mut Sampler,
         absence: &mut Absence,
         (session, timing): (Session, Timing),
-        leaving: &CancellationToken,
+        (leaving, answered): (&CancellationToken, &Notify),
     ) {
         let interval = timing.heartbeat;
         let mut beats = tokio::time::interval(interval);
@@ -252,7 +265,9 @@ impl Link {
             match tokio::time::timeout(ANSWER, master.send_heartbeat(message)).await {
                 Ok(Ok(ack)) if ack.get_ref().register_again => return,
                 Ok(Ok(_)) => {
-                    absence.renewed(self.clock.now(), sent_at, timing);
+                    if absence.renewed(self.clock.now(), sent_at, timing) {
+                        answered.notify_one();
+                    }
                     self.input(AgentEvent::Renewed { session, sent_at, draining }).await;
                 }
                 Ok(Err(status)) => absence.missed(self.clock.now(), why(&status)),

@@ -3,12 +3,15 @@
 use crate::archive;
 use crate::cache::Cache;
 use crate::client::Master;
-use crate::executor::{Executor, Identity, Job, JobIo, LogRecord, Placed, Stop, Teller};
-use crate::inputs::{Bringer, Unbrought};
+use crate::executor::{Executor, Identity, Job, JobIo, LogRecord, Stop, Teller};
+use crate::mask::{self, Masker};
 use crate::outputs::{self, Collected, Limits, OutputProblem};
+use crate::prepare::Prepared;
 use crate::upload::{self, Whose};
+use crate::vault::{Given, Vault};
+use crate::volumes::Offers;
 use cloudai_core::effect::StartOrder;
-use cloudai_core::spec::{Input, Outputs};
+use cloudai_core::spec::Outputs;
 use cloudai_core::task::{Cause, LogEnd, Outcome};
 use cloudai_proto::v1 as pb;
 use std::collections::BTreeSet;
@@ -30,6 +33,10 @@ pub(crate) struct Runner {
     pub(crate) data_dir: PathBuf,
     /// Contents of inputs.
     pub(crate) cache: Arc<Cache>,
+    /// What of its host tasks may see.
+    pub(crate) offers: Arc<Offers>,
+    /// Secrets of attempts.
+    pub(crate) vault: Vault,
 }
 
 /// One attempt to run.
@@ -46,8 +53,8 @@ impl Runner {
         self.attempt_dir(whose).join("out")
     }
 
-    fn attempt_dir(&self, whose: Whose) -> PathBuf {
-        self.attempts_dir().join(folder_name(whose))
+    pub(crate) fn attempt_dir(&self, whose: Whose) -> PathBuf {
+        self.attempts_dir().join(whose.folder_name())
     }
 
     fn attempts_dir(&self) -> PathBuf {
@@ -65,16 +72,16 @@ impl Runner {
         let whose = Whose { attempt, incarnation: run.identity.incarnation };
         let out_dir = self.out_dir(whose);
         let mut master = self.master.clone();
-        let inputs = self.placed(whose, &run.order);
-        // Without them no container was made, and nothing is to be taken over.
-        let resume = run.resume && (inputs.is_empty() || self.inputs_note(whose).exists());
-        if !resume
-            && let Err(outcome) = self.bring(whose, (&inputs, run.order.allocation.storage), &steps, stop.clone()).await
-        {
-            return outcome;
-        }
+        let prepared = match self.prepare(whose, &run, &steps, stop.clone()).await {
+            Ok(prepared) => prepared,
+            Err(outcome) => return outcome,
+        };
+        let Prepared { inputs, volumes, secrets, resume } = prepared;
         let (skip, skip_records) = watch::channel((!resume).then_some(0));
-        let (logs, records) = mpsc::channel::<LogRecord>(LOG_QUEUE);
+        let (logs, records) = match masked_logs(&secrets) {
+            Ok(channel) => channel,
+            Err(why) => return Outcome::of(Cause::InputError, why),
+        };
         let job = Job {
             attempt,
             identity: run.identity,
@@ -83,6 +90,8 @@ impl Runner {
             allocation: run.order.allocation.clone(),
             out_dir: out_dir.clone(),
             inputs,
+            volumes,
+            secrets,
             resume,
             skip_records,
         };
@@ -101,59 +110,6 @@ impl Runner {
             self.keep_outputs(&mut master, whose, &job, &mut outcome).await;
         }
         outcome
-    }
-
-    /// Where the inputs of an attempt lie on this host.
-    fn placed(&self, whose: Whose, order: &StartOrder) -> Vec<Placed> {
-        let dir = self.attempt_dir(whose).join("inputs");
-        let inputs = order.spec.container.inputs.iter().enumerate();
-        let placed = |(place, input): (usize, &Input)| Placed {
-            host: dir.join(place.to_string()),
-            path: input.path.clone(),
-            writable: input.writable,
-        };
-        inputs.map(placed).collect()
-    }
-
-    /// There once an attempt's inputs are where its container finds them.
-    fn inputs_note(&self, whose: Whose) -> PathBuf {
-        self.attempt_dir(whose).join("inputs").join("placed")
-    }
-
-    /// Brings an attempt's inputs; a stop ends that at once.
-    async fn bring(
-        &self,
-        whose: Whose,
-        (inputs, storage): (&[Placed], u64),
-        steps: &Teller,
-        mut stop: watch::Receiver<Option<Stop>>,
-    ) -> Result<(), Outcome> {
-        if inputs.is_empty() {
-            return Ok(());
-        }
-        let bringer = Bringer {
-            cache: Arc::clone(&self.cache),
-            master: self.contents.clone(),
-            whose,
-            steps: steps.clone(),
-            storage,
-        };
-        let without_run = |cause, why: String| {
-            let log = LogEnd { complete: true, ..LogEnd::default() };
-            Outcome { log, ..Outcome::of(cause, why) }
-        };
-        let brought = tokio::select! {
-            biased;
-            Ok(stop) = stop.wait_for(Option::is_some) => {
-                let cause = stop.map_or(Cause::Stopped, |stop| stop.cause);
-                return Err(without_run(cause, "stopped while its inputs were brought".into()));
-            }
-            brought = bringer.bring(inputs) => brought,
-        };
-        brought.map_err(|Unbrought { cause, why }| without_run(cause, why))?;
-        tokio::fs::write(self.inputs_note(whose), "").await.map_err(|why| {
-            without_run(Cause::EngineError, format!("the worker can not note that its inputs are there: {why}"))
-        })
     }
 
     /// A program that ended well but whose files can not be kept has failed.
@@ -192,7 +148,7 @@ impl Runner {
     /// Removes the folders of all other attempts: a crash may have come between the removal of a
     /// container and that of its folder.
     pub(crate) async fn remove_other_folders(&self, attempts: &BTreeSet<Whose>) -> std::io::Result<()> {
-        let kept: BTreeSet<_> = attempts.iter().map(|whose| folder_name(*whose)).collect();
+        let kept: BTreeSet<_> = attempts.iter().map(|whose| whose.folder_name()).collect();
         let mut folders = match tokio::fs::read_dir(self.attempts_dir()).await {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
             folders => folders?,
@@ -202,13 +158,14 @@ impl Runner {
                 tokio::fs::remove_dir_all(folder.path()).await?;
             }
         }
-        Ok(())
+        self.vault.remove_others(attempts)
     }
 
     /// Removes what is left of an attempt here.
     pub(crate) async fn discard(&self, whose: Whose) -> Result<(), String> {
         let Whose { attempt, incarnation } = whose;
         self.executor.remove(attempt, incarnation).await.map_err(|error| error.to_string())?;
+        self.vault.remove(whose).map_err(|error| error.to_string())?;
         let dir = self.attempt_dir(whose);
         // A look costs a microsecond, a thread for nothing twenty.
         if !dir.exists() {
@@ -218,9 +175,15 @@ impl Runner {
     }
 }
 
-/// As a container's name: data that was restored may number its attempts as before.
-fn folder_name(Whose { attempt, incarnation }: Whose) -> String {
-    format!("{}-a{}-i{incarnation}", attempt.task, attempt.number)
+/// Where the engine's records go in, and where they come out without these secrets.
+fn masked_logs(secrets: &[Given]) -> Result<(mpsc::Sender<LogRecord>, mpsc::Receiver<LogRecord>), String> {
+    let (logs, records) = mpsc::channel(LOG_QUEUE);
+    let values = secrets.iter().map(|secret| secret.value.0.as_slice());
+    let masker = Masker::of(values).map_err(|why| format!("its log can not be kept free of its secrets: {why}"))?;
+    let Some(masker) = masker else { return Ok((logs, records)) };
+    let (out, masked) = mpsc::channel(LOG_QUEUE);
+    tokio::spawn(mask::through(masker, records, out));
+    Ok((logs, masked))
 }
 
 fn join_sentences(first: &str, second: &str) -> String {

@@ -7,6 +7,7 @@ use crate::client::{self, AddressError, Master};
 use crate::clock::Clock;
 use crate::disk_watch::{self, DiskLimits};
 use crate::engine_watch;
+use crate::exec::{self, Execs, Way};
 use crate::executor::docker::{DockerExecutor, DockerOptions, Places};
 use crate::executor::fake::{FakeExecutor, FakeOptions};
 use crate::executor::{EngineError, Executor, Identity};
@@ -20,6 +21,8 @@ use crate::shell::{Channels, Shell};
 use crate::steps::Steps;
 use crate::unfit::Unfit;
 use crate::upload::Whose;
+use crate::vault::Vault;
+use crate::volumes::Offers;
 use crate::{convert, reaper};
 use cloudai_core::agent::Agent;
 use cloudai_core::ids::WorkerId;
@@ -55,12 +58,16 @@ pub struct Config {
     pub capacity: Capacity,
     /// Free words.
     pub labels: BTreeMap<String, String>,
+    /// What of its host tasks may see.
+    pub offers: Offers,
     /// What runs its attempts.
     pub engine: Engine,
     /// Where its journal and its attempts' folders are.
     pub data_dir: PathBuf,
     /// When something is done about a full disk.
     pub disk: DiskLimits,
+    /// Whether users may run programs in its containers.
+    pub exec: bool,
 }
 
 /// What runs attempts.
@@ -142,6 +149,8 @@ pub struct Worker {
     _lock: std::fs::File,
     link: Link,
     inputs: (mpsc::Sender<Input>, mpsc::Receiver<Input>),
+    /// Programs that users want to run.
+    execs: mpsc::Receiver<exec::Order>,
     unfit: watch::Sender<Unfit>,
 }
 
@@ -163,6 +172,7 @@ impl Worker {
         let mut info = convert::worker_info(&config.id, &config.capacity);
         info.worker_ip.clone_from(&config.address);
         info.labels = config.labels.clone().into_iter().collect();
+        info.offers = config.offers.accesses().map(ToString::to_string).collect();
         info.version = env!("CARGO_PKG_VERSION").into();
         info.executor = config.engine.name().into();
         info.engine = engine;
@@ -172,12 +182,13 @@ impl Worker {
         info.instance = membership::instance(&config.data_dir).map_err(folder)?;
         info.capabilities = cloudai_proto::CAPABILITIES.iter().map(ToString::to_string).collect();
         let inputs = mpsc::channel(INPUTS);
+        let (execs_in, execs) = mpsc::channel(exec::ORDERS);
         let data_dir = config.data_dir.clone();
         // It answered just now.
         let (unfit, known) = watch::channel(Unfit::default());
         let (id, clock) = (config.id.clone(), machine.clock);
-        let link = Link { id, master, clock, inputs: inputs.0.clone(), info, data_dir, unfit: known };
-        Ok(Self { config, machine, _lock: lock, link, inputs, unfit })
+        let link = Link { id, master, clock, inputs: inputs.0.clone(), execs: execs_in, info, data_dir, unfit: known };
+        Ok(Self { config, machine, _lock: lock, link, inputs, execs, unfit })
     }
 
     /// Runs until told to stop; then stops its attempts, reports them and leaves. What an earlier
@@ -185,7 +196,7 @@ impl Worker {
     /// # Errors
     /// [`StartError::Refused`], or a folder that can not be written.
     pub async fn run(self, stop: CancellationToken) -> Result<(), StartError> {
-        let Self { config, machine, link, inputs, unfit, .. } = self;
+        let Self { config, machine, link, inputs, execs, unfit, .. } = self;
         let clock = machine.clock;
         let in_folder = |source| StartError::DataDir { path: config.data_dir.clone(), source };
         let (journal, entries) = Journal::open(&config.data_dir).map_err(in_folder)?;
@@ -213,6 +224,7 @@ impl Worker {
         let (dir, limits) = (config.data_dir.clone(), config.disk);
         let disk_watcher = tokio::spawn(disk_watch::watch(Arc::clone(&runner.executor), cache, dir, limits, unfit));
         remove_leftovers(&runner, &agent).await;
+        let (asked, executor) = (inputs.0.clone(), Arc::clone(&runner.executor));
         let reaper = tokio::spawn(reaper::reap(runner.clone(), inputs.0));
 
         let (reports, reports_in) = mpsc::channel(OUTPUTS);
@@ -220,6 +232,12 @@ impl Worker {
         let channels = Channels { inputs: inputs.1, reports, steps: Arc::clone(&steps) };
         let mut shell = Shell::new(clock, agent, journal, runner, channels);
         shell.begin(resume);
+        let dial = machine.dial.clone();
+        let way = Way { address: config.master.clone(), token: config.join_token.clone(), dial };
+        let (worker, allowed, session) = (config.id.clone(), config.exec, shell.session());
+        let leaving = shell.leaving();
+        let programs = Execs { worker, executor, way, allowed, inputs: asked, session };
+        let programs = tokio::spawn(programs.serve(execs, leaving.clone()));
         let reporter = tokio::spawn(link.clone().report(reports_in));
         let teller = tokio::spawn(link.clone().tell(steps));
         let link_stop = CancellationToken::new();
@@ -229,6 +247,9 @@ impl Worker {
         let (last_session, ended) =
             run_shell(shell, keeper, machine.threads, &stop).await.map_err(StartError::Thread)?;
         link_stop.cancel();
+        leaving.cancel();
+        // It ends soon, whatever its users do.
+        let _ = programs.await;
         // Who still holds something has not left: its lease tells when others may run that.
         if let (Some(session), Ended::Shell(Ok(true))) = (last_session.or(first_session), &ended) {
             link.leave(session).await;
@@ -258,7 +279,9 @@ fn runner(
     let identity = Identity { cluster, incarnation: member.incarnation, worker };
     let executor = config.engine.open(identity.clone(), link.clock)?;
     let (master, data_dir) = (link.master.clone(), config.data_dir.clone());
-    Ok(Runner { executor, identity, master, contents, data_dir, cache })
+    let offers = Arc::new(config.offers.clone());
+    let vault = Vault::of(&link.info.instance);
+    Ok(Runner { executor, identity, master, contents, data_dir, cache, offers, vault })
 }
 
 enum Ended {

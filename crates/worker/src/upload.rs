@@ -43,6 +43,12 @@ impl Whose {
         let Self { attempt, incarnation } = self;
         pb::AttemptRef { task_id: attempt.task.to_string(), attempt: attempt.number, incarnation: incarnation.0 }
     }
+
+    /// As a container's name: data that was restored may number its attempts as before.
+    pub(crate) fn folder_name(self) -> String {
+        let Self { attempt, incarnation } = self;
+        format!("{}-a{}-i{incarnation}", attempt.task, attempt.number)
+    }
 }
 
 pub(crate) fn patience() -> Backoff {

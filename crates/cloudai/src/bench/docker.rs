@@ -156,6 +156,8 @@ impl Bare {
             allocation,
             out_dir: dir.join("bare"),
             inputs: Vec::new(),
+            volumes: Vec::new(),
+            secrets: Vec::new(),
             resume: false,
             skip_records: watch::Sender::new(Some(0)).subscribe(),
         };

@@ -2,6 +2,7 @@
 //!
 //! The rules of the fields are the core's (`TaskSpec::from_value`); here stand only their flags.
 
+use super::given;
 use super::limits::{Amounts, Limits, with_default};
 use super::local::{self, Shipment};
 use crate::config::{duration, key_value, with_unit};
@@ -109,6 +110,16 @@ pub(super) struct Fields {
     /// read-only unless :rw; may be repeated
     #[arg(long, value_name = "SOURCE[:PLACE[:rw]]", value_parser = local::parse)]
     input: Vec<Value>,
+    /// A folder of its worker's host, as /data:/mnt, or a volume of its engine, as scratch:/mnt, where the worker offers
+    /// it (see worker info); read-only unless :rw; may be repeated
+    #[arg(long, short = 'v', value_name = "SOURCE[:PLACE][:rw]", value_parser = given::volume)]
+    volume: Vec<Value>,
+    /// A stored secret, as a file at PLACE or /run/secrets/NAME, read by the container's user alone; may be repeated
+    #[arg(long, value_name = "NAME[:PLACE]", value_parser = given::secret_file)]
+    secret: Vec<Value>,
+    /// A stored secret as a variable, where the cluster allows that; may be repeated
+    #[arg(long, value_name = "VARIABLE=NAME", value_parser = given::secret_variable)]
+    secret_env: Vec<Value>,
 }
 
 /// A text that begins as a date is one, and checked with the other fields.
@@ -157,7 +168,10 @@ impl Fields {
         self.amounts.fields().into_iter().for_each(|(name, value)| document.set(name, value));
         document.set("gpu_model", text(&self.gpu_model));
         document.set("workdir", text(&self.workdir));
-        self.input.iter().for_each(|input| document.place(input.clone()));
+        self.input.iter().for_each(|input| document.place("inputs", "path", input.clone()));
+        self.volume.iter().for_each(|volume| document.place("volumes", "container_path", volume.clone()));
+        self.secret.iter().for_each(|secret| document.place("secrets", "file", secret.clone()));
+        self.secret_env.iter().for_each(|secret| document.place("secrets", "env", secret.clone()));
         document.set("user", text(&self.user));
         self.limits.fields().into_iter().for_each(|(name, value)| document.set(name, value));
         document.set("estimate_s", self.estimate.map(seconds));
@@ -224,7 +238,7 @@ fn variable(given: &str) -> Result<(String, String), Failure> {
 }
 
 /// The flags of fields whose names differ from theirs; the others are called as their field.
-const FLAGS: [(&str, &str); 18] = [
+const FLAGS: [(&str, &str); 20] = [
     ("cpu_cores", "--cpus"),
     ("memory_gb", "--mem"),
     ("storage_gb", "--disk"),
@@ -240,6 +254,8 @@ const FLAGS: [(&str, &str); 18] = [
     ("pull_policy", "--pull"),
     ("outputs", "--collect"),
     ("inputs", "--input"),
+    ("volumes", "--volume"),
+    ("secrets", "--secret"),
     ("retries.max", "--retries"),
     ("retries.on", "--retry-on"),
     ("retries.initial_s", "--retry-delay"),
@@ -355,19 +371,19 @@ impl Document {
         }
     }
 
-    /// Adds an input, in the place of another for the same path.
-    fn place(&mut self, input: Value) {
-        let path = |input: &Value| match input {
-            Value::Map(fields) => fields.iter().find(|(name, _)| name == "path").map(|(_, path)| path.clone()),
+    /// Adds to a list of what is put at paths, in the place of another for the same path.
+    fn place(&mut self, list: &str, key: &str, one: Value) {
+        let path = |one: &Value| match one {
+            Value::Map(fields) => fields.iter().find(|(name, _)| name == key).map(|(_, path)| path.clone()),
             _ => None,
         };
-        let mut inputs = match self.take("inputs") {
-            Some(Value::List(inputs)) => inputs,
+        let mut all = match self.take(list) {
+            Some(Value::List(all)) => all,
             Some(_) | None => Vec::new(),
         };
-        inputs.retain(|known| path(known).is_none() || path(known) != path(&input));
-        inputs.push(input);
-        self.set("inputs", Some(Value::List(inputs)));
+        all.retain(|known| path(known).is_none() || path(known) != path(&one));
+        all.push(one);
+        self.set(list, Some(Value::List(all)));
     }
 
     /// A `workdir` of this machine, from this folder on, becomes an input to be worked in.
@@ -378,7 +394,7 @@ impl Document {
             _ => None,
         });
         if let Some(input) = given.map(|given| local::workdir(&given, base)).transpose()?.flatten() {
-            self.place(input);
+            self.place("inputs", "path", input);
             self.set("workdir", Some(Value::Text(local::WORKSPACE.into())));
         }
         Ok(())

@@ -31,6 +31,16 @@ pub(super) struct Args {
     /// All of them as one archive in this file, which must not be there yet; - is stdout
     #[arg(long, value_name = "FILE", conflicts_with_all = ["dir", "paths"])]
     tar: Option<PathBuf>,
+    /// The same as a zip
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["dir", "paths", "tar"])]
+    zip: Option<PathBuf>,
+}
+
+impl Args {
+    /// All files of a task, into a folder.
+    pub(super) fn of(id: String, dir: PathBuf) -> Self {
+        Self { id, dir: Some(dir), paths: Vec::new(), tar: None, zip: None }
+    }
 }
 
 /// Files on their way at once.
@@ -40,8 +50,10 @@ const TRIES: u32 = 3;
 
 pub(super) async fn run(args: &Args, cx: &Context) -> Result<Exit, Failure> {
     let id = id::resolve(&cx.client, &args.id).await?;
-    if let Some(to) = &args.tar {
-        return archive(&id, to, cx).await;
+    if let Some((to, format)) =
+        args.tar.iter().map(|to| (to, "tar")).chain(args.zip.iter().map(|to| (to, "zip"))).next()
+    {
+        return archive(&id, to, format, cx).await;
     }
     let list: List<File> = cx.client.get(&["api", "v1", "tasks", &id, "files"], &[]).await?;
     let files = chosen(list.items, &args.paths)?;
@@ -72,22 +84,28 @@ pub(super) async fn run(args: &Args, cx: &Context) -> Result<Exit, Failure> {
 }
 
 /// All files as one archive. The master checks each against its SHA-256, and breaks off where one is damaged.
-async fn archive(id: &str, to: &Path, cx: &Context) -> Result<Exit, Failure> {
+async fn archive(id: &str, to: &Path, format: &str, cx: &Context) -> Result<Exit, Failure> {
     if to == Path::new("-") {
-        pour(id, tokio::io::stdout(), Path::new("stdout"), cx).await?;
+        pour((id, format), tokio::io::stdout(), Path::new("stdout"), cx).await?;
         return Ok(Exit::Ok);
     }
     let beside = Beside::new(to, "an archive")?;
     let part = beside.part();
     let file = tokio::fs::File::create(part).await.map_err(|error| at(part, &error))?;
-    let poured = pour(id, file, part, cx).await;
+    let poured = pour((id, format), file, part, cx).await;
     let size = beside.done(poured, at)?;
     cx.screen.note(&format!("{}  {}", to.display(), Bytes(size)));
     Ok(Exit::Ok)
 }
 
-async fn pour(id: &str, mut out: impl AsyncWrite + Unpin, name: &Path, cx: &Context) -> Result<u64, Failure> {
-    let mut response = cx.client.stream(&["api", "v1", "tasks", id, "archive"], &[]).await?;
+async fn pour(
+    (id, format): (&str, &str),
+    mut out: impl AsyncWrite + Unpin,
+    name: &Path,
+    cx: &Context,
+) -> Result<u64, Failure> {
+    let query = [("format", format.to_owned())];
+    let mut response = cx.client.stream(&["api", "v1", "tasks", id, "archive"], &query).await?;
     let mut size = 0;
     while let Some(chunk) = response.chunk().await.map_err(|error| cx.client.unreachable(&error))? {
         size += chunk.len() as u64;

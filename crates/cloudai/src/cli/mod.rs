@@ -11,9 +11,11 @@ mod document;
 mod download;
 mod duty;
 mod empty;
+mod exec;
 mod explain;
 mod files;
 mod follow;
+mod given;
 mod hold;
 mod limits;
 mod list;
@@ -24,6 +26,7 @@ mod queue;
 mod reference;
 mod restore;
 mod retry;
+mod secret;
 mod send;
 mod several;
 mod sim;
@@ -113,6 +116,9 @@ enum Command {
     /// What places tasks: lists, switches, shows what is predicted
     #[command(subcommand)]
     Strategy(strategy::Command),
+    /// Values that tasks are given and nobody is shown
+    #[command(subcommand)]
+    Secret(secret::Command),
     /// The cluster as a whole
     #[command(subcommand)]
     Cluster(cluster::Command),
@@ -273,6 +279,7 @@ async fn ask(command: Command, cx: &Context) -> Result<Exit, Failure> {
         Command::Worker(command) => worker::run(command, cx).await,
         Command::Queue { verb } => queue::run(verb, cx).await,
         Command::Strategy(command) => strategy::run(command, cx).await,
+        Command::Secret(command) => secret::run(command, cx).await,
         Command::Cluster(command) => cluster::run(command, cx).await,
         Command::Debug(command) => debug::run(command, cx).await,
         Command::Reference(command) => reference::run(command, cx).await,

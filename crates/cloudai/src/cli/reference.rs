@@ -1,9 +1,11 @@
 //! The reference's words: each does what one of our commands does.
 
-use super::{Context, cancel, cluster, debug, list, logs, submit, worker};
+use super::task::One;
+use super::{Context, cancel, cluster, debug, download, files, list, logs, submit, worker};
 use crate::exit::{Exit, Failure};
 use clap::Subcommand;
 use cloudai_core::state::Status;
+use std::path::PathBuf;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -29,6 +31,24 @@ pub(super) enum Command {
     ListTasks {
         /// queued, pending, running, completed, failed or cancelled
         status: Option<Status>,
+    },
+    /// `task files`
+    #[command(before_help = "  cloudai task-files 9QZD")]
+    TaskFiles {
+        /// Its id, the last 4 characters of it or more, or `last`
+        id: String,
+        /// Whose it is; every task is yours until there are users
+        user: Option<String>,
+    },
+    /// `task download` of all files
+    #[command(before_help = "  cloudai download 9QZD local ./results")]
+    Download {
+        /// Its id, the last 4 characters of it or more, or `last`
+        id: String,
+        /// Whose it is; every task is yours until there are users
+        user: String,
+        /// The folder; made when it is not there
+        dir: PathBuf,
     },
     /// `worker list`; on a terminal as the reference's box
     #[command(before_help = "  cloudai workers")]
@@ -65,6 +85,8 @@ pub(super) async fn run(command: Command, cx: &Context) -> Result<Exit, Failure>
         Command::Monitor { id, user: _ } => logs::run(&logs::Args::following(id), cx).await,
         Command::Cancel { id } => cancel::run(&cancel::Args::of(id), cx).await,
         Command::ListTasks { status } => list::run(&list::Args::of_status(status), cx).await,
+        Command::TaskFiles { id, user: _ } => files::run(&One { id }, cx).await,
+        Command::Download { id, user: _, dir } => download::run(&download::Args::of(id, dir), cx).await,
         Command::Workers => worker::list(cx, true).await,
         Command::Status => cluster::status(cx, true).await,
         Command::InternalState => debug::state(&debug::State::default(), cx).await,

@@ -1,6 +1,6 @@
 //! `cloudai task`: the verbs.
 
-use super::{Context, cancel, download, explain, files, hold, list, logs, retry, submit, wait};
+use super::{Context, cancel, download, exec, explain, files, hold, list, logs, retry, submit, wait};
 use crate::exit::{Exit, Failure};
 use crate::{id, render};
 use clap::Subcommand;
@@ -29,6 +29,11 @@ pub(super) enum Command {
                              cloudai task logs 9QZD --follow --tail 20    live, until it ends; Ctrl-C leaves it running\n  \
                              cloudai task logs 9QZD --since 10m --grep error -i")]
     Logs(logs::Args),
+    /// Runs a program in the container of a running task: a shell, on this terminal
+    #[command(before_help = "  cloudai task exec 9QZD                       a shell\n  \
+                             cloudai task exec 9QZD -- nvidia-smi         exits as the program does\n  \
+                             tar c src | cloudai task exec -i 9QZD -- tar x -C /tmp")]
+    Exec(exec::Args),
     /// Waits until tasks have ended
     #[command(before_help = "  cloudai task wait 9QZD --timeout 10m         exit 0 completed, 3 not, 4 still going on")]
     Wait(wait::Args),
@@ -79,6 +84,7 @@ pub(super) async fn run(command: Command, cx: &Context) -> Result<Exit, Failure>
         Command::Explain(args) => explain::run(&args, cx).await,
         Command::Files(one) => files::run(&one, cx).await,
         Command::Logs(args) => logs::run(&args, cx).await,
+        Command::Exec(args) => Box::pin(exec::run(&args, cx)).await,
         Command::Wait(args) => wait::run(&args, cx).await,
         Command::Cancel(args) => cancel::run(&args, cx).await,
         Command::Hold(args) => hold::hold(&args, cx).await,

@@ -7,7 +7,9 @@ use super::values::{self, Executor, LogFormat, Store};
 use super::{Form, Surroundings};
 use Fallback::{Found, Nothing, Text};
 use User::{Bench, Client, Master, Up, Worker};
+use cloudai_core::access::Access;
 use cloudai_core::ids::WorkerId;
+use cloudai_worker::volumes::OfferedVolume;
 use reqwest::Url;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -233,6 +235,24 @@ settings! {
         parse: |text| whole(text, 1_000_000_000), takes: Number, allowed: "0 to 1000000000",
         fallback: Text("1000000"), used_by: [Master, Up],
     }
+    /// Where the keys are that stored secrets are sealed with: apart from the data is better, and in no backup of it.
+    SECRETS_KEY_FILE: PathBuf {
+        key: "secrets.key_file", variables: ["CLOUDAI_SECRETS_KEY_FILE"],
+        parse: values::folder, allowed: "a file; it is made with the first secret",
+        fallback: Nothing("secrets.key in the data folder"), used_by: [Master, Up],
+    }
+    /// Whether a task may be given a secret as a variable, which everybody sees who may ask its worker's container engine.
+    SECRETS_ALLOW_ENV: bool {
+        key: "secrets.allow_env", variables: ["CLOUDAI_SECRETS_ALLOW_ENV"],
+        parse: truth, takes: Truth, allowed: "true or false",
+        fallback: Text("false"), used_by: [Master, Up],
+    }
+    /// Whether users may run programs in containers (`cloudai task exec`); of a master and of a worker, both must allow it.
+    EXEC: bool {
+        key: "exec.enabled", variables: ["CLOUDAI_EXEC_ENABLED"],
+        parse: truth, takes: Truth, allowed: "true or false",
+        fallback: Text("true"), used_by: [Master, Worker, Up],
+    }
     /// Where a worker's master is.
     MASTER: String {
         key: "worker.master", flag: "--master", variables: ["CLOUDAI_MASTER", "MASTER_ADDR"],
@@ -323,6 +343,21 @@ settings! {
         key: "worker.labels", flag: "--label", variables: ["CLOUDAI_LABELS"],
         parse: values::labels, takes: List, allowed: "k=v, several with commas",
         fallback: Nothing(""), used_by: [Worker],
+    }
+    /// Folders of its host, with all within them, that tasks may see; the flag may be repeated.
+    ALLOW_PATHS: Vec<Access> {
+        key: "worker.allow_paths", flag: "--allow-path", variables: ["CLOUDAI_ALLOW_PATHS"],
+        parse: values::allowed_paths, takes: List,
+        allowed: "absolute paths other than /, with :ro behind what may only be read, several with commas",
+        fallback: Nothing("none"), used_by: [Worker, Up],
+    }
+    /// Volumes of its container engine that tasks may see; the flag may be repeated.
+    ALLOW_VOLUMES: Vec<OfferedVolume> {
+        key: "worker.allow_volumes", flag: "--allow-volume", variables: ["CLOUDAI_ALLOW_VOLUMES"],
+        parse: values::allowed_volumes, takes: List,
+        allowed: "names, with :ro behind what may only be read, with =nfs://SERVER/PATH?OPTION&OPTION behind what a \
+                  file server has, several with commas",
+        fallback: Nothing("none"), used_by: [Worker, Up],
     }
     /// How many workers `up` starts; they share the machine.
     UP_WORKERS: u32 {

@@ -1,8 +1,8 @@
 //! The settings of a master, checked: what is still to come is refused, not ignored.
 
 use super::known::{
-    DATA_DIR, EXTERNAL_FALLBACK, EXTERNAL_TIMEOUT, GRPC, HEARTBEAT, HTTP, INACTIVE, KNOB_SETTINGS, LEASE, LEASE_MARGIN,
-    STORE, STRATEGY, TASKS_DAYS, TASKS_MAX,
+    DATA_DIR, EXEC, EXTERNAL_FALLBACK, EXTERNAL_TIMEOUT, GRPC, HEARTBEAT, HTTP, INACTIVE, KNOB_SETTINGS, LEASE,
+    LEASE_MARGIN, SECRETS_ALLOW_ENV, SECRETS_KEY_FILE, STORE, STRATEGY, TASKS_DAYS, TASKS_MAX,
 };
 use super::log::LogFlags;
 use super::parse::Listen;
@@ -12,7 +12,7 @@ use cloudai_core::spec::DEFAULT_KILL_AFTER;
 use cloudai_core::strategy::knobs::KNOBS;
 use cloudai_core::timing::{Timing, TimingError};
 use cloudai_master::choice::Configured;
-use cloudai_master::{Fallback, Retention};
+use cloudai_master::{Fallback, Retention, SecretRules};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -85,6 +85,10 @@ pub(crate) struct MasterSettings {
     pub(crate) timing: Timing,
     /// How long ended tasks are kept.
     pub(crate) retention: Retention,
+    /// What is said of stored secrets.
+    pub(crate) secrets: SecretRules,
+    /// Whether users may run programs in containers.
+    pub(crate) exec: bool,
     /// Commands are read from the terminal.
     pub(crate) shell: bool,
     /// Both flags were given: addresses may be reachable by others. One alone changes nothing.
@@ -131,6 +135,8 @@ impl MasterSettings {
             },
             timing: checked_timing(resolver)?,
             retention: retention(resolver)?,
+            secrets: secrets(resolver)?,
+            exec: resolver.required(&EXEC)?,
             shell: !flags.no_shell,
             insecure,
             print_addresses: flags.print_addresses,
@@ -192,6 +198,17 @@ fn strategy(resolver: &Resolver<'_>) -> Result<Configured, Failure> {
         configured.explicit |= !resolver.all(&setting.facts).is_empty();
     }
     Ok(configured)
+}
+
+/// What is said of stored secrets. What lives in memory only is sealed with a key that does so too.
+fn secrets(resolver: &Resolver<'_>) -> Result<SecretRules, Failure> {
+    let in_data = || Ok::<_, Failure>(resolver.required(&DATA_DIR)?.join("secrets.key"));
+    let key_file = match (resolver.value(&SECRETS_KEY_FILE)?, resolver.required(&STORE)?) {
+        (Some(file), _) => Some(file),
+        (None, Store::Sqlite) => Some(in_data()?),
+        (None, Store::Memory) => None,
+    };
+    Ok(SecretRules { key_file, allow_env: resolver.required(&SECRETS_ALLOW_ENV)? })
 }
 
 /// 0 keeps for ever.

@@ -1,12 +1,15 @@
 //! The settings of `cloudai up`: a master and its workers in one process.
 
 use super::known::{
-    COLLECT_IMAGES, DATA_DIR, DISK_PRESSURE, ENGINE, EXECUTOR, GRPC, HTTP, INPUT_CACHE, STRATEGY, UP_WORKERS,
+    ALLOW_PATHS, ALLOW_VOLUMES, COLLECT_IMAGES, DATA_DIR, DISK_PRESSURE, ENGINE, EXECUTOR, GRPC, HTTP, INPUT_CACHE,
+    STRATEGY, UP_WORKERS,
 };
 use super::log::LogFlags;
+use super::worker::list;
 use super::{Executor, Flags, MasterFlags, MasterSettings, Resolver, User, worker};
 use crate::exit::Failure;
 use cloudai_worker::DiskLimits;
+use cloudai_worker::volumes::Offers;
 
 /// What `cloudai up` was given on its command line.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -29,6 +32,12 @@ pub(crate) struct UpFlags {
     /// Disk for inputs that later attempts may need again, as 20g
     #[arg(long, value_name = "SIZE", allow_negative_numbers = true)]
     pub(crate) input_cache: Option<String>,
+    /// A folder of this machine that tasks may see, as /data or /data:ro; may be repeated
+    #[arg(long = "allow-path", value_name = "DIR[:ro]")]
+    pub(crate) allow_paths: Vec<String>,
+    /// A volume of the engine that tasks may see, as NAME, NAME:ro or NAME=nfs://SERVER/PATH; may be repeated
+    #[arg(long = "allow-volume", value_name = "NAME[:ro]")]
+    pub(crate) allow_volumes: Vec<String>,
     /// Master and workers keep their state here
     #[arg(long, value_name = "DIR")]
     pub(crate) data_dir: Option<String>,
@@ -57,6 +66,8 @@ impl UpFlags {
             .with(&DISK_PRESSURE, self.disk_pressure.as_ref())
             .with(&COLLECT_IMAGES, self.collect_images_at.as_ref())
             .with(&INPUT_CACHE, self.input_cache.as_ref())
+            .with(&ALLOW_PATHS, list(&self.allow_paths).as_ref())
+            .with(&ALLOW_VOLUMES, list(&self.allow_volumes).as_ref())
             .with(&DATA_DIR, self.data_dir.as_ref())
             .with(&GRPC, self.grpc.as_ref())
             .with(&HTTP, self.http.as_ref())
@@ -78,6 +89,8 @@ pub(crate) struct UpSettings {
     pub(crate) engine: Option<String>,
     /// When workers do something about a full disk.
     pub(crate) disk: DiskLimits,
+    /// What of the host tasks may see.
+    pub(crate) offers: Offers,
 }
 
 impl UpSettings {
@@ -95,6 +108,7 @@ impl UpSettings {
             executor,
             engine: worker::engine(&resolver, executor)?,
             disk: worker::disk_limits(&resolver)?,
+            offers: worker::offers(&resolver)?,
         })
     }
 }

@@ -3,9 +3,11 @@
 //! What is still to come is refused by name: ignoring it would be a lie.
 
 use super::parse::{connect, key_value};
+use cloudai_core::access::{Access, Origin};
 use cloudai_core::ids::{IdError, WorkerId};
 use cloudai_core::strategy::knobs::Knob;
 use cloudai_core::strategy::{ALL as STRATEGIES, EXTERNAL};
+use cloudai_worker::volumes::OfferedVolume;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -194,6 +196,25 @@ pub(super) fn ip(text: &str) -> Result<IpAddr, String> {
 
 pub(super) fn labels(text: &str) -> Result<BTreeMap<String, String>, String> {
     text.split(',').map(|pair| key_value(pair.trim())).collect()
+}
+
+/// Paths that are offered to tasks. The whole of a host is not: its engine's socket and every secret are among it.
+pub(super) fn allowed_paths(text: &str) -> Result<Vec<Access>, String> {
+    let one = |text: &str| match text.trim().parse::<Access>() {
+        Ok(Access { origin: Origin::HostPath(path), .. }) if path == "/" => Err(format!("{text:?} is the whole host")),
+        Ok(access @ Access { origin: Origin::HostPath(_), .. }) => Ok(access),
+        Ok(Access { origin: Origin::Volume(name), .. }) => {
+            Err(format!("{name:?} is no absolute path: volumes are allowed with --allow-volume (worker.allow_volumes)"))
+        }
+        Err(problem) => Err(format!("{text:?} {problem}")),
+    };
+    text.split(',').map(one).collect()
+}
+
+/// Volumes of a container engine that are offered to tasks.
+pub(super) fn allowed_volumes(text: &str) -> Result<Vec<OfferedVolume>, String> {
+    let one = |text: &str| text.trim().parse().map_err(|problem| format!("{text:?} {problem}"));
+    text.split(',').map(one).collect()
 }
 
 #[cfg(test)]

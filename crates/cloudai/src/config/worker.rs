@@ -1,14 +1,15 @@
 //! The settings of a worker, checked.
 
 use super::known::{
-    COLLECT_IMAGES, CPUS, DATA_DIR, DISK, DISK_PRESSURE, ENGINE, EXECUTOR, GPUS, INPUT_CACHE, JOIN_TOKEN, LABELS,
-    MASTER, MEM, WORKER_ID, WORKER_IP, WORKER_PORT,
+    ALLOW_PATHS, ALLOW_VOLUMES, COLLECT_IMAGES, CPUS, DATA_DIR, DISK, DISK_PRESSURE, ENGINE, EXEC, EXECUTOR, GPUS,
+    INPUT_CACHE, JOIN_TOKEN, LABELS, MASTER, MEM, WORKER_ID, WORKER_IP, WORKER_PORT,
 };
 use super::log::LogFlags;
 use super::{Executor, Flags, LogSettings, Resolver, User};
 use crate::exit::Failure;
 use cloudai_core::ids::WorkerId;
 use cloudai_worker::DiskLimits;
+use cloudai_worker::volumes::Offers;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -49,6 +50,12 @@ pub(crate) struct WorkerFlags {
     /// Disk for inputs that later attempts may need again, as 20g
     #[arg(long, value_name = "SIZE", allow_negative_numbers = true)]
     pub(crate) input_cache: Option<String>,
+    /// A folder of its host that tasks may see, as /data or /data:ro; may be repeated
+    #[arg(long = "allow-path", value_name = "DIR[:ro]")]
+    pub(crate) allow_paths: Vec<String>,
+    /// A volume of its engine that tasks may see, as NAME, NAME:ro or NAME=nfs://SERVER/PATH; may be repeated
+    #[arg(long = "allow-volume", value_name = "NAME[:ro]")]
+    pub(crate) allow_volumes: Vec<String>,
     /// Devices it offers
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub(crate) gpus: Option<String>,
@@ -64,7 +71,7 @@ pub(crate) struct WorkerFlags {
 
 impl WorkerFlags {
     fn given(&self) -> Flags {
-        let labels = (!self.labels.is_empty()).then(|| self.labels.join(","));
+        let labels = list(&self.labels);
         let flags = Flags::default()
             .with(&MASTER, self.master.as_ref())
             .with(&JOIN_TOKEN, self.join_token.as_ref())
@@ -77,6 +84,8 @@ impl WorkerFlags {
             .with(&DISK_PRESSURE, self.disk_pressure.as_ref())
             .with(&COLLECT_IMAGES, self.collect_images_at.as_ref())
             .with(&INPUT_CACHE, self.input_cache.as_ref())
+            .with(&ALLOW_PATHS, list(&self.allow_paths).as_ref())
+            .with(&ALLOW_VOLUMES, list(&self.allow_volumes).as_ref())
             .with(&GPUS, self.gpus.as_ref())
             .with(&LABELS, labels.as_ref())
             .with(&DATA_DIR, self.data_dir.as_ref());
@@ -103,6 +112,10 @@ pub(crate) struct WorkerSettings {
     pub(crate) offer: Offer,
     /// When something is done about a full disk.
     pub(crate) disk: DiskLimits,
+    /// What of the host tasks may see.
+    pub(crate) offers: Offers,
+    /// Whether users may run programs in its containers.
+    pub(crate) exec: bool,
     /// Free words.
     pub(crate) labels: BTreeMap<String, String>,
     /// Where its journal is kept; may not exist yet.
@@ -147,6 +160,8 @@ impl WorkerSettings {
                 gpus: resolver.value(&GPUS)?,
             },
             disk: disk_limits(&resolver)?,
+            offers: offers(&resolver)?,
+            exec: resolver.required(&EXEC)?,
             labels: resolver.value(&LABELS)?.unwrap_or_default(),
             data_dir: resolver.required(&DATA_DIR)?,
             log: LogSettings::resolve(&resolver)?,
@@ -160,6 +175,17 @@ pub(super) fn disk_limits(resolver: &Resolver<'_>) -> Result<DiskLimits, Failure
     let (collect, pressure) = (resolver.required(&COLLECT_IMAGES)?, resolver.required(&DISK_PRESSURE)?);
     let inputs = resolver.required(&INPUT_CACHE)?;
     Ok(DiskLimits { collect: percent(collect), pressure: percent(pressure), inputs })
+}
+
+/// What of the host tasks may see.
+pub(super) fn offers(resolver: &Resolver<'_>) -> Result<Offers, Failure> {
+    let (paths, volumes) = (resolver.value(&ALLOW_PATHS)?, resolver.value(&ALLOW_VOLUMES)?);
+    Ok(Offers { paths: paths.unwrap_or_default(), volumes: volumes.unwrap_or_default() })
+}
+
+/// A flag that may be repeated, as its setting is written.
+pub(super) fn list(given: &[String]) -> Option<String> {
+    (!given.is_empty()).then(|| given.join(","))
 }
 
 /// Where the engine is, for what needs one.

@@ -145,6 +145,7 @@ pub(crate) fn card(worker: &Worker, now: Timestamp) -> String {
     field("gpu", worker.gpus.iter().map(|gpu| format!("{} {}", gpu.id, gpu.model)).collect::<Vec<_>>().join(", "));
     let labels = worker.labels.iter().map(|(key, value)| printable(&format!("{key}={value}")));
     field("labels", labels.collect::<Vec<_>>().join(" "));
+    field("offers", worker.offers.iter().map(|offer| printable(offer)).collect::<Vec<_>>().join(" "));
     field("engine", printable(if worker.engine.is_empty() { &worker.executor } else { &worker.engine }));
     field("version", printable(&worker.version));
     field("address", worker.address.clone().unwrap_or_default());

@@ -97,6 +97,8 @@ fn open(settings: &MasterSettings) -> anyhow::Result<Setup> {
         fallback: settings.fallback.clone(),
         timing: settings.timing,
         retention: settings.retention,
+        secrets: settings.secrets.clone(),
+        exec: settings.exec,
         machine: Machine::default(),
     })
 }

@@ -71,6 +71,8 @@ async fn prepare_workers(settings: &UpSettings, master: &Master) -> anyhow::Resu
             engine: worker::engine(settings.executor, settings.engine.clone()),
             data_dir: worker::folder(data_dir, &id),
             disk: settings.disk,
+            offers: settings.offers.clone(),
+            exec: settings.master.exec,
             id,
         };
         workers.push(Worker::prepare(config).await.with_context(|| format!("worker local-{number} can not start"))?);

@@ -44,6 +44,8 @@ fn config(settings: WorkerSettings) -> anyhow::Result<Config> {
         engine: engine(settings.executor, settings.engine),
         data_dir,
         disk: settings.disk,
+        offers: settings.offers,
+        exec: settings.exec,
     })
 }
 

@@ -45,7 +45,7 @@ fn every_field_has_its_flag() {
                 --priority -5 --timeout 1h --pull-timeout 90s --kill-after 0 --queue-timeout 5m --total-timeout 2d \
                 --estimate 90m --deadline 2026-01-31T18:00:00Z --not-before 2026-01-31T08:00:00Z --hold --on-disconnect keep \
                 --retries 5 --retry-on exit=3,exit=4,oom,worker-lost --retry-on pull --retry-delay 10s --worker w1 --allow-pending \
-                --idempotency-key k1 --network bridge --pull always --shm-size 64m --tmpfs /c=1g --read-only --collect *.csv --collect /data/x --input task:task-00000000000000000000000007/a:/d/a:rw \
+                --idempotency-key k1 --network bridge --pull always --shm-size 64m --tmpfs /c=1g --read-only --collect *.csv --collect /data/x --input task:task-00000000000000000000000007/a:/d/a:rw -v /data:/mnt --volume scratch:/s:rw --secret token --secret key:/etc/key --secret-env DB=db \
                 --gpus 0.5 --gpu-model a100 -- run --cpus -mem 3";
     let expected = json!({
         "image": "a", "env": {"A": "1", "B": ""}, "workdir": "/w", "user": "1:2", "entrypoint": ["sh", "-c"],
@@ -56,6 +56,13 @@ fn every_field_has_its_flag() {
         "worker_id": "w1", "allow_pending": true, "idempotency_key": "k1", "network": "bridge",
         "pull_policy": "always", "shm_size": "64m", "tmpfs": {"/c": "1g"}, "read_only_root": true, "outputs": ["*.csv", "/data/x"],
         "inputs": [{"from": "task:task-00000000000000000000000007/a", "path": "/d/a", "writable": true}],
+        "volumes": [
+            {"host_path": "/data", "container_path": "/mnt"},
+            {"volume": "scratch", "container_path": "/s", "read_only": false},
+        ],
+        "secrets": [
+            {"name": "token", "file": "/run/secrets/token"}, {"name": "key", "file": "/etc/key"}, {"name": "db", "env": "DB"},
+        ],
         "gpu_cores": 0.5, "gpu_model": "a100", "command": ["run", "--cpus", "-mem", "3"]
     });
     assert_eq!(posted(line), expected);

@@ -30,16 +30,26 @@ pub(crate) struct WorkerPlan {
     mem: &'static str,
     engine: Option<String>,
     master: Option<String>,
+    /// Other flags.
+    flags: Vec<String>,
 }
 
 /// A worker that only acts; two cores.
 pub(crate) fn fake_worker(id: &str) -> WorkerPlan {
-    WorkerPlan { id: id.into(), executor: "fake", cpus: 2.0, mem: "64g", engine: None, master: None }
+    WorkerPlan { id: id.into(), executor: "fake", cpus: 2.0, mem: "64g", engine: None, master: None, flags: Vec::new() }
 }
 
 /// A worker on this machine's engine; one core, which every machine has.
 pub(crate) fn docker_worker(id: &str) -> WorkerPlan {
-    WorkerPlan { id: id.into(), executor: "docker", cpus: 1.0, mem: "2g", engine: None, master: None }
+    WorkerPlan {
+        id: id.into(),
+        executor: "docker",
+        cpus: 1.0,
+        mem: "2g",
+        engine: None,
+        master: None,
+        flags: Vec::new(),
+    }
 }
 
 impl WorkerPlan {
@@ -56,6 +66,12 @@ impl WorkerPlan {
     /// Where it calls its master, `ip:port`; not the master's own address.
     pub(crate) fn through(self, address: &str) -> Self {
         Self { master: Some(address.to_owned()), ..self }
+    }
+
+    /// More flags of `worker start`.
+    pub(crate) fn flags(mut self, flags: &[&str]) -> Self {
+        self.flags.extend(flags.iter().map(|flag| (*flag).to_owned()));
+        self
     }
 
     /// Memory that it offers, as `8g`.
@@ -235,7 +251,8 @@ impl Cluster {
         let disk = if plan.executor == "docker" { "10g" } else { "100g" };
         let offer = ["--executor", plan.executor, "--cpus", &cpus, "--mem", plan.mem, "--disk", disk];
         let engine = plan.engine.iter().flat_map(|address| ["--engine", address.as_str()]);
-        let words = words.into_iter().chain(offer).chain(["--data-dir", "state"]).chain(engine).map(ToOwned::to_owned);
+        let words = words.into_iter().chain(offer).chain(["--data-dir", "state"]).chain(engine);
+        let words = words.chain(plan.flags.iter().map(String::as_str)).map(ToOwned::to_owned);
         let words: Vec<_> = words.collect();
         let journal = self.journal_path().display().to_string();
         let variables = [vec![("CLOUDAI_FAKE_JOURNAL".into(), journal)], self.worker_variables.clone()].concat();
@@ -299,6 +316,11 @@ impl Cluster {
         self.master.err()
     }
 
+    /// The master's process.
+    pub(crate) fn master_pid(&self) -> u32 {
+        self.master.pid()
+    }
+
     /// The database of the master.
     pub(crate) fn database(&self) -> PathBuf {
         self.dir().join(&self.master_dir).join("cloudai.db")
@@ -326,6 +348,12 @@ impl Cluster {
     /// Runs a command against this cluster, to its end.
     pub(crate) async fn run(&self, words: &[&str]) -> Ran {
         process::run(self.dir(), &[("CLOUDAI_ADDR".into(), format!("http://{}", self.http))], words).await
+    }
+
+    /// The same with something to read on standard input.
+    pub(crate) async fn run_with(&self, words: &[&str], input: impl Into<Vec<u8>>) -> Ran {
+        let variables = [("CLOUDAI_ADDR".into(), format!("http://{}", self.http))];
+        process::run_with(self.dir(), &variables, words, input.into()).await
     }
 
     /// Starts a command against this cluster.

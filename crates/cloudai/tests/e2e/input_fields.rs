@@ -116,6 +116,46 @@ fn numbers() -> Vec<Row> {
     ]
 }
 
+/// What it is given of its worker's host and of stored secrets.
+fn given() -> Vec<Row> {
+    vec![
+        ("volumes", json!({}), "volumes", "list of volumes"),
+        ("volumes", json!(["/data"]), "volumes[0]", "must be a map"),
+        ("volumes", json!([{"container_path": "/a"}]), "volumes[0].host_path", "is missing"),
+        ("volumes", json!([{"host_path": "data", "container_path": "/a"}]), "volumes[0].host_path", "absolute path"),
+        ("volumes", json!([{"host_path": "/a/../b", "container_path": "/a"}]), "volumes[0].host_path", "absolute path"),
+        ("volumes", json!([{"volume": "a b", "container_path": "/a"}]), "volumes[0].volume", "beginning with a letter"),
+        ("volumes", json!([{"host_path": "/a", "volume": "a", "container_path": "/a"}]), "volumes[0].volume", "beside"),
+        ("volumes", json!([{"host_path": "/a"}]), "volumes[0].container_path", "is missing"),
+        ("volumes", json!([{"host_path": "/a", "container_path": "a"}]), "volumes[0].container_path", "absolute path"),
+        ("volumes", json!([{"host_path": "/a", "container_path": "/dev/shm"}]), "volumes[0].container_path", "/dev"),
+        (
+            "volumes",
+            json!([{"host_path": "/a", "container_path": "/a", "read_only": 1}]),
+            "volumes[0].read_only",
+            "true or false",
+        ),
+        (
+            "volumes",
+            json!([{"host_path": "/a", "container_path": "/a"}, {"volume": "b", "container_path": "/a/b"}]),
+            "volumes[1].container_path",
+            "in the way",
+        ),
+        ("volumes", json!([{"host_path": "/a", "container_path": "/a", "mode": 1}]), "volumes[0].mode", "no field"),
+        ("secrets", json!({}), "secrets", "list of secrets"),
+        ("secrets", json!(["token"]), "secrets[0]", "must be a map"),
+        ("secrets", json!([{"file": "/a"}]), "secrets[0].name", "is missing"),
+        ("secrets", json!([{"name": "a b"}]), "secrets[0].name", "beginning with a letter"),
+        ("secrets", json!([{"name": "a", "file": "b"}]), "secrets[0].file", "absolute path"),
+        ("secrets", json!([{"name": "a", "env": "A=B"}]), "secrets[0].env", "name of a variable"),
+        ("secrets", json!([{"name": "a", "env": "CLOUDAI_A"}]), "secrets[0].env", "worker sets itself"),
+        ("secrets", json!([{"name": "a", "env": "A", "file": "/a"}]), "secrets[0].env", "beside"),
+        ("secrets", json!([{"name": "a"}, {"name": "a"}]), "secrets[1].file", "in the way"),
+        ("secrets", json!([{"name": "a", "value": "x"}]), "secrets[0].value", "no field"),
+        ("secrets", json!([{"name": "never-stored"}]), "secrets[0].name", "is not stored"),
+    ]
+}
+
 fn lists_and_maps() -> Vec<Row> {
     vec![
         ("command", json!("echo hi"), "command", "list of texts"),
@@ -198,7 +238,8 @@ fn document(field: &str, value: Value) -> Value {
 #[tokio::test]
 async fn every_wrong_field_is_400_with_its_name_and_what_is_allowed() {
     let cluster = Cluster::of(fake_worker("w1")).await;
-    let rows: Vec<_> = texts().into_iter().chain(numbers()).chain(lists_and_maps()).chain(paths()).collect();
+    let rows: Vec<_> =
+        texts().into_iter().chain(numbers()).chain(lists_and_maps()).chain(given()).chain(paths()).collect();
     let covered: BTreeSet<_> = rows.iter().map(|(field, ..)| *field).collect();
     assert_eq!(covered, LIVE.iter().copied().collect(), "a field has no row here");
     for (field, value, path, said) in rows {
@@ -217,7 +258,7 @@ async fn every_wrong_field_is_400_with_its_name_and_what_is_allowed() {
 #[tokio::test]
 async fn the_command_line_says_the_same_before_it_asks_anyone() {
     let cluster = Cluster::start().await;
-    let rows: [(&[&str], &str); 33] = [
+    let rows: [(&[&str], &str); 37] = [
         (&["--cpus", "0"], "--cpus (cpu_cores): 0 is"),
         (&["--cpus", "5000"], "0.001 to 4096"),
         (&["--cpus", "two"], "--cpus"),
@@ -248,6 +289,10 @@ async fn the_command_line_says_the_same_before_it_asks_anyone() {
         (&["--input", "here:/a"], "/here can not be sent"),
         (&["--input", "."], "needs a place"),
         (&["--input", "task:x/a"], "--input (inputs[0].from)"),
+        (&["--volume", "data:/a:/b"], "expected /FOLDER"),
+        (&["--volume", "/a/../b:/a"], "--volume (volumes[0].host_path)"),
+        (&["--secret", "a b"], "--secret (secrets[0].name)"),
+        (&["--secret-env", "token"], "expected VARIABLE=NAME"),
         (&["--collect", "../x"], "--collect (outputs[0])"),
         (&["--label", "a b=1"], "no label name"),
         (&["--env", "CLOUDAI_X=1"], "worker sets itself"),
@@ -259,7 +304,7 @@ async fn the_command_line_says_the_same_before_it_asks_anyone() {
         assert!(ran.err.contains(said), "{words:?}: {}", ran.err);
     }
     let file = cluster.dir().join("task.json");
-    for (field, value, path, said) in texts().into_iter().chain(numbers()).chain(lists_and_maps()) {
+    for (field, value, path, said) in texts().into_iter().chain(numbers()).chain(lists_and_maps()).chain(given()) {
         std::fs::write(&file, document(field, value).to_string()).unwrap();
         let ran = cluster.run(&["task", "submit", "--file", "task.json"]).await;
         assert_eq!(ran.code, 64, "{field}: {}", ran.err);
@@ -308,9 +353,9 @@ async fn unknown_fields_are_refused_with_the_nearest_name_and_all_at_once() {
         let ran = cluster.run(&["task", "submit", "-f", "task.json"]).await;
         assert!(ran.code == 64 && ran.err.contains(&format!("did you mean {near}?")), "{}", ran.err);
     }
-    let several = json!({"image": "fake:x", "cpu_cores": 0, "zzzzzzzz": 1, "secrets": {}, "priority": 500});
+    let several = json!({"image": "fake:x", "cpu_cores": 0, "zzzzzzzz": 1, "array": {}, "priority": 500});
     let answer = cluster.rest.ask("POST", "/api/v1/tasks", Some(&several)).await;
     let errors = answer.body["errors"].as_array().unwrap().iter();
     let paths: BTreeSet<_> = errors.map(|error| error["path"].as_str().unwrap()).collect();
-    assert_eq!(paths, ["cpu_cores", "priority", "secrets", "zzzzzzzz"].into());
+    assert_eq!(paths, ["array", "cpu_cores", "priority", "zzzzzzzz"].into());
 }

@@ -2,8 +2,9 @@
 
 use rustix::process::{Pid, Signal, kill_process};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
+use tokio::io::AsyncWriteExt;
 
 /// How long anything may take that must happen: far more than it takes on a slow machine, and less
 /// than the time limit of the test runner, so that a test that fails can say why.
@@ -93,6 +94,11 @@ impl Process {
         String::from_utf8_lossy(&std::fs::read(&self.err).unwrap_or_default()).into_owned()
     }
 
+    /// Its number.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends a signal.
     pub(crate) fn signal(&self, signal: Signal) {
         let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
@@ -158,6 +164,23 @@ pub(crate) struct Ran {
     pub(crate) err: String,
 }
 
+/// Runs a command to its end that reads this on its standard input.
+pub(crate) async fn run_with(dir: &Path, variables: &[(String, String)], words: &[&str], input: Vec<u8>) -> Ran {
+    let words: Vec<_> = words.iter().map(ToString::to_string).collect();
+    let mut command = tokio::process::Command::from(command(&[], dir, variables, &words));
+    command.kill_on_drop(true).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let fed = tokio::spawn(async move {
+        // One that ends before it has read everything is no failure.
+        let _ = stdin.write_all(&input).await;
+    });
+    let output = tokio::time::timeout(PATIENCE, child.wait_with_output()).await;
+    let output = output.unwrap_or_else(|_| panic!("cloudai {words:?} did not end")).unwrap();
+    fed.abort();
+    ran(&words, output)
+}
+
 /// Runs a command to its end.
 pub(crate) async fn run(dir: &Path, variables: &[(String, String)], words: &[&str]) -> Ran {
     let words: Vec<_> = words.iter().map(ToString::to_string).collect();
@@ -165,6 +188,10 @@ pub(crate) async fn run(dir: &Path, variables: &[(String, String)], words: &[&st
     command.kill_on_drop(true);
     let output = tokio::time::timeout(PATIENCE, command.output()).await;
     let output = output.unwrap_or_else(|_| panic!("cloudai {words:?} did not end")).unwrap();
+    ran(&words, output)
+}
+
+fn ran(words: &[String], output: Output) -> Ran {
     let code = output.status.code().unwrap_or_else(|| panic!("cloudai {words:?} was ended by a signal"));
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     Ran { code, out: text(&output.stdout), err: text(&output.stderr), bytes: output.stdout }

@@ -288,6 +288,10 @@ impl MasterService for Gatekeeper {
         self.master().upload_small_files(forward(&request, request.get_ref().clone())).await
     }
 
+    async fn resolve_secrets(&self, request: Request<pb::AttemptRef>) -> Result<Response<pb::ResolvedSecrets>, Status> {
+        self.master().resolve_secrets(forward(&request, request.get_ref().clone())).await
+    }
+
     async fn resolve_inputs(&self, request: Request<pb::AttemptRef>) -> Result<Response<pb::ResolvedInputs>, Status> {
         self.gate.open()?;
         self.master().resolve_inputs(forward(&request, request.get_ref().clone())).await
@@ -313,6 +317,18 @@ impl MasterService for Gatekeeper {
         self.gate.lock().outlet = Some(outlet.clone());
         tokio::spawn(pass(Arc::clone(&self.gate), commands, outlet.downgrade()));
         Ok(Response::new(Box::pin(ReceiverStream::new(stream))))
+    }
+
+    type ExecStream = Streaming<pb::ExecToWorker>;
+
+    async fn exec(
+        &self,
+        request: Request<Streaming<pb::ExecFromWorker>>,
+    ) -> Result<Response<Self::ExecStream>, Status> {
+        self.gate.open()?;
+        let empty = forward(&request, ());
+        let messages = request.into_inner().filter_map(|message| future::ready(message.ok()));
+        self.master().exec(forward(&empty, messages)).await
     }
 
     async fn leave_cluster(&self, request: Request<pb::LeaveRequest>) -> Result<Response<pb::LeaveAck>, Status> {

@@ -10,18 +10,19 @@ use cloudai_core::task::TaskRecord;
 use cloudai_core::testing::{cores, worker_id};
 use cloudai_core::timing::Timing;
 use cloudai_core::worker::WorkerRecord;
-use cloudai_master::Retention;
 use cloudai_master::choice::Configured;
 use cloudai_master::handle::Handle;
 use cloudai_master::machine::{Clocks, Machine as MasterMachine, Threads as MasterThreads};
 use cloudai_master::opened::{Doors, Opened, Setup};
 use cloudai_master::principal::Principal;
+use cloudai_master::{Retention, SecretRules};
 use cloudai_store::bulk::BulkStore;
 use cloudai_store::bulk::local::LocalBulk;
 use cloudai_store::memory::MemoryStore;
 use cloudai_worker::clock::Clock;
 use cloudai_worker::executor::fake::FakeOptions;
 use cloudai_worker::machine::{Machine, Threads};
+use cloudai_worker::volumes::Offers;
 use cloudai_worker::{Config, DiskLimits, Engine, StartError, Worker};
 use serde::Deserialize;
 use std::cell::{Cell, RefCell};
@@ -211,6 +212,8 @@ impl World {
                 labels: BTreeMap::new(),
                 engine: Engine::Fake(FakeOptions { journal: Some(dir.join("journal")), ..FakeOptions::default() }),
                 disk: DiskLimits::default(),
+                offers: Offers::default(),
+                exec: true,
                 data_dir: dir.join(&host),
             };
             let (host, ended, stop) = (host.clone(), Rc::clone(&ended), stop.clone());
@@ -455,6 +458,8 @@ async fn run_master(
         fallback: cloudai_master::Fallback::default(),
         timing,
         retention: Retention::default(),
+        secrets: SecretRules::default(),
+        exec: true,
         machine,
     };
     let opened = Opened::open(setup).await?;

@@ -77,7 +77,7 @@ impl Cluster {
     /// The most of a resource that a known worker has which could run the task as it is.
     pub(super) fn largest(&self, task: &TaskRecord, kind: Kind) -> Option<u64> {
         let known = self.workers.values().map(|worker| &worker.record).filter(|record| record.connected_at.is_some());
-        let able = known.filter(|record| feasible::could_ever(&task.spec, &record.id, &record.capacity).is_ok());
+        let able = known.filter(|record| feasible::could_ever(&task.spec, record).is_ok());
         able.map(|record| record.capacity.amount(kind)).max()
     }
 

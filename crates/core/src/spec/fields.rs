@@ -38,6 +38,8 @@ pub const LIVE: &[&str] = &[
     "read_only_root",
     "outputs",
     "inputs",
+    "volumes",
+    "secrets",
 ];
 
 /// Fields that are known and refused, with what they belong to.
@@ -50,9 +52,7 @@ pub const LATER: &[(&str, &str)] = &[
     ("array", "task arrays"),
     ("gang", "gang placement"),
     ("requests", "either-or resource requests"),
-    ("volumes", "volumes"),
     ("registry_auth", "stored registry credentials"),
-    ("secrets", "secrets"),
     ("template", "templates"),
     ("params", "templates"),
     ("ttl_after_finish_s", "retention by task"),
@@ -84,6 +84,10 @@ const OTHER_WORDS: &[(&str, &str)] = &[
     ("output", "outputs"),
     ("input", "inputs"),
     ("files", "inputs"),
+    ("volume", "volumes"),
+    ("mounts", "volumes"),
+    ("secret", "secrets"),
+    ("binds", "volumes"),
 ];
 
 /// The known name nearest to a wrong one, when one is near enough to be a slip.

@@ -104,7 +104,7 @@ pub(super) fn read<'a>(task: &mut Reader<'_>, tmpfs: impl Iterator<Item = &'a St
     let expected = "must be a list of inputs, as [{\"from\": \"task:ID/a.csv\", \"path\": \"/data/a.csv\"}]";
     for (index, mut reader) in task.maps("inputs", MOST, expected, &FIELDS) {
         let from = reader.parsed_text::<Source>("from", "is missing: name what is placed, as task:ID/a.csv");
-        let path = reader.input_path();
+        let path = reader.mount_point("path");
         let writable = reader.truth("writable");
         if let Some(path) = &path {
             let other = inputs.iter().map(|input| &input.path).find(|other| overlap(path, other));

@@ -10,8 +10,11 @@ mod inputs;
 mod outputs;
 mod read;
 mod retries;
+mod secrets;
+mod size;
 pub mod tree;
 mod value;
+mod volumes;
 mod write;
 
 pub use again::CHANGES;
@@ -20,8 +23,11 @@ pub use image::ImageRef;
 pub use inputs::{Input, Source, wrong_input};
 pub use outputs::Outputs;
 pub use retries::{DEFAULT_RETRIES, MAX_RETRIES, Retries, RetryOn};
+pub use secrets::{SecretPlace, SecretUse};
 pub use value::Value;
+pub use volumes::Volume;
 
+use crate::access::Access;
 use crate::ids::WorkerId;
 use crate::resources::Demand;
 use crate::time::Timestamp;
@@ -151,6 +157,12 @@ pub struct ContainerSpec {
     /// What it finds before it starts; no two in each other's way.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub inputs: Vec<Input>,
+    /// What of its worker's host it sees; no two in each other's way.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub volumes: Vec<Volume>,
+    /// Which stored secrets it is given; never what they hold.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<SecretUse>,
 }
 
 /// The network of a container.
@@ -321,6 +333,12 @@ impl TaskSpec {
     /// Every wrong field at once, as [`TaskSpec::from_value`]; also those that a retry does not change.
     pub fn run_again_with(&self, changes: &Value) -> Result<Self, SpecError> {
         again::with(self, changes)
+    }
+
+    /// What it needs of the host of its worker, each once, in order.
+    #[must_use]
+    pub fn needs(&self) -> Vec<Access> {
+        volumes::needs(&self.container.volumes)
     }
 
     /// Bytes of the texts that make some specs larger than others.

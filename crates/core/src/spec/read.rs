@@ -3,7 +3,8 @@
 use super::fields::{LATER, LIVE, nearest};
 use super::{
     ContainerSpec, DEFAULT_KILL_AFTER, DEFAULT_PULL, FieldError, Limits, MAX_DURATION, MAX_SPEC_BYTES, Network,
-    OnDisconnect, PullPolicy, SpecError, TaskSpec, Value, When, image, inputs, outputs, retries,
+    OnDisconnect, PullPolicy, SpecError, TaskSpec, Value, When, image, inputs, outputs, retries, secrets, size,
+    volumes,
 };
 use crate::resources::{Demand, GIB, MIB, WHOLE};
 use crate::rfc3339::{self, NoTime};
@@ -42,6 +43,11 @@ pub(super) fn spec(document: &Value) -> Result<TaskSpec, SpecError> {
 
 fn container(reader: &mut Reader<'_>) -> ContainerSpec {
     let tmpfs = reader.tmpfs();
+    let inputs = inputs::read(reader, tmpfs.keys());
+    let taken: Vec<&str> = tmpfs.keys().chain(inputs.iter().map(|input| &input.path)).map(String::as_str).collect();
+    let volumes = volumes::read(reader, &taken);
+    let taken = [taken, volumes.iter().map(|volume| volume.path.as_str()).collect()].concat();
+    let secrets = secrets::read(reader, &taken, is_env_name);
     ContainerSpec {
         command: reader.texts("command").unwrap_or_default(),
         args: reader.texts("args").unwrap_or_default(),
@@ -57,7 +63,9 @@ fn container(reader: &mut Reader<'_>) -> ContainerSpec {
         shm_size: reader.size("shm_size"),
         read_only_root: reader.truth("read_only_root"),
         outputs: reader.outputs(),
-        inputs: inputs::read(reader, tmpfs.keys()),
+        inputs,
+        secrets,
+        volumes,
         tmpfs,
     }
 }
@@ -179,7 +187,7 @@ impl<'a> Reader<'a> {
 
     fn close(self, spec: TaskSpec) -> Result<TaskSpec, SpecError> {
         let mut errors = self.errors;
-        let size = size_of(&spec);
+        let size = size::of(&spec);
         if size > MAX_SPEC_BYTES {
             let problem = format!("has {size} bytes of text: at most {MAX_SPEC_BYTES} are allowed");
             errors.push(FieldError { path: "task".into(), value: None, problem });
@@ -280,26 +288,38 @@ impl<'a> Reader<'a> {
         None
     }
 
-    /// Where an input is placed.
-    pub(super) fn input_path(&mut self) -> Option<String> {
-        match self.get("path") {
-            None => self.error("path".into(), None, "is missing: name where it is placed, as /data/a.csv".into()),
-            Some(Value::Text(path)) => match inputs::check_path(path) {
-                Ok(path) => return Some(path.to_owned()),
-                Err(problem) => self.wrong("path", problem),
+    /// A path of the container at which something is put.
+    pub(super) fn mount_point(&mut self, name: &str) -> Option<String> {
+        if self.get(name).is_none() {
+            self.error(name.into(), None, "is missing: name where the container finds it, as /data/a.csv".into());
+        }
+        self.checked(name, |path| inputs::check_path(path).map(ToOwned::to_owned))
+    }
+
+    /// A text, where there is one, by its own rule.
+    pub(super) fn checked<T>(&mut self, name: &str, rule: impl Fn(&str) -> Result<T, &'static str>) -> Option<T> {
+        match self.get(name)? {
+            Value::Text(text) => match rule(text) {
+                Ok(value) => return Some(value),
+                Err(problem) => self.wrong(name, problem),
             },
-            Some(_) => self.wrong("path", "must be a text"),
+            _ => self.wrong(name, "must be a text"),
         }
         None
     }
 
     pub(super) fn truth(&mut self, name: &str) -> bool {
+        self.truth_or(name, false)
+    }
+
+    /// Whether it is so, where it is said.
+    pub(super) fn truth_or(&mut self, name: &str, unsaid: bool) -> bool {
         match self.get(name) {
-            None => false,
+            None => unsaid,
             Some(Value::Bool(value)) => *value,
             Some(_) => {
                 self.wrong(name, "must be true or false");
-                false
+                unsaid
             }
         }
     }
@@ -568,20 +588,4 @@ fn is_label(name: &str) -> Result<(), &'static str> {
     } else {
         Err("is no label name: 1 to 100 of a-z A-Z 0-9 . _ - /")
     }
-}
-
-/// The bytes of all texts of a spec: what its JSON would hold but for punctuation.
-fn size_of(spec: &TaskSpec) -> usize {
-    let list = |texts: &[String]| texts.iter().map(|text| text.len() + 3).sum::<usize>();
-    let map = |texts: &BTreeMap<String, String>| texts.iter().map(|(k, v)| k.len() + v.len() + 6).sum::<usize>();
-    let container = &spec.container;
-    spec.image.len()
-        + list(&container.command)
-        + list(&container.args)
-        + list(container.entrypoint.as_deref().unwrap_or_default())
-        + list(container.outputs.as_deref().unwrap_or_default())
-        + map(&container.env)
-        + map(&spec.labels)
-        + container.tmpfs.keys().map(|path| path.len() + 30).sum::<usize>()
-        + inputs::weight(&container.inputs)
 }

@@ -2,6 +2,7 @@
 
 use super::{
     DEFAULT_KILL_AFTER, DEFAULT_PULL, Network, OnDisconnect, PullPolicy, TaskSpec, Value, When, inputs, retries,
+    secrets, volumes,
 };
 use crate::resources::{GIB, WHOLE};
 use crate::rfc3339;
@@ -97,6 +98,8 @@ fn container(fields: &mut Fields, spec: &TaskSpec) {
         fields.put("outputs", list(outputs));
     }
     fields.put_if(!container.inputs.is_empty(), "inputs", || inputs::write(&container.inputs));
+    fields.put_if(!container.volumes.is_empty(), "volumes", || volumes::write(&container.volumes));
+    fields.put_if(!container.secrets.is_empty(), "secrets", || secrets::write(&container.secrets));
 }
 
 #[derive(Default)]

@@ -18,6 +18,7 @@ pub mod knobs;
 mod line;
 mod mixed;
 mod named;
+mod needs;
 mod numbers;
 mod patience;
 pub mod planner;

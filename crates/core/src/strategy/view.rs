@@ -1,6 +1,7 @@
 //! What a strategy sees: a mirror of the committed state, kept current row by row.
 
 use super::board::{Amounts, Board, Data, Device, Image, Job, Lately, Length, Seat, Wanted};
+use super::needs::Needs;
 use super::rules::Source;
 use super::tasks::Tasks;
 use super::{Fleet, Knobs, ROUND, Seen, Started, Strategy, make, place};
@@ -10,7 +11,7 @@ use crate::feasible;
 use crate::ids::{Attempt, TaskId, UserId, WorkerId};
 use crate::predict::{self, Learner, run_of};
 use crate::queue::Place;
-use crate::resources::{Demand, Kind};
+use crate::resources::Kind;
 use crate::spec::{Input, TaskSpec};
 use crate::state::Phase;
 use crate::task::{Active, State, TaskRecord};
@@ -40,6 +41,7 @@ pub struct View {
     proposed: Vec<TaskId>,
     users: BTreeMap<UserId, usize>,
     models: BTreeMap<Arc<str>, u32>,
+    needs: Needs,
     renumber: bool,
     learner: Learner,
     knobs: Knobs,
@@ -183,7 +185,7 @@ impl View {
     }
 
     fn job(&mut self, task: &TaskRecord, thought: Option<Told>) -> Job {
-        let wanted = self.wanted(&task.spec.demand);
+        let wanted = self.wanted(&task.spec);
         let next = self.users.len();
         Job {
             class: self.board.class(wanted),
@@ -205,10 +207,24 @@ impl View {
         if counts { Length::learned(self.learner.predict(task)) } else { None }
     }
 
-    fn wanted(&mut self, demand: &Demand) -> Wanted {
+    fn wanted(&mut self, spec: &TaskSpec) -> Wanted {
+        let demand = &spec.demand;
         let amounts = Kind::ALL.map(|kind| demand.amount(kind));
         let model = demand.gpu_model.as_ref().filter(|_| demand.gpu_milli > 0);
-        Wanted { amounts, model: model.map(|model| number_of(&mut self.models, model)) }
+        let model = model.map(|model| number_of(&mut self.models, model));
+        let needs = if spec.container.volumes.is_empty() { None } else { Some(self.needs_of(spec)) };
+        Wanted { amounts, model, needs }
+    }
+
+    /// The number of what a task needs of its worker's host; of a new one the board is told who meets it.
+    fn needs_of(&mut self, spec: &TaskSpec) -> u32 {
+        let needs = spec.needs();
+        let (number, is_new) = self.needs.number(needs.clone());
+        if is_new {
+            self.needs.meeting(&needs).for_each(|worker| self.board.add_met(worker, number));
+            self.renumber |= self.needs.are_too_many();
+        }
+        number
     }
 
     /// Brings the board up to the rows that came since the last round.
@@ -235,6 +251,9 @@ impl View {
         for number in touched {
             if let Some(seen) = self.fleet.get(&self.order[number]) {
                 self.board.set_seat(number, seat(seen, &mut self.models));
+                if self.needs.offered(number, &seen.record().about.offers) {
+                    self.board.set_meets(number, self.needs.met_by(number));
+                }
             }
         }
     }
@@ -245,8 +264,10 @@ impl View {
         self.board.learn_from(&before);
         let lately = before.seats().iter().map(|seat| seat.lately.clone());
         let mut lately: BTreeMap<WorkerId, Lately> = std::mem::take(&mut self.order).into_iter().zip(lately).collect();
+        self.needs.begin_anew();
         for (number, seen) in self.fleet.each().enumerate() {
             let id = &seen.record().id;
+            self.needs.offered(number, &seen.record().about.offers);
             self.board.set_seat(number, seat(seen, &mut self.models));
             self.board.set_lately(number, lately.remove(id).unwrap_or_default());
             self.order.push(id.clone());
@@ -259,6 +280,7 @@ impl View {
             let number = self.put(&task, thought);
             self.tasks.put(task, number);
         }
+        self.needs.are_all();
         self.board.retell();
         self.looks = self.looks.map(|_| 0);
     }
@@ -380,8 +402,7 @@ impl View {
                 }
                 None => {
                     let seen = self.fleet.get(&pin);
-                    let possible = seen
-                        .is_none_or(|seen| feasible::could_ever(task.spec(), &pin, &seen.record().capacity).is_ok());
+                    let possible = seen.is_none_or(|seen| feasible::could_ever(task.spec(), seen.record()).is_ok());
                     if possible {
                         self.blocked.insert(pin, id);
                     }

@@ -71,6 +71,8 @@ async fn a_row_that_the_store_refuses_fails_its_sender_alone_and_every_worker_re
         fallback: crate::Fallback::default(),
         timing: Timing::default(),
         retention: crate::retention::Retention::default(),
+        secrets: crate::secrets::SecretRules::default(),
+        exec: true,
     };
     let master = Master::bind(config).await.unwrap();
     let (handle, stop, who) = (master.handle().clone(), CancellationToken::new(), Principal::local());

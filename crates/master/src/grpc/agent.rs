@@ -147,6 +147,7 @@ fn reason(placement: &Placement, why: &PlacementRefusal, model: &Model) -> pb::R
         }
         PlacementRefusal::WorkerUnavailable => pb::Refusal::WorkerUnavailable,
         PlacementRefusal::Pinned => pb::Refusal::Pinned,
+        PlacementRefusal::NotOffered(_) => pb::Refusal::NotOffered,
         PlacementRefusal::Lack(_) => pb::Refusal::Lack,
     }
 }

@@ -2,6 +2,7 @@
 //! `end.rs`.
 
 use crate::heartbeats::{Heard, Usage};
+use cloudai_core::access::Access;
 use cloudai_core::effect::{Command, Dispatch, StartOrder};
 use cloudai_core::event::{Heartbeat, Held, HeldStage, Registration};
 use cloudai_core::ids::{Attempt, CommandSeq, Incarnation, Session, Term, WorkerId};
@@ -22,6 +23,12 @@ const MAX_TEXTS: usize = 64 << 10;
 
 /// The longest reason of an engine that does not answer, in characters.
 const MAX_WHY: usize = 500;
+
+/// What a failed call says.
+pub(super) fn words(status: &Status) -> String {
+    let message = status.message();
+    if message.is_empty() { status.code().description().into() } else { message.into() }
+}
 
 pub(super) fn worker_id(text: &str) -> Result<WorkerId, Status> {
     text.parse().map_err(|error| Status::invalid_argument(format!("worker_id: {error}")))
@@ -58,6 +65,7 @@ pub(super) fn registration(info: pb::WorkerInfo, present: Incarnation) -> Result
             os: info.os,
             arch: info.arch,
             capabilities: info.capabilities,
+            offers: offers(&info.offers)?,
             instance: info.instance,
             unfit: unfit(&info.engine_away, &info.disk_pressure),
         },
@@ -68,12 +76,19 @@ fn check_texts(info: &pb::WorkerInfo) -> Result<(), Status> {
     let about = [&info.worker_ip, &info.version, &info.executor, &info.engine, &info.os, &info.arch, &info.instance];
     let gpus = info.gpus.iter().flat_map(|gpu| [&gpu.id, &gpu.model]);
     let labels = info.labels.iter().flat_map(|(name, value)| [name, value]);
-    let texts = about.into_iter().chain(&info.capabilities).chain(gpus).chain(labels);
+    let texts = about.into_iter().chain(&info.capabilities).chain(&info.offers).chain(gpus).chain(labels);
     let bytes: usize = texts.map(String::len).sum();
     if bytes <= MAX_TEXTS {
         return Ok(());
     }
     Err(Status::invalid_argument(format!("labels and other texts have {bytes} bytes: at most {MAX_TEXTS} are kept")))
+}
+
+fn offers(offers: &[String]) -> Result<Vec<Access>, Status> {
+    let read = |offer: &String| {
+        offer.parse().map_err(|problem| Status::invalid_argument(format!("offers: {offer:?} {problem}")))
+    };
+    offers.iter().map(read).collect()
 }
 
 /// A device that is there twice would be given away twice.
@@ -162,7 +177,7 @@ fn finite(percent: f64) -> f64 {
 pub(super) fn commands(session: Session, term: Term, dispatches: Vec<Dispatch>) -> Result<pb::CommandBatch, Status> {
     let mut specs = Specs::default();
     let commands = dispatches.into_iter().map(|dispatch| command(dispatch, &mut specs)).collect::<Result<_, _>>()?;
-    Ok(pb::CommandBatch { session: session.0, term: term.0, commands })
+    Ok(pb::CommandBatch { session: session.0, term: term.0, commands, execs: Vec::new() })
 }
 
 /// The last spec with its text: tasks that were submitted together often share one.

@@ -1,7 +1,8 @@
 //! What workers call.
 
-use super::{convert, end, inputs, logs};
+use super::{convert, end, exec, inputs, logs, secrets};
 use crate::delivery::subscribe::Subscriptions;
+use crate::exec::Order;
 use crate::handle::Handle;
 use crate::mailbox::AskError;
 use crate::principal::Principal;
@@ -261,6 +262,11 @@ impl MasterService for WorkerApi {
         inputs::fetch(who, &self.handle, request.into_inner()).await.map(Response::new)
     }
 
+    async fn resolve_secrets(&self, request: Request<pb::AttemptRef>) -> Result<Response<pb::ResolvedSecrets>, Status> {
+        caller(&request)?;
+        secrets::resolve(&self.handle, request.get_ref()).await.map(Response::new)
+    }
+
     type SubscribeStream = BoxStream<'static, Result<pb::CommandBatch, Status>>;
 
     async fn subscribe(
@@ -274,9 +280,20 @@ impl MasterService for WorkerApi {
             return Err(status(AskError::Rejected(Rejected::StaleSession)));
         }
         let stream = self.subscriptions.open(worker.clone(), session);
+        let execs = self.handle.shared.execs.listen(worker.clone(), session);
         self.tell(who, Event::Subscribed(worker, session)).await.map_err(status)?;
         let term = self.handle.facts().term;
-        Ok(Response::new(batches(stream, session, term)))
+        Ok(Response::new(batches(stream, execs, session, term)))
+    }
+
+    type ExecStream = exec::ToWorkers;
+
+    async fn exec(
+        &self,
+        request: Request<Streaming<pb::ExecFromWorker>>,
+    ) -> Result<Response<Self::ExecStream>, Status> {
+        caller(&request)?;
+        exec::open(&self.handle.shared.execs, request.into_inner()).await.map(Response::new)
     }
 
     async fn leave_cluster(&self, request: Request<pb::LeaveRequest>) -> Result<Response<pb::LeaveAck>, Status> {
@@ -321,19 +338,32 @@ fn caller<T>(request: &Request<T>) -> Result<Principal, Status> {
 /// What waits on the stream is sent together.
 fn batches(
     mut stream: mpsc::Receiver<Dispatch>,
+    mut execs: mpsc::Receiver<Order>,
     session: Session,
     term: Term,
 ) -> BoxStream<'static, Result<pb::CommandBatch, Status>> {
     async_stream::stream! {
         let mut waiting = Vec::new();
-        while stream.recv_many(&mut waiting, COMMANDS).await > 0 {
-            yield convert::commands(session, term, std::mem::take(&mut waiting));
+        loop {
+            tokio::select! {
+                biased;
+                taken = stream.recv_many(&mut waiting, COMMANDS) => {
+                    if taken == 0 {
+                        break;
+                    }
+                    yield convert::commands(session, term, std::mem::take(&mut waiting));
+                }
+                Some(order) = execs.recv() => {
+                    let execs = vec![exec::order(order)];
+                    yield Ok(pb::CommandBatch { session: session.0, term: term.0, commands: Vec::new(), execs });
+                }
+            }
         }
     }
     .boxed()
 }
 
-fn status(error: AskError) -> Status {
+pub(super) fn status(error: AskError) -> Status {
     match error {
         AskError::Rejected(live @ Rejected::WorkerLive(_)) => {
             Status::already_exists(format!("{live}: give this one another --id, or stop that one first"))

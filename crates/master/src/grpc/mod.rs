@@ -3,10 +3,12 @@
 mod agent;
 mod convert;
 mod end;
+mod exec;
 mod health;
 mod inputs;
 mod logs;
 mod master_service;
+mod secrets;
 mod view;
 
 use crate::delivery::subscribe::Subscriptions;

@@ -90,6 +90,7 @@ fn worker(record: &WorkerRecord, free: &Free) -> pb::ClusterWorker {
         }),
         gpus: free.devices().iter().map(gpu).collect(),
         labels: record.labels.clone().into_iter().collect(),
+        offers: record.about.offers.iter().map(ToString::to_string).collect(),
     }
 }
 
@@ -128,6 +129,7 @@ fn waiting(task: &TaskRecord) -> Option<pb::WaitingTask> {
         image: task.spec.image.clone(),
         pinned_to: task.spec.worker_id.as_ref().map(ToString::to_string).unwrap_or_default(),
         job_id: task.job.map(|job| job.to_string()).unwrap_or_default(),
+        needs: task.spec.needs().iter().map(ToString::to_string).collect(),
     })
 }
 

@@ -5,7 +5,6 @@ use crate::choice::{self, Chosen};
 use crate::mailbox::{AskError, NotNow};
 use crate::principal::Principal;
 use cloudai_core::predict::{Accuracy, Kind};
-use cloudai_store::CommitError;
 use std::sync::Arc;
 use tracing::info;
 
@@ -33,7 +32,7 @@ impl Handle {
     pub async fn set_strategy(&self, who: &Principal, chosen: Chosen) -> Result<(), AskError> {
         let _alone = self.shared.choice.changing.lock().await;
         let strategy = chosen.make().ok_or_else(|| AskError::Internal(format!("{chosen} can not be made")))?;
-        self.shared.store.set_fact(self.facts().term, choice::FACT, &chosen.to_string()).await.map_err(not_stored)?;
+        self.shared.store.set_fact(self.facts().term, choice::FACT, &chosen.to_string()).await?;
         let choice = Arc::clone(&self.shared.choice);
         let taken = self.shared.placing.visit(move |stage| {
             stage.set_strategy(strategy);
@@ -57,13 +56,5 @@ impl Handle {
             Predictions { accuracy: learner.accuracy(), kinds, all }
         });
         look.await.ok_or(AskError::Unavailable(NotNow::BUSY))
-    }
-}
-
-fn not_stored(error: CommitError) -> AskError {
-    match error {
-        CommitError::Fenced => AskError::Stopped,
-        CommitError::Unavailable(_) => AskError::Unavailable(NotNow::STORE_AWAY),
-        CommitError::Refused { why, .. } => AskError::Internal(why),
     }
 }

@@ -1,9 +1,13 @@
 //! The JSON of `/api/v1`: what clients send and get. The command line reads the same types.
 
+mod exec;
 pub mod explain;
 mod files;
+mod secrets;
 
+pub use exec::{ExecEnd, ExecSaid, STDERR, STDIN, STDOUT};
 pub use files::{Blob, File};
+pub use secrets::{Rotated, Secret};
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -209,6 +213,10 @@ pub struct Worker {
     pub tasks: usize,
     /// Free words.
     pub labels: BTreeMap<String, String>,
+    /// Folders of its host and volumes of its engine that tasks may see, as `/data` or `scratch`; `:ro` stands behind
+    /// what may only be read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub offers: Vec<String>,
     /// CloudAI's version on it.
     pub version: String,
     /// `docker` or `fake`.

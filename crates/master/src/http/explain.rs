@@ -97,7 +97,7 @@ fn looked(looked: &Looked) -> shown::Looked {
 fn against(against: &Against) -> shown::Against {
     let amount = match against {
         Against::Short(amount) => Some(amount),
-        Against::Pinned(_) | Against::Idle(_) | Against::Model(_) => None,
+        Against::Pinned(_) | Against::Idle(_) | Against::NotOffered(_) | Against::Model(_) => None,
     };
     let shown = |of: fn(&Amount) -> u64| amount.map(|amount| view::part(of(amount), unit(amount.kind)));
     shown::Against {

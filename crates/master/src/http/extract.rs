@@ -8,7 +8,7 @@ use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::request::Parts;
 use bytes::{Bytes, BytesMut};
-use cloudai_core::ids::{TaskId, WorkerId};
+use cloudai_core::ids::{IdError, SecretName, TaskId, WorkerId};
 use cloudai_core::sha256::Sha256;
 use cloudai_core::spec::Value;
 use futures::StreamExt;
@@ -83,6 +83,37 @@ impl<S: Send + Sync> FromRequestParts<S> for BlobPath {
     }
 }
 
+/// The secret of a path with `{name}`.
+#[derive(Debug)]
+pub(super) struct SecretPath(pub(super) SecretName);
+
+impl<S: Send + Sync> FromRequestParts<S> for SecretPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let part = path_part(parts, state, "name").await?;
+        part.parse().map(Self).map_err(|why: IdError| Problem::field("name", why.to_string()))
+    }
+}
+
+/// A body of at most `LIMIT` bytes that is nothing but them. Its `Debug` shows none.
+pub(super) struct Raw<const LIMIT: usize>(pub(super) Bytes);
+
+impl<const LIMIT: usize> std::fmt::Debug for Raw<LIMIT> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} bytes", self.0.len())
+    }
+}
+
+impl<S: Sync, const LIMIT: usize> FromRequest<S> for Raw<LIMIT> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _state: &S) -> Result<Self, Problem> {
+        check_bytes(request.headers())?;
+        read(request.into_body(), LIMIT).await.map(Self)
+    }
+}
+
 /// One decoded part of the path.
 async fn path_part<S: Send + Sync>(parts: &mut Parts, state: &S, name: &str) -> Result<String, Problem> {
     let all = RawPathParams::from_request_parts(parts, state).await;
@@ -152,12 +183,8 @@ const BYTES: &str = "application/octet-stream";
 impl Pieces {
     /// The body of a request, where it has the type.
     pub(super) fn of(request: Request) -> Result<Self, Problem> {
-        let given = request.headers().get(CONTENT_TYPE).and_then(|given| given.to_str().ok()).unwrap_or_default();
-        if given.trim().eq_ignore_ascii_case(BYTES) {
-            return Ok(Self(request.into_body().into_data_stream()));
-        }
-        Err(Problem::new(Code::Unsupported, format!("the body has another type: {BYTES} was expected"))
-            .next(format!("add the header Content-Type: {BYTES}")))
+        check_bytes(request.headers())?;
+        Ok(Self(request.into_body().into_data_stream()))
     }
 
     /// The next piece; none when the body has ended.
@@ -170,6 +197,15 @@ impl Pieces {
             }
         }
     }
+}
+
+fn check_bytes(headers: &HeaderMap) -> Result<(), Problem> {
+    let given = headers.get(CONTENT_TYPE).and_then(|given| given.to_str().ok()).unwrap_or_default();
+    if given.trim().eq_ignore_ascii_case(BYTES) {
+        return Ok(());
+    }
+    Err(Problem::new(Code::Unsupported, format!("the body has another type: {BYTES} was expected"))
+        .next(format!("add the header Content-Type: {BYTES}")))
 }
 
 /// Says what is no JSON, and where.

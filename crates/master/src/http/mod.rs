@@ -12,6 +12,7 @@ pub(crate) mod door;
 pub mod dto;
 mod duty;
 mod edge;
+mod exec;
 mod explain;
 mod extract;
 mod files;
@@ -26,6 +27,7 @@ mod query;
 mod queue;
 mod reference;
 mod restore;
+mod secrets;
 mod strategies;
 mod table;
 mod tasks;
@@ -62,17 +64,22 @@ fn routes() -> Vec<Route> {
         get("/api/v1/tasks/resolve", tasks::resolve),
         get("/api/v1/tasks/{id}", tasks::get),
         get("/api/v1/tasks/{id}/explain", explain::get),
+        get("/api/v1/tasks/{id}/exec", exec::open),
         post("/api/v1/tasks/{id}/cancel", tasks::cancel),
         post("/api/v1/tasks/{id}/hold", tasks::hold),
         post("/api/v1/tasks/{id}/retry", tasks::retry),
         post("/api/v1/tasks/{id}/release", tasks::release),
         get("/api/v1/tasks/{id}/logs", logs::read),
-        get("/api/v1/tasks/{id}/archive", archive::tar),
+        get("/api/v1/tasks/{id}/archive", archive::get),
         get("/api/v1/tasks/{id}/files", files::list),
         get("/api/v1/tasks/{id}/files/{*path}", files::download),
         post("/api/v1/blobs", blobs::several),
         post("/api/v1/blobs/kept", blobs::kept),
         put("/api/v1/blobs/{sha256}", blobs::put),
+        get("/api/v1/secrets", secrets::list),
+        post("/api/v1/secrets/rotate", secrets::rotate),
+        put("/api/v1/secrets/{name}", secrets::put),
+        delete("/api/v1/secrets/{name}", secrets::remove),
         get("/api/v1/workers", workers::list),
         post("/api/v1/workers", workers::create),
         get("/api/v1/cluster/join-token", workers::token),

@@ -35,6 +35,7 @@ pub(super) enum Code {
     Unsupported,
     Unsatisfiable,
     Internal,
+    NotPossible,
     Unavailable,
     Full,
 }
@@ -62,6 +63,7 @@ impl Code {
             Self::Unsupported => ("unsupported", StatusCode::UNSUPPORTED_MEDIA_TYPE),
             Self::Unsatisfiable => ("unsatisfiable", StatusCode::UNPROCESSABLE_ENTITY),
             Self::Internal => ("internal", StatusCode::INTERNAL_SERVER_ERROR),
+            Self::NotPossible => ("not_possible", StatusCode::NOT_IMPLEMENTED),
             Self::Unavailable => ("unavailable", StatusCode::SERVICE_UNAVAILABLE),
             Self::Full => ("full", StatusCode::INSUFFICIENT_STORAGE),
         }

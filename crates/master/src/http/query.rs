@@ -35,6 +35,11 @@ impl Parameters {
         given.pop().filter(|text| !text.is_empty())
     }
 
+    /// Every value of a parameter that may be given several times, in order.
+    pub(super) fn all(&mut self, name: &'static str) -> Vec<String> {
+        self.take(name).unwrap_or_default()
+    }
+
     /// A parameter in a form of its own.
     pub(super) fn parsed<T>(&mut self, name: &'static str, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
         let text = self.text(name)?;

@@ -166,6 +166,7 @@ pub(super) fn worker(seen: &SeenWorker, heard: Option<&Heard>, up: &Up) -> dto::
         gpus: record.capacity.gpus.iter().map(gpu).collect(),
         tasks: seen.held.len(),
         labels: record.labels.clone(),
+        offers: record.about.offers.iter().map(ToString::to_string).collect(),
         version: record.about.version.clone(),
         executor: record.about.executor.clone(),
         engine: record.about.engine.clone(),

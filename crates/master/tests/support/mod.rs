@@ -11,7 +11,7 @@ use cloudai_core::task::{OutputFile, TaskRecord};
 use cloudai_core::time::Timestamp;
 use cloudai_core::timing::Timing;
 use cloudai_master::principal::Principal;
-use cloudai_master::{Config, Ended, Fallback, Master, Retention, RunError};
+use cloudai_master::{Config, Ended, Fallback, Master, Retention, RunError, SecretRules};
 use cloudai_store::bulk::local::LocalBulk;
 use cloudai_store::memory::MemoryStore;
 use cloudai_store::query::{Collectable, Page, RetentionQuery, TaskQuery};
@@ -75,6 +75,8 @@ impl Running {
             fallback,
             timing,
             retention,
+            secrets: SecretRules::default(),
+            exec: true,
         });
         let master = master.await.unwrap();
         let (http, grpc, stop) = (master.http_address(), master.grpc_address(), CancellationToken::new());
@@ -208,5 +210,11 @@ impl Store for Switched {
             return Err(CommitError::Unavailable(std::io::Error::other("switched off")));
         }
         self.store.set_fact(term, name, value).await
+    }
+    async fn facts(&self, prefix: &str) -> Result<Vec<(String, String)>, StoreError> {
+        self.store.facts(prefix).await
+    }
+    async fn drop_fact(&self, term: Term, name: &str) -> Result<bool, CommitError> {
+        self.store.drop_fact(term, name).await
     }
 }

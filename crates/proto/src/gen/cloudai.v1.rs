@@ -62,6 +62,10 @@ pub struct WorkerInfo {
     /// As in Heartbeat.
     #[prost(string, tag = "21")]
     pub disk_pressure: ::prost::alloc::string::String,
+    /// Folders of its host (with all within them) and volumes of its engine that tasks may see, as "/data" or "scratch";
+    /// with ":ro" behind what may only be read.
+    #[prost(string, repeated, tag = "22")]
+    pub offers: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GpuDevice {
@@ -226,6 +230,19 @@ pub struct GpuShare {
     #[prost(uint64, tag = "2")]
     pub milli: u64,
 }
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ResolvedSecrets {
+    #[prost(message, repeated, tag = "1")]
+    pub secrets: ::prost::alloc::vec::Vec<ResolvedSecret>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct ResolvedSecret {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(bytes = "bytes", tag = "2")]
+    pub value: ::prost::bytes::Bytes,
+}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SubscribeRequest {
     #[prost(string, tag = "1")]
@@ -241,6 +258,10 @@ pub struct CommandBatch {
     pub term: u64,
     #[prost(message, repeated, tag = "3")]
     pub commands: ::prost::alloc::vec::Vec<Command>,
+    /// Programs that users want to run beside attempts. They are no commands of the session: one that is lost is not sent
+    /// again, its user is told.
+    #[prost(message, repeated, tag = "4")]
+    pub execs: ::prost::alloc::vec::Vec<ExecOrder>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Command {
@@ -542,6 +563,111 @@ pub struct LeaveRequest {
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct LeaveAck {}
+/// A program to run in the container of an attempt that runs now.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ExecOrder {
+    /// Random; whoever knows it may open the stream.
+    #[prost(string, tag = "1")]
+    pub exec_id: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "2")]
+    pub attempt: ::core::option::Option<AttemptRef>,
+    /// Empty: a shell.
+    #[prost(string, repeated, tag = "3")]
+    pub command: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// On a terminal of its own: then there is no stderr.
+    #[prost(bool, tag = "4")]
+    pub tty: bool,
+    /// Whether it reads what the user sends.
+    #[prost(bool, tag = "5")]
+    pub stdin: bool,
+    /// NAME, UID, NAME:GROUP or UID:GID; empty for the container's own.
+    #[prost(string, tag = "6")]
+    pub user: ::prost::alloc::string::String,
+    /// Empty for the container's own.
+    #[prost(string, tag = "7")]
+    pub workdir: ::prost::alloc::string::String,
+    /// NAME=VALUE each.
+    #[prost(string, repeated, tag = "8")]
+    pub env: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Of the terminal, at first.
+    #[prost(message, optional, tag = "9")]
+    pub size: ::core::option::Option<WindowSize>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WindowSize {
+    #[prost(uint32, tag = "1")]
+    pub cols: u32,
+    #[prost(uint32, tag = "2")]
+    pub rows: u32,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ExecFromWorker {
+    #[prost(oneof = "exec_from_worker::What", tags = "1, 2, 3, 4, 5, 6")]
+    pub what: ::core::option::Option<exec_from_worker::What>,
+}
+/// Nested message and enum types in `ExecFromWorker`.
+pub mod exec_from_worker {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum What {
+        /// The order that this stream is of; always the first message.
+        #[prost(string, tag = "1")]
+        ExecId(::prost::alloc::string::String),
+        /// Nothing was begun; the last message.
+        #[prost(message, tag = "2")]
+        Refused(super::ExecRefused),
+        /// The program has been begun.
+        #[prost(message, tag = "3")]
+        Started(super::ExecStarted),
+        #[prost(bytes, tag = "4")]
+        Stdout(::prost::bytes::Bytes),
+        #[prost(bytes, tag = "5")]
+        Stderr(::prost::bytes::Bytes),
+        /// The last message.
+        #[prost(message, tag = "6")]
+        Ended(super::ExecEnded),
+    }
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ExecStarted {}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ExecRefused {
+    #[prost(enumeration = "ExecRefusal", tag = "1")]
+    pub why: i32,
+    /// For people.
+    #[prost(string, tag = "2")]
+    pub message: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ExecEnded {
+    #[prost(enumeration = "ExecEnd", tag = "1")]
+    pub how: i32,
+    /// Of EXITED and NOT_STARTED.
+    #[prost(int32, tag = "2")]
+    pub exit_code: i32,
+    /// For people; may be empty.
+    #[prost(string, tag = "3")]
+    pub message: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ExecToWorker {
+    #[prost(oneof = "exec_to_worker::What", tags = "1, 2, 3")]
+    pub what: ::core::option::Option<exec_to_worker::What>,
+}
+/// Nested message and enum types in `ExecToWorker`.
+pub mod exec_to_worker {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum What {
+        #[prost(bytes, tag = "1")]
+        Stdin(::prost::bytes::Bytes),
+        /// Nothing more follows on stdin.
+        #[prost(message, tag = "2")]
+        EndOfInput(super::ExecEndOfInput),
+        #[prost(message, tag = "3")]
+        Resize(super::WindowSize),
+    }
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ExecEndOfInput {}
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum HeldStage {
@@ -643,6 +769,91 @@ impl Cause {
             "CAUSE_STORAGE_EXCEEDED" => Some(Self::StorageExceeded),
             "CAUSE_IMAGE_ABSENT" => Some(Self::ImageAbsent),
             "CAUSE_INPUT_ERROR" => Some(Self::InputError),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum ExecRefusal {
+    Unspecified = 0,
+    /// The worker does not run this attempt, or not yet, or not any more.
+    NotRunning = 1,
+    /// Its operator forbids it.
+    Forbidden = 2,
+    /// Its executor can not.
+    NotPossible = 3,
+    /// As many as it runs at a time are open.
+    TooMany = 4,
+    /// The container engine failed.
+    Engine = 5,
+}
+impl ExecRefusal {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "EXEC_REFUSAL_UNSPECIFIED",
+            Self::NotRunning => "EXEC_REFUSAL_NOT_RUNNING",
+            Self::Forbidden => "EXEC_REFUSAL_FORBIDDEN",
+            Self::NotPossible => "EXEC_REFUSAL_NOT_POSSIBLE",
+            Self::TooMany => "EXEC_REFUSAL_TOO_MANY",
+            Self::Engine => "EXEC_REFUSAL_ENGINE",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "EXEC_REFUSAL_UNSPECIFIED" => Some(Self::Unspecified),
+            "EXEC_REFUSAL_NOT_RUNNING" => Some(Self::NotRunning),
+            "EXEC_REFUSAL_FORBIDDEN" => Some(Self::Forbidden),
+            "EXEC_REFUSAL_NOT_POSSIBLE" => Some(Self::NotPossible),
+            "EXEC_REFUSAL_TOO_MANY" => Some(Self::TooMany),
+            "EXEC_REFUSAL_ENGINE" => Some(Self::Engine),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum ExecEnd {
+    Unspecified = 0,
+    Exited = 1,
+    /// The program is not in the image (127), or can not be run (126).
+    NotStarted = 2,
+    /// The container ended, and with it everything in it.
+    TaskEnded = 3,
+    /// The worker ended it: it stops, or begins another session.
+    WorkerStopped = 4,
+    /// The container engine failed.
+    Engine = 5,
+}
+impl ExecEnd {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "EXEC_END_UNSPECIFIED",
+            Self::Exited => "EXEC_END_EXITED",
+            Self::NotStarted => "EXEC_END_NOT_STARTED",
+            Self::TaskEnded => "EXEC_END_TASK_ENDED",
+            Self::WorkerStopped => "EXEC_END_WORKER_STOPPED",
+            Self::Engine => "EXEC_END_ENGINE",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "EXEC_END_UNSPECIFIED" => Some(Self::Unspecified),
+            "EXEC_END_EXITED" => Some(Self::Exited),
+            "EXEC_END_NOT_STARTED" => Some(Self::NotStarted),
+            "EXEC_END_TASK_ENDED" => Some(Self::TaskEnded),
+            "EXEC_END_WORKER_STOPPED" => Some(Self::WorkerStopped),
+            "EXEC_END_ENGINE" => Some(Self::Engine),
             _ => None,
         }
     }
@@ -971,6 +1182,31 @@ pub mod master_service_client {
                 .insert(GrpcMethod::new("cloudai.v1.MasterService", "FetchContents"));
             self.inner.server_streaming(req, path, codec).await
         }
+        /// The values of the secrets that an attempt is given, in the order of its spec.
+        pub async fn resolve_secrets(
+            &mut self,
+            request: impl tonic::IntoRequest<super::AttemptRef>,
+        ) -> std::result::Result<
+            tonic::Response<super::ResolvedSecrets>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/cloudai.v1.MasterService/ResolveSecrets",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("cloudai.v1.MasterService", "ResolveSecrets"));
+            self.inner.unary(req, path, codec).await
+        }
         /// Starts and stops, in order.
         pub async fn subscribe(
             &mut self,
@@ -995,6 +1231,34 @@ pub mod master_service_client {
             req.extensions_mut()
                 .insert(GrpcMethod::new("cloudai.v1.MasterService", "Subscribe"));
             self.inner.server_streaming(req, path, codec).await
+        }
+        /// One program that a user runs in the container of an attempt: a stream for each order of CommandBatch.execs, opened
+        /// by the worker. Its first message names the order; another is not found, then nothing is begun. The master ends the
+        /// stream when the user goes: the worker ends the program. What is not read is not sent: a slow user slows the
+        /// program down.
+        pub async fn exec(
+            &mut self,
+            request: impl tonic::IntoStreamingRequest<Message = super::ExecFromWorker>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::ExecToWorker>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/cloudai.v1.MasterService/Exec",
+            );
+            let mut req = request.into_streaming_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("cloudai.v1.MasterService", "Exec"));
+            self.inner.streaming(req, path, codec).await
         }
         /// The worker leaves in good order.
         pub async fn leave_cluster(
@@ -1095,6 +1359,11 @@ pub mod master_service_server {
             tonic::Response<Self::FetchContentsStream>,
             tonic::Status,
         >;
+        /// The values of the secrets that an attempt is given, in the order of its spec.
+        async fn resolve_secrets(
+            &self,
+            request: tonic::Request<super::AttemptRef>,
+        ) -> std::result::Result<tonic::Response<super::ResolvedSecrets>, tonic::Status>;
         /// Server streaming response type for the Subscribe method.
         type SubscribeStream: tonic::codegen::tokio_stream::Stream<
                 Item = std::result::Result<super::CommandBatch, tonic::Status>,
@@ -1106,6 +1375,20 @@ pub mod master_service_server {
             &self,
             request: tonic::Request<super::SubscribeRequest>,
         ) -> std::result::Result<tonic::Response<Self::SubscribeStream>, tonic::Status>;
+        /// Server streaming response type for the Exec method.
+        type ExecStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::ExecToWorker, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// One program that a user runs in the container of an attempt: a stream for each order of CommandBatch.execs, opened
+        /// by the worker. Its first message names the order; another is not found, then nothing is begun. The master ends the
+        /// stream when the user goes: the worker ends the program. What is not read is not sent: a slow user slows the
+        /// program down.
+        async fn exec(
+            &self,
+            request: tonic::Request<tonic::Streaming<super::ExecFromWorker>>,
+        ) -> std::result::Result<tonic::Response<Self::ExecStream>, tonic::Status>;
         /// The worker leaves in good order.
         async fn leave_cluster(
             &self,
@@ -1642,6 +1925,49 @@ pub mod master_service_server {
                     };
                     Box::pin(fut)
                 }
+                "/cloudai.v1.MasterService/ResolveSecrets" => {
+                    #[allow(non_camel_case_types)]
+                    struct ResolveSecretsSvc<T: MasterService>(pub Arc<T>);
+                    impl<T: MasterService> tonic::server::UnaryService<super::AttemptRef>
+                    for ResolveSecretsSvc<T> {
+                        type Response = super::ResolvedSecrets;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::AttemptRef>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as MasterService>::resolve_secrets(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ResolveSecretsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
                 "/cloudai.v1.MasterService/Subscribe" => {
                     #[allow(non_camel_case_types)]
                     struct SubscribeSvc<T: MasterService>(pub Arc<T>);
@@ -1684,6 +2010,54 @@ pub mod master_service_server {
                                 max_encoding_message_size,
                             );
                         let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/cloudai.v1.MasterService/Exec" => {
+                    #[allow(non_camel_case_types)]
+                    struct ExecSvc<T: MasterService>(pub Arc<T>);
+                    impl<
+                        T: MasterService,
+                    > tonic::server::StreamingService<super::ExecFromWorker>
+                    for ExecSvc<T> {
+                        type Response = super::ExecToWorker;
+                        type ResponseStream = T::ExecStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<
+                                tonic::Streaming<super::ExecFromWorker>,
+                            >,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as MasterService>::exec(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ExecSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.streaming(method, req).await;
                         Ok(res)
                     };
                     Box::pin(fut)
@@ -1841,6 +2215,9 @@ pub struct ClusterWorker {
         ::prost::alloc::string::String,
         ::prost::alloc::string::String,
     >,
+    /// As in WorkerInfo.
+    #[prost(string, repeated, tag = "8")]
+    pub offers: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct FreeGpu {
@@ -1884,6 +2261,9 @@ pub struct WaitingTask {
     /// The job it belongs to, unless empty.
     #[prost(string, tag = "11")]
     pub job_id: ::prost::alloc::string::String,
+    /// What its worker must offer: the same path or one above it, or the volume; without ":ro" behind what may be written.
+    #[prost(string, repeated, tag = "12")]
+    pub needs: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct PlacedTask {
@@ -1959,6 +2339,8 @@ pub enum Refusal {
     Pinned = 6,
     /// The worker has not enough left.
     Lack = 7,
+    /// The worker does not offer what the task needs of its host.
+    NotOffered = 8,
 }
 impl Refusal {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -1975,6 +2357,7 @@ impl Refusal {
             Self::WorkerUnavailable => "REFUSAL_WORKER_UNAVAILABLE",
             Self::Pinned => "REFUSAL_PINNED",
             Self::Lack => "REFUSAL_LACK",
+            Self::NotOffered => "REFUSAL_NOT_OFFERED",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -1988,6 +2371,7 @@ impl Refusal {
             "REFUSAL_WORKER_UNAVAILABLE" => Some(Self::WorkerUnavailable),
             "REFUSAL_PINNED" => Some(Self::Pinned),
             "REFUSAL_LACK" => Some(Self::Lack),
+            "REFUSAL_NOT_OFFERED" => Some(Self::NotOffered),
             _ => None,
         }
     }

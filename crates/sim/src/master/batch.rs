@@ -169,6 +169,7 @@ fn tally(context: &mut Context, event: &Event, answer: &Result<Answer, Rejected>
                     PlacementRefusal::Stale => "refused as stale",
                     PlacementRefusal::WorkerUnavailable => "refused as the worker takes no work",
                     PlacementRefusal::Pinned => "refused as pinned elsewhere",
+                    PlacementRefusal::NotOffered(_) => "refused as not offered",
                     PlacementRefusal::Lack(_) => "refused as too large",
                 });
             }

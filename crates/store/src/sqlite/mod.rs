@@ -129,6 +129,15 @@ impl Store for SqliteStore {
         self.writer.set_fact(term, name, value)
     }
 
+    async fn facts(&self, prefix: &str) -> Result<Vec<(String, String)>, StoreError> {
+        let prefix = prefix.to_owned();
+        self.readers.run(move |conn| read::facts(conn, &prefix)).await
+    }
+
+    async fn drop_fact(&self, term: Term, name: &str) -> Result<bool, CommitError> {
+        self.writer.drop_fact(term, name)
+    }
+
     async fn backup(&self) -> Result<Snapshot, StoreError> {
         self.readers.copy(backup::take).await
     }

@@ -211,3 +211,11 @@ fn output_file(row: &rusqlite::Row<'_>) -> rusqlite::Result<OutputFile> {
 pub(super) fn fact(conn: &Connection, name: &str) -> Result<Option<String>, StoreError> {
     conn.query_row("SELECT value FROM facts WHERE name = ?1", [name], |row| row.get(0)).optional().map_err(read_error)
 }
+
+/// Names are compared byte by byte: those that begin so follow each other.
+pub(super) fn facts(conn: &Connection, prefix: &str) -> Result<Vec<(String, String)>, StoreError> {
+    let sql = "SELECT name, value FROM facts WHERE name >= ?1 AND substr(name, 1, length(?1)) = ?1 ORDER BY name";
+    let mut statement = conn.prepare_cached(sql).map_err(read_error)?;
+    let rows = statement.query_map([prefix], |row| Ok((row.get(0)?, row.get(1)?))).map_err(read_error)?;
+    rows.collect::<rusqlite::Result<_>>().map_err(read_error)
+}

@@ -38,6 +38,10 @@ impl Writer {
         set_fact(&mut self.conn(), term, name, value)
     }
 
+    pub(super) fn drop_fact(&self, term: Term, name: &str) -> Result<bool, CommitError> {
+        drop_fact(&mut self.conn(), term, name)
+    }
+
     /// A caller that panicked left no open transaction behind: it was rolled back as it was dropped.
     fn conn(&self) -> MutexGuard<'_, Connection> {
         self.conn.lock().unwrap_or_else(PoisonError::into_inner)
@@ -61,6 +65,14 @@ fn set_fact(conn: &mut Connection, term: Term, name: &str, value: &str) -> Resul
     let sql = "INSERT INTO facts (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
     tx.execute(sql, [name, value]).map_err(unavailable)?;
     tx.commit().map_err(unavailable)
+}
+
+fn drop_fact(conn: &mut Connection, term: Term, name: &str) -> Result<bool, CommitError> {
+    let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate).map_err(unavailable)?;
+    fence(&tx, term)?;
+    let gone = tx.execute("DELETE FROM facts WHERE name = ?1", [name]).map_err(unavailable)?;
+    tx.commit().map_err(unavailable)?;
+    Ok(gone > 0)
 }
 
 /// One transaction: all of the batch or nothing.

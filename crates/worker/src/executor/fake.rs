@@ -12,6 +12,7 @@
 //! | `FAKE_PULL_MS` | how long its image is pulled; without it there is no pull |
 //! | `FAKE_FAIL` | `pull`, `start` or `engine`: what fails |
 //! | `FAKE_DISK_BYTES` | how much of the disk it takes from its start on (0); too much ends it |
+//! | `FAKE_PRINT_SECRETS` | when `1`, it prints each secret that it is given, a line each |
 //! | `FAKE_OUT` | `NAME=CONTENT`: a file that it leaves in `/out` |
 //!
 //! With [`FakeOptions::host`] the files `WORKER.broken` and `WORKER.disk` in that folder say that its engine fails
@@ -19,6 +20,9 @@
 //!
 //! Its containers live in the executor: they run on while nobody watches, and are gone with it.
 
+mod exec;
+
+use super::exec::{ExecError, ExecWish, Execution};
 use super::{EngineError, Executor, Job, JobIo, LogRecord, Stop};
 use crate::clock::Clock;
 use async_trait::async_trait;
@@ -36,6 +40,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
+use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 /// What every image of this executor is called.
@@ -67,6 +72,8 @@ struct Container {
     started: Instant,
     /// How it ended and how long it ran, once it did.
     end: Option<(End, Duration)>,
+    /// It ended, or was removed: so do programs beside its own.
+    gone: CancellationToken,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -129,7 +136,7 @@ impl FakeExecutor {
             return Err(nothing(Cause::EngineError, "the engine failed: its host is broken"));
         }
         program.leave_file(&job.out_dir)?;
-        let container = Container { started: Instant::now(), end: None };
+        let container = Container { started: Instant::now(), end: None, gone: CancellationToken::new() };
         self.containers().insert(job.key(), container.clone());
         self.note(job, "start", None);
         Ok(container)
@@ -140,6 +147,7 @@ impl FakeExecutor {
         let run = at.saturating_duration_since(started);
         if let Some(container) = self.containers().get_mut(&job.key()) {
             container.end = Some((end, run));
+            container.gone.cancel();
         }
         self.note(job, "end", Some(end.code));
         (end, run)
@@ -173,8 +181,14 @@ impl Executor for FakeExecutor {
     }
 
     async fn remove(&self, attempt: Attempt, incarnation: Incarnation) -> Result<(), EngineError> {
-        self.containers().remove(&(attempt, incarnation));
+        if let Some(container) = self.containers().remove(&(attempt, incarnation)) {
+            container.gone.cancel();
+        }
         Ok(())
+    }
+
+    async fn exec(&self, attempt: Attempt, incarnation: Incarnation, wish: &ExecWish) -> Result<Execution, ExecError> {
+        self.begin(attempt, incarnation, wish)
     }
 
     async fn disk(&self) -> Option<(f64, String)> {
@@ -231,6 +245,11 @@ impl Program {
         if fail.is_some_and(|what| !["pull", "start", "engine"].contains(&what)) {
             return Err(bad("FAKE_FAIL", "pull, start or engine"));
         }
+        let told = get("FAKE_PRINT_SECRETS") == Some("1");
+        let secrets = job.secrets.iter().filter(|_| told).map(|secret| {
+            let line = [b"it is ", secret.value.0.as_slice(), b"\n"].concat();
+            (false, Bytes::from(line))
+        });
         let lines = |name, stderr| get(name).into_iter().flat_map(move |text| lines(text, stderr));
         Ok(Self {
             duration,
@@ -240,7 +259,7 @@ impl Program {
             disk: disk.transpose()?.unwrap_or(0),
             pull: millis("FAKE_PULL_MS")?,
             fail: fail.map(ToOwned::to_owned),
-            lines: lines("FAKE_STDOUT", false).chain(lines("FAKE_STDERR", true)).collect(),
+            lines: lines("FAKE_STDOUT", false).chain(lines("FAKE_STDERR", true)).chain(secrets).collect(),
             out: out.transpose()?,
         })
     }

@@ -4,14 +4,18 @@
 //! decides nothing about tasks: retries, results and limits of the cluster are not its business.
 
 pub mod docker;
+pub mod exec;
 pub mod fake;
 
+use crate::vault::Given;
+use crate::volumes::Mounted;
 use async_trait::async_trait;
 use bytes::Bytes;
 use cloudai_core::ids::{Attempt, Incarnation, JobId, WorkerId};
 use cloudai_core::resources::Allocation;
 use cloudai_core::spec::TaskSpec;
 use cloudai_core::task::{Cause, Outcome, Step};
+use exec::{ExecError, ExecWish, Execution};
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -62,6 +66,18 @@ pub trait Executor: Send + Sync + std::fmt::Debug + 'static {
         _path: &str,
     ) -> Result<Option<Archive>, EngineError> {
         Ok(None)
+    }
+
+    /// Begins a program in the running container of an attempt, beside its own.
+    /// # Errors
+    /// [`ExecError`].
+    async fn exec(
+        &self,
+        _attempt: Attempt,
+        _incarnation: Incarnation,
+        _wish: &ExecWish,
+    ) -> Result<Execution, ExecError> {
+        Err(ExecError::NotPossible(self.name()))
     }
 
     /// How full the engine's own disk is, in percent, and where it is; none where that is not known.
@@ -122,6 +138,10 @@ pub struct Job {
     pub out_dir: PathBuf,
     /// What the container finds before it starts; it lies there already.
     pub inputs: Vec<Placed>,
+    /// What of the host the container sees.
+    pub volumes: Vec<Mounted>,
+    /// The secrets that the container is given.
+    pub secrets: Vec<Given>,
     /// Whether a container may exist already.
     pub resume: bool,
     /// Log records that were handed over in an earlier life of this worker and are skipped; they

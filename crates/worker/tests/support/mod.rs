@@ -48,6 +48,8 @@ pub fn job(identity: &Identity, image: &str, out_dir: &Path) -> Job {
         allocation: Allocation { cpu_milli: 1000, memory: 64 * MIB, storage: 64 * MIB, gpus: Vec::new() },
         out_dir: out_dir.to_owned(),
         inputs: Vec::new(),
+        volumes: Vec::new(),
+        secrets: Vec::new(),
         resume: false,
         skip_records: watch::Sender::new(Some(0)).subscribe(),
     }

@@ -10,6 +10,8 @@ pub struct Wanted {
     pub amounts: Amounts,
     /// Only devices of this model, by its number.
     pub model: Option<u32>,
+    /// What else it needs of a worker, by its number.
+    pub needs: Option<u32>,
 }
 
 /// Jobs that ask for the same.
@@ -19,6 +21,8 @@ pub struct Class {
     pub amounts: Amounts,
     /// Only devices of this model.
     pub model: Option<u32>,
+    /// Only workers that meet this.
+    pub needs: Option<u32>,
     /// The largest part of the whole cluster that it asks for, of any resource; 0 to 1.
     pub share: f64,
     /// Whether some worker could ever run it.
@@ -52,7 +56,7 @@ impl Classes {
         if let Some(number) = self.numbers.get(&wanted) {
             return *number;
         }
-        let mut class = Class { amounts: wanted.amounts, model: wanted.model, ..Class::default() };
+        let mut class = Class { amounts: wanted.amounts, model: wanted.model, needs: wanted.needs, ..Class::default() };
         class.reshape(&self.capacity, seats);
         let number = match self.unused.pop() {
             Some(number) => {
@@ -76,7 +80,7 @@ impl Classes {
         let class = &mut self.all[number];
         class.users -= 1;
         if class.users == 0 {
-            self.numbers.remove(&Wanted { amounts: class.amounts, model: class.model });
+            self.numbers.remove(&Wanted { amounts: class.amounts, model: class.model, needs: class.needs });
             self.unused.push(number);
         }
     }

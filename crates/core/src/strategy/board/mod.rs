@@ -10,11 +10,13 @@ mod closeness;
 mod index;
 mod job;
 mod lately;
+mod meets;
 mod seat;
 
 pub use class::{Class, Wanted};
 pub use job::{Job, Length};
 pub use lately::{Data, Image, Lately};
+pub use meets::Meets;
 pub use seat::{Device, Run, Seat};
 
 use super::rules::Source;
@@ -116,7 +118,8 @@ impl Board {
         let reshaped = self.seats[worker].offers_other(&seat);
         let freed = !index::covers(self.index_free(worker), &seat.indexed());
         let before = std::mem::replace(&mut self.seats[worker], seat);
-        (self.seats[worker].runs, self.seats[worker].lately) = (before.runs, before.lately);
+        let seat = &mut self.seats[worker];
+        (seat.runs, seat.lately, seat.meets) = (before.runs, before.lately, before.meets);
         self.index.set(worker, self.seats[worker].indexed());
         if reshaped {
             self.reshaped = true;
@@ -136,6 +139,20 @@ impl Board {
     /// A worker had these images and inputs before it had this number.
     pub fn set_lately(&mut self, worker: usize, lately: Lately) {
         self.seats[worker].lately = lately;
+    }
+
+    /// A worker meets these needs from now on.
+    pub fn set_meets(&mut self, worker: usize, meets: Meets) {
+        if self.seats[worker].meets != meets {
+            self.seats[worker].meets = meets;
+            self.reshaped = true;
+            self.changes.push(Change::Reshaped);
+        }
+    }
+
+    /// A worker meets a need of which nothing was known before: no job of it waits yet.
+    pub fn add_met(&mut self, worker: usize, need: u32) {
+        self.seats[worker].meets.insert(need);
     }
 
     /// All workers, also those that take no work.

@@ -1,6 +1,6 @@
 //! One worker: what it offers, what is left of it, what runs there.
 
-use super::{Amounts, Class, Lately, index};
+use super::{Amounts, Class, Lately, Meets, index};
 
 /// A whole GPU.
 const WHOLE: u64 = crate::resources::WHOLE;
@@ -22,6 +22,8 @@ pub struct Seat {
     pub runs: Vec<Run>,
     /// What was fetched there lately: kept by the board, whatever a worker is set to.
     pub lately: Lately,
+    /// Which needs it meets: kept by the board, whatever a worker is set to.
+    pub meets: Meets,
 }
 
 /// What is left of a GPU.
@@ -68,6 +70,7 @@ impl Seat {
     /// Whether a job of the class fits when nothing else runs here.
     pub(super) fn could_ever(&self, class: &Class) -> bool {
         index::covers(&self.total, &class.amounts)
+            && self.meets.meets(class.needs)
             && (self.devices.is_empty() || class.amounts[3] == 0 || {
                 let of_model = self.devices.iter().filter(|device| device.is_of(class)).count() as u64;
                 of_model * WHOLE >= class.amounts[3]
@@ -76,7 +79,10 @@ impl Seat {
 
     /// Whether a job of the class fits now.
     pub(super) fn fits(&self, class: &Class) -> bool {
-        self.open && index::covers(&self.free, &class.amounts) && self.devices_fit(class)
+        self.open
+            && index::covers(&self.free, &class.amounts)
+            && self.meets.meets(class.needs)
+            && self.devices_fit(class)
     }
 
     fn devices_fit(&self, class: &Class) -> bool {

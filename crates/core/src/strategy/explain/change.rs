@@ -1,6 +1,7 @@
 //! The smallest change with which a task fits.
 
 use super::fit::lacks;
+use crate::access;
 use crate::ids::WorkerId;
 use crate::resources::{Demand, Free, Kind, MIB, WHOLE};
 use crate::spec::TaskSpec;
@@ -69,14 +70,14 @@ impl Asked {
 
 /// The smallest changes with which a task that fits nowhere fits now.
 pub(super) fn now(spec: &TaskSpec, fleet: &Fleet) -> Vec<Change> {
-    let demand = &spec.demand;
+    let (demand, workers) = (&spec.demand, offering(spec, fleet));
+    let workers = || workers.iter().copied();
     let allowed = |seen: &&Seen| spec.worker_id.as_ref().is_none_or(|pin| *pin == seen.record().id);
     let open = |seen: &&Seen| seen.record().takes_work();
-    let mut changes =
-        smallest(demand, fleet.each().filter(allowed).filter(open).map(|seen| (seen, seen.free().clone())));
+    let mut changes = smallest(demand, workers().filter(allowed).filter(open).map(|seen| (seen, seen.free().clone())));
     let room = |seen: &&Seen| seen.free().pick(demand).is_ok();
     if spec.worker_id.is_some()
-        && let Some(other) = fleet.each().filter(open).find(room)
+        && let Some(other) = workers().filter(open).find(room)
     {
         changes.push(Change::Unpin(other.record().id.clone()));
     }
@@ -84,15 +85,16 @@ pub(super) fn now(spec: &TaskSpec, fleet: &Fleet) -> Vec<Change> {
         let idle = seen.record().idle_while(!seen.held().is_empty())?;
         matches!(idle, Idle::Cordoned | Idle::Draining | Idle::Drained | Idle::Quarantined).then_some(idle)
     };
-    let mut kept = fleet.each().filter(allowed).filter(room);
+    let mut kept = workers().filter(allowed).filter(room);
     changes.extend(kept.find_map(|seen| Some(Change::Open(seen.record().id.clone(), closed(seen)?))));
     changes
 }
 
 /// The smallest changes with which some worker could run a task at all.
 pub(super) fn at_all(spec: &TaskSpec, fleet: &Fleet) -> Vec<Change> {
-    let demand = &spec.demand;
-    let known = || fleet.each().filter(|seen| seen.record().connected_at.is_some());
+    let (demand, workers) = (&spec.demand, offering(spec, fleet));
+    let workers = || workers.iter().copied();
+    let known = || workers().filter(|seen| seen.record().connected_at.is_some());
     let allowed = |seen: &&Seen| spec.worker_id.as_ref().is_none_or(|pin| *pin == seen.record().id);
     let whole = |seen: &Seen| Free::all(&seen.record().capacity);
     let mut changes = smallest(demand, known().filter(allowed).map(|seen| (seen, whole(seen))));
@@ -102,6 +104,13 @@ pub(super) fn at_all(spec: &TaskSpec, fleet: &Fleet) -> Vec<Change> {
         changes.push(Change::Unpin(other.record().id.clone()));
     }
     changes
+}
+
+/// The workers that offer what the task needs of their hosts: it can not do without.
+fn offering<'a>(spec: &TaskSpec, fleet: &'a Fleet) -> Vec<&'a Seen> {
+    let needs = spec.needs();
+    let offers = |seen: &&Seen| access::first_missing(&needs, &seen.record().about.offers).is_none();
+    fleet.each().filter(offers).collect()
 }
 
 /// The smallest change for each set of things that are changed, the smallest first.

@@ -1,6 +1,7 @@
 //! One worker: whether a task fits there, and everything that stands against it.
 
 use super::start::{self, Estimate};
+use crate::access::{self, Access};
 use crate::feasible;
 use crate::ids::WorkerId;
 use crate::resources::{Capacity, Demand, Free, Kind, Lack, WHOLE};
@@ -48,6 +49,8 @@ pub enum Against {
     Pinned(WorkerId),
     /// It takes no work.
     Idle(Idle),
+    /// It does not let tasks have this of its host.
+    NotOffered(Access),
     /// It has no device of the model.
     Model(Arc<str>),
     /// It is short of something.
@@ -94,6 +97,7 @@ impl Against {
                 Idle::Drained => "drained",
                 Idle::Quarantined => "quarantined",
             },
+            Self::NotOffered(_) => "not_offered",
             Self::Model(_) => "no_such_gpu",
             Self::Short(amount) => match amount.kind {
                 Kind::Cpu => "short_of_cpu",
@@ -118,6 +122,8 @@ fn look(view: &View, seen: &Seen, record: &TaskRecord, now: Timestamp) -> Looked
     if let Some(pin) = spec.worker_id.as_ref().filter(|pin| **pin != worker.id) {
         against.push(Against::Pinned(pin.clone()));
     }
+    let needs = spec.needs();
+    against.extend(access::first_missing(&needs, &worker.about.offers).cloned().map(Against::NotOffered));
     against.extend(worker.idle_while(!seen.held().is_empty()).map(Against::Idle));
     let amounts = Kind::ALL.map(|kind| amount(&spec.demand, kind, seen.free(), &worker.capacity));
     let short = |lack: Lack| amounts.iter().find(|amount| amount.kind == lack.kind).copied();
@@ -127,7 +133,7 @@ fn look(view: &View, seen: &Seen, record: &TaskRecord, now: Timestamp) -> Looked
             Some(_) | None => Against::Short(amount),
         });
     }
-    let ever = feasible::could_ever(spec, &worker.id, &worker.capacity).is_ok();
+    let ever = feasible::could_ever(spec, worker).is_ok();
     Looked {
         worker: worker.id.clone(),
         ever,

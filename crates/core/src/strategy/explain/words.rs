@@ -10,6 +10,7 @@ impl fmt::Display for Against {
         match self {
             Self::Pinned(to) => write!(f, "pinned to {to}"),
             Self::Idle(why) => f.write_str(why.word()),
+            Self::NotOffered(need) => write!(f, "does not offer {}", need.origin),
             Self::Model(model) => write!(f, "no gpu of model {model}"),
             Self::Short(amount) => amount.fmt(f),
         }

@@ -90,6 +90,7 @@ impl Fake {
             facts,
             mailboxes: Arc::new(mailboxes),
             placing: Arc::default(),
+            secrets: crate::secrets::Secrets::open(crate::secrets::SecretRules::default(), Arc::clone(&store)).unwrap(),
             store,
             model,
             heartbeats: Arc::new(Heartbeats::default()),
@@ -99,6 +100,7 @@ impl Fake {
             choice: Arc::new(crate::choice::Choice::new(greedy())),
             saved: crate::predictions::Saved::default(),
             live,
+            execs: Arc::default(),
             restoring: crate::handle::restore::Restoring::default(),
             stopping: tokio_util::sync::CancellationToken::new(),
         };

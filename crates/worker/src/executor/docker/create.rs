@@ -1,9 +1,13 @@
 //! What a container is made with: its name, its labels, its limits and its fences. No IO.
 
 use crate::executor::{Identity, Job};
-use bollard::models::{ContainerCreateBody, DeviceRequest, HostConfig, HostConfigLogConfig, Mount, MountType};
+use crate::volumes::{Mountable, Mounted, OfferedVolume};
+use bollard::models::{
+    ContainerCreateBody, DeviceRequest, HostConfig, HostConfigLogConfig, Mount, MountType, MountVolumeOptions,
+    MountVolumeOptionsDriverConfig,
+};
 use cloudai_core::ids::{Attempt, Incarnation, TaskId};
-use cloudai_core::spec::{ContainerSpec, Network};
+use cloudai_core::spec::{ContainerSpec, Network, SecretPlace};
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
@@ -143,6 +147,10 @@ fn entrypoint(spec: &ContainerSpec) -> Option<Vec<String>> {
 /// The task's environment under ours: a task can not give itself another's devices or identity.
 fn environment(job: &Job, host: Host) -> Vec<String> {
     let mut env: BTreeMap<&str, String> = job.spec.container.env.iter().map(|(k, v)| (k.as_str(), v.clone())).collect();
+    env.extend(job.secrets.iter().filter_map(|secret| match &secret.place {
+        SecretPlace::Env(name) => Some((name.as_str(), String::from_utf8_lossy(&secret.value.0).into_owned())),
+        SecretPlace::File(_) => None,
+    }));
     env.insert("CLOUDAI_TASK_ID", job.attempt.task.to_string());
     env.insert("CLOUDAI_ATTEMPT", job.attempt.number.to_string());
     env.insert("CLOUDAI_WORKER_ID", job.identity.worker.to_string());
@@ -239,7 +247,33 @@ fn tmpfs(spec: &ContainerSpec) -> HashMap<String, String> {
 /// The folder for its results, and its inputs.
 fn mounts(job: &Job) -> Vec<Mount> {
     let inputs = job.inputs.iter().map(|input| bind(&input.host, &input.path, !input.writable));
-    std::iter::once(bind(&job.out_dir, OUTPUT_DIR, false)).chain(inputs).collect()
+    let volumes = job.volumes.iter().map(|volume| match &volume.what {
+        Mountable::Host(host) => bind(host, &volume.path, !volume.writable),
+        Mountable::Volume(offered) => engine_volume(offered, volume),
+    });
+    let secrets = job.secrets.iter().filter_map(|secret| match &secret.place {
+        SecretPlace::File(path) => Some(bind(&secret.host, path, true)),
+        SecretPlace::Env(_) => None,
+    });
+    std::iter::once(bind(&job.out_dir, OUTPUT_DIR, false)).chain(inputs).chain(volumes).chain(secrets).collect()
+}
+
+/// A volume of the engine, which makes it when it has none of the name.
+fn engine_volume(offered: &OfferedVolume, volume: &Mounted) -> Mount {
+    let driver = offered
+        .driver_options()
+        .map(|options| MountVolumeOptionsDriverConfig { name: Some("local".into()), options: Some(options.into()) });
+    Mount {
+        typ: Some(MountType::VOLUME),
+        source: Some(offered.name().into()),
+        target: Some(volume.path.clone()),
+        read_only: Some(!volume.writable),
+        volume_options: driver.map(|driver_config| MountVolumeOptions {
+            driver_config: Some(driver_config),
+            ..MountVolumeOptions::default()
+        }),
+        ..Mount::default()
+    }
 }
 
 fn bind(host: &Path, target: &str, read_only: bool) -> Mount {
@@ -302,6 +336,8 @@ mod tests {
             allocation,
             out_dir: "/x".into(),
             inputs: Vec::new(),
+            volumes: Vec::new(),
+            secrets: Vec::new(),
             resume: false,
             skip_records: tokio::sync::watch::Sender::new(Some(0)).subscribe(),
         }

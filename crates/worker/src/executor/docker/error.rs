@@ -56,7 +56,7 @@ impl Fault {
     /// An engine answers 500 both for a program that is not there and for a full disk, so its
     /// words decide.
     pub(super) fn is_engines(&self) -> bool {
-        const SIGNS: [&str; 11] = [
+        const SIGNS: [&str; 12] = [
             "no space left on device",
             "context deadline exceeded",
             "connection refused",
@@ -66,6 +66,8 @@ impl Fault {
             "too many open files",
             "input/output error",
             "is shutting down",
+            // The file server of a volume does not answer.
+            "failed to mount local volume",
             // No task sets these limits: the engine's own defaults are more than it may set.
             "error setting rlimit",
             // Podman without catatonit.

@@ -3,7 +3,7 @@
 //! Reading order: `place` (where the engine is), `run` (the way of an attempt), `pull`
 //! (with `credentials` and their `helper`s), `create` (what a container is made
 //! with), `wait` (its end), `doer` (whose doing that was), `images` (which of them may be removed), `storage`, `logs`,
-//! `outcome` (the sentences); `seen`, `error` and `stamp` read
+//! `outcome` (the sentences), `exec` (programs beside them); `seen`, `error` and `stamp` read
 //! the engine's answers.
 
 mod bare;
@@ -11,10 +11,12 @@ mod create;
 mod credentials;
 mod doer;
 mod error;
+mod exec;
 mod helper;
 mod images;
 mod logs;
 mod outcome;
+mod ownership;
 mod place;
 mod pull;
 mod run;
@@ -23,6 +25,7 @@ mod stamp;
 mod storage;
 mod wait;
 
+use super::exec::{ExecError, ExecWish, Execution};
 use super::{Archive, EngineError, Executor, Identity, Job, JobIo};
 use async_trait::async_trait;
 use bollard::errors::Error;
@@ -263,6 +266,17 @@ impl Executor for DockerExecutor {
         };
         let parts = stream::once(ready(Ok(first))).chain(parts);
         Ok(Some(Box::pin(StreamReader::new(parts.map(|part| part.map_err(std::io::Error::other))))))
+    }
+
+    async fn exec(&self, attempt: Attempt, incarnation: Incarnation, wish: &ExecWish) -> Result<Execution, ExecError> {
+        let identity = self.identity.in_life(incarnation);
+        let name = create::name(&identity, attempt);
+        let found = inspect(&self.engine.docker, &name, HELLO).await.map_err(EngineError::from)?;
+        match found.filter(|seen| seen.is_of(&identity, attempt) && seen.stage == seen::Stage::Running) {
+            // Boxed: few of many calls need so much room.
+            Some(seen) => Box::pin(exec::begin(&self.engine, &seen.id, wish)).await,
+            None => Err(ExecError::NotRunning),
+        }
     }
 
     async fn disk(&self) -> Option<(f64, String)> {

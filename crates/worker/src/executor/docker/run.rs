@@ -8,7 +8,7 @@ use super::pull::Unpulled;
 use super::seen::{Seen, Stage, inspect};
 use super::storage::Watch;
 use super::wait::{End, Running};
-use super::{Engine, doer, pull, stamp};
+use super::{Engine, doer, ownership, pull, stamp};
 use crate::executor::{Job, JobIo, Stop};
 use bollard::query_parameters::{CreateContainerOptionsBuilder, StartContainerOptions};
 use cloudai_core::spec::PullPolicy;
@@ -67,6 +67,7 @@ impl Run<'_> {
         let runs = seen.stage != Stage::Ended;
         if seen.stage == Stage::Created {
             self.not_stopped(io)?;
+            ownership::give(self.engine, self.job, &seen.id).await?;
             seen = self.start(seen).await?;
         }
         if runs {

@@ -1,4 +1,6 @@
-//! `/api/v1/tasks/{id}/archive`: the files that a task left, as one tar.
+//! `/api/v1/tasks/{id}/archive`: the files that a task left, as one tar or zip.
+
+mod pack;
 
 use super::extract::{Caller, TaskPath};
 use super::files::{disposition, left, no_file};
@@ -12,9 +14,9 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use cloudai_core::path::is_within;
 use cloudai_core::sha256::Sha256 as Content;
-use cloudai_core::task::OutputFile;
 use cloudai_store::bulk::BulkStore;
 use futures::Stream;
+use pack::{Pack, Tar, Zip};
 use sha2::{Digest, Sha256};
 use std::io;
 use std::sync::Arc;
@@ -22,17 +24,20 @@ use tokio::io::AsyncReadExt;
 
 /// Bytes read from a file at a time.
 const PIECE: usize = 256 * 1024;
-/// What a tar is counted in.
-const BLOCK: u64 = 512;
 
-/// The files, or those in one folder: `under`.
-pub(super) async fn tar(
+/// The files, or those in one folder: `under`; as `format` says.
+pub(super) async fn get(
     Caller(who): Caller,
     TaskPath(id): TaskPath,
     State(handle): State<Handle>,
     mut query: Parameters,
 ) -> Result<Response, Problem> {
     let under = query.text("under");
+    let format = query.parsed("format", |text| match text {
+        "tar" => Ok(false),
+        "zip" => Ok(true),
+        _ => Err("is not one of tar, zip".to_owned()),
+    });
     query.close()?;
     let left = left(&handle, &who, id).await?;
     let mut files = handle.left_files(left).await?;
@@ -44,17 +49,25 @@ pub(super) async fn tar(
         }
     }
     let bulk = Arc::clone(handle.logs(&who).bulk());
-    let headers =
-        [(CONTENT_TYPE, "application/x-tar".to_owned()), (CONTENT_DISPOSITION, disposition(&format!("{id}.tar")))];
-    Ok((headers, Body::from_stream(archive(bulk, files, left.ended.as_millis() / 1000))).into_response())
+    let time_s = left.ended.as_millis() / 1000;
+    let (kind, ending, pack): (_, _, Box<dyn Pack>) = match format {
+        Some(true) => ("application/zip", "zip", Box::new(Zip::new(time_s))),
+        Some(false) | None => ("application/x-tar", "tar", Box::new(Tar { time_s })),
+    };
+    let headers = [(CONTENT_TYPE, kind.to_owned()), (CONTENT_DISPOSITION, disposition(&format!("{id}.{ending}")))];
+    Ok((headers, Body::from_stream(archive(bulk, files, pack))).into_response())
 }
 
-/// The bytes of a tar, in the order of the files; breaks off where one is not what it was when it was kept, so that no
+/// The bytes of an archive, in the order of the files; breaks off where one is not what it was when it was kept, so that no
 /// archive looks whole that is not.
-fn archive(bulk: Arc<dyn BulkStore>, files: Vec<LeftFile>, time_s: u64) -> impl Stream<Item = io::Result<Bytes>> {
+fn archive(
+    bulk: Arc<dyn BulkStore>,
+    files: Vec<LeftFile>,
+    mut pack: Box<dyn Pack>,
+) -> impl Stream<Item = io::Result<Bytes>> {
     async_stream::try_stream! {
         for LeftFile { attempt, file } in files {
-            yield head(&file, time_s)?;
+            yield pack.begin(&file)?;
             let (_, mut reader) = bulk.read_file(attempt, &file.path).await.map_err(io::Error::other)?;
             let (mut left, mut hash) = (file.size, Sha256::new());
             while left > 0 {
@@ -62,42 +75,22 @@ fn archive(bulk: Arc<dyn BulkStore>, files: Vec<LeftFile>, time_s: u64) -> impl 
                 reader.read_exact(&mut piece).await?;
                 hash.update(&piece);
                 left -= piece.len() as u64;
-                yield Bytes::from(piece);
+                yield pack.data(Bytes::from(piece))?;
             }
             if Content(hash.finalize().into()) != file.sha256 {
                 Err(io::Error::other(format!("{} is damaged", file.path)))?;
             }
-            let over = file.size % BLOCK;
-            if over > 0 {
-                yield zeros(BLOCK - over);
-            }
+            yield pack.end_file(&file)?;
         }
-        yield zeros(2 * BLOCK);
+        yield pack.end()?;
     }
-}
-
-/// What stands before a file: its name, however long, and its size.
-fn head(file: &OutputFile, time_s: u64) -> io::Result<Bytes> {
-    let mut header = tar::Header::new_gnu();
-    header.set_entry_type(tar::EntryType::Regular);
-    header.set_size(file.size);
-    header.set_mode(0o644);
-    header.set_mtime(time_s);
-    let mut builder = tar::Builder::new(Vec::new());
-    // The content follows piece by piece.
-    builder.append_data(&mut header, &file.path, io::empty())?;
-    // Not `into_inner`, which would end the archive here.
-    Ok(Bytes::copy_from_slice(builder.get_ref()))
-}
-
-fn zeros(count: u64) -> Bytes {
-    Bytes::from(vec![0; usize::try_from(count).unwrap_or_default()])
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use cloudai_core::ids::{Attempt, TaskId};
+    use cloudai_core::task::OutputFile;
     use cloudai_store::bulk::local::LocalBulk;
     use futures::StreamExt;
     use std::io::Read;
@@ -120,8 +113,14 @@ mod tests {
         (dir, Arc::new(bulk), known)
     }
 
+    const TIME_S: u64 = 1_700_000_000;
+
     async fn bytes(bulk: Arc<dyn BulkStore>, files: Vec<LeftFile>) -> io::Result<Vec<u8>> {
-        let mut stream = Box::pin(archive(bulk, files, 1_700_000_000));
+        packed(bulk, files, Box::new(Tar { time_s: TIME_S })).await
+    }
+
+    async fn packed(bulk: Arc<dyn BulkStore>, files: Vec<LeftFile>, pack: Box<dyn Pack>) -> io::Result<Vec<u8>> {
+        let mut stream = Box::pin(archive(bulk, files, pack));
         let mut all = Vec::new();
         while let Some(piece) = stream.next().await {
             all.extend_from_slice(&piece?);
@@ -158,5 +157,25 @@ mod tests {
         assert!(bytes(Arc::clone(&bulk), known.clone()).await.unwrap_err().to_string().contains("a is damaged"));
         known[0].file.size = 11;
         assert!(bytes(bulk, known).await.is_err(), "shorter than it was");
+    }
+
+    #[tokio::test]
+    async fn a_zip_holds_every_file_as_it_was_too() {
+        let files = [("a", Vec::new()), ("b/\u{e9} c", b"1".to_vec()), ("z", vec![7; 700_001])];
+        let (_dir, bulk, known) = kept(&files).await;
+        let all = packed(Arc::clone(&bulk), known.clone(), Box::new(Zip::new(TIME_S))).await.unwrap();
+        let mut archive = zip::ZipArchive::new(io::Cursor::new(all)).unwrap();
+        assert_eq!(archive.len(), files.len());
+        for (path, data) in &files {
+            let mut file = archive.by_name(path).unwrap();
+            let mut found = Vec::new();
+            file.read_to_end(&mut found).unwrap();
+            assert!(found == *data, "{path}");
+            let time = file.last_modified().unwrap();
+            assert_eq!((file.unix_mode(), time.year(), time.minute()), (Some(0o100_644), 2023, 13), "{path}");
+        }
+        let mut damaged = known;
+        damaged[2].file.sha256 = Content(Sha256::digest(b"other").into());
+        assert!(packed(bulk, damaged, Box::new(Zip::new(TIME_S))).await.is_err());
     }
 }
