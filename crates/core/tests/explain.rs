@@ -245,7 +245,7 @@ proptest! {
             for change in &told.possible {
                 let (spec, worker) = changed(change);
                 let record = seen.cluster.workers().find(|record| record.id == worker).unwrap();
-                prop_assert!(feasible::could_ever(&spec, &record).is_ok(), "{:?} {:?}", task.spec, change);
+                prop_assert!(feasible::could_ever(&spec, record).is_ok(), "{:?} {:?}", task.spec, change);
                 prop_assert!(Free::all(&record.capacity).pick(&task.spec.demand).is_err() || task.spec.worker_id.is_some());
             }
         }
@@ -507,7 +507,7 @@ fn a_task_goes_where_its_volumes_are_offered_also_when_that_changes() {
     offering(&mut c, "w1", "");
     offering(&mut c, "w2", "/data:ro");
     let (reads, writes) = (seeing(&mut c, 1, "/data/a:ro"), seeing(&mut c, 2, "/data"));
-    for (strategy, _) in ALL.into_iter().filter(|(name, _)| *name != EXTERNAL) {
+    for (strategy, _) in ALL.iter().filter(|(name, _)| *name != EXTERNAL) {
         let mut view = view(&c);
         let round = view.round(&mut *by_name(strategy).unwrap(), c.now);
         let placed: Vec<_> = round.iter().map(|one| (one.attempt.task, one.worker.as_str())).collect();

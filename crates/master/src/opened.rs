@@ -103,6 +103,7 @@ impl Opened {
         let external = External::new(fallback, Arc::clone(&placing.word)).ok_or(BindError::Fallback { given })?;
         let term = store.lead().await?;
         let loaded = store.load().await?;
+        bulk.claim(&loaded.cluster).await?;
         let fresh_token = new_join_token();
         let join_token = store.keep_fact("join_token", &fresh_token).await?;
         let first_start = join_token == fresh_token;
@@ -225,6 +226,7 @@ impl Opened {
 
         let restore = handle.shared.restoring.ordered().clone();
         let ended = supervise(&mut parts, engine, &mut placer, [&stop, &restore], &engine_stop).await;
+        handle.shared.logs.bulk().stop();
         predictions::save_at_stop(&handle).await;
         placer_stop.cancel();
         if !placer.is_finished() {

@@ -10,7 +10,7 @@ use crate::retention::Retention;
 use crate::secrets::{KeyError, SecretRules};
 use cloudai_core::strategy;
 use cloudai_core::timing::Timing;
-use cloudai_store::bulk::BulkStore;
+use cloudai_store::bulk::{BulkError, BulkStore};
 use cloudai_store::{Store, StoreError};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -60,6 +60,9 @@ pub enum BindError {
     /// The store can not be used.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Contents can not be kept where they are to be.
+    #[error(transparent)]
+    Bulk(#[from] BulkError),
     /// The keys of stored secrets can not be read.
     #[error("stored secrets can not be opened: {0}; the file is named by secrets.key_file")]
     Secrets(#[from] KeyError),

@@ -3,13 +3,16 @@
 #![allow(clippy::unwrap_used, reason = "a test's helpers are tests")]
 
 mod common;
+mod s3_server;
 
 use bytes::Bytes;
 use cloudai_core::ids::Attempt;
 use cloudai_core::sha256::Sha256;
 use cloudai_store::bulk::local::LocalBulk;
+use cloudai_store::bulk::s3::Bucket;
 use cloudai_store::bulk::{BulkError, BulkStore, LogPosition, LogRecord, LogStream, SmallFile};
 use common::{attempt, id};
+use s3_server::S3Server;
 use sha2::Digest;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -19,6 +22,13 @@ use tokio::io::AsyncReadExt;
 fn local() -> (Arc<dyn BulkStore>, tempfile::TempDir) {
     let dir = tempfile::tempdir().unwrap();
     (Arc::new(LocalBulk::open(dir.path()).unwrap()), dir)
+}
+
+/// The contents of files in a bucket, everything else in a directory.
+fn s3() -> (Arc<dyn BulkStore>, (tempfile::TempDir, S3Server)) {
+    let (dir, server) = (tempfile::tempdir().unwrap(), S3Server::start());
+    let bucket = Bucket::new(&server.settings("files")).unwrap();
+    (Arc::new(LocalBulk::open_with(dir.path(), bucket).unwrap()), (dir, server))
 }
 
 macro_rules! backends {
@@ -57,7 +67,7 @@ backends!([
     small_files_are_kept_together_and_once
     a_path_that_would_leave_its_folder_is_refused_everywhere
     a_file_and_a_folder_may_have_one_name
-] local);
+] local s3);
 
 fn line(n: u64) -> LogRecord {
     let stream = if n.is_multiple_of(3) { LogStream::Stderr } else { LogStream::Stdout };

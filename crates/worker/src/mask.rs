@@ -193,7 +193,8 @@ mod tests {
 
     #[test]
     fn a_secret_across_the_pieces_of_a_line_is_masked_and_streams_are_apart() {
-        let rows: [(&[(bool, &str)], &[&str]); 5] = [
+        type Row<'a> = (&'a [(bool, &'a str)], &'a [&'a str]);
+        let rows: [Row<'_>; 5] = [
             (&[(false, "ab s3cret-"), (false, "value cd\n")], &["ab ***", " cd\n"]),
             (&[(false, "s3cret-"), (false, "val"), (false, "ue\n")], &["***", "", "\n"]),
             (&[(false, "s3cret-"), (true, "value\n"), (false, "value")], &["***", "value\n", ""]),

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 /// Where memory file systems are.
 const ROOTS: [&str; 2] = ["/run", "/dev/shm"];
 /// What the kernel calls them (`statfs(2)`): tmpfs and ramfs.
-const OF_MEMORY: [i64; 2] = [0x0102_1994, 0x8584_58f6];
+const OF_MEMORY: [rustix::fs::FsWord; 2] = [0x0102_1994, 0x8584_58f6];
 
 /// The value of a secret. Its `Debug` shows none of it.
 #[derive(Clone, PartialEq, Eq)]
@@ -45,9 +45,8 @@ impl Vault {
     /// That of the worker whose data folder has this word.
     pub(crate) fn of(instance: &str) -> Self {
         let memory = |root: &str| {
-            let kind = rustix::fs::statfs(root).ok().and_then(|found| i64::try_from(found.f_type).ok());
-            kind.is_some_and(|kind| OF_MEMORY.contains(&kind))
-                && rustix::fs::access(root, rustix::fs::Access::WRITE_OK).is_ok()
+            let found = rustix::fs::statfs(root).is_ok_and(|found| OF_MEMORY.contains(&found.f_type));
+            found && rustix::fs::access(root, rustix::fs::Access::WRITE_OK).is_ok()
         };
         Self {
             dir: ROOTS

@@ -222,8 +222,11 @@ mod tests {
 
     #[test]
     fn a_path_takes_a_file_or_a_folder() {
-        let files =
-            || ["a/x", "a/y", "ab"].map(|path| File { path: path.into(), size: 0, sha256: String::new() }).to_vec();
+        let files = || {
+            ["a/x", "a/y", "ab"]
+                .map(|path| File { path: path.into(), size: 0, sha256: String::new(), location: None })
+                .to_vec()
+        };
         let names = |paths: &[&str]| {
             let paths: Vec<_> = paths.iter().map(ToString::to_string).collect();
             chosen(files(), &paths).map(|files| files.into_iter().map(|file| file.path).collect::<Vec<_>>())

@@ -1,6 +1,5 @@
 //! The reference's words: each does what one of our commands does.
 
-use super::task::One;
 use super::{Context, cancel, cluster, debug, download, files, list, logs, submit, worker};
 use crate::exit::{Exit, Failure};
 use clap::Subcommand;
@@ -85,7 +84,7 @@ pub(super) async fn run(command: Command, cx: &Context) -> Result<Exit, Failure>
         Command::Monitor { id, user: _ } => logs::run(&logs::Args::following(id), cx).await,
         Command::Cancel { id } => cancel::run(&cancel::Args::of(id), cx).await,
         Command::ListTasks { status } => list::run(&list::Args::of_status(status), cx).await,
-        Command::TaskFiles { id, user: _ } => files::run(&One { id }, cx).await,
+        Command::TaskFiles { id, user: _ } => files::run(&files::Args::of(id), cx).await,
         Command::Download { id, user: _, dir } => download::run(&download::Args::of(id, dir), cx).await,
         Command::Workers => worker::list(cx, true).await,
         Command::Status => cluster::status(cx, true).await,

@@ -59,8 +59,10 @@ pub(super) enum Command {
     Dead(retry::DeadArgs),
     /// Lists the files that a task left
     #[command(before_help = "  cloudai task files 9QZD\n  \
-                             cloudai task files last -o wide              with whole checksums")]
-    Files(One),
+                             cloudai task files last -o wide              with whole checksums\n  \
+                             cloudai task files last -o json              and where each of them is kept\n  \
+                             cloudai task files last --links              addresses in the bucket, for others")]
+    Files(files::Args),
     /// Fetches the files that a task left, with their checksums
     #[command(before_help = "  cloudai task download 9QZD                   into ./7K3M9QZD\n  \
                              cloudai task download 9QZD out model.bin     one file into ./out\n  \

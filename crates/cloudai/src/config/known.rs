@@ -4,11 +4,12 @@
 use super::parse::{Listen, bytes, duration, listen, plain_port, thousandths, truth, whole};
 use super::setting::{Facts, Fallback, Known, Setting, User};
 use super::values::{self, Executor, LogFormat, Store};
-use super::{Form, Surroundings};
+use super::{Form, Surroundings, files};
 use Fallback::{Found, Nothing, Text};
 use User::{Bench, Client, Master, Up, Worker};
 use cloudai_core::access::Access;
 use cloudai_core::ids::WorkerId;
+use cloudai_store::bulk::s3::S3Address;
 use cloudai_worker::volumes::OfferedVolume;
 use reqwest::Url;
 use std::collections::BTreeMap;
@@ -234,6 +235,55 @@ settings! {
         key: "retention.tasks_max", variables: ["CLOUDAI_RETENTION_TASKS_MAX"],
         parse: |text| whole(text, 1_000_000_000), takes: Number, allowed: "0 to 1000000000",
         fallback: Text("1000000"), used_by: [Master, Up],
+    }
+    /// The bucket that keeps the contents of inputs and outputs; names, logs and unfinished uploads stay in the data folder.
+    S3_URL: S3Address {
+        key: "files.s3.url", variables: ["CLOUDAI_FILES_S3_URL"],
+        parse: files::address, allowed: "s3://BUCKET or s3://BUCKET/PREFIX, of this cluster alone",
+        fallback: Nothing("the data folder"), used_by: [Master, Up],
+    }
+    /// The server of that bucket.
+    S3_ENDPOINT: String {
+        key: "files.s3.endpoint", variables: ["CLOUDAI_FILES_S3_ENDPOINT", "AWS_ENDPOINT_URL_S3"],
+        parse: files::endpoint, allowed: "an https:// address, or an http:// one with files.s3.allow_http",
+        fallback: Nothing("that of AWS in the region"), used_by: [Master, Up],
+    }
+    /// The region of that bucket.
+    S3_REGION: String {
+        key: "files.s3.region", variables: ["CLOUDAI_FILES_S3_REGION", "AWS_REGION", "AWS_DEFAULT_REGION"],
+        parse: files::word, allowed: "a region's name",
+        fallback: Text("us-east-1"), used_by: [Master, Up],
+    }
+    /// Whether that server may be reached without encryption.
+    S3_ALLOW_HTTP: bool {
+        key: "files.s3.allow_http", variables: ["CLOUDAI_FILES_S3_ALLOW_HTTP"],
+        parse: truth, takes: Truth, allowed: "true or false",
+        fallback: Text("false"), used_by: [Master, Up],
+    }
+    /// The id of the key that may put, get and delete objects there.
+    S3_KEY: String {
+        key: "files.s3.access_key_id", variables: ["CLOUDAI_FILES_S3_ACCESS_KEY_ID", "AWS_ACCESS_KEY_ID"],
+        parse: files::word, allowed: "the id of an access key",
+        fallback: Nothing("the machine's role"), used_by: [Master, Up],
+    }
+    /// The secret of that key.
+    S3_SECRET: String {
+        key: "files.s3.secret_access_key",
+        variables: ["CLOUDAI_FILES_S3_SECRET_ACCESS_KEY", "AWS_SECRET_ACCESS_KEY"],
+        parse: values::token, allowed: "the secret of that key",
+        fallback: Nothing(""), secret: true, used_by: [Master, Up],
+    }
+    /// The session token of a key that ends.
+    S3_SESSION: String {
+        key: "files.s3.session_token", variables: ["CLOUDAI_FILES_S3_SESSION_TOKEN", "AWS_SESSION_TOKEN"],
+        parse: values::token, allowed: "the token that came with the key",
+        fallback: Nothing(""), secret: true, used_by: [Master, Up],
+    }
+    /// How long a presigned address of a file in that bucket is valid.
+    PRESIGN: Duration {
+        key: "files.presign_s", variables: ["CLOUDAI_FILES_PRESIGN_S"],
+        parse: files::presign, takes: Number, allowed: "seconds, 1 to 604800",
+        fallback: Text("3600"), used_by: [Master, Up],
     }
     /// Where the keys are that stored secrets are sealed with: apart from the data is better, and in no backup of it.
     SECRETS_KEY_FILE: PathBuf {

@@ -1,5 +1,6 @@
 //! The settings of a master, checked: what is still to come is refused, not ignored.
 
+use super::files;
 use super::known::{
     DATA_DIR, EXEC, EXTERNAL_FALLBACK, EXTERNAL_TIMEOUT, GRPC, HEARTBEAT, HTTP, INACTIVE, KNOB_SETTINGS, LEASE,
     LEASE_MARGIN, SECRETS_ALLOW_ENV, SECRETS_KEY_FILE, STORE, STRATEGY, TASKS_DAYS, TASKS_MAX,
@@ -13,6 +14,7 @@ use cloudai_core::strategy::knobs::KNOBS;
 use cloudai_core::timing::{Timing, TimingError};
 use cloudai_master::choice::Configured;
 use cloudai_master::{Fallback, Retention, SecretRules};
+use cloudai_store::bulk::s3::S3Settings;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -85,6 +87,8 @@ pub(crate) struct MasterSettings {
     pub(crate) timing: Timing,
     /// How long ended tasks are kept.
     pub(crate) retention: Retention,
+    /// Where contents are kept when it is not the data folder.
+    pub(crate) bucket: Option<S3Settings>,
     /// What is said of stored secrets.
     pub(crate) secrets: SecretRules,
     /// Whether users may run programs in containers.
@@ -135,6 +139,7 @@ impl MasterSettings {
             },
             timing: checked_timing(resolver)?,
             retention: retention(resolver)?,
+            bucket: files::bucket(resolver)?,
             secrets: secrets(resolver)?,
             exec: resolver.required(&EXEC)?,
             shell: !flags.no_shell,

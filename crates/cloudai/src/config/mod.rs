@@ -5,6 +5,7 @@
 //! and `values.rs` read texts; `validate.rs` looks at everything at once; `master.rs`, `worker.rs`
 //! and `up.rs` make the plain structs that `serve` starts from.
 
+mod files;
 mod known;
 mod log;
 mod master;

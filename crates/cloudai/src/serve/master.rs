@@ -2,6 +2,7 @@
 
 use super::{logging, stop};
 use crate::config::{ADDR, MasterSettings, Store};
+use crate::exit::Failure;
 use anyhow::Context;
 use cloudai_master::machine::Machine;
 use cloudai_master::opened::Setup;
@@ -9,6 +10,7 @@ use cloudai_master::principal::Principal;
 use cloudai_master::{Addresses, Ended, Master};
 use cloudai_store::StoreError;
 use cloudai_store::bulk::local::LocalBulk;
+use cloudai_store::bulk::s3::{Bucket, BucketError};
 use cloudai_store::memory::MemoryStore;
 use cloudai_store::sqlite::SqliteStore;
 use serde_json::json;
@@ -58,6 +60,9 @@ pub(super) async fn run(
 
 /// Opens the data and takes the addresses.
 pub(super) async fn bind(settings: &MasterSettings) -> anyhow::Result<(Master, Addresses)> {
+    if let Some(bucket) = bucket(settings)? {
+        bucket.probe().await.map_err(unusable)?;
+    }
     let data = open(settings)?;
     let addresses = Addresses::take(settings.grpc, settings.http).await?;
     Ok((Master::at(&addresses, data).await?, addresses))
@@ -78,6 +83,20 @@ async fn reopen(settings: &MasterSettings) -> anyhow::Result<Setup> {
     }
 }
 
+/// Where contents are kept, if not in the data folder.
+fn bucket(settings: &MasterSettings) -> anyhow::Result<Option<Bucket>> {
+    Ok(settings.bucket.as_ref().map(Bucket::new).transpose().map_err(unusable)?)
+}
+
+fn unusable(error: BucketError) -> Failure {
+    Failure::error("files.s3.url names a bucket that can not be used: no master is started without the files of its tasks")
+        .why(error.to_string())
+        .next(
+            "check files.s3.url, files.s3.endpoint, files.s3.region and the key (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY), \
+             which has to be allowed to put, get and delete objects there: cloudai config show",
+        )
+}
+
 /// Opens the data.
 fn open(settings: &MasterSettings) -> anyhow::Result<Setup> {
     let dir = &settings.data_dir;
@@ -88,7 +107,9 @@ fn open(settings: &MasterSettings) -> anyhow::Result<Setup> {
             Arc::new(MemoryStore::new())
         }
     };
-    let bulk = LocalBulk::open(&dir.join("bulk"))
+    let (bulk, bucket) = (dir.join("bulk"), bucket(settings)?);
+    let bulk = bucket
+        .map_or_else(|| LocalBulk::open(&bulk), |bucket| LocalBulk::open_with(&bulk, bucket))
         .with_context(|| format!("the folder for logs and files in {} can not be used", dir.display()))?;
     Ok(Setup {
         store,

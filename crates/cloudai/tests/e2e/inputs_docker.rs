@@ -1,6 +1,6 @@
 //! What real containers find, and what becomes of it.
 
-mod docker {
+pub(crate) mod docker {
     use crate::cluster::{Cluster, docker_worker};
     use crate::engine::IMAGE;
     use crate::path_docker::sh;
@@ -21,25 +21,29 @@ mod docker {
 
     #[tokio::test]
     async fn split_map_and_reduce_by_the_command_line_alone() {
-        let cluster = Cluster::of(docker_worker("w1")).await;
+        split_map_and_reduce(&Cluster::of(docker_worker("w1")).await).await;
+    }
+
+    /// Parts of one file, a sum of each, the sum of all: what one task leaves the next one finds.
+    pub(crate) async fn split_map_and_reduce(cluster: &Cluster) {
         let numbers: String = (1..=3000).map(|n| format!("{n}\n")).collect();
         fs::write(cluster.dir().join("numbers.txt"), numbers).unwrap();
         let split = "mkdir /out/parts; awk '{print > (\"/out/parts/\" int((NR-1)/1000))}' /in/numbers.txt";
-        let (split, _) = run(&cluster, &["--input", "numbers.txt"], split).await;
+        let (split, _) = run(cluster, &["--input", "numbers.txt"], split).await;
         let sum = "awk '{s+=$1} END {print s}'";
         let mut sums = Vec::new();
         for part in 0..3 {
             let input = format!("task:{split}/parts/{part}:/in/part");
             let map = format!("{sum} /in/part > /out/sum");
-            sums.push(run(&cluster, &["--input", &input], &map).await.0);
+            sums.push(run(cluster, &["--input", &input], &map).await.0);
         }
         let inputs: Vec<_> = sums.iter().enumerate().map(|(n, id)| format!("task:{id}/sum:/in/{n}")).collect();
         let flags: Vec<_> = inputs.iter().flat_map(|input| ["--input", input.as_str()]).collect();
-        let (_, printed) = run(&cluster, &flags, &format!("cat /in/* | {sum}")).await;
+        let (_, printed) = run(cluster, &flags, &format!("cat /in/* | {sum}")).await;
         assert_eq!(printed, "4501500\n");
         // All that the first one left, as a folder that nobody can write to.
         let look = "ls /all/parts; echo x >> /all/parts/0 || echo no; rm -r /all/parts 2>/dev/null || echo no";
-        let (_, printed) = run(&cluster, &["--input", &format!("task:{split}:/all")], look).await;
+        let (_, printed) = run(cluster, &["--input", &format!("task:{split}:/all")], look).await;
         let out: Vec<_> = printed.lines().filter(|line| !line.contains("Read-only")).collect();
         assert_eq!(out, ["0", "1", "2", "no", "no"]);
     }

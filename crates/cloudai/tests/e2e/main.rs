@@ -11,6 +11,8 @@ mod engine;
 mod link;
 mod process;
 mod rest;
+#[path = "../../../store/tests/s3_server/mod.rs"]
+mod s3_server;
 
 mod agent;
 mod backup;
@@ -40,6 +42,8 @@ mod processes_docker;
 mod read_only;
 mod released;
 mod restart;
+mod s3;
+mod s3_docker;
 mod secrets;
 mod secrets_docker;
 mod sim;

@@ -303,7 +303,9 @@ impl<'a> Reader<'a> {
                 Ok(value) => return Some(value),
                 Err(problem) => self.wrong(name, problem),
             },
-            _ => self.wrong(name, "must be a text"),
+            Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::List(_) | Value::Map(_) => {
+                self.wrong(name, "must be a text");
+            }
         }
         None
     }

@@ -6,7 +6,9 @@ use crate::handle::Handle;
 use crate::principal::Principal;
 use cloudai_proto::v1 as pb;
 use cloudai_store::bulk::BulkStore;
+use cloudai_store::bulk::s3::BucketError;
 use futures::stream::BoxStream;
+use std::io;
 use std::sync::Arc;
 use tokio::io::AsyncReadExt;
 use tonic::Status;
@@ -58,10 +60,19 @@ pub(super) async fn fetch(
             let mut left = size.saturating_sub(offset);
             while left > 0 {
                 let mut piece = vec![0; PIECE.min(usize::try_from(left).unwrap_or(PIECE))];
-                reader.read_exact(&mut piece).await.map_err(|error| Status::data_loss(error.to_string()))?;
+                reader.read_exact(&mut piece).await.map_err(broken)?;
                 left -= piece.len() as u64;
                 yield chunk(pb::content_chunk::What::Data(piece.into()));
             }
         }
     }))
+}
+
+/// A bucket that is away comes back; a content that is shorter than it was does not grow.
+fn broken(error: io::Error) -> Status {
+    let text = error.to_string();
+    match error.get_ref() {
+        Some(cause) if cause.is::<BucketError>() => Status::unavailable(text),
+        Some(_) | None => Status::data_loss(text),
+    }
 }

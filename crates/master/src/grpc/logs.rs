@@ -118,6 +118,8 @@ pub(super) fn bulk_status(error: BulkError) -> Status {
         BulkError::Sealed { .. } => Status::failed_precondition(error.to_string()),
         BulkError::NoFolder(_) | BulkError::NotWhole(_) => Status::failed_precondition(error.to_string()),
         BulkError::Full => Status::resource_exhausted(error.to_string()),
+        BulkError::Bucket(_) => Status::unavailable(error.to_string()),
+        BulkError::Claimed { .. } => Status::internal(error.to_string()),
         BulkError::Unavailable(source) => Status::unavailable(source.to_string()),
     }
 }

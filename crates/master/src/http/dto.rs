@@ -6,7 +6,7 @@ mod files;
 mod secrets;
 
 pub use exec::{ExecEnd, ExecSaid, STDERR, STDIN, STDOUT};
-pub use files::{Blob, File};
+pub use files::{Blob, File, Link};
 pub use secrets::{Rotated, Secret};
 
 use serde::{Deserialize, Serialize};

@@ -1,9 +1,10 @@
 //! `/api/v1/tasks/{id}/files`: the files that the accepted attempt left in `/out`.
 
-use super::dto::{File, List};
+use super::dto::{File, Link, List};
 use super::extract::{Caller, FilePath, TaskPath};
 use super::problem::{Code, Problem};
 use super::query::Parameters;
+use super::view::time;
 use crate::handle::{Handle, Left, LeftFile};
 use crate::principal::Principal;
 use axum::Json;
@@ -12,8 +13,10 @@ use axum::extract::State;
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use cloudai_core::ids::TaskId;
+use cloudai_core::ids::{Attempt, TaskId};
 use cloudai_core::path::is_plain;
+use cloudai_core::task::OutputFile;
+use cloudai_store::bulk::Presigned;
 use std::fmt::Write as _;
 use tokio_util::io::ReaderStream;
 
@@ -29,10 +32,15 @@ pub(super) async fn list(
 ) -> Result<Json<List<File>>, Problem> {
     query.close()?;
     let left = left(&handle, &who, id).await?;
-    let file =
-        |LeftFile { file, .. }: LeftFile| File { path: file.path, size: file.size, sha256: file.sha256.to_string() };
-    let files = handle.left_files(left).await?;
-    Ok(Json(List { items: files.into_iter().map(file).collect(), next_cursor: None }))
+    let left: Vec<_> = handle.left_files(left).await?.into_iter().map(|left| (left.attempt, left.file)).collect();
+    let locations = handle.logs(&who).bulk().locations(&left).await?;
+    let items = left.into_iter().zip(locations).map(|((_, OutputFile { path, size, sha256 }), location)| File {
+        path,
+        size,
+        sha256: sha256.to_string(),
+        location,
+    });
+    Ok(Json(List { items: items.collect(), next_cursor: None }))
 }
 
 /// The contents of a file.
@@ -41,9 +49,10 @@ pub(super) async fn download(
     TaskPath(id): TaskPath,
     FilePath(path): FilePath,
     State(handle): State<Handle>,
-    query: Parameters,
+    mut query: Parameters,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
+    let presign = query.flag("presign");
     query.close()?;
     // One that can be no name on any disk is not there.
     if !path.contains('\0') && !is_plain(&path) {
@@ -52,11 +61,14 @@ pub(super) async fn download(
     let left = left(&handle, &who, id).await?;
     // Only what is listed is read: no path leads anywhere else.
     let LeftFile { attempt, file } = handle.left_file(left, &path).await?.ok_or_else(|| no_file(id, &path))?;
+    if presign {
+        return presigned(&handle, &who, attempt, &file).await;
+    }
     let etag = format!("\"{}\"", file.sha256);
     if is_known(&headers, &etag) {
         return Ok((StatusCode::NOT_MODIFIED, [(ETAG, etag)]).into_response());
     }
-    let (size, reader) = handle.logs(&who).bulk().read_file(attempt, &file.path).await?;
+    let (size, reader) = handle.logs(&who).bulk().read_output(attempt, &file).await?;
     let headers = [
         (CONTENT_TYPE, "application/octet-stream".to_owned()),
         (CONTENT_LENGTH, size.to_string()),
@@ -64,6 +76,17 @@ pub(super) async fn download(
         (ETAG, etag),
     ];
     Ok((headers, Body::from_stream(ReaderStream::with_capacity(reader, PIECE))).into_response())
+}
+
+/// Where the bucket itself serves a file, for a while.
+async fn presigned(handle: &Handle, who: &Principal, attempt: Attempt, file: &OutputFile) -> Result<Response, Problem> {
+    let now = handle.now();
+    let signed = handle.logs(who).bulk().presign(attempt, file, &disposition(&file.path)).await?;
+    let Some(Presigned { url, valid }) = signed else {
+        let why = format!("{:?} is on the disk of the master, which serves it itself", file.path);
+        return Err(Problem::new(Code::Conflict, why).next("the same without presign"));
+    };
+    Ok(Json(Link { url, expires_at: time(now + valid) }).into_response())
 }
 
 /// A task that has ended, for what it left.

@@ -172,6 +172,11 @@ impl Problem {
                 error!(error = %Chain(error), "logs and files not readable");
                 Self::new(Code::Unavailable, error.to_string()).retry_after(STORE_PATIENCE)
             }
+            BulkError::Bucket(_) => {
+                error!(error = %Chain(error), "contents in the bucket not reachable");
+                Self::new(Code::Unavailable, error.to_string()).retry_after(STORE_PATIENCE)
+            }
+            BulkError::Claimed { .. } => Self::internal(error),
             BulkError::Gap { .. } | BulkError::Checksum | BulkError::Damaged { .. } | BulkError::Sealed { .. } => {
                 Self::internal(error)
             }

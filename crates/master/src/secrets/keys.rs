@@ -113,7 +113,7 @@ impl Keyring {
     }
 
     fn no_key(&self, id: &str) -> KeyError {
-        let place = self.file.as_ref().map_or("this master".into(), |path| path.display().to_string());
+        let place = self.file.as_ref().map_or_else(|| "this master".into(), |path| path.display().to_string());
         KeyError::NoKey { key: id.chars().take(16).collect(), place }
     }
 

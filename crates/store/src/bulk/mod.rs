@@ -3,6 +3,7 @@
 mod blobs;
 pub mod local;
 mod path;
+pub mod s3;
 
 pub use blobs::{BlobStore, Content, Held, Kept, Swept, UNHELD};
 pub use path::check_path;
@@ -12,7 +13,9 @@ use bytes::Bytes;
 use cloudai_core::ids::{Attempt, TaskId};
 use cloudai_core::sha256::Sha256;
 use cloudai_core::spec::tree::TreeError;
+use cloudai_core::task::OutputFile;
 use std::pin::Pin;
+use std::time::Duration;
 use tokio::io::AsyncRead;
 
 /// Keeps the logs and files of attempts.
@@ -83,10 +86,48 @@ pub trait BulkStore: BlobStore {
     /// [`BulkError::NotFound`].
     async fn read_file(&self, attempt: Attempt, path: &str) -> Result<(u64, FileReader), BulkError>;
 
+    /// The same by what its record says: also where its name was lost with a disk, and its content is in a bucket.
+    /// # Errors
+    /// [`BulkError::NotFound`].
+    async fn read_output(&self, attempt: Attempt, file: &OutputFile) -> Result<(u64, FileReader), BulkError>;
+
+    /// Makes the place where contents are kept that of one cluster, where others could come to it too.
+    /// # Errors
+    /// [`BulkError::Claimed`]; [`BulkError::Bucket`].
+    async fn claim(&self, cluster: &str) -> Result<(), BulkError>;
+
+    /// Has nobody wait any more for what is kept elsewhere: the process is to end. Such calls are answered with
+    /// [`BulkError::Bucket`].
+    fn stop(&self) {}
+
+    /// Where the contents of output files are kept, for people: a path of the master's machine, or the address of an object.
+    /// None for one that is not kept any more.
+    async fn locations(&self, files: &[(Attempt, OutputFile)]) -> Result<Vec<Option<String>>, BulkError>;
+
+    /// An address that serves an output file to whoever has it, to be saved as this (the value of
+    /// `Content-Disposition`). None where the content is on the master's own disk.
+    /// # Errors
+    /// [`BulkError::NotFound`].
+    async fn presign(
+        &self,
+        attempt: Attempt,
+        file: &OutputFile,
+        saved_as: &str,
+    ) -> Result<Option<Presigned>, BulkError>;
+
     /// Removes the logs and files of all attempts of a task, and lets go what it holds. A repeated call changes nothing, and
     /// finishes what a crash interrupted: remove the task's row after this, not before. Who reads
     /// meanwhile reads on or is told that there is nothing.
     async fn remove(&self, task: TaskId) -> Result<(), BulkError>;
+}
+
+/// An address that serves a content for a time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Presigned {
+    /// The address, with what makes it valid.
+    pub url: String,
+    /// How long from now.
+    pub valid: Duration,
 }
 
 /// The contents of a file.
@@ -174,6 +215,21 @@ pub enum BulkError {
     Sealed {
         /// Records kept.
         have: u64,
+    },
+    /// Retry later: what is kept in a bucket, or is to be, can not be reached.
+    #[error(transparent)]
+    Bucket(#[from] s3::BucketError),
+    /// Another cluster keeps its contents there: each would remove what the other needs.
+    #[error(
+        "{place} keeps the contents of another cluster, {owner:?}: give each a prefix of its own (when that one is gone for good: delete {object})"
+    )]
+    Claimed {
+        /// Bucket and prefix.
+        place: String,
+        /// The other cluster.
+        owner: String,
+        /// The object that says so.
+        object: String,
     },
     /// Retry later.
     #[error("the bulk store did not answer")]

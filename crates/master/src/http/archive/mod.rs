@@ -68,7 +68,7 @@ fn archive(
     async_stream::try_stream! {
         for LeftFile { attempt, file } in files {
             yield pack.begin(&file)?;
-            let (_, mut reader) = bulk.read_file(attempt, &file.path).await.map_err(io::Error::other)?;
+            let (_, mut reader) = bulk.read_output(attempt, &file).await.map_err(io::Error::other)?;
             let (mut left, mut hash) = (file.size, Sha256::new());
             while left > 0 {
                 let mut piece = vec![0; PIECE.min(usize::try_from(left).unwrap_or(PIECE))];

@@ -11,6 +11,19 @@ pub struct File {
     pub size: u64,
     /// 64 hex digits.
     pub sha256: String,
+    /// Where its content is kept: a path on the machine of the master, or the address of an object (`s3://BUCKET/KEY`). Absent
+    /// where it is not kept any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub location: Option<String>,
+}
+
+/// Where a file can be fetched without the master, by whoever has this address.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Link {
+    /// The presigned address.
+    pub url: String,
+    /// Until then.
+    pub expires_at: String,
 }
 
 /// A content and how much of it is kept.

@@ -6,20 +6,24 @@
 //! ```
 //! Whoever needs a content has a hard link to it (an output file, a task that holds it, a folder that has it): the number of
 //! links is the number of those who need it, and no table can differ from it. `held.rs` makes those of tasks and
-//! folders, `sweep.rs` removes what has only its name here.
+//! folders, `sweep.rs` removes what has only its name here. The bytes may be in a bucket: see `away.rs`.
 
-use super::parts::{Checked, Names, Parts, digest, size_of};
+use super::away::Away;
+use super::parts::{Checked, Names, Parts, digest, found, size_of};
+use super::stub::{Stub, copy, set_modified};
 use super::{make_dir, sync_names};
 use crate::bulk::{BulkError, Kept};
 use bytes::Bytes;
 use cloudai_core::ids::UserId;
 use cloudai_core::sha256::Sha256;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
+use std::ops::Deref;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::SystemTime;
 
 /// All contents below a directory.
@@ -31,14 +35,46 @@ pub(super) struct Blobs {
     removing: RwLock<()>,
     /// Makes names that nobody else has.
     fresh: AtomicU64,
+    /// Files with such names that calls in progress make.
+    making: Mutex<BTreeSet<PathBuf>>,
+    /// Where fresh contents are kept, when it is not here.
+    pub(super) away: Option<Away>,
+}
+
+/// A file that is being made beside its place, whatever its time is: no sweep removes it while this lives.
+#[derive(Debug)]
+struct Making<'a> {
+    blobs: &'a Blobs,
+    path: PathBuf,
+}
+
+impl Deref for Making<'_> {
+    type Target = Path;
+
+    fn deref(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for Making<'_> {
+    fn drop(&mut self) {
+        self.blobs.making().remove(&self.path);
+    }
 }
 
 impl Blobs {
-    pub(super) fn open(root: PathBuf) -> io::Result<Self> {
+    pub(super) fn open(root: PathBuf, away: Option<Away>) -> io::Result<Self> {
         for folder in ["blobs", "uploads", "trees", "held"] {
             make_dir(&root.join(folder))?;
         }
-        Ok(Self { root, parts: Parts::default(), removing: RwLock::default(), fresh: AtomicU64::default() })
+        Ok(Self {
+            root,
+            parts: Parts::default(),
+            removing: RwLock::default(),
+            fresh: AtomicU64::default(),
+            making: Mutex::default(),
+            away,
+        })
     }
 
     pub(super) fn blob(&self, content: Sha256) -> PathBuf {
@@ -61,6 +97,21 @@ impl Blobs {
         path.with_extension(format!("{}-{number}.new", std::process::id()))
     }
 
+    fn make(&self, blob: &Path) -> Making<'_> {
+        let path = self.beside(blob);
+        self.making().insert(path.clone());
+        Making { blobs: self, path }
+    }
+
+    fn making(&self) -> MutexGuard<'_, BTreeSet<PathBuf>> {
+        self.making.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a call in progress makes this file.
+    pub(super) fn is_being_made(&self, path: &Path) -> bool {
+        self.making().contains(path)
+    }
+
     fn names(&self, user: &UserId, content: Sha256) -> Names {
         // Whatever characters a user's name has.
         let user = digest(user.to_string().as_bytes()).to_string();
@@ -71,15 +122,12 @@ impl Blobs {
     /// The size of a content that is kept; it counts as used at this time, where it was not later.
     pub(super) fn touch(&self, content: Sha256, used: SystemTime) -> io::Result<Option<u64>> {
         let _found = self.rely();
-        let file = match File::open(self.blob(content)) {
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            file => file?,
-        };
-        let found = file.metadata()?;
+        let blob = self.blob(content);
+        let Some(found) = found(&blob)? else { return Ok(None) };
         if found.modified()? < used {
-            file.set_modified(used)?;
+            set_modified(&blob, used)?;
         }
-        Ok(Some(found.len()))
+        size_of(&blob)
     }
 
     /// Waits for nobody: an upload that is being checked may take long.
@@ -99,10 +147,15 @@ impl Blobs {
 
     pub(super) fn finish(&self, user: &UserId, content: Sha256, size: u64) -> Result<(), BulkError> {
         let names = self.names(user, content);
-        let _alone = self.parts.alone(&names);
-        match names.check(size, content)? {
-            Checked::Before => drop(self.touch(content, SystemTime::now())?),
-            Checked::Now(file) => {
+        let alone = self.parts.alone(&names);
+        match (names.check(size, content)?, &self.away) {
+            (Checked::Before, _) => drop(self.touch(content, SystemTime::now())?),
+            (Checked::Now(_), Some(away)) => {
+                // Others need not wait for it: it is counted again as it is sent.
+                drop(alone);
+                self.send(away, Stub { content, size }, &names.part, None)?;
+            }
+            (Checked::Now(file), None) => {
                 file.sync_all()?;
                 self.name(&names.part, &names.done)?;
                 sync_names(&names.done, &self.root)?;
@@ -119,18 +172,27 @@ impl Blobs {
         used: SystemTime,
     ) -> Result<(), BulkError> {
         let mut fresh = Vec::new();
+        let mut sent = BTreeMap::new();
         for (hash, content) in contents {
-            if self.touch(hash, used)?.is_none() {
+            if self.touch(hash, used)?.is_some() {
+                continue;
+            }
+            if self.away.is_some() {
+                sent.insert(hash, content.clone());
+            } else {
                 let blob = self.blob(hash);
                 blob.parent().map_or(Ok(()), make_dir)?;
-                let beside = self.beside(&blob);
+                let beside = self.make(&blob);
                 let written = write(&beside, content, used);
                 fresh.push((beside, blob));
                 if let Err(error) = written {
-                    fresh.iter().for_each(|(beside, _)| drop(fs::remove_file(beside)));
+                    fresh.iter().for_each(|(beside, _)| drop(fs::remove_file(&**beside)));
                     return Err(error.into());
                 }
             }
+        }
+        if let (Some(away), false) = (&self.away, sent.is_empty()) {
+            self.send_several(away, sent, used)?;
         }
         if !fresh.is_empty() {
             self.sync_all()?;
@@ -141,7 +203,7 @@ impl Blobs {
     }
 
     /// Gives a content its name. One that has it stays: others count on its links.
-    fn name(&self, content: &Path, blob: &Path) -> io::Result<()> {
+    pub(super) fn name(&self, content: &Path, blob: &Path) -> io::Result<()> {
         let _found = self.rely();
         blob.parent().map_or(Ok(()), make_dir)?;
         match fs::hard_link(content, blob) {
@@ -164,6 +226,10 @@ impl Blobs {
         if size_of(&blob)? != Some(size) {
             return Ok(false);
         }
+        if self.away.is_some() {
+            // There are no bytes to keep twice.
+            return Ok(size_of(to)?.is_none() && self.link(content, to)?);
+        }
         // A file system without hard links, or with too many of them already: then it is kept twice.
         Ok(fs::hard_link(&blob, to).is_ok())
     }
@@ -179,7 +245,7 @@ impl Blobs {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(true),
             linked => {
                 linked?;
-                File::open(&blob)?.set_modified(SystemTime::UNIX_EPOCH)?;
+                set_modified(&blob, SystemTime::UNIX_EPOCH)?;
                 Ok(true)
             }
         }
@@ -191,9 +257,13 @@ impl Blobs {
         let mut linked = fs::hard_link(&blob, to);
         if linked.as_ref().is_err_and(|error| error.kind() == ErrorKind::TooManyLinks) {
             // The old one stays with those who have it: each reads by its own link.
-            let beside = self.beside(&blob);
-            copy(&blob, &beside)?;
-            fs::rename(&beside, &blob)?;
+            if let Some(stub) = Stub::at(&blob)? {
+                self.refresh(&blob, stub)?;
+            } else {
+                let beside = self.make(&blob);
+                copy(&blob, &beside)?;
+                fs::rename(&*beside, &blob)?;
+            }
             linked = fs::hard_link(&blob, to);
         }
         match linked {
@@ -208,12 +278,6 @@ impl Blobs {
 pub(super) fn by_digits(root: PathBuf, hash: Sha256) -> PathBuf {
     let name = hash.to_string();
     root.join(name.get(..2).unwrap_or_default()).join(name)
-}
-
-/// A copy that is on disk.
-pub(super) fn copy(from: &Path, to: &Path) -> io::Result<()> {
-    fs::copy(from, to)?;
-    File::open(to)?.sync_all()
 }
 
 fn write(path: &Path, content: &[u8], used: SystemTime) -> io::Result<()> {

@@ -35,11 +35,13 @@ impl BlobStore for LocalBulk {
     }
 
     async fn finish_blob(&self, user: &UserId, content: Sha256, size: u64) -> Result<(), BulkError> {
+        let _room = self.room().await?;
         let user = user.clone();
         self.blob(move |blobs| blobs.finish(&user, content, size)).await
     }
 
     async fn put_blobs(&self, contents: Vec<Bytes>) -> Result<Vec<Sha256>, BulkError> {
+        let _room = self.room().await?;
         self.blob(move |blobs| {
             let hashes: Vec<_> = contents.iter().map(|content| digest(content)).collect();
             // Somebody is to name them.
@@ -50,11 +52,13 @@ impl BlobStore for LocalBulk {
     }
 
     async fn share_output(&self, attempt: Attempt, file: &OutputFile) -> Result<(), BulkError> {
-        let OutputFile { path, sha256, .. } = file.clone();
-        self.file(move |files| files.share(attempt, &path, sha256)).await
+        let _room = self.room().await?;
+        let file = file.clone();
+        self.file(move |files| files.share(attempt, &file)).await
     }
 
     async fn hold_inputs(&self, task: TaskId, contents: &[Content]) -> Result<(), BulkError> {
+        let _room = self.room().await?;
         let contents = contents.to_vec();
         self.blob(move |blobs| blobs.hold_inputs(task, &contents)).await
     }
@@ -74,8 +78,8 @@ impl BlobStore for LocalBulk {
         content: Sha256,
         offset: u64,
     ) -> Result<(u64, FileReader), BulkError> {
-        let (size, file) = self.blob(move |blobs| blobs.open_held(task, tree, content, offset)).await?;
-        Ok((size, Box::pin(tokio::fs::File::from_std(file))))
+        let (size, place) = self.blob(move |blobs| blobs.open_held(task, tree, content, offset)).await?;
+        Ok((size, self.reader(place, offset).await?))
     }
 
     async fn release_inputs(&self, task: TaskId) -> Result<(), BulkError> {

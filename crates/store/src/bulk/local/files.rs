@@ -8,11 +8,13 @@
 
 use super::blobs::Blobs;
 use super::parts::{Checked, Names, Parts, digest};
+use super::stub::{self, Place, Stub};
 use super::{folder, make_dir, remove_dir, sync_names};
 use crate::bulk::{BulkError, SmallFile, check_path};
 use cloudai_core::ids::{Attempt, TaskId};
 use cloudai_core::sha256::Sha256;
-use std::fs::{self, File};
+use cloudai_core::task::OutputFile;
+use std::fs;
 use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -53,11 +55,15 @@ impl Files {
 
     pub(super) fn finish(&self, attempt: Attempt, path: &str, size: u64, sha256: Sha256) -> Result<(), BulkError> {
         let names = self.names(attempt, path)?;
-        let _alone = self.parts.alone(&names);
+        let alone = self.parts.alone(&names);
         let Checked::Now(file) = names.check(size, sha256)? else { return Ok(()) };
         if self.blobs.lend(sha256, size, &names.done)? {
-            // Somebody left it before: it is on disk.
+            // Somebody left it before: it is kept.
             fs::remove_file(&names.part)?;
+        } else if let Some(away) = &self.blobs.away {
+            // Others need not wait for it: it is counted again as it is sent.
+            drop(alone);
+            self.blobs.send(away, Stub { content: sha256, size }, &names.part, Some(&names.done))?;
         } else {
             file.sync_all()?;
             fs::rename(&names.part, &names.done)?;
@@ -85,6 +91,10 @@ impl Files {
                 drop(fs::remove_file(&names.part));
                 names.append(0, data)?;
                 if let Checked::Now(file) = names.check(size, *sha256)? {
+                    if let Some(away) = &self.blobs.away {
+                        self.blobs.send(away, Stub { content: *sha256, size }, &names.part, Some(&names.done))?;
+                        continue;
+                    }
                     file.sync_all()?;
                     fs::rename(&names.part, &names.done)?;
                 }
@@ -94,12 +104,15 @@ impl Files {
     }
 
     /// Has the content of a finished file among the blobs.
-    pub(super) fn share(&self, attempt: Attempt, path: &str, content: Sha256) -> Result<(), BulkError> {
-        let names = self.names(attempt, path)?;
+    pub(super) fn share(&self, attempt: Attempt, file: &OutputFile) -> Result<(), BulkError> {
+        let names = self.names(attempt, &file.path)?;
+        let content = file.sha256;
         if self.blobs.touch(content, SystemTime::now())?.is_some() {
             return Ok(());
         }
-        if !self.blobs.take(content, &names.done)? {
+        if !self.blobs.take(content, &names.done)?
+            && !self.blobs.recover(Stub { content, size: file.size }, &names.done)?
+        {
             return Err(BulkError::NotFound);
         }
         // It was asked for.
@@ -112,12 +125,32 @@ impl Files {
         Ok(remove_dir(&folder(&self.root, task))?)
     }
 
-    pub(super) fn open(&self, attempt: Attempt, path: &str) -> Result<(u64, File), BulkError> {
-        let names = self.names(attempt, path)?;
-        match File::open(&names.done) {
-            Ok(file) => Ok((file.metadata()?.len(), file)),
-            Err(error) if error.kind() == ErrorKind::NotFound => Err(BulkError::NotFound),
-            Err(error) => Err(error.into()),
+    pub(super) fn open(&self, attempt: Attempt, path: &str) -> Result<(u64, Place), BulkError> {
+        stub::open(&self.names(attempt, path)?.done)
+    }
+
+    /// The stub of a finished file; none where its content is on this disk. One whose names were lost gets them again.
+    pub(super) fn stub(&self, attempt: Attempt, file: &OutputFile) -> Result<Option<Stub>, BulkError> {
+        let done = self.names(attempt, &file.path)?.done;
+        match Stub::at(&done) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                let stub = Stub { content: file.sha256, size: file.size };
+                if self.blobs.recover(stub, &done)? { Ok(Some(stub)) } else { Err(BulkError::NotFound) }
+            }
+            found => Ok(found?),
+        }
+    }
+
+    /// Where the content of a finished file is; none when it is not kept any more.
+    pub(super) fn location(&self, attempt: Attempt, path: &str) -> Result<Option<String>, BulkError> {
+        let done = self.names(attempt, path)?.done;
+        match Stub::at(&done) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            found => Ok(match (found?, &self.blobs.away) {
+                (Some(stub), Some(away)) => Some(away.bucket.location(stub.content)),
+                (Some(_), None) => None,
+                (None, _) => Some(done.display().to_string()),
+            }),
         }
     }
 }

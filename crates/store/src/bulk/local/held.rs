@@ -11,18 +11,23 @@
 //! that these count the tasks and nobody else. A folder of `trees` is made, and removed, under another name: what has its
 //! name is whole.
 
-use super::blobs::{Blobs, by_digits, copy};
-use super::parts::found;
+use super::blobs::{Blobs, by_digits};
+use super::parts::{found, size_of};
+use super::stub::{self, Place, Stub, copy, set_modified};
 use super::{folder, make_dir, remove_dir, shard, sync_names};
 use crate::bulk::{BulkError, Content, Held};
 use cloudai_core::ids::TaskId;
 use cloudai_core::sha256::Sha256;
 use cloudai_core::spec::tree::{MAX_BYTES, Tree};
+use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, ErrorKind, Seek, SeekFrom};
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
+
+/// Lists of folders by their hashes.
+type Lists = BTreeMap<Sha256, Tree>;
 
 impl Blobs {
     fn held_dir(&self, task: TaskId) -> PathBuf {
@@ -35,7 +40,7 @@ impl Blobs {
 
     pub(super) fn hold_inputs(&self, task: TaskId, contents: &[Content]) -> Result<(), BulkError> {
         let dir = self.held_dir(task);
-        let held = self.hold_in(&dir, contents);
+        let held = self.lists(contents).and_then(|lists| self.hold_in(&dir, contents, lists));
         if held.is_err() {
             // Best effort: what stays is found by its time.
             let _ = fs::remove_dir_all(&dir);
@@ -43,14 +48,20 @@ impl Blobs {
         held
     }
 
-    fn hold_in(&self, dir: &Path, contents: &[Content]) -> Result<(), BulkError> {
+    /// The lists of folders that are not held by anybody: read before others wait for this.
+    fn lists(&self, contents: &[Content]) -> Result<Lists, BulkError> {
+        let fresh = contents.iter().filter(|content| content.folder && !self.tree(content.sha256).is_dir());
+        fresh.map(|content| Ok((content.sha256, self.read_list(content.sha256)?))).collect()
+    }
+
+    fn hold_in(&self, dir: &Path, contents: &[Content], mut lists: Lists) -> Result<(), BulkError> {
         let _found = self.rely();
         remove_dir(dir)?;
         make_dir(dir)?;
         for (place, content) in contents.iter().enumerate() {
             let to = dir.join(name(place, *content));
             if content.folder {
-                self.seal(content.sha256)?;
+                self.seal(content.sha256, lists.remove(&content.sha256))?;
                 self.hold_tree(content.sha256, &to)?;
             } else if !self.link(content.sha256, &to)? {
                 return Err(BulkError::NotFound);
@@ -61,12 +72,12 @@ impl Blobs {
     }
 
     /// Gives the folder of a list all of its files, once.
-    fn seal(&self, list: Sha256) -> Result<(), BulkError> {
+    fn seal(&self, list: Sha256, read: Option<Tree>) -> Result<(), BulkError> {
         let tree = self.tree(list);
         if tree.is_dir() {
             return Ok(());
         }
-        let read = self.read_list(list)?;
+        let read = read.map_or_else(|| self.read_list(list), Ok)?;
         let fresh = self.beside(&tree);
         let filled = self.fill(&fresh, list, &read).and_then(|()| match fs::rename(&fresh, &tree) {
             // Another task did the same at the same time.
@@ -81,15 +92,24 @@ impl Blobs {
     }
 
     fn read_list(&self, list: Sha256) -> Result<Tree, BulkError> {
-        let blob = self.blob(list);
-        let size = match fs::metadata(&blob) {
-            Err(error) if error.kind() == ErrorKind::NotFound => return Err(BulkError::NotFound),
-            found => found?.len(),
-        };
+        let (size, place) = stub::open(&self.blob(list))?;
         if size > MAX_BYTES as u64 {
             return Err(BulkError::NoFolder(cloudai_core::spec::tree::TreeError::TooLarge));
         }
-        Tree::read(&fs::read(blob)?).map_err(BulkError::NoFolder)
+        let read = match (place, &self.away) {
+            (Place::Here(mut file), _) => {
+                let mut read = Vec::new();
+                file.read_to_end(&mut read)?;
+                read.into()
+            }
+            (Place::There(_), Some(away)) => match away.wait(away.bucket.get(list)) {
+                // A sweep came in between.
+                Err(_) if size_of(&self.blob(list))?.is_none() => return Err(BulkError::NotFound),
+                read => read?,
+            },
+            (Place::There(_), None) => return Err(BulkError::NotFound),
+        };
+        Tree::read(&read).map_err(BulkError::NoFolder)
     }
 
     fn fill(&self, folder: &Path, list: Sha256, tree: &Tree) -> Result<(), BulkError> {
@@ -101,7 +121,7 @@ impl Blobs {
             let to = folder.join(content.to_string());
             let kept = self.link(content, &to)?;
             // Its size is part of what the list promises.
-            if !kept || fs::metadata(&to)?.len() != size {
+            if !kept || size_of(&to)? != Some(size) {
                 return Err(BulkError::NotWhole(content));
             }
         }
@@ -122,7 +142,7 @@ impl Blobs {
                 Err(error) if error.kind() == ErrorKind::TooManyLinks => {}
                 linked => {
                     linked?;
-                    return File::open(to)?.set_modified(SystemTime::now());
+                    return set_modified(to, SystemTime::now());
                 }
             }
         }
@@ -168,7 +188,7 @@ impl Blobs {
             let linked = if content.folder {
                 self.hold_tree(content.sha256, &to.join(&name))
             } else {
-                link_or_copy(&from.join(&name), &to.join(&name))
+                self.link_or_copy(content.sha256, &from.join(&name), &to.join(&name))
             };
             match linked {
                 Err(error) if error.kind() == ErrorKind::NotFound => return Err(BulkError::NotFound),
@@ -179,13 +199,26 @@ impl Blobs {
         Ok(sync_names(&to, &self.root)?)
     }
 
+    /// Gives a content that a task holds the name of another task.
+    fn link_or_copy(&self, content: Sha256, from: &Path, to: &Path) -> io::Result<()> {
+        match fs::hard_link(from, to) {
+            Err(error) if error.kind() == ErrorKind::TooManyLinks => {
+                // A copied stub would not count among those who need the object.
+                let linked = Stub::at(from)?.is_some() && self.link(content, to)?;
+                if linked { Ok(()) } else { copy(from, to) }
+            }
+            linked => linked,
+        }
+    }
+
     pub(super) fn held_inputs(&self, task: TaskId) -> Result<Vec<Held>, BulkError> {
         let mut found = Vec::new();
         for entry in entries(&self.held_dir(task))? {
             let entry = entry?;
             let name = entry.file_name();
             if let Some((place, content)) = name.to_str().and_then(parse) {
-                found.push((place, Held { content, size: entry.metadata()?.len() }));
+                let size = size_of(&entry.path())?.unwrap_or_default();
+                found.push((place, Held { content, size }));
             }
         }
         found.sort_unstable_by_key(|(place, _)| *place);
@@ -198,7 +231,7 @@ impl Blobs {
         tree: Option<Sha256>,
         content: Sha256,
         offset: u64,
-    ) -> Result<(u64, File), BulkError> {
+    ) -> Result<(u64, Place), BulkError> {
         let dir = self.held_dir(task);
         let mut file = None;
         for entry in entries(&dir)? {
@@ -214,13 +247,11 @@ impl Blobs {
             file = Some(path);
             break;
         }
-        let mut file = match File::open(file.ok_or(BulkError::NotFound)?) {
-            Err(error) if error.kind() == ErrorKind::NotFound => return Err(BulkError::NotFound),
-            file => file?,
-        };
-        let size = file.metadata()?.len();
-        file.seek(SeekFrom::Start(offset.min(size)))?;
-        Ok((size, file))
+        let (size, mut place) = stub::open(&file.ok_or(BulkError::NotFound)?)?;
+        if let Place::Here(file) = &mut place {
+            file.seek(SeekFrom::Start(offset.min(size)))?;
+        }
+        Ok((size, place))
     }
 
     pub(super) fn release_inputs(&self, task: TaskId) -> Result<(), BulkError> {
@@ -248,13 +279,6 @@ pub(super) fn entries(dir: &Path) -> io::Result<impl Iterator<Item = io::Result<
     match fs::read_dir(dir) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None.into_iter().flatten()),
         entries => Ok(Some(entries?).into_iter().flatten()),
-    }
-}
-
-fn link_or_copy(from: &Path, to: &Path) -> io::Result<()> {
-    match fs::hard_link(from, to) {
-        Err(error) if error.kind() == ErrorKind::TooManyLinks => copy(from, to),
-        linked => linked,
     }
 }
 

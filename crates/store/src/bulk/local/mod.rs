@@ -10,6 +10,7 @@
 //! is kept in that of `segment.rs`, both under one name. docs/log-format.md describes them.
 //! Every call does its IO on a thread that may block.
 
+mod away;
 mod blobs;
 mod contents;
 mod files;
@@ -21,14 +22,19 @@ mod lost;
 mod parts;
 mod sealed;
 mod segment;
+mod stub;
 mod sweep;
+mod swept;
 
-use super::{BulkError, BulkStore, FileReader, LogPosition, LogRecord, SmallFile};
+use super::s3::Bucket;
+use super::{BulkError, BulkStore, FileReader, LogPosition, LogRecord, Presigned, SmallFile};
 use async_trait::async_trait;
+use away::Away;
 use blobs::Blobs;
 use bytes::Bytes;
 use cloudai_core::ids::{Attempt, TaskId};
 use cloudai_core::sha256::Sha256;
+use cloudai_core::task::OutputFile;
 use files::Files;
 use logs::Logs;
 pub(crate) use lost::put_aside;
@@ -38,6 +44,9 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use stub::Place;
+use tokio::runtime::Handle;
+use tokio::sync::SemaphorePermit;
 
 /// A directory of logs and files. One process, one store: the lock of the data directory sees to it.
 #[derive(Clone, Debug)]
@@ -52,12 +61,39 @@ impl LocalBulk {
     /// # Errors
     /// When the directory can not be made.
     pub fn open(dir: &Path) -> io::Result<Self> {
+        Self::open_at(dir, None)
+    }
+
+    /// The same, with contents in a bucket. Call it within a runtime.
+    /// # Errors
+    /// When the directory can not be made or used, or its contents are elsewhere.
+    pub fn open_with(dir: &Path, bucket: Bucket) -> io::Result<Self> {
+        Self::open_at(dir, Some(bucket))
+    }
+
+    fn open_at(dir: &Path, bucket: Option<Bucket>) -> io::Result<Self> {
         let (logs, files) = (dir.join("logs"), dir.join("files"));
         make_dir(&logs)?;
         make_dir(&files)?;
-        let blobs = Arc::new(Blobs::open(dir.to_owned())?);
+        away::settle(dir, bucket.as_ref())?;
+        let away = bucket.map(|bucket| Away::new(bucket, Handle::current()));
+        let blobs = Arc::new(Blobs::open(dir.to_owned(), away)?);
         let files = Arc::new(Files::new(files, Arc::clone(&blobs)));
         Ok(Self { logs: Arc::new(Logs::new(logs)), files, blobs })
+    }
+
+    /// Waits until one more may wait for the bucket.
+    async fn room(&self) -> Result<Option<SemaphorePermit<'_>>, BulkError> {
+        let Some(away) = &self.blobs.away else { return Ok(None) };
+        Ok(Some(away.few.acquire().await.map_err(io::Error::other)?))
+    }
+
+    async fn reader(&self, place: Place, offset: u64) -> Result<FileReader, BulkError> {
+        match (place, &self.blobs.away) {
+            (Place::Here(file), _) => Ok(Box::pin(tokio::fs::File::from_std(file))),
+            (Place::There(stub), Some(away)) => away.bucket.read(stub.content, stub.size, offset).await,
+            (Place::There(_), None) => Err(BulkError::NotFound),
+        }
     }
 
     async fn log<T: Send + 'static>(
@@ -195,18 +231,65 @@ impl BulkStore for LocalBulk {
     }
 
     async fn finish_file(&self, attempt: Attempt, path: &str, size: u64, sha256: Sha256) -> Result<(), BulkError> {
+        let _room = self.room().await?;
         let path = path.to_owned();
         self.file(move |files| files.finish(attempt, &path, size, sha256)).await
     }
 
     async fn put_files(&self, attempt: Attempt, files: Vec<SmallFile>) -> Result<(), BulkError> {
+        let _room = self.room().await?;
         self.file(move |kept| kept.put(attempt, &files)).await
     }
 
     async fn read_file(&self, attempt: Attempt, path: &str) -> Result<(u64, FileReader), BulkError> {
         let path = path.to_owned();
-        let (size, file) = self.file(move |files| files.open(attempt, &path)).await?;
-        Ok((size, Box::pin(tokio::fs::File::from_std(file))))
+        let (size, place) = self.file(move |files| files.open(attempt, &path)).await?;
+        Ok((size, self.reader(place, 0).await?))
+    }
+
+    async fn read_output(&self, attempt: Attempt, file: &OutputFile) -> Result<(u64, FileReader), BulkError> {
+        match self.read_file(attempt, &file.path).await {
+            Err(BulkError::NotFound) => {}
+            read => return read,
+        }
+        let wanted = file.clone();
+        let _room = self.room().await?;
+        self.file(move |files| files.stub(attempt, &wanted)).await?;
+        self.read_file(attempt, &file.path).await
+    }
+
+    async fn claim(&self, cluster: &str) -> Result<(), BulkError> {
+        match &self.blobs.away {
+            Some(away) => away.bucket.claim(cluster).await,
+            None => Ok(()),
+        }
+    }
+
+    fn stop(&self) {
+        if let Some(away) = &self.blobs.away {
+            away.stop.cancel();
+        }
+    }
+
+    async fn locations(&self, files: &[(Attempt, OutputFile)]) -> Result<Vec<Option<String>>, BulkError> {
+        let wanted = files.to_vec();
+        self.file(move |files| wanted.iter().map(|(attempt, file)| files.location(*attempt, &file.path)).collect())
+            .await
+    }
+
+    async fn presign(
+        &self,
+        attempt: Attempt,
+        file: &OutputFile,
+        saved_as: &str,
+    ) -> Result<Option<Presigned>, BulkError> {
+        let file = file.clone();
+        let _room = self.room().await?;
+        let stub = self.file(move |files| files.stub(attempt, &file)).await?;
+        match (stub, &self.blobs.away) {
+            (Some(stub), Some(away)) => Ok(Some(away.bucket.sign(stub.content, saved_as).await?)),
+            (Some(_) | None, _) => Ok(None),
+        }
     }
 
     async fn remove(&self, task: TaskId) -> Result<(), BulkError> {

@@ -3,6 +3,7 @@
 //! Unfinished files carry `.part`; a finished one is on disk, name included, before it is told.
 
 use super::make_dir;
+use super::stub::Stub;
 use crate::bulk::BulkError;
 use cloudai_core::sha256::Sha256;
 use sha2::Digest;
@@ -111,18 +112,25 @@ impl Names {
     }
 }
 
-/// What is known of a file; none when there is none.
+/// What is known of a file or a stub itself; none when there is none.
 pub(super) fn found(path: &Path) -> io::Result<Option<Metadata>> {
-    match fs::metadata(path) {
+    match fs::symlink_metadata(path) {
         Ok(found) => Ok(Some(found)),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
 }
 
-/// The size of a file; none when there is none.
+/// The size of a file, or of the content of a stub; none when there is none.
 pub(super) fn size_of(path: &Path) -> io::Result<Option<u64>> {
-    Ok(found(path)?.map(|found| found.len()))
+    let Some(found) = found(path)? else { return Ok(None) };
+    if !found.is_symlink() {
+        return Ok(Some(found.len()));
+    }
+    match Stub::at(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        stub => Ok(stub?.map(|stub| stub.size)),
+    }
 }
 
 /// The name of a content.
@@ -138,6 +146,9 @@ fn open_part(path: &Path) -> io::Result<File> {
 fn is_as_announced(path: &Path, size: u64, sha256: Sha256) -> io::Result<bool> {
     if size_of(path)? != Some(size) {
         return Ok(false);
+    }
+    if let Some(stub) = Stub::at(path)? {
+        return Ok(stub.content == sha256);
     }
     let mut hasher = sha2::Sha256::new();
     io::copy(&mut BufReader::with_capacity(CHUNK, File::open(path)?), &mut hasher)?;

@@ -2,10 +2,10 @@
 
 use super::blobs::Blobs;
 use super::held::entries;
-use super::parts::found;
+use super::parts::{found, size_of};
 use crate::bulk::{BulkError, Swept};
 use cloudai_core::sha256::Sha256;
-use std::fs::{self, DirEntry, File, Metadata};
+use std::fs::{self, DirEntry, File};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -25,8 +25,12 @@ impl Blobs {
         for entry in entries(&self.root.join("trees").join(&digits))? {
             self.sweep_tree(&entry?, before)?;
         }
-        for entry in entries(&self.root.join("blobs").join(&digits))? {
-            self.sweep_blob(&entry?, before, &mut swept)?;
+        if let Some(away) = &self.away {
+            self.sweep_away(away, part, before, &mut swept)?;
+        } else {
+            for entry in entries(&self.root.join("blobs").join(&digits))? {
+                self.sweep_blob(&entry?, before, &mut swept)?;
+            }
         }
         if part == 0 {
             for user in entries(&self.root.join("uploads"))? {
@@ -38,25 +42,18 @@ impl Blobs {
         Ok(Some(swept))
     }
 
-    fn sweep_blob(&self, entry: &DirEntry, before: SystemTime, swept: &mut Swept) -> io::Result<()> {
+    pub(super) fn sweep_blob(&self, entry: &DirEntry, before: SystemTime, swept: &mut Swept) -> io::Result<()> {
         let path = entry.path();
         if entry.file_name().to_str().is_none_or(|name| name.parse::<Sha256>().is_err()) {
             // What a crash left of a content that was written.
-            return remove_old(&path, before, swept);
+            return if self.is_being_made(&path) { Ok(()) } else { remove_old(&path, before, swept) };
         }
-        let unneeded = || {
-            let found = found(&path)?.filter(|found| found.nlink() == 1);
-            older(found, before)
-        };
-        if unneeded()?.is_none() {
+        if !is_unneeded(&path, before)? {
             return Ok(());
         }
         let _alone = self.remove();
         // Somebody may have come in between.
-        if let Some(found) = unneeded()? {
-            swept.remove(&path, &found)?;
-        }
-        Ok(())
+        if is_unneeded(&path, before)? { swept.remove(&path) } else { Ok(()) }
     }
 
     fn sweep_tree(&self, entry: &DirEntry, before: SystemTime) -> io::Result<()> {
@@ -66,7 +63,7 @@ impl Blobs {
             // What a crash left of one that was made or removed. What is made now is done, or gone, once nobody relies on
             // anything.
             drop(self.remove());
-            return if older(found(&path)?, before)?.is_some() { remove_all(&path) } else { Ok(()) };
+            return if is_older(&path, before)? { remove_all(&path) } else { Ok(()) };
         };
         if !self.is_unheld(list, before)? {
             return Ok(());
@@ -98,23 +95,30 @@ fn remove_all(path: &Path) -> io::Result<()> {
     }
 }
 
-/// What was used last before a time, if there is anything.
-fn older(found: Option<Metadata>, before: SystemTime) -> io::Result<Option<Metadata>> {
-    match found {
-        Some(found) if found.modified()? < before => Ok(Some(found)),
-        Some(_) | None => Ok(None),
-    }
+/// Whether a content that is there has no name but this one, and was used last before a time.
+pub(super) fn is_unneeded(path: &Path, before: SystemTime) -> io::Result<bool> {
+    found(path)?.map_or(Ok(false), |found| Ok(found.nlink() == 1 && found.modified()? < before))
+}
+
+/// Whether there is something that was used last before a time.
+pub(super) fn is_older(path: &Path, before: SystemTime) -> io::Result<bool> {
+    found(path)?.map_or(Ok(false), |found| Ok(found.modified()? < before))
 }
 
 fn remove_old(path: &Path, before: SystemTime, swept: &mut Swept) -> io::Result<()> {
     // What is gone meanwhile went on.
-    older(found(path)?, before)?.map_or(Ok(()), |found| swept.remove(path, &found))
+    if is_older(path, before)? { swept.remove(path) } else { Ok(()) }
 }
 
 impl Swept {
-    fn remove(&mut self, path: &Path, found: &Metadata) -> io::Result<()> {
-        self.bytes += found.len();
+    fn remove(&mut self, path: &Path) -> io::Result<()> {
+        let Some(size) = size_of(path)? else { return Ok(()) };
+        match fs::remove_file(path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            removed => removed?,
+        }
+        self.bytes += size;
         self.count += 1;
-        fs::remove_file(path)
+        Ok(())
     }
 }
