@@ -285,3 +285,29 @@ fn write(path: &Path, content: &[u8], used: SystemTime) -> io::Result<()> {
     file.write_all(content)?;
     file.set_modified(used)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_being_made_is_not_swept_however_old_it_says_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let blobs = Blobs::open(dir.path().to_owned(), None).unwrap();
+        let content = digest(b"x");
+        let blob = blobs.blob(content);
+        make_dir(blob.parent().unwrap()).unwrap();
+        let sweep = || blobs.sweep(content.0[0].into(), SystemTime::now()).unwrap().unwrap().count;
+        // What only an output needs counts as never used.
+        let beside = blobs.make(&blob);
+        write(&beside, b"x", SystemTime::UNIX_EPOCH).unwrap();
+        assert_eq!(sweep(), 0);
+        blobs.name(&beside, &blob).unwrap();
+        drop(beside);
+        // What a crash, or a failure, left.
+        let left = blobs.make(&blob).to_owned();
+        write(&left, b"x", SystemTime::UNIX_EPOCH).unwrap();
+        fs::hard_link(&blob, dir.path().join("needed")).unwrap();
+        assert_eq!((sweep(), left.exists(), blob.exists()), (1, false, true));
+    }
+}
