@@ -96,22 +96,10 @@ impl<S: Send + Sync> FromRequestParts<S> for SecretPath {
     }
 }
 
-/// A body of at most `LIMIT` bytes that is nothing but them. Its `Debug` shows none.
-pub(super) struct Raw<const LIMIT: usize>(pub(super) Bytes);
-
-impl<const LIMIT: usize> std::fmt::Debug for Raw<LIMIT> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} bytes", self.0.len())
-    }
-}
-
-impl<S: Sync, const LIMIT: usize> FromRequest<S> for Raw<LIMIT> {
-    type Rejection = Problem;
-
-    async fn from_request(request: Request, _state: &S) -> Result<Self, Problem> {
-        check_bytes(request.headers())?;
-        read(request.into_body(), LIMIT).await.map(Self)
-    }
+/// A body of at most `limit` bytes that is nothing but them.
+pub(super) async fn raw(request: Request, limit: usize) -> Result<Bytes, Problem> {
+    check_bytes(request.headers())?;
+    read(request.into_body(), limit).await
 }
 
 /// One decoded part of the path.

@@ -1,7 +1,7 @@
 //! `/api/v1/secrets`: values that go in and never come out; what is told of them is that they are there.
 
 use super::dto::{List, Rotated, Secret};
-use super::extract::{Caller, Raw, SecretPath};
+use super::extract::{Caller, SecretPath, raw};
 use super::problem::{Code, Problem};
 use super::query::Parameters;
 use super::view::time;
@@ -9,7 +9,7 @@ use crate::handle::Handle;
 use crate::handle::secrets::NotKept;
 use crate::secrets::{About, MAX_SECRET, MAX_SECRETS};
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::http::StatusCode;
 
 fn shown(about: About) -> Secret {
@@ -38,9 +38,10 @@ pub(super) async fn put(
     SecretPath(name): SecretPath,
     State(handle): State<Handle>,
     query: Parameters,
-    Raw(value): Raw<MAX_SECRET>,
+    request: Request,
 ) -> Result<(StatusCode, Json<Secret>), Problem> {
     query.close()?;
+    let value = raw(request, MAX_SECRET).await?;
     if value.is_empty() {
         return Err(Problem::new(Code::Invalid, "the body is empty: a secret has 1 byte to 64 KiB"));
     }
