@@ -11,7 +11,7 @@ use crate::upload::{self, Whose};
 use crate::vault::{Given, Vault};
 use crate::volumes::Offers;
 use cloudai_core::effect::StartOrder;
-use cloudai_core::spec::Outputs;
+use cloudai_core::spec::{Outputs, SecretPlace};
 use cloudai_core::task::{Cause, LogEnd, Outcome};
 use cloudai_proto::v1 as pb;
 use std::collections::BTreeSet;
@@ -139,7 +139,12 @@ impl Runner {
     /// Finds what is to be kept.
     async fn collect(&self, whose: Whose, job: &Job) -> Result<Collected, OutputProblem> {
         let limits = Limits::of_storage(job.allocation.storage);
-        let wanted = Arc::new(Outputs::of(job.spec.container.outputs.as_deref()));
+        let secrets = job.secrets.iter().filter_map(|secret| match &secret.place {
+            SecretPlace::File(path) => Some(path.clone()),
+            SecretPlace::Env(_) => None,
+        });
+        let wanted = Outputs::of(job.spec.container.outputs.as_deref()).without(secrets.collect());
+        let wanted = Arc::new(wanted);
         let found = outputs::collect(&job.out_dir, limits, Arc::clone(&wanted)).await?;
         let to = self.attempt_dir(whose).join("kept");
         archive::collect(&*self.executor, job, (wanted, limits), &to, found).await

@@ -22,6 +22,8 @@ const WILD: [char; 8] = ['*', '?', '[', ']', '{', '}', '!', '\\'];
 pub struct Outputs {
     set: GlobSet,
     patterns: Vec<String>,
+    /// What is never kept, with all that lies within it.
+    never: Vec<String>,
 }
 
 impl Outputs {
@@ -37,20 +39,31 @@ impl Outputs {
                 set.add(glob);
             }
         }
-        Self { set: set.build().unwrap_or_default(), patterns }
+        Self { set: set.build().unwrap_or_default(), patterns, never: Vec::new() }
+    }
+
+    /// The same without these files and folders of the container, whatever patterns say: secrets.
+    #[must_use]
+    pub fn without(self, never: Vec<String>) -> Self {
+        Self { never, ..self }
+    }
+
+    fn is_never(&self, path: &str) -> bool {
+        self.never.iter().any(|never| path == never || is_within(path, never))
     }
 
     /// Whether a file is kept, by its absolute path in the container.
     #[must_use]
     pub fn takes(&self, path: &str) -> bool {
-        self.set.is_match(path)
+        self.set.is_match(path) && !self.is_never(path)
     }
 
     /// The files or folders outside `/out` below which all that is kept there lies, none within another.
     #[must_use]
     pub fn roots(&self) -> Vec<String> {
         let roots: BTreeSet<String> = self.patterns.iter().map(|pattern| root(pattern)).collect();
-        let outer = |path: &&String| !is_of_out(path) && !roots.iter().any(|root| is_within(path, root));
+        let within = |path: &str| roots.iter().any(|root| is_within(path, root));
+        let outer = |path: &&String| !is_of_out(path) && !within(path) && !self.is_never(path);
         roots.iter().filter(outer).cloned().collect()
     }
 
@@ -101,6 +114,16 @@ mod tests {
     fn outputs(patterns: &[&str]) -> Outputs {
         let patterns: Vec<String> = patterns.iter().map(ToString::to_string).collect();
         Outputs::of(Some(&patterns))
+    }
+
+    #[test]
+    fn what_is_never_kept_is_taken_by_no_pattern() {
+        let outputs = outputs(&["/run/**", "/run/secrets/token", "*.csv"]).without(vec!["/run/secrets/token".into()]);
+        assert!(outputs.takes("/run/other") && outputs.takes("/run/secrets/token2") && outputs.takes("/out/a.csv"));
+        assert!(!outputs.takes("/run/secrets/token") && !outputs.takes("/run/secrets/token/x"));
+        assert_eq!(outputs.roots(), ["/run"]);
+        let alone = Outputs::of(Some(&["/run/secrets/token".to_owned()])).without(vec!["/run/secrets/token".into()]);
+        assert!(alone.roots().is_empty(), "nothing is asked for");
     }
 
     #[test]
