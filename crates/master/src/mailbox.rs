@@ -1,5 +1,6 @@
 //! The two ways into the engine: workers' reports first, users second and bounded each.
 
+use crate::secrets::KeyError;
 use cloudai_core::event::{Answer, Event, Rejected};
 use cloudai_core::ids::UserId;
 use cloudai_core::spec::SpecError;
@@ -32,6 +33,9 @@ pub enum AskError {
     /// Logs, files or contents could not be read or kept.
     #[error(transparent)]
     Bulk(Arc<BulkError>),
+    /// Stored secrets can not be sealed or opened.
+    #[error(transparent)]
+    Keys(Arc<KeyError>),
     /// What is wrong with tasks of a list, each with its place.
     #[error("{}", .0.first().map_or_else(String::new, |(_, first)| first.to_string()))]
     Specs(Arc<Vec<(usize, SpecError)>>),
@@ -41,6 +45,12 @@ pub enum AskError {
     /// A fault of the master's own.
     #[error("internal error: {0}")]
     Internal(String),
+}
+
+impl From<KeyError> for AskError {
+    fn from(error: KeyError) -> Self {
+        Self::Keys(Arc::new(error))
+    }
 }
 
 impl From<CommitError> for AskError {

@@ -39,7 +39,7 @@ use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::server::Connected;
-use tracing::info;
+use tracing::{info, warn};
 
 /// How long open calls may take to end when the master stops.
 const GRACE: Duration = Duration::from_secs(5);
@@ -96,6 +96,12 @@ impl Opened {
     pub async fn open(setup: Setup) -> Result<Self, BindError> {
         let Setup { store, bulk, strategy: configured, fallback, timing, retention, secrets, exec, machine } = setup;
         let secrets = Secrets::open(secrets, Arc::clone(&store))?;
+        match secrets.lost().await {
+            Ok(0) | Err(_) => {}
+            Ok(lost) => {
+                warn!(secrets = lost, file = secrets.place(), "stored secrets can not be opened: their key is not here")
+            }
+        }
         let chosen = choice::at_start(&*store, configured).await?;
         let strategy = chosen.make().ok_or_else(|| BindError::Strategy { given: chosen.name().into() })?;
         let placing = Arc::new(Placing::default());

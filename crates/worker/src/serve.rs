@@ -224,7 +224,7 @@ impl Worker {
         let (dir, limits) = (config.data_dir.clone(), config.disk);
         let disk_watcher = tokio::spawn(disk_watch::watch(Arc::clone(&runner.executor), cache, dir, limits, unfit));
         remove_leftovers(&runner, &agent).await;
-        let (asked, executor) = (inputs.0.clone(), Arc::clone(&runner.executor));
+        let (asked, executor, vault) = (inputs.0.clone(), Arc::clone(&runner.executor), runner.vault.clone());
         let reaper = tokio::spawn(reaper::reap(runner.clone(), inputs.0));
 
         let (reports, reports_in) = mpsc::channel(OUTPUTS);
@@ -259,6 +259,7 @@ impl Worker {
         watcher.abort();
         disk_watcher.abort();
         reaper.abort();
+        vault.close();
         info!("worker stopped");
         match ended {
             Ended::Shell(Ok(_)) => Ok(()),

@@ -113,6 +113,12 @@ impl Vault {
         Ok(())
     }
 
+    /// The worker ends: without attempts nothing of it is left.
+    pub(crate) fn close(&self) {
+        // A folder that is not empty has secrets of attempts that go on.
+        let _ = self.dir.as_ref().map(fs::remove_dir);
+    }
+
     fn attempt(&self, whose: Whose) -> io::Result<PathBuf> {
         let none = || {
             let why = format!("none of {} is a memory file system that it may write to", ROOTS.join(", "));
@@ -157,6 +163,8 @@ mod tests {
         vault.remove(whose(2)).unwrap();
         vault.remove(whose(2)).unwrap();
         assert_eq!(vault.kept(whose(2), &uses), None);
+        vault.close();
+        assert!(!dir.path().join("vault").exists());
     }
 
     #[test]

@@ -122,6 +122,9 @@ pub(super) struct Fields {
     secret_env: Vec<Value>,
 }
 
+/// The image, and the command of its container.
+pub(super) type Typed<'a> = (Option<&'a str>, &'a [String]);
+
 /// A text that begins as a date is one, and checked with the other fields.
 fn when(text: &str) -> Result<Value, String> {
     if text.as_bytes().get(4) == Some(&b'-') {
@@ -137,10 +140,10 @@ fn mount(text: &str) -> Result<(String, String), String> {
 }
 
 impl Fields {
-    /// The document of a task: the file's fields, then those of the flags; checked. With it what is to be sent before.
+    /// The document of a task as it was typed: the file's fields, then those of the flags.
     /// # Errors
-    /// A file that can not be read, or every wrong field at once.
-    pub(super) fn document(&self, image: Option<&str>, command: &[String]) -> Result<(Value, Shipment), Failure> {
+    /// A file that can not be read.
+    pub(super) fn draft(&self, (image, command): Typed<'_>) -> Result<Value, Failure> {
         let mut document = match &self.file {
             Some(path) => of_file(path)?,
             None => Document(Value::Map(Vec::new())),
@@ -150,7 +153,13 @@ impl Fields {
         let base = self.file.as_deref().filter(|path| self.workdir.is_none() && path.as_os_str() != "-");
         let base = base.and_then(Path::parent).unwrap_or_else(|| Path::new(""));
         document.work_here(base).map_err(|why| Failure::usage(format!("workdir: {why}")))?;
-        let Document(mut value) = document;
+        Ok(document.0)
+    }
+
+    /// A draft of these flags, checked, and what is to be sent before it.
+    /// # Errors
+    /// An input that can not be read, or every wrong field at once.
+    pub(super) fn check(&self, mut value: Value, (image, command): Typed<'_>) -> Result<(Value, Shipment), Failure> {
         let shipment = local::take(&mut value)?;
         TaskSpec::from_value(&value).map_err(|error| {
             // What the flags alone say; they can be read, as they were above.
@@ -168,10 +177,15 @@ impl Fields {
         self.amounts.fields().into_iter().for_each(|(name, value)| document.set(name, value));
         document.set("gpu_model", text(&self.gpu_model));
         document.set("workdir", text(&self.workdir));
-        self.input.iter().for_each(|input| document.place("inputs", "path", input.clone()));
-        self.volume.iter().for_each(|volume| document.place("volumes", "container_path", volume.clone()));
-        self.secret.iter().for_each(|secret| document.place("secrets", "file", secret.clone()));
-        self.secret_env.iter().for_each(|secret| document.place("secrets", "env", secret.clone()));
+        for (flag, list, key, all) in [
+            ("--input", "inputs", "path", &self.input),
+            ("--volume", "volumes", "container_path", &self.volume),
+            ("--secret", "secrets", "file", &self.secret),
+            ("--secret-env", "secrets", "env", &self.secret_env),
+        ] {
+            given::apart(flag, key, all)?;
+            all.iter().for_each(|one| document.place(list, key, one.clone()));
+        }
         document.set("user", text(&self.user));
         self.limits.fields().into_iter().for_each(|(name, value)| document.set(name, value));
         document.set("estimate_s", self.estimate.map(seconds));
@@ -548,7 +562,7 @@ mod tests {
             on_disconnect: Some("run".into()),
             ..Fields::default()
         };
-        let failure = fields.document(Some("A B"), &[]).unwrap_err();
+        let failure = fields.check(fields.draft((Some("A B"), &[])).unwrap(), (Some("A B"), &[])).unwrap_err();
         let begins = ["image: ", "--env (env.", "--cpus (cpu_cores): 0 is out", "--on-disconnect (on_disconnect): "];
         let begins = begins.iter().chain(&["--retries (retries.max): 101 must", "--label (labels."]);
         for begin in begins {
@@ -579,7 +593,7 @@ mod tests {
             network: Some("host".into()),
             ..Fields::default()
         };
-        let failure = fields.document(Some("A B"), &[]).unwrap_err();
+        let failure = fields.check(fields.draft((Some("A B"), &[])).unwrap(), (Some("A B"), &[])).unwrap_err();
         assert_eq!((failure.exit.code(), failure.why.len()), (64, 3), "{failure}");
     }
 }

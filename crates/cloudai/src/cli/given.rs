@@ -1,6 +1,7 @@
 //! `--volume`, `--secret` and `--secret-env`: what a task is given of its worker's host and of stored secrets.
 
 use crate::config::key_value;
+use crate::exit::Failure;
 use cloudai_core::spec::Value;
 
 /// The entry of `volumes` that `SOURCE[:PLACE][:rw|:ro]` means; its own rules are the core's.
@@ -27,6 +28,11 @@ pub(super) fn volume(text: &str) -> Result<Value, String> {
 /// The entry of `secrets` that `NAME[:PLACE]` means.
 pub(super) fn secret_file(text: &str) -> Result<Value, String> {
     let (name, place) = match text.split_once(':') {
+        Some((_, place)) if place.contains(':') => {
+            return Err(format!(
+                "{text:?} has an ending behind the place: secrets are only read, expected NAME or NAME:PLACE"
+            ));
+        }
         Some((name, place)) => (name, place.to_owned()),
         None => (text, format!("/run/secrets/{text}")),
     };
@@ -41,6 +47,24 @@ pub(super) fn secret_variable(text: &str) -> Result<Value, String> {
 
 fn secret(name: &str, place: &str, at: String) -> Value {
     Value::Map(vec![("name".into(), Value::Text(name.into())), (place.into(), Value::Text(at))])
+}
+
+/// Whether no two flags say what is at the same place: one would be lost without a word. Over what a file says a flag may go.
+/// # Errors
+/// The place that two of them name.
+pub(super) fn apart(flag: &str, key: &str, all: &[Value]) -> Result<(), Failure> {
+    let mut seen = Vec::new();
+    for one in all {
+        let Value::Map(fields) = one else { continue };
+        let Some((_, Value::Text(place))) = fields.iter().find(|(name, _)| name == key) else { continue };
+        if seen.contains(&place) {
+            return Err(
+                Failure::usage(format!("{flag} says twice what is at {place}")).why("each needs a place of its own")
+            );
+        }
+        seen.push(place);
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -63,5 +87,14 @@ mod tests {
         for bad in ["", "scratch", "scratch:mnt", "/a:/b:/c", "/data:/mnt:wr"] {
             assert!(volume(bad).unwrap_err().contains("expected /FOLDER"), "{bad}");
         }
+    }
+
+    #[test]
+    fn two_flags_for_one_place_are_a_mistake_and_a_secret_is_not_written_to() {
+        let two =
+            |one: &str, other: &str| apart("-v", "container_path", &[volume(one).unwrap(), volume(other).unwrap()]);
+        assert!(two("/a:/x", "/b:/x:rw").unwrap_err().to_string().contains("twice what is at /x"));
+        assert!(two("/a:/x", "/a:/y").is_ok());
+        assert!(secret_file("token:/etc/k:rw").unwrap_err().contains("only read"));
     }
 }

@@ -5,7 +5,10 @@
 
 mod folder;
 
+use super::Context;
 use crate::exit::Failure;
+use crate::id;
+use cloudai_core::ids::TaskId;
 use cloudai_core::sha256::Sha256;
 use cloudai_core::spec::Value;
 use sha2::Digest;
@@ -151,18 +154,39 @@ fn from_of(input: &mut Value) -> Option<&mut String> {
     })
 }
 
+/// Completes the ids of tasks whose files are inputs: a part of an id is enough, as everywhere on the command line.
+/// # Errors
+/// A part that means no task, or several.
+pub(super) async fn complete(document: &mut Value, cx: &Context) -> Result<(), Failure> {
+    for (_, from) in sources(document) {
+        let Some(rest) = from.strip_prefix("task:") else { continue };
+        let (typed, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        // What can be no part of an id is left to the rules of the field.
+        let is_part = typed.len() >= 4 && typed.chars().all(|c| c.is_ascii_alphanumeric());
+        if is_part && typed.parse::<TaskId>().is_err() {
+            let id = id::resolve(&cx.client, typed).await?;
+            *from = format!("task:{id}{path}");
+        }
+    }
+    Ok(())
+}
+
+/// Where the inputs of a document come from, with their places in the list.
+fn sources(document: &mut Value) -> impl Iterator<Item = (usize, &mut String)> {
+    let fields = if let Value::Map(fields) = document { fields.as_mut_slice() } else { &mut [] };
+    let inputs = fields.iter_mut().find_map(|(name, value)| match (name.as_str(), value) {
+        ("inputs", Value::List(inputs)) => Some(inputs),
+        _ => None,
+    });
+    inputs.into_iter().flatten().enumerate().filter_map(|(at, input)| Some((at, from_of(input)?)))
+}
+
 /// Names the local inputs of a document by their content; answers what they are.
 /// # Errors
 /// One that can not be read.
 pub(super) fn take(document: &mut Value) -> Result<Shipment, Failure> {
     let mut shipment = Shipment::default();
-    let Value::Map(fields) = document else { return Ok(shipment) };
-    let inputs = fields.iter_mut().find_map(|(name, value)| match (name.as_str(), value) {
-        ("inputs", Value::List(inputs)) => Some(inputs),
-        _ => None,
-    });
-    for (index, from) in inputs.into_iter().flatten().enumerate().filter_map(|(at, input)| Some((at, from_of(input)?)))
-    {
+    for (index, from) in sources(document) {
         // Every local one is absolute by now.
         if from.starts_with('/') {
             let path = PathBuf::from(&*from);

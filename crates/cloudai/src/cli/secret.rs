@@ -11,6 +11,7 @@ use reqwest::Method;
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use std::io::{BufRead, IsTerminal, Read};
 use std::path::{Path, PathBuf};
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Where the API has them.
 const PATH: [&str; 3] = ["api", "v1", "secrets"];
@@ -76,7 +77,7 @@ pub(super) async fn run(command: Command, cx: &Context) -> Result<Exit, Failure>
 async fn put(args: &Put, cx: &Context) -> Result<(), Failure> {
     let value = match &args.from_file {
         Some(path) => of_file(path)?,
-        None => of_stdin(cx)?,
+        None => of_stdin(cx).await?,
     };
     if value.is_empty() {
         return Err(Failure::usage("the secret is empty").why("nothing came").next("cloudai secret put --help"));
@@ -103,37 +104,80 @@ fn of_file(path: &Path) -> Result<Vec<u8>, Failure> {
 }
 
 /// All of stdin; from a terminal one line, which is not shown.
-fn of_stdin(cx: &Context) -> Result<Vec<u8>, Failure> {
-    let mut stdin = std::io::stdin().lock();
-    if !stdin.is_terminal() {
-        let mut value = Vec::new();
-        stdin.take(MOST + 1).read_to_end(&mut value)?;
-        return Ok(value);
+async fn of_stdin(cx: &Context) -> Result<Vec<u8>, Failure> {
+    let mut stdin = std::io::stdin();
+    if stdin.is_terminal() {
+        return typed(cx).await;
     }
-    cx.screen.note("type the secret and Enter; it is not shown:");
-    let mut line = String::new();
-    {
-        let _quiet = Quiet::begin()?;
-        stdin.read_line(&mut line)?;
+    let mut value = Vec::new();
+    (&mut stdin).take(MOST + 1).read_to_end(&mut value)?;
+    Ok(value)
+}
+
+/// One line of the terminal. Whatever ends the waiting, the terminal shows again what is typed.
+async fn typed(cx: &Context) -> Result<Vec<u8>, Failure> {
+    let ends = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
+    let mut ends = ends.map(signal).into_iter().collect::<Result<Vec<_>, _>>()?;
+    let mut resumed = signal(SignalKind::from_raw(rustix::process::Signal::CONT.as_raw()))?;
+    let prompt = || cx.screen.note("type the secret, one line, and Enter; it is not shown:");
+    prompt();
+    let quiet = Quiet::begin()?;
+    // A thread that nobody waits for: the process may end while it reads.
+    let (tell, told) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || {
+        let mut line = String::new();
+        let read = std::io::stdin().lock().read_line(&mut line).map(|_| line);
+        drop(tell.send(read));
+    });
+    let mut told = std::pin::pin!(told);
+    let line = loop {
+        let ended = futures::future::select_all(ends.iter_mut().map(|end| Box::pin(end.recv())));
+        tokio::select! {
+            line = &mut told => break line,
+            _ = resumed.recv() => {
+                // The shell that had the terminal meanwhile set it as it likes it.
+                quiet.again()?;
+                prompt();
+            }
+            _ = ended => {
+                drop(quiet);
+                return Err(Failure::error("interrupted: nothing was kept"));
+            }
+        }
+    };
+    let line = line.map_err(|_| Failure::error("nothing could be read"))??;
+    if quiet.more_waits() {
+        return Err(Failure::usage("more than one line came: nothing was kept, and the rest was thrown away")
+            .why("a terminal gives one line")
+            .next("cloudai secret put NAME --from-file FILE, or < FILE"));
     }
     Ok(line.trim_end_matches(['\r', '\n']).as_bytes().to_vec())
 }
 
-/// While it lives the terminal does not show what is typed.
+/// While it lives the terminal does not show what is typed. What was typed beyond what was read is thrown away at its end.
 struct Quiet(Termios);
 
 impl Quiet {
     fn begin() -> std::io::Result<Self> {
-        let before = tcgetattr(std::io::stdin())?;
-        let mut quiet = before.clone();
+        let quiet = Self(tcgetattr(std::io::stdin())?);
+        quiet.again()?;
+        Ok(quiet)
+    }
+
+    fn again(&self) -> std::io::Result<()> {
+        let mut quiet = self.0.clone();
         quiet.local_modes.remove(LocalModes::ECHO);
-        tcsetattr(std::io::stdin(), OptionalActions::Flush, &quiet)?;
-        Ok(Self(before))
+        Ok(tcsetattr(std::io::stdin(), OptionalActions::Now, &quiet)?)
+    }
+
+    /// Whether more was typed, or pasted, than one line.
+    fn more_waits(&self) -> bool {
+        rustix::io::ioctl_fionread(std::io::stdin()).is_ok_and(|waiting| waiting > 0)
     }
 }
 
 impl Drop for Quiet {
     fn drop(&mut self) {
-        let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, &self.0);
+        let _ = tcsetattr(std::io::stdin(), OptionalActions::Flush, &self.0);
     }
 }

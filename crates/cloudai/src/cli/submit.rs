@@ -1,8 +1,8 @@
 //! `cloudai task submit`, and the reference's `dispatch`.
 
-use super::document::{Fields, to_json};
+use super::document::{Fields, Typed, to_json};
 use super::follow::{self, Ended};
-use super::local::Shipment;
+use super::local::{self, Shipment};
 use super::wait::Waited;
 use super::{Context, send, wait, worker};
 use crate::config::duration;
@@ -90,8 +90,7 @@ pub(super) async fn run(mut args: Args, cx: &Context) -> Result<Exit, Failure> {
                 .next(format!("cloudai task submit {image} -- {}", rest.join(" "))));
         }
     };
-    let (document, shipment) = args.fields.document(image.as_deref(), &args.command)?;
-    submit(&document, &shipment, &args.after, cx).await
+    make(&args.fields, (image.as_deref(), &args.command), &args.after, cx).await
 }
 
 pub(super) async fn dispatch(mut args: Dispatch, cx: &Context) -> Result<Exit, Failure> {
@@ -100,8 +99,15 @@ pub(super) async fn dispatch(mut args: Dispatch, cx: &Context) -> Result<Exit, F
             .next(format!("cloudai dispatch {} {}", args.on, args.image)));
     }
     args.fields.worker = Some(args.on);
-    let (document, shipment) = args.fields.document(Some(&args.image), &args.command)?;
-    submit(&document, &shipment, &args.after, cx).await
+    make(&args.fields, (Some(&args.image), &args.command), &args.after, cx).await
+}
+
+/// Makes the document and submits it.
+async fn make(fields: &Fields, typed: Typed<'_>, after: &After, cx: &Context) -> Result<Exit, Failure> {
+    let mut draft = fields.draft(typed)?;
+    local::complete(&mut draft, cx).await?;
+    let (document, shipment) = fields.check(draft, typed)?;
+    submit(&document, &shipment, after, cx).await
 }
 
 /// `task WORKER IMAGE`: only where the first word is a worker; otherwise the second was to be a command.

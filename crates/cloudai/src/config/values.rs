@@ -202,6 +202,9 @@ pub(super) fn labels(text: &str) -> Result<BTreeMap<String, String>, String> {
 pub(super) fn allowed_paths(text: &str) -> Result<Vec<Access>, String> {
     let one = |text: &str| match text.trim().parse::<Access>() {
         Ok(Access { origin: Origin::HostPath(path), .. }) if path == "/" => Err(format!("{text:?} is the whole host")),
+        Ok(Access { origin: Origin::HostPath(path), .. }) if path.contains(':') => {
+            Err(format!("{text:?} has another ending than :ro, or a path with a colon, which engines do not take"))
+        }
         Ok(access @ Access { origin: Origin::HostPath(_), .. }) => Ok(access),
         Ok(Access { origin: Origin::Volume(name), .. }) => {
             Err(format!("{name:?} is no absolute path: volumes are allowed with --allow-volume (worker.allow_volumes)"))

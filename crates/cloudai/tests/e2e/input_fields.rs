@@ -151,6 +151,7 @@ fn given() -> Vec<Row> {
         ("secrets", json!([{"name": "a", "env": "CLOUDAI_A"}]), "secrets[0].env", "worker sets itself"),
         ("secrets", json!([{"name": "a", "env": "A", "file": "/a"}]), "secrets[0].env", "beside"),
         ("secrets", json!([{"name": "a"}, {"name": "a"}]), "secrets[1].file", "in the way"),
+        ("secrets", json!([{"name": "a", "env": "A"}, {"name": "b", "env": "A"}]), "secrets[1].env", "in the way"),
         ("secrets", json!([{"name": "a", "value": "x"}]), "secrets[0].value", "no field"),
         ("secrets", json!([{"name": "never-stored"}]), "secrets[0].name", "is not stored"),
     ]

@@ -155,12 +155,22 @@ async fn after_a_new_key_all_secrets_are_there_and_the_old_key_is_not() {
     cluster.restart_master().await;
     let id = cluster.rest.submit(prints()).await;
     cluster.rest.completed(&id).await;
-    // Without the key nothing of them can be had, and that is told.
+    // Without the key nothing of them can be had, and that is told; no other key is made beside them.
     cluster.stop_master().await;
     std::fs::remove_file(&file).unwrap();
     cluster.restart_master().await;
+    assert!(cluster.master_err().contains("stored secrets can not be opened"), "{}", cluster.master_err());
     let id = cluster.rest.submit(prints()).await;
     let task = cluster.rest.ended(&id).await;
     let told = task["message"].as_str().unwrap();
     assert!(told.contains("bring back the file") && told.contains("secrets.key"), "{task:#}");
+    std::fs::write(cluster.dir().join("value"), VALUE).unwrap();
+    for words in [&["secret", "rotate"][..], &["secret", "put", "third", "--from-file", "value"]] {
+        let ran = cluster.run(words).await;
+        assert!(ran.code != 0 && ran.err.contains("bring back the file"), "{words:?}: {ran:?}");
+    }
+    assert!(!file.exists());
+    // Whoever gives them up begins anew.
+    assert_eq!(cluster.run(&["secret", "remove", "token", "other"]).await.code, 0);
+    assert_eq!(cluster.run(&["secret", "put", "third", "--from-file", "value"]).await.code, 0);
 }

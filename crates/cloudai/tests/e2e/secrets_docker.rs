@@ -57,6 +57,18 @@ mod docker {
     }
 
     #[tokio::test]
+    async fn a_secret_is_never_kept_as_an_output() {
+        let cluster = with_secret().await;
+        let mut document = task("mkdir -p /run/mine; echo kept > /run/mine/a; echo too > /out/b");
+        document["outputs"] = json!(["/run/**", "/run/secrets/token", "**"]);
+        let id = cluster.rest.submit(document).await;
+        cluster.rest.completed(&id).await;
+        let files = cluster.rest.get(&format!("/api/v1/tasks/{id}/files")).await;
+        let paths: Vec<_> = files["items"].as_array().unwrap().iter().map(|file| file["path"].clone()).collect();
+        assert_eq!(paths, [json!("b"), json!("run/mine/a")], "{files}");
+    }
+
+    #[tokio::test]
     async fn a_long_line_that_the_engine_cuts_is_masked_across_the_cut() {
         let cluster = with_secret().await;
         // The engine cuts at 16 KiB: the secret begins 5 bytes before, and the whole line is longer than three pieces.

@@ -47,12 +47,13 @@ fn container(reader: &mut Reader<'_>) -> ContainerSpec {
     let taken: Vec<&str> = tmpfs.keys().chain(inputs.iter().map(|input| &input.path)).map(String::as_str).collect();
     let volumes = volumes::read(reader, &taken);
     let taken = [taken, volumes.iter().map(|volume| volume.path.as_str()).collect()].concat();
-    let secrets = secrets::read(reader, &taken, is_env_name);
+    let env = reader.texts_by_name("env", is_env_name);
+    let secrets = secrets::read(reader, (&taken, &env), is_env_name);
     ContainerSpec {
         command: reader.texts("command").unwrap_or_default(),
         args: reader.texts("args").unwrap_or_default(),
         entrypoint: reader.texts("entrypoint"),
-        env: reader.texts_by_name("env", is_env_name),
+        env,
         workdir: reader.text("workdir", 4096, Form::AbsolutePath),
         user: reader.text("user", 200, Form::Line),
         network: reader.choice("network", &[("none", Network::None), ("bridge", Network::Bridge)]),

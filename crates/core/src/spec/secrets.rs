@@ -5,6 +5,7 @@ use super::{Value, inputs};
 use crate::ids::SecretName;
 use crate::path::overlap;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// The most secrets of one task.
 const MOST: usize = 64;
@@ -31,11 +32,11 @@ pub enum SecretPlace {
     Env(String),
 }
 
-/// Reads the field of a task; `taken` are the paths of its container that are used otherwise, `is_name` says what a
-/// variable may be called.
+/// Reads the field of a task; `taken` are the paths of its container that are used otherwise, `env` its variables,
+/// `is_name` says what a variable may be called.
 pub(super) fn read(
     task: &mut Reader<'_>,
-    taken: &[&str],
+    (taken, env): (&[&str], &BTreeMap<String, String>),
     is_name: impl Fn(&str) -> Result<(), &'static str>,
 ) -> Vec<SecretUse> {
     let mut secrets: Vec<SecretUse> = Vec::new();
@@ -48,7 +49,7 @@ pub(super) fn read(
             let other = secrets.iter().find_map(|secret| in_the_way(&place, &secret.place));
             let other = other.or_else(|| match &place {
                 SecretPlace::File(path) => taken.iter().find(|taken| overlap(path, taken)).copied(),
-                SecretPlace::Env(_) => None,
+                SecretPlace::Env(name) => env.get_key_value(name).map(|(name, _)| name.as_str()),
             });
             if let Some(other) = other {
                 let problem = format!("lies in the way of {other:?}: each needs a place of its own");

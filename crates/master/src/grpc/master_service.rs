@@ -373,6 +373,7 @@ pub(super) fn status(error: AskError) -> Status {
         AskError::Store(source) => Status::unavailable(source.to_string()),
         AskError::Stopped => Status::unavailable("the master is stopping"),
         AskError::Bulk(source) => Status::unavailable(source.to_string()),
+        AskError::Keys(source) => Status::unavailable(source.to_string()),
         AskError::Specs(_) => Status::invalid_argument(error.to_string()),
         AskError::Internal(why) => Status::internal(why),
     }

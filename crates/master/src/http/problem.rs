@@ -239,6 +239,10 @@ impl From<AskError> for Problem {
                 }
             },
             AskError::Bulk(bulk) => Self::bulk(bulk),
+            AskError::Keys(keys) => {
+                error!(error = %Chain(keys), "secrets can not be sealed or opened");
+                Self::new(Code::Unavailable, keys.to_string()).next("docs/secrets.md: where the keys are")
+            }
             AskError::Specs(errors) => batch_errors(errors),
             AskError::Internal(_) => Self::internal(&error),
         }

@@ -42,6 +42,17 @@ pub enum KeyError {
         /// Where it was looked for.
         place: String,
     },
+    /// There are values that a key sealed, and no key at all.
+    #[error(
+        "{secrets} stored secrets were sealed with keys that {place} does not have: bring back the file that had them, or \
+         remove those secrets; until then no new key is made beside them"
+    )]
+    Lost {
+        /// How many.
+        secrets: usize,
+        /// Where the keys were looked for.
+        place: String,
+    },
     /// The sealed text is none, or was changed.
     #[error("what is stored of it was changed, or belongs to another secret")]
     Broken,
@@ -112,9 +123,18 @@ impl Keyring {
         opened.map(Zeroizing::new).map_err(|_| KeyError::Broken)
     }
 
+    /// Whether a value was sealed with a key that is here.
+    pub(crate) fn knows(&self, sealed: &str) -> bool {
+        sealed.split_once('.').is_some_and(|(id, _)| self.keys().iter().any(|key| key.id == id))
+    }
+
+    /// Where the keys are, for people.
+    pub(crate) fn place(&self) -> String {
+        self.file.as_ref().map_or_else(|| "this master".into(), |path| path.display().to_string())
+    }
+
     fn no_key(&self, id: &str) -> KeyError {
-        let place = self.file.as_ref().map_or_else(|| "this master".into(), |path| path.display().to_string());
-        KeyError::NoKey { key: id.chars().take(16).collect(), place }
+        KeyError::NoKey { key: id.chars().take(16).collect(), place: self.place() }
     }
 
     /// Makes a new key, which everything is sealed with from now on. Blocks for the disk.

@@ -76,15 +76,31 @@ impl Secrets {
     ) -> Result<(About, bool), AskError> {
         let _alone = self.changing.lock().await;
         let id = id(owner, name);
+        let lost = self.lost().await?;
+        if lost > 0 {
+            return Err(KeyError::Lost { secrets: lost, place: self.keys.place() }.into());
+        }
         let before = self.stored(&id).await?;
         let stored = Stored {
-            sealed: self.keys.seal(&id, value).map_err(unusable)?,
+            sealed: self.keys.seal(&id, value)?,
             bytes: value.len(),
             created_at: before.as_ref().map_or(now, |before| before.created_at),
             updated_at: now,
         };
         self.set(term, &id, &stored).await?;
         Ok((about(name.clone(), &stored), before.is_none()))
+    }
+
+    /// How many were sealed with a key that is not here any more.
+    pub(crate) async fn lost(&self) -> Result<usize, AskError> {
+        let facts = self.store.facts(PREFIX).await?;
+        let sealed = facts.iter().filter_map(|(_, text)| serde_json::from_str::<Stored>(text).ok());
+        Ok(sealed.filter(|stored| !self.keys.knows(&stored.sealed)).count())
+    }
+
+    /// Where the keys are, for people.
+    pub(crate) fn place(&self) -> String {
+        self.keys.place()
     }
 
     /// All of a user, in the order of their names.
@@ -123,16 +139,19 @@ impl Secrets {
     /// leaves some under the old key, which is kept until all are under a new one.
     pub(crate) async fn rotate(&self, term: Term) -> Result<usize, AskError> {
         let _alone = self.changing.lock().await;
-        self.keys.renew().map_err(unusable)?;
+        let lost = self.lost().await?;
+        if lost > 0 {
+            return Err(KeyError::Lost { secrets: lost, place: self.keys.place() }.into());
+        }
+        self.keys.renew()?;
         let facts = self.store.facts(PREFIX).await?;
         for (id, text) in &facts {
             let stored: Stored = serde_json::from_str(text).map_err(|why| AskError::Internal(why.to_string()))?;
-            let value = self.keys.open_sealed(id, &stored.sealed);
-            let value = value.map_err(|why| AskError::Internal(format!("{id} can not be opened: {why}")))?;
-            let sealed = self.keys.seal(id, &value).map_err(unusable)?;
+            let value = self.keys.open_sealed(id, &stored.sealed)?;
+            let sealed = self.keys.seal(id, &value)?;
             self.set(term, id, &Stored { sealed, ..stored }).await?;
         }
-        self.keys.forget_old().map_err(unusable)?;
+        self.keys.forget_old()?;
         Ok(facts.len())
     }
 
@@ -154,8 +173,4 @@ fn id(owner: &UserId, name: &SecretName) -> String {
 
 fn about(name: SecretName, stored: &Stored) -> About {
     About { name, bytes: stored.bytes, created_at: stored.created_at, updated_at: stored.updated_at }
-}
-
-fn unusable(error: KeyError) -> AskError {
-    AskError::Internal(error.to_string())
 }
