@@ -84,12 +84,22 @@ impl Access {
         self.origin.holds(&need.origin) && (self.writable || !need.writable)
     }
 
-    /// The flag of a worker that offers just this.
+    /// The flag of a worker that offers just this; none offers all of its host.
     #[must_use]
-    pub fn flag(&self) -> String {
+    fn flag(&self) -> Option<String> {
         match &self.origin {
-            Origin::HostPath(_) => format!("--allow-path {self}"),
-            Origin::Volume(_) => format!("--allow-volume {self}"),
+            Origin::HostPath(path) if path == "/" => None,
+            Origin::HostPath(_) => Some(format!("--allow-path {self}")),
+            Origin::Volume(_) => Some(format!("--allow-volume {self}")),
+        }
+    }
+
+    /// What to do where it is not offered; `start` is said before the flag of a worker that would.
+    #[must_use]
+    pub fn advice(&self, start: &str) -> String {
+        match self.flag() {
+            Some(flag) => format!("{start} {flag}"),
+            None => "no worker may offer all of its host: name the folder that is meant, as /data".into(),
         }
     }
 }
@@ -144,6 +154,16 @@ mod tests {
             let (offer, need): (Access, Access) = (offer.parse().unwrap(), need.parse().unwrap());
             assert_eq!(offer.covers(&need), covered, "{offer} {need}");
             assert_eq!(first_missing(std::slice::from_ref(&need), &[offer]).is_none(), covered);
+        }
+    }
+
+    #[test]
+    fn nobody_is_told_to_offer_all_of_a_host() {
+        let advice = |need: &str| need.parse::<Access>().unwrap().advice("start it with");
+        assert_eq!(advice("/data/a:ro"), "start it with --allow-path /data/a:ro");
+        assert_eq!(advice("scratch"), "start it with --allow-volume scratch");
+        for root in ["/", "/:ro"] {
+            assert!(advice(root).contains("name the folder") && !advice(root).contains("--allow-path"), "{root}");
         }
     }
 

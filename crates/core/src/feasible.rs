@@ -42,7 +42,7 @@ fn may_run(spec: &TaskSpec, worker: &WorkerRecord) -> Result<(), PlacementRefusa
 fn nobody_offers(spec: &TaskSpec, need: &Access) -> String {
     let who = spec.worker_id.as_ref().map_or_else(|| "no worker".to_owned(), |pinned| format!("not {pinned}"));
     let how = if need.writable { "to be written to" } else { "to be read" };
-    format!("it needs {} {how}, which {who} offers; start a worker with {}", need.origin, need.flag())
+    format!("it needs {} {how}, which {who} offers; {}", need.origin, need.advice("start a worker with"))
 }
 
 /// Whether any of the workers could ever run the task; inactive ones may return, and where no

@@ -3,7 +3,7 @@
 //! Reading order: [`ids`], [`time`], [`resources`], [`spec`], [`state`] (words); [`task`],
 //! [`worker`] (records); [`event`] and [`effect`] (everything that goes in and comes out);
 //! [`cluster`] (the master's decisions, one file for each family of events) with [`feasible`],
-//! [`verdict`] and [`retry`]; [`waiting`] (why a task has no place); [`batch`] (what is committed together); [`debug`] (what is shown of all this); [`strategy`] (proposals); [`predict`] (how long tasks will run);
+//! [`verdict`] and [`retry`]; [`waiting`] (why a task has no place); [`batch`] (what is committed together); [`log_room`] (what of a log is kept); [`debug`] (what is shown of all this); [`strategy`] (proposals); [`predict`] (how long tasks will run);
 //! [`agent`] (the worker's decisions).
 //!
 //! Forbidden here: IO, clocks, randomness, `HashMap` order, async, protobuf, `serde_json::Value`.
@@ -24,6 +24,7 @@ pub mod event;
 pub mod feasible;
 pub mod ids;
 pub mod ledger;
+pub mod log_room;
 pub mod path;
 pub mod predict;
 pub mod queue;

@@ -261,6 +261,26 @@ pub struct LogEnd {
     pub bytes: u64,
     /// Whether nothing is missing.
     pub complete: bool,
+    /// What was not kept because the log was larger than a log may be; such a log is not complete.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cut: Option<LogCut>,
+}
+
+impl LogEnd {
+    /// Whether nothing more of it comes: it is complete, or the rest of it was cut.
+    #[must_use]
+    pub const fn is_settled(&self) -> bool {
+        self.complete || self.cut.is_some()
+    }
+}
+
+/// The end of a log that was not kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogCut {
+    /// Its records.
+    pub records: u64,
+    /// Bytes of text in them.
+    pub bytes: u64,
 }
 
 /// How an attempt ended, as its worker tells it.

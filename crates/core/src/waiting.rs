@@ -121,16 +121,13 @@ impl<'a> Against<'a> {
     /// No worker that takes work offers what it needs; one that does takes none now.
     fn of_offering(&self) -> String {
         let Some(need) = self.missing.keys().next() else { return String::new() };
-        let flag = need.flag();
+        let advice = need.advice("another one with it: cloudai worker start");
         let besides = if self.idle.is_empty() {
             "those that do are not connected".into()
         } else {
             format!("of those that may, {}", counted(&self.idle))
         };
-        format!(
-            "no worker that takes work offers {}: {besides}; another one with it: cloudai worker start {flag}",
-            need.origin
-        )
+        format!("no worker that takes work offers {}: {besides}; {advice}", need.origin)
     }
 
     /// What an operator can do about it, where there is something.

@@ -13,7 +13,7 @@ use std::time::Duration;
 const RAN: Option<Duration> = Some(Duration::from_secs(3));
 
 fn whole() -> LogEnd {
-    LogEnd { records: 1, bytes: 2, complete: true }
+    LogEnd { records: 1, bytes: 2, complete: true, cut: None }
 }
 
 /// A container that ran and whose log is whole.

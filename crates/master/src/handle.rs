@@ -3,15 +3,17 @@
 mod debug;
 pub(crate) mod exec;
 pub(crate) mod explain;
-mod inputs;
+pub(crate) mod inputs;
 mod left;
 pub(crate) mod propose;
 pub mod queue;
+pub(crate) mod registries;
 pub(crate) mod restore;
 mod retry;
 pub(crate) mod secrets;
 pub mod strategy;
 
+use crate::addresses::InputRules;
 use crate::choice::Choice;
 use crate::clock::Clock;
 use crate::exec::Execs;
@@ -23,6 +25,7 @@ use crate::model::{Model, SeenTask, SeenWorker};
 use crate::placing::Placing;
 use crate::predictions::Saved;
 use crate::principal::Principal;
+use crate::quota::Quota;
 use crate::secrets::Secrets;
 use crate::trail::Trail;
 use cloudai_core::event::{
@@ -39,7 +42,7 @@ use cloudai_store::backup::Snapshot;
 use cloudai_store::bulk::BulkError;
 use cloudai_store::query::{Page, TaskQuery};
 use cloudai_store::{Store, StoreError};
-pub(crate) use left::{Left, LeftFile};
+pub(crate) use left::{Kept, KeptFrom, Left, LeftFile};
 use restore::Restoring;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -64,7 +67,10 @@ pub(crate) struct Shared {
     pub(crate) model: Arc<Model>,
     pub(crate) heartbeats: Arc<Heartbeats>,
     pub(crate) logs: Arc<Logs>,
+    /// Which files of attempts come in.
+    pub(crate) quota: Quota,
     pub(crate) secrets: Secrets,
+    pub(crate) inputs: InputRules,
     pub(crate) clock: Arc<Clock>,
     /// What the engine did last.
     pub(crate) trail: Arc<Trail>,

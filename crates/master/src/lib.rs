@@ -3,11 +3,13 @@
 //! Reading order: [`handle`] (the only way in), `mailbox`, `engine` (decide, commit, tell),
 //! [`model`] (what readers see), `placing` (the strategy's thread; `external` and `watching` are for
 //! agents that place from outside), `sealing` (logs that have ended),
-//! `retention` (tasks that are kept no longer), `sweeping` (contents that nobody needs), [`choice`] (which strategy places), `rescue` (what if it has a
+//! `retention` (tasks that are kept no longer), `sweeping` (contents that nobody needs), `quota` (limits of
+//! what tasks leave), [`choice`] (which strategy places), `rescue` (what if it has a
 //! fault), `predictions` (what it learned, kept over restarts), [`trail`] (what it did last), [`delivery`], [`opened`] (how
 //! they are put together), then the two edges `grpc` and [`http`]. Protobuf types are known in `grpc` alone, JSON in
 //! `http` alone, but for the stored predictions.
 
+mod addresses;
 pub mod choice;
 pub mod clock;
 mod cut;
@@ -29,9 +31,11 @@ mod placing;
 mod predictions;
 pub mod principal;
 mod pulse;
+mod quota;
 pub mod readiness;
 mod rescue;
 mod retention;
+mod rules;
 mod sealing;
 mod secrets;
 mod serve;
@@ -39,8 +43,11 @@ mod sweeping;
 pub mod trail;
 mod watching;
 
+pub use addresses::{InputRules, UrlPrefix};
 pub use external::Fallback;
 pub use mailbox::{AskError, NotNow};
+pub use quota::{FileLimits, MOST_FILES};
 pub use retention::Retention;
+pub use rules::Rules;
 pub use secrets::{KeyError, SecretRules};
 pub use serve::{Addresses, BindError, Config, Ended, Master, RunError};

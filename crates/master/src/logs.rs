@@ -1,6 +1,7 @@
 //! Logs and files of attempts: written beside the engine, followed live.
 
 use cloudai_core::ids::Attempt;
+use cloudai_core::log_room::LogRoom;
 use cloudai_core::task::LogEnd;
 use cloudai_store::bulk::{BulkError, BulkStore, LogPosition, LogRecord};
 use std::collections::{BTreeMap, VecDeque};
@@ -15,6 +16,7 @@ const ENDED: usize = 16_384;
 #[derive(Debug)]
 pub struct Logs {
     bulk: Arc<dyn BulkStore>,
+    max_bytes: u64,
     bells: Mutex<BTreeMap<Attempt, Weak<watch::Sender<u64>>>>,
     ended: Mutex<Ended>,
     news: Notify,
@@ -53,10 +55,22 @@ impl LogBell {
 }
 
 impl Logs {
-    /// Logs in this store.
+    /// Logs in this store, of any size.
     #[must_use]
     pub fn new(bulk: Arc<dyn BulkStore>) -> Self {
-        Self { bulk, bells: Mutex::default(), ended: Mutex::default(), news: Notify::new() }
+        Self { bulk, max_bytes: 0, bells: Mutex::default(), ended: Mutex::default(), news: Notify::new() }
+    }
+
+    /// The same, with so many bytes of output at most of the log of one attempt; 0 for any number.
+    #[must_use]
+    pub fn limited(self, max_bytes: u64) -> Self {
+        Self { max_bytes, ..self }
+    }
+
+    /// How much of a log is kept when that much is, and may be.
+    #[must_use]
+    pub fn room(&self, kept: LogPosition) -> LogRoom {
+        LogRoom { records: kept.records, bytes: kept.bytes, max_bytes: self.max_bytes }
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Attempt, Weak<watch::Sender<u64>>>> {
@@ -81,11 +95,11 @@ impl Logs {
         Ok(position)
     }
 
-    /// The end of an attempt is stored and its log was kept whole: it may get its final form. Most
-    /// attempts write little or nothing and cost no more than this look.
+    /// The end of an attempt is stored, and with it how much of its log there will ever be: it may get its final form.
+    /// Most attempts write little or nothing and cost no more than this look.
     pub fn ended(&self, attempt: Attempt, log: LogEnd) {
         let position = LogPosition { records: log.records, bytes: log.bytes };
-        if !log.complete || !self.bulk.is_worth_sealing(position) {
+        if !log.is_settled() || !self.bulk.is_worth_sealing(position) {
             return;
         }
         let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
@@ -130,6 +144,7 @@ impl Logs {
 mod tests {
     use super::*;
     use cloudai_core::ids::TaskId;
+    use cloudai_core::task::LogCut;
     use cloudai_store::bulk::local::LocalBulk;
 
     fn ended(logs: &Logs, task: usize, log: LogEnd) {
@@ -140,11 +155,13 @@ mod tests {
     fn most_logs_are_not_even_asked_for_and_more_than_there_is_room_for_are_looked_for() {
         let dir = tempfile::tempdir().unwrap();
         let logs = Logs::new(Arc::new(LocalBulk::open(dir.path()).unwrap()));
-        let whole = LogEnd { records: 10, bytes: 1 << 20, complete: true };
+        let whole = LogEnd { records: 10, bytes: 1 << 20, complete: true, cut: None };
         ended(&logs, 1, LogEnd::default());
         ended(&logs, 2, LogEnd { bytes: 100, ..whole });
         ended(&logs, 3, LogEnd { complete: false, ..whole });
         assert_eq!(logs.try_to_seal(), None);
+        ended(&logs, 4, LogEnd { complete: false, cut: Some(LogCut::default()), ..whole });
+        assert_eq!(logs.try_to_seal(), Some(ToSeal::One(Attempt { task: TaskId::new(4), number: 1 })));
 
         (0..ENDED + 5).for_each(|task| ended(&logs, task, whole));
         for task in 0..ENDED {

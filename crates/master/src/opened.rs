@@ -16,8 +16,10 @@ use crate::machine::Machine;
 use crate::mailbox::mailboxes;
 use crate::model::Model;
 use crate::placing::{self, Placing, Stage};
+use crate::quota::Quota;
 use crate::retention::{self, Retention};
-use crate::secrets::{SecretRules, Secrets};
+use crate::rules::Rules;
+use crate::secrets::Secrets;
 use crate::serve::{BindError, Ended, RunError};
 use crate::trail::Trail;
 use crate::{grpc, http, predictions, pulse, sealing, sweeping};
@@ -57,12 +59,8 @@ pub struct Setup {
     pub fallback: Fallback,
     /// The cluster's times, checked.
     pub timing: Timing,
-    /// How long ended tasks are kept.
-    pub retention: Retention,
-    /// What is said of stored secrets.
-    pub secrets: SecretRules,
-    /// Whether users may run programs in containers.
-    pub exec: bool,
+    /// What its operator says of tasks.
+    pub rules: Rules,
     /// Its clocks and threads.
     pub machine: Machine,
 }
@@ -94,7 +92,8 @@ impl Opened {
     /// # Errors
     /// [`BindError`].
     pub async fn open(setup: Setup) -> Result<Self, BindError> {
-        let Setup { store, bulk, strategy: configured, fallback, timing, retention, secrets, exec, machine } = setup;
+        let Setup { store, bulk, strategy: configured, fallback, timing, rules, machine } = setup;
+        let Rules { retention, max_log_bytes, files, secrets, inputs, exec } = rules;
         let secrets = Secrets::open(secrets, Arc::clone(&store))?;
         match secrets.lost().await {
             Ok(0) | Err(_) => {}
@@ -136,6 +135,7 @@ impl Opened {
             placing: Arc::clone(&placing),
             trail: Arc::clone(&trail),
         };
+        let quota = Quota::new(files, Arc::clone(&store), Arc::clone(&bulk), Arc::clone(&model));
         let shared = Shared {
             facts,
             join_token,
@@ -144,8 +144,10 @@ impl Opened {
             store,
             model,
             heartbeats,
-            logs: Arc::new(Logs::new(bulk)),
+            logs: Arc::new(Logs::new(bulk).limited(max_log_bytes)),
+            quota,
             secrets,
+            inputs,
             clock,
             trail,
             choice: Arc::new(Choice::new(chosen)),

@@ -67,12 +67,12 @@ async fn seal(handle: &Handle, attempt: Attempt) {
     rest(began).await;
 }
 
-/// Whether an attempt has ended with all of its log: of others more may come.
+/// Whether an attempt has ended with all of its log, or all that is kept of it: of others more may come.
 async fn is_complete(handle: &Handle, attempt: Attempt) -> Result<bool, StoreError> {
     Ok(handle.record(attempt.task).await?.is_some_and(|task| has_all(&task, attempt.number)))
 }
 
 fn has_all(task: &TaskRecord, number: u32) -> bool {
     let mut ended = task.attempts.iter().filter(|attempt| attempt.number == number);
-    ended.any(|attempt| attempt.end.as_ref().is_some_and(|end| end.log.complete))
+    ended.any(|attempt| attempt.end.as_ref().is_some_and(|end| end.log.is_settled()))
 }

@@ -6,8 +6,8 @@ use crate::external::Fallback;
 use crate::handle::Handle;
 use crate::machine::Machine;
 use crate::opened::{Doors, Opened, Setup};
-use crate::retention::Retention;
-use crate::secrets::{KeyError, SecretRules};
+use crate::rules::Rules;
+use crate::secrets::KeyError;
 use cloudai_core::strategy;
 use cloudai_core::timing::Timing;
 use cloudai_store::bulk::{BulkError, BulkStore};
@@ -36,12 +36,8 @@ pub struct Config {
     pub fallback: Fallback,
     /// The cluster's times, checked.
     pub timing: Timing,
-    /// How long ended tasks are kept.
-    pub retention: Retention,
-    /// What is said of stored secrets.
-    pub secrets: SecretRules,
-    /// Whether users may run programs in containers.
-    pub exec: bool,
+    /// What its operator says of tasks.
+    pub rules: Rules,
 }
 
 /// Why a master can not start.
@@ -141,10 +137,10 @@ impl Master {
     /// # Errors
     /// [`BindError`].
     pub async fn bind(config: Config) -> Result<Self, BindError> {
-        let Config { grpc, http, store, bulk, strategy, fallback, timing, retention, secrets, exec } = config;
+        let Config { grpc, http, store, bulk, strategy, fallback, timing, rules } = config;
         let addresses = Addresses::take(grpc, http).await?;
-        let machine = Machine::default();
-        Self::at(&addresses, Setup { store, bulk, strategy, fallback, timing, retention, secrets, exec, machine }).await
+        let setup = Setup { store, bulk, strategy, fallback, timing, rules, machine: Machine::default() };
+        Self::at(&addresses, setup).await
     }
 
     /// Takes the lead and loads the state, at addresses that were taken before.

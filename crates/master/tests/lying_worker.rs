@@ -6,7 +6,7 @@ mod support;
 
 use cloudai_core::ids::TaskId;
 use cloudai_core::state::{Reason, Status, Warning};
-use cloudai_core::task::TaskRecord;
+use cloudai_core::task::{LogCut, LogEnd, TaskRecord};
 use cloudai_proto::v1 as pb;
 use cloudai_store::Store;
 use sha2::{Digest, Sha256};
@@ -141,6 +141,53 @@ async fn what_is_added_to_a_log_after_its_end_is_refused_once_it_has_its_final_f
     assert_eq!(send(&mut client, id, ack.incarnation, 200..300).await, Ok(300));
     assert_eq!(send(&mut client, id, ack.incarnation, 300..301).await, Err(Code::FailedPrecondition));
     assert_eq!(stored(&master, id).await.finished().unwrap().warnings, []);
+    drop(client);
+    master.stop().await;
+}
+
+#[tokio::test]
+async fn of_a_log_beyond_the_limit_the_beginning_is_kept_and_the_rest_refused() {
+    // Three lines of fifteen bytes.
+    let master = Running::limiting_logs(45).await;
+    let mut client = client(&master).await;
+    let ack = register(&mut client).await;
+    let ids = placed(&master, &mut client, ack.session, 2).await;
+    let (id, life) = (&ids[0], ack.incarnation);
+    assert_eq!(send(&mut client, id, life, 0..2).await, Ok(2));
+    assert_eq!(send(&mut client, id, life, 2..5).await, Err(Code::FailedPrecondition));
+    assert_eq!(send(&mut client, id, life, 1..3).await, Ok(3), "what fits was kept, and may be told again");
+    assert_eq!(send(&mut client, id, life, 3..4).await, Err(Code::FailedPrecondition));
+    assert_eq!(send(&mut client, &ids[1], life, 0..3).await, Ok(3), "each attempt has as much");
+
+    let header = pb::LogHeader { task_id: id.clone(), attempt: 1, incarnation: life, first_record: 0 };
+    let header = pb::LogChunk { what: Some(pb::log_chunk::What::Header(header)) };
+    let records = vec![pb::LogRecord { data: vec![b'x'; 46].into(), ..pb::LogRecord::default() }; 4];
+    let records = pb::LogChunk { what: Some(pb::log_chunk::What::Records(pb::LogRecords { records })) };
+    let kept = client.stream_task_logs(tokio_stream::iter([header.clone()])).await.unwrap().into_inner();
+    assert_eq!(kept, pb::LogAck { records: 3, bytes: 45, max_bytes: 45 });
+    let refused = client.stream_task_logs(tokio_stream::iter([header, records])).await.unwrap_err();
+    assert!(refused.message().contains("45 B (logs.max_bytes of the master): 3 records"), "{refused}");
+
+    let mut result = pb::TaskResult {
+        task_id: id.clone(),
+        attempt: 1,
+        incarnation: life,
+        run_ms: Some(1),
+        exit_code: Some(0),
+        log_records: 3,
+        log_bytes: 45,
+        log_complete: true,
+        log_cut_records: 2,
+        log_cut_bytes: 30,
+        ..pb::TaskResult::default()
+    };
+    result.set_cause(pb::Cause::Exited);
+    assert!(client.report_task_completion(result).await.unwrap().into_inner().success);
+    let task = stored(&master, id).await;
+    assert_eq!(task.finished().unwrap().warnings, [Warning::LogIncomplete]);
+    let cut = Some(LogCut { records: 2, bytes: 30 });
+    let log = task.attempts[0].end.as_ref().unwrap().log;
+    assert_eq!(log, LogEnd { records: 3, bytes: 45, complete: false, cut });
     drop(client);
     master.stop().await;
 }

@@ -7,7 +7,7 @@ use cloudai_master::choice::{Chosen, Configured};
 use cloudai_master::machine::Machine;
 use cloudai_master::opened::Setup;
 use cloudai_master::principal::Principal;
-use cloudai_master::{Addresses, Ended, Master, Retention, SecretRules};
+use cloudai_master::{Addresses, Ended, Master, Retention, Rules};
 use cloudai_proto::v1 as pb;
 use cloudai_proto::v1::master_service_client::MasterServiceClient;
 use cloudai_store::bulk::local::LocalBulk;
@@ -49,9 +49,7 @@ async fn setup(dir: &Path) -> Setup {
         strategy,
         fallback,
         timing,
-        retention,
-        secrets: SecretRules::default(),
-        exec: true,
+        rules: Rules { retention, exec: true, ..Rules::default() },
         machine,
     }
 }

@@ -17,6 +17,29 @@ impl std::fmt::Debug for v1::ResolvedSecret {
     }
 }
 
+/// An address may be signed: it is not shown.
+impl std::fmt::Debug for v1::ResolvedInput {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { sha256, size, folder, url: _ } = self;
+        f.debug_struct("ResolvedInput")
+            .field("sha256", sha256)
+            .field("size", size)
+            .field("folder", folder)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Whose credentials they are, never the password.
+impl std::fmt::Debug for v1::ResolvedRegistry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ResolvedRegistry")
+            .field("host", &self.host)
+            .field("of_cluster", &self.of_cluster)
+            .field("problem", &self.problem)
+            .finish_non_exhaustive()
+    }
+}
+
 /// Files, messages and services of `proto/` as an encoded `FileDescriptorSet`, comments left out:
 /// what reflection answers.
 pub const DESCRIPTOR: &[u8] = include_bytes!("gen/cloudai.v1.bin");
@@ -26,4 +49,10 @@ pub const PROTOCOL: u32 = 1;
 
 /// What a side of this version can do beyond the first version of the protocol; told by both at
 /// registration. Unknown words are ignored.
-pub const CAPABILITIES: &[&str] = &["draining", "log_resume", "file_resume", "exec"];
+pub const CAPABILITIES: &[&str] = &["draining", "log_resume", "file_resume", EXEC];
+
+/// The capability to run programs in the containers of tasks.
+pub const EXEC: &str = "exec";
+
+/// What a worker tells beside [`EXEC`] whose operator forbids it: it refuses every such order.
+pub const EXEC_OFF: &str = "exec_off";

@@ -453,7 +453,7 @@ impl Engine {
             Some((_, cause)) if code == 143 || code == 137 => (cause, Some(code)),
             Some(_) | None => (Cause::Exited, Some(code)),
         };
-        let log = LogEnd { records: 1, bytes: 1, complete: true };
+        let log = LogEnd { records: 1, bytes: 1, complete: true, cut: None };
         Outcome { exit_code, run: Some(run), log, ..Outcome::of(cause, "") }
     }
 

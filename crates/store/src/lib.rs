@@ -71,6 +71,10 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
     /// One of them by its path.
     async fn output(&self, attempt: Attempt, path: &str) -> Result<Option<OutputFile>, StoreError>;
 
+    /// What the kept files of an owner's tasks come to, but for those of some attempts, all of them that owner's. A
+    /// content that several files have counts for each of them.
+    async fn usage(&self, owner: &UserId, but: &[Attempt]) -> Result<Usage, StoreError>;
+
     /// A fact of the cluster's own, as its join token.
     async fn fact(&self, name: &str) -> Result<Option<String>, StoreError>;
 
@@ -104,6 +108,35 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
     fn prepare_restore(&self, _from: &Path, _backup: &mut dyn Read, _now: Timestamp) -> Result<Prepared, RestoreError> {
         let why = "this master keeps its state in memory only: a backup is restored into one with --store sqlite";
         Err(StoreError::Unsupported(why.into()).into())
+    }
+}
+
+/// What files come to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// How many.
+    pub files: u64,
+    /// Bytes of all of them.
+    pub bytes: u64,
+}
+
+impl Usage {
+    /// One file of so many bytes.
+    #[must_use]
+    pub const fn of_file(bytes: u64) -> Self {
+        Self { files: 1, bytes }
+    }
+
+    /// Both together, no more than a number holds.
+    #[must_use]
+    pub const fn plus(self, other: Self) -> Self {
+        Self { files: self.files.saturating_add(other.files), bytes: self.bytes.saturating_add(other.bytes) }
+    }
+
+    /// This without the other, no less than nothing.
+    #[must_use]
+    pub const fn less(self, other: Self) -> Self {
+        Self { files: self.files.saturating_sub(other.files), bytes: self.bytes.saturating_sub(other.bytes) }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::query::{Collectable, MAX_NAMES, Page, Part, RetentionQuery, Sort, TaskQuery, has_name, too_many_names};
 use crate::rules::{self, Fixed};
-use crate::{CommitError, Loaded, Store, StoreError};
+use crate::{CommitError, Loaded, Store, StoreError, Usage};
 use async_trait::async_trait;
 use cloudai_core::effect::Row;
 use cloudai_core::ids::{Attempt, Incarnation, TaskId, Term, UserId, WorkerId};
@@ -309,6 +309,15 @@ impl Store for MemoryStore {
         let tables = self.tables();
         let mut files = tables.outputs.get(&attempt).into_iter().flatten();
         Ok(files.find(|file| file.path == path).cloned())
+    }
+
+    /// Looks at all files: what outlives no master has few of them.
+    async fn usage(&self, owner: &UserId, but: &[Attempt]) -> Result<Usage, StoreError> {
+        let tables = self.tables();
+        let is_theirs = |attempt: &Attempt| tables.tasks.get(&attempt.task).is_some_and(|task| task.owner == *owner);
+        let theirs = tables.outputs.iter().filter(|(attempt, _)| !but.contains(attempt) && is_theirs(attempt));
+        let files = theirs.flat_map(|(_, files)| files);
+        Ok(files.fold(Usage::default(), |sum, file| sum.plus(Usage::of_file(file.size))))
     }
 
     async fn fact(&self, name: &str) -> Result<Option<String>, StoreError> {

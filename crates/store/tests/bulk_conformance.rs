@@ -10,7 +10,7 @@ use cloudai_core::ids::Attempt;
 use cloudai_core::sha256::Sha256;
 use cloudai_store::bulk::local::LocalBulk;
 use cloudai_store::bulk::s3::Bucket;
-use cloudai_store::bulk::{BulkError, BulkStore, LogPosition, LogRecord, LogStream, SmallFile};
+use cloudai_store::bulk::{BulkError, BulkStore, LogPosition, LogRecord, LogStream, SmallFile, path_name};
 use common::{attempt, id};
 use s3_server::S3Server;
 use sha2::Digest;
@@ -57,6 +57,7 @@ backends!([
     a_sealed_log_reads_as_it_did_and_takes_nothing_new
     a_time_finds_the_first_record_at_or_after_it_in_both_forms
     what_is_not_worth_another_form_stays_as_it_is
+    the_files_of_one_attempt_are_told_by_their_names_and_go_alone
     a_removed_task_has_no_logs_and_no_files_and_others_keep_theirs
     a_finished_file_is_read_back_and_an_unfinished_one_is_not
     a_file_goes_on_where_it_was_and_a_repeated_piece_changes_nothing
@@ -363,6 +364,27 @@ async fn a_path_that_would_leave_its_folder_is_refused_everywhere(store: Arc<dyn
         for answer in refused {
             assert!(matches!(answer, Err(BulkError::BadPath(_))), "{path:?}: {answer:?}");
         }
+    }
+}
+
+async fn the_files_of_one_attempt_are_told_by_their_names_and_go_alone(store: Arc<dyn BulkStore>) {
+    let of = attempt(1, 1);
+    assert_eq!(store.finished_files(of).await.unwrap(), []);
+    send(&*store, "a/b", b"hello").await;
+    send(&*store, "empty", b"").await;
+    store.append_file(of, "half", 0, Bytes::from("ha")).await.unwrap();
+    let small = SmallFile { path: "a/b".into(), sha256: sha(b"next"), data: Bytes::from("next") };
+    store.put_files(attempt(1, 2), vec![small]).await.unwrap();
+    let mut told = store.finished_files(of).await.unwrap();
+    told.sort_unstable();
+    let mut expected = vec![(path_name("a/b"), 5), (path_name("empty"), 0)];
+    expected.sort_unstable();
+    assert_eq!(told, expected, "what is not whole is not among them");
+    for _ in 0..2 {
+        store.remove_files(of).await.unwrap();
+        assert_eq!(store.finished_files(of).await.unwrap(), []);
+        assert_eq!(store.file_position(of, "half").await.unwrap(), 0);
+        assert_eq!(store.finished_files(attempt(1, 2)).await.unwrap(), [(path_name("a/b"), 4)]);
     }
 }
 

@@ -365,15 +365,18 @@ async fn a_bucket_that_can_not_be_used_is_named_with_the_reason() {
     };
     assert_eq!(probe(&|_| {}).await, Ok(()));
     assert_eq!(server.objects(), [""; 0], "nothing is left");
-    let bad_secret = probe(&|to| to.keys.as_mut().unwrap().secret = "x".into()).await.unwrap_err();
+    let bad_secret = probe(&|to| to.server.keys.as_mut().unwrap().secret = "x".into()).await.unwrap_err();
     assert!(bad_secret.ends_with("does not accept the keys (SignatureDoesNotMatch)"), "{bad_secret}");
-    let bad_key = probe(&|to| to.keys.as_mut().unwrap().id = "x".into()).await.unwrap_err();
+    let bad_key = probe(&|to| to.server.keys.as_mut().unwrap().id = "x".into()).await.unwrap_err();
     assert!(bad_key.contains(&format!("s3://{BUCKET}/p does not accept the keys")), "{bad_key}");
-    let plain = Bucket::new(&S3Settings { allow_http: false, ..server.settings("p") }).unwrap_err().to_string();
+    let mut settings = server.settings("p");
+    settings.server.allow_http = false;
+    let plain = Bucket::new(&settings).unwrap_err().to_string();
     assert!(plain.contains("without encryption"), "{plain}");
     let endpoint = server.endpoint();
     server.away();
-    let settings = S3Settings { endpoint: Some(endpoint), ..server.settings("p") };
+    let mut settings = server.settings("p");
+    settings.server.endpoint = Some(endpoint);
     let away = Bucket::new(&settings).unwrap().probe().await.unwrap_err().to_string();
     assert!(away.contains("did not answer"), "{away}");
 }

@@ -70,6 +70,7 @@ backends!([
     a_removed_task_is_gone_with_its_files_and_its_key_is_free
     only_a_task_that_has_ended_so_is_removed_and_a_refused_removal_leaves_all
     outputs_come_in_the_order_of_their_paths_and_are_replaced_as_a_whole
+    what_an_owners_files_come_to_follows_their_rows
     the_fact_that_was_kept_first_stays
     a_fact_is_set_by_who_leads_only
     facts_are_listed_by_how_their_names_begin_and_removed_by_who_leads_only

@@ -7,7 +7,7 @@ mod common;
 use cloudai_core::state::Status;
 use cloudai_core::task::{Dependency, DependsWhen};
 use cloudai_store::sqlite::SqliteStore;
-use cloudai_store::{Store, StoreError};
+use cloudai_store::{Store, StoreError, Usage};
 use common::*;
 use rusqlite::Connection;
 use std::fs;
@@ -85,6 +85,23 @@ fn an_empty_directory_gets_the_newest_schema_and_only_its_owner_may_look() {
         assert_eq!(mode(&path), 0o600, "{}", path.display());
     }
     drop(store);
+}
+
+#[tokio::test]
+async fn files_of_an_earlier_version_are_counted_once_for_their_owners() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let term = store.lead().await.unwrap();
+    let rows = [task(1).row(), task(2).row(), outputs(attempt(1, 1), &["a", "bc"]), outputs(attempt(2, 3), &["def"])];
+    store.commit(term, at(1), &rows).await.unwrap();
+    drop(store);
+    database(dir.path()).execute_batch("DROP TABLE kept; PRAGMA user_version = 4;").unwrap();
+    for _ in 0..2 {
+        let store = open(dir.path());
+        let usage = store.usage(&"ann".parse().unwrap(), &[]).await.unwrap();
+        assert_eq!(usage, Usage { files: 3, bytes: 6 });
+        assert_eq!(store.usage(&"bob".parse().unwrap(), &[]).await.unwrap(), Usage::default());
+    }
 }
 
 #[tokio::test]

@@ -345,6 +345,31 @@ mod tests {
         assert_eq!(found.unwrap_err().cause(), Cause::OutputError);
     }
 
+    /// Counts what is read.
+    struct Counted<'a>(&'a [u8], &'a std::cell::Cell<usize>);
+
+    impl Read for Counted<'_> {
+        fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+            let length = self.0.read(into)?;
+            self.1.set(self.1.get() + length);
+            Ok(length)
+        }
+    }
+
+    #[test]
+    fn an_archive_of_1_000_000_tiny_files_is_read_no_further_than_the_first_that_is_too_many() {
+        let names: Vec<String> = (0..500).map(|number| format!("run/{number}")).collect();
+        let entries: Vec<_> = names.iter().map(|name| (EntryType::Regular, name.as_bytes(), "x")).collect();
+        let (dir, whole, read) = (tempfile::tempdir().unwrap(), archive(&entries), std::cell::Cell::new(0));
+        let wanted = Arc::new(Outputs::of(Some(&["/data/run/**".to_owned()])));
+        let kept = dir.path().join("kept");
+        let unpacking = Unpacking::begin("/data/run", &kept, wanted, LIMITS, Collected::default());
+        let problem = unpacking.run(Counted(&whole, &read)).unwrap_err();
+        assert!(matches!(problem, OutputProblem::TooMany { limit: 3 }), "{problem}");
+        assert!(read.get() < whole.len() / 10, "{} of {} bytes were read", read.get(), whole.len());
+        assert_eq!(std::fs::read_dir(kept).unwrap().count(), 3);
+    }
+
     #[test]
     fn an_archive_that_breaks_off_is_the_engines_fault() {
         let dir = tempfile::tempdir().unwrap();
@@ -420,6 +445,7 @@ mod tests {
             inputs: Vec::new(),
             volumes: Vec::new(),
             secrets: Vec::new(),
+            logins: Arc::new(crate::executor::login::NoLogins),
             resume: false,
             skip_records: tokio::sync::watch::Sender::new(Some(0)).subscribe(),
         };

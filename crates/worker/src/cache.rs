@@ -121,9 +121,19 @@ impl Cache {
         Pins { cache: Arc::clone(self), contents }
     }
 
+    /// Bytes that it may have.
+    pub(crate) const fn limit(&self) -> u64 {
+        self.limit
+    }
+
     /// Whether a content is here; then it counts as used now.
     pub(crate) fn has(&self, content: Sha256) -> bool {
         File::open(self.path(content)).and_then(|file| file.set_modified(SystemTime::now())).is_ok()
+    }
+
+    /// The bytes of a content that is here.
+    pub(crate) fn size(&self, content: Sha256) -> io::Result<u64> {
+        Ok(fs::metadata(self.path(content))?.len())
     }
 
     /// A content that is here, whole in memory.

@@ -177,6 +177,7 @@ pub(crate) fn task_result(
         size: file.size,
         sha256: file.sha256.to_string(),
     };
+    let cut = outcome.log.cut.unwrap_or_default();
     let mut result = pb::TaskResult {
         task_id: attempt.task.to_string(),
         worker_id: worker.to_string(),
@@ -190,6 +191,8 @@ pub(crate) fn task_result(
         log_records: outcome.log.records,
         log_bytes: outcome.log.bytes,
         log_complete: outcome.log.complete,
+        log_cut_records: cut.records,
+        log_cut_bytes: cut.bytes,
         outputs: outcome.outputs.iter().map(file).collect(),
         ..pb::TaskResult::default()
     };

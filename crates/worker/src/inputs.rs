@@ -3,23 +3,30 @@
 //! The master says which contents the inputs are ([`pb::ResolvedInput`]); a folder is a list of files, each a content of
 //! its own. What the cache has is not sent again; what breaks off goes on where it was.
 
+mod address;
+mod parts;
+
+pub(crate) use address::Addresses;
+
 use crate::absence::why;
-use crate::cache::{Cache, Came, Form};
+use crate::cache::{Cache, Form, Pins};
 use crate::client::{Backoff, Master};
 use crate::executor::{Placed, Teller};
 use crate::upload::{Whose, is_passing, patience};
+use address::{Fault, Place};
 use cloudai_core::resources::Bytes;
 use cloudai_core::sha256::Sha256;
 use cloudai_core::spec::tree::{Kind, MAX_BYTES, Tree};
 use cloudai_core::task::Cause;
 use cloudai_proto::v1 as pb;
-use sha2::Digest;
+use parts::{Part, Unwritten, write_parts};
 use std::collections::BTreeSet;
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
-use std::io::{self, BufReader, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::fs::{self, DirBuilder, Permissions};
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::{OwnedMutexGuard, mpsc};
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
@@ -32,13 +39,12 @@ const TOGETHER: usize = 1000;
 const PIECES: usize = 16;
 /// How often a content that came damaged is fetched again.
 const TRIES: u32 = 3;
-/// Bytes hashed at a time of what came earlier.
-const CHUNK: usize = 256 * 1024;
 
 /// Brings the inputs of one attempt.
 #[derive(Debug)]
 pub(crate) struct Bringer {
     pub(crate) cache: Arc<Cache>,
+    pub(crate) addresses: Arc<Addresses>,
     pub(crate) master: Master,
     pub(crate) whose: Whose,
     pub(crate) steps: Teller,
@@ -65,6 +71,10 @@ enum What {
 enum Failed {
     #[error("the master does not give it: {0}")]
     Refused(String),
+    #[error("it can not be fetched: {0}")]
+    Unserved(String),
+    #[error("what is there has the SHA-256 {0}: the task names another, or it was changed since")]
+    NotIt(Sha256),
     #[error("a content came damaged {TRIES} times: the master's copy is damaged, or the line")]
     Damaged,
     #[error("its copy would have {}, more than is left of storage_gb ({})", Bytes(*.0), Bytes(*.1))]
@@ -90,7 +100,9 @@ impl Failed {
     /// The worker's disk is no fault of the task.
     const fn cause(&self) -> Cause {
         match self {
-            Self::Refused(_) | Self::Damaged | Self::NoFolder(_) => Cause::InputError,
+            Self::Refused(_) | Self::Unserved(_) | Self::NotIt(_) | Self::Damaged | Self::NoFolder(_) => {
+                Cause::InputError
+            }
             Self::TooLarge(..) => Cause::StorageExceeded,
             Self::Disk(_) | Self::Broken(_) => Cause::EngineError,
         }
@@ -111,8 +123,8 @@ impl Bringer {
             let why = "the master does not keep the contents of its inputs any more: submit it again".into();
             return Err(Unbrought { cause: Cause::InputError, why });
         }
-        for (input, resolved) in inputs.iter().zip(resolved) {
-            let brought = self.bring_one(input, &resolved).await;
+        for (number, (input, resolved)) in inputs.iter().zip(resolved).enumerate() {
+            let brought = self.bring_one(number, input, &resolved).await;
             brought.map_err(|failed| failed.told(&format!("the input for {}", input.path)))?;
         }
         Ok(())
@@ -138,23 +150,14 @@ impl Bringer {
         Ok(())
     }
 
-    async fn bring_one(&mut self, input: &Placed, resolved: &pb::ResolvedInput) -> Result<(), Failed> {
+    async fn bring_one(&mut self, number: usize, input: &Placed, resolved: &pb::ResolvedInput) -> Result<(), Failed> {
         let content = resolved.sha256.parse().map_err(|_| Failed::Refused("its hash is none".into()))?;
-        let top = Wanted { content, size: resolved.size };
-        // Several attempts that begin together fetch the same once.
-        let alone = Arc::new(self.cache.alone(content).await);
         let mut pins = vec![self.cache.pin(vec![content])];
-        self.fetch(&alone, content, None, vec![top]).await?;
-        let what = if resolved.folder { What::Folder(self.list(content).await?) } else { What::File(content) };
-        let mut copied = resolved.size;
-        if let What::Folder(tree) = &what {
-            copied = tree.size();
-            let files: BTreeSet<_> = tree.files().collect();
-            pins.push(self.cache.pin(files.iter().map(|(content, _)| *content).collect()));
-            let files = files.into_iter().map(|(content, size)| Wanted { content, size }).collect();
-            self.fetch(&alone, content, Some(content), files).await?;
-        }
-        drop(alone);
+        let (what, copied) = if resolved.url.is_empty() {
+            self.fetch_held(content, resolved, &mut pins).await?
+        } else {
+            (What::File(content), self.fetch_address(number, content, &resolved.url).await?)
+        };
         if input.writable {
             self.storage = self.storage.checked_sub(copied).ok_or(Failed::TooLarge(copied, self.storage))?;
             let cache = Arc::clone(&self.cache);
@@ -166,9 +169,69 @@ impl Bringer {
         // The pins stay for as long as it works, also when nobody waits for it any more.
         let placed = spawn_blocking(move || {
             let _pins = pins;
-            place(&cache, &what, &input, &unwanted)
+            put(&cache, &what, &input, &unwanted)
         });
         Ok(placed.await??)
+    }
+
+    /// Has a file, or all of a folder, in the cache that the master keeps; answers it and its bytes.
+    async fn fetch_held(
+        &mut self,
+        content: Sha256,
+        resolved: &pb::ResolvedInput,
+        pins: &mut Vec<Pins>,
+    ) -> Result<(What, u64), Failed> {
+        let top = Wanted { content, size: resolved.size };
+        // Several attempts that begin together fetch the same once.
+        let alone = Arc::new(self.cache.alone(content).await);
+        self.fetch(&alone, content, None, vec![top]).await?;
+        if !resolved.folder {
+            return Ok((What::File(content), resolved.size));
+        }
+        let tree = self.list(content).await?;
+        let files: BTreeSet<_> = tree.files().collect();
+        pins.push(self.cache.pin(files.iter().map(|(content, _)| *content).collect()));
+        let files = files.into_iter().map(|(content, size)| Wanted { content, size }).collect();
+        self.fetch(&alone, content, Some(content), files).await?;
+        let size = tree.size();
+        Ok((What::Folder(tree), size))
+    }
+
+    /// Has a content in the cache that is served at an address, and answers its bytes; the input's place in the task tells
+    /// how to have the address anew.
+    async fn fetch_address(&mut self, number: usize, content: Sha256, url: &str) -> Result<u64, Failed> {
+        let (mut url, mut patience, mut anew) = (url.to_owned(), self.addresses.patience(), false);
+        let place = Place::of(&self.cache, content, &url).await;
+        while !place.blocking(Place::has).await? {
+            let (steps, told) = (&self.steps, AtomicU64::new(0));
+            let tell = |came: u64, size: Option<u64>| {
+                let percent = size.map_or(0, |size| came.saturating_mul(100) / size.max(1));
+                if told.swap(percent, Ordering::Relaxed) != percent {
+                    steps.detail(format!("fetching inputs {percent}%"));
+                }
+            };
+            match self.addresses.fetch(&place, &url, tell).await {
+                Ok(()) => break,
+                Err(Fault::Passing(why, asked)) => {
+                    debug!(attempt = %self.whose.attempt, why, "an input waits for its server");
+                    let have = place.blocking(Place::have).await??;
+                    let Some(wait) = patience.after(have, asked) else { return Err(Failed::Unserved(why)) };
+                    tokio::time::sleep(wait).await;
+                    url = self.address(number).await?.unwrap_or(url);
+                }
+                // What was signed may have ended before its turn came.
+                Err(Fault::Lasting(failed)) => match self.address(number).await? {
+                    Some(again) if again != url && !anew => (url, anew) = (again, true),
+                    Some(_) | None => return Err(failed),
+                },
+            }
+        }
+        Ok(place.blocking(Place::size).await??)
+    }
+
+    /// Where the master has an input fetched from now.
+    async fn address(&mut self, number: usize) -> Result<Option<String>, Failed> {
+        Ok(self.resolve().await?.into_iter().nth(number).map(|resolved| resolved.url))
     }
 
     async fn list(&self, content: Sha256) -> Result<Tree, Failed> {
@@ -308,113 +371,8 @@ fn bytes(wanted: &[Wanted]) -> u64 {
 /// Nobody else fetches the same while somebody has this.
 type Alone = Arc<OwnedMutexGuard<()>>;
 
-/// A content that grows, and the hash of what there is of it.
-#[derive(Debug)]
-struct Part {
-    content: Sha256,
-    path: PathBuf,
-    have: u64,
-    hash: sha2::Sha256,
-}
-
-impl Part {
-    fn open(cache: &Cache, wanted: Wanted, key: Sha256) -> io::Result<Self> {
-        let Wanted { content, size } = wanted;
-        let path = cache.part(content, key)?;
-        let have = fs::metadata(&path).map_or(0, |part| part.len());
-        // What is longer than it should be is no beginning of it.
-        let have = if have <= size { have } else { 0 };
-        let mut hash = sha2::Sha256::new();
-        if have > 0 {
-            io::copy(&mut BufReader::with_capacity(CHUNK, File::open(&path)?.take(have)), &mut hash)?;
-        }
-        Ok(Self { content, path, have, hash })
-    }
-}
-
-enum Unwritten {
-    Disk(io::Error),
-    Damaged,
-}
-
-impl From<io::Error> for Unwritten {
-    fn from(error: io::Error) -> Self {
-        Self::Disk(error)
-    }
-}
-
-/// Writes contents as they come; keeps those that are whole and right.
-fn write_parts(
-    cache: &Cache,
-    parts: Vec<Part>,
-    mut pieces: mpsc::Receiver<pb::content_chunk::What>,
-) -> Result<(), Unwritten> {
-    let mut whole = Vec::new();
-    let written = write_in_turn(parts, &mut whole, &mut pieces);
-    cache.keep(&whole)?;
-    written
-}
-
-fn write_in_turn(
-    parts: Vec<Part>,
-    whole: &mut Vec<Came>,
-    pieces: &mut mpsc::Receiver<pb::content_chunk::What>,
-) -> Result<(), Unwritten> {
-    let mut parts = parts.into_iter();
-    let mut now: Option<Growing> = None;
-    while let Some(piece) = pieces.blocking_recv() {
-        match piece {
-            pb::content_chunk::What::Begin(size) => {
-                let Some(part) = parts.next() else { return Err(Unwritten::Damaged) };
-                now = Some(Growing::open(part, size)?);
-            }
-            pb::content_chunk::What::Data(data) => match &mut now {
-                Some(growing) => growing.write(&data)?,
-                None => return Err(Unwritten::Damaged),
-            },
-        }
-        if now.as_ref().is_some_and(|growing| growing.left == 0)
-            && let Some(growing) = now.take()
-        {
-            whole.push(growing.check()?);
-        }
-    }
-    Ok(())
-}
-
-/// A content while it is written.
-struct Growing {
-    part: Part,
-    file: File,
-    left: u64,
-}
-
-impl Growing {
-    fn open(part: Part, size: u64) -> io::Result<Self> {
-        let mut file = OpenOptions::new().write(true).create(true).truncate(part.have == 0).open(&part.path)?;
-        file.seek(SeekFrom::Start(part.have))?;
-        let left = size.saturating_sub(part.have);
-        Ok(Self { part, file, left })
-    }
-
-    fn write(&mut self, data: &[u8]) -> Result<(), Unwritten> {
-        self.left = self.left.checked_sub(data.len() as u64).ok_or(Unwritten::Damaged)?;
-        self.part.hash.update(data);
-        Ok(self.file.write_all(data)?)
-    }
-
-    fn check(self) -> Result<Came, Unwritten> {
-        let Part { content, path, hash, .. } = self.part;
-        if Sha256(hash.finalize().into()) == content {
-            return Ok(Came { content, part: path });
-        }
-        fs::remove_file(path)?;
-        Err(Unwritten::Damaged)
-    }
-}
-
 /// Puts an input to where it is mounted from.
-fn place(cache: &Cache, what: &What, input: &Placed, unwanted: &CancellationToken) -> io::Result<()> {
+fn put(cache: &Cache, what: &What, input: &Placed, unwanted: &CancellationToken) -> io::Result<()> {
     let Placed { host, writable, .. } = input;
     // What an earlier try left.
     match fs::symlink_metadata(host) {
@@ -474,6 +432,7 @@ fn make_folders(root: &Path, folder: &Path, mode: u32, made: &mut BTreeSet<PathB
 #[cfg(test)]
 mod tests {
     use super::*;
+    use sha2::Digest;
 
     fn wanted(data: &[u8]) -> Wanted {
         Wanted { content: Sha256(sha2::Sha256::digest(data).into()), size: data.len() as u64 }
@@ -558,7 +517,7 @@ mod tests {
             let host = dir.path().join(name);
             let input = Placed { host: host.clone(), path: "/in".into(), writable };
             for _ in 0..2 {
-                place(&cache, &What::Folder(tree.clone()), &input, &CancellationToken::new()).unwrap();
+                put(&cache, &What::Folder(tree.clone()), &input, &CancellationToken::new()).unwrap();
                 let mode = |path| fs::metadata(host.join(path)).unwrap().permissions().mode() & 0o777;
                 assert_eq!(["a", "b/run", "c/empty"].map(mode), modes, "{name}");
             }
@@ -566,7 +525,7 @@ mod tests {
         let stopped = Placed { host: dir.path().join("no"), path: "/in".into(), writable: false };
         let unwanted = CancellationToken::new();
         unwanted.cancel();
-        place(&cache, &What::Folder(tree), &stopped, &unwanted).unwrap();
+        put(&cache, &What::Folder(tree), &stopped, &unwanted).unwrap();
         assert_eq!(fs::read_dir(stopped.host).unwrap().count(), 0, "nobody waits for it any more");
     }
 }

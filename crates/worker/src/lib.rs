@@ -3,7 +3,8 @@
 //! Reading order: `serve` (from a configuration to a running worker), `shell` (drives the core's
 //! agent: decide, journal, do), `link` (the session with the master), `run` (one attempt),
 //! [`executor`] (what runs it), `engine_watch` (whether it answers), `inputs` and `cache` (what it finds before it starts),
-//! `upload` (its log and files), [`reaper`] (containers that nobody holds).
+//! `logins` (what is stored for it on the master), `upload` (its log and files; `kept` and `pace` say how much of a log and how
+//! fast), [`reaper`] (containers that nobody holds).
 //! The worker knows the master by protobuf alone.
 
 mod absence;
@@ -19,12 +20,15 @@ pub mod executor;
 mod files;
 mod inputs;
 pub mod journal;
+mod kept;
 mod link;
+mod logins;
 pub mod machine;
 mod mask;
 mod membership;
 mod messages;
 pub mod outputs;
+mod pace;
 mod prepare;
 pub mod probe;
 pub mod reaper;

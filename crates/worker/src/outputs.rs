@@ -167,7 +167,10 @@ pub async fn collect(dir: &Path, limits: Limits, wanted: Arc<Outputs>) -> Result
         return Ok(Collected::default());
     }
     let dir = dir.to_owned();
-    let walk = spawn_blocking(move || Walk { limits, wanted, entries: 0, found: Collected::default() }.run(&dir));
+    let walk = spawn_blocking(move || {
+        let mut walk = Walk { limits, wanted, entries: 0, found: Collected::default() };
+        walk.run(&dir).map(|()| walk.found)
+    });
     walk.await.unwrap_or_else(|broken| Err(unreadable(".", io::Error::other(broken))))
 }
 
@@ -205,7 +208,7 @@ struct Walk {
 }
 
 impl Walk {
-    fn run(mut self, dir: &Path) -> Result<Collected, OutputProblem> {
+    fn run(&mut self, dir: &Path) -> Result<(), OutputProblem> {
         let mut folders = vec![(dir.to_owned(), String::new(), 0)];
         while let Some((folder, path, depth)) = folders.pop() {
             let name = if path.is_empty() { "." } else { &path };
@@ -217,7 +220,7 @@ impl Walk {
             }
         }
         self.found.files.sort_unstable_by(|a, b| a.path.cmp(&b.path));
-        Ok(self.found)
+        Ok(())
     }
 
     /// Notes one entry; a folder is given back to be read.
@@ -315,6 +318,19 @@ mod tests {
         }
         let problem = collect(out.path(), LIMITS, all()).await.unwrap_err();
         assert_eq!(problem.cause(), Cause::OutputError, "{problem}");
+    }
+
+    #[test]
+    fn of_1_000_000_tiny_files_no_more_are_looked_at_than_are_kept_and_one() {
+        let out = tempfile::tempdir().unwrap();
+        // Some of them are enough to see that the others do not matter.
+        (0..500).for_each(|number| fs::write(out.path().join(number.to_string()), "").unwrap());
+        let mut walk = Walk { limits: LIMITS, wanted: all(), entries: 0, found: Collected::default() };
+        let problem = walk.run(out.path()).unwrap_err();
+        assert_eq!((walk.entries, walk.found.files.len()), (4, 4));
+        assert!(matches!(problem, OutputProblem::TooMany { limit: 3 }));
+        assert!(problem.to_string().starts_with("the task left more than 3 files to keep"), "{problem}");
+        assert_eq!(Limits::of_storage(1).files, MAX_FILES);
     }
 
     #[tokio::test]

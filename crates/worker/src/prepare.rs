@@ -1,10 +1,10 @@
 //! What an attempt finds before its container is made: inputs, volumes, secrets.
 
-use crate::absence::why;
 use crate::executor::{Placed, Stop, Teller};
 use crate::inputs::{Bringer, Unbrought};
+use crate::logins;
 use crate::run::{Run, Runner};
-use crate::upload::{Whose, is_passing, patience};
+use crate::upload::Whose;
 use crate::vault::Given;
 use crate::volumes::Mounted;
 use cloudai_core::effect::StartOrder;
@@ -13,7 +13,6 @@ use cloudai_core::task::{Cause, LogEnd, Outcome};
 use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::watch;
-use tracing::debug;
 
 /// All of it.
 #[derive(Debug)]
@@ -103,6 +102,7 @@ impl Runner {
         }
         let bringer = Bringer {
             cache: Arc::clone(&self.cache),
+            addresses: Arc::clone(&self.addresses),
             master: self.contents.clone(),
             whose,
             steps: steps.clone(),
@@ -138,19 +138,9 @@ impl Runner {
     }
 
     async fn fetch_secrets(&self, whose: Whose) -> Result<Vec<Vec<u8>>, Outcome> {
-        let (mut master, mut wait) = (self.master.clone(), patience());
-        loop {
-            match master.resolve_secrets(whose.to_ref()).await {
-                Ok(resolved) => {
-                    return Ok(resolved.into_inner().secrets.into_iter().map(|secret| secret.value.to_vec()).collect());
-                }
-                Err(status) if is_passing(&status) => {
-                    debug!(attempt = %whose.attempt, why = why(&status), "secrets wait for the master");
-                    tokio::time::sleep(wait.wait()).await;
-                }
-                Err(status) => return Err(without_run(Cause::InputError, status.message().to_owned())),
-            }
-        }
+        let resolved = logins::secrets(&self.master, whose).await;
+        let resolved = resolved.map_err(|status| without_run(Cause::InputError, status.message().to_owned()))?;
+        Ok(resolved.secrets.into_iter().map(|secret| secret.value.to_vec()).collect())
     }
 }
 

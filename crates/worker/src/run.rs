@@ -4,8 +4,12 @@ use crate::archive;
 use crate::cache::Cache;
 use crate::client::Master;
 use crate::executor::{Executor, Identity, Job, JobIo, LogRecord, Stop, Teller};
+use crate::inputs::Addresses;
+use crate::kept::Kept;
+use crate::logins::OfMaster;
 use crate::mask::{self, Masker};
 use crate::outputs::{self, Collected, Limits, OutputProblem};
+use crate::pace::Pace;
 use crate::prepare::Prepared;
 use crate::upload::{self, Whose};
 use crate::vault::{Given, Vault};
@@ -13,9 +17,8 @@ use crate::volumes::Offers;
 use cloudai_core::effect::StartOrder;
 use cloudai_core::spec::{Outputs, SecretPlace};
 use cloudai_core::task::{Cause, LogEnd, Outcome};
-use cloudai_proto::v1 as pb;
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 
@@ -33,10 +36,14 @@ pub(crate) struct Runner {
     pub(crate) data_dir: PathBuf,
     /// Contents of inputs.
     pub(crate) cache: Arc<Cache>,
+    /// What fetches inputs from addresses.
+    pub(crate) addresses: Arc<Addresses>,
     /// What of its host tasks may see.
     pub(crate) offers: Arc<Offers>,
     /// Secrets of attempts.
     pub(crate) vault: Vault,
+    /// Bytes a second of each attempt's log that go to the master; 0 for any number.
+    pub(crate) log_rate: u64,
 }
 
 /// One attempt to run.
@@ -92,20 +99,22 @@ impl Runner {
             inputs,
             volumes,
             secrets,
+            logins: Arc::new(OfMaster { master: self.master.clone(), whose }),
             resume,
             skip_records,
         };
         let pump = async {
             let kept = if resume { upload::kept_records(&mut self.master.clone(), whose).await } else { None };
-            let kept = kept.unwrap_or(pb::LogAck { records: 0, bytes: 0 });
+            let kept = kept.unwrap_or_default();
             // Until then the log waits; the container is looked after all the same.
             skip.send_replace(Some(kept.records));
-            upload::pump_logs(self.master.clone(), whose, kept, records).await
+            upload::pump_logs(self.master.clone(), whose, Kept::of(&kept), Pace::of(self.log_rate), records).await
         };
         let running = self.executor.run(&job, JobIo { steps, logs, stop });
         let (mut outcome, log) = tokio::join!(running, pump);
         let read_whole = outcome.run.is_none() || outcome.log.complete;
-        outcome.log = LogEnd { complete: log.complete && read_whole, ..log };
+        // Of what could not be read nobody knows how much was cut.
+        outcome.log = LogEnd { complete: log.complete && read_whole, cut: log.cut.filter(|_| read_whole), ..log };
         if outcome.run.is_some() {
             self.keep_outputs(&mut master, whose, &job, &mut outcome).await;
         }
@@ -132,7 +141,9 @@ impl Runner {
                 outcome.cause = cause;
                 outcome.message = why;
             }
-            Err((_, why)) => outcome.message = join_sentences(&outcome.message, &why),
+            Err((_, why)) => {
+                outcome.message = join_sentences(&outcome.message, &format!("its files were not kept: {why}"));
+            }
         }
     }
 
@@ -191,6 +202,31 @@ fn masked_logs(secrets: &[Given]) -> Result<(mpsc::Sender<LogRecord>, mpsc::Rece
     Ok((logs, masked))
 }
 
+/// A sentence without the place of this worker's data on its host: users are not told where that is.
+pub(crate) fn without_places(sentence: String, data_dir: &Path) -> String {
+    match data_dir.to_str().map(|dir| dir.trim_end_matches('/')) {
+        Some(dir) if !dir.is_empty() => sentence.replace(dir, "<worker data>"),
+        Some(_) | None => sentence,
+    }
+}
+
 fn join_sentences(first: &str, second: &str) -> String {
     if first.is_empty() { second.to_owned() } else { format!("{first}; {second}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn users_are_not_told_where_a_worker_keeps_its_data() {
+        let said = "bind source path does not exist: /data/workers/w1/attempts/x/out";
+        let told = |dir: &str| without_places(said.to_owned(), Path::new(dir));
+        for dir in ["/data/workers/w1", "/data/workers/w1/"] {
+            assert_eq!(told(dir), "bind source path does not exist: <worker data>/attempts/x/out");
+        }
+        for dir in ["/", "/other"] {
+            assert_eq!(told(dir), said);
+        }
+    }
 }

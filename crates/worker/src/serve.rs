@@ -11,6 +11,7 @@ use crate::exec::{self, Execs, Way};
 use crate::executor::docker::{DockerExecutor, DockerOptions, Places};
 use crate::executor::fake::{FakeExecutor, FakeOptions};
 use crate::executor::{EngineError, Executor, Identity};
+use crate::inputs::Addresses;
 use crate::journal::Journal;
 use crate::link::{Link, Refused};
 use crate::machine::{Machine, Threads};
@@ -68,6 +69,10 @@ pub struct Config {
     pub disk: DiskLimits,
     /// Whether users may run programs in its containers.
     pub exec: bool,
+    /// Whether inputs may be fetched from loopback and link-local addresses.
+    pub local_inputs: bool,
+    /// Bytes a second of the log of each attempt that go to the master; 0 for any number. Nothing is cut by it.
+    pub log_rate: u64,
 }
 
 /// What runs attempts.
@@ -167,6 +172,9 @@ impl Worker {
     /// [`StartError`].
     pub async fn prepare_on(machine: Machine, mut config: Config) -> Result<Self, StartError> {
         let lock = lock_folder(&config.data_dir)?;
+        for why in config.offers.missing().await {
+            warn!(%why, "an offered path was not found fit for tasks");
+        }
         let engine = config.engine.find(&config.id, &config.data_dir).await?;
         let master = client::client(&config.master, &config.join_token, machine.dial.clone())?;
         let mut info = convert::worker_info(&config.id, &config.capacity);
@@ -180,7 +188,8 @@ impl Worker {
         info.arch = std::env::consts::ARCH.into();
         let folder = |source| StartError::DataDir { path: config.data_dir.clone(), source };
         info.instance = membership::instance(&config.data_dir).map_err(folder)?;
-        info.capabilities = cloudai_proto::CAPABILITIES.iter().map(ToString::to_string).collect();
+        let off = (!config.exec).then_some(&cloudai_proto::EXEC_OFF);
+        info.capabilities = cloudai_proto::CAPABILITIES.iter().chain(off).map(ToString::to_string).collect();
         let inputs = mpsc::channel(INPUTS);
         let (execs_in, execs) = mpsc::channel(exec::ORDERS);
         let data_dir = config.data_dir.clone();
@@ -282,7 +291,9 @@ fn runner(
     let (master, data_dir) = (link.master.clone(), config.data_dir.clone());
     let offers = Arc::new(config.offers.clone());
     let vault = Vault::of(&link.info.instance);
-    Ok(Runner { executor, identity, master, contents, data_dir, cache, offers, vault })
+    let addresses = Arc::new(Addresses::new(config.local_inputs));
+    let log_rate = config.log_rate;
+    Ok(Runner { executor, identity, master, contents, data_dir, cache, addresses, offers, vault, log_rate })
 }
 
 enum Ended {

@@ -6,7 +6,7 @@ use crate::convert;
 use crate::executor::{Progress, Stop, Teller};
 use crate::journal::Journal;
 use crate::messages::{Beat, Input, Report};
-use crate::run::{Run, Runner};
+use crate::run::{self, Run, Runner};
 use crate::steps::Steps;
 use crate::upload::Whose;
 use cloudai_core::agent::{Agent, AgentEffect, AgentEvent};
@@ -332,7 +332,8 @@ impl Shell {
         self.running.insert(attempt, Running { order: Arc::clone(&run.order), stop, detail: String::new() });
         let runner = self.runner.clone();
         let work = async move {
-            let outcome = runner.run(run, steps, stopped).await;
+            let mut outcome = runner.run(run, steps, stopped).await;
+            outcome.message = run::without_places(outcome.message, &runner.data_dir);
             info!(cause = ?outcome.cause, exit_code = outcome.exit_code, oom = outcome.oom_killed, "attempt ended");
             (attempt, outcome)
         };

@@ -3,7 +3,9 @@
 use crate::absence::why;
 use crate::client::{Backoff, Master};
 use crate::executor::LogRecord;
+use crate::kept::{Kept, size};
 use crate::outputs::Found;
+use crate::pace::Pace;
 use cloudai_core::ids::{Attempt, Incarnation};
 use cloudai_core::sha256::Sha256;
 use cloudai_core::task::{LogEnd, OutputFile};
@@ -12,6 +14,7 @@ use sha2::Digest;
 use std::io::{Read, Seek, SeekFrom};
 use std::time::Duration;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Status};
 use tracing::{debug, warn};
@@ -84,46 +87,81 @@ pub(crate) async fn kept_records(master: &mut Master, whose: Whose) -> Option<pb
 pub(crate) async fn pump_logs(
     mut master: Master,
     whose: Whose,
-    kept: pb::LogAck,
+    mut kept: Kept,
+    mut pace: Pace,
     mut records: mpsc::Receiver<LogRecord>,
 ) -> LogEnd {
-    let mut end = LogEnd { records: kept.records, bytes: kept.bytes, complete: true };
+    let mut whole = true;
     // Most attempts say little: it grows with those that say more.
     let mut waiting = Vec::new();
     while records.recv_many(&mut waiting, RECORDS).await > 0 {
+        let was_cut = kept.is_cut();
         let batch = std::mem::take(&mut waiting);
-        let count = batch.len() as u64;
-        match send_until_kept(&mut master, whose, end.records, batch).await {
-            // What an unheard call of an earlier life still brought is counted there, not here.
-            Ok(ack) => (end.records, end.bytes) = (end.records + count, ack.bytes),
-            Err(status) => {
-                warn!(attempt = %whose.attempt, why = why(&status), "log not kept");
-                end.complete = false;
-                // The container must not stand still because nobody wants its output.
-                while records.recv().await.is_some() {}
-            }
+        if let Err(status) = send_what_fits(&mut master, whose, &mut kept, &mut pace, batch).await {
+            warn!(attempt = %whose.attempt, why = why(&status), "log not kept");
+            whole = false;
+            // The container must not stand still because nobody wants its output.
+            while records.recv().await.is_some() {}
+        } else if kept.is_cut() && !was_cut {
+            warn!(attempt = %whose.attempt, records = kept.next(), "log is larger than logs.max_bytes, the rest is cut");
         }
     }
-    end
+    kept.end(whole)
+}
+
+/// Sends what of a batch the master keeps, as fast as it may go.
+async fn send_what_fits(
+    master: &mut Master,
+    whose: Whose,
+    kept: &mut Kept,
+    pace: &mut Pace,
+    mut batch: Vec<LogRecord>,
+) -> Result<(), Status> {
+    loop {
+        kept.cut(&mut batch);
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let rest = batch.split_off(pace.together(batch.iter().map(size)));
+        let wait = pace.wait(batch.iter().map(size).sum(), Instant::now());
+        if !wait.is_zero() {
+            tokio::time::sleep(wait).await;
+        }
+        send_until_kept(master, whose, kept, batch).await?;
+        batch = rest;
+    }
 }
 
 async fn send_until_kept(
     master: &mut Master,
     whose: Whose,
-    first: u64,
-    batch: Vec<LogRecord>,
-) -> Result<pb::LogAck, Status> {
+    kept: &mut Kept,
+    mut batch: Vec<LogRecord>,
+) -> Result<(), Status> {
     let mut wait = patience();
-    loop {
-        match send_records(master, whose, first, batch.clone()).await {
-            Ok(ack) => return Ok(ack),
+    while !batch.is_empty() {
+        match send_records(master, whose, kept.next(), batch.clone()).await {
+            Ok(ack) => {
+                kept.heard(batch.len(), &ack);
+                return Ok(());
+            }
             Err(status) if is_passing(&status) => {
                 debug!(attempt = %whose.attempt, why = why(&status), "log waits for the master");
                 tokio::time::sleep(wait.wait()).await;
             }
+            // Perhaps it does not fit: the limit is not known before the first answer, and another master may have another.
+            Err(status) if status.code() == Code::FailedPrecondition => {
+                let sent = batch.len();
+                kept.learn(&kept_records(master, whose).await.ok_or_else(|| status.clone())?);
+                kept.cut(&mut batch);
+                if batch.len() == sent {
+                    return Err(status);
+                }
+            }
             Err(status) => return Err(status),
         }
     }
+    Ok(())
 }
 
 async fn send_records(

@@ -119,6 +119,20 @@ impl Offers {
         self.paths.iter().chain(self.volumes.iter().map(|volume| &volume.access))
     }
 
+    /// What of the paths can be given to no task as it is now, a sentence each; it may be there later.
+    pub async fn missing(&self) -> Vec<String> {
+        let mut missing = Vec::new();
+        for offer in &self.paths {
+            let (Origin::HostPath(path) | Origin::Volume(path)) = &offer.origin;
+            match tokio::fs::metadata(path).await {
+                Ok(kind) if kind.is_dir() || kind.is_file() => {}
+                Ok(_) => missing.push(neither(path)),
+                Err(why) => missing.push(cannot_see(path, &why)),
+            }
+        }
+        missing
+    }
+
     /// Where the volumes of a task are on this host.
     /// # Errors
     /// A sentence: what is not offered, or is not there.
@@ -149,7 +163,7 @@ impl Offers {
         let real = tokio::fs::canonicalize(path).await.map_err(|why| cannot_see(path, &why))?;
         let kind = tokio::fs::metadata(&real).await.map_err(|why| cannot_see(path, &why))?;
         if !kind.is_dir() && !kind.is_file() {
-            return Err(format!("host path {path} is neither a file nor a folder: nothing else is given to tasks"));
+            return Err(neither(path));
         }
         for offer in offers {
             let (Origin::HostPath(folder) | Origin::Volume(folder)) = &offer.origin;
@@ -162,7 +176,11 @@ impl Offers {
 }
 
 fn not_offered(need: &Access) -> String {
-    format!("this worker does not offer {}; start it with {}", need.origin, need.flag())
+    format!("this worker does not offer {}; {}", need.origin, need.advice("start it with"))
+}
+
+fn neither(path: &str) -> String {
+    format!("host path {path} is neither a file nor a folder: nothing else is given to tasks")
 }
 
 fn cannot_see(path: &str, why: &std::io::Error) -> String {
@@ -216,6 +234,20 @@ mod tests {
         }
         let told = offers.find(&[need(&outside.display().to_string(), true)]).await.unwrap_err();
         assert!(told.contains("does not offer") && told.contains("--allow-path"), "{told}");
+    }
+
+    #[tokio::test]
+    async fn offered_paths_that_no_task_can_be_given_are_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        std::fs::write(at("file"), "x").unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(at("socket")).unwrap();
+        let offer = |name: &str| at(name).display().to_string().parse::<Access>().unwrap();
+        let paths = ["", "file", "socket", "absent"].map(offer).to_vec();
+        let missing = Offers { paths, volumes: Vec::new() }.missing().await;
+        assert_eq!(missing.len(), 2, "{missing:?}");
+        assert!(missing[0].contains("/socket is neither a file nor a folder"), "{missing:?}");
+        assert!(missing[1].contains("/absent can not be used on this worker"), "{missing:?}");
     }
 
     #[tokio::test]

@@ -7,13 +7,17 @@ mod support;
 mod docker {
     use crate::support::registry::{PASSWORD, Registry, USER};
     use crate::support::{Engine, docker, identity, job, run, unique, with};
+    use async_trait::async_trait;
     use base64::Engine as _;
     use base64::engine::general_purpose::STANDARD;
     use cloudai_core::spec::PullPolicy;
     use cloudai_core::task::{Cause, Outcome};
     use cloudai_worker::executor::docker::{DockerOptions, Logins};
+    use cloudai_worker::executor::login::{ImageLogins, Password, StoredLogin};
     use serde_json::{Value, json};
     use std::path::Path;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
 
@@ -120,6 +124,42 @@ mod docker {
         let message = denied(&image, Logins::default()).await;
         assert!(message.contains("limits how often images are pulled"), "{message}");
         limiting.abort();
+    }
+
+    /// What is stored, and how often it was asked for.
+    #[derive(Debug)]
+    struct Stored {
+        host: String,
+        asked: AtomicU32,
+    }
+
+    #[async_trait]
+    impl ImageLogins for Stored {
+        async fn of_image(&self) -> Result<Option<StoredLogin>, String> {
+            self.asked.fetch_add(1, Ordering::Relaxed);
+            let password = Password(PASSWORD.into());
+            Ok(Some(StoredLogin { host: self.host.clone(), username: USER.into(), password, of_cluster: false }))
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn what_is_stored_goes_before_the_hosts_login_and_is_asked_for_only_when_an_image_is_pulled() {
+        let registry = Registry::start();
+        let dir = tempfile::tempdir().unwrap();
+        let logins = logins(dir.path(), &auths(&registry.host, "wrong"));
+        let options = DockerOptions { logins, ..DockerOptions::from_env() };
+        let engine = Engine::of(identity(&format!("test-{:x}", unique()), "w1"), &options).await;
+        let stored = Arc::new(Stored { host: registry.host.clone(), asked: AtomicU32::new(0) });
+        for (policy, asked) in [(PullPolicy::Always, 1), (PullPolicy::Missing, 1), (PullPolicy::Never, 1)] {
+            let mut job = with(job(&engine.identity, &registry.image, engine.out.path()), |spec| {
+                spec.container.command = vec!["true".into()];
+                spec.container.pull_policy = policy;
+            });
+            job.logins = stored.clone();
+            let outcome = run(&engine.executor, &job).await.outcome;
+            assert_eq!((outcome.cause, outcome.exit_code), (Cause::Exited, Some(0)), "{}", outcome.message);
+            assert_eq!(stored.asked.load(Ordering::Relaxed), asked, "{policy:?}");
+        }
     }
 
     /// Whether the engine has an image.

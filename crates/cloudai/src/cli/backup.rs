@@ -54,7 +54,9 @@ pub(super) fn show(value: &impl Serialize, manifest: &Manifest, file: &Path, scr
         let holds = holds.as_ref().map(|holds| format!("{}\n", held(holds))).unwrap_or_default();
         format!(
             "{path}   {}   of {of}\n{holds}cluster {cluster}, incarnation {incarnation}, term {term}, by cloudai {version}\n\
-             tasks, results, workers and the join token are in it; logs and files of tasks are not",
+             tasks, results, workers and the join token are in it; logs and files of tasks are not\n\
+             secrets are in it sealed, and not the keys that open them: keep a copy of the master's key file \
+             (secrets.key_file, else secrets.key in its data folder)",
             Bytes(*size)
         )
     })?;

@@ -106,7 +106,7 @@ pub(super) struct Fields {
     /// Which files are kept, as '*.csv' (below /out) or '/data/results/**'; may be repeated [default: all of /out]
     #[arg(long, value_name = "GLOB")]
     collect: Vec<String>,
-    /// A file or folder that it finds: of this machine, or task:ID/PATH of what another task left; at PLACE, or /in/NAME;
+    /// A file or folder that it finds: of this machine, task:ID/PATH of what another task left, or https://HOST/FILE#sha256=DIGITS; at PLACE, or /in/NAME;
     /// read-only unless :rw; may be repeated
     #[arg(long, value_name = "SOURCE[:PLACE[:rw]]", value_parser = local::parse)]
     input: Vec<Value>,
@@ -252,7 +252,7 @@ fn variable(given: &str) -> Result<(String, String), Failure> {
 }
 
 /// The flags of fields whose names differ from theirs; the others are called as their field.
-const FLAGS: [(&str, &str); 20] = [
+const FLAGS: [(&str, &str); 19] = [
     ("cpu_cores", "--cpus"),
     ("memory_gb", "--mem"),
     ("storage_gb", "--disk"),
@@ -269,7 +269,6 @@ const FLAGS: [(&str, &str); 20] = [
     ("outputs", "--collect"),
     ("inputs", "--input"),
     ("volumes", "--volume"),
-    ("secrets", "--secret"),
     ("retries.max", "--retries"),
     ("retries.on", "--retry-on"),
     ("retries.initial_s", "--retry-delay"),
@@ -292,6 +291,7 @@ fn flag_of(path: &str, given: &Value) -> Option<String> {
     match outer {
         // They are typed as words.
         "image" | "command" | "args" => None,
+        "secrets" => Some(given::secret_flag(path, value)),
         _ => known.or_else(|| Some(format!("--{}", outer.replace('_', "-")))),
     }
 }

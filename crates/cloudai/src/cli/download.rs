@@ -13,6 +13,7 @@ use cloudai_core::resources::Bytes;
 use cloudai_master::http::dto::{File, List};
 use futures::stream::{self, StreamExt};
 use sha2::{Digest, Sha256};
+use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
 use std::time::Instant;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
@@ -22,17 +23,17 @@ pub(super) struct Args {
     /// Its id, the last 4 characters of it or more, or `last`
     #[arg(value_name = "ID")]
     id: String,
-    /// The folder; made when it is not there [default: the last 8 characters of the id]
+    /// The folder; made when it is not there [default: the last 8 characters of the id]; not with --tar and --zip
     #[arg(value_name = "DIR")]
     dir: Option<PathBuf>,
     /// Only these files or folders
     #[arg(value_name = "PATH")]
     paths: Vec<String>,
-    /// All of them as one archive in this file, which must not be there yet; - is stdout
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["dir", "paths"])]
+    /// As one archive in this file, which must not be there yet, all of them or those of each PATH behind the id; - is stdout
+    #[arg(long, value_name = "FILE")]
     tar: Option<PathBuf>,
     /// The same as a zip
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["dir", "paths", "tar"])]
+    #[arg(long, value_name = "FILE", conflicts_with = "tar")]
     zip: Option<PathBuf>,
 }
 
@@ -53,7 +54,10 @@ pub(super) async fn run(args: &Args, cx: &Context) -> Result<Exit, Failure> {
     if let Some((to, format)) =
         args.tar.iter().map(|to| (to, "tar")).chain(args.zip.iter().map(|to| (to, "zip"))).next()
     {
-        return archive(&id, to, format, cx).await;
+        // No folder is filled: the word in its place is a path too.
+        let first = args.dir.iter().map(|path| path.display().to_string());
+        let paths: Vec<String> = first.chain(args.paths.iter().cloned()).collect();
+        return archive(&id, to, (format, &paths), cx).await;
     }
     let list: List<File> = cx.client.get(&["api", "v1", "tasks", &id, "files"], &[]).await?;
     let files = chosen(list.items, &args.paths)?;
@@ -83,28 +87,31 @@ pub(super) async fn run(args: &Args, cx: &Context) -> Result<Exit, Failure> {
     Ok(Exit::Ok)
 }
 
-/// All files as one archive. The master checks each against its SHA-256, and breaks off where one is damaged.
-async fn archive(id: &str, to: &Path, format: &str, cx: &Context) -> Result<Exit, Failure> {
+/// What an archive is to be: its form, and what it is to hold; everything where nothing is named.
+type Wanted<'a> = (&'a str, &'a [String]);
+
+/// Files as one archive. The master checks each against its SHA-256, and breaks off where one is damaged.
+async fn archive(id: &str, to: &Path, wanted: Wanted<'_>, cx: &Context) -> Result<Exit, Failure> {
     if to == Path::new("-") {
-        pour((id, format), tokio::io::stdout(), Path::new("stdout"), cx).await?;
+        pour((id, wanted), tokio::io::stdout(), Path::new("stdout"), cx).await?;
         return Ok(Exit::Ok);
     }
     let beside = Beside::new(to, "an archive")?;
-    let part = beside.part();
-    let file = tokio::fs::File::create(part).await.map_err(|error| at(part, &error))?;
-    let poured = pour((id, format), file, part, cx).await;
+    let file = tokio::fs::File::create(beside.part()).await.map_err(|error| at(to, &error))?;
+    let poured = pour((id, wanted), file, to, cx).await;
     let size = beside.done(poured, at)?;
     cx.screen.note(&format!("{}  {}", to.display(), Bytes(size)));
     Ok(Exit::Ok)
 }
 
 async fn pour(
-    (id, format): (&str, &str),
+    (id, (format, paths)): (&str, Wanted<'_>),
     mut out: impl AsyncWrite + Unpin,
     name: &Path,
     cx: &Context,
 ) -> Result<u64, Failure> {
-    let query = [("format", format.to_owned())];
+    let mut query = vec![("format", format.to_owned())];
+    query.extend(paths.iter().map(|path| ("path", plain(path).to_owned())));
     let mut response = cx.client.stream(&["api", "v1", "tasks", id, "archive"], &query).await?;
     let mut size = 0;
     while let Some(chunk) = response.chunk().await.map_err(|error| cx.client.unreachable(&error))? {
@@ -115,12 +122,17 @@ async fn pour(
     Ok(size)
 }
 
+/// A path as a list of files has it.
+fn plain(typed: &str) -> &str {
+    typed.trim_start_matches("./").trim_end_matches('/')
+}
+
 /// The files that were asked for; each path has to name at least one.
 fn chosen(files: Vec<File>, paths: &[String]) -> Result<Vec<File>, Failure> {
     if paths.is_empty() {
         return Ok(files);
     }
-    let wanted: Vec<&str> = paths.iter().map(|path| path.trim_start_matches("./").trim_end_matches('/')).collect();
+    let wanted: Vec<&str> = paths.iter().map(|path| plain(path)).collect();
     let under = |file: &File, path: &str| file.path == path || is_within(&file.path, path);
     if let Some(missing) = wanted.iter().find(|path| !files.iter().any(|file| under(file, path))) {
         let names: Vec<_> = files.iter().take(10).map(|file| file.path.as_str()).collect();
@@ -158,22 +170,23 @@ async fn fetch_again(id: &str, file: &File, to: &Path, dir: &Path, cx: &Context)
 async fn fetch(id: &str, file: &File, to: &Path, dir: &Path, cx: &Context) -> Result<(), Failure> {
     make_folders(dir, to)?;
     let beside = Beside::of(to)?;
-    let fetched = fetch_to(id, file, beside.part(), cx).await;
+    let fetched = fetch_to(id, file, (beside.part(), to), cx).await;
     beside.done(fetched, at)
 }
 
-async fn fetch_to(id: &str, file: &File, part: &Path, cx: &Context) -> Result<(), Failure> {
+/// `part` is where it is written for now, `to` where it will be.
+async fn fetch_to(id: &str, file: &File, (part, to): (&Path, &Path), cx: &Context) -> Result<(), Failure> {
     let mut path = vec!["api", "v1", "tasks", id, "files"];
     path.extend(file.path.split('/'));
     let mut response = cx.client.stream(&path, &[]).await?;
-    let mut out = tokio::fs::File::create(part).await.map_err(|error| at(part, &error))?;
+    let mut out = tokio::fs::File::create(part).await.map_err(|error| at(to, &error))?;
     let (mut size, mut hash) = (0u64, Sha256::new());
     while let Some(chunk) = response.chunk().await.map_err(|error| cx.client.unreachable(&error))? {
         size += chunk.len() as u64;
         hash.update(&chunk);
-        out.write_all(&chunk).await.map_err(|error| at(part, &error))?;
+        out.write_all(&chunk).await.map_err(|error| at(to, &error))?;
     }
-    out.flush().await.map_err(|error| at(part, &error))?;
+    out.flush().await.map_err(|error| at(to, &error))?;
     let sha256 = hex::encode(hash.finalize());
     if size == file.size && sha256 == file.sha256 {
         return Ok(());
@@ -195,8 +208,9 @@ fn make_folders(dir: &Path, to: &Path) -> Result<(), Failure> {
             Ok(found) if found.is_symlink() => {
                 return Err(Failure::new(Exit::Conflict, "conflict", format!("{} is a link", folder.display()))
                     .why("what it leads to is not below the chosen folder")
-                    .next("remove it, or choose another folder"));
+                    .next(OTHER_PLACE));
             }
+            Ok(found) if !found.is_dir() => return Err(in_the_way(&folder).why("a folder is to be there")),
             Ok(_) => {}
             Err(_) => std::fs::create_dir(&folder).map_err(|error| at(&folder, &error))?,
         }
@@ -204,8 +218,18 @@ fn make_folders(dir: &Path, to: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
+const OTHER_PLACE: &str = "remove it, or choose another folder: cloudai task download ID DIR";
+
+fn in_the_way(path: &Path) -> Failure {
+    Failure::new(Exit::Conflict, "conflict", format!("{} is in the way", path.display())).next(OTHER_PLACE)
+}
+
 fn at(path: &Path, error: &std::io::Error) -> Failure {
-    Failure::error(format!("{} can not be written", path.display())).why(error.to_string())
+    match error.kind() {
+        ErrorKind::AlreadyExists => in_the_way(path).why("it is no folder"),
+        ErrorKind::IsADirectory => in_the_way(path).why("it is a folder, where a file is to be"),
+        _ => Failure::error(format!("{} can not be written", path.display())).why(error.to_string()),
+    }
 }
 
 #[cfg(test)]

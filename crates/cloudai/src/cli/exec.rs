@@ -35,17 +35,25 @@ pub(super) struct Args {
     /// In this folder of the container
     #[arg(long, short = 'w', value_name = "DIR", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     workdir: Option<String>,
-    /// A variable for it; may be repeated
+    /// A variable for it; K alone takes its value from here; may be repeated
     #[arg(long, short = 'e', value_name = "K=V", value_parser = variable)]
     env: Vec<String>,
+    /// Words where nothing belongs
+    #[arg(hide = true, value_name = "WORD")]
+    misplaced: Vec<String>,
     /// The program and its words [default: a shell]
     #[arg(last = true, value_name = "COMMAND")]
     command: Vec<String>,
 }
 
+/// `NAME=VALUE`, or `NAME` with the value that it has here.
 fn variable(text: &str) -> Result<String, String> {
     match text.split_once('=') {
         Some((name, _)) if !name.is_empty() => Ok(text.to_owned()),
+        None if !text.is_empty() => match std::env::var(text) {
+            Ok(value) => Ok(format!("{text}={value}")),
+            Err(_) => Err("without = its value is taken from here, where it has none: expected NAME=VALUE".into()),
+        },
         Some(_) | None => Err("expected NAME=VALUE".into()),
     }
 }
@@ -85,6 +93,12 @@ impl Args {
 }
 
 pub(super) async fn run(args: &Args, cx: &Context) -> Result<Exit, Failure> {
+    if !args.misplaced.is_empty() {
+        let words = [&args.misplaced[..], &args.command].concat().join(" ");
+        return Err(Failure::usage("one task was expected, and more words came")
+            .why("the program and its words go after --")
+            .next(format!("cloudai task exec {} -- {words}", args.id)));
+    }
     if args.command.first().is_some_and(String::is_empty) {
         return Err(Failure::usage("the command is empty").next("leave it out for a shell, or name a program"));
     }
@@ -136,6 +150,17 @@ fn lost(what: &str, id: &str) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_variable_without_a_value_has_that_of_here() {
+        assert_eq!(variable("A=b=c").unwrap(), "A=b=c");
+        assert_eq!(variable("A=").unwrap(), "A=");
+        let path = std::env::var("PATH").unwrap();
+        assert_eq!(variable("PATH").unwrap(), format!("PATH={path}"));
+        for bad in ["", "=x", "CLOUDAI_NO_SUCH_VARIABLE"] {
+            assert!(variable(bad).unwrap_err().contains("expected NAME=VALUE"), "{bad}");
+        }
+    }
 
     #[test]
     fn every_end_has_its_exit_code() {

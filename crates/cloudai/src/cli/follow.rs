@@ -78,10 +78,14 @@ impl Follow {
     /// # Errors
     /// The master's problem, or that it could not be reached any more.
     pub(super) async fn run(&self, cx: &Context) -> Result<Ended, Failure> {
-        let mut reading =
-            Reading { what: self, out: Output::new(self, cx), next: None, shown: None, told: None, answered: false };
+        let mut reading = Reading::new(self, cx);
         if !self.follow {
-            return reading.finish(cx).await.map(|_| Ended::Printed);
+            reading.finish(cx).await?;
+            // The log was printed: what else is to be said of it is no reason to fail.
+            if let Ok(task) = self.task(cx).await {
+                self.tell_cuts(reading.first, &task, cx);
+            }
+            return Ok(Ended::Printed);
         }
         tokio::select! {
             biased;
@@ -91,14 +95,27 @@ impl Follow {
             }
             ended = reading.finish(cx) => {
                 let state = ended?;
-                self.conclude(state, cx).await
+                self.conclude(state, reading.first, cx).await
             }
         }
     }
 
+    async fn task(&self, cx: &Context) -> Result<Task, Failure> {
+        cx.client.get(&["api", "v1", "tasks", &self.id], &[]).await
+    }
+
+    /// Says what of the logs that were printed, from this attempt on, was not kept.
+    fn tell_cuts(&self, first: Option<u32>, task: &Task, cx: &Context) {
+        let last = self.attempt.or_else(|| first.filter(|_| !self.follow)).unwrap_or(task.attempt);
+        let first = self.attempt.or(first).unwrap_or(last);
+        let printed = task.attempts.iter().filter(|attempt| (first..=last).contains(&attempt.attempt));
+        printed.filter_map(|attempt| render::task::log_cut(attempt, task)).for_each(|note| cx.screen.note(&note));
+    }
+
     /// Tells on one line what the task came to.
-    async fn conclude(&self, state: Option<LogState>, cx: &Context) -> Result<Ended, Failure> {
-        let task: Task = cx.client.get(&["api", "v1", "tasks", &self.id], &[]).await?;
+    async fn conclude(&self, state: Option<LogState>, first: Option<u32>, cx: &Context) -> Result<Ended, Failure> {
+        let task = self.task(cx).await?;
+        self.tell_cuts(first, &task, cx);
         let ended = task.status.parse::<Status>().is_ok_and(Status::is_final);
         cx.screen.note(&render::task::outcome(&task, &cx.screen));
         if ended && task.status != Status::Completed.word() {
@@ -126,7 +143,9 @@ struct Reading<'a> {
     out: Output,
     /// The attempt and the record that come next.
     next: Option<(u32, u64)>,
-    /// The attempt of the last record that was written out.
+    /// The attempt of the first record that was written out.
+    first: Option<u32>,
+    /// That of the last.
     shown: Option<u32>,
     /// What was last told about the task.
     told: Option<String>,
@@ -134,7 +153,12 @@ struct Reading<'a> {
     answered: bool,
 }
 
-impl Reading<'_> {
+impl<'a> Reading<'a> {
+    fn new(what: &'a Follow, cx: &Context) -> Self {
+        let out = Output::new(what, cx);
+        Self { what, out, next: None, first: None, shown: None, told: None, answered: false }
+    }
+
     async fn finish(&mut self, cx: &Context) -> Result<Option<LogState>, Failure> {
         let mut lost = 0;
         loop {
@@ -259,6 +283,7 @@ impl Reading<'_> {
 
     /// Marks where the log of another attempt begins, also when the news of it were missed.
     fn new_attempt(&mut self, entry: &LogEntry, cx: &Context) {
+        self.first.get_or_insert(entry.attempt);
         let before = self.shown.replace(entry.attempt);
         if self.what.follow && before.is_some_and(|before| before != entry.attempt) {
             cx.screen.note(&format!("-- attempt {} --", entry.attempt));

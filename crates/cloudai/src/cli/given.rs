@@ -10,6 +10,14 @@ pub(super) fn volume(text: &str) -> Result<Value, String> {
         Some(rest) => (rest, false),
         None => (text.strip_suffix(":ro").unwrap_or(text), true),
     };
+    let source = rest.split_once(':').map_or(rest, |(source, _)| source);
+    if !source.starts_with('/') && (source.starts_with(['.', '~']) || source.contains('/')) {
+        return Err(format!(
+            "{text:?} is no volume: its source must be an absolute path on the worker's host, as /data:/mnt, or the name of \
+             a volume of its engine, as scratch:/mnt; a file or folder of this machine is sent with --input {}",
+            text.strip_suffix(":ro").unwrap_or(text)
+        ));
+    }
     let expected = "expected /FOLDER, /FOLDER:/PLACE or VOLUME:/PLACE, with :rw behind what is to be written to";
     let (source, place) = match rest.split_once(':') {
         Some((source, place)) if place.starts_with('/') && !place.contains(':') => (source, place),
@@ -43,6 +51,22 @@ pub(super) fn secret_file(text: &str) -> Result<Value, String> {
 pub(super) fn secret_variable(text: &str) -> Result<Value, String> {
     let (variable, name) = key_value(text).map_err(|_| format!("{text:?} names no secret: expected VARIABLE=NAME"))?;
     Ok(secret(&name, "env", variable))
+}
+
+/// The flag by which a wrong field of `secrets` was given, where a flag gave it; `given` are those that flags gave.
+pub(super) fn secret_flag(path: &str, given: &Value) -> String {
+    let by = |field: &str| {
+        let has = |one: &Value| matches!(one, Value::Map(fields) if fields.iter().any(|(name, _)| name == field));
+        matches!(given, Value::List(all) if all.iter().any(has))
+    };
+    let flag = match (by("file"), by("env")) {
+        (_, true) if path.ends_with(".env") => "--secret-env",
+        (true, _) if path.ends_with(".file") => "--secret",
+        (true, true) => "--secret or --secret-env",
+        (false, true) => "--secret-env",
+        (_, false) => "--secret",
+    };
+    flag.into()
 }
 
 fn secret(name: &str, place: &str, at: String) -> Value {
@@ -87,6 +111,22 @@ mod tests {
         for bad in ["", "scratch", "scratch:mnt", "/a:/b:/c", "/data:/mnt:wr"] {
             assert!(volume(bad).unwrap_err().contains("expected /FOLDER"), "{bad}");
         }
+        for local in ["./data:/x", "./data", "../data:/x:rw", "data/sub:/x", "~/data:/x", "."] {
+            let told = volume(local).unwrap_err();
+            assert!(told.contains("absolute path") && told.ends_with(&format!("--input {local}")), "{told}");
+        }
+        assert!(volume("./data:/x:ro").unwrap_err().ends_with("--input ./data:/x"));
+    }
+
+    #[test]
+    fn a_wrong_secret_is_told_by_the_flag_that_gave_it() {
+        let (file, env) = (secret_file("token").unwrap(), secret_variable("TOKEN=token").unwrap());
+        let flag = |path: &str, all: &[&Value]| secret_flag(path, &Value::List(all.iter().copied().cloned().collect()));
+        assert_eq!(flag("secrets[0].name", &[&file]), "--secret");
+        assert_eq!(flag("secrets[0].name", &[&env]), "--secret-env");
+        assert_eq!(flag("secrets[1].env", &[&file, &env]), "--secret-env");
+        assert_eq!(flag("secrets[0].file", &[&file, &env]), "--secret");
+        assert_eq!(flag("secrets[0].name", &[&file, &env]), "--secret or --secret-env");
     }
 
     #[test]

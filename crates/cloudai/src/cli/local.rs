@@ -82,10 +82,16 @@ pub(super) fn parse(text: &str) -> Result<Value, String> {
         Some(rest) => (rest, true),
         None => (text.strip_suffix(":ro").unwrap_or(text), false),
     };
-    let (from, path) = match text.rfind(":/") {
+    let is_address = text.split_once("://").is_some_and(|(scheme, _)| ADDRESSES.contains(&scheme));
+    // In an address itself `:/` may stand more than once.
+    let begin = if is_address { text.find('#').unwrap_or(0) } else { 0 };
+    let place = text.get(begin..).and_then(|rest| rest.rfind(":/")).map(|at| begin + at);
+    let (from, path) = match place {
         Some(at) if !ADDRESSES.contains(&&text[..at]) => (&text[..at], text[at + 1..].to_owned()),
         _ => {
-            let trimmed = text.trim_end_matches('/');
+            // Of an address neither the hash nor what is asked for is a part of the name.
+            let named = if is_address { text.split(['#', '?']).next().unwrap_or_default() } else { text };
+            let trimmed = named.trim_end_matches('/');
             let name = trimmed.rsplit(['/', ':']).next().unwrap_or_default();
             if matches!(name, "" | "." | "..") {
                 return Err(format!("{text:?} needs a place in the container, as {text}:/data"));
@@ -247,6 +253,10 @@ mod tests {
             ("task:t-1", "task:t-1".into(), "/in/t-1", false),
             ("https://example.org/a.csv", "https://example.org/a.csv".into(), "/in/a.csv", false),
             ("https://example.org/a.csv:/b", "https://example.org/a.csv".into(), "/b", false),
+            ("https://h:81/a.csv?x=/y#sha256=0a", "https://h:81/a.csv?x=/y#sha256=0a".into(), "/in/a.csv", false),
+            ("https://h/get/https://x/a#sha256=0a:/b", "https://h/get/https://x/a#sha256=0a".into(), "/b", false),
+            ("https://h/get/https://x/a#sha256=0a", "https://h/get/https://x/a#sha256=0a".into(), "/in/a", false),
+            ("s3://data/a.csv#sha256=0a:/b:rw", "s3://data/a.csv#sha256=0a".into(), "/b", true),
         ];
         for (typed, from, path, writable) in rows {
             assert_eq!(shown(typed), (from, path.to_owned(), writable), "{typed}");

@@ -16,7 +16,9 @@ mod explain;
 mod files;
 mod follow;
 mod given;
+mod hidden;
 mod hold;
+mod kept;
 mod limits;
 mod list;
 mod local;
@@ -24,6 +26,7 @@ mod logs;
 mod plan;
 mod queue;
 mod reference;
+mod registry;
 mod restore;
 mod retry;
 mod secret;
@@ -107,6 +110,11 @@ enum Command {
     /// Submits tasks and follows them; `task IMAGE` is short for `task submit IMAGE`
     #[command(subcommand)]
     Task(task::Command),
+    /// Lists the files that all tasks of a user left, those of the newest task first
+    #[command(before_help = "  cloudai files                                yours\n  \
+                             cloudai files ann --limit 200 -o wide        ann's, with where each is kept\n  \
+                             cloudai files --task 9QZD -o quiet           one ID/PATH a line")]
+    Files(kept::Args),
     /// Tasks that wait for a place
     #[command(args_conflicts_with_subcommands = true)]
     Queue {
@@ -119,6 +127,9 @@ enum Command {
     /// Values that tasks are given and nobody is shown
     #[command(subcommand)]
     Secret(secret::Command),
+    /// Credentials of registries, by which images are pulled
+    #[command(subcommand)]
+    Registry(registry::Command),
     /// The cluster as a whole
     #[command(subcommand)]
     Cluster(cluster::Command),
@@ -277,9 +288,11 @@ async fn ask(command: Command, cx: &Context) -> Result<Exit, Failure> {
     match command {
         Command::Task(command) => task::run(command, cx).await,
         Command::Worker(command) => worker::run(command, cx).await,
+        Command::Files(args) => kept::run(&args, cx).await,
         Command::Queue { verb } => queue::run(verb, cx).await,
         Command::Strategy(command) => strategy::run(command, cx).await,
         Command::Secret(command) => secret::run(command, cx).await,
+        Command::Registry(command) => registry::run(command, cx).await,
         Command::Cluster(command) => cluster::run(command, cx).await,
         Command::Debug(command) => debug::run(command, cx).await,
         Command::Reference(command) => reference::run(command, cx).await,

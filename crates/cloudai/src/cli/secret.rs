@@ -1,6 +1,9 @@
 //! `cloudai secret`: values that go in and never come out.
 
 use super::Context;
+use super::hidden::Hidden;
+use super::plan::{self, Would};
+use super::several::Refused;
 use crate::exit::{Exit, Failure};
 use crate::render;
 use bytes::Bytes;
@@ -8,15 +11,19 @@ use clap::Subcommand;
 use cloudai_core::resources;
 use cloudai_master::http::dto::{List, Rotated, Secret};
 use reqwest::Method;
-use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
-use std::io::{BufRead, IsTerminal, Read};
-use std::path::{Path, PathBuf};
-use tokio::signal::unix::{SignalKind, signal};
+use std::path::PathBuf;
 
 /// Where the API has them.
 const PATH: [&str; 3] = ["api", "v1", "secrets"];
 /// The largest, which the master says too.
 const MOST: u64 = 64 << 10;
+/// How a value is read.
+const HIDDEN: Hidden = Hidden {
+    what: "secret",
+    most: MOST,
+    help: "cloudai secret put --help",
+    otherwise: "cloudai secret put NAME --from-file FILE, or < FILE",
+};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -31,14 +38,14 @@ pub(super) enum Command {
     /// Removes secrets: tasks that name them and begin later fail
     Remove(Remove),
     /// Seals all secrets of the cluster with a new key, and forgets the old one
-    Rotate,
+    Rotate(Rotate),
 }
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Put {
     /// What it is called: 1 to 63 of a-z A-Z 0-9 . _ -
     name: String,
-    /// A file with the value, to the last byte, instead of stdin
+    /// A file with the value, to the last byte, instead of stdin; - is stdin
     #[arg(long, value_name = "FILE")]
     from_file: Option<PathBuf>,
 }
@@ -48,37 +55,89 @@ pub(super) struct Remove {
     /// Which
     #[arg(value_name = "NAME", required = true)]
     names: Vec<String>,
+    /// Only tell what would be removed
+    #[arg(long)]
+    dry_run: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Rotate {
+    /// Only tell what would be sealed
+    #[arg(long)]
+    dry_run: bool,
 }
 
 pub(super) async fn run(command: Command, cx: &Context) -> Result<Exit, Failure> {
     match command {
         Command::Put(args) => put(&args, cx).await?,
         Command::List => {
-            let list: List<Secret> = cx.client.get(&PATH, &[]).await?;
+            let list = stored(cx).await?;
             cx.screen.list(&list, |secret| secret.name.clone(), || render::secret::list(&list.items, &cx.screen))?;
         }
-        Command::Remove(args) => {
-            for name in &args.names {
-                cx.client.delete(&[&PATH[..], &[name]].concat(), &[]).await?;
-                cx.screen.note(&format!("{name}  removed"));
-            }
+        Command::Remove(args) => return remove(&args, cx).await,
+        Command::Rotate(args) if args.dry_run => {
+            let rotated = Rotated { secrets: stored(cx).await?.items.len() };
+            let means = format!(
+                "seal all secrets and credentials of the cluster, {} of the secrets yours, with a new key, and forget the old one",
+                rotated.secrets
+            );
+            let plans = vec![Would::of(rotated, "rotate", means)];
+            return plan::tell(plans, |rotated| rotated.secrets.to_string(), &[], cx);
         }
-        Command::Rotate => {
+        Command::Rotate(_) => {
             let path = [&PATH[..], &["rotate"]].concat();
             let (_, rotated): (_, Rotated) = cx.client.post(&path, None, None).await?;
             let count = rotated.secrets;
-            let line = || format!("{count} secret{} sealed with a new key", if count == 1 { "" } else { "s" });
+            let line = || format!("{count} secrets and credentials of registries sealed with a new key");
             cx.screen.one(&rotated, &count.to_string(), line)?;
         }
     }
     Ok(Exit::Ok)
 }
 
+/// Your secrets, without their values.
+async fn stored(cx: &Context) -> Result<List<Secret>, Failure> {
+    cx.client.get(&PATH, &[]).await
+}
+
+/// Removes each that is there, whatever the others are.
+async fn remove(args: &Remove, cx: &Context) -> Result<Exit, Failure> {
+    let mut names: Vec<&str> = Vec::new();
+    for name in &args.names {
+        if !names.contains(&name.as_str()) {
+            names.push(name);
+        }
+    }
+    let mut refused = Refused::none(names.len(), "removed");
+    if args.dry_run {
+        let stored = stored(cx).await?.items;
+        let mut plans = Vec::new();
+        for name in names {
+            let found = stored.iter().find(|secret| secret.name == name).cloned();
+            let absent = || Failure::not_found(format!("no secret {name} is stored")).next("cloudai secret list");
+            let means = format!("remove {name}: tasks that name it and begin later fail");
+            plans.extend(refused.sort(name, found.ok_or_else(absent)).map(|it| Would::of(it, "remove", means)));
+        }
+        let lines: Vec<_> = plans.iter().filter_map(Would::touched).map(|secret| secret.name.clone()).collect();
+        if !plans.is_empty() {
+            plan::tell(plans, |secret| secret.name.clone(), &lines, cx)?;
+        }
+        return refused.end();
+    }
+    for name in names {
+        let answer = cx.client.delete(&[&PATH[..], &[name]].concat(), &[]).await;
+        if refused.sort(name, answer).is_some() {
+            cx.screen.note(&format!("{name}  removed"));
+        }
+        if !refused.goes_on() {
+            break;
+        }
+    }
+    refused.end()
+}
+
 async fn put(args: &Put, cx: &Context) -> Result<(), Failure> {
-    let value = match &args.from_file {
-        Some(path) => of_file(path)?,
-        None => of_stdin(cx).await?,
-    };
+    let value = HIDDEN.read(args.from_file.as_deref(), cx).await?;
     if value.is_empty() {
         return Err(Failure::usage("the secret is empty").why("nothing came").next("cloudai secret put --help"));
     }
@@ -90,94 +149,4 @@ async fn put(args: &Put, cx: &Context) -> Result<(), Failure> {
     let path = [&PATH[..], &[&args.name]].concat();
     let secret: Secret = cx.client.send_bytes(Method::PUT, &path, &[], Bytes::from(value)).await?;
     cx.screen.one(&secret, &secret.name, || format!("{}  kept, {}", secret.name, resources::Bytes(secret.bytes as u64)))
-}
-
-fn of_file(path: &Path) -> Result<Vec<u8>, Failure> {
-    let unreadable = |why: std::io::Error| {
-        Failure::usage(format!("{} can not be read", path.display()))
-            .why(why.to_string())
-            .next("cloudai secret put --help")
-    };
-    let mut value = Vec::new();
-    std::fs::File::open(path).and_then(|file| file.take(MOST + 1).read_to_end(&mut value)).map_err(unreadable)?;
-    Ok(value)
-}
-
-/// All of stdin; from a terminal one line, which is not shown.
-async fn of_stdin(cx: &Context) -> Result<Vec<u8>, Failure> {
-    let mut stdin = std::io::stdin();
-    if stdin.is_terminal() {
-        return typed(cx).await;
-    }
-    let mut value = Vec::new();
-    (&mut stdin).take(MOST + 1).read_to_end(&mut value)?;
-    Ok(value)
-}
-
-/// One line of the terminal. Whatever ends the waiting, the terminal shows again what is typed.
-async fn typed(cx: &Context) -> Result<Vec<u8>, Failure> {
-    let ends = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
-    let mut ends = ends.map(signal).into_iter().collect::<Result<Vec<_>, _>>()?;
-    let mut resumed = signal(SignalKind::from_raw(rustix::process::Signal::CONT.as_raw()))?;
-    let prompt = || cx.screen.note("type the secret, one line, and Enter; it is not shown:");
-    prompt();
-    let quiet = Quiet::begin()?;
-    // A thread that nobody waits for: the process may end while it reads.
-    let (tell, told) = tokio::sync::oneshot::channel();
-    std::thread::spawn(move || {
-        let mut line = String::new();
-        let read = std::io::stdin().lock().read_line(&mut line).map(|_| line);
-        drop(tell.send(read));
-    });
-    let mut told = std::pin::pin!(told);
-    let line = loop {
-        let ended = futures::future::select_all(ends.iter_mut().map(|end| Box::pin(end.recv())));
-        tokio::select! {
-            line = &mut told => break line,
-            _ = resumed.recv() => {
-                // The shell that had the terminal meanwhile set it as it likes it.
-                quiet.again()?;
-                prompt();
-            }
-            _ = ended => {
-                drop(quiet);
-                return Err(Failure::error("interrupted: nothing was kept"));
-            }
-        }
-    };
-    let line = line.map_err(|_| Failure::error("nothing could be read"))??;
-    if quiet.more_waits() {
-        return Err(Failure::usage("more than one line came: nothing was kept, and the rest was thrown away")
-            .why("a terminal gives one line")
-            .next("cloudai secret put NAME --from-file FILE, or < FILE"));
-    }
-    Ok(line.trim_end_matches(['\r', '\n']).as_bytes().to_vec())
-}
-
-/// While it lives the terminal does not show what is typed. What was typed beyond what was read is thrown away at its end.
-struct Quiet(Termios);
-
-impl Quiet {
-    fn begin() -> std::io::Result<Self> {
-        let quiet = Self(tcgetattr(std::io::stdin())?);
-        quiet.again()?;
-        Ok(quiet)
-    }
-
-    fn again(&self) -> std::io::Result<()> {
-        let mut quiet = self.0.clone();
-        quiet.local_modes.remove(LocalModes::ECHO);
-        Ok(tcsetattr(std::io::stdin(), OptionalActions::Now, &quiet)?)
-    }
-
-    /// Whether more was typed, or pasted, than one line.
-    fn more_waits(&self) -> bool {
-        rustix::io::ioctl_fionread(std::io::stdin()).is_ok_and(|waiting| waiting > 0)
-    }
-}
-
-impl Drop for Quiet {
-    fn drop(&mut self) {
-        let _ = tcsetattr(std::io::stdin(), OptionalActions::Flush, &self.0);
-    }
 }

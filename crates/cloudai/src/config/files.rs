@@ -1,9 +1,13 @@
-//! The settings of where contents are kept: the master's disk, or an S3-compatible bucket.
+//! The settings of where contents are kept, the master's disk or an S3-compatible bucket, and of how much tasks may leave.
 
-use super::known::{PRESIGN, S3_ALLOW_HTTP, S3_ENDPOINT, S3_KEY, S3_REGION, S3_SECRET, S3_SESSION, S3_URL};
+use super::known::{
+    FILES_MAX_TASK, FILES_MAX_TASK_COUNT, FILES_MAX_USER, INPUT_BUCKETS, PRESIGN, S3_ALLOW_HTTP, S3_ENDPOINT, S3_KEY,
+    S3_REGION, S3_SECRET, S3_SESSION, S3_URL,
+};
 use super::{Resolver, Setting};
 use crate::exit::Failure;
-use cloudai_store::bulk::s3::{S3Address, S3Keys, S3Settings};
+use cloudai_master::{FileLimits, MOST_FILES, UrlPrefix};
+use cloudai_store::bulk::s3::{S3Address, S3Keys, S3Server, S3Settings};
 use std::time::Duration;
 
 /// The longest that a presigned address can be valid: S3 takes no more.
@@ -14,6 +18,13 @@ const LONGEST: u32 = 7 * 24 * 3600;
 /// What does not go together.
 pub(super) fn bucket(resolver: &Resolver<'_>) -> Result<Option<S3Settings>, Failure> {
     let Some(address) = resolver.value(&S3_URL)? else { return Ok(None) };
+    Ok(Some(S3Settings { address, server: server(resolver)? }))
+}
+
+/// Who serves buckets.
+/// # Errors
+/// What does not go together.
+pub(super) fn server(resolver: &Resolver<'_>) -> Result<S3Server, Failure> {
     let endpoint = resolver.value(&S3_ENDPOINT)?;
     let allow_http = resolver.required(&S3_ALLOW_HTTP)?;
     if let Some(plain) = endpoint.as_ref().filter(|endpoint| endpoint.starts_with("http://") && !allow_http) {
@@ -28,7 +39,20 @@ pub(super) fn bucket(resolver: &Resolver<'_>) -> Result<Option<S3Settings>, Fail
         (None, Some(_)) => return Err(half(&S3_SECRET, &S3_KEY)),
     };
     let (region, presign) = (resolver.required(&S3_REGION)?, resolver.required(&PRESIGN)?);
-    Ok(Some(S3Settings { address, endpoint, region, allow_http, keys, presign }))
+    Ok(S3Server { endpoint, region, allow_http, keys, presign })
+}
+
+/// What tasks may leave; 0 is no limit.
+/// # Errors
+/// A value that is not allowed.
+pub(super) fn limits(resolver: &Resolver<'_>) -> Result<FileLimits, Failure> {
+    let unless_nought =
+        |setting: &'static Setting<u64>| Ok::<_, Failure>(Some(resolver.required(setting)?).filter(|bytes| *bytes > 0));
+    Ok(FileLimits {
+        task: unless_nought(&FILES_MAX_TASK)?,
+        task_count: resolver.required(&FILES_MAX_TASK_COUNT)?,
+        user: unless_nought(&FILES_MAX_USER)?,
+    })
 }
 
 fn half(given: &Setting<String>, missing: &Setting<String>) -> Failure {
@@ -39,6 +63,47 @@ fn half(given: &Setting<String>, missing: &Setting<String>) -> Failure {
 
 pub(super) fn address(text: &str) -> Result<S3Address, String> {
     text.parse().map_err(|error: cloudai_store::bulk::s3::BadAddress| error.to_string())
+}
+
+/// What addresses of inputs may begin with.
+pub(super) fn urls(text: &str) -> Result<Vec<UrlPrefix>, String> {
+    if text.trim() == "none" {
+        return Ok(Vec::new());
+    }
+    text.split(',').map(|one| one.trim().parse()).collect()
+}
+
+/// Buckets that inputs may come from.
+pub(super) fn buckets(text: &str) -> Result<Vec<S3Address>, String> {
+    text.split(',').map(|one| address(one.trim())).collect()
+}
+
+/// Buckets that tasks may read, and who serves them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Sourced {
+    /// None where there are no buckets.
+    pub(crate) server: Option<S3Server>,
+    pub(crate) buckets: Vec<S3Address>,
+}
+
+/// The buckets that inputs may come from.
+/// # Errors
+/// What does not go together; one of them keeps the contents of tasks, which are not everybody's to read.
+pub(super) fn sources(resolver: &Resolver<'_>) -> Result<Sourced, Failure> {
+    let buckets = resolver.value(&INPUT_BUCKETS)?.unwrap_or_default();
+    let own = resolver.value(&S3_URL)?;
+    if let Some(own) = own.filter(|own| buckets.iter().any(|one| one.bucket() == own.bucket())) {
+        return Err(Failure::usage(format!(
+            "{} names {}, which is the bucket of {}",
+            INPUT_BUCKETS.facts.key,
+            own.bucket(),
+            S3_URL.facts.key
+        ))
+        .why("what tasks leave is there, and not everybody's to read")
+        .next("put inputs into another bucket"));
+    }
+    let server = if buckets.is_empty() { None } else { Some(server(resolver)?) };
+    Ok(Sourced { server, buckets })
 }
 
 pub(super) fn endpoint(text: &str) -> Result<String, String> {
@@ -59,9 +124,37 @@ pub(super) fn presign(text: &str) -> Result<Duration, String> {
     Ok(Duration::from_secs(seconds.into()))
 }
 
+/// Bytes; a plain number is GB.
+pub(super) fn limit(text: &str) -> Result<u64, String> {
+    if text == "0" { Ok(0) } else { super::parse::bytes(text) }
+}
+
+/// Files of one attempt: no worker collects more.
+pub(super) fn count(text: &str) -> Result<u32, String> {
+    let count = super::parse::whole(text, MOST_FILES).ok().filter(|count| *count > 0);
+    count.ok_or_else(|| format!("{text:?} is no whole number from 1 to {MOST_FILES}"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn limits_of_files_are_sizes_or_no_limit_and_no_more_files_than_workers_collect() {
+        assert_eq!(["0", "2", "512m", "7b"].map(limit), [Ok(0), Ok(2 << 30), Ok(512 << 20), Ok(7)]);
+        assert_eq!(["1", "10000"].map(count), [Ok(1), Ok(10_000)]);
+        assert_eq!(cloudai_worker::outputs::MAX_FILES, MOST_FILES as usize);
+        for bad in ["-1", "", "x", "many"] {
+            assert!(limit(bad).is_err(), "{bad}");
+        }
+        for bad in ["0", "10001", "-1", "1k", ""] {
+            assert!(count(bad).is_err(), "{bad}");
+        }
+        let defaults = FileLimits::default();
+        assert_eq!(limit(FILES_MAX_TASK.facts.fallback.words()).ok(), defaults.task);
+        assert_eq!(count(FILES_MAX_TASK_COUNT.facts.fallback.words()), Ok(defaults.task_count));
+        assert_eq!((limit(FILES_MAX_USER.facts.fallback.words()), defaults.user), (Ok(0), None));
+    }
 
     #[test]
     fn a_server_is_an_address_without_anything_behind_it() {

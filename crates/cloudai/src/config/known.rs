@@ -1,7 +1,7 @@
 //! The table of every setting. Nothing else lists settings: flags' help, `config show`,
 //! `config validate` and `docs/configuration.md` are made of it.
 
-use super::parse::{Listen, bytes, duration, listen, plain_port, thousandths, truth, whole};
+use super::parse::{Listen, bytes, bytes_or_zero, duration, listen, plain_port, thousandths, truth, whole};
 use super::setting::{Facts, Fallback, Known, Setting, User};
 use super::values::{self, Executor, LogFormat, Store};
 use super::{Form, Surroundings, files};
@@ -9,6 +9,7 @@ use Fallback::{Found, Nothing, Text};
 use User::{Bench, Client, Master, Up, Worker};
 use cloudai_core::access::Access;
 use cloudai_core::ids::WorkerId;
+use cloudai_master::UrlPrefix;
 use cloudai_store::bulk::s3::S3Address;
 use cloudai_worker::volumes::OfferedVolume;
 use reqwest::Url;
@@ -236,6 +237,12 @@ settings! {
         parse: |text| whole(text, 1_000_000_000), takes: Number, allowed: "0 to 1000000000",
         fallback: Text("1000000"), used_by: [Master, Up],
     }
+    /// How many bytes of the log of one attempt are kept; of a longer one the beginning is, and the end says what was cut. 0 keeps all.
+    LOGS_MAX: u64 {
+        key: "logs.max_bytes", variables: ["CLOUDAI_LOGS_MAX_BYTES"],
+        parse: bytes_or_zero, takes: Number, allowed: "a size, as 4g; a plain number is GB; 0 for any",
+        fallback: Text("4g"), used_by: [Master, Up],
+    }
     /// The bucket that keeps the contents of inputs and outputs; names, logs and unfinished uploads stay in the data folder.
     S3_URL: S3Address {
         key: "files.s3.url", variables: ["CLOUDAI_FILES_S3_URL"],
@@ -284,6 +291,36 @@ settings! {
         key: "files.presign_s", variables: ["CLOUDAI_FILES_PRESIGN_S"],
         parse: files::presign, takes: Number, allowed: "seconds, 1 to 604800",
         fallback: Text("3600"), used_by: [Master, Up],
+    }
+    /// From where on the web tasks may have inputs: what addresses begin with.
+    INPUT_URLS: Vec<UrlPrefix> {
+        key: "inputs.urls", variables: ["CLOUDAI_INPUTS_URLS"],
+        parse: files::urls, takes: List, allowed: "https:, http:, https://HOST[:PORT]/PATH, several with commas, or none",
+        fallback: Text("https:,http:"), used_by: [Master, Up],
+    }
+    /// The buckets that tasks may have inputs of; they are read with files.s3.endpoint, files.s3.region and the key there.
+    INPUT_BUCKETS: Vec<S3Address> {
+        key: "inputs.buckets", variables: ["CLOUDAI_INPUTS_BUCKETS"],
+        parse: files::buckets, takes: List, allowed: "s3://BUCKET or s3://BUCKET/PREFIX, several with commas",
+        fallback: Nothing("none"), used_by: [Master, Up],
+    }
+    /// How many bytes the files that one attempt leaves may have; 0 for as many as the storage that the task asks for.
+    FILES_MAX_TASK: u64 {
+        key: "files.max_task", variables: ["CLOUDAI_FILES_MAX_TASK"],
+        parse: files::limit, takes: Number, allowed: "a size, as 100g; a plain number is GB; 0 for no limit",
+        fallback: Text("100g"), used_by: [Master, Up],
+    }
+    /// How many files one attempt may leave.
+    FILES_MAX_TASK_COUNT: u32 {
+        key: "files.max_task_count", variables: ["CLOUDAI_FILES_MAX_TASK_COUNT"],
+        parse: files::count, takes: Number, allowed: "1 to 10000",
+        fallback: Text("10000"), used_by: [Master, Up],
+    }
+    /// How many bytes all kept files of one user's tasks may have; a content that several files have counts for each; 0 for no limit.
+    FILES_MAX_USER: u64 {
+        key: "files.max_user", variables: ["CLOUDAI_FILES_MAX_USER"],
+        parse: files::limit, takes: Number, allowed: "a size, as 500g; a plain number is GB; 0 for no limit",
+        fallback: Text("0"), used_by: [Master, Up],
     }
     /// Where the keys are that stored secrets are sealed with: apart from the data is better, and in no backup of it.
     SECRETS_KEY_FILE: PathBuf {
@@ -382,6 +419,12 @@ settings! {
         parse: bytes, takes: Number, allowed: "a size, as 20g; a plain number is GB",
         fallback: Text("20g"), used_by: [Worker, Up],
     }
+    /// How much of each attempt's log a worker sends in a second: the rest waits in the engine's own log, nothing is cut. 0 for any.
+    LOG_RATE: u64 {
+        key: "worker.log_rate", flag: "--log-rate", variables: ["CLOUDAI_LOG_RATE"],
+        parse: bytes_or_zero, takes: Number, allowed: "a size, as 1m; a plain number is GB; 0 for any",
+        fallback: Text("0"), used_by: [Worker, Up],
+    }
     /// Devices that a worker offers.
     GPUS: u32 {
         key: "worker.gpus", flag: "--gpus", variables: ["CLOUDAI_GPUS"],
@@ -400,6 +443,12 @@ settings! {
         parse: values::allowed_paths, takes: List,
         allowed: "absolute paths other than /, with :ro behind what may only be read, several with commas",
         fallback: Nothing("none"), used_by: [Worker, Up],
+    }
+    /// Whether it may fetch inputs from loopback and link-local addresses, where other services of its host and cloud are.
+    LOCAL_INPUTS: bool {
+        key: "worker.local_inputs", variables: ["CLOUDAI_LOCAL_INPUTS"],
+        parse: truth, takes: Truth, allowed: "true or false",
+        fallback: Text("false"), used_by: [Worker, Up],
     }
     /// Volumes of its container engine that tasks may see; the flag may be repeated.
     ALLOW_VOLUMES: Vec<OfferedVolume> {

@@ -1,9 +1,9 @@
 //! The settings of a master, checked: what is still to come is refused, not ignored.
 
-use super::files;
+use super::files::{self, Sourced};
 use super::known::{
-    DATA_DIR, EXEC, EXTERNAL_FALLBACK, EXTERNAL_TIMEOUT, GRPC, HEARTBEAT, HTTP, INACTIVE, KNOB_SETTINGS, LEASE,
-    LEASE_MARGIN, SECRETS_ALLOW_ENV, SECRETS_KEY_FILE, STORE, STRATEGY, TASKS_DAYS, TASKS_MAX,
+    DATA_DIR, EXEC, EXTERNAL_FALLBACK, EXTERNAL_TIMEOUT, GRPC, HEARTBEAT, HTTP, INACTIVE, INPUT_URLS, KNOB_SETTINGS,
+    LEASE, LEASE_MARGIN, LOGS_MAX, SECRETS_ALLOW_ENV, SECRETS_KEY_FILE, STORE, STRATEGY, TASKS_DAYS, TASKS_MAX,
 };
 use super::log::LogFlags;
 use super::parse::Listen;
@@ -13,7 +13,7 @@ use cloudai_core::spec::DEFAULT_KILL_AFTER;
 use cloudai_core::strategy::knobs::KNOBS;
 use cloudai_core::timing::{Timing, TimingError};
 use cloudai_master::choice::Configured;
-use cloudai_master::{Fallback, Retention, SecretRules};
+use cloudai_master::{Fallback, FileLimits, Retention, SecretRules, UrlPrefix};
 use cloudai_store::bulk::s3::S3Settings;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -87,10 +87,18 @@ pub(crate) struct MasterSettings {
     pub(crate) timing: Timing,
     /// How long ended tasks are kept.
     pub(crate) retention: Retention,
+    /// Bytes of output at most of the log of one attempt; 0 for any number.
+    pub(crate) max_log_bytes: u64,
+    /// What tasks may leave.
+    pub(crate) files: FileLimits,
     /// Where contents are kept when it is not the data folder.
     pub(crate) bucket: Option<S3Settings>,
     /// What is said of stored secrets.
     pub(crate) secrets: SecretRules,
+    /// What addresses of inputs may begin with.
+    pub(crate) input_urls: Vec<UrlPrefix>,
+    /// The buckets that inputs may come from.
+    pub(crate) input_buckets: Sourced,
     /// Whether users may run programs in containers.
     pub(crate) exec: bool,
     /// Commands are read from the terminal.
@@ -139,8 +147,12 @@ impl MasterSettings {
             },
             timing: checked_timing(resolver)?,
             retention: retention(resolver)?,
+            max_log_bytes: resolver.required(&LOGS_MAX)?,
+            files: files::limits(resolver)?,
             bucket: files::bucket(resolver)?,
             secrets: secrets(resolver)?,
+            input_urls: resolver.required(&INPUT_URLS)?,
+            input_buckets: files::sources(resolver)?,
             exec: resolver.required(&EXEC)?,
             shell: !flags.no_shell,
             insecure,

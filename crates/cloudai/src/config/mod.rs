@@ -20,6 +20,7 @@ mod validate;
 mod values;
 mod worker;
 
+pub(crate) use files::Sourced;
 pub(crate) use known::{ADDR, DATA_DIR, ENGINE, KNOWN, LOG_FILE};
 pub(crate) use log::LogSettings;
 pub(crate) use master::{MasterFlags, MasterSettings};

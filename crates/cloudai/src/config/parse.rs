@@ -35,6 +35,16 @@ pub(super) fn bytes(text: &str) -> Result<u64, String> {
     parse_size(&if plain { format!("{text}g") } else { text.into() }).map_err(|_| out())
 }
 
+/// A size in bytes as [`bytes`] reads it, or 0.
+/// # Errors
+/// What is allowed.
+pub(super) fn bytes_or_zero(text: &str) -> Result<u64, String> {
+    if gigabytes(text)? == 0.0 {
+        return Ok(0);
+    }
+    bytes(text).map_err(|why| format!("{why}, or 0"))
+}
+
 /// A size with its unit, as the task file takes it: `64m`. A plain number would be bytes there
 /// and GB elsewhere, so it is refused.
 /// # Errors
@@ -190,6 +200,12 @@ mod tests {
         }
         for bad in ["0", "-1", "1e-12", "99999999999"] {
             assert!(bytes(bad).is_err(), "{bad}");
+        }
+        for (text, expected) in [("0", 0), ("0g", 0), ("512m", 512 << 20), ("4", 4 << 30)] {
+            assert_eq!(bytes_or_zero(text), Ok(expected), "{text}");
+        }
+        for bad in ["", "x", "-1", "99999999999"] {
+            assert!(bytes_or_zero(bad).is_err(), "{bad}");
         }
         assert_eq!(with_unit("64m"), Ok("64m".into()));
         assert!(with_unit("64").unwrap_err().contains("no unit"));

@@ -2,7 +2,7 @@
 
 use super::known::{
     ALLOW_PATHS, ALLOW_VOLUMES, COLLECT_IMAGES, DATA_DIR, DISK_PRESSURE, ENGINE, EXECUTOR, GRPC, HTTP, INPUT_CACHE,
-    STRATEGY, UP_WORKERS,
+    LOCAL_INPUTS, LOG_RATE, STRATEGY, UP_WORKERS,
 };
 use super::log::LogFlags;
 use super::worker::list;
@@ -32,6 +32,9 @@ pub(crate) struct UpFlags {
     /// Disk for inputs that later attempts may need again, as 20g
     #[arg(long, value_name = "SIZE", allow_negative_numbers = true)]
     pub(crate) input_cache: Option<String>,
+    /// Bytes of each task's log that a worker sends in a second, as 1m; the rest waits, nothing is cut; 0 for any
+    #[arg(long, value_name = "SIZE", allow_negative_numbers = true)]
+    pub(crate) log_rate: Option<String>,
     /// A folder of this machine that tasks may see, as /data or /data:ro; may be repeated
     #[arg(long = "allow-path", value_name = "DIR[:ro]")]
     pub(crate) allow_paths: Vec<String>,
@@ -66,6 +69,7 @@ impl UpFlags {
             .with(&DISK_PRESSURE, self.disk_pressure.as_ref())
             .with(&COLLECT_IMAGES, self.collect_images_at.as_ref())
             .with(&INPUT_CACHE, self.input_cache.as_ref())
+            .with(&LOG_RATE, self.log_rate.as_ref())
             .with(&ALLOW_PATHS, list(&self.allow_paths).as_ref())
             .with(&ALLOW_VOLUMES, list(&self.allow_volumes).as_ref())
             .with(&DATA_DIR, self.data_dir.as_ref())
@@ -85,12 +89,16 @@ pub(crate) struct UpSettings {
     pub(crate) workers: u32,
     /// What runs their containers.
     pub(crate) executor: Executor,
+    /// Whether inputs may be fetched from loopback and link-local addresses.
+    pub(crate) local_inputs: bool,
     /// Where the engine is; none looks in the usual places.
     pub(crate) engine: Option<String>,
     /// When workers do something about a full disk.
     pub(crate) disk: DiskLimits,
     /// What of the host tasks may see.
     pub(crate) offers: Offers,
+    /// Bytes a second of each attempt's log that a worker sends; 0 for any number.
+    pub(crate) log_rate: u64,
 }
 
 impl UpSettings {
@@ -106,9 +114,11 @@ impl UpSettings {
             master: MasterSettings::resolve_checked(&resolver, &switches, User::Up)?,
             workers: resolver.required(&UP_WORKERS)?,
             executor,
+            local_inputs: resolver.required(&LOCAL_INPUTS)?,
             engine: worker::engine(&resolver, executor)?,
             disk: worker::disk_limits(&resolver)?,
             offers: worker::offers(&resolver)?,
+            log_rate: resolver.required(&LOG_RATE)?,
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use super::known::{
     ALLOW_PATHS, ALLOW_VOLUMES, COLLECT_IMAGES, CPUS, DATA_DIR, DISK, DISK_PRESSURE, ENGINE, EXEC, EXECUTOR, GPUS,
-    INPUT_CACHE, JOIN_TOKEN, LABELS, MASTER, MEM, WORKER_ID, WORKER_IP, WORKER_PORT,
+    INPUT_CACHE, JOIN_TOKEN, LABELS, LOCAL_INPUTS, LOG_RATE, MASTER, MEM, WORKER_ID, WORKER_IP, WORKER_PORT,
 };
 use super::log::LogFlags;
 use super::{Executor, Flags, LogSettings, Resolver, User};
@@ -50,6 +50,9 @@ pub(crate) struct WorkerFlags {
     /// Disk for inputs that later attempts may need again, as 20g
     #[arg(long, value_name = "SIZE", allow_negative_numbers = true)]
     pub(crate) input_cache: Option<String>,
+    /// Bytes of each task's log that it sends in a second, as 1m; the rest waits, nothing is cut; 0 for any
+    #[arg(long, value_name = "SIZE", allow_negative_numbers = true)]
+    pub(crate) log_rate: Option<String>,
     /// A folder of its host that tasks may see, as /data or /data:ro; may be repeated
     #[arg(long = "allow-path", value_name = "DIR[:ro]")]
     pub(crate) allow_paths: Vec<String>,
@@ -84,6 +87,7 @@ impl WorkerFlags {
             .with(&DISK_PRESSURE, self.disk_pressure.as_ref())
             .with(&COLLECT_IMAGES, self.collect_images_at.as_ref())
             .with(&INPUT_CACHE, self.input_cache.as_ref())
+            .with(&LOG_RATE, self.log_rate.as_ref())
             .with(&ALLOW_PATHS, list(&self.allow_paths).as_ref())
             .with(&ALLOW_VOLUMES, list(&self.allow_volumes).as_ref())
             .with(&GPUS, self.gpus.as_ref())
@@ -116,6 +120,10 @@ pub(crate) struct WorkerSettings {
     pub(crate) offers: Offers,
     /// Whether users may run programs in its containers.
     pub(crate) exec: bool,
+    /// Whether inputs may be fetched from loopback and link-local addresses.
+    pub(crate) local_inputs: bool,
+    /// Bytes a second of each attempt's log that it sends; 0 for any number.
+    pub(crate) log_rate: u64,
     /// Free words.
     pub(crate) labels: BTreeMap<String, String>,
     /// Where its journal is kept; may not exist yet.
@@ -162,6 +170,8 @@ impl WorkerSettings {
             disk: disk_limits(&resolver)?,
             offers: offers(&resolver)?,
             exec: resolver.required(&EXEC)?,
+            local_inputs: resolver.required(&LOCAL_INPUTS)?,
+            log_rate: resolver.required(&LOG_RATE)?,
             labels: resolver.value(&LABELS)?.unwrap_or_default(),
             data_dir: resolver.required(&DATA_DIR)?,
             log: LogSettings::resolve(&resolver)?,

@@ -6,6 +6,7 @@ pub(crate) mod explain;
 pub(crate) mod files;
 pub(crate) mod quantity;
 pub(crate) mod reference;
+pub(crate) mod registry;
 pub(crate) mod secret;
 pub(crate) mod strategy;
 pub(crate) mod table;

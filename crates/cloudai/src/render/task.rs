@@ -4,6 +4,7 @@ use super::quantity::{self, NOTHING, age, between, cores, gigabytes, moment, typ
 use super::table::{Cell, Column, Table, printable};
 use super::{Format, Screen};
 use crate::id::short;
+use cloudai_core::resources::Bytes;
 use cloudai_master::http::dto::{Attempt, File, Queued, Resources, Task};
 use jiff::Timestamp;
 use std::time::Duration;
@@ -248,6 +249,8 @@ pub(crate) fn card(task: &Task, files: bool, now: Timestamp, screen: &Screen) ->
     field("command", command(task));
     field("asks for", asks_for(&task.resources));
     inputs(task).for_each(|input| field("finds", input));
+    volumes(task).for_each(|volume| field("sees", volume));
+    secrets(task).for_each(|secret| field("secret", secret));
     field("priority", if task.priority == 0 { String::new() } else { task.priority.to_string() });
     field("labels", task.labels.iter().map(|(k, v)| printable(&format!("{k}={v}"))).collect::<Vec<_>>().join(" "));
     field("exit code", task.exit_code.map(|code| code.to_string()).unwrap_or_default());
@@ -302,13 +305,56 @@ fn command(task: &Task) -> String {
     words("command").chain(words("args")).map(quoted).collect::<Vec<_>>().join(" ")
 }
 
+/// The maps of a list of the spec.
+fn entries<'a>(task: &'a Task, list: &str) -> std::slice::Iter<'a, serde_json::Value> {
+    let list = task.spec.as_ref().and_then(|spec| spec.get(list)?.as_array());
+    list.map(Vec::as_slice).unwrap_or_default().iter()
+}
+
+/// A text of such a map.
+fn text(of: &serde_json::Value, name: &str) -> Option<String> {
+    of.get(name).and_then(|text| text.as_str()).map(printable)
+}
+
 /// Where each input lies, and whose content it is.
 fn inputs(task: &Task) -> impl Iterator<Item = String> {
-    let list = task.spec.as_ref().and_then(|spec| spec.get("inputs")?.as_array().cloned());
-    list.unwrap_or_default().into_iter().map(|input| {
-        let text = |name: &str| input.get(name).and_then(|text| text.as_str()).map(printable).unwrap_or_default();
+    entries(task, "inputs").map(|input| {
+        let text = |name: &str| text(input, name).unwrap_or_default();
         let own = if input.get("writable").is_some() { " (a copy of its own)" } else { "" };
         format!("{} from {}{own}", text("path"), text("from"))
+    })
+}
+
+/// What to say of an attempt's log of which the end was not kept.
+#[must_use]
+pub(crate) fn log_cut(attempt: &Attempt, task: &Task) -> Option<String> {
+    let cut = attempt.log_cut?;
+    let whose = if task.attempts.len() > 1 { format!(" of attempt {}", attempt.attempt) } else { String::new() };
+    let (records, after) = (quantity::count(cut.records), Bytes(attempt.log_bytes.unwrap_or_default()));
+    let bytes = Bytes(cut.bytes);
+    Some(format!("the log{whose} was cut after {after} (logs.max_bytes): {records} records, {bytes} were not kept"))
+}
+
+/// Where each folder of its worker lies, which it is, and whether it may be changed.
+fn volumes(task: &Task) -> impl Iterator<Item = String> {
+    entries(task, "volumes").map(|volume| {
+        let host = text(volume, "host_path").map(|path| format!("host path {path}"));
+        let named = || text(volume, "volume").map(|name| format!("volume {name}"));
+        let origin = host.or_else(named).unwrap_or_default();
+        let read_only = volume.get("read_only").and_then(serde_json::Value::as_bool).unwrap_or(true);
+        let right = if read_only { "read-only" } else { "may be changed" };
+        format!("{} from {origin} ({right})", text(volume, "container_path").unwrap_or_default())
+    })
+}
+
+/// Which secrets it is given and where: never what they are.
+fn secrets(task: &Task) -> impl Iterator<Item = String> {
+    entries(task, "secrets").map(|secret| {
+        let name = text(secret, "name").unwrap_or_default();
+        match text(secret, "env") {
+            Some(variable) => format!("{name} as the variable {variable}"),
+            None => format!("{name} at {}", text(secret, "file").unwrap_or_default()),
+        }
     })
 }
 
@@ -322,6 +368,7 @@ fn attempt_line(attempt: &Attempt, said: &str) -> String {
             .map(|took| format!("ran {}", quantity::duration(took))),
     );
     parts.extend(attempt.log_records.map(|records| format!("{} log records", quantity::count(records))));
+    parts.extend(attempt.log_cut.map(|cut| format!("{} records cut (logs.max_bytes)", quantity::count(cut.records))));
     if !attempt.message.is_empty() && attempt.message != said {
         parts.push(printable(&attempt.message));
     }
@@ -331,7 +378,7 @@ fn attempt_line(attempt: &Attempt, said: &str) -> String {
 /// One kept file: `out/model.bin  1.2 GiB  sha256 ok  14s`.
 #[must_use]
 pub(crate) fn downloaded(path: &std::path::Path, file: &File, took: Duration) -> String {
-    let size = cloudai_core::resources::Bytes(file.size);
+    let size = Bytes(file.size);
     format!("{}  {size}  sha256 ok  {}", printable(&path.display().to_string()), quantity::duration(took))
 }
 
@@ -481,19 +528,31 @@ PLACE  ID        REASON              AGE  WHY
     fn a_card_tells_times_attempts_and_the_next_command() {
         let task = task(serde_json::json!({
             "status": "running", "phase": "running", "attempt": 2, "worker_id": "w1", "message": "on its way",
-            "started_at": "2026-01-01T00:05:00.000Z", "spec": {"command": ["sh", "-c", "a b"]},
+            "started_at": "2026-01-01T00:05:00.000Z", "spec": {"command": ["sh", "-c", "a b"],
+                "inputs": [{"from": "blob:ab", "path": "/in/a"}],
+                "volumes": [{"host_path": "/data", "container_path": "/mnt"},
+                    {"volume": "scratch", "container_path": "/s", "read_only": false}],
+                "secrets": [{"name": "token", "file": "/run/secrets/token"}, {"name": "key", "env": "API_KEY"}]},
             "attempts": [{"attempt": 1, "worker_id": "w0", "status": "failed", "reason": "worker_lost",
                 "message": "on its way", "exit_code": null, "accepted": false, "assigned_at": "2026-01-01T00:00:00.000Z",
-                "started_at": null, "ended_at": null, "log_records": 3, "log_bytes": 9}]
+                "started_at": null, "ended_at": null, "log_records": 3, "log_bytes": 9,
+                "log_cut": {"records": 12000, "bytes": 2048}}]
         }));
+        let said = "the log was cut after 9 B (logs.max_bytes): 12.0k records, 2 KiB were not kept";
+        assert_eq!(log_cut(&task.attempts[0], &task).as_deref(), Some(said));
         let card = card(&task, false, now(), &screen(false, Format::Table));
         for line in [
             "busybox  7K3M9QZD  running  attempt 2 on w1",
             "  message   on its way",
             "  command   sh -c 'a b'",
             "  asks for  1 cpu, 512 MiB memory, 1 GiB disk",
+            "  finds     /in/a from blob:ab",
+            "  sees      /mnt from host path /data (read-only)",
+            "  sees      /s from volume scratch (may be changed)",
+            "  secret    token at /run/secrets/token",
+            "  secret    key as the variable API_KEY",
             "  started   2026-01-01 00:05:00Z (1m12s ago)",
-            "    #1  w0  failed  worker_lost  3 log records",
+            "    #1  w0  failed  worker_lost  3 log records  12.0k records cut (logs.max_bytes)",
             "  next      cloudai task logs 7K3M9QZD --follow",
         ] {
             assert!(card.lines().any(|found| found == line), "{line:?} is not in\n{card}");

@@ -145,13 +145,23 @@ pub(crate) fn card(worker: &Worker, now: Timestamp) -> String {
     field("gpu", worker.gpus.iter().map(|gpu| format!("{} {}", gpu.id, gpu.model)).collect::<Vec<_>>().join(", "));
     let labels = worker.labels.iter().map(|(key, value)| printable(&format!("{key}={value}")));
     field("labels", labels.collect::<Vec<_>>().join(" "));
-    field("offers", worker.offers.iter().map(|offer| printable(offer)).collect::<Vec<_>>().join(" "));
+    field("offers", offers(worker));
+    let off = "off: exec.enabled is false on it, or its version can not run programs in containers (task exec)";
+    field("exec", if worker.exec == Some(false) { off.into() } else { String::new() });
     field("engine", printable(if worker.engine.is_empty() { &worker.executor } else { &worker.engine }));
     field("version", printable(&worker.version));
     field("address", worker.address.clone().unwrap_or_default());
     field("seen", at(&worker.last_seen));
     field("added", moment(&worker.registered_at, now));
     lines.join("\n")
+}
+
+/// What of its host it lets tasks see; nothing is said of one that never came.
+fn offers(worker: &Worker) -> String {
+    if worker.offers.is_empty() && !worker.version.is_empty() {
+        return "no folders or volumes of its host (worker start --allow-path DIR, --allow-volume NAME)".into();
+    }
+    worker.offers.iter().map(|offer| printable(offer)).collect::<Vec<_>>().join(" ")
 }
 
 /// What becomes of what a silent worker holds, and when.
@@ -234,14 +244,32 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn silent(tasks: usize, gives_up_at: Option<&str>) -> String {
+    fn shown(fields: serde_json::Value) -> String {
         let none = json!({ "cpu_cores": 0.0, "memory_gb": 0.0, "storage_gb": 0.0, "gpu_cores": 0.0 });
-        let worker = json!({
+        let mut worker = json!({
             "id": "w4", "status": "inactive", "address": null, "capacity": none, "allocated": none, "available": none,
-            "gpus": [], "tasks": tasks, "labels": {}, "version": "", "executor": "fake", "engine": "",
-            "last_seen": "2026-01-31T08:00:00Z", "gives_up_at": gives_up_at, "registered_at": "2026-01-31T07:00:00Z",
+            "gpus": [], "tasks": 0, "labels": {}, "version": "", "executor": "fake", "engine": "",
+            "last_seen": "2026-01-31T08:00:00Z", "registered_at": "2026-01-31T07:00:00Z",
         });
+        for (name, value) in fields.as_object().unwrap() {
+            worker[name] = value.clone();
+        }
         card(&serde_json::from_value(worker).unwrap(), "2026-01-31T08:01:00Z".parse().unwrap())
+    }
+
+    fn silent(tasks: usize, gives_up_at: Option<&str>) -> String {
+        shown(json!({ "tasks": tasks, "gives_up_at": gives_up_at }))
+    }
+
+    #[test]
+    fn a_worker_says_in_words_that_it_offers_nothing_of_its_host_and_runs_no_programs() {
+        let bare = shown(json!({ "status": "active", "version": "0.1.0", "exec": false }));
+        assert!(bare.contains("offers    no folders or volumes of its host (worker start --allow-path"), "{bare}");
+        assert!(bare.contains("exec      off: exec.enabled is false"), "{bare}");
+        let rich = shown(json!({ "status": "active", "version": "0.1.0", "exec": true, "offers": ["/data:ro", "s"] }));
+        assert!(rich.contains("offers    /data:ro s") && !rich.contains("exec "), "{rich}");
+        let never = shown(json!({ "status": "registered" }));
+        assert!(!never.contains("offers") && !never.contains("exec "), "{never}");
     }
 
     #[test]

@@ -1,16 +1,16 @@
 //! Starts a master.
 
 use super::{logging, stop};
-use crate::config::{ADDR, MasterSettings, Store};
+use crate::config::{ADDR, MasterSettings, Sourced, Store};
 use crate::exit::Failure;
 use anyhow::Context;
 use cloudai_master::machine::Machine;
 use cloudai_master::opened::Setup;
 use cloudai_master::principal::Principal;
-use cloudai_master::{Addresses, Ended, Master};
+use cloudai_master::{Addresses, Ended, InputRules, Master, Rules};
 use cloudai_store::StoreError;
 use cloudai_store::bulk::local::LocalBulk;
-use cloudai_store::bulk::s3::{Bucket, BucketError};
+use cloudai_store::bulk::s3::{Bucket, BucketError, Sources};
 use cloudai_store::memory::MemoryStore;
 use cloudai_store::sqlite::SqliteStore;
 use serde_json::json;
@@ -97,6 +97,18 @@ fn unusable(error: BucketError) -> Failure {
         )
 }
 
+/// From which addresses tasks may have inputs.
+fn inputs(settings: &MasterSettings) -> anyhow::Result<InputRules> {
+    let (urls, Sourced { server, buckets }) = (settings.input_urls.clone(), &settings.input_buckets);
+    let unusable = |error: BucketError| {
+        Failure::error("inputs.buckets names a bucket that can not be read")
+            .why(error.to_string())
+            .next("check files.s3.endpoint, files.s3.region and the key (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY): cloudai config show")
+    };
+    let buckets = server.as_ref().map(|server| Sources::new(server, buckets)).transpose().map_err(unusable)?;
+    Ok(InputRules { urls, buckets: buckets.unwrap_or_default() })
+}
+
 /// Opens the data.
 fn open(settings: &MasterSettings) -> anyhow::Result<Setup> {
     let dir = &settings.data_dir;
@@ -117,9 +129,14 @@ fn open(settings: &MasterSettings) -> anyhow::Result<Setup> {
         strategy: settings.strategy.clone(),
         fallback: settings.fallback.clone(),
         timing: settings.timing,
-        retention: settings.retention,
-        secrets: settings.secrets.clone(),
-        exec: settings.exec,
+        rules: Rules {
+            retention: settings.retention,
+            max_log_bytes: settings.max_log_bytes,
+            files: settings.files,
+            secrets: settings.secrets.clone(),
+            inputs: inputs(settings)?,
+            exec: settings.exec,
+        },
         machine: Machine::default(),
     })
 }

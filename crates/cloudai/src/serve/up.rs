@@ -73,6 +73,8 @@ async fn prepare_workers(settings: &UpSettings, master: &Master) -> anyhow::Resu
             disk: settings.disk,
             offers: settings.offers.clone(),
             exec: settings.master.exec,
+            local_inputs: settings.local_inputs,
+            log_rate: settings.log_rate,
             id,
         };
         workers.push(Worker::prepare(config).await.with_context(|| format!("worker local-{number} can not start"))?);

@@ -46,6 +46,8 @@ fn config(settings: WorkerSettings) -> anyhow::Result<Config> {
         disk: settings.disk,
         offers: settings.offers,
         exec: settings.exec,
+        local_inputs: settings.local_inputs,
+        log_rate: settings.log_rate,
     })
 }
 

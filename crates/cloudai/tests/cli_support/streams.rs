@@ -35,10 +35,39 @@ fn a_log_is_written_byte_by_byte_to_its_streams() {
     let server = with_log(vec![(lines, false)], task(json!({})));
     let ran = server.run(&format!("task logs {ID} --tail 5 --attempt 1"));
     assert_eq!((ran.code, ran.out.as_str(), ran.err.as_str()), (0, "a\n\0a", "b\n"));
-    assert_eq!(server.seen()[0].query, "attempt=1&tail=5");
+    let asked = || server.asked(&format!("GET /api/v1/tasks/{ID}/logs"));
+    assert_eq!(asked()[0].query, "attempt=1&tail=5");
     let ran = server.run(&format!("task logs {ID} --stdout --timestamps"));
     assert_eq!(ran.out, "2026-01-01T00:00:00.000Z a\n2026-01-01T00:00:00.000Z \0a");
-    assert_eq!(server.seen()[1].query, "stream=stdout");
+    assert_eq!(asked()[1].query, "stream=stdout");
+}
+
+#[test]
+fn of_a_log_that_was_cut_it_is_said_what_is_not_there() {
+    let attempt = |number: u32, cut: Value| {
+        json!({"attempt": number, "worker_id": "w1", "status": "failed", "reason": null, "message": "", "exit_code": 1,
+            "accepted": number == 2, "assigned_at": "2026-01-01T00:00:00.000Z", "started_at": null, "ended_at": null,
+            "log_records": 1, "log_bytes": 2, "log_cut": cut})
+    };
+    let mut outcome = ended("failed", Some("exit_code"), Some(1));
+    outcome["attempt"] = json!(2);
+    outcome["attempts"] =
+        json!([attempt(1, json!({"records": 7, "bytes": 1024})), attempt(2, json!({"records": 1, "bytes": 5}))]);
+    let cut = |number: u32, what: &str| {
+        format!("the log of attempt {number} was cut after 2 B (logs.max_bytes): {what} were not kept\n")
+    };
+    let (first, second) = (cut(1, "7 records, 1 KiB"), cut(2, "1 records, 5 B"));
+    let read = |flags: &str, lines: Vec<Value>| {
+        with_log(vec![(lines, false)], outcome.clone()).run(&format!("task logs {ID} {flags}"))
+    };
+    let ran = read("", vec![record(2, 0, "stdout", "b\n")]);
+    assert_eq!((ran.code, ran.out.as_str(), ran.err), (0, "b\n", second.clone()));
+    let ran = read("--attempt 1 --stderr", Vec::new());
+    assert_eq!((ran.code, ran.out.as_str(), ran.err), (0, "", first.clone()));
+    let all = vec![record(1, 0, "stdout", "a\n"), record(2, 0, "stdout", "b\n"), state("end", "failed", None, 2)];
+    let ran = read("--follow", all);
+    assert_eq!((ran.code, ran.out.as_str()), (0, "a\nb\n"), "{}", ran.err);
+    assert!(ran.err.contains(&format!("{first}{second}")), "{}", ran.err);
 }
 
 #[test]
@@ -123,6 +152,21 @@ fn files_are_fetched_whole_under_their_names() {
     let ran = server.run(&format!("task download {ID} one model.bin -o quiet"));
     assert_eq!(ran.out, "one/model.bin\n");
     assert_eq!(server.run(&format!("task download {ID} one nothing")).code, 5);
+}
+
+#[test]
+fn what_is_in_the_way_of_a_download_is_named_with_what_to_do() {
+    let server = with_files(vec![("a/model.bin", "abc")], |_, _| Reply::Bytes(b"abc".to_vec()));
+    let dir = server.dir().to_owned();
+    std::fs::write(dir.join("file"), "x").unwrap();
+    std::fs::create_dir_all(dir.join("folder/a/model.bin")).unwrap();
+    std::fs::create_dir(dir.join("half")).unwrap();
+    std::fs::write(dir.join("half/a"), "x").unwrap();
+    for (to, named) in [("file", "file is"), ("folder", "folder/a/model.bin is"), ("half", "half/a is")] {
+        let ran = server.run(&format!("task download {ID} {to}"));
+        assert!(ran.code == 7 && ran.err.contains(&format!("{named} in the way")), "{to}: {}", ran.err);
+        assert!(ran.err.contains("choose another folder") && !ran.err.contains(".part"), "{to}: {}", ran.err);
+    }
 }
 
 #[test]

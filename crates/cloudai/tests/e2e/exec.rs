@@ -87,6 +87,8 @@ async fn what_can_not_be_run_says_why_and_has_its_exit_code() {
         (&["task", "exec", "-t", &id], 64, "standard input is none"),
         (&["task", "exec", "-w", "tmp", &id, "--", "echo"], 64, "absolute path"),
         (&["task", "exec", "-e", "=x", &id], 64, "NAME=VALUE"),
+        (&["task", "exec", "-e", "NO_SUCH_VARIABLE", &id], 64, "its value is taken from here"),
+        (&["task", "exec", &id, "echo", "one"], 64, "-- echo one"),
     ];
     for (words, code, said) in rows {
         let ran = cluster.run(words).await;
@@ -193,6 +195,8 @@ async fn an_operator_may_forbid_it() {
     let id = running(&cluster).await;
     let refused = cluster.run(&["task", "exec", &id, "--", "echo"]).await;
     assert!(refused.code == 6 && refused.err.contains("exec.enabled"), "{refused:?}");
+    let told = cluster.run(&["worker", "info", "w1"]).await;
+    assert!(told.out.contains("exec      off") && told.out.contains("offers    no folders or volumes"), "{told:?}");
 }
 
 async fn open_socket(cluster: &Cluster, id: &str, query: &str) -> Socket {

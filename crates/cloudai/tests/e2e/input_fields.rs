@@ -139,7 +139,7 @@ fn given() -> Vec<Row> {
             "volumes",
             json!([{"host_path": "/a", "container_path": "/a"}, {"volume": "b", "container_path": "/a/b"}]),
             "volumes[1].container_path",
-            "in the way",
+            "in the way of \"/a\" (volumes[0].container_path)",
         ),
         ("volumes", json!([{"host_path": "/a", "container_path": "/a", "mode": 1}]), "volumes[0].mode", "no field"),
         ("secrets", json!({}), "secrets", "list of secrets"),
@@ -150,8 +150,13 @@ fn given() -> Vec<Row> {
         ("secrets", json!([{"name": "a", "env": "A=B"}]), "secrets[0].env", "name of a variable"),
         ("secrets", json!([{"name": "a", "env": "CLOUDAI_A"}]), "secrets[0].env", "worker sets itself"),
         ("secrets", json!([{"name": "a", "env": "A", "file": "/a"}]), "secrets[0].env", "beside"),
-        ("secrets", json!([{"name": "a"}, {"name": "a"}]), "secrets[1].file", "in the way"),
-        ("secrets", json!([{"name": "a", "env": "A"}, {"name": "b", "env": "A"}]), "secrets[1].env", "in the way"),
+        ("secrets", json!([{"name": "a"}, {"name": "a"}]), "secrets[1].file", "(secrets[0].file)"),
+        (
+            "secrets",
+            json!([{"name": "a", "env": "A"}, {"name": "b", "env": "A"}]),
+            "secrets[1].env",
+            "(secrets[0].env)",
+        ),
         ("secrets", json!([{"name": "a", "value": "x"}]), "secrets[0].value", "no field"),
         ("secrets", json!([{"name": "never-stored"}]), "secrets[0].name", "is not stored"),
     ]
@@ -205,7 +210,7 @@ fn lists_and_maps() -> Vec<Row> {
         ("inputs", json!({}), "inputs", "list of inputs"),
         ("inputs", json!(["a"]), "inputs[0]", "must be a map"),
         ("inputs", json!([{"from": "task:x", "path": "/a"}]), "inputs[0].from", "no task"),
-        ("inputs", json!([{"from": "https://example.org/a", "path": "/a"}]), "inputs[0].from", "not supported"),
+        ("inputs", json!([{"from": "https://example.org/a", "path": "/a"}]), "inputs[0].from", "must name its content"),
         ("inputs", json!([{"from": "blob:12", "path": "/a"}]), "inputs[0].from", "64 digits"),
         ("inputs", json!([{"path": "/a"}]), "inputs[0].from", "is missing"),
         ("inputs", json!([{"from": format!("blob:{ZEROS}")}]), "inputs[0].path", "is missing"),
@@ -259,7 +264,7 @@ async fn every_wrong_field_is_400_with_its_name_and_what_is_allowed() {
 #[tokio::test]
 async fn the_command_line_says_the_same_before_it_asks_anyone() {
     let cluster = Cluster::start().await;
-    let rows: [(&[&str], &str); 37] = [
+    let rows: [(&[&str], &str); 43] = [
         (&["--cpus", "0"], "--cpus (cpu_cores): 0 is"),
         (&["--cpus", "5000"], "0.001 to 4096"),
         (&["--cpus", "two"], "--cpus"),
@@ -294,6 +299,12 @@ async fn the_command_line_says_the_same_before_it_asks_anyone() {
         (&["--volume", "/a/../b:/a"], "--volume (volumes[0].host_path)"),
         (&["--secret", "a b"], "--secret (secrets[0].name)"),
         (&["--secret-env", "token"], "expected VARIABLE=NAME"),
+        (&["--secret-env", "CLOUDAI_A=token"], "--secret-env (secrets[0].env)"),
+        (&["--secret-env", "A=a b"], "--secret-env (secrets[0].name)"),
+        (&["--secret-env", "A=a", "-e", "A=1"], "in the way of \"A\" (env.A)"),
+        (&["--volume", "./data:/x:ro"], "--input ./data:/x"),
+        (&["--volume", "/a:/c", "--tmpfs", "/c=1m"], "in the way of \"/c\" (tmpfs./c)"),
+        (&["--volume", "/a:/c", "--secret", "a:/c/k"], "(volumes[0].container_path)"),
         (&["--collect", "../x"], "--collect (outputs[0])"),
         (&["--label", "a b=1"], "no label name"),
         (&["--env", "CLOUDAI_X=1"], "worker sets itself"),

@@ -8,12 +8,15 @@
 mod cluster;
 mod dockerd;
 mod engine;
+mod https_server;
 mod link;
 mod process;
+mod registry;
 mod rest;
 #[path = "../../../store/tests/s3_server/mod.rs"]
 mod s3_server;
 
+mod addresses;
 mod agent;
 mod backup;
 mod bench;
@@ -27,6 +30,7 @@ mod exec;
 mod exec_docker;
 mod faults_docker;
 mod field;
+mod files;
 mod follow;
 mod full_disk;
 mod input;
@@ -40,6 +44,8 @@ mod path_docker;
 mod processes;
 mod processes_docker;
 mod read_only;
+mod registries;
+mod registries_docker;
 mod released;
 mod restart;
 mod s3;

@@ -69,6 +69,11 @@ async fn what_tasks_find_and_leave_is_in_the_bucket_and_goes_from_one_to_the_nex
     assert_eq!(fs::read(cluster.dir().join("got/result.txt")).unwrap(), b"one");
     let tar = cluster.run(&["task", "download", &first, "--tar", "all.tar"]).await;
     assert_eq!(tar.code, 0, "{}", tar.err);
+    for (path, code) in [("./result.txt", 0), ("absent", 5)] {
+        let to = format!("{code}.zip");
+        let zip = cluster.run(&["task", "download", &first, "--zip", &to, path]).await;
+        assert!(zip.code == code && cluster.dir().join(&to).exists() == (code == 0), "{zip:?}");
+    }
     let on_disk = walk(&cluster.dir().join("state/bulk/blobs"));
     assert!(on_disk.iter().all(|path| path.is_symlink()), "{on_disk:?}");
 }

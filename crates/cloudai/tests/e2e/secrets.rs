@@ -48,6 +48,20 @@ async fn a_secret_is_listed_without_its_value_replaced_and_removed() {
     assert_eq!(cluster.run(&["secret", "remove", "token"]).await.code, 0);
     let gone = cluster.run(&["secret", "remove", "token"]).await;
     assert!(gone.code == 5 && gone.err.contains("cloudai secret list"), "{gone:?}");
+    for name in ["one", "two"] {
+        put(&cluster, name, VALUE).await;
+    }
+    let words = ["secret", "remove", "one", "absent", "two"];
+    let would = cluster.run(&[&words[..], &["--dry-run"]].concat()).await;
+    assert!(would.code == 5 && would.out == "one\ntwo\n" && would.err.contains("would remove two"), "{would:?}");
+    let would = cluster.run(&["secret", "rotate", "--dry-run"]).await;
+    assert!(would.code == 0 && would.err.contains("2 of the secrets yours"), "{would:?}");
+    let removed = cluster.run(&words).await;
+    assert!(removed.code == 5 && removed.err.contains("two  removed"), "{removed:?}");
+    assert!(removed.err.contains("1 of 3 could not be removed") && removed.err.contains("absent: "), "{removed:?}");
+    assert!(cluster.run(&["secret", "list", "-o", "quiet"]).await.out.is_empty());
+    let piped = cluster.run_with(&["secret", "put", "piped", "--from-file", "-"], VALUE).await;
+    assert!(piped.code == 0 && piped.out.contains("piped  kept, 21 B"), "{piped:?}");
     for (path, kind, body, status) in [
         ("/api/v1/secrets/a%20b", BYTES, b"x".to_vec(), 400),
         ("/api/v1/secrets/token", BYTES, Vec::new(), 400),
@@ -148,7 +162,10 @@ async fn after_a_new_key_all_secrets_are_there_and_the_old_key_is_not() {
     };
     let before = keys();
     let rotated = cluster.run(&["secret", "rotate"]).await;
-    assert!(rotated.code == 0 && rotated.out.contains("2 secrets sealed with a new key"), "{rotated:?}");
+    assert!(
+        rotated.code == 0 && rotated.out.contains("2 secrets and credentials of registries sealed with a new key"),
+        "{rotated:?}"
+    );
     let after = keys();
     assert!(before.len() == 1 && after.len() == 1 && before != after);
     cluster.kill_master();

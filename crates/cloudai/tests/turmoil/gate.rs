@@ -292,6 +292,13 @@ impl MasterService for Gatekeeper {
         self.master().resolve_secrets(forward(&request, request.get_ref().clone())).await
     }
 
+    async fn resolve_registry(
+        &self,
+        request: Request<pb::AttemptRef>,
+    ) -> Result<Response<pb::ResolvedRegistry>, Status> {
+        self.master().resolve_registry(forward(&request, request.get_ref().clone())).await
+    }
+
     async fn resolve_inputs(&self, request: Request<pb::AttemptRef>) -> Result<Response<pb::ResolvedInputs>, Status> {
         self.gate.open()?;
         self.master().resolve_inputs(forward(&request, request.get_ref().clone())).await

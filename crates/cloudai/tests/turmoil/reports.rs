@@ -3,6 +3,7 @@
 use crate::gate::Faults;
 use crate::world::{TIMING, World, over_seeds, task, task_with};
 use cloudai_core::state::Status;
+use cloudai_core::task::{LogCut, LogEnd};
 use std::time::Duration;
 
 /// Lines of a log that takes several calls.
@@ -78,5 +79,42 @@ fn a_task_ends_after_its_log_also_when_the_link_breaks_on_the_way() {
         let record = world.ended(id);
         assert_eq!((record.status(), record.number()), (Status::Completed, 1));
         assert_eq!(world.log(attempt), text);
+    });
+}
+
+#[test]
+fn a_log_that_is_cut_says_how_much_is_missing_whatever_is_lost_on_its_way() {
+    over_seeds(|seed| {
+        // Within the first call, when the worker does not know the limit, and later.
+        for count in [300, 1500] {
+            let (text, kept) = (lines(5000), lines(count));
+            let bytes = kept.len() as u64;
+            let (mut world, gate) = World::limiting_logs(seed, bytes).gated();
+            gate.set(Faults { cut_logs: 2, lose_log_answers: 2, ..Faults::default() });
+            let id = world.submit(task_with(&[("FAKE_STDOUT", &text)]));
+            let record = world.ended(id);
+            assert_eq!(world.log(record.attempt()), kept);
+            let cut = Some(LogCut { records: 5000 - count as u64, bytes: text.len() as u64 - bytes });
+            let log = record.attempts[0].end.as_ref().unwrap().log;
+            assert_eq!(log, LogEnd { records: count as u64, bytes, complete: false, cut });
+            assert_eq!((record.status(), record.number()), (Status::Completed, 1));
+        }
+    });
+}
+
+#[test]
+fn a_rate_makes_a_log_late_and_cuts_nothing() {
+    over_seeds(|seed| {
+        let mut world = World::new(seed).log_rate(2000).workers(&["w1"]);
+        let text = lines(2000);
+        let begin = world.now();
+        let id = world.submit(task_with(&[("FAKE_STDOUT", &text)]));
+        let record = world.ended(id);
+        assert_eq!(world.log(record.attempt()), text);
+        let log = record.attempts[0].end.as_ref().unwrap().log;
+        assert_eq!((record.status(), log.records, log.complete), (Status::Completed, 2000, true));
+        // What one second allows goes at once.
+        let least = Duration::from_secs(text.len() as u64 / 2000 - 1);
+        assert!(world.now() - begin >= least, "{:?}", world.now() - begin);
     });
 }

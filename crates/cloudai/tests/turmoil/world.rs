@@ -10,12 +10,12 @@ use cloudai_core::task::TaskRecord;
 use cloudai_core::testing::{cores, worker_id};
 use cloudai_core::timing::Timing;
 use cloudai_core::worker::WorkerRecord;
+use cloudai_master::Rules;
 use cloudai_master::choice::Configured;
 use cloudai_master::handle::Handle;
 use cloudai_master::machine::{Clocks, Machine as MasterMachine, Threads as MasterThreads};
 use cloudai_master::opened::{Doors, Opened, Setup};
 use cloudai_master::principal::Principal;
-use cloudai_master::{Retention, SecretRules};
 use cloudai_store::bulk::BulkStore;
 use cloudai_store::bulk::local::LocalBulk;
 use cloudai_store::memory::MemoryStore;
@@ -107,6 +107,8 @@ pub(crate) struct World {
     handle: Rc<RefCell<Option<Handle>>>,
     /// Whether the master's machine runs its process.
     master_lives: Rc<Cell<bool>>,
+    /// Bytes a second of each log that a worker sends which is added now; 0 for any number.
+    log_rate: u64,
     _dir: TempDir,
 }
 
@@ -117,15 +119,20 @@ impl World {
     }
 
     pub(crate) fn timed(seed: u64, timing: Timing) -> Self {
-        Self::with(seed, timing, "greedy".into())
+        Self::with(seed, timing, "greedy".into(), 0)
     }
 
     /// A master that places so, alone.
     pub(crate) fn placed_by(seed: u64, strategy: Configured) -> Self {
-        Self::with(seed, TIMING, strategy)
+        Self::with(seed, TIMING, strategy, 0)
     }
 
-    fn with(seed: u64, timing: Timing, strategy: Configured) -> Self {
+    /// A master that keeps so many bytes of a log at most, alone.
+    pub(crate) fn limiting_logs(seed: u64, max_bytes: u64) -> Self {
+        Self::with(seed, TIMING, "greedy".into(), max_bytes)
+    }
+
+    fn with(seed: u64, timing: Timing, strategy: Configured, max_log_bytes: u64) -> Self {
         ELAPSED.set(Duration::ZERO);
         let dir = tempfile::tempdir().unwrap();
         let bulk = Arc::new(LocalBulk::open(&dir.path().join("bulk")).unwrap());
@@ -145,16 +152,23 @@ impl World {
             disks,
             handle: Rc::default(),
             master_lives,
+            log_rate: 0,
             _dir: dir,
         };
         let (disks, handle, lives) = (world.disks.clone(), Rc::clone(&world.handle), Rc::clone(&world.master_lives));
         world.sim.host("master", move || {
             let (disks, strategy, handle, lives) = (disks.clone(), strategy.clone(), Rc::clone(&handle), lives.get());
-            let run = run_master(disks, timing, strategy, handle);
+            let run = run_master(disks, timing, strategy, max_log_bytes, handle);
             async move { if lives { run.await } else { std::future::pending().await } }
         });
         world.until("the master runs", |world| world.handle.borrow().is_some());
         world
+    }
+
+    /// Workers that are added from here on send so many bytes of each log in a second.
+    pub(crate) fn log_rate(mut self, log_rate: u64) -> Self {
+        self.log_rate = log_rate;
+        self
     }
 
     /// Adds workers of eight cores that call the master.
@@ -200,7 +214,7 @@ impl World {
     fn add_on(&mut self, host: &str, name: &str, calls: &str, capacity: Capacity) {
         let (host, name, calls) = (host.to_owned(), name.to_owned(), calls.to_owned());
         let (token, dir, ended) = (self.token(), self.disks.dir.clone(), Rc::clone(&self.ends));
-        let stop = CancellationToken::new();
+        let (stop, log_rate) = (CancellationToken::new(), self.log_rate);
         self.stops.insert(host.clone(), stop.clone());
         self.sim.host(host.clone(), move || {
             let config = Config {
@@ -214,6 +228,8 @@ impl World {
                 disk: DiskLimits::default(),
                 offers: Offers::default(),
                 exec: true,
+                local_inputs: false,
+                log_rate,
                 data_dir: dir.join(&host),
             };
             let (host, ended, stop) = (host.clone(), Rc::clone(&ended), stop.clone());
@@ -448,6 +464,7 @@ async fn run_master(
     disks: Disks,
     timing: Timing,
     strategy: Configured,
+    max_log_bytes: u64,
     handle: Rc<RefCell<Option<Handle>>>,
 ) -> turmoil::Result {
     let machine = MasterMachine { clocks: Clocks { wall, boot }, threads: MasterThreads::Shared };
@@ -457,9 +474,7 @@ async fn run_master(
         strategy,
         fallback: cloudai_master::Fallback::default(),
         timing,
-        retention: Retention::default(),
-        secrets: SecretRules::default(),
-        exec: true,
+        rules: Rules { max_log_bytes, exec: true, ..Rules::default() },
         machine,
     };
     let opened = Opened::open(setup).await?;

@@ -52,7 +52,7 @@ pub const LATER: &[(&str, &str)] = &[
     ("array", "task arrays"),
     ("gang", "gang placement"),
     ("requests", "either-or resource requests"),
-    ("registry_auth", "stored registry credentials"),
+    ("registry_auth", "registry credentials of one task; those that are stored are taken by themselves"),
     ("template", "templates"),
     ("params", "templates"),
     ("ttl_after_finish_s", "retention by task"),

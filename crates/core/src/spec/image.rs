@@ -74,7 +74,7 @@ fn is_path(path: &str) -> Result<(), &'static str> {
     }
 }
 
-fn is_host(host: &str) -> bool {
+pub(super) fn is_host(host: &str) -> bool {
     let (name, port) = host.split_once(':').map_or((host, None), |(n, p)| (n, Some(p)));
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '.' || c == '-';
     !name.is_empty() && name.chars().all(plain) && port.is_none_or(|p| p.parse::<u16>().is_ok())

@@ -1,5 +1,7 @@
 //! What is placed into a container before it starts: files and folders by their content, or what another task left.
 
+use super::address::Address;
+use super::places::{Places, in_the_way};
 use super::read::Reader;
 use super::{FieldError, Value};
 use crate::ids::TaskId;
@@ -44,9 +46,23 @@ pub enum Source {
         /// What of it; everything when absent.
         path: Option<String>,
     },
+    /// A file that is served at an address; its worker fetches it.
+    Address(Address),
 }
 
-const EXPECTED: &str = "names no content: expected task:ID, task:ID/PATH, blob:SHA256 or tree:SHA256";
+impl Source {
+    /// Whether the master has the content, and holds it for the task.
+    #[must_use]
+    pub const fn is_held(&self) -> bool {
+        match self {
+            Self::Blob(_) | Self::Tree(_) | Self::Task { .. } => true,
+            Self::Address(_) => false,
+        }
+    }
+}
+
+const EXPECTED: &str = "names no content: expected task:ID, task:ID/PATH, https://HOST/PATH#sha256=DIGITS, \
+                        s3://BUCKET/KEY#sha256=DIGITS, blob:SHA256 or tree:SHA256";
 
 impl FromStr for Source {
     type Err = String;
@@ -65,9 +81,7 @@ impl FromStr for Source {
                 }
                 Ok(Self::Task { id, path: path.map(ToOwned::to_owned) })
             }
-            Some(("http" | "https" | "s3", _)) => {
-                Err("is an address, and inputs from addresses are not supported by this version yet".into())
-            }
+            Some(("http" | "https" | "s3", _)) => text.parse().map(Self::Address),
             Some(_) | None => Err(EXPECTED.into()),
         }
     }
@@ -80,6 +94,7 @@ impl fmt::Display for Source {
             Self::Tree(hash) => write!(f, "tree:{hash}"),
             Self::Task { id, path: None } => write!(f, "task:{id}"),
             Self::Task { id, path: Some(path) } => write!(f, "task:{id}/{path}"),
+            Self::Address(address) => write!(f, "{address}"),
         }
     }
 }
@@ -98,8 +113,12 @@ impl From<Source> for String {
     }
 }
 
-/// Reads the field of a task; `tmpfs` are the paths of its memory file systems.
-pub(super) fn read<'a>(task: &mut Reader<'_>, tmpfs: impl Iterator<Item = &'a String> + Clone) -> Vec<Input> {
+/// Reads the field of a task; `tmpfs` are the paths of its memory file systems, `places` those used otherwise.
+pub(super) fn read<'a>(
+    task: &mut Reader<'_>,
+    tmpfs: impl Iterator<Item = &'a String> + Clone,
+    places: &mut Places,
+) -> Vec<Input> {
     let mut inputs: Vec<Input> = Vec::new();
     let expected = "must be a list of inputs, as [{\"from\": \"task:ID/a.csv\", \"path\": \"/data/a.csv\"}]";
     for (index, mut reader) in task.maps("inputs", MOST, expected, &FIELDS) {
@@ -107,13 +126,13 @@ pub(super) fn read<'a>(task: &mut Reader<'_>, tmpfs: impl Iterator<Item = &'a St
         let path = reader.mount_point("path");
         let writable = reader.truth("writable");
         if let Some(path) = &path {
-            let other = inputs.iter().map(|input| &input.path).find(|other| overlap(path, other));
-            let other = other.or_else(|| tmpfs.clone().find(|mount| *mount == path));
-            if let Some(other) = other {
-                reader.wrong("path", &format!("lies in the way of {other:?}: each needs a place of its own"));
+            let tmpfs = || tmpfs.clone().find(|mount| *mount == path).map(|at| in_the_way(&format!("tmpfs.{at}"), at));
+            if let Some(problem) = places.problem(path).or_else(tmpfs) {
+                reader.wrong("path", &problem);
             }
         }
         if let (Some(from), Some(path)) = (from, path) {
+            places.take(format!("inputs[{index}].path"), &path);
             inputs.push(Input { from, path, writable });
         }
         task.take_errors(&format!("inputs[{index}]"), reader);
@@ -153,6 +172,7 @@ pub(super) fn weight(inputs: &[Input]) -> usize {
     let from = |source: &Source| match source {
         Source::Blob(_) | Source::Tree(_) => 69,
         Source::Task { path, .. } => 40 + path.as_ref().map_or(0, String::len),
+        Source::Address(address) => 72 + address.url().len(),
     };
     inputs.iter().map(|input| from(&input.from) + input.path.len() + 30).sum()
 }
@@ -171,9 +191,13 @@ mod tests {
     fn a_source_is_read_back_as_it_is_written() {
         let hash = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
         let task = TaskId::new(7).to_string();
-        for text in
-            [format!("blob:{hash}"), format!("tree:{hash}"), format!("task:{task}"), format!("task:{task}/a b/c:d.csv")]
-        {
+        for text in [
+            format!("blob:{hash}"),
+            format!("tree:{hash}"),
+            format!("task:{task}"),
+            format!("task:{task}/a b/c:d.csv"),
+            format!("s3://data/x#sha256={hash}"),
+        ] {
             assert_eq!(text.parse::<Source>().unwrap().to_string(), text);
         }
         let all: Source = format!("task:{task}/").parse().unwrap();
@@ -186,7 +210,7 @@ mod tests {
             ("task:x", "no task"),
             (&format!("task:{task}/../x"), ".."),
             (&format!("task:{task}//x"), "empty"),
-            ("https://example.org/x", "not supported by this version yet"),
+            ("https://example.org/x", "must name its content"),
         ] {
             let problem = bad.parse::<Source>().unwrap_err();
             assert!(problem.contains(why), "{bad}: {problem}");

@@ -3,12 +3,15 @@
 //! A document (`Value`) becomes a [`TaskSpec`] in `read.rs`, which names every wrong field at
 //! once. Nothing else makes one, so a spec that exists is within its ranges.
 
+mod address;
 mod again;
 mod fields;
 mod image;
 mod inputs;
 mod outputs;
+mod places;
 mod read;
+mod registry;
 mod retries;
 mod secrets;
 mod size;
@@ -17,11 +20,13 @@ mod value;
 mod volumes;
 mod write;
 
+pub use address::Address;
 pub use again::CHANGES;
 pub use fields::{LATER, LIVE};
 pub use image::ImageRef;
 pub use inputs::{Input, Source, wrong_input};
 pub use outputs::Outputs;
+pub use registry::RegistryName;
 pub use retries::{DEFAULT_RETRIES, MAX_RETRIES, Retries, RetryOn};
 pub use secrets::{SecretPlace, SecretUse};
 pub use value::Value;

@@ -1,6 +1,7 @@
 //! From a document to a [`TaskSpec`]: every rule of SPEC 3.1, every wrong field named at once.
 
 use super::fields::{LATER, LIVE, nearest};
+use super::places::Places;
 use super::{
     ContainerSpec, DEFAULT_KILL_AFTER, DEFAULT_PULL, FieldError, Limits, MAX_DURATION, MAX_SPEC_BYTES, Network,
     OnDisconnect, PullPolicy, SpecError, TaskSpec, Value, When, image, inputs, outputs, retries, secrets, size,
@@ -43,12 +44,12 @@ pub(super) fn spec(document: &Value) -> Result<TaskSpec, SpecError> {
 
 fn container(reader: &mut Reader<'_>) -> ContainerSpec {
     let tmpfs = reader.tmpfs();
-    let inputs = inputs::read(reader, tmpfs.keys());
-    let taken: Vec<&str> = tmpfs.keys().chain(inputs.iter().map(|input| &input.path)).map(String::as_str).collect();
-    let volumes = volumes::read(reader, &taken);
-    let taken = [taken, volumes.iter().map(|volume| volume.path.as_str()).collect()].concat();
+    let mut places = Places::default();
+    let inputs = inputs::read(reader, tmpfs.keys(), &mut places);
+    tmpfs.keys().for_each(|path| places.take(format!("tmpfs.{path}"), path));
+    let volumes = volumes::read(reader, &mut places);
     let env = reader.texts_by_name("env", is_env_name);
-    let secrets = secrets::read(reader, (&taken, &env), is_env_name);
+    let secrets = secrets::read(reader, (&mut places, &env), is_env_name);
     ContainerSpec {
         command: reader.texts("command").unwrap_or_default(),
         args: reader.texts("args").unwrap_or_default(),

@@ -1,9 +1,9 @@
 //! Stored secrets that a task is given: as files, or as variables where the cluster allows it.
 
+use super::places::{Places, in_the_way};
 use super::read::Reader;
 use super::{Value, inputs};
 use crate::ids::SecretName;
-use crate::path::overlap;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -32,29 +32,33 @@ pub enum SecretPlace {
     Env(String),
 }
 
-/// Reads the field of a task; `taken` are the paths of its container that are used otherwise, `env` its variables,
+/// Reads the field of a task; `places` are the paths of its container that are used otherwise, `env` its variables,
 /// `is_name` says what a variable may be called.
 pub(super) fn read(
     task: &mut Reader<'_>,
-    (taken, env): (&[&str], &BTreeMap<String, String>),
+    (places, env): (&mut Places, &BTreeMap<String, String>),
     is_name: impl Fn(&str) -> Result<(), &'static str>,
 ) -> Vec<SecretUse> {
     let mut secrets: Vec<SecretUse> = Vec::new();
+    // Each with its field.
+    let mut variables: BTreeMap<String, String> =
+        env.keys().map(|name| (name.clone(), format!("env.{name}"))).collect();
     let expected = "must be a list of secrets, as [{\"name\": \"token\"}]";
     for (index, mut reader) in task.maps("secrets", MOST, expected, &FIELDS) {
         let name = name(&mut reader);
         let place = place(&mut reader, name.as_ref(), &is_name);
         if let Some((name, place)) = name.zip(place) {
-            let field = if matches!(place, SecretPlace::File(_)) { "file" } else { "env" };
-            let other = secrets.iter().find_map(|secret| in_the_way(&place, &secret.place));
-            let other = other.or_else(|| match &place {
-                SecretPlace::File(path) => taken.iter().find(|taken| overlap(path, taken)).copied(),
-                SecretPlace::Env(name) => env.get_key_value(name).map(|(name, _)| name.as_str()),
-            });
-            if let Some(other) = other {
-                let problem = format!("lies in the way of {other:?}: each needs a place of its own");
-                let (SecretPlace::File(at) | SecretPlace::Env(at)) = &place;
+            let (field, at, problem) = match &place {
+                SecretPlace::File(path) => ("file", path, places.problem(path)),
+                SecretPlace::Env(name) => ("env", name, variables.get(name).map(|other| in_the_way(other, name))),
+            };
+            if let Some(problem) = problem {
                 reader.error(field.into(), Some(format!("{at:?}")), problem);
+            }
+            let own = format!("secrets[{index}].{field}");
+            match &place {
+                SecretPlace::File(path) => places.take(own, path),
+                SecretPlace::Env(name) => drop(variables.insert(name.clone(), own)),
             }
             secrets.push(SecretUse { name, place });
         }
@@ -87,15 +91,6 @@ fn place(
         return reader.checked("file", |path| inputs::check_path(path).map(|path| SecretPlace::File(path.to_owned())));
     }
     name.map(|name| SecretPlace::File(format!("{FOLDER}/{name}")))
-}
-
-/// The place of another that can not be beside this one.
-fn in_the_way<'a>(one: &SecretPlace, other: &'a SecretPlace) -> Option<&'a str> {
-    match (one, other) {
-        (SecretPlace::File(one), SecretPlace::File(other)) => overlap(one, other).then_some(other),
-        (SecretPlace::Env(one), SecretPlace::Env(other)) => (one == other).then_some(other),
-        (SecretPlace::File(_), SecretPlace::Env(_)) | (SecretPlace::Env(_), SecretPlace::File(_)) => None,
-    }
 }
 
 /// The document that [`read`] reads back.

@@ -1,9 +1,9 @@
 //! Folders and volumes of its worker that a task's container sees.
 
 use super::Value;
+use super::places::Places;
 use super::read::Reader;
 use crate::access::{Access, Origin};
-use crate::path::overlap;
 use serde::{Deserialize, Serialize};
 
 /// The most volumes of one task.
@@ -20,21 +20,19 @@ pub struct Volume {
     pub path: String,
 }
 
-/// Reads the field of a task; `taken` are the paths of its container that are used otherwise.
-pub(super) fn read(task: &mut Reader<'_>, taken: &[&str]) -> Vec<Volume> {
+/// Reads the field of a task; `places` are the paths of its container that are used otherwise.
+pub(super) fn read(task: &mut Reader<'_>, places: &mut Places) -> Vec<Volume> {
     let mut volumes: Vec<Volume> = Vec::new();
     let expected = "must be a list of volumes, as [{\"host_path\": \"/data\", \"container_path\": \"/data\"}]";
     for (index, mut reader) in task.maps("volumes", MOST, expected, &FIELDS) {
         let origin = origin(&mut reader);
         let path = reader.mount_point("container_path");
         let read_only = reader.truth_or("read_only", true);
-        if let Some(path) = &path {
-            let others = volumes.iter().map(|volume| volume.path.as_str()).chain(taken.iter().copied());
-            if let Some(other) = others.into_iter().find(|other| overlap(path, other)) {
-                reader.wrong("container_path", &format!("lies in the way of {other:?}: each needs a place of its own"));
-            }
+        if let Some(problem) = path.as_ref().and_then(|path| places.problem(path)) {
+            reader.wrong("container_path", &problem);
         }
         if let (Some(origin), Some(path)) = (origin, path) {
+            places.take(format!("volumes[{index}].container_path"), &path);
             volumes.push(Volume { access: Access { origin, writable: !read_only }, path });
         }
         task.take_errors(&format!("volumes[{index}]"), reader);

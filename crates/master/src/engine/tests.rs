@@ -70,9 +70,7 @@ async fn a_row_that_the_store_refuses_fails_its_sender_alone_and_every_worker_re
         strategy: "greedy".into(),
         fallback: crate::Fallback::default(),
         timing: Timing::default(),
-        retention: crate::retention::Retention::default(),
-        secrets: crate::secrets::SecretRules::default(),
-        exec: true,
+        rules: crate::Rules { exec: true, ..crate::Rules::default() },
     };
     let master = Master::bind(config).await.unwrap();
     let (handle, stop, who) = (master.handle().clone(), CancellationToken::new(), Principal::local());

@@ -4,9 +4,10 @@
 //! with a warning, and the end counts all the same: refused, it would come again for ever.
 
 use super::convert;
+use crate::quota::MOST_FILES;
 use cloudai_core::event::EndReport;
 use cloudai_core::ids::Incarnation;
-use cloudai_core::task::{Cause, LogEnd, MAX_MESSAGE, Outcome, OutputFile};
+use cloudai_core::task::{Cause, LogCut, LogEnd, MAX_MESSAGE, Outcome, OutputFile};
 use cloudai_proto::v1 as pb;
 use cloudai_store::bulk::{LogPosition, check_path};
 use std::collections::BTreeMap;
@@ -16,7 +17,7 @@ use std::time::Duration;
 use tonic::{Code, Status};
 
 /// The most files of one attempt.
-const MAX_OUTPUTS: usize = 10_000;
+const MAX_OUTPUTS: usize = MOST_FILES as usize;
 /// What stands in for a cause that this master does not know.
 const NO_CAUSE: &str =
     "its worker told no cause of its end that this master knows; bring both to one version of cloudai";
@@ -28,13 +29,20 @@ pub(super) fn report(result: pb::TaskResult) -> Result<EndReport, Status> {
     let cause = cause(result.cause());
     let message = if cause.is_none() && result.message.is_empty() { NO_CAUSE } else { &result.message };
     let (outputs, outputs_lost) = outputs(result.outputs);
+    let cut = LogCut { records: result.log_cut_records, bytes: result.log_cut_bytes };
+    let cut = Some(cut).filter(|cut| cut.records > 0);
     let outcome = Outcome {
         cause: cause.unwrap_or(Cause::EngineError),
         exit_code: result.exit_code,
         oom_killed: result.oom_killed,
         message: shortened(message),
         run: result.run_ms.map(Duration::from_millis),
-        log: LogEnd { records: result.log_records, bytes: result.log_bytes, complete: result.log_complete },
+        log: LogEnd {
+            records: result.log_records,
+            bytes: result.log_bytes,
+            complete: result.log_complete && cut.is_none(),
+            cut,
+        },
         outputs,
         outputs_lost,
     };
@@ -48,6 +56,8 @@ pub(super) fn kept_log(told: LogEnd, kept: LogPosition) -> LogEnd {
         records: told.records.min(kept.records),
         bytes: told.bytes.min(kept.bytes),
         complete: told.complete && told.records <= kept.records,
+        // Else more is missing than was cut.
+        cut: told.cut.filter(|_| told.records <= kept.records),
     }
 }
 
@@ -80,8 +90,11 @@ fn outputs(told: Vec<pb::OutputFile>) -> (Vec<OutputFile>, bool) {
 }
 
 /// Whether the master can have taken such a file in, and the store its row.
+/// The largest file that any file system has room for, far from where sums of sizes end.
+const LARGEST: u64 = 1 << 53;
+
 fn is_kept(path: &str, size: u64) -> bool {
-    check_path(path).is_ok() && i64::try_from(size).is_ok()
+    check_path(path).is_ok() && size <= LARGEST
 }
 
 fn shortened(message: &str) -> String {
@@ -135,7 +148,7 @@ mod tests {
         let none = |bad: pb::OutputFile| (vec![bad, file("b", 1)], vec!["b"], true);
         let rows = [
             (vec![], vec![], false),
-            (vec![file("b", 1), file("a", i64::MAX as u64)], vec!["a", "b"], false),
+            (vec![file("b", 1), file("a", LARGEST)], vec!["a", "b"], false),
             (vec![file("a", 1), file("a", 1)], vec!["a"], false),
             (vec![file("a", 1), pb::OutputFile { sha256: "A".repeat(64), ..file("a", 1) }], vec!["a"], false),
             (vec![file("a", 1), file("a", 2)], vec!["a"], true),
@@ -183,12 +196,34 @@ mod tests {
 
     #[test]
     fn of_a_log_no_more_is_believed_than_is_kept() {
-        let told = |records, bytes| LogEnd { records, bytes, complete: true };
+        let told = |records, bytes| LogEnd { records, bytes, complete: true, cut: None };
         let kept = LogPosition { records: 3, bytes: 30 };
         assert_eq!(kept_log(told(3, 30), kept), told(3, 30));
         assert_eq!(kept_log(told(2, 20), kept), told(2, 20));
         assert_eq!(kept_log(told(2, u64::MAX), kept), told(2, 30));
         assert_eq!(kept_log(told(u64::MAX, u64::MAX), kept), LogEnd { complete: false, ..told(3, 30) });
+    }
+
+    #[test]
+    fn a_log_that_was_cut_is_not_complete_whatever_its_worker_says() {
+        let told = |log_cut_records, log_cut_bytes| {
+            let result = pb::TaskResult {
+                log_records: 3,
+                log_bytes: 30,
+                log_complete: true,
+                log_cut_records,
+                log_cut_bytes,
+                ..result()
+            };
+            report(result).unwrap().outcome.log
+        };
+        let whole = LogEnd { records: 3, bytes: 30, complete: true, cut: None };
+        assert_eq!(told(0, 0), whole);
+        assert_eq!(told(0, 7), whole, "no record, nothing of it");
+        let cut = Some(LogCut { records: 2, bytes: u64::MAX });
+        let log = told(2, u64::MAX);
+        assert_eq!(log, LogEnd { complete: false, cut, ..whole });
+        assert_eq!(kept_log(log, LogPosition { records: 3, bytes: 30 }), log);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use super::convert;
 use super::logs::{bulk_status, known_attempt};
 use crate::handle::Handle;
+use crate::handle::inputs::NoInputs;
 use crate::principal::Principal;
 use cloudai_proto::v1 as pb;
 use cloudai_store::bulk::BulkStore;
@@ -19,17 +20,18 @@ const MAX_CONTENTS: usize = 10_000;
 const PIECE: usize = 256 * 1024;
 
 /// What an attempt finds before it starts.
-pub(super) async fn resolve(
-    who: &Principal,
-    handle: &Handle,
-    of: &pb::AttemptRef,
-) -> Result<pb::ResolvedInputs, Status> {
+pub(super) async fn resolve(handle: &Handle, of: &pb::AttemptRef) -> Result<pb::ResolvedInputs, Status> {
     let attempt = known_attempt(handle, Some(of)).await?;
-    let held = handle.logs(who).bulk().held_inputs(attempt.task).await.map_err(bulk_status)?;
-    let inputs = held.into_iter().map(|held| pb::ResolvedInput {
-        sha256: held.content.sha256.to_string(),
-        size: held.size,
-        folder: held.content.folder,
+    let found = handle.inputs_of(attempt).await.map_err(|why| match why {
+        NoInputs::Bulk(error) => bulk_status(error),
+        // What signs was asked again and again before it gave up.
+        NoInputs::Place(why) => Status::failed_precondition(why.to_string()),
+    })?;
+    let inputs = found.into_iter().map(|found| pb::ResolvedInput {
+        sha256: found.content.sha256.to_string(),
+        size: found.size,
+        folder: found.content.folder,
+        url: found.url.unwrap_or_default(),
     });
     Ok(pb::ResolvedInputs { inputs: inputs.collect() })
 }

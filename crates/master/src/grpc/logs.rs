@@ -3,13 +3,19 @@
 use super::convert;
 use crate::handle::Handle;
 use crate::principal::Principal;
+use crate::quota::NotAdmitted;
 use cloudai_core::event::Rejected;
 use cloudai_core::ids::Attempt;
+use cloudai_core::log_room::LogRoom;
+use cloudai_core::resources::Bytes;
+use cloudai_core::task::TaskRecord;
 use cloudai_proto::v1 as pb;
-use cloudai_store::bulk::{BulkError, LogRecord, LogStream, SmallFile};
+use cloudai_store::bulk::{BulkError, LogRecord, LogStream, SmallFile, path_name};
+use std::sync::Arc;
 use tonic::{Status, Streaming};
 
-/// Takes a piece of a log in; the first message is the header.
+/// Takes a piece of a log in; the first message is the header. Of what is beyond the limit nothing is kept, and the
+/// call fails.
 pub(super) async fn stream_logs(
     who: &Principal,
     handle: &Handle,
@@ -23,17 +29,32 @@ pub(super) async fn stream_logs(
     };
     let of = pb::AttemptRef { task_id: header.task_id, attempt: header.attempt, incarnation: header.incarnation };
     let attempt = known_attempt(handle, Some(&of)).await?;
+    let logs = handle.logs(who);
+    let mut kept = logs.bulk().log_position(attempt).await.map_err(bulk_status)?;
     let mut next = header.first_record;
     while let Some(chunk) = chunks.message().await? {
         let Some(pb::log_chunk::What::Records(batch)) = chunk.what else {
             return Err(Status::invalid_argument("only records may follow the header of a log"));
         };
         let records: Vec<_> = batch.records.into_iter().map(record).collect();
-        handle.logs(who).append(attempt, next, &records).await.map_err(bulk_status)?;
-        next += records.len() as u64;
+        let fitting = logs.room(kept).fitting(next, records.iter().map(|record| record.data.len() as u64));
+        kept = logs.append(attempt, next, records.get(..fitting).unwrap_or_default()).await.map_err(bulk_status)?;
+        if fitting < records.len() {
+            return Err(too_large(attempt, logs.room(kept)));
+        }
+        next = next.saturating_add(records.len() as u64);
     }
-    let position = handle.logs(who).bulk().log_position(attempt).await.map_err(bulk_status)?;
-    Ok(pb::LogAck { records: position.records, bytes: position.bytes })
+    let LogRoom { records, bytes, max_bytes } = logs.room(kept);
+    Ok(pb::LogAck { records, bytes, max_bytes })
+}
+
+fn too_large(attempt: Attempt, room: LogRoom) -> Status {
+    let LogRoom { records, max_bytes, .. } = room;
+    Status::failed_precondition(format!(
+        "the log of {attempt} is larger than {} (logs.max_bytes of the master): {records} records of it are kept, the \
+         rest is not",
+        Bytes(max_bytes)
+    ))
 }
 
 fn record(record: pb::LogRecord) -> LogRecord {
@@ -54,7 +75,9 @@ pub(super) async fn upload_files(
         }
     };
     let of = pb::AttemptRef { task_id: header.task_id, attempt: header.attempt, incarnation: header.incarnation };
-    let attempt = known_attempt(handle, Some(&of)).await?;
+    let (attempt, task) = known(handle, Some(&of)).await?;
+    // Also before anything is sent.
+    admit(handle, &task, attempt, [(header.path.as_str(), header.size)]).await?;
     let bulk = handle.logs(who).bulk();
     if header.ask {
         let bytes = bulk.file_position(attempt, &header.path).await.map_err(bulk_status)?;
@@ -86,7 +109,9 @@ pub(super) async fn upload_small(
     handle: &Handle,
     request: pb::SmallFiles,
 ) -> Result<pb::SmallFilesAck, Status> {
-    let attempt = known_attempt(handle, request.attempt.as_ref()).await?;
+    let (attempt, task) = known(handle, request.attempt.as_ref()).await?;
+    let sizes = request.files.iter().map(|file| (file.path.as_str(), file.data.len() as u64));
+    admit(handle, &task, attempt, sizes).await?;
     let file = |file: pb::SmallFile| {
         Ok(SmallFile { sha256: convert::sha256(&file.sha256)?, path: file.path, data: file.data })
     };
@@ -95,17 +120,37 @@ pub(super) async fn upload_small(
     Ok(pb::SmallFilesAck {})
 }
 
+/// Whether these files, paths and sizes, come in: limits are no passing trouble, so the worker tells them with the end.
+async fn admit<'a>(
+    handle: &Handle,
+    task: &TaskRecord,
+    attempt: Attempt,
+    files: impl IntoIterator<Item = (&'a str, u64)>,
+) -> Result<(), Status> {
+    let files = files.into_iter().map(|(path, size)| (path_name(path), size)).collect();
+    handle.shared.quota.admit(&task.owner, attempt, &files).await.map_err(|why| match why {
+        NotAdmitted::TaskCount { .. } | NotAdmitted::Task { .. } | NotAdmitted::User { .. } => {
+            Status::failed_precondition(why.to_string())
+        }
+        NotAdmitted::Bulk(error) => bulk_status(error),
+        NotAdmitted::Store(error) => Status::unavailable(error.to_string()),
+    })
+}
+
 /// An attempt that the cluster has made, in this life of its data.
 pub(super) async fn known_attempt(handle: &Handle, of: Option<&pb::AttemptRef>) -> Result<Attempt, Status> {
+    known(handle, of).await.map(|(attempt, _)| attempt)
+}
+
+/// The same with its task.
+async fn known(handle: &Handle, of: Option<&pb::AttemptRef>) -> Result<(Attempt, Arc<TaskRecord>), Status> {
     let of = of.ok_or_else(|| Status::invalid_argument("attempt: must be given"))?;
     let attempt = convert::attempt(&of.task_id, of.attempt)?;
     let task = handle.record(attempt.task).await.map_err(|error| Status::unavailable(error.to_string()))?;
-    let known = task.is_some_and(|task| attempt.number <= task.number());
-    if known && of.incarnation == handle.facts().incarnation.0 {
-        Ok(attempt)
-    } else {
-        Err(Status::not_found(Rejected::Superseded(attempt).to_string()))
-    }
+    let is_now = of.incarnation == handle.facts().incarnation.0;
+    let task = task.filter(|task| is_now && attempt.number <= task.number());
+    let task = task.ok_or_else(|| Status::not_found(Rejected::Superseded(attempt).to_string()))?;
+    Ok((attempt, task))
 }
 
 pub(super) fn bulk_status(error: BulkError) -> Status {

@@ -8,7 +8,8 @@ use crate::mailbox::AskError;
 use crate::principal::Principal;
 use cloudai_core::effect::Dispatch;
 use cloudai_core::event::{Answer, EndReport, Event, Rejected};
-use cloudai_core::ids::{Incarnation, Session, Term, WorkerId};
+use cloudai_core::ids::{Attempt, Incarnation, Session, Term, WorkerId};
+use cloudai_core::task::{Cause, Outcome};
 use cloudai_core::time::millis;
 use cloudai_proto::v1 as pb;
 use cloudai_proto::v1::master_service_server::MasterService;
@@ -18,7 +19,7 @@ use futures::stream::{BoxStream, StreamExt};
 use std::sync::Arc;
 use tokio::sync::mpsc;
 use tonic::{Request, Response, Status, Streaming};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 /// Events that are put to the engine together at most.
 const TOGETHER: usize = 1024;
@@ -69,20 +70,49 @@ impl WorkerApi {
             match read {
                 Ok((worker, report)) => {
                     places.push(place);
-                    told.push((worker, report.attempt, report.outcome.log));
+                    told.push((worker, report.attempt, Arc::clone(&report.outcome)));
                     events.push(Event::Ended(report));
                 }
                 Err(status) => acks[place] = Err(status),
             }
         }
-        let told = places.into_iter().zip(told);
-        for ((place, (worker, attempt, log)), answer) in told.zip(self.tell_all(who, events).await) {
+        let answers = self.tell_all(who, events).await;
+        // At once: a worker that has waited too long drops the call, and these are stored.
+        for ((_, attempt, outcome), answer) in told.iter().zip(&answers) {
             if answer.is_ok() {
-                self.handle.logs(who).ended(attempt, log);
+                self.handle.logs(who).ended(*attempt, outcome.log);
+                self.files_ended(who, *attempt, outcome);
             }
+        }
+        for ((place, (worker, ..)), answer) in places.into_iter().zip(told).zip(answers) {
             acks[place] = self.end_ack(who, worker.as_ref(), answer).await;
         }
         acks
+    }
+
+    /// The end of an attempt is stored. Of what it sent nothing is kept where its end tells of no file, for then not all of it came
+    /// in, and where its task is tried again.
+    fn files_ended(&self, who: &Principal, attempt: Attempt, outcome: &Outcome) {
+        let sent = self.handle.shared.quota.ended(attempt);
+        let kept = !outcome.outputs.is_empty() && !self.is_tried_again(attempt);
+        // What an attempt had sent to an earlier life of this master is known to nobody here; the files of few are refused.
+        if kept || !(sent || outcome.cause == Cause::OutputError || !outcome.outputs.is_empty()) {
+            return;
+        }
+        let bulk = Arc::clone(self.handle.logs(who).bulk());
+        tokio::spawn(async move {
+            if let Err(error) = bulk.remove_files(attempt).await {
+                debug!(%attempt, %error, "files that are not kept stay until their task goes");
+            }
+        });
+    }
+
+    /// Whether the task of an attempt goes on without what that left.
+    fn is_tried_again(&self, attempt: Attempt) -> bool {
+        self.handle.shared.model.task(attempt.task).is_some_and(|task| {
+            let told = task.attempts.iter().find(|one| one.number == attempt.number);
+            told.is_some_and(|one| one.end.as_ref().is_some_and(|end| !end.accepted))
+        })
     }
 
     /// What an end says, once its log is on disk: the worker forgets its copy when it is acknowledged.
@@ -248,8 +278,8 @@ impl MasterService for WorkerApi {
     }
 
     async fn resolve_inputs(&self, request: Request<pb::AttemptRef>) -> Result<Response<pb::ResolvedInputs>, Status> {
-        let who = &caller(&request)?;
-        inputs::resolve(who, &self.handle, request.get_ref()).await.map(Response::new)
+        caller(&request)?;
+        inputs::resolve(&self.handle, request.get_ref()).await.map(Response::new)
     }
 
     type FetchContentsStream = BoxStream<'static, Result<pb::ContentChunk, Status>>;
@@ -265,6 +295,14 @@ impl MasterService for WorkerApi {
     async fn resolve_secrets(&self, request: Request<pb::AttemptRef>) -> Result<Response<pb::ResolvedSecrets>, Status> {
         caller(&request)?;
         secrets::resolve(&self.handle, request.get_ref()).await.map(Response::new)
+    }
+
+    async fn resolve_registry(
+        &self,
+        request: Request<pb::AttemptRef>,
+    ) -> Result<Response<pb::ResolvedRegistry>, Status> {
+        caller(&request)?;
+        secrets::resolve_registry(&self.handle, request.get_ref()).await.map(Response::new)
     }
 
     type SubscribeStream = BoxStream<'static, Result<pb::CommandBatch, Status>>;

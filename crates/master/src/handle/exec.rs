@@ -7,14 +7,13 @@ use crate::principal::Principal;
 use cloudai_core::ids::{Attempt, TaskId, WorkerId};
 use cloudai_core::state::Phase;
 use cloudai_core::task::Step;
+use cloudai_proto::EXEC;
 use futures::StreamExt;
 use std::time::Duration;
 use tracing::info;
 
 /// A worker begins it in this time: an engine under load takes a second or two.
 const BEGIN: Duration = Duration::from_secs(20);
-/// What a worker of a version that can says at its registration.
-const CAPABILITY: &str = "exec";
 /// Of a command, in the log.
 const SHOWN: usize = 200;
 
@@ -66,7 +65,7 @@ impl Handle {
         }
         let record = self.shared.model.worker_record(&worker);
         let Some(record) = record else { return Err(silent(&worker)) };
-        if !record.about.capabilities.iter().any(|word| word == CAPABILITY) {
+        if !record.about.capabilities.iter().any(|word| word == EXEC) {
             let why = format!("worker {worker} is of version {}, which can not do this", record.about.version);
             return Err(ExecError::NotPossible(why));
         }

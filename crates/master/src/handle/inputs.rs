@@ -4,10 +4,12 @@
 
 use super::Handle;
 use super::left::LeftFile;
+use crate::addresses::NoPlace;
 use crate::mailbox::AskError;
 use crate::principal::Principal;
 use bytes::Bytes;
 use cloudai_core::event::{NewTask, Rejected};
+use cloudai_core::ids::Attempt;
 use cloudai_core::ids::TaskId;
 use cloudai_core::sha256::Sha256;
 use cloudai_core::spec::tree::{Entry, Kind, Tree};
@@ -33,8 +35,27 @@ enum Refused {
     Failed(AskError),
 }
 
-/// The contents that were found, by their sources.
-type Known = BTreeMap<String, Content>;
+/// Why it can not be said where a worker has the inputs of an attempt from.
+#[derive(Debug)]
+pub(crate) enum NoInputs {
+    /// They could not be looked for.
+    Bulk(BulkError),
+    /// One comes from an address of which there is none.
+    Place(NoPlace),
+}
+
+/// What an attempt finds, and where its worker fetches that.
+#[derive(Clone, Debug)]
+pub(crate) struct Found {
+    pub(crate) content: Content,
+    /// Bytes; 0 where they are not known.
+    pub(crate) size: u64,
+    /// None for what the master keeps.
+    pub(crate) url: Option<String>,
+}
+
+/// The contents that were found, by their sources; none for what workers fetch themselves.
+type Known = BTreeMap<String, Option<Content>>;
 
 impl From<BulkError> for Refused {
     fn from(error: BulkError) -> Self {
@@ -93,12 +114,17 @@ impl Handle {
 
     async fn hold_inputs_of(&self, who: &Principal, new: &NewTask, known: &mut Known) -> Result<(), Refused> {
         // What an ended task found, the one that runs it again finds: also when its source is gone.
-        if let Some(old) = new.retry_of
-            && self.bulk().held_inputs(old).await?.len() == new.spec.container.inputs.len()
+        let held = new.spec.container.inputs.iter().filter(|input| input.from.is_held()).count();
+        if held > 0
+            && let Some(old) = new.retry_of
+            && self.bulk().held_inputs(old).await?.len() == held
         {
             return Ok(self.bulk().hold_inputs_as(new.id, old).await?);
         }
         let contents = self.contents(who, &new.spec, known).await?;
+        if contents.is_empty() {
+            return Ok(());
+        }
         match self.bulk().hold_inputs(new.id, &contents).await {
             Err(error @ (BulkError::NotFound | BulkError::NoFolder(_) | BulkError::NotWhole(_))) => {
                 let problem = format!("can not be placed: {error}");
@@ -117,19 +143,40 @@ impl Handle {
         }
     }
 
-    /// The contents of a task's inputs, or every input that has none.
+    /// What an attempt finds before it starts, in the order of its spec; fewer where the master keeps some no longer.
+    pub(crate) async fn inputs_of(&self, attempt: Attempt) -> Result<Vec<Found>, NoInputs> {
+        let held = self.bulk().held_inputs(attempt.task).await.map_err(NoInputs::Bulk)?;
+        let mut held = held.into_iter();
+        let mut found = Vec::new();
+        let task = self.shared.model.task(attempt.task);
+        for input in task.iter().flat_map(|task| &task.spec.container.inputs) {
+            found.extend(match &input.from {
+                Source::Address(address) => {
+                    let url = self.shared.inputs.place(address).await.map_err(NoInputs::Place)?;
+                    let content = Content { sha256: address.sha256(), folder: false };
+                    Some(Found { content, size: 0, url: Some(url) })
+                }
+                Source::Blob(_) | Source::Tree(_) | Source::Task { .. } => {
+                    held.next().map(|held| Found { content: held.content, size: held.size, url: None })
+                }
+            });
+        }
+        Ok(found)
+    }
+
+    /// The contents of a task's inputs that the master holds, or every input that has none.
     async fn contents(&self, who: &Principal, spec: &TaskSpec, known: &mut Known) -> Result<Vec<Content>, Refused> {
         let (mut contents, mut wrong) = (Vec::new(), Vec::new());
         for (index, input) in spec.container.inputs.iter().enumerate() {
             let source = input.from.to_string();
             if let Some(content) = known.get(&source) {
-                contents.push(*content);
+                contents.extend(*content);
                 continue;
             }
             match self.content(who, &input.from).await {
                 Ok(content) => {
                     known.insert(source, content);
-                    contents.push(content);
+                    contents.extend(content);
                 }
                 Err(Missing::Wrong(problem)) => wrong.push(wrong_input(index, &input.from, problem)),
                 Err(Missing::Failed(error)) => return Err(Refused::Failed(error)),
@@ -138,12 +185,16 @@ impl Handle {
         if wrong.is_empty() { Ok(contents) } else { Err(Refused::Wrong(wrong)) }
     }
 
-    async fn content(&self, who: &Principal, source: &Source) -> Result<Content, Missing> {
-        match source {
+    async fn content(&self, who: &Principal, source: &Source) -> Result<Option<Content>, Missing> {
+        let content = match source {
             Source::Blob(sha256) => self.kept(who, Content { sha256: *sha256, folder: false }).await,
             Source::Tree(sha256) => self.kept(who, Content { sha256: *sha256, folder: true }).await,
             Source::Task { id, path } => self.left_by(who, *id, path.as_deref()).await,
-        }
+            Source::Address(address) => {
+                return self.shared.inputs.check(address).map(|()| None).map_err(Missing::Wrong);
+            }
+        };
+        content.map(Some)
     }
 
     async fn kept(&self, who: &Principal, content: Content) -> Result<Content, Missing> {

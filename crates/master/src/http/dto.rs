@@ -1,13 +1,17 @@
 //! The JSON of `/api/v1`: what clients send and get. The command line reads the same types.
 
+mod duty;
 mod exec;
 pub mod explain;
 mod files;
+mod logs;
 mod secrets;
 
+pub use duty::Duty;
 pub use exec::{ExecEnd, ExecSaid, STDERR, STDIN, STDOUT};
-pub use files::{Blob, File, Link};
-pub use secrets::{Rotated, Secret};
+pub use files::{Blob, File, Files, KeptFile, Link};
+pub use logs::{LogCut, LogDamage, LogEntry, LogLine, LogState};
+pub use secrets::{Registry, Rotated, Secret};
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -165,6 +169,9 @@ pub struct Attempt {
     pub log_records: Option<u64>,
     /// Bytes of output in them.
     pub log_bytes: Option<u64>,
+    /// What came after them and was not kept, because a log may be only so large; absent of logs that are not cut.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_cut: Option<LogCut>,
 }
 
 /// `POST /api/v1/tasks/batch`: up to 1,000 task documents, all accepted or none.
@@ -217,6 +224,10 @@ pub struct Worker {
     /// what may only be read.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub offers: Vec<String>,
+    /// Whether programs may be run in its containers (`task exec`): not where its operator forbids it or its version can not.
+    /// Absent of one that never told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exec: Option<bool>,
     /// CloudAI's version on it.
     pub version: String,
     /// `docker` or `fake`.
@@ -230,33 +241,6 @@ pub struct Worker {
     pub gives_up_at: Option<String>,
     /// When it was added.
     pub registered_at: String,
-}
-
-/// Why a worker is given no new work.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Duty {
-    /// `cordoned`, `draining`, `drained` (it is empty) or `quarantined`.
-    pub state: String,
-    /// The operator's words, or the failures.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub reason: String,
-    /// The operator; absent for a quarantine, which is the master's doing.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub by: Option<String>,
-    /// Since when.
-    pub since: String,
-    /// Of a drain: when what still runs is stopped and queued again; absent when it is waited for.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub until: Option<String>,
-    /// Of a quarantine: probes that failed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tries: Option<u32>,
-    /// Of a quarantine: before this no task is given to it as a probe.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub next_probe: Option<String>,
-    /// Of a quarantine: the task that is the probe now.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub probe: Option<String>,
 }
 
 /// A device of a worker.
@@ -445,69 +429,6 @@ pub struct WorkerCounts {
 pub struct JoinToken {
     /// What a worker shows to join.
     pub join_token: String,
-}
-
-/// One line of `GET /api/v1/tasks/{id}/logs` (JSON lines).
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum LogLine {
-    /// A record of the log.
-    Log(LogEntry),
-    /// The task moved on while nothing was written (only with `follow`).
-    State(LogState),
-    /// The log is at its end: what the task came to (only with `follow`).
-    End(LogState),
-    /// These records can not be read any more: the disk did not give back what was written.
-    Damaged(LogDamage),
-}
-
-/// Records of a log that are lost.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct LogDamage {
-    /// Whose log.
-    pub attempt: u32,
-    /// The first of them.
-    pub first: u64,
-    /// The last of them.
-    pub last: u64,
-}
-
-/// A record of a log.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct LogEntry {
-    /// Which attempt wrote it.
-    pub attempt: u32,
-    /// Its number in that attempt, from 0: `from=` takes the next one.
-    pub n: u64,
-    /// When, by the engine's clock.
-    pub time: String,
-    /// `stdout` or `stderr`.
-    pub stream: String,
-    /// The text, when it is UTF-8.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub text: Option<String>,
-    /// Otherwise its bytes.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub base64: Option<String>,
-}
-
-/// Where a followed task stands.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct LogState {
-    /// One of the six words.
-    pub status: String,
-    /// Where exactly.
-    pub phase: Option<String>,
-    /// Why.
-    pub reason: Option<String>,
-    /// What it waits for, or what happened.
-    pub message: String,
-    /// Which attempt.
-    pub attempt: u32,
-    /// Where it runs.
-    pub worker_id: Option<String>,
-    /// The code of its program.
-    pub exit_code: Option<i32>,
 }
 
 /// Every error (RFC 9457, `application/problem+json`).

@@ -10,7 +10,7 @@ use axum::http::request::Parts;
 use bytes::{Bytes, BytesMut};
 use cloudai_core::ids::{IdError, SecretName, TaskId, WorkerId};
 use cloudai_core::sha256::Sha256;
-use cloudai_core::spec::Value;
+use cloudai_core::spec::{RegistryName, Value};
 use futures::StreamExt;
 use std::time::Duration;
 
@@ -93,6 +93,19 @@ impl<S: Send + Sync> FromRequestParts<S> for SecretPath {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let part = path_part(parts, state, "name").await?;
         part.parse().map(Self).map_err(|why: IdError| Problem::field("name", why.to_string()))
+    }
+}
+
+/// The registry of a path with `{host}`.
+#[derive(Debug)]
+pub(super) struct RegistryPath(pub(super) RegistryName);
+
+impl<S: Send + Sync> FromRequestParts<S> for RegistryPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let part = path_part(parts, state, "host").await?;
+        part.parse().map(Self).map_err(|why: IdError| Problem::field("host", why.to_string()))
     }
 }
 

@@ -15,6 +15,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use cloudai_core::ids::{Attempt, TaskId};
 use cloudai_core::path::is_plain;
+use cloudai_core::state::Status;
 use cloudai_core::task::OutputFile;
 use cloudai_store::bulk::Presigned;
 use std::fmt::Write as _;
@@ -89,12 +90,15 @@ async fn presigned(handle: &Handle, who: &Principal, attempt: Attempt, file: &Ou
     Ok(Json(Link { url, expires_at: time(now + valid) }).into_response())
 }
 
-/// A task that has ended, for what it left.
+/// A task that has ended, for what it left; a conflict where it has not: later there may be something.
 pub(super) async fn left(handle: &Handle, who: &Principal, id: TaskId) -> Result<Left, Problem> {
-    handle.left(who, id).await?.map_err(|status| {
-        let why = format!("{id} is {status}: its files are there once it has ended");
-        Problem::new(Code::NotFound, why).next(format!("cloudai task wait {id}"))
-    })
+    handle.left(who, id).await?.map_err(|status| left_later(id, status))
+}
+
+/// A task that has not ended has left nothing yet.
+pub(super) fn left_later(id: TaskId, status: Status) -> Problem {
+    let why = format!("{id} is {status}: its files are there once it has ended");
+    Problem::new(Code::Conflict, why).next(format!("cloudai task wait {id}"))
 }
 
 pub(super) fn no_file(id: TaskId, path: &str) -> Problem {

@@ -151,7 +151,7 @@ impl Follow {
         let state = view::log_state(task);
         if done && is_last && ended {
             self.over = true;
-            return self.line(LogLine::End(state));
+            return self.line(LogLine::End(view::log_end(task, self.open.as_ref().map(Open::number))));
         }
         if task.record.finished().is_some() || self.is_told(&state) {
             return None;

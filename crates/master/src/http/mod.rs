@@ -17,6 +17,7 @@ mod explain;
 mod extract;
 mod files;
 mod follow;
+mod kept;
 mod live;
 mod log_pattern;
 mod log_reader;
@@ -26,6 +27,7 @@ mod problem;
 mod query;
 mod queue;
 mod reference;
+mod registries;
 mod restore;
 mod secrets;
 mod strategies;
@@ -73,6 +75,7 @@ fn routes() -> Vec<Route> {
         get("/api/v1/tasks/{id}/archive", archive::get),
         get("/api/v1/tasks/{id}/files", files::list),
         get("/api/v1/tasks/{id}/files/{*path}", files::download),
+        get("/api/v1/files", kept::list),
         post("/api/v1/blobs", blobs::several),
         post("/api/v1/blobs/kept", blobs::kept),
         put("/api/v1/blobs/{sha256}", blobs::put),
@@ -80,6 +83,9 @@ fn routes() -> Vec<Route> {
         post("/api/v1/secrets/rotate", secrets::rotate),
         put("/api/v1/secrets/{name}", secrets::put),
         delete("/api/v1/secrets/{name}", secrets::remove),
+        get("/api/v1/registries", registries::list),
+        put("/api/v1/registries/{host}", registries::put),
+        delete("/api/v1/registries/{host}", registries::remove),
         get("/api/v1/workers", workers::list),
         post("/api/v1/workers", workers::create),
         get("/api/v1/cluster/join-token", workers::token),

@@ -10,10 +10,11 @@ use cloudai_core::ids::UserId;
 use cloudai_core::resources::{Allocation, Capacity, Demand, Free, GIB, Kind, WHOLE};
 use cloudai_core::state::{Phase, Status};
 use cloudai_core::strategy::Planned;
-use cloudai_core::task::{AttemptRecord, State, TaskRecord};
+use cloudai_core::task::{AttemptRecord, LogCut, State, TaskRecord};
 use cloudai_core::time::Timestamp;
 use cloudai_core::timing::Timing;
-use cloudai_core::worker::WorkerStatus;
+use cloudai_core::worker::{About, WorkerStatus};
+use cloudai_proto::{EXEC, EXEC_OFF};
 use cloudai_store::bulk::{LogRecord, LogStream};
 
 /// A time as ISO 8601 in UTC with milliseconds.
@@ -89,7 +90,7 @@ fn attempt(record: &AttemptRecord) -> dto::Attempt {
         None => Status::Pending,
     };
     // Of an attempt whose end nobody reported the count is unknown, not 0.
-    let log = end.map(|end| end.log).filter(|log| log.complete || log.records > 0);
+    let log = end.map(|end| end.log).filter(|log| log.is_settled() || log.records > 0);
     dto::Attempt {
         attempt: record.number,
         worker_id: record.worker.to_string(),
@@ -103,7 +104,19 @@ fn attempt(record: &AttemptRecord) -> dto::Attempt {
         ended_at: record.ended_at.map(time),
         log_records: log.map(|log| log.records),
         log_bytes: log.map(|log| log.bytes),
+        log_cut: log.and_then(|log| log.cut).map(log_cut),
     }
+}
+
+fn log_cut(cut: LogCut) -> dto::LogCut {
+    dto::LogCut { records: cut.records, bytes: cut.bytes }
+}
+
+/// Where a task stands at the end of the log of one of its attempts.
+pub(super) fn log_end(seen: &SeenTask, number: Option<u32>) -> dto::LogState {
+    let mut attempts = seen.record.attempts.iter();
+    let ended = attempts.find(|attempt| Some(attempt.number) == number).and_then(|attempt| attempt.end.as_ref());
+    dto::LogState { log_cut: ended.and_then(|end| end.log.cut).map(log_cut), ..log_state(seen) }
 }
 
 /// Where a followed task stands.
@@ -117,6 +130,7 @@ pub(super) fn log_state(seen: &SeenTask) -> dto::LogState {
         attempt: record.number(),
         worker_id: record.worker().map(ToString::to_string),
         exit_code: record.finished().and_then(|end| end.exit_code),
+        log_cut: None,
     }
 }
 
@@ -167,6 +181,7 @@ pub(super) fn worker(seen: &SeenWorker, heard: Option<&Heard>, up: &Up) -> dto::
         tasks: seen.held.len(),
         labels: record.labels.clone(),
         offers: record.about.offers.iter().map(ToString::to_string).collect(),
+        exec: runs_programs(&record.about),
         version: record.about.version.clone(),
         executor: record.about.executor.clone(),
         engine: record.about.engine.clone(),
@@ -174,6 +189,12 @@ pub(super) fn worker(seen: &SeenWorker, heard: Option<&Heard>, up: &Up) -> dto::
         gives_up_at: gives_up_at(seen, heard, up).map(time),
         registered_at: time(record.registered_at),
     }
+}
+
+/// Whether programs may be run beside its tasks, where it has told what it can.
+fn runs_programs(about: &About) -> Option<bool> {
+    let has = |word: &str| about.capabilities.iter().any(|known| known == word);
+    (!about.capabilities.is_empty()).then(|| has(EXEC) && !has(EXEC_OFF))
 }
 
 /// What keeps a worker from work; `holds` tells whether it holds any attempt.

@@ -1,4 +1,4 @@
-//! The keys that secrets are sealed with: in a file of their own, never in the database.
+//! The keys that stored values are sealed with: in a file of their own, never in the database.
 //!
 //! Sealing is XChaCha20-Poly1305 (draft-irtf-cfrg-xchacha): a random nonce of 24 bytes for each value, and what the value
 //! belongs to as associated data, so that a sealed text that was moved to another name can not be opened.
@@ -44,11 +44,11 @@ pub enum KeyError {
     },
     /// There are values that a key sealed, and no key at all.
     #[error(
-        "{secrets} stored secrets were sealed with keys that {place} does not have: bring back the file that had them, or \
-         remove those secrets; until then no new key is made beside them"
+        "{secrets} stored secrets and credentials of registries were sealed with keys that {place} does not have: bring back \
+         the file that had them, or remove those; until then no new key is made beside them"
     )]
     Lost {
-        /// How many.
+        /// How many, credentials of registries included.
         secrets: usize,
         /// Where the keys were looked for.
         place: String,

@@ -1,14 +1,16 @@
-//! Stored secrets: sealed in the store, opened for the worker of a task that names them, shown to nobody.
+//! Stored secrets: sealed in the store, opened for the worker of a task that names them, shown to nobody. Credentials of
+//! registries are kept the same way (`registries.rs`).
 
 mod keys;
+pub(crate) mod registries;
+mod sealed;
 
 use crate::mailbox::AskError;
 use cloudai_core::ids::{SecretName, Term, UserId};
 use cloudai_core::time::Timestamp;
 use cloudai_store::Store;
 pub use keys::KeyError;
-use keys::Keyring;
-use serde::{Deserialize, Serialize};
+use sealed::{Sealed, Stored};
 use std::path::PathBuf;
 use std::sync::Arc;
 use zeroize::Zeroizing;
@@ -29,14 +31,11 @@ pub struct SecretRules {
     pub allow_env: bool,
 }
 
-/// The secrets of a cluster.
+/// The secrets of a cluster, and its credentials of registries.
 #[derive(Debug)]
 pub(crate) struct Secrets {
-    keys: Keyring,
-    store: Arc<dyn Store>,
+    sealed: Sealed,
     pub(crate) allow_env: bool,
-    /// One change at a time: a new key takes in every value.
-    changing: tokio::sync::Mutex<()>,
 }
 
 /// A secret as everybody may see it who may use it.
@@ -48,21 +47,12 @@ pub(crate) struct About {
     pub(crate) updated_at: Timestamp,
 }
 
-/// What is stored.
-#[derive(Debug, Serialize, Deserialize)]
-struct Stored {
-    sealed: String,
-    bytes: usize,
-    created_at: Timestamp,
-    updated_at: Timestamp,
-}
-
 impl Secrets {
     /// # Errors
     /// [`KeyError`]: the keys can not be read.
     pub(crate) fn open(rules: SecretRules, store: Arc<dyn Store>) -> Result<Self, KeyError> {
         let SecretRules { key_file, allow_env } = rules;
-        Ok(Self { keys: Keyring::open(key_file)?, store, allow_env, changing: tokio::sync::Mutex::default() })
+        Ok(Self { sealed: Sealed::open(key_file, store)?, allow_env })
     }
 
     /// Keeps a value under a name, in the place of an earlier one; answers what it is and whether it is a new one.
@@ -74,55 +64,34 @@ impl Secrets {
         name: &SecretName,
         value: &[u8],
     ) -> Result<(About, bool), AskError> {
-        let _alone = self.changing.lock().await;
-        let id = id(owner, name);
-        let lost = self.lost().await?;
-        if lost > 0 {
-            return Err(KeyError::Lost { secrets: lost, place: self.keys.place() }.into());
-        }
-        let before = self.stored(&id).await?;
-        let stored = Stored {
-            sealed: self.keys.seal(&id, value)?,
-            bytes: value.len(),
-            created_at: before.as_ref().map_or(now, |before| before.created_at),
-            updated_at: now,
-        };
-        self.set(term, &id, &stored).await?;
-        Ok((about(name.clone(), &stored), before.is_none()))
+        let (stored, fresh) = self.sealed.put(term, now, &id(owner, name), value).await?;
+        Ok((about(name.clone(), &stored), fresh))
     }
 
-    /// How many were sealed with a key that is not here any more.
+    /// How many values, those of registries included, were sealed with a key that is not here any more.
     pub(crate) async fn lost(&self) -> Result<usize, AskError> {
-        let facts = self.store.facts(PREFIX).await?;
-        let sealed = facts.iter().filter_map(|(_, text)| serde_json::from_str::<Stored>(text).ok());
-        Ok(sealed.filter(|stored| !self.keys.knows(&stored.sealed)).count())
+        self.sealed.lost().await
     }
 
     /// Where the keys are, for people.
     pub(crate) fn place(&self) -> String {
-        self.keys.place()
+        self.sealed.place()
     }
 
     /// All of a user, in the order of their names.
     pub(crate) async fn of(&self, owner: &UserId) -> Result<Vec<About>, AskError> {
-        let prefix = format!("{PREFIX}{owner}/");
-        let facts = self.store.facts(&prefix).await?;
-        let read = |(id, text): (String, String)| {
-            let name = id.strip_prefix(&prefix)?.parse().ok()?;
-            Some(about(name, &serde_json::from_str(&text).ok()?))
-        };
-        Ok(facts.into_iter().filter_map(read).collect())
+        let found = self.sealed.list(&format!("{PREFIX}{owner}/")).await?;
+        Ok(found.into_iter().filter_map(|(name, stored)| Some(about(name.parse().ok()?, &stored))).collect())
     }
 
     /// Whether there is one.
     pub(crate) async fn knows(&self, owner: &UserId, name: &SecretName) -> Result<bool, AskError> {
-        Ok(self.store.fact(&id(owner, name)).await?.is_some())
+        self.sealed.knows(&id(owner, name)).await
     }
 
     /// Removes one; answers whether it was there.
     pub(crate) async fn remove(&self, term: Term, owner: &UserId, name: &SecretName) -> Result<bool, AskError> {
-        let _alone = self.changing.lock().await;
-        self.store.drop_fact(term, &id(owner, name)).await.map_err(AskError::from)
+        self.sealed.remove(term, &id(owner, name)).await
     }
 
     /// Its value; none where there is none.
@@ -131,38 +100,12 @@ impl Secrets {
         owner: &UserId,
         name: &SecretName,
     ) -> Result<Option<Result<Zeroizing<Vec<u8>>, KeyError>>, AskError> {
-        let id = id(owner, name);
-        Ok(self.stored(&id).await?.map(|stored| self.keys.open_sealed(&id, &stored.sealed)))
+        self.sealed.value(&id(owner, name)).await
     }
 
-    /// Seals every value with a new key, then forgets the old ones; answers how many values. Cut off in the middle it
-    /// leaves some under the old key, which is kept until all are under a new one.
+    /// Seals every value, those of registries included, with a new key, then forgets the old ones; answers how many.
     pub(crate) async fn rotate(&self, term: Term) -> Result<usize, AskError> {
-        let _alone = self.changing.lock().await;
-        let lost = self.lost().await?;
-        if lost > 0 {
-            return Err(KeyError::Lost { secrets: lost, place: self.keys.place() }.into());
-        }
-        self.keys.renew()?;
-        let facts = self.store.facts(PREFIX).await?;
-        for (id, text) in &facts {
-            let stored: Stored = serde_json::from_str(text).map_err(|why| AskError::Internal(why.to_string()))?;
-            let value = self.keys.open_sealed(id, &stored.sealed)?;
-            let sealed = self.keys.seal(id, &value)?;
-            self.set(term, id, &Stored { sealed, ..stored }).await?;
-        }
-        self.keys.forget_old()?;
-        Ok(facts.len())
-    }
-
-    async fn stored(&self, id: &str) -> Result<Option<Stored>, AskError> {
-        let Some(text) = self.store.fact(id).await? else { return Ok(None) };
-        serde_json::from_str(&text).map(Some).map_err(|why| AskError::Internal(format!("{id} can not be read: {why}")))
-    }
-
-    async fn set(&self, term: Term, id: &str, stored: &Stored) -> Result<(), AskError> {
-        let text = serde_json::to_string(stored).map_err(|why| AskError::Internal(why.to_string()))?;
-        self.store.set_fact(term, id, &text).await.map_err(AskError::from)
+        self.sealed.rotate(term).await
     }
 }
 

@@ -11,11 +11,11 @@ use cloudai_core::task::{OutputFile, TaskRecord};
 use cloudai_core::time::Timestamp;
 use cloudai_core::timing::Timing;
 use cloudai_master::principal::Principal;
-use cloudai_master::{Config, Ended, Fallback, Master, Retention, RunError, SecretRules};
+use cloudai_master::{Config, Ended, Fallback, FileLimits, Master, Retention, Rules, RunError};
 use cloudai_store::bulk::local::LocalBulk;
 use cloudai_store::memory::MemoryStore;
 use cloudai_store::query::{Collectable, Page, RetentionQuery, TaskQuery};
-use cloudai_store::{CommitError, Loaded, Store, StoreError};
+use cloudai_store::{CommitError, Loaded, Store, StoreError, Usage};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -45,24 +45,33 @@ impl Running {
         Self::over(Switched::default(), Timing::default(), Retention::default()).await
     }
 
+    /// A master that keeps so many bytes of a log at most.
+    pub(crate) async fn limiting_logs(max_bytes: u64) -> Self {
+        Self::by(Rules { max_log_bytes: max_bytes, ..Rules::default() }).await
+    }
+
+    /// A master that takes in no more of what tasks leave.
+    pub(crate) async fn limited(files: FileLimits) -> Self {
+        Self::by(Rules { files, ..Rules::default() }).await
+    }
+
+    async fn by(rules: Rules) -> Self {
+        Self::placing_by("greedy", Fallback::default(), Switched::default(), Timing::default(), rules).await
+    }
+
     /// A master over this store.
     pub(crate) async fn over(store: Switched, timing: Timing, retention: Retention) -> Self {
-        Self::placing_by("greedy", Fallback::default(), store, timing, retention).await
+        let rules = Rules { retention, ..Rules::default() };
+        Self::placing_by("greedy", Fallback::default(), store, timing, rules).await
     }
 
     /// A master that leaves placing to an agent, and to `greedy` when that is late.
     pub(crate) async fn external(patience: Duration) -> Self {
         let fallback = Fallback { patience, ..Fallback::default() };
-        Self::placing_by("external", fallback, Switched::default(), Timing::default(), Retention::default()).await
+        Self::placing_by("external", fallback, Switched::default(), Timing::default(), Rules::default()).await
     }
 
-    async fn placing_by(
-        strategy: &str,
-        fallback: Fallback,
-        store: Switched,
-        timing: Timing,
-        retention: Retention,
-    ) -> Self {
+    async fn placing_by(strategy: &str, fallback: Fallback, store: Switched, timing: Timing, rules: Rules) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let store = Arc::new(store);
@@ -74,9 +83,7 @@ impl Running {
             strategy: strategy.into(),
             fallback,
             timing,
-            retention,
-            secrets: SecretRules::default(),
-            exec: true,
+            rules: Rules { exec: true, ..rules },
         });
         let master = master.await.unwrap();
         let (http, grpc, stop) = (master.http_address(), master.grpc_address(), CancellationToken::new());
@@ -198,6 +205,9 @@ impl Store for Switched {
     }
     async fn outputs(&self, attempt: Attempt) -> Result<Vec<OutputFile>, StoreError> {
         self.store.outputs(attempt).await
+    }
+    async fn usage(&self, owner: &UserId, but: &[Attempt]) -> Result<Usage, StoreError> {
+        self.store.usage(owner, but).await
     }
     async fn fact(&self, name: &str) -> Result<Option<String>, StoreError> {
         self.store.fact(name).await

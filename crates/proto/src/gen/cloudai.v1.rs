@@ -235,6 +235,24 @@ pub struct ResolvedSecrets {
     #[prost(message, repeated, tag = "1")]
     pub secrets: ::prost::alloc::vec::Vec<ResolvedSecret>,
 }
+/// Credentials of a registry.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct ResolvedRegistry {
+    /// HOST\[:PORT\]; docker.io is Docker Hub. Empty where nothing is stored.
+    #[prost(string, tag = "1")]
+    pub host: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub username: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub password: ::prost::alloc::string::String,
+    /// Whether they are the whole cluster's, not the owner's own.
+    #[prost(bool, tag = "4")]
+    pub of_cluster: bool,
+    /// Why what is stored can not be opened; then there is neither name nor password.
+    #[prost(string, tag = "5")]
+    pub problem: ::prost::alloc::string::String,
+}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]
 pub struct ResolvedSecret {
@@ -334,6 +352,11 @@ pub struct TaskResult {
     pub log_complete: bool,
     #[prost(message, repeated, tag = "16")]
     pub outputs: ::prost::alloc::vec::Vec<OutputFile>,
+    /// What of the log is beyond LogAck.max_bytes and was not sent: the records after the last that is kept.
+    #[prost(uint64, tag = "17")]
+    pub log_cut_records: u64,
+    #[prost(uint64, tag = "18")]
+    pub log_cut_bytes: u64,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct TaskResults {
@@ -427,6 +450,10 @@ pub struct LogAck {
     pub records: u64,
     #[prost(uint64, tag = "2")]
     pub bytes: u64,
+    /// The most bytes of output that are kept of this log; 0 for any number. The first record that does not fit and all after
+    /// it are cut: what fits of a call that brings such a record is kept, then the call fails (FAILED_PRECONDITION).
+    #[prost(uint64, tag = "3")]
+    pub max_bytes: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct FileChunk {
@@ -509,6 +536,7 @@ pub struct ResolvedInputs {
     pub inputs: ::prost::alloc::vec::Vec<ResolvedInput>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
 pub struct ResolvedInput {
     /// Of the file, or of the list of a folder's files.
     #[prost(string, tag = "1")]
@@ -519,6 +547,10 @@ pub struct ResolvedInput {
     /// Whether it is the list of a folder's files, one line each: f|x|d SHA256 SIZE PATH.
     #[prost(bool, tag = "3")]
     pub folder: bool,
+    /// Where a worker fetches it that has no such content yet; empty for what the master keeps. Then size is 0: not known. It
+    /// may let whoever has it read what it names: it belongs into no log.
+    #[prost(string, tag = "4")]
+    pub url: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct FetchRequest {
@@ -1207,6 +1239,31 @@ pub mod master_service_client {
                 .insert(GrpcMethod::new("cloudai.v1.MasterService", "ResolveSecrets"));
             self.inner.unary(req, path, codec).await
         }
+        /// What is stored for the registry of an attempt's image: its owner's, else the cluster's; without a host there is nothing.
+        pub async fn resolve_registry(
+            &mut self,
+            request: impl tonic::IntoRequest<super::AttemptRef>,
+        ) -> std::result::Result<
+            tonic::Response<super::ResolvedRegistry>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/cloudai.v1.MasterService/ResolveRegistry",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("cloudai.v1.MasterService", "ResolveRegistry"));
+            self.inner.unary(req, path, codec).await
+        }
         /// Starts and stops, in order.
         pub async fn subscribe(
             &mut self,
@@ -1364,6 +1421,14 @@ pub mod master_service_server {
             &self,
             request: tonic::Request<super::AttemptRef>,
         ) -> std::result::Result<tonic::Response<super::ResolvedSecrets>, tonic::Status>;
+        /// What is stored for the registry of an attempt's image: its owner's, else the cluster's; without a host there is nothing.
+        async fn resolve_registry(
+            &self,
+            request: tonic::Request<super::AttemptRef>,
+        ) -> std::result::Result<
+            tonic::Response<super::ResolvedRegistry>,
+            tonic::Status,
+        >;
         /// Server streaming response type for the Subscribe method.
         type SubscribeStream: tonic::codegen::tokio_stream::Stream<
                 Item = std::result::Result<super::CommandBatch, tonic::Status>,
@@ -1953,6 +2018,50 @@ pub mod master_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ResolveSecretsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/cloudai.v1.MasterService/ResolveRegistry" => {
+                    #[allow(non_camel_case_types)]
+                    struct ResolveRegistrySvc<T: MasterService>(pub Arc<T>);
+                    impl<T: MasterService> tonic::server::UnaryService<super::AttemptRef>
+                    for ResolveRegistrySvc<T> {
+                        type Response = super::ResolvedRegistry;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::AttemptRef>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as MasterService>::resolve_registry(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ResolveRegistrySvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -6,7 +6,7 @@ mod path;
 pub mod s3;
 
 pub use blobs::{BlobStore, Content, Held, Kept, Swept, UNHELD};
-pub use path::check_path;
+pub use path::{check_path, path_name};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -52,7 +52,7 @@ pub trait BulkStore: BlobStore {
     fn is_worth_sealing(&self, position: LogPosition) -> bool;
 
     /// Gives the log of an attempt that has ended its final form; whether it did. Readers notice
-    /// nothing. Call it only when the log is complete: nothing can be added to it afterwards.
+    /// nothing. Call it only when no more of the log comes: nothing can be added to it afterwards.
     ///
     /// It reads and writes all of the log and may take seconds: one at a time, beside what is urgent.
     async fn seal_log(&self, attempt: Attempt) -> Result<bool, BulkError>;
@@ -80,6 +80,13 @@ pub trait BulkStore: BlobStore {
     /// [`BulkError::BadPath`], and [`BulkError::Checksum`] when one is not as its hash says: then none of them is kept.
     /// [`BulkError::Checksum`] also when another file was finished under one of the paths.
     async fn put_files(&self, attempt: Attempt, files: Vec<SmallFile>) -> Result<(), BulkError>;
+
+    /// The finished files of an attempt, in no order: the names of their paths ([`path_name`]), and their sizes. None of
+    /// an attempt of which nothing came.
+    async fn finished_files(&self, attempt: Attempt) -> Result<Vec<(Sha256, u64)>, BulkError>;
+
+    /// Removes the files of one attempt, whole or not, of which nothing is to be kept. A repeated call changes nothing.
+    async fn remove_files(&self, attempt: Attempt) -> Result<(), BulkError>;
 
     /// A finished file's size and contents.
     /// # Errors

@@ -2,6 +2,8 @@
 
 use super::BulkError;
 use cloudai_core::path::is_plain;
+use cloudai_core::sha256::Sha256;
+use sha2::Digest;
 
 /// The longest path, in bytes: what Linux takes.
 const MAX_PATH: usize = 4096;
@@ -15,6 +17,12 @@ pub fn check_path(path: &str) -> Result<(), BulkError> {
     } else {
         Err(BulkError::BadPath(path.chars().take(200).collect()))
     }
+}
+
+/// What a path of an attempt's file is called where files are kept: its SHA-256.
+#[must_use]
+pub fn path_name(path: &str) -> Sha256 {
+    Sha256(sha2::Sha256::digest(path.as_bytes()).into())
 }
 
 #[cfg(test)]

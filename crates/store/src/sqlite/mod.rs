@@ -7,6 +7,7 @@
 //! the next opening.
 
 mod backup;
+mod kept;
 mod migrate;
 mod page;
 mod pending;
@@ -22,7 +23,7 @@ pub use restore::{RestoreError, Restored, restore};
 
 use crate::backup::Snapshot;
 use crate::query::{Collectable, Page, RetentionQuery, TaskQuery};
-use crate::{CommitError, Loaded, Store, StoreError};
+use crate::{CommitError, Loaded, Store, StoreError, Usage};
 use async_trait::async_trait;
 use cloudai_core::effect::Row;
 use cloudai_core::ids::{Attempt, TaskId, Term, UserId};
@@ -114,6 +115,11 @@ impl Store for SqliteStore {
     async fn output(&self, attempt: Attempt, path: &str) -> Result<Option<OutputFile>, StoreError> {
         let path = path.to_owned();
         self.readers.run(move |conn| read::output(conn, attempt, &path)).await
+    }
+
+    async fn usage(&self, owner: &UserId, but: &[Attempt]) -> Result<Usage, StoreError> {
+        let (owner, but) = (owner.clone(), but.to_vec());
+        self.readers.run(move |conn| kept::usage(conn, &owner, &but)).await
     }
 
     async fn fact(&self, name: &str) -> Result<Option<String>, StoreError> {

@@ -1,5 +1,7 @@
 //! How a row of a batch becomes rows of tables.
 
+use super::kept;
+use crate::Usage;
 use crate::rules::{self, Fixed};
 use cloudai_core::effect::Row;
 use cloudai_core::ids::{Attempt, TaskId};
@@ -213,20 +215,27 @@ fn taken(error: rusqlite::Error, task: &TaskRecord) -> RowError {
 /// Removes a task that has ended; what it depended on and its files go with it.
 fn remove_task(tx: &Transaction<'_>, id: TaskId, status: Status) -> Result<(), RowError> {
     let (ulid, idx) = key(id);
+    let files = kept::of_task(tx, id)?;
+    // Most tasks leave none: then nobody's sum changes.
+    let owner = if files == Usage::default() { None } else { kept::owner(tx, id)? };
     let removed = tx
         .prepare_cached("DELETE FROM tasks WHERE ulid = ?1 AND idx = ?2 AND ended = ?3")?
         .execute(params![ulid, idx, status.word()])?;
     let is_there = || tx.prepare_cached("SELECT 1 FROM tasks WHERE ulid = ?1 AND idx = ?2")?.exists(params![ulid, idx]);
-    if removed == 0 && is_there()? { Err(RowError::Refused(rules::NOT_ENDED.to_owned())) } else { Ok(()) }
+    if removed == 0 {
+        return if is_there()? { Err(RowError::Refused(rules::NOT_ENDED.to_owned())) } else { Ok(()) };
+    }
+    if let Some(owner) = owner {
+        kept::change(tx, &owner, files, Usage::default())?;
+    }
+    Ok(())
 }
 
 /// Replaces the files of an attempt.
 fn put_outputs(tx: &Transaction<'_>, attempt: Attempt, files: &[OutputFile]) -> Result<(), RowError> {
     let (ulid, idx) = key(attempt.task);
-    let known = tx.prepare_cached("SELECT 1 FROM tasks WHERE ulid = ?1 AND idx = ?2")?.exists(params![ulid, idx])?;
-    if !known {
-        return Err(RowError::Refused(rules::NO_TASK.to_owned()));
-    }
+    let Some(owner) = kept::owner(tx, attempt.task)? else { return Err(RowError::Refused(rules::NO_TASK.to_owned())) };
+    let before = kept::of_attempt(tx, attempt)?;
     tx.prepare_cached("DELETE FROM outputs WHERE ulid = ?1 AND idx = ?2 AND attempt = ?3")?.execute(params![
         ulid,
         idx,
@@ -243,5 +252,7 @@ fn put_outputs(tx: &Transaction<'_>, attempt: Attempt, files: &[OutputFile]) -> 
                 _ => RowError::Sql(error),
             })?;
     }
+    let now = files.iter().fold(Usage::default(), |sum, file| sum.plus(Usage::of_file(file.size)));
+    kept::change(tx, &owner, before, now)?;
     Ok(())
 }

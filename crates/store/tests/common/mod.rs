@@ -113,7 +113,7 @@ impl Task {
             task.finished_at = Some(at(200));
             if let Some(last) = task.attempts.last_mut() {
                 last.ended_at = Some(at(200));
-                let (message, log) = (String::new(), LogEnd { records: 1, bytes: 2, complete: true });
+                let (message, log) = (String::new(), LogEnd { records: 1, bytes: 2, complete: true, cut: None });
                 last.end = Some(AttemptEnd { status, reason, exit_code, accepted: true, message, log });
             }
             let (message, warnings) = ("it ended".into(), Vec::new());

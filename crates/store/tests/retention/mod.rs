@@ -3,10 +3,11 @@
 use super::common::*;
 use super::{commit, refused, walk};
 use cloudai_core::effect::Row;
+use cloudai_core::ids::UserId;
 use cloudai_core::state::Status;
 use cloudai_core::task::{Dependency, DependsWhen, Step};
 use cloudai_store::query::{Collectable, RetentionQuery, TaskQuery};
-use cloudai_store::{Store, StoreError};
+use cloudai_store::{Store, StoreError, Usage};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -141,4 +142,29 @@ pub(crate) async fn only_a_task_that_has_ended_so_is_removed_and_a_refused_remov
         assert_eq!(store.task_by_key(&"ann".parse().unwrap(), "k").await.unwrap().as_ref(), Some(&ended));
     }
     assert_eq!(refused(&store, term, &[removed(1, Status::Completed)]).await.0, 0);
+}
+
+pub(crate) async fn what_an_owners_files_come_to_follows_their_rows(store: Arc<dyn Store>) {
+    let term = store.lead().await.unwrap();
+    let (ann, bob): (UserId, UserId) = ("ann".parse().unwrap(), "bob".parse().unwrap());
+    let sum = |files, bytes| Usage { files, bytes };
+    assert_eq!(store.usage(&ann, &[]).await.unwrap(), Usage::default());
+    commit(&store, term, &[ended_at(1, 11).row(), ended_at(2, 12).row(), ended_at(3, 13).owner("bob").row()]).await;
+    // Each file is as long as its path.
+    commit(&store, term, &[outputs(attempt(1, 1), &["a", "bc"]), outputs(attempt(3, 1), &["defg"])]).await;
+    commit(&store, term, &[outputs(attempt(1, 2), &["x"]), outputs(attempt(2, 1), &["12345"])]).await;
+    assert_eq!(store.usage(&ann, &[]).await.unwrap(), sum(4, 9));
+    assert_eq!(store.usage(&bob, &[]).await.unwrap(), sum(1, 4));
+    assert_eq!(store.usage(&ann, &[attempt(1, 1), attempt(2, 1), attempt(2, 7)]).await.unwrap(), sum(1, 1));
+    commit(&store, term, &[outputs(attempt(1, 1), &["abc"]), outputs(attempt(1, 2), &[])]).await;
+    assert_eq!(store.usage(&ann, &[]).await.unwrap(), sum(2, 8));
+    let (row, _) = refused(&store, term, &[removed(1, Status::Completed), removed(2, Status::Failed)]).await;
+    assert_eq!((row, store.usage(&ann, &[]).await.unwrap()), (1, sum(2, 8)), "what was refused changed nothing");
+    for _ in 0..2 {
+        commit(&store, term, &[removed(1, Status::Completed)]).await;
+        assert_eq!(store.usage(&ann, &[]).await.unwrap(), sum(1, 5));
+    }
+    commit(&store, term, &[removed(2, Status::Completed)]).await;
+    assert_eq!(store.usage(&ann, &[]).await.unwrap(), Usage::default());
+    assert_eq!(store.usage(&bob, &[]).await.unwrap(), sum(1, 4));
 }

@@ -102,14 +102,21 @@ impl S3Server {
     /// How a master uses it, below a prefix.
     pub fn settings(&self, prefix: &str) -> S3Settings {
         let keys = S3Keys { id: KEY.into(), secret: SECRET.into(), session: None };
-        S3Settings {
-            address: format!("s3://{BUCKET}/{prefix}").parse().unwrap(),
+        let server = cloudai_store::bulk::s3::S3Server {
             endpoint: Some(self.endpoint()),
             region: "us-east-1".into(),
             allow_http: true,
             keys: Some(keys),
             presign: std::time::Duration::from_secs(60),
-        }
+        };
+        S3Settings { address: format!("s3://{BUCKET}/{prefix}").parse().unwrap(), server }
+    }
+
+    /// Puts an object there.
+    pub fn put(&self, key: &str, data: &[u8]) {
+        let path = self.dir.path().join(BUCKET).join(key);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, data).unwrap();
     }
 
     /// The names of all objects, sorted.

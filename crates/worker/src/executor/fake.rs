@@ -12,6 +12,7 @@
 //! | `FAKE_PULL_MS` | how long its image is pulled; without it there is no pull |
 //! | `FAKE_FAIL` | `pull`, `start` or `engine`: what fails |
 //! | `FAKE_DISK_BYTES` | how much of the disk it takes from its start on (0); too much ends it |
+//! | `FAKE_LOG_BYTES` | so many bytes more of output, in lines of 100 |
 //! | `FAKE_PRINT_SECRETS` | when `1`, it prints each secret that it is given, a line each |
 //! | `FAKE_OUT` | `NAME=CONTENT`: a file that it leaves in `/out` |
 //!
@@ -45,6 +46,8 @@ use tracing::warn;
 
 /// What every image of this executor is called.
 const IMAGE: &str = "fake:";
+/// Bytes of a line of `FAKE_LOG_BYTES`.
+const LINE: u64 = 100;
 
 /// Pretends to run attempts; see the module.
 #[derive(Debug)]
@@ -212,6 +215,8 @@ struct Program {
     pull: Option<Duration>,
     fail: Option<String>,
     lines: Vec<(bool, Bytes)>,
+    /// Bytes of more lines.
+    more: u64,
     out: Option<(String, String)>,
 }
 
@@ -240,6 +245,7 @@ impl Program {
         };
         let exit = get("FAKE_EXIT").map(|code| code.parse::<u8>().map_err(|_| bad("FAKE_EXIT", "0 to 255")));
         let disk = get("FAKE_DISK_BYTES").map(|text| text.parse().map_err(|_| bad("FAKE_DISK_BYTES", "bytes")));
+        let more = get("FAKE_LOG_BYTES").map(|text| text.parse().map_err(|_| bad("FAKE_LOG_BYTES", "bytes")));
         let out = get("FAKE_OUT").map(|text| file(text).ok_or_else(|| bad("FAKE_OUT", "NAME=CONTENT")));
         let fail = get("FAKE_FAIL").filter(|what| !what.is_empty());
         if fail.is_some_and(|what| !["pull", "start", "engine"].contains(&what)) {
@@ -260,6 +266,7 @@ impl Program {
             pull: millis("FAKE_PULL_MS")?,
             fail: fail.map(ToOwned::to_owned),
             lines: lines("FAKE_STDOUT", false).chain(lines("FAKE_STDERR", true)).chain(secrets).collect(),
+            more: more.transpose()?.unwrap_or(0),
             out: out.transpose()?,
         })
     }
@@ -309,12 +316,31 @@ impl Program {
     async fn hand_over(&self, job: &Job, io: &JobIo) -> LogEnd {
         let skip = usize::try_from(job.skip().await).unwrap_or(usize::MAX);
         let mut complete = true;
-        for (stderr, data) in self.lines.iter().skip(skip) {
-            let record = LogRecord { time_ns: now_ns(), stderr: *stderr, data: data.clone() };
+        let given = self.lines.iter().cloned();
+        for (stderr, data) in given.chain((0..self.more_lines()).map(|n| (false, self.line(n)))).skip(skip) {
+            let record = LogRecord { time_ns: now_ns(), stderr, data };
             complete &= io.logs.send(record).await.is_ok();
         }
-        let bytes = self.lines.iter().map(|(_, data)| data.len() as u64).sum();
-        LogEnd { records: self.lines.len() as u64, bytes, complete }
+        let bytes = self.lines.iter().map(|(_, data)| data.len() as u64).sum::<u64>() + self.more;
+        LogEnd { records: self.lines.len() as u64 + self.more_lines(), bytes, complete, cut: None }
+    }
+
+    fn more_lines(&self) -> u64 {
+        self.more.div_ceil(LINE)
+    }
+
+    /// A line as programs print them: a counter, some numbers that differ, words that do not.
+    fn line(&self, number: u64) -> Bytes {
+        let noise = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let text =
+            format!("step {number:>12} loss {noise:>20} lr 0.00031 tokens {:>20} of the run, went on", noise >> 7);
+        let length = usize::try_from((self.more - number * LINE).min(LINE)).unwrap_or(0);
+        let mut line = text.into_bytes();
+        line.resize(length, b' ');
+        if let Some(last) = line.last_mut() {
+            *last = b'\n';
+        }
+        line.into()
     }
 
     /// Waits for the end, as an engine would: the first wish gives the cause, later ones only

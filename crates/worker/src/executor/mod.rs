@@ -6,6 +6,7 @@
 pub mod docker;
 pub mod exec;
 pub mod fake;
+pub mod login;
 
 use crate::vault::Given;
 use crate::volumes::Mounted;
@@ -16,6 +17,7 @@ use cloudai_core::resources::Allocation;
 use cloudai_core::spec::TaskSpec;
 use cloudai_core::task::{Cause, Outcome, Step};
 use exec::{ExecError, ExecWish, Execution};
+use login::ImageLogins;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -142,6 +144,8 @@ pub struct Job {
     pub volumes: Vec<Mounted>,
     /// The secrets that the container is given.
     pub secrets: Vec<Given>,
+    /// What is stored for its image's registry; asked when the image is pulled.
+    pub logins: Arc<dyn ImageLogins>,
     /// Whether a container may exist already.
     pub resume: bool,
     /// Log records that were handed over in an earlier life of this worker and are skipped; they

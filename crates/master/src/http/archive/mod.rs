@@ -25,14 +25,14 @@ use tokio::io::AsyncReadExt;
 /// Bytes read from a file at a time.
 const PIECE: usize = 256 * 1024;
 
-/// The files, or those in one folder: `under`; as `format` says.
+/// The files, or those in one folder: `under`, or those that each `path` names, files and folders; as `format` says.
 pub(super) async fn get(
     Caller(who): Caller,
     TaskPath(id): TaskPath,
     State(handle): State<Handle>,
     mut query: Parameters,
 ) -> Result<Response, Problem> {
-    let under = query.text("under");
+    let wanted: Vec<String> = query.text("under").into_iter().chain(query.all("path")).collect();
     let format = query.parsed("format", |text| match text {
         "tar" => Ok(false),
         "zip" => Ok(true),
@@ -41,12 +41,13 @@ pub(super) async fn get(
     query.close()?;
     let left = left(&handle, &who, id).await?;
     let mut files = handle.left_files(left).await?;
-    if let Some(under) = under {
-        let under = under.trim_end_matches('/');
-        files.retain(|left| left.file.path == under || is_within(&left.file.path, under));
-        if files.is_empty() {
-            return Err(no_file(id, under));
+    if !wanted.is_empty() {
+        let wanted: Vec<&str> = wanted.iter().map(|path| path.trim_end_matches('/')).collect();
+        let under = |left: &LeftFile, path: &str| left.file.path == path || is_within(&left.file.path, path);
+        if let Some(missing) = wanted.iter().find(|path| !files.iter().any(|left| under(left, path))) {
+            return Err(no_file(id, missing));
         }
+        files.retain(|left| wanted.iter().any(|path| under(left, path)));
     }
     let bulk = Arc::clone(handle.logs(&who).bulk());
     let time_s = left.ended.as_millis() / 1000;

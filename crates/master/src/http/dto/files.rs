@@ -1,5 +1,6 @@
 //! Files that tasks left, and contents that they find.
 
+use super::List;
 use serde::{Deserialize, Serialize};
 
 /// A kept file.
@@ -15,6 +16,34 @@ pub struct File {
     /// where it is not kept any more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub location: Option<String>,
+}
+
+/// `GET /api/v1/files`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Files {
+    /// How many files there are, on all pages.
+    pub files: u64,
+    /// Bytes of all of them; a content that several have counts for each.
+    pub bytes: u64,
+    /// One page of them.
+    #[serde(flatten)]
+    pub list: List<KeptFile>,
+}
+
+/// A kept file, and which task left it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct KeptFile {
+    /// The task.
+    pub task_id: String,
+    /// The task's name.
+    pub task_name: Option<String>,
+    /// Which attempt of it.
+    pub attempt: u32,
+    /// When that ended.
+    pub kept_since: String,
+    /// The file.
+    #[serde(flatten)]
+    pub file: File,
 }
 
 /// Where a file can be fetched without the master, by whoever has this address.

@@ -103,6 +103,28 @@ async fn a_task_is_followed_from_the_queue_to_its_end() {
 }
 
 #[tokio::test]
+async fn what_was_cut_of_a_log_stands_at_its_end_and_with_its_attempt() {
+    let fake = Fake::start().await;
+    let id = fake.task().await;
+    let attempt = place(&fake, id, "w1").await;
+    fake.write(attempt, 0, &["a\n"]).await;
+    let cut = LogCut { records: 7, bytes: u64::MAX };
+    let log = LogEnd { records: 1, bytes: 2, complete: false, cut: Some(cut) };
+    let run = Some(Duration::from_secs(1));
+    fake.cluster(|cluster| cluster.end(attempt, Outcome { log, run, ..Outcome::exit(0) })).await.unwrap();
+    let told = Some(dto::LogCut { records: 7, bytes: u64::MAX });
+    let mut lines = Lines::of(&fake, id, "").await;
+    assert_eq!(lines.short().await, "1:0 a");
+    match lines.next().await {
+        Some(LogLine::End(end)) => assert_eq!((end.status.as_str(), end.log_cut), ("completed", told)),
+        other => panic!("{other:?}"),
+    }
+    let task: dto::Task = fake.get(&format!("/api/v1/tasks/{id}")).await.json();
+    assert_eq!((task.attempts[0].log_records, task.attempts[0].log_bytes), (Some(1), Some(2)));
+    assert_eq!((task.attempts[0].log_cut, task.warnings), (told, vec!["log_incomplete".to_owned()]));
+}
+
+#[tokio::test]
 async fn a_task_that_has_ended_is_followed_to_its_end_at_once() {
     let fake = Fake::start().await;
     let id = fake.task().await;

@@ -3,10 +3,12 @@
 
 mod explain;
 mod follow;
+mod kept;
 mod live;
 mod logs;
 mod probes;
 mod reference;
+mod registries;
 mod routes;
 mod sealing;
 mod tasks;
@@ -23,18 +25,19 @@ use crate::mailbox::{Ask, AskError, StoreHealth, mailboxes};
 use crate::model::Model;
 use crate::placing::{self, Stage};
 use crate::principal::Principal;
+use crate::quota::{FileLimits, Quota};
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode};
 use axum::response::Response;
 use bytes::Bytes;
 use cloudai_core::ids::{Attempt, Incarnation, TaskId, Term};
 use cloudai_core::strategy::View;
-use cloudai_core::task::{LogEnd, Outcome, OutputFile};
+use cloudai_core::task::{LogCut, LogEnd, Outcome, OutputFile};
 use cloudai_core::testing::TestCluster;
 use cloudai_core::timing::Timing;
 use cloudai_store::Store;
 use cloudai_store::bulk::local::LocalBulk;
-use cloudai_store::bulk::{LogRecord, LogStream};
+use cloudai_store::bulk::{BulkStore, LogRecord, LogStream};
 use cloudai_store::memory::MemoryStore;
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
@@ -85,16 +88,20 @@ impl Fake {
         let cluster = TestCluster::default();
         let core = Core { cluster, term, published: 0, store: Arc::clone(&store), model: Arc::clone(&model) };
         let core = Arc::new(Mutex::new(core));
+        let bulk: Arc<dyn BulkStore> = Arc::new(LocalBulk::open(dir.path()).unwrap());
+        let parts = (Arc::clone(&store), Arc::clone(&bulk), Arc::clone(&model));
         let shared = Shared {
             join_token: "cai1-0-token".into(),
             facts,
             mailboxes: Arc::new(mailboxes),
             placing: Arc::default(),
             secrets: crate::secrets::Secrets::open(crate::secrets::SecretRules::default(), Arc::clone(&store)).unwrap(),
+            inputs: crate::addresses::InputRules::default(),
             store,
             model,
             heartbeats: Arc::new(Heartbeats::default()),
-            logs: Arc::new(Logs::new(Arc::new(LocalBulk::open(dir.path()).unwrap()))),
+            logs: Arc::new(Logs::new(bulk)),
+            quota: Quota::new(FileLimits::default(), parts.0, parts.1, parts.2),
             clock: Arc::new(Clock::start(Clocks::default(), cloudai_core::testing::START)),
             trail: Arc::default(),
             choice: Arc::new(crate::choice::Choice::new(greedy())),
@@ -147,7 +154,7 @@ impl Fake {
 
     /// Ends an attempt with exit code 0, these files and so many log records.
     async fn end(&self, attempt: Attempt, records: u64, outputs: Vec<OutputFile>) {
-        let log = LogEnd { records, bytes: 0, complete: true };
+        let log = LogEnd { records, bytes: 0, complete: true, cut: None };
         let outcome = Outcome { log, outputs, ..Outcome::exit(0) };
         self.cluster(|cluster| cluster.end(attempt, outcome)).await.unwrap();
     }

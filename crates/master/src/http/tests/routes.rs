@@ -13,6 +13,7 @@ fn filled(path: &str) -> String {
         .replace("{*path}", "a/b.txt")
         .replace("{sha256}", &"0".repeat(64))
         .replace("{name}", "token")
+        .replace("{host}", "ghcr.io")
 }
 
 #[test]

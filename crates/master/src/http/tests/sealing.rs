@@ -27,21 +27,24 @@ fn is_sealed(fake: &Fake, attempt: Attempt) -> bool {
 }
 
 #[tokio::test]
-async fn a_new_master_seals_what_has_ended_whole_and_nothing_else() {
+async fn a_new_master_seals_what_has_ended_whole_or_cut_and_nothing_else() {
     let fake = Fake::start().await;
-    let (whole, cut, runs) = (running(&fake).await, running(&fake).await, running(&fake).await);
-    for attempt in [whole, cut, runs] {
+    let (whole, broken, runs) = (running(&fake).await, running(&fake).await, running(&fake).await);
+    let cut = running(&fake).await;
+    for attempt in [whole, broken, runs, cut] {
         fake.write(attempt, 0, &LINES).await;
     }
     fake.end(whole, 300, Vec::new()).await;
-    let log = LogEnd { records: 300, bytes: 0, complete: false };
+    let log = LogEnd { records: 300, bytes: 0, complete: false, cut: None };
+    fake.cluster(|cluster| cluster.end(broken, Outcome { log, ..Outcome::exit(0) })).await.unwrap();
+    let log = LogEnd { cut: Some(LogCut { records: 1, bytes: 1 }), ..log };
     fake.cluster(|cluster| cluster.end(cut, Outcome { log, ..Outcome::exit(0) })).await.unwrap();
     let mut part = Some(0);
     while let Some(at) = part {
         part = sealing::look(&fake.handle, at).await;
     }
-    assert!(is_sealed(&fake, whole));
-    assert!(!is_sealed(&fake, cut) && !is_sealed(&fake, runs));
+    assert!(is_sealed(&fake, whole) && is_sealed(&fake, cut));
+    assert!(!is_sealed(&fake, broken) && !is_sealed(&fake, runs));
     fake.write(runs, 300, &["more"]).await;
 }
 
@@ -53,7 +56,7 @@ async fn a_log_is_sealed_soon_after_its_end_and_read_as_before() {
     fake.end(attempt, 300, Vec::new()).await;
     let path = format!("/api/v1/tasks/{}/logs", attempt.task);
     let before = fake.get(&path).await.body;
-    let log = LogEnd { records: 300, bytes: 300 * 22, complete: true };
+    let log = LogEnd { records: 300, bytes: 300 * 22, complete: true, cut: None };
     fake.handle.shared.logs.ended(attempt, log);
     let sealed = async {
         while !is_sealed(&fake, attempt) {

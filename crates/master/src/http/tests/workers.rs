@@ -203,7 +203,7 @@ async fn with_files(fake: &Fake, files: &[(&str, &[u8])]) -> TaskId {
         })
         .await;
     let answer = fake.get(&format!("/api/v1/tasks/{id}/files")).await;
-    assert!(answer.refused(404, "not_found").contains("is pending: its files are there once it has ended"));
+    assert!(answer.refused(409, "conflict").contains("is pending: its files are there once it has ended"));
     let mut outputs = Vec::new();
     for (path, data) in files {
         let (size, sha256) = (data.len() as u64, Content(Sha256::digest(data).into()));
@@ -242,17 +242,22 @@ async fn the_files_of_a_task_come_as_one_archive_or_those_of_a_folder() {
     let fake = Fake::start().await;
     let id = with_files(&fake, &[("a", b"1"), ("plots/b.svg", b"<svg/>"), ("plots2", b"x")]).await;
     let path = format!("/api/v1/tasks/{id}/archive");
-    for (query, expected) in
-        [("", &["a", "plots/b.svg", "plots2"][..]), ("?under=plots/", &["plots/b.svg"]), ("?under=a", &["a"])]
-    {
+    for (query, expected) in [
+        ("", &["a", "plots/b.svg", "plots2"][..]),
+        ("?under=plots/", &["plots/b.svg"]),
+        ("?under=a", &["a"]),
+        ("?path=plots/&path=a", &["a", "plots/b.svg"]),
+    ] {
         let answer = fake.get(&format!("{path}{query}")).await;
         assert_eq!(answer.headers["content-disposition"], format!("attachment; filename=\"{id}.tar\""));
         let mut archive = tar::Archive::new(&answer.body[..]);
         let names = archive.entries().unwrap().map(|entry| entry.unwrap().path().unwrap().to_str().unwrap().to_owned());
         assert_eq!(names.collect::<Vec<_>>(), expected, "{query}");
     }
-    let answer = fake.get(&format!("{path}?under=plot")).await;
-    assert!(answer.refused(404, "not_found").contains("has no file \"plot\""));
+    for query in ["?under=plot", "?path=a&path=plot"] {
+        let answer = fake.get(&format!("{path}{query}")).await;
+        assert!(answer.refused(404, "not_found").contains("has no file \"plot\""), "{query}");
+    }
 }
 
 #[tokio::test]

@@ -7,10 +7,11 @@
 //! The content of a finished file is kept once, however many tasks left it: see `blobs.rs`.
 
 use super::blobs::Blobs;
-use super::parts::{Checked, Names, Parts, digest};
+use super::held::entries;
+use super::parts::{Checked, Names, Parts, digest, size_of};
 use super::stub::{self, Place, Stub};
 use super::{folder, make_dir, remove_dir, sync_names};
-use crate::bulk::{BulkError, SmallFile, check_path};
+use crate::bulk::{BulkError, SmallFile, check_path, path_name};
 use cloudai_core::ids::{Attempt, TaskId};
 use cloudai_core::sha256::Sha256;
 use cloudai_core::task::OutputFile;
@@ -34,10 +35,13 @@ impl Files {
         Self { root, parts: Parts::default(), blobs }
     }
 
+    fn folder_of(&self, attempt: Attempt) -> PathBuf {
+        folder(&self.root, attempt.task).join(attempt.number.to_string())
+    }
+
     fn names(&self, attempt: Attempt, path: &str) -> Result<Names, BulkError> {
         check_path(path)?;
-        let name = digest(path.as_bytes()).to_string();
-        let folder = folder(&self.root, attempt.task).join(attempt.number.to_string());
+        let (name, folder) = (path_name(path).to_string(), self.folder_of(attempt));
         Ok(Names { part: folder.join(format!("{name}.part")), done: folder.join(name) })
     }
 
@@ -118,6 +122,23 @@ impl Files {
         // It was asked for.
         self.blobs.touch(content, SystemTime::now())?;
         Ok(())
+    }
+
+    /// The finished files of an attempt: the names of their paths, and their sizes.
+    pub(super) fn finished(&self, attempt: Attempt) -> Result<Vec<(Sha256, u64)>, BulkError> {
+        let mut found = Vec::new();
+        for entry in entries(&self.folder_of(attempt))? {
+            let entry = entry?;
+            // What is not whole has a longer name.
+            let Some(name) = entry.file_name().to_str().and_then(|name| name.parse::<Sha256>().ok()) else { continue };
+            found.extend(size_of(&entry.path())?.map(|size| (name, size)));
+        }
+        Ok(found)
+    }
+
+    /// Removes all files of an attempt.
+    pub(super) fn remove_attempt(&self, attempt: Attempt) -> Result<(), BulkError> {
+        Ok(remove_dir(&self.folder_of(attempt))?)
     }
 
     /// Removes all files of a task. What a crash interrupts the next call finishes.

@@ -241,6 +241,14 @@ impl BulkStore for LocalBulk {
         self.file(move |kept| kept.put(attempt, &files)).await
     }
 
+    async fn finished_files(&self, attempt: Attempt) -> Result<Vec<(Sha256, u64)>, BulkError> {
+        self.file(move |files| files.finished(attempt)).await
+    }
+
+    async fn remove_files(&self, attempt: Attempt) -> Result<(), BulkError> {
+        self.file(move |files| files.remove_attempt(attempt)).await
+    }
+
     async fn read_file(&self, attempt: Attempt, path: &str) -> Result<(u64, FileReader), BulkError> {
         let path = path.to_owned();
         let (size, place) = self.file(move |files| files.open(attempt, &path)).await?;

@@ -24,6 +24,11 @@ impl S3Address {
         &self.bucket
     }
 
+    /// Whether a key of the bucket lies below the prefix.
+    pub(super) fn holds(&self, key: &str) -> bool {
+        self.prefix.is_empty() || key.strip_prefix(&self.prefix).is_some_and(|rest| rest.starts_with('/'))
+    }
+
     /// A name within, as it is told to people.
     pub(super) fn join(&self, name: &str) -> String {
         format!("{self}/{name}")

@@ -10,73 +10,45 @@ mod address;
 mod error;
 mod probe;
 mod send;
+mod server;
+mod sources;
 
 pub use address::{BadAddress, S3Address};
 pub use error::BucketError;
+pub use server::{S3Keys, S3Server};
+pub use sources::Sources;
 
 use super::{BulkError, FileReader, Presigned};
 use bytes::Bytes;
 use cloudai_core::sha256::Sha256;
 use error::is_missing;
 use futures::{StreamExt, TryStreamExt};
-use object_store::aws::{AmazonS3, AmazonS3Builder};
+use object_store::aws::AmazonS3;
 use object_store::path::Path as Key;
 use object_store::signer::{SignedUrlOptions, Signer};
-use object_store::{ClientOptions, GetOptions, GetRange, ObjectStore, ObjectStoreExt, RetryConfig};
+use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt};
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::io::StreamReader;
 
-/// So long a connection may take.
-const CONNECT: Duration = Duration::from_secs(5);
-/// So long an answer, or the next piece of it, may take: also one to the largest part that is sent.
-const ANSWER: Duration = Duration::from_secs(60);
-/// So long a failed request is repeated; whoever asked repeats the whole later.
-const REPEAT: Duration = Duration::from_secs(10);
-const REPEATS: usize = 3;
 /// Large contents that are sent at a time: each has a few parts in memory.
 const LARGE: usize = 4;
 
-/// Where a bucket is and who may use it.
+/// Which bucket keeps contents, and where it is.
 #[derive(Clone, PartialEq, Eq)]
 pub struct S3Settings {
     /// Bucket and prefix.
     pub address: S3Address,
-    /// The server; none for the provider's own in the region.
-    pub endpoint: Option<String>,
-    /// The region.
-    pub region: String,
-    /// The server may be reached without encryption.
-    pub allow_http: bool,
-    /// Key id and secret; none where the machine itself has a role.
-    pub keys: Option<S3Keys>,
-    /// How long a presigned address is valid: a second to a week.
-    pub presign: Duration,
-}
-
-/// Who may use a bucket.
-#[derive(Clone, PartialEq, Eq)]
-pub struct S3Keys {
-    /// The id of the access key.
-    pub id: String,
-    /// Its secret.
-    pub secret: String,
-    /// The token of keys that end.
-    pub session: Option<String>,
+    /// Who serves it.
+    pub server: S3Server,
 }
 
 impl std::fmt::Debug for S3Settings {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { address, endpoint, region, .. } = self;
-        write!(f, "{address} in {region} at {endpoint:?}")
-    }
-}
-
-impl std::fmt::Debug for S3Keys {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("keys")
+        let Self { address, server } = self;
+        write!(f, "{address} {server:?}")
     }
 }
 
@@ -100,42 +72,12 @@ impl Bucket {
     /// # Errors
     /// When they can not be used: the text says why.
     pub fn new(settings: &S3Settings) -> Result<Self, BucketError> {
-        // Whoever was first decides; it is the same everywhere.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let S3Settings { address, endpoint, region, allow_http, keys, presign } = settings;
-        let plain = endpoint.as_ref().is_some_and(|endpoint| endpoint.starts_with("http://"));
-        if plain && !allow_http {
-            let why = format!("would be reached without encryption at {}", endpoint.as_deref().unwrap_or_default());
-            return Err(BucketError { address: address.to_string(), why });
-        }
-        let options = ClientOptions::new()
-            .with_connect_timeout(CONNECT)
-            .with_timeout_disabled()
-            .with_read_timeout(ANSWER)
-            .with_allow_http(*allow_http)
-            // A machine without certificates can reach a server without encryption.
-            .with_no_system_certificates(plain);
-        let retry = RetryConfig { max_retries: REPEATS, retry_timeout: REPEAT, ..RetryConfig::default() };
-        // Without keys the machine's role counts, which its environment may describe.
-        let mut builder = if keys.is_some() { AmazonS3Builder::new() } else { AmazonS3Builder::from_env() }
-            .with_bucket_name(address.bucket())
-            .with_region(region)
-            .with_client_options(options)
-            .with_retry(retry);
-        if let Some(endpoint) = endpoint {
-            builder = builder.with_endpoint(endpoint);
-        }
-        if let Some(S3Keys { id, secret, session }) = keys {
-            builder = builder.with_access_key_id(id).with_secret_access_key(secret);
-            if let Some(session) = session {
-                builder = builder.with_token(session);
-            }
-        }
-        let store = builder.build().map_err(|error| BucketError::new(address, &error))?;
+        let S3Settings { address, server } = settings;
+        let store = server.client(address)?;
         Ok(Self(Arc::new(Inner {
             address: address.clone(),
             store,
-            presign: *presign,
+            presign: server.presign,
             large: Semaphore::new(LARGE),
             sending: Mutex::default(),
             sent: Notify::new(),

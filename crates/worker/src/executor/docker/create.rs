@@ -338,6 +338,7 @@ mod tests {
             inputs: Vec::new(),
             volumes: Vec::new(),
             secrets: Vec::new(),
+            logins: Arc::new(crate::executor::login::NoLogins),
             resume: false,
             skip_records: tokio::sync::watch::Sender::new(Some(0)).subscribe(),
         }

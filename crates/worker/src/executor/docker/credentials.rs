@@ -1,13 +1,15 @@
-//! What this host's Docker configuration knows about a registry: `config.json` and its helpers.
+//! What an image's registry is shown: what is stored for it, else what this host's Docker configuration knows, which is
+//! `config.json` and its helpers.
 //!
 //! A secret lives from here to the engine's request and nowhere else: no text of this module
 //! carries one, and what holds one does not print it.
 
 use super::helper::{self, Login};
+use crate::executor::login::StoredLogin;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bollard::auth::DockerCredentials;
-use cloudai_core::spec::ImageRef;
+use cloudai_core::spec::{ImageRef, RegistryName};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -43,9 +45,9 @@ impl Logins {
 
     /// What there is for the registry of an image.
     pub(super) async fn of_image(&self, image: &str) -> Found {
-        let host = ImageRef::of(image).host.filter(|host| !HUB_HOSTS.contains(host));
+        let host = host_of(image);
         let server = host.unwrap_or(HUB);
-        let nothing = |tried| Found { credentials: None, source: Source { host: host.map(Into::into), tried } };
+        let nothing = |tried| Found { credentials: None, source: Source::of(image, Whose::Host(tried)) };
         let Some(dir) = &self.dir else { return nothing(Tried::NoFolder) };
         let file = dir.join(FILE);
         let config = match read(&file).await {
@@ -76,12 +78,28 @@ impl Logins {
     }
 }
 
+/// The registry's host as this image names it; none is Docker Hub.
+fn host_of(image: &str) -> Option<&str> {
+    ImageRef::of(image).host.filter(|host| !HUB_HOSTS.contains(host))
+}
+
 /// What was found for a registry.
 pub(super) struct Found {
     /// To be shown to the registry.
     pub(super) credentials: Option<DockerCredentials>,
     /// To be told to people.
     pub(super) source: Source,
+}
+
+impl Found {
+    /// What is stored for an image's registry.
+    pub(super) fn stored(image: &str, stored: StoredLogin) -> Self {
+        let StoredLogin { host: _, username, password, of_cluster } = stored;
+        let login = Login::Password { user: username, password: password.0 };
+        let credentials = credentials(login, host_of(image).unwrap_or(HUB));
+        let whose = if of_cluster { Whose::Cluster } else { Whose::Owner };
+        Self { credentials: Some(credentials), source: Source::of(image, whose) }
+    }
 }
 
 impl fmt::Debug for Found {
@@ -93,9 +111,21 @@ impl fmt::Debug for Found {
 /// Where credentials came from, or why there are none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Source {
-    /// The registry; none is Docker Hub.
+    /// By which its credentials are stored.
+    name: RegistryName,
+    /// As the image names it; none is Docker Hub.
     host: Option<String>,
-    tried: Tried,
+    whose: Whose,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Whose {
+    /// Stored by the task's owner.
+    Owner,
+    /// Stored for the cluster.
+    Cluster,
+    /// This host's own: nothing is stored.
+    Host(Tried),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -113,30 +143,57 @@ enum Tried {
 }
 
 impl Source {
+    fn of(image: &str, whose: Whose) -> Self {
+        Self { name: RegistryName::of_image(image), host: host_of(image).map(Into::into), whose }
+    }
+
     /// The registry's name for people.
     pub(super) fn registry(&self) -> &str {
         self.host.as_deref().unwrap_or("Docker Hub")
     }
 
-    /// What to run on the worker's host.
+    /// What to run for other credentials, as a part of a sentence.
     pub(super) fn login(&self) -> String {
-        format!("docker login {}", self.host.as_deref().unwrap_or_default()).trim_end().to_owned()
+        let store = format!("run `cloudai registry login {}`", self.name);
+        match &self.whose {
+            Whose::Owner => store,
+            Whose::Cluster => format!("{store} for your own, with --cluster for everybody's"),
+            Whose::Host(_) => {
+                let here = format!("docker login {}", self.host.as_deref().unwrap_or_default());
+                format!("{store}, or `{}` on this worker as the user that the worker runs as", here.trim_end())
+            }
+        }
     }
 
     /// Which credentials a registry refused, as a part of a sentence.
     pub(super) fn told(&self) -> String {
-        match &self.tried {
-            Tried::Entry(file) => format!("the credentials in {} were refused", file.display()),
-            Tried::Helper { name, file } => {
+        match &self.whose {
+            Whose::Owner => {
+                format!("the credentials stored for you (`cloudai registry login {}`) were refused", self.name)
+            }
+            Whose::Cluster => {
+                let login = format!("cloudai registry login {} --cluster", self.name);
+                format!("the credentials stored for the cluster (`{login}`) were refused")
+            }
+            Whose::Host(tried) => format!("none are stored for you or the cluster, and {}", tried.told()),
+        }
+    }
+}
+
+impl Tried {
+    fn told(&self) -> String {
+        match self {
+            Self::Entry(file) => format!("the credentials in {} were refused", file.display()),
+            Self::Helper { name, file } => {
                 format!(
                     "the credentials of the helper {}{name} (named in {}) were refused",
                     helper::PREFIX,
                     file.display()
                 )
             }
-            Tried::Nothing(file) => format!("{} has no credentials for it", file.display()),
-            Tried::NoFolder => "no credentials were tried: neither DOCKER_CONFIG nor HOME is set for the worker".into(),
-            Tried::Broken(why) => format!("no credentials were tried: {why}"),
+            Self::Nothing(file) => format!("{} has no credentials for it", file.display()),
+            Self::NoFolder => "no credentials were tried: neither DOCKER_CONFIG nor HOME is set for the worker".into(),
+            Self::Broken(why) => format!("no credentials were tried: {why}"),
         }
     }
 }
@@ -231,6 +288,7 @@ async fn read(file: &Path) -> Result<Option<Config>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::executor::login::Password;
     use serde_json::{Value, json};
     use tempfile::TempDir;
 
@@ -301,6 +359,30 @@ printf '{"ServerURL":"%s","Username":"helped-%s","Secret":"s3cret"}' "$server" "
         let none = logins.of_image("b.example/x").await;
         assert!(none.credentials.is_none());
         assert!(none.source.told().contains("has no credentials for it"), "{}", none.source.told());
+    }
+
+    #[test]
+    fn what_is_stored_is_shown_to_the_images_registry_and_told_as_its_owners() {
+        let stored = |of_cluster| StoredLogin {
+            host: "ghcr.io".into(),
+            username: "ann".into(),
+            password: Password(SECRET.into()),
+            of_cluster,
+        };
+        let rows = [
+            ("ghcr.io/team/a:1", false, "ghcr.io", "stored for you (`cloudai registry login ghcr.io`) were refused"),
+            ("ghcr.io/a", true, "ghcr.io", "stored for the cluster (`cloudai registry login ghcr.io --cluster`) were"),
+            ("busybox", false, HUB, "stored for you (`cloudai registry login docker.io`) were refused"),
+        ];
+        for (image, of_cluster, server, said) in rows {
+            let found = Found::stored(image, stored(of_cluster));
+            assert!(found.source.told().contains(said), "{}", found.source.told());
+            assert!(!found.source.login().contains("docker login"), "{}", found.source.login());
+            assert!(!format!("{found:?} {:?}", stored(of_cluster)).contains(SECRET));
+            let shown = found.credentials.unwrap();
+            assert_eq!((shown.username.as_deref(), shown.password.as_deref()), (Some("ann"), Some(SECRET)));
+            assert_eq!(shown.serveraddress.as_deref(), Some(server));
+        }
     }
 
     #[tokio::test]

@@ -139,7 +139,7 @@ impl<'a> Reader<'a> {
                 break false;
             }
         };
-        let log = LogEnd { records: self.handed, bytes: self.bytes.load(Ordering::Relaxed), complete };
+        let log = LogEnd { records: self.handed, bytes: self.bytes.load(Ordering::Relaxed), complete, cut: None };
         Handed { log, init_says: init_complaint(&self.head) }
     }
 

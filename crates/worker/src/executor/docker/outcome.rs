@@ -206,7 +206,7 @@ mod tests {
 
     #[test]
     fn an_exit_code_points_to_the_log_where_there_is_one() {
-        let log = |records, complete| LogEnd { records, bytes: 0, complete };
+        let log = |records, complete| LogEnd { records, bytes: 0, complete, cut: None };
         assert_eq!(exit(7, &log(3, true)), "exit code 7: its log tells more");
         assert_eq!(exit(7, &log(0, true)), "exit code 7: it wrote nothing to its log");
         assert_eq!(exit(139, &log(0, false)), "exit code 139 (SIGSEGV): its log tells more");

@@ -1,16 +1,19 @@
-//! Images: whether one is there, and one pull per image at a time for all who wait for it.
+//! Images: whether one is there, and one pull at a time of an image for all who wait for it with the same rights.
 
 use super::credentials::{Found, Logins, Source};
 use super::error::{Fault, patiently};
 use crate::executor::Teller;
+use crate::executor::login::StoredLogin;
 use bollard::auth::DockerCredentials;
 use bollard::models::CreateImageInfo;
 use bollard::query_parameters::CreateImageOptionsBuilder;
 use bollard::{BollardRequest, Docker};
-use cloudai_core::spec::ImageRef;
+use cloudai_core::spec::{ImageRef, RegistryName};
 use cloudai_core::task::Cause;
 use futures::StreamExt;
+use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -36,7 +39,36 @@ struct Flight {
 #[derive(Debug)]
 pub(super) struct Pulls {
     logins: Logins,
-    flights: Mutex<HashMap<String, Weak<Flight>>>,
+    flights: Mutex<HashMap<Key, Weak<Flight>>>,
+}
+
+/// Who may wait for one pull: those who want the same image and show the same stored credentials, or none. Nobody is given
+/// an image by another's rights, and no wrong password fails another's pull. Its `Debug` shows nothing of the credentials.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Key {
+    image: String,
+    login: Option<[u8; 32]>,
+}
+
+impl Key {
+    fn of(image: &str, login: Option<&StoredLogin>) -> Self {
+        let hash = |login: &StoredLogin| -> [u8; 32] {
+            let mut hash = Sha256::new();
+            for part in [&login.host, &login.username, &login.password.0] {
+                hash.update(part.len().to_le_bytes());
+                hash.update(part);
+            }
+            hash.update([u8::from(login.of_cluster)]);
+            hash.finalize().into()
+        };
+        Self { image: image.to_owned(), login: login.map(hash) }
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Key").field("image", &self.image).finish_non_exhaustive()
+    }
 }
 
 /// Why a pull did not succeed.
@@ -63,11 +95,20 @@ impl Pulls {
         Self { logins, flights: Mutex::default() }
     }
 
-    /// Pulls an image, or waits for the pull of it that is under way.
+    /// Pulls an image with what is stored for its registry, else with this host's own logins; or waits for the pull of it
+    /// with the same that is under way.
     ///
     /// A caller that stops waiting takes the pull from nobody else; an error reaches all.
-    pub(super) async fn pull(&self, docker: &Docker, image: &str, steps: &Teller) -> Result<String, Unpulled> {
-        let flight = self.join(docker, image);
+    pub(super) async fn pull(
+        &self,
+        docker: &Docker,
+        image: &str,
+        stored: Option<StoredLogin>,
+        steps: &Teller,
+    ) -> Result<String, Unpulled> {
+        // What is for another registry is shown to none.
+        let stored = stored.filter(|stored| stored.host == RegistryName::of_image(image).as_str());
+        let flight = self.join(docker, image, stored);
         let mut state = flight.state.clone();
         let mut told = None;
         loop {
@@ -85,27 +126,36 @@ impl Pulls {
         }
     }
 
-    fn join(&self, docker: &Docker, image: &str) -> Arc<Flight> {
+    fn join(&self, docker: &Docker, image: &str, stored: Option<StoredLogin>) -> Arc<Flight> {
+        let key = Key::of(image, stored.as_ref());
         let mut flights = self.flights.lock().unwrap_or_else(PoisonError::into_inner);
         flights.retain(|_, flight| flight.strong_count() > 0);
-        if let Some(flight) = flights.get(image).and_then(Weak::upgrade)
+        if let Some(flight) = flights.get(&key).and_then(Weak::upgrade)
             && flight.state.borrow().done.is_none()
             && flight.state.has_changed().is_ok()
         {
             return flight;
         }
         let (tell, state) = watch::channel(State::default());
-        let task = tokio::spawn(fly(docker.clone(), self.logins.clone(), image.to_owned(), tell));
+        let task = tokio::spawn(fly(docker.clone(), (self.logins.clone(), stored), image.to_owned(), tell));
         let flight = Arc::new(Flight { state, _task: AbortOnDropHandle::new(task) });
-        flights.insert(image.to_owned(), Arc::downgrade(&flight));
+        flights.insert(key, Arc::downgrade(&flight));
         flight
     }
 }
 
-async fn fly(docker: Docker, logins: Logins, image: String, tell: watch::Sender<State>) {
-    info!(image, "pull started");
-    // Asked for each pull: a login of this moment counts.
-    let Found { credentials, source } = logins.of_image(&image).await;
+async fn fly(
+    docker: Docker,
+    (logins, stored): (Logins, Option<StoredLogin>),
+    image: String,
+    tell: watch::Sender<State>,
+) {
+    info!(image, stored = stored.is_some(), "pull started");
+    let Found { credentials, source } = match stored {
+        Some(stored) => Found::stored(&image, stored),
+        // Asked for each pull: a login of this moment counts.
+        None => logins.of_image(&image).await,
+    };
     let result = read(&docker, &image, credentials, &tell).await;
     match &result {
         Ok(_) => info!(image, "pull ended"),
@@ -248,14 +298,13 @@ pub(super) fn advice(image: &str, unpulled: &Unpulled) -> String {
     let text = unpulled.fault.text();
     let said = match (Refusal::of(text), &unpulled.source) {
         (Refusal::Denied, Some(source)) => format!(
-            "{} refused access ({text}): {}; check the image's name, or run `{}` on this worker as the user that the \
-             worker runs as",
+            "{} refused access ({text}): {}; check the image's name, or {}",
             source.registry(),
             source.told(),
             source.login(),
         ),
         (Refusal::TooMany, Some(source)) => format!(
-            "{} limits how often images are pulled ({text}): try later, or run `{}` on this worker for a higher limit",
+            "{} limits how often images are pulled ({text}): try later; a login raises the limit: {}",
             source.registry(),
             source.login(),
         ),
@@ -278,6 +327,7 @@ pub(super) fn lost(image: &str, fault: &Fault) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::executor::login::Password;
     use bollard::models::ProgressDetail;
 
     #[test]
@@ -314,6 +364,57 @@ mod tests {
         ];
         for (text, expected) in rows {
             assert_eq!(Refusal::of(text), expected, "{text}");
+        }
+    }
+
+    fn login(username: &str, password: &str, of_cluster: bool) -> StoredLogin {
+        let password = Password(password.into());
+        StoredLogin { host: "ghcr.io".into(), username: username.into(), password, of_cluster }
+    }
+
+    #[test]
+    fn only_those_who_show_the_same_wait_for_one_pull() {
+        let image = "ghcr.io/a:1";
+        let ann = login("ann", "1", false);
+        assert_eq!(Key::of(image, Some(&ann)), Key::of(image, Some(&ann.clone())));
+        let others = [
+            Key::of(image, None),
+            Key::of("ghcr.io/a:2", Some(&ann)),
+            Key::of(image, Some(&login("ann", "2", false))),
+            Key::of(image, Some(&login("bob", "1", false))),
+            Key::of(image, Some(&login("ann", "1", true))),
+            // The same letters, parted at another place.
+            Key::of(image, Some(&login("ann1", "", false))),
+        ];
+        for other in others {
+            assert_ne!(Key::of(image, Some(&ann)), other);
+        }
+    }
+
+    #[test]
+    fn a_refusal_names_whose_credentials_were_shown_and_what_to_run() {
+        let image = "ghcr.io/a:1";
+        let told = |words: &str, login: StoredLogin| {
+            let source = Some(Found::stored(image, login).source);
+            advice(image, &Unpulled { fault: Fault::Refused { status: 500, text: words.into() }, source })
+        };
+        let (own, all) = (|| login("ann", "hush-hush", false), || login("all", "hush-hush", true));
+        let rows = [
+            (
+                told("unauthorized", own()),
+                "the credentials stored for you (`cloudai registry login ghcr.io`) were refused",
+            ),
+            (
+                told("unauthorized", all()),
+                "stored for the cluster (`cloudai registry login ghcr.io --cluster`) were refused",
+            ),
+            (told("unauthorized", all()), "run `cloudai registry login ghcr.io` for your own"),
+            (told("manifest unknown", own()), "ghcr.io does not have it"),
+            (told("toomanyrequests", own()), "ghcr.io limits how often images are pulled"),
+            (told("toomanyrequests", own()), "a login raises the limit: run `cloudai registry login ghcr.io`"),
+        ];
+        for (message, said) in rows {
+            assert!(message.contains(said) && !message.contains("hush"), "{said}: {message}");
         }
     }
 

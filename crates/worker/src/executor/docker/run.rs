@@ -9,7 +9,8 @@ use super::seen::{Seen, Stage, inspect};
 use super::storage::Watch;
 use super::wait::{End, Running};
 use super::{Engine, doer, ownership, pull, stamp};
-use crate::executor::{Job, JobIo, Stop};
+use crate::executor::login::StoredLogin;
+use crate::executor::{Job, JobIo, Stop, Teller};
 use bollard::query_parameters::{CreateContainerOptionsBuilder, StartContainerOptions};
 use cloudai_core::spec::PullPolicy;
 use cloudai_core::task::{Cause, Outcome, Step};
@@ -113,24 +114,38 @@ impl Run<'_> {
         }
         self.not_stopped(io)?;
         io.steps.step(Step::Pulling).await;
-        let pulling = self.engine.pulls.pull(&self.engine.docker, &spec.image, &io.steps);
+        // The master may be away: that is neither the image's nor this worker's fault.
+        let stored = tokio::select! {
+            biased;
+            stop = wished(&mut io.stop) => return Err(without_run(stop.cause, "stopped before its image was pulled")),
+            stored = self.job.logins.of_image() => stored.map_err(|why| without_run(Cause::InputError, why))?,
+        };
+        let pulling = self.pulled(stored, &io.steps);
         let result = tokio::select! {
             biased;
             stop = wished(&mut io.stop) => return Err(without_run(stop.cause, "stopped while its image was pulled")),
             result = timeout(spec.limits.pull, pulling) => result,
         };
         match result {
-            Ok(Ok(id)) => {
-                self.engine.images.note(&spec.image, before.as_deref(), &id).await;
+            Ok(pulled) => {
+                self.engine.images.note(&spec.image, before.as_deref(), &pulled?).await;
                 Ok(())
             }
-            Ok(Err(Unpulled { fault: fault @ Fault::Away(_), .. })) => Err(engine_failed("pull the image", &fault)),
-            Ok(Err(unpulled)) => Err(without_run(unpulled.cause(), pull::advice(&spec.image, &unpulled))),
             Err(_) => {
                 let limit = spec.limits.pull.as_secs_f64();
                 let text = format!("image {} was not pulled within {limit} s: raise pull_timeout_s", spec.image);
                 Err(without_run(Cause::ImagePull, text))
             }
+        }
+    }
+
+    /// Pulls the image with what is stored for its registry, else with the logins of this host; answers the engine's id of it.
+    async fn pulled(&self, stored: Option<StoredLogin>, steps: &Teller) -> Result<String, Outcome> {
+        let image = &self.job.spec.image;
+        match self.engine.pulls.pull(&self.engine.docker, image, stored, steps).await {
+            Ok(id) => Ok(id),
+            Err(Unpulled { fault: fault @ Fault::Away(_), .. }) => Err(engine_failed("pull the image", &fault)),
+            Err(unpulled) => Err(without_run(unpulled.cause(), pull::advice(image, &unpulled))),
         }
     }
 

@@ -1,0 +1,149 @@
+//! Sealed values: each a fact of the store, bound to the name of its fact. What they mean is their users' business.
+
+use super::keys::{KeyError, Keyring};
+use crate::mailbox::AskError;
+use cloudai_core::ids::Term;
+use cloudai_core::time::Timestamp;
+use cloudai_store::Store;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+use std::sync::Arc;
+use zeroize::Zeroizing;
+
+/// Before the names of all facts that are sealed: the kinds of values that there are.
+const PREFIXES: [&str; 2] = [super::PREFIX, super::registries::PREFIX];
+
+/// The sealed values of a cluster.
+#[derive(Debug)]
+pub(super) struct Sealed {
+    keys: Keyring,
+    store: Arc<dyn Store>,
+    /// One change at a time: a new key takes in every value.
+    changing: tokio::sync::Mutex<()>,
+}
+
+/// What is stored of a value.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Stored {
+    sealed: String,
+    pub(super) bytes: usize,
+    pub(super) created_at: Timestamp,
+    pub(super) updated_at: Timestamp,
+}
+
+impl Sealed {
+    /// # Errors
+    /// [`KeyError`]: the keys can not be read.
+    pub(super) fn open(key_file: Option<PathBuf>, store: Arc<dyn Store>) -> Result<Self, KeyError> {
+        Ok(Self { keys: Keyring::open(key_file)?, store, changing: tokio::sync::Mutex::default() })
+    }
+
+    /// Keeps a value under the name of a fact, in the place of an earlier one; answers what is stored and whether it is a
+    /// new one.
+    pub(super) async fn put(
+        &self,
+        term: Term,
+        now: Timestamp,
+        id: &str,
+        value: &[u8],
+    ) -> Result<(Stored, bool), AskError> {
+        let _alone = self.changing.lock().await;
+        self.nothing_lost().await?;
+        let before = self.stored(id).await?;
+        let stored = Stored {
+            sealed: self.keys.seal(id, value)?,
+            bytes: value.len(),
+            created_at: before.as_ref().map_or(now, |before| before.created_at),
+            updated_at: now,
+        };
+        self.set(term, id, &stored).await?;
+        Ok((stored, before.is_none()))
+    }
+
+    /// How many were sealed with a key that is not here any more.
+    pub(super) async fn lost(&self) -> Result<usize, AskError> {
+        let facts = self.facts().await?;
+        let sealed = facts.iter().filter_map(|(_, text)| serde_json::from_str::<Stored>(text).ok());
+        Ok(sealed.filter(|stored| !self.keys.knows(&stored.sealed)).count())
+    }
+
+    /// Where the keys are, for people.
+    pub(super) fn place(&self) -> String {
+        self.keys.place()
+    }
+
+    /// All whose facts' names begin so, in their order, each under the rest of its name. One that can not be read is none.
+    pub(super) async fn list(&self, prefix: &str) -> Result<Vec<(String, Stored)>, AskError> {
+        let facts = self.store.facts(prefix).await?;
+        let read = |(id, text): (String, String)| {
+            Some((id.strip_prefix(prefix)?.to_owned(), serde_json::from_str(&text).ok()?))
+        };
+        Ok(facts.into_iter().filter_map(read).collect())
+    }
+
+    /// Whether there is one.
+    pub(super) async fn knows(&self, id: &str) -> Result<bool, AskError> {
+        Ok(self.store.fact(id).await?.is_some())
+    }
+
+    /// Removes one; answers whether it was there.
+    pub(super) async fn remove(&self, term: Term, id: &str) -> Result<bool, AskError> {
+        let _alone = self.changing.lock().await;
+        self.store.drop_fact(term, id).await.map_err(AskError::from)
+    }
+
+    /// The value of one; none where there is none.
+    pub(super) async fn value(&self, id: &str) -> Result<Option<Result<Zeroizing<Vec<u8>>, KeyError>>, AskError> {
+        Ok(self.stored(id).await?.map(|stored| self.opened(id, &stored)))
+    }
+
+    /// The value of what is stored under this name.
+    /// # Errors
+    /// [`KeyError`]: its key is not here, or it was changed.
+    pub(super) fn opened(&self, id: &str, stored: &Stored) -> Result<Zeroizing<Vec<u8>>, KeyError> {
+        self.keys.open_sealed(id, &stored.sealed)
+    }
+
+    /// Seals every value with a new key, then forgets the old ones; answers how many values. Cut off in the middle it
+    /// leaves some under the old key, which is kept until all are under a new one.
+    pub(super) async fn rotate(&self, term: Term) -> Result<usize, AskError> {
+        let _alone = self.changing.lock().await;
+        self.nothing_lost().await?;
+        self.keys.renew()?;
+        let facts = self.facts().await?;
+        for (id, text) in &facts {
+            let stored: Stored = serde_json::from_str(text).map_err(|why| AskError::Internal(why.to_string()))?;
+            let value = self.opened(id, &stored)?;
+            let sealed = self.keys.seal(id, &value)?;
+            self.set(term, id, &Stored { sealed, ..stored }).await?;
+        }
+        self.keys.forget_old()?;
+        Ok(facts.len())
+    }
+
+    async fn nothing_lost(&self) -> Result<(), AskError> {
+        match self.lost().await? {
+            0 => Ok(()),
+            lost => Err(KeyError::Lost { secrets: lost, place: self.keys.place() }.into()),
+        }
+    }
+
+    /// Every one of every kind.
+    async fn facts(&self) -> Result<Vec<(String, String)>, AskError> {
+        let mut all = Vec::new();
+        for prefix in PREFIXES {
+            all.extend(self.store.facts(prefix).await?);
+        }
+        Ok(all)
+    }
+
+    async fn stored(&self, id: &str) -> Result<Option<Stored>, AskError> {
+        let Some(text) = self.store.fact(id).await? else { return Ok(None) };
+        serde_json::from_str(&text).map(Some).map_err(|why| AskError::Internal(format!("{id} can not be read: {why}")))
+    }
+
+    async fn set(&self, term: Term, id: &str, stored: &Stored) -> Result<(), AskError> {
+        let text = serde_json::to_string(stored).map_err(|why| AskError::Internal(why.to_string()))?;
+        self.store.set_fact(term, id, &text).await.map_err(AskError::from)
+    }
+}
