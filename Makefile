@@ -56,7 +56,7 @@ planted: ## the simulator catches every planted fault
 	done
 
 # Each measures fresh processes of what users get; nothing else should run beside it.
-BENCHES := dispatch latency docker submit list memory placing
+BENCHES := dispatch latency docker submit list logs memory placing
 
 bench: setup images release ## measures the release build (quarter of an hour, keep the machine quiet), writes docs/performance.md
 	@mkdir -p target/bench

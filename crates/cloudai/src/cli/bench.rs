@@ -2,7 +2,7 @@
 
 use super::sim;
 use crate::bench::{
-    Benchmark, Bound, Dispatch, Docker, Latency, List, Memory, Placing, Plan, Report, Submit, measure, upto,
+    Benchmark, Bound, Dispatch, Docker, Latency, List, Logs, Memory, Placing, Plan, Report, Submit, measure, upto,
 };
 use crate::config::{ENGINE, Flags, Process, Resolver, User};
 use crate::exit::{Exit, Failure};
@@ -34,6 +34,11 @@ pub(super) enum Command {
     /// Lists in a cluster with a million tasks, over every filter and order
     #[command(before_help = "  cloudai bench list\n  cloudai bench list --tasks 100000 --runs 1")]
     List(Of<List>),
+    /// How fast logs come in, and reach those who follow them
+    #[command(
+        before_help = "  cloudai bench logs\n  cloudai bench logs --tasks 1 --followers 1000 --megabytes 1 --runs 1"
+    )]
+    Logs(Of<Logs>),
     /// How long a strategy thinks with a long queue and many workers
     #[command(before_help = "  cloudai bench placing\n  cloudai bench placing --strategy greedy_skip --runs 1")]
     Placing(Of<Placing>),
@@ -80,6 +85,7 @@ pub(super) async fn run(command: Command, named: Option<&Path>, json: bool, scre
         Command::Submit(of) => of.run(json, screen).await,
         Command::Memory(of) => of.run(json, screen).await,
         Command::List(of) => of.run(json, screen).await,
+        Command::Logs(of) => of.run(json, screen).await,
         Command::Placing(of) => of.run(json, screen).await,
         Command::Report { files } => {
             let named = |file: &PathBuf| Ok((file.display().to_string(), read(file)?));
