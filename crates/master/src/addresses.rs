@@ -51,8 +51,10 @@ impl fmt::Display for UrlPrefix {
 }
 
 impl UrlPrefix {
+    /// Whether an address begins with it, part for part.
     fn lets(&self, url: &str) -> bool {
-        url.starts_with(&self.0)
+        let whole = |rest: &str| self.0.ends_with(['/', ':']) || rest.is_empty() || rest.starts_with(['/', '?']);
+        url.strip_prefix(&self.0).is_some_and(whole)
     }
 }
 
@@ -115,6 +117,9 @@ mod tests {
             ("https://example.org", "https://example.org:444/x", false),
             ("https://example.org/sets/", "https://example.org/sets/x", true),
             ("https://example.org/sets/", "https://example.org/x", false),
+            ("https://example.org/sets", "https://example.org/sets/x", true),
+            ("https://example.org/sets", "https://example.org/sets?x", true),
+            ("https://example.org/sets", "https://example.org/setsx", false),
             ("https:", "s3://data/x", false),
         ] {
             assert_eq!(check(prefix, url).is_ok(), lets, "{prefix} {url}");

@@ -73,8 +73,10 @@ enum Failed {
     Refused(String),
     #[error("it can not be fetched: {0}")]
     Unserved(String),
-    #[error("what is there has the SHA-256 {0}: the task names another, or it was changed since")]
-    NotIt(Sha256),
+    #[error(
+        "what is there has the SHA-256 {found}, the task names {named}: it was changed since, or the task is wrong"
+    )]
+    NotIt { found: Sha256, named: Sha256 },
     #[error("a content came damaged {TRIES} times: the master's copy is damaged, or the line")]
     Damaged,
     #[error("its copy would have {}, more than is left of storage_gb ({})", Bytes(*.0), Bytes(*.1))]
@@ -100,7 +102,7 @@ impl Failed {
     /// The worker's disk is no fault of the task.
     const fn cause(&self) -> Cause {
         match self {
-            Self::Refused(_) | Self::Unserved(_) | Self::NotIt(_) | Self::Damaged | Self::NoFolder(_) => {
+            Self::Refused(_) | Self::Unserved(_) | Self::NotIt { .. } | Self::Damaged | Self::NoFolder(_) => {
                 Cause::InputError
             }
             Self::TooLarge(..) => Cause::StorageExceeded,
@@ -125,7 +127,8 @@ impl Bringer {
         }
         for (number, (input, resolved)) in inputs.iter().zip(resolved).enumerate() {
             let brought = self.bring_one(number, input, &resolved).await;
-            brought.map_err(|failed| failed.told(&format!("the input for {}", input.path)))?;
+            brought
+                .map_err(|failed| failed.told(&format!("the input for {}{}", input.path, from_where(&resolved.url))))?;
         }
         Ok(())
     }
@@ -214,6 +217,7 @@ impl Bringer {
                 Ok(()) => break,
                 Err(Fault::Passing(why, asked)) => {
                     debug!(attempt = %self.whose.attempt, why, "an input waits for its server");
+                    self.steps.detail(format!("an input waits for its server: {why}"));
                     let have = place.blocking(Place::have).await??;
                     let Some(wait) = patience.after(have, asked) else { return Err(Failed::Unserved(why)) };
                     tokio::time::sleep(wait).await;
@@ -362,6 +366,12 @@ impl Bringer {
             Ok(()) => ended,
         })
     }
+}
+
+/// Where an input comes from, for people: without what is behind the `?`, which may be signed.
+fn from_where(url: &str) -> String {
+    let shown = url.split('?').next().unwrap_or_default();
+    if shown.is_empty() { String::new() } else { format!(" from {shown}") }
 }
 
 fn bytes(wanted: &[Wanted]) -> u64 {

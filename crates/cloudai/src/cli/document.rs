@@ -106,8 +106,8 @@ pub(super) struct Fields {
     /// Which files are kept, as '*.csv' (below /out) or '/data/results/**'; may be repeated [default: all of /out]
     #[arg(long, value_name = "GLOB")]
     collect: Vec<String>,
-    /// A file or folder that it finds: of this machine, task:ID/PATH of what another task left, or https://HOST/FILE#sha256=DIGITS; at PLACE, or /in/NAME;
-    /// read-only unless :rw; may be repeated
+    /// A file or folder that it finds: of this machine, task:ID/PATH of what another task left, or an address (https://,
+    /// http://, s3://) with #sha256=DIGITS; at PLACE, or /in/NAME; read-only unless :rw; may be repeated
     #[arg(long, value_name = "SOURCE[:PLACE[:rw]]", value_parser = local::parse)]
     input: Vec<Value>,
     /// A folder of its worker's host, as /data:/mnt, or a volume of its engine, as scratch:/mnt, where the worker offers

@@ -35,12 +35,15 @@ pub(super) struct Args {
     /// The same as a zip
     #[arg(long, value_name = "FILE", conflicts_with = "tar")]
     zip: Option<PathBuf>,
+    /// Replaces files that are there already and are others
+    #[arg(long, conflicts_with_all = ["tar", "zip"])]
+    force: bool,
 }
 
 impl Args {
     /// All files of a task, into a folder.
     pub(super) fn of(id: String, dir: PathBuf) -> Self {
-        Self { id, dir: Some(dir), paths: Vec::new(), tar: None, zip: None }
+        Self { id, dir: Some(dir), paths: Vec::new(), tar: None, zip: None, force: false }
     }
 }
 
@@ -63,6 +66,9 @@ pub(super) async fn run(args: &Args, cx: &Context) -> Result<Exit, Failure> {
     let files = chosen(list.items, &args.paths)?;
     let dir = args.dir.clone().unwrap_or_else(|| PathBuf::from(short(&id)));
     let targets: Vec<PathBuf> = files.iter().map(|file| target(&dir, &file.path)).collect::<Result<_, _>>()?;
+    if !args.force {
+        nothing_else_there(&files, &targets)?;
+    }
     if files.is_empty() {
         cx.screen.note(&format!("{} left no files", short(&id)));
     }
@@ -197,6 +203,29 @@ async fn fetch_to(id: &str, file: &File, (part, to): (&Path, &Path), cx: &Contex
         .next("the same command again; if it stays so, the master's files are damaged"))
 }
 
+/// Whether no file is there that is another than the one to come: it might be somebody's work.
+fn nothing_else_there(files: &[File], targets: &[PathBuf]) -> Result<(), Failure> {
+    for (file, to) in files.iter().zip(targets) {
+        let found = std::fs::symlink_metadata(to).is_ok_and(|found| found.is_file());
+        if found && !is_the_same(file, to).map_err(|error| at(to, &error))? {
+            return Err(Failure::new(Exit::Conflict, "conflict", format!("{} is another file", to.display()))
+                .why("nothing was fetched: a download replaces no file that it did not bring itself")
+                .next("--force replaces it; or choose another folder: cloudai task download ID DIR"));
+        }
+    }
+    Ok(())
+}
+
+fn is_the_same(file: &File, to: &Path) -> std::io::Result<bool> {
+    let mut found = std::fs::File::open(to)?;
+    if found.metadata()?.len() != file.size {
+        return Ok(false);
+    }
+    let mut hash = Sha256::new();
+    std::io::copy(&mut found, &mut hash)?;
+    Ok(hex::encode(hash.finalize()) == file.sha256)
+}
+
 /// Makes the folders of a file; one that is a link could lead anywhere.
 fn make_folders(dir: &Path, to: &Path) -> Result<(), Failure> {
     let inside = to.parent().and_then(|parent| parent.strip_prefix(dir).ok()).unwrap_or_else(|| Path::new(""));
@@ -242,6 +271,23 @@ mod tests {
             assert!(target(Path::new("d"), bad).is_err(), "{bad:?}");
         }
         assert_eq!(target(Path::new("d"), "a/b c.txt").unwrap(), Path::new("d/a/b c.txt"));
+    }
+
+    #[test]
+    fn a_file_of_before_is_replaced_only_by_itself() {
+        let dir = tempfile::tempdir().unwrap();
+        let to = dir.path().join("a");
+        let file = |text: &str| File {
+            path: "a".into(),
+            size: text.len() as u64,
+            sha256: hex::encode(Sha256::digest(text)),
+            location: None,
+        };
+        let look =
+            |text: &str| nothing_else_there(&[file(text)], std::slice::from_ref(&to)).map_err(|failure| failure.exit);
+        assert_eq!(look("mine"), Ok(()));
+        std::fs::write(&to, "mine").unwrap();
+        assert_eq!((look("mine"), look("your"), look("longer")), (Ok(()), Err(Exit::Conflict), Err(Exit::Conflict)));
     }
 
     #[test]

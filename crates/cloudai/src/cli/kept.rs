@@ -30,14 +30,15 @@ pub(super) async fn run(args: &Args, cx: &Context) -> Result<Exit, Failure> {
     if let Some(task) = &args.task {
         query.push(("task", id::resolve(&cx.client, task).await?));
     }
-    let Files { files, bytes, list } = fetch(&query, args.limit.unwrap_or(ROWS), cx).await?;
+    let whole = fetch(&query, args.limit.unwrap_or(ROWS), cx).await?;
+    let Files { files, bytes, list } = &whole;
     let (shown, more) = (list.items.len(), list.next_cursor.is_some());
     if shown > 0 || !cx.screen.for_people() {
         let people = || render::files::kept(&list.items, cx.client.now(), &cx.screen);
-        cx.screen.list(&list, |kept| format!("{}/{}", kept.task_id, kept.file.path), people)?;
+        cx.screen.list_of(&whole, list, |kept| format!("{}/{}", kept.task_id, kept.file.path), people)?;
     }
     if cx.screen.for_people() {
-        let all = format!("{files} file{}, {}", if files == 1 { "" } else { "s" }, Bytes(bytes));
+        let all = format!("{files} file{}, {}", if *files == 1 { "" } else { "s" }, Bytes(*bytes));
         match (shown, more) {
             (0, false) => cx.screen.note("No files."),
             (shown, true) => cx.screen.note(&format!("The first {shown} of {all}; more: --limit N")),

@@ -82,7 +82,17 @@ pub(super) fn parse(text: &str) -> Result<Value, String> {
         Some(rest) => (rest, true),
         None => (text.strip_suffix(":ro").unwrap_or(text), false),
     };
-    let is_address = text.split_once("://").is_some_and(|(scheme, _)| ADDRESSES.contains(&scheme));
+    let scheme =
+        text.split_once("://").map(|(scheme, _)| scheme).filter(|scheme| scheme.chars().all(char::is_alphanumeric));
+    let is_address = scheme.is_some_and(|scheme| ADDRESSES.contains(&scheme));
+    if let Some(scheme) = scheme.filter(|_| !is_address) {
+        return Err(format!("{scheme}:// is no address that workers fetch from: expected https://, http:// or s3://"));
+    }
+    if let Some((_, place)) = text.split_once('#').and_then(|(_, hash)| hash.split_once(':')).filter(|_| is_address)
+        && !place.starts_with('/')
+    {
+        return Err(format!("{place:?} is no place in the container: expected an absolute path, as /data/a.csv"));
+    }
     // In an address itself `:/` may stand more than once.
     let begin = if is_address { text.find('#').unwrap_or(0) } else { 0 };
     let place = text.get(begin..).and_then(|rest| rest.rfind(":/")).map(|at| begin + at);
@@ -90,7 +100,7 @@ pub(super) fn parse(text: &str) -> Result<Value, String> {
         Some(at) if !ADDRESSES.contains(&&text[..at]) => (&text[..at], text[at + 1..].to_owned()),
         _ => {
             // Of an address neither the hash nor what is asked for is a part of the name.
-            let named = if is_address { text.split(['#', '?']).next().unwrap_or_default() } else { text };
+            let named = if is_address { path_of(text).unwrap_or_default() } else { text };
             let trimmed = named.trim_end_matches('/');
             let name = trimmed.rsplit(['/', ':']).next().unwrap_or_default();
             if matches!(name, "" | "." | "..") {
@@ -103,6 +113,13 @@ pub(super) fn parse(text: &str) -> Result<Value, String> {
         return Err(format!("{text:?} names no source: expected data.csv:/data/data.csv"));
     }
     Ok(entry(&absolute(from, Path::new(""))?, &path, writable))
+}
+
+/// The path of an address, without the first `/`.
+fn path_of(address: &str) -> Option<&str> {
+    let (_, rest) = address.split_once("://")?;
+    let (_, path) = rest.split(['#', '?']).next()?.split_once('/')?;
+    Some(path)
 }
 
 fn entry(from: &str, path: &str, writable: bool) -> Value {
@@ -261,7 +278,8 @@ mod tests {
         for (typed, from, path, writable) in rows {
             assert_eq!(shown(typed), (from, path.to_owned(), writable), "{typed}");
         }
-        for bad in [".", "..", "/", "", ":/data"] {
+        let bad = [".", "..", "/", "", ":/data", "https://h:81/#sha256=0a", "https://h#sha256=0a", "ftp://h/a:/b"];
+        for bad in bad.into_iter().chain(["HTTPS://h/a", "https://h/a#sha256=0a:data/a"]) {
             assert!(parse(bad).is_err(), "{bad:?}");
         }
     }

@@ -35,9 +35,15 @@ pub(super) enum Command {
     Logout(Logout),
 }
 
+/// A name as the master takes it: another would lead to another of its calls.
+fn named(text: &str) -> Result<String, String> {
+    text.parse::<RegistryName>().map(|name| name.to_string()).map_err(|why| why.to_string())
+}
+
 #[derive(Debug, clap::Args)]
 pub(super) struct Login {
     /// The host that image names begin with, as ghcr.io or registry.example:5000; docker.io is Docker Hub
+    #[arg(value_parser = named)]
     host: String,
     /// Under which name
     #[arg(short, long, value_name = "NAME")]
@@ -53,6 +59,7 @@ pub(super) struct Login {
 #[derive(Debug, clap::Args)]
 pub(super) struct Logout {
     /// The host that image names begin with; docker.io is Docker Hub
+    #[arg(value_parser = named)]
     host: String,
     /// The cluster's, instead of your own
     #[arg(long)]
@@ -85,7 +92,7 @@ pub(super) async fn run(command: Command, cx: &Context) -> Result<Exit, Failure>
 
 async fn would_remove(args: &Logout, cx: &Context) -> Result<Exit, Failure> {
     let list: List<Registry> = cx.client.get(&PATH, &[]).await?;
-    let host = args.host.parse().map_or_else(|_| args.host.clone(), |name: RegistryName| name.to_string());
+    let host = args.host.clone();
     let is_meant = |registry: &Registry| registry.host == host && registry.scope == scope(args.cluster);
     let Some(found) = list.items.into_iter().find(is_meant) else {
         let whom = if args.cluster { "the cluster" } else { "you" };
@@ -116,7 +123,9 @@ async fn login(args: &Login, cx: &Context) -> Result<(), Failure> {
     let body = serde_json::json!({ "username": args.username, "password": password, "scope": scope(args.cluster) });
     let kept: Registry = cx.client.put(&[&PATH[..], &[&args.host]].concat(), &body).await?;
     let whom = if args.cluster { "for the cluster" } else { "for you" };
-    cx.screen.one(&kept, &kept.host, || format!("{}  kept {whom}, as {}", kept.host, args.username))
+    cx.screen.one(&kept, &kept.host, || {
+        format!("{}  kept {whom}, as {}; not tried: the next pull shows them", kept.host, args.username)
+    })
 }
 
 const fn scope(cluster: bool) -> &'static str {

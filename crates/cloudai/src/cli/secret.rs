@@ -8,6 +8,7 @@ use crate::exit::{Exit, Failure};
 use crate::render;
 use bytes::Bytes;
 use clap::Subcommand;
+use cloudai_core::ids::SecretName;
 use cloudai_core::resources;
 use cloudai_master::http::dto::{List, Rotated, Secret};
 use reqwest::Method;
@@ -41,9 +42,15 @@ pub(super) enum Command {
     Rotate(Rotate),
 }
 
+/// A name as the master takes it: another would lead to another of its calls.
+fn named(text: &str) -> Result<String, String> {
+    text.parse::<SecretName>().map(|name| name.to_string()).map_err(|why| why.to_string())
+}
+
 #[derive(Debug, clap::Args)]
 pub(super) struct Put {
     /// What it is called: 1 to 63 of a-z A-Z 0-9 . _ -
+    #[arg(value_parser = named)]
     name: String,
     /// A file with the value, to the last byte, instead of stdin; - is stdin
     #[arg(long, value_name = "FILE")]
@@ -53,7 +60,7 @@ pub(super) struct Put {
 #[derive(Debug, clap::Args)]
 pub(super) struct Remove {
     /// Which
-    #[arg(value_name = "NAME", required = true)]
+    #[arg(value_name = "NAME", required = true, value_parser = named)]
     names: Vec<String>,
     /// Only tell what would be removed
     #[arg(long)]
@@ -67,6 +74,12 @@ pub(super) struct Rotate {
     dry_run: bool,
 }
 
+/// What a dry run knows of what `rotate` would seal: only those of the caller.
+#[derive(Debug, serde::Serialize)]
+struct Yours {
+    your_secrets: usize,
+}
+
 pub(super) async fn run(command: Command, cx: &Context) -> Result<Exit, Failure> {
     match command {
         Command::Put(args) => put(&args, cx).await?,
@@ -76,13 +89,13 @@ pub(super) async fn run(command: Command, cx: &Context) -> Result<Exit, Failure>
         }
         Command::Remove(args) => return remove(&args, cx).await,
         Command::Rotate(args) if args.dry_run => {
-            let rotated = Rotated { secrets: stored(cx).await?.items.len() };
+            let rotated = Yours { your_secrets: stored(cx).await?.items.len() };
             let means = format!(
                 "seal all secrets and credentials of the cluster, {} of the secrets yours, with a new key, and forget the old one",
-                rotated.secrets
+                rotated.your_secrets
             );
             let plans = vec![Would::of(rotated, "rotate", means)];
-            return plan::tell(plans, |rotated| rotated.secrets.to_string(), &[], cx);
+            return plan::tell(plans, |rotated| rotated.your_secrets.to_string(), &[], cx);
         }
         Command::Rotate(_) => {
             let path = [&PATH[..], &["rotate"]].concat();

@@ -75,6 +75,9 @@ pub(super) fn urls(text: &str) -> Result<Vec<UrlPrefix>, String> {
 
 /// Buckets that inputs may come from.
 pub(super) fn buckets(text: &str) -> Result<Vec<S3Address>, String> {
+    if text.trim() == "none" {
+        return Ok(Vec::new());
+    }
     text.split(',').map(|one| address(one.trim())).collect()
 }
 

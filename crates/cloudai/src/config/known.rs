@@ -301,10 +301,10 @@ settings! {
     /// The buckets that tasks may have inputs of; they are read with files.s3.endpoint, files.s3.region and the key there.
     INPUT_BUCKETS: Vec<S3Address> {
         key: "inputs.buckets", variables: ["CLOUDAI_INPUTS_BUCKETS"],
-        parse: files::buckets, takes: List, allowed: "s3://BUCKET or s3://BUCKET/PREFIX, several with commas",
+        parse: files::buckets, takes: List, allowed: "s3://BUCKET or s3://BUCKET/PREFIX, several with commas, or none",
         fallback: Nothing("none"), used_by: [Master, Up],
     }
-    /// How many bytes the files that one attempt leaves may have; 0 for as many as the storage that the task asks for.
+    /// How many bytes the files that one attempt leaves may have; 0 for no limit beside the storage that the task asks for.
     FILES_MAX_TASK: u64 {
         key: "files.max_task", variables: ["CLOUDAI_FILES_MAX_TASK"],
         parse: files::limit, takes: Number, allowed: "a size, as 100g; a plain number is GB; 0 for no limit",

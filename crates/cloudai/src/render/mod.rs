@@ -140,10 +140,23 @@ impl Screen {
         id: impl Fn(&T) -> String,
         people: impl FnOnce() -> String,
     ) -> Result<(), Failure> {
+        self.list_of(list, list, id, people)
+    }
+
+    /// Prints a list that is a part of an answer, which is told as a whole where all is one document.
+    /// # Errors
+    /// As of [`Self::list`].
+    pub(crate) fn list_of<W: Serialize, T: Serialize>(
+        &self,
+        whole: &W,
+        list: &List<T>,
+        id: impl Fn(&T) -> String,
+        people: impl FnOnce() -> String,
+    ) -> Result<(), Failure> {
         match self.format {
             Format::Table | Format::Wide => self.line(&people()),
-            Format::Json => self.line(&pretty(list)?),
-            Format::Yaml => self.line(&yaml(list)?),
+            Format::Json => self.line(&pretty(whole)?),
+            Format::Yaml => self.line(&yaml(whole)?),
             Format::Quiet => self.lines(list.items.iter().map(id)),
             Format::Jsonl => self.lines(list.items.iter().map(compact).collect::<Result<Vec<_>, _>>()?),
         }

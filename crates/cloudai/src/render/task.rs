@@ -269,7 +269,7 @@ pub(crate) fn card(task: &Task, files: bool, now: Timestamp, screen: &Screen) ->
     let estimate = task.estimate_s.and_then(|estimate| Duration::try_from_secs_f64(estimate).ok());
     field("estimate", estimate.map(quantity::duration).unwrap_or_default());
     field("due", task.due_at.as_deref().map(|at| moment(at, now)).unwrap_or_default());
-    field("deadline", task.deadline.as_deref().map(|at| moment(at, now)).unwrap_or_default());
+    field("time out", task.deadline.as_deref().map(|at| moment(at, now)).unwrap_or_default());
     let took = between(task.started_at.as_deref(), task.finished_at.as_deref());
     field("ran for", took.map(quantity::duration).unwrap_or_default());
     if !task.attempts.is_empty() {

@@ -33,6 +33,7 @@ async fn the_files_of_all_tasks_are_listed_in_every_form_with_their_sum() {
     assert_eq!(quiet.out, format!("{}/new.txt\n{}/old.txt\n", ids[1], ids[0]));
     let one = cluster.run(&["files", "--task", &ids[0], "-o", "json"]).await;
     let one: Value = serde_json::from_str(&one.out).unwrap();
+    assert_eq!((&one["files"], &one["bytes"]), (&json!(1), &json!(3)), "with the sum");
     let file = &one["items"][0];
     assert_eq!((&file["task_id"], &file["task_name"], &file["size"]), (&json!(ids[0]), &json!("old"), &json!(3)));
     let place = file["location"].as_str().unwrap();

@@ -31,7 +31,7 @@ const CONNECT: Duration = Duration::from_secs(10);
 const ANSWER: Duration = Duration::from_secs(60);
 /// So often an address may lead to another.
 const REDIRECTS: usize = 10;
-/// So many failures in a row, without a byte more, are the last word: about a minute and a half.
+/// So many failures in a row, with hardly a byte more, are the last word: about a minute.
 const TRIES: u32 = 9;
 /// The longest that a server is left alone because it asks for it.
 const ALONE: Duration = Duration::from_secs(60);
@@ -279,7 +279,7 @@ impl Place {
                 None,
             ));
         }
-        Err(Fault::Lasting(Failed::NotIt(found)))
+        Err(Fault::Lasting(Failed::NotIt { found, named: content }))
     }
 }
 
@@ -388,14 +388,25 @@ fn write(mut part: Part, from: u64, mut pieces: mpsc::Receiver<Bytes>) -> io::Re
 fn fault(error: reqwest::Error) -> Fault {
     let error = error.without_url();
     let lasting = error.is_redirect() || error.is_builder() || causes(&error).any(is_lasting);
-    let why = chain(&error);
+    let mut why = chain(&error);
+    if why.contains("InvalidContentType") {
+        why = "the server speaks no TLS there: is it http:// and not https://?".into();
+    }
     if lasting { refused(why) } else { Fault::Passing(why, None) }
 }
 
 /// Who is not trusted now is not in a minute.
-fn is_lasting(cause: &(dyn Error + 'static)) -> bool {
-    let within = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-    cause.is::<Near>() || cause.is::<rustls::Error>() || within.is_some_and(|within| within.is::<rustls::Error>())
+fn is_lasting(mut cause: &(dyn Error + 'static)) -> bool {
+    loop {
+        if cause.is::<Near>() || cause.is::<rustls::Error>() {
+            return true;
+        }
+        // What is within such an error is not its source.
+        match cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+            Some(within) => cause = within,
+            None => return false,
+        }
+    }
 }
 
 fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
@@ -414,7 +425,9 @@ fn chain(error: &(dyn Error + 'static)) -> String {
 
 /// Where nobody may ask through a worker.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error("it is a loopback or link-local address, which this worker asks nothing of (worker.local_inputs)")]
+#[error(
+    "it is a loopback or link-local address, which this worker asks nothing of unless it is started with worker.local_inputs = true"
+)]
 struct Near;
 
 /// Whether a host is such an address itself.

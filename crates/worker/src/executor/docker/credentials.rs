@@ -154,7 +154,7 @@ impl Source {
 
     /// What to run for other credentials, as a part of a sentence.
     pub(super) fn login(&self) -> String {
-        let store = format!("run `cloudai registry login {}`", self.name);
+        let store = format!("run `cloudai registry login {} --username NAME`", self.name);
         match &self.whose {
             Whose::Owner => store,
             Whose::Cluster => format!("{store} for your own, with --cluster for everybody's"),

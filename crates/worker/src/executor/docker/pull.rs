@@ -408,10 +408,13 @@ mod tests {
                 told("unauthorized", all()),
                 "stored for the cluster (`cloudai registry login ghcr.io --cluster`) were refused",
             ),
-            (told("unauthorized", all()), "run `cloudai registry login ghcr.io` for your own"),
+            (told("unauthorized", all()), "run `cloudai registry login ghcr.io --username NAME` for your own"),
             (told("manifest unknown", own()), "ghcr.io does not have it"),
             (told("toomanyrequests", own()), "ghcr.io limits how often images are pulled"),
-            (told("toomanyrequests", own()), "a login raises the limit: run `cloudai registry login ghcr.io`"),
+            (
+                told("toomanyrequests", own()),
+                "a login raises the limit: run `cloudai registry login ghcr.io --username NAME`",
+            ),
         ];
         for (message, said) in rows {
             assert!(message.contains(said) && !message.contains("hush"), "{said}: {message}");
