@@ -9,7 +9,7 @@ use cloudai_proto::v1 as pb;
 use cloudai_store::Store;
 use sha2::{Digest, Sha256};
 use support::Running;
-use support::worker::{Client, client, placed, register};
+use support::worker::{Client, client, placed, placed_as, register};
 use tonic::{Code, Status};
 
 fn sha(data: &[u8]) -> String {
@@ -58,6 +58,10 @@ fn refused(told: Result<impl std::fmt::Debug, Status>, part: &str) {
 }
 
 async fn end(client: &mut Client, of: &pb::AttemptRef, files: &[(&str, &[u8])]) {
+    exited(client, of, 0, files).await;
+}
+
+async fn exited(client: &mut Client, of: &pb::AttemptRef, code: i32, files: &[(&str, &[u8])]) {
     let outputs = files.iter().map(|(path, data)| pb::OutputFile {
         path: (*path).into(),
         size: data.len() as u64,
@@ -67,7 +71,7 @@ async fn end(client: &mut Client, of: &pb::AttemptRef, files: &[(&str, &[u8])]) 
         task_id: of.task_id.clone(),
         attempt: of.attempt,
         incarnation: of.incarnation,
-        exit_code: Some(0),
+        exit_code: Some(code),
         run_ms: Some(1),
         log_complete: true,
         outputs: outputs.collect(),
@@ -122,4 +126,45 @@ async fn what_is_beyond_a_limit_is_refused_before_it_is_sent_and_leaves_nothing_
 /// One more task, once it was sent to the worker.
 async fn placed_more(master: &Running, client: &mut Client, session: u64) -> String {
     placed(master, client, session, 1).await.remove(0)
+}
+
+#[tokio::test]
+async fn of_uploads_at_the_same_time_no_more_come_in_than_the_user_has_room_for() {
+    let master = Running::limited(FileLimits { user: Some(10), ..FileLimits::default() }).await;
+    let mut client = client(&master).await;
+    let ack = register(&mut client).await;
+    let ids = placed(&master, &mut client, ack.session, 8).await;
+    let of = |id: &String| pb::AttemptRef { task_id: id.clone(), attempt: 1, incarnation: ack.incarnation };
+    // They are known before, so that nothing but the question for the sum makes them wait.
+    for id in &ids {
+        ask(&mut client, &of(id), "first", 0).await.unwrap();
+    }
+    let asked = ids.iter().map(|id| {
+        let (mut client, of) = (client.clone(), of(id));
+        async move { ask(&mut client, &of, "second", 3).await.is_ok() }
+    });
+    let let_in = futures::future::join_all(asked).await;
+    assert_eq!(let_in.into_iter().filter(|let_in| *let_in).count(), 3, "of 3 bytes each");
+    drop(client);
+    master.stop().await;
+}
+
+#[tokio::test]
+async fn what_an_attempt_left_goes_when_its_task_is_tried_again() {
+    let master = Running::limited(FileLimits::default()).await;
+    let mut client = client(&master).await;
+    let ack = register(&mut client).await;
+    let again = r#"{"image":"busybox","retries":{"max":1,"on":["exit_code"]}}"#;
+    let ids = placed_as(&master, &mut client, ack.session, &[again, r#"{"image":"busybox"}"#]).await;
+    let folder = |id: &String| master.dir.path().join("files").join(&id[id.len() - 2..]).join(id).join("1");
+    for id in &ids {
+        let of = pb::AttemptRef { task_id: id.clone(), attempt: 1, incarnation: ack.incarnation };
+        small(&mut client, &of, &[("a", b"12")]).await.unwrap();
+        assert!(folder(id).is_dir());
+        exited(&mut client, &of, 1, &[("a", b"12")]).await;
+    }
+    until(|| !folder(&ids[0]).exists()).await;
+    assert!(folder(&ids[1]).is_dir(), "that is its result");
+    drop(client);
+    master.stop().await;
 }

@@ -5,7 +5,7 @@
 mod support;
 
 mod docker {
-    use crate::support::registry::{PASSWORD, Registry, USER};
+    use crate::support::registry::{PASSWORD, Registry, USER, limiting};
     use crate::support::{Engine, docker, identity, job, run, unique, with};
     use async_trait::async_trait;
     use base64::Engine as _;
@@ -18,8 +18,6 @@ mod docker {
     use std::path::Path;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU32, Ordering};
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::TcpListener;
 
     /// Logins of a folder with this `config.json`; helpers are looked for beside it.
     fn logins(dir: &Path, config: &Value) -> Logins {
@@ -109,21 +107,9 @@ mod docker {
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn a_registry_that_limits_pulls_is_told_as_that() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let image = format!("{}/any:1", listener.local_addr().unwrap());
-        let limiting = tokio::spawn(async move {
-            while let Ok((mut client, _)) = listener.accept().await {
-                let body = r#"{"errors":[{"code":"TOOMANYREQUESTS","message":"slow down"}]}"#;
-                let head = "HTTP/1.1 429 Too Many Requests\r\nContent-Type: application/json\r\nConnection: close";
-                let answer = format!("{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len());
-                // Whoever went away wants no answer.
-                let _ = client.read(&mut [0; 4096]).await;
-                let _ = client.write_all(answer.as_bytes()).await;
-            }
-        });
+        let image = format!("{}/any:1", limiting().await);
         let message = denied(&image, Logins::default()).await;
         assert!(message.contains("limits how often images are pulled"), "{message}");
-        limiting.abort();
     }
 
     /// What is stored, and how often it was asked for.

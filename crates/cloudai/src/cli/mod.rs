@@ -300,3 +300,8 @@ async fn ask(command: Command, cx: &Context) -> Result<Exit, Failure> {
         Command::Master(_) | Command::Up(_) | Command::Config(_) | Command::Bench(_) | Command::Version => Ok(Exit::Ok),
     }
 }
+
+/// A name as the master takes it, for a flag or a word: another would lead to another of its calls.
+fn named<T: std::str::FromStr<Err: std::fmt::Display> + std::fmt::Display>(text: &str) -> Result<String, String> {
+    text.parse::<T>().map(|name| name.to_string()).map_err(|why| why.to_string())
+}

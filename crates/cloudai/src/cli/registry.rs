@@ -2,6 +2,7 @@
 
 use super::Context;
 use super::hidden::Hidden;
+use super::named;
 use super::plan::{self, Would};
 use crate::exit::{Exit, Failure};
 use crate::render;
@@ -35,15 +36,10 @@ pub(super) enum Command {
     Logout(Logout),
 }
 
-/// A name as the master takes it: another would lead to another of its calls.
-fn named(text: &str) -> Result<String, String> {
-    text.parse::<RegistryName>().map(|name| name.to_string()).map_err(|why| why.to_string())
-}
-
 #[derive(Debug, clap::Args)]
 pub(super) struct Login {
     /// The host that image names begin with, as ghcr.io or registry.example:5000; docker.io is Docker Hub
-    #[arg(value_parser = named)]
+    #[arg(value_parser = named::<RegistryName>)]
     host: String,
     /// Under which name
     #[arg(short, long, value_name = "NAME")]
@@ -59,7 +55,7 @@ pub(super) struct Login {
 #[derive(Debug, clap::Args)]
 pub(super) struct Logout {
     /// The host that image names begin with; docker.io is Docker Hub
-    #[arg(value_parser = named)]
+    #[arg(value_parser = named::<RegistryName>)]
     host: String,
     /// The cluster's, instead of your own
     #[arg(long)]

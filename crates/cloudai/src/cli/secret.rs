@@ -2,6 +2,7 @@
 
 use super::Context;
 use super::hidden::Hidden;
+use super::named;
 use super::plan::{self, Would};
 use super::several::Refused;
 use crate::exit::{Exit, Failure};
@@ -42,15 +43,10 @@ pub(super) enum Command {
     Rotate(Rotate),
 }
 
-/// A name as the master takes it: another would lead to another of its calls.
-fn named(text: &str) -> Result<String, String> {
-    text.parse::<SecretName>().map(|name| name.to_string()).map_err(|why| why.to_string())
-}
-
 #[derive(Debug, clap::Args)]
 pub(super) struct Put {
     /// What it is called: 1 to 63 of a-z A-Z 0-9 . _ -
-    #[arg(value_parser = named)]
+    #[arg(value_parser = named::<SecretName>)]
     name: String,
     /// A file with the value, to the last byte, instead of stdin; - is stdin
     #[arg(long, value_name = "FILE")]
@@ -60,7 +56,7 @@ pub(super) struct Put {
 #[derive(Debug, clap::Args)]
 pub(super) struct Remove {
     /// Which
-    #[arg(value_name = "NAME", required = true, value_parser = named)]
+    #[arg(value_name = "NAME", required = true, value_parser = named::<SecretName>)]
     names: Vec<String>,
     /// Only tell what would be removed
     #[arg(long)]

@@ -2,11 +2,9 @@
 
 mod docker {
     use crate::cluster::{Cluster, docker_worker};
-    use crate::registry::{PASSWORD, Registry, USER};
+    use crate::registry::{PASSWORD, Registry, USER, limiting};
     use serde_json::{Value, json};
     use std::process::Command;
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::TcpListener;
 
     /// An image that the engine must not keep after its test.
     struct Pulled(String);
@@ -71,24 +69,11 @@ mod docker {
         login(&cluster, &registry.host, PASSWORD, &[]).await;
         let absent = ended(&cluster, &format!("{}/private:nosuch", registry.host)).await;
         assert!(message(&absent).contains(&format!("{} does not have it", registry.host)), "{absent:#}");
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let busy = listener.local_addr().unwrap().to_string();
-        let limiting = tokio::spawn(async move {
-            while let Ok((mut client, _)) = listener.accept().await {
-                let body = r#"{"errors":[{"code":"TOOMANYREQUESTS","message":"slow down"}]}"#;
-                let head = "HTTP/1.1 429 Too Many Requests\r\nContent-Type: application/json\r\nConnection: close";
-                let answer = format!("{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len());
-                // Whoever went away wants no answer.
-                let _ = client.read(&mut [0; 4096]).await;
-                let _ = client.write_all(answer.as_bytes()).await;
-            }
-        });
-        let limited = ended(&cluster, &format!("{busy}/any:1")).await;
+        let limited = ended(&cluster, &format!("{}/any:1", limiting().await)).await;
         let said = message(&limited);
         assert!(
             said.contains("limits how often images are pulled") && said.contains("a login raises the limit"),
             "{said}"
         );
-        limiting.abort();
     }
 }

@@ -6,4 +6,4 @@ use crate::engine::{IMAGE, docker};
 #[allow(dead_code, unreachable_pub, reason = "each test binary uses its part")]
 mod server;
 
-pub(crate) use server::{PASSWORD, Registry, USER};
+pub(crate) use server::{PASSWORD, Registry, USER, limiting};

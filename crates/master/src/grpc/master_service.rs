@@ -94,9 +94,10 @@ impl WorkerApi {
     /// in, and where its task is tried again.
     fn files_ended(&self, who: &Principal, attempt: Attempt, outcome: &Outcome) {
         let sent = self.handle.shared.quota.ended(attempt);
-        let kept = !outcome.outputs.is_empty() && !self.is_tried_again(attempt);
-        // What an attempt had sent to an earlier life of this master is known to nobody here; the files of few are refused.
-        if kept || !(sent || outcome.cause == Cause::OutputError || !outcome.outputs.is_empty()) {
+        let told = !outcome.outputs.is_empty();
+        // What an attempt had sent to an earlier life of this master nobody counted: it may have been refused.
+        let may_lie_there = sent || told || outcome.cause == Cause::OutputError;
+        if !may_lie_there || (told && !self.is_tried_again(attempt)) {
             return;
         }
         let bulk = Arc::clone(self.handle.logs(who).bulk());

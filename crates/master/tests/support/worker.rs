@@ -51,9 +51,14 @@ pub(crate) async fn register(client: &mut Client) -> pb::RegisterAck {
 
 /// Submits tasks and waits until each was sent to the worker.
 pub(crate) async fn placed(master: &Running, client: &mut Client, session: u64, count: usize) -> Vec<String> {
+    placed_as(master, client, session, &vec![r#"{"image":"busybox"}"#; count]).await
+}
+
+/// The same with these documents.
+pub(crate) async fn placed_as(master: &Running, client: &mut Client, session: u64, tasks: &[&str]) -> Vec<String> {
     let request = pb::SubscribeRequest { worker_id: "w1".into(), session };
     let mut commands = client.subscribe(request).await.unwrap().into_inner();
-    let tasks = vec![r#"{"image":"busybox"}"#; count].join(",");
+    let (count, tasks) = (tasks.len(), tasks.join(","));
     assert_eq!(super::post(master, "/api/v1/tasks/batch", &format!(r#"{{"tasks":[{tasks}]}}"#)).await, 201);
     let mut ids = Vec::new();
     while ids.len() < count {

@@ -226,14 +226,14 @@ impl Place {
         let (pieces, taken) = mpsc::channel(PIECES);
         let writer = self.blocking(move |_| write(part, from, taken));
         let filling = async move {
-            let (mut came, mut room, mut pace) = (from, from + STEP, Pace::from(from));
+            let (mut came, mut room, mut least) = (from, from + STEP, LeastPace::from(from));
             while let Some(piece) = response.chunk().await.map_err(fault)? {
                 came += piece.len() as u64;
                 if size.is_none() && came > room {
                     room += STEP;
                     self.make_room(came, STEP).await?;
                 }
-                pace.check(came)?;
+                least.check(came)?;
                 tell(came, size);
                 // The writer ended: it says why.
                 if pieces.send(piece).await.is_err() {
@@ -285,12 +285,12 @@ impl Place {
 
 /// Sees to it that something comes: who sends a byte a minute holds up all who wait for the same.
 #[derive(Debug)]
-struct Pace {
+struct LeastPace {
     since: Instant,
     came: u64,
 }
 
-impl Pace {
+impl LeastPace {
     fn from(came: u64) -> Self {
         Self { since: Instant::now(), came }
     }
@@ -348,6 +348,7 @@ fn begun(response: Response, have: u64) -> Result<Response, Fault> {
     let status = response.status();
     let said = || format!("the server answers {status}");
     let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
+    let alone = || header(RETRY_AFTER).and_then(|text| text.parse().ok()).map(Duration::from_secs);
     match status {
         StatusCode::OK => Ok(response),
         StatusCode::PARTIAL_CONTENT => {
@@ -360,12 +361,8 @@ fn begun(response: Response, have: u64) -> Result<Response, Fault> {
         }
         // Nothing lies behind what is here: it is whole, or of something else. Its hash tells.
         StatusCode::RANGE_NOT_SATISFIABLE if have > 0 => Ok(response),
-        StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => {
-            Err(Fault::Passing(said(), header(RETRY_AFTER).and_then(|text| text.parse().ok()).map(Duration::from_secs)))
-        }
-        _ if status.is_server_error() => {
-            Err(Fault::Passing(said(), header(RETRY_AFTER).and_then(|text| text.parse().ok()).map(Duration::from_secs)))
-        }
+        StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => Err(Fault::Passing(said(), alone())),
+        _ if status.is_server_error() => Err(Fault::Passing(said(), alone())),
         _ => Err(refused(said())),
     }
 }

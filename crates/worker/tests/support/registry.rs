@@ -6,6 +6,8 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 
 pub const USER: &str = "alice";
 /// Its bits need the two characters in which the base64 alphabets differ.
@@ -13,6 +15,23 @@ pub const PASSWORD: &str = "open???sesame";
 /// What `htpasswd -B` makes of them.
 const HTPASSWD: &str = "alice:$2y$04$N4wJXBO0.xiZeDCzrb/MSutH/t3QqafMCiZ2Xy1oVkFhrul/Kkapm\n";
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A registry that says to every pull that there were too many: `127.0.0.1:PORT`. It goes with the test's runtime.
+pub async fn limiting() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let host = listener.local_addr().unwrap().to_string();
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            let body = r#"{"errors":[{"code":"TOOMANYREQUESTS","message":"slow down"}]}"#;
+            let head = "HTTP/1.1 429 Too Many Requests\r\nContent-Type: application/json\r\nConnection: close";
+            let answer = format!("{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+            // Whoever went away wants no answer.
+            let _ = client.read(&mut [0; 4096]).await;
+            let _ = client.write_all(answer.as_bytes()).await;
+        }
+    });
+    host
+}
 
 /// A running registry with one image; both go with it.
 pub struct Registry {
