@@ -45,9 +45,9 @@ else
 endif
 
 # Faults that are built in on purpose: each must be caught by the simulator.
-FAULTS := fault_accept_stale_attempt fault_acknowledge_early fault_drop_outbox fault_forget_release \
-	fault_forget_tombstones fault_ignore_lease fault_ignore_shrinking fault_keep_refused fault_mix_lives \
-	fault_skip_capacity_check fault_skip_sync fault_trust_any_worker
+FAULTS := fault_accept_stale_attempt fault_acknowledge_early fault_drop_outbox fault_forget_dependents \
+	fault_forget_release fault_forget_tombstones fault_ignore_lease fault_ignore_shrinking fault_keep_refused \
+	fault_mix_lives fault_skip_capacity_check fault_skip_sync fault_start_too_early fault_trust_any_worker
 
 planted: ## the simulator catches every planted fault
 	@for fault in $(FAULTS); do \
@@ -112,8 +112,8 @@ fixtures: ## when a version is released: keep the data and the frames that it wr
 	cargo test $(CARGO_FLAGS) -p cloudai-proto --test released -- --ignored make_the_frames_of_this_version
 	cargo test $(CARGO_FLAGS) -p cloudai --test e2e -- --ignored make_the_fixture_of_this_version
 
-docs: ## write the table of settings into docs/configuration.md again
-	UPDATE_GENERATED=1 cargo test $(CARGO_FLAGS) -p cloudai --bin cloudai the_document_has_every_setting
+docs: ## write the table of settings into docs/configuration.md again, and docs/job.schema.json
+	UPDATE_GENERATED=1 cargo test $(CARGO_FLAGS) -p cloudai --bin cloudai -- the_document_has_every_setting the_schema_of_the_documentation
 
 images: ## make the sample images; no registry needed
 	@scripts/images.sh

@@ -103,8 +103,21 @@ impl Client {
         body: Option<&serde_json::Value>,
         key: Option<&str>,
     ) -> Result<(StatusCode, T), Failure> {
+        self.post_with(path, &[], body, key).await
+    }
+
+    /// The same with parameters.
+    /// # Errors
+    /// The master's problem, or that it could not be reached.
+    pub(crate) async fn post_with<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        query: &[(&str, String)],
+        body: Option<&serde_json::Value>,
+        key: Option<&str>,
+    ) -> Result<(StatusCode, T), Failure> {
         let make = || {
-            let request = self.request(Method::POST, path).timeout(ANSWER);
+            let request = self.request(Method::POST, path).query(query).timeout(ANSWER);
             let request = if let Some(body) = body { request.json(body) } else { request };
             match key {
                 Some(key) => request.header("Idempotency-Key", key),
@@ -172,11 +185,37 @@ impl Client {
         self.json(response).await
     }
 
+    /// `POST` of JSON with a query, of a call that changes nothing.
+    /// # Errors
+    /// As [`Client::get`].
+    pub(crate) async fn post_asking<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        query: &[(&str, String)],
+        body: &serde_json::Value,
+    ) -> Result<T, Failure> {
+        let make = || self.request(Method::POST, path).query(query).json(body).timeout(ANSWER);
+        let response = self.send(make).await?;
+        self.json(response).await
+    }
+
     /// `PUT` of JSON.
     /// # Errors
     /// As [`Client::get`].
     pub(crate) async fn put<T: DeserializeOwned>(&self, path: &[&str], body: &serde_json::Value) -> Result<T, Failure> {
         let response = self.send(|| self.request(Method::PUT, path).json(body).timeout(ANSWER)).await?;
+        self.json(response).await
+    }
+
+    /// `PATCH` with JSON that says the same when it comes twice.
+    /// # Errors
+    /// The master's problem, or that it could not be reached.
+    pub(crate) async fn patch<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        body: &serde_json::Value,
+    ) -> Result<T, Failure> {
+        let response = self.send(|| self.request(Method::PATCH, path).json(body).timeout(ANSWER)).await?;
         self.json(response).await
     }
 

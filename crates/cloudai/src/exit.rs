@@ -14,11 +14,11 @@ pub(crate) enum Exit {
     Error,
     /// No worker can ever run the task.
     Unsatisfiable,
-    /// A task that was waited for did not complete.
+    /// A task or a job that was waited for did not complete.
     NotCompleted,
-    /// The wait took too long; the task goes on.
+    /// The wait took too long; what was waited for goes on.
     TimedOut,
-    /// There is no such task, worker or file.
+    /// There is no such task, job, worker or file.
     NotFound,
     /// The user may not do this.
     NotAllowed,
@@ -38,7 +38,7 @@ pub(crate) enum Exit {
 
 /// The end of the help text.
 pub(crate) const HELP: &str = "\
-Exit codes: 0 ok · 1 error · 2 no worker can ever run it · 3 a waited-for task did not complete · 4 wait timed out · \
+Exit codes: 0 ok · 1 error · 2 no worker can ever run it · 3 a waited-for task or job did not complete · 4 wait timed out · \
 5 not found · 6 not allowed · 7 conflict · 8 master unreachable · 64 usage (flags, configuration and refused fields \
 of a task alike) · 130 Ctrl-C while waiting; 130, 143 a benchmark stopped by Ctrl-C, SIGTERM";
 

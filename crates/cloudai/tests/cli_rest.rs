@@ -2,18 +2,32 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
 
+#[path = "cli_support/advising.rs"]
+mod advising;
 #[path = "cli_support/explaining.rs"]
 mod explaining;
 #[path = "cli_support/history.rs"]
 mod history;
+#[path = "cli_support/job_files.rs"]
+mod job_files;
+#[path = "cli_support/job_logs.rs"]
+mod job_logs;
+#[path = "cli_support/jobs.rs"]
+mod jobs;
+#[path = "cli_support/jobs_plan.rs"]
+mod jobs_plan;
 #[path = "cli_support/plans.rs"]
 mod plans;
+#[path = "cli_support/schedules.rs"]
+mod schedules;
 #[path = "cli_support/server.rs"]
 mod server;
 #[path = "cli_support/streams.rs"]
 mod streams;
 #[path = "cli_support/submitting.rs"]
 mod submitting;
+#[path = "cli_support/templates.rs"]
+mod templates;
 
 use serde_json::{Value, json};
 use server::{ID, Reply, Server, ended, list, problem, run_in, task, worker};
@@ -83,8 +97,9 @@ fn mistakes_on_the_command_line_exit_64() {
 #[test]
 fn help_and_version_are_answers() {
     let dir = tempfile::tempdir().unwrap();
-    let rows: [(&[&str], &str); 5] = [
+    let rows: [(&[&str], &str); 6] = [
         (&["--help"], "Exit codes: 0 ok"),
+        (&["job", "graph", "--help"], "--format svg > train.svg"),
         (&["task", "submit", "--help"], "python -c"),
         (&["dispatch", "--help"], "worker-1"),
         (&["--version"], "cloudai "),

@@ -6,7 +6,7 @@
 use crate::cluster::Cluster;
 use crate::effect::{Dispatch, Effect, Row};
 use crate::event::{Answer, Event, Rejected};
-use crate::ids::{Attempt, TaskId, WorkerId};
+use crate::ids::{Attempt, JobId, TaskId, WorkerId};
 use crate::time::Timestamp;
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -69,7 +69,23 @@ impl<S> Batch<S> {
         let of = |(row, _): &(Row, usize)| match row {
             Row::Task(task) => Some(task.id),
             Row::TaskRemoved(id, _) => Some(*id),
-            Row::Worker(_) | Row::WorkerRemoved(_) | Row::Outputs(..) => None,
+            Row::Worker(_)
+            | Row::WorkerRemoved(_)
+            | Row::Outputs(..)
+            | Row::Job(..)
+            | Row::JobPlanned(..)
+            | Row::JobRemoved(_) => None,
+        };
+        self.rows.iter().filter_map(of).collect()
+    }
+
+    /// The jobs among these changes.
+    #[must_use]
+    pub fn jobs(&self) -> BTreeSet<JobId> {
+        let of = |(row, _): &(Row, usize)| match row {
+            Row::Job(job, _) => Some(job.id),
+            Row::JobPlanned(id, _) | Row::JobRemoved(id) => Some(*id),
+            Row::Task(_) | Row::TaskRemoved(..) | Row::Worker(_) | Row::WorkerRemoved(_) | Row::Outputs(..) => None,
         };
         self.rows.iter().filter_map(of).collect()
     }
@@ -145,6 +161,10 @@ enum About<'a> {
     Outputs(Attempt),
     /// Kept beside an earlier row of the task: a store must have seen it end.
     TaskRemoved(TaskId),
+    Job(JobId),
+    JobPlanned(JobId),
+    /// Kept beside an earlier row of the job, as that of a task.
+    JobRemoved(JobId),
 }
 
 impl<'a> About<'a> {
@@ -155,6 +175,9 @@ impl<'a> About<'a> {
             Row::WorkerRemoved(id) => Self::Removed(id),
             Row::Outputs(attempt, _) => Self::Outputs(*attempt),
             Row::TaskRemoved(id, _) => Self::TaskRemoved(*id),
+            Row::Job(job, _) => Self::Job(job.id),
+            Row::JobPlanned(id, _) => Self::JobPlanned(*id),
+            Row::JobRemoved(id) => Self::JobRemoved(*id),
         }
     }
 }

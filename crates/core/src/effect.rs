@@ -2,6 +2,7 @@
 
 use crate::event::Answer;
 use crate::ids::{Attempt, CommandSeq, JobId, Session, TaskId, UserId, WorkerId};
+use crate::job::{Groups, JobPlan, JobRecord};
 use crate::resources::Allocation;
 use crate::spec::TaskSpec;
 use crate::state::Status;
@@ -42,6 +43,13 @@ pub enum Row {
     WorkerRemoved(WorkerId),
     /// The files of an accepted attempt.
     Outputs(Attempt, Arc<[OutputFile]>),
+    /// A job in its newest version, and how far each of its groups is; a store keeps that of one which is stopped, or
+    /// has ended.
+    Job(Arc<JobRecord>, Groups),
+    /// What a new job is made of; comes before its record.
+    JobPlanned(JobId, Arc<JobPlan>),
+    /// A job that has ended and is kept no longer, with its plan; its tasks are gone.
+    JobRemoved(JobId),
     /// A task that has ended with this status and is kept no longer, with all that belongs to it.
     TaskRemoved(TaskId, Status),
 }
@@ -55,7 +63,11 @@ impl Row {
         match self {
             Self::Task(task) => PLAIN + task.spec.weight() + task.attempts.len() * PLAIN,
             Self::Outputs(_, files) => files.len() * PLAIN,
-            Self::Worker(_) | Self::WorkerRemoved(_) | Self::TaskRemoved(..) => PLAIN,
+            Self::JobPlanned(_, plan) => plan.weight(),
+            Self::Job(job, _) => {
+                PLAIN + job.dropped.iter().map(|dropped| 16 * dropped.ordinals.each().count()).sum::<usize>()
+            }
+            Self::Worker(_) | Self::WorkerRemoved(_) | Self::TaskRemoved(..) | Self::JobRemoved(_) => PLAIN,
         }
     }
 }

@@ -1,14 +1,15 @@
 //! Everything that can happen to the cluster, and what it answers.
 
-use crate::access::Access;
 use crate::debug::{Dump, Reconciled};
 use crate::ids::{Attempt, CommandSeq, Incarnation, JobId, Session, TaskId, UserId, WorkerId};
+use crate::job::{Done, JobPlan, JobStatus};
+use crate::need::Need;
 use crate::resources::{Capacity, Lack};
 use crate::spec::TaskSpec;
 use crate::state::Status;
 use crate::task::{Dependency, Outcome, Step};
 use crate::worker::{About, Unfit};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +18,14 @@ use std::time::Duration;
 pub enum Event {
     /// New tasks, all or none.
     Submit(Vec<NewTask>),
+    /// A new job, all of it or nothing.
+    SubmitJob(Box<NewJob>),
+    /// Somebody wants a job, or a part of it, to end.
+    CancelJob(CancelJob),
+    /// Somebody keeps what waits of a job from being placed.
+    HoldJob(JobId, UserId),
+    /// Somebody lets a held job go.
+    ReleaseJob(JobId),
     /// Somebody wants a task to end.
     Cancel(Cancel),
     /// Somebody keeps a waiting task from being placed.
@@ -31,6 +40,8 @@ pub enum Event {
     Admit(Admission),
     /// An operator keeps work from a worker, or opens it again.
     Duty(DutyOrder),
+    /// An operator gives a worker labels, or takes some away.
+    SetLabels(LabelOrder),
     /// An operator takes a worker out for good.
     Remove(Removal),
     /// A worker's command stream is open: what is unconfirmed must be sent again.
@@ -45,6 +56,8 @@ pub enum Event {
     Ended(EndReport),
     /// Tasks that have ended are kept no longer, all of them or none; their logs and files are gone.
     Collect(Vec<(TaskId, Status)>),
+    /// Jobs that have ended are kept no longer, all of them or none; their tasks are gone.
+    CollectJobs(Vec<JobId>),
     /// Compares ledgers, tasks and what workers told last; mends what differs, or only tells it.
     Reconcile {
         /// Only tells.
@@ -90,7 +103,63 @@ pub struct NewTask {
     pub spec: Arc<TaskSpec>,
 }
 
-/// A wish to end a task.
+/// A job to accept. Its id is made outside, and with it those of its tasks.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewJob {
+    /// Unused so far, and so many numbers behind it as it has groups.
+    pub id: JobId,
+    /// Whose it is.
+    pub owner: UserId,
+    /// What it is made of.
+    pub plan: Arc<JobPlan>,
+    /// None of it is placed until somebody releases it.
+    pub held: bool,
+    /// A second submission of the same owner with this key answers with this job.
+    pub idempotency_key: Option<Arc<str>>,
+    /// The ended job of which it runs again what did not complete.
+    pub retry_of: Option<JobId>,
+    /// What of it completed before.
+    pub done: Vec<Done>,
+    /// How those tasks ended that it needs, that are not of it and that have ended before.
+    pub ended: BTreeMap<TaskId, Status>,
+}
+
+impl NewJob {
+    /// The groups of which all tasks completed before: nothing of them is looked at again.
+    #[must_use]
+    pub fn done_groups(&self) -> BTreeSet<u32> {
+        let mut counts: BTreeMap<u32, u32> = BTreeMap::new();
+        for done in &self.done {
+            *counts.entry(done.group).or_default() += done.ordinals.count();
+        }
+        let is_all = |(group, count): &(u32, u32)| self.plan.group(*group).is_some_and(|group| group.count() == *count);
+        counts.into_iter().filter(is_all).map(|(group, _)| group).collect()
+    }
+}
+
+/// A wish to end a job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CancelJob {
+    /// Which.
+    pub job: JobId,
+    /// Who wishes it.
+    pub by: UserId,
+    /// Only this of it.
+    pub part: Option<Part>,
+}
+
+/// Some tasks of one group of a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// The place of the group in the plan.
+    pub group: u32,
+    /// The ordinal of the first.
+    pub from: u32,
+    /// The ordinal behind the last; may be beyond all.
+    pub to: u32,
+}
+
+/// A wish to end a task, or all elements of an array by the id of the array.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cancel {
     /// Which.
@@ -164,6 +233,19 @@ pub enum DutyWish {
     },
 }
 
+/// An operator's word about the labels of a worker. Keys and values were checked outside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LabelOrder {
+    /// Its name.
+    pub worker: WorkerId,
+    /// Labels with the values that they get.
+    pub set: BTreeMap<String, String>,
+    /// Labels that go, also where the worker itself brings them; of one that is set, too, the value holds.
+    pub remove: Vec<String>,
+    /// Who.
+    pub by: UserId,
+}
+
 /// An operator's word against a worker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Removal {
@@ -230,6 +312,13 @@ pub enum Answer {
     Done,
     /// The ids of submitted tasks, in order; an earlier one where the idempotency key was known.
     Submitted(Vec<Submitted>),
+    /// The id of a submitted job; an earlier one where the idempotency key was known.
+    JobSubmitted {
+        /// Its id.
+        id: JobId,
+        /// False when an earlier submission had the same idempotency key.
+        fresh: bool,
+    },
     /// How many proposals were taken, and why the others were not.
     Placed {
         /// Taken.
@@ -273,9 +362,9 @@ pub enum PlacementRefusal {
     /// The task is pinned elsewhere.
     #[error("the task is pinned to another worker")]
     Pinned,
-    /// The worker does not let tasks have what this one needs of its host.
-    #[error("the worker does not offer {}", .0.origin)]
-    NotOffered(Access),
+    /// The worker does not let tasks have what this one needs of its host, or has not the labels that it asks for.
+    #[error("the worker does not {} {}", .0.verb(), .0)]
+    Unmet(Need),
     /// Too large for what is free.
     #[error("{0}")]
     Lack(Lack),
@@ -284,6 +373,21 @@ pub enum PlacementRefusal {
 /// Why an event changed nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejected {
+    /// No live job has this id.
+    #[error("no job {0} is live")]
+    NoSuchJob(JobId),
+    /// Only a job that goes on can be held, or let go.
+    #[error("{0} has ended: it is {1}")]
+    JobEnded(JobId, JobStatus),
+    /// Only a job that has ended can be run again, or be let go.
+    #[error("{0} has not ended: it is {1}")]
+    JobNotEnded(JobId, JobStatus),
+    /// A live job has this id.
+    #[error("a job {0} exists")]
+    JobExists(JobId),
+    /// The same idempotency key came with another job.
+    #[error("the idempotency key was used with another job, for {0}")]
+    JobKeyReused(JobId),
     /// No live task has this id.
     #[error("no task {0} is live")]
     NoSuchTask(TaskId),
@@ -293,6 +397,12 @@ pub enum Rejected {
     /// Only a task that waits can be held.
     #[error("{0} waits no more: it is {1}")]
     NotWaiting(TaskId, Status),
+    /// What a task of a job is without it: an element without its index, a task without what others leave for it.
+    #[error("{0} can not be run again by itself: it is what it is in {1}")]
+    OnlyInJob(TaskId, JobId),
+    /// What has no record yet can be held with its whole job alone.
+    #[error("{0} has not had its turn yet: only all that waits of {1} can be held, or let go")]
+    NoTurnYet(TaskId, JobId),
     /// Only a task that has ended can be submitted again.
     #[error("{0} has not ended: it is {1}")]
     NotEnded(TaskId, Status),
@@ -330,6 +440,16 @@ pub enum Rejected {
     /// The worker registered again since.
     #[error("the session has ended: register again")]
     StaleSession,
+    /// Operators gave a worker too many labels.
+    #[error("operators would have said something of {given} labels of worker {worker}: at most {most} are kept")]
+    TooManyLabels {
+        /// Which worker.
+        worker: WorkerId,
+        /// How many there would be.
+        given: usize,
+        /// How many are allowed.
+        most: usize,
+    },
     /// The worker holds attempts.
     #[error("worker {worker} holds {attempts} attempt{}", if *attempts == 1 { "" } else { "s" })]
     WorkerBusy {

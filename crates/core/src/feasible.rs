@@ -1,14 +1,15 @@
 //! Whether a task fits a worker, and why not: one rule for placing, strategies and explain.
 
-use crate::access::{self, Access};
 use crate::event::PlacementRefusal;
-use crate::resources::{Allocation, Free};
+use crate::need::Traits;
+use crate::resources::{Allocation, Free, Kind};
 use crate::spec::TaskSpec;
+use crate::unmet::Unmet;
 use crate::worker::WorkerRecord;
 
 /// What the task would hold of this worker now.
 /// # Errors
-/// The first reason against it, in the order: pinned elsewhere, takes no work, short of something.
+/// The first reason against it, in the order: pinned elsewhere, needs that are not met, takes no work, short of something.
 pub fn fits(spec: &TaskSpec, worker: &WorkerRecord, free: &Free) -> Result<Allocation, PlacementRefusal> {
     may_run(spec, worker)?;
     if !worker.takes_work() {
@@ -29,20 +30,8 @@ fn may_run(spec: &TaskSpec, worker: &WorkerRecord) -> Result<(), PlacementRefusa
     if spec.worker_id.as_ref().is_some_and(|pinned| *pinned != worker.id) {
         return Err(PlacementRefusal::Pinned);
     }
-    if spec.container.volumes.is_empty() {
-        return Ok(());
-    }
-    match access::first_missing(&spec.needs(), &worker.about.offers) {
-        Some(need) => Err(PlacementRefusal::NotOffered(need.clone())),
-        None => Ok(()),
-    }
-}
-
-/// What no worker lets the task have, or not the one that it is pinned to.
-fn nobody_offers(spec: &TaskSpec, need: &Access) -> String {
-    let who = spec.worker_id.as_ref().map_or_else(|| "no worker".to_owned(), |pinned| format!("not {pinned}"));
-    let how = if need.writable { "to be written to" } else { "to be read" };
-    format!("it needs {} {how}, which {who} offers; {}", need.origin, need.advice("start a worker with"))
+    let unmet = spec.unmet(Traits::of(worker)).next();
+    unmet.map_or(Ok(()), |need| Err(PlacementRefusal::Unmet(need)))
 }
 
 /// Whether any of the workers could ever run the task; inactive ones may return, and where no
@@ -55,26 +44,28 @@ pub fn satisfiable<'a>(spec: &TaskSpec, workers: impl Iterator<Item = &'a Worker
     {
         return Err(format!("worker {pinned} is not known; see the known ones with: cloudai worker list"));
     }
-    let mut known = workers.filter(|worker| worker.connected_at.is_some()).peekable();
-    if known.peek().is_none() {
+    let known = workers.filter(|worker| worker.connected_at.is_some());
+    if known.clone().next().is_none() {
         return Ok(());
     }
-    let (mut lacks, mut not_offered) = (Vec::new(), None);
-    for worker in known {
+    let (mut lacks, mut misses) = (Vec::new(), false);
+    for worker in known.clone() {
         match could_ever(spec, worker) {
             Ok(()) => return Ok(()),
             Err(PlacementRefusal::Lack(lack)) => lacks.push(lack),
-            Err(PlacementRefusal::NotOffered(need)) => not_offered = not_offered.or(Some(need)),
+            Err(PlacementRefusal::Unmet(_)) => misses = true,
             Err(PlacementRefusal::Pinned | PlacementRefusal::Stale | PlacementRefusal::WorkerUnavailable) => {}
         }
     }
     if lacks.is_empty() {
+        let allowed = known.clone().filter(|worker| spec.worker_id.as_ref().is_none_or(|pinned| *pinned == worker.id));
         // Else it is pinned to a worker that has not told its capacity yet.
-        return not_offered.map_or(Ok(()), |need| Err(nobody_offers(spec, &need)));
+        return Unmet::nearest(spec, allowed).map_or(Ok(()), |nearest| Err(nearest.never(known)));
     }
-    let kind = lacks.iter().map(|lack| lack.kind).max().unwrap_or(crate::resources::Kind::Cpu);
+    let kind = lacks.iter().map(|lack| lack.kind).max().unwrap_or(Kind::Cpu);
     let of_kind = || lacks.iter().filter(|lack| lack.kind == kind);
     let need = of_kind().map(|lack| lack.need).max().unwrap_or(0);
     let have = of_kind().map(|lack| lack.have).max().unwrap_or(0);
-    Err(format!("it asks for {}, the largest worker offers {}", kind.show(need), kind.show(have)))
+    let of_those = if misses { " that meets its needs" } else { "" };
+    Err(format!("it asks for {}, the largest worker{of_those} offers {}", kind.show(need), kind.show(have)))
 }

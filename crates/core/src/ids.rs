@@ -160,6 +160,32 @@ impl JobId {
     pub const fn new(ulid: u128) -> Self {
         Self(Halves::of(ulid))
     }
+
+    /// The number behind its text: 48 bits of milliseconds, 80 bits of randomness.
+    #[must_use]
+    pub const fn ulid(self) -> u128 {
+        self.0.whole()
+    }
+
+    /// The id of the task, or array, at a place of its plan. Such ids follow the job's own number, so that nothing has
+    /// to be kept to find the one by the other.
+    #[must_use]
+    pub const fn group(self, place: u32) -> TaskId {
+        TaskId::new(self.ulid().wrapping_add(1 + place as u128))
+    }
+
+    /// Under which id the job holds what the tasks at a place of its plan find: no task has it, for no array has so large
+    /// an index.
+    #[must_use]
+    pub const fn holder(self, place: u32) -> TaskId {
+        self.group(place).element(u32::MAX)
+    }
+
+    /// The place in its plan that a task's id would have.
+    #[must_use]
+    pub fn group_of(self, task: TaskId) -> Option<u32> {
+        u32::try_from(task.ulid().wrapping_sub(self.ulid()).wrapping_sub(1)).ok()
+    }
 }
 
 impl fmt::Display for JobId {
@@ -228,6 +254,16 @@ name!(
     /// What a stored secret is called by its owner.
     SecretName,
     "secret's name"
+);
+name!(
+    /// What a stored template is called by its owner.
+    TemplateName,
+    "template's name"
+);
+name!(
+    /// What a schedule is called by its owner.
+    ScheduleName,
+    "schedule's name"
 );
 name!(
     /// Who owns a task. `local` until identities exist.

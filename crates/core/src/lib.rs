@@ -2,9 +2,9 @@
 //!
 //! Reading order: [`ids`], [`time`], [`resources`], [`spec`], [`state`] (words); [`task`],
 //! [`worker`] (records); [`event`] and [`effect`] (everything that goes in and comes out);
-//! [`cluster`] (the master's decisions, one file for each family of events) with [`feasible`],
-//! [`verdict`] and [`retry`]; [`waiting`] (why a task has no place); [`batch`] (what is committed together); [`log_room`] (what of a log is kept); [`debug`] (what is shown of all this); [`strategy`] (proposals); [`predict`] (how long tasks will run);
-//! [`agent`] (the worker's decisions).
+//! [`cluster`] (the master's decisions, one file for each family of events) with [`feasible`], [`need`], [`label`],
+//! [`verdict`] and [`retry`]; [`waiting`] (why a task has no place); [`batch`] (what is committed together); [`log_room`] (what of a log is kept); [`debug`] (what is shown of all this); [`strategy`] (proposals); [`predict`] (how long tasks will run); [`sizing`] (what they should ask for);
+//! [`template`] (documents with places for parameters); [`agent`] (the worker's decisions).
 //!
 //! Forbidden here: IO, clocks, randomness, `HashMap` order, async, protobuf, `serde_json::Value`.
 //! Callers pass the time and the ids in; the same code runs in the master, in the worker and in
@@ -23,8 +23,11 @@ pub mod effect;
 pub mod event;
 pub mod feasible;
 pub mod ids;
+pub mod job;
+pub mod label;
 pub mod ledger;
 pub mod log_room;
+pub mod need;
 pub mod path;
 pub mod predict;
 pub mod queue;
@@ -32,15 +35,18 @@ pub mod resources;
 pub mod retry;
 pub mod rfc3339;
 pub mod sha256;
+pub mod sizing;
 pub mod spec;
 pub mod state;
 pub mod strategy;
 pub mod task;
+pub mod template;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod text;
 pub mod time;
 pub mod timing;
+mod unmet;
 pub mod verdict;
 pub mod waiting;
 pub mod worker;

@@ -5,7 +5,7 @@ use crate::resources::Allocation;
 use crate::sha256::Sha256;
 use crate::spec::TaskSpec;
 use crate::state::{Phase, Reason, Status, Warning};
-use crate::time::Timestamp;
+use crate::time::{Timestamp, opt_millis};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
@@ -96,6 +96,9 @@ pub struct CancelRequest {
     pub by: UserId,
     /// When.
     pub at: Timestamp,
+    /// Why, where it was not for itself; then its end is due to others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
 }
 
 /// Retries used, one budget per cause (SPEC 3.1 `retries`).
@@ -220,6 +223,9 @@ pub struct AttemptRecord {
     pub worker: WorkerId,
     /// When the place was given.
     pub assigned_at: Timestamp,
+    /// How long the task had waited for that place; none of attempts of before this was kept.
+    #[serde(default, with = "opt_millis", skip_serializing_if = "Option::is_none")]
+    pub waited: Option<Duration>,
     /// When its container started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Timestamp>,
@@ -250,6 +256,35 @@ pub struct AttemptEnd {
     /// What was kept of its log.
     #[serde(default)]
     pub log: LogEnd,
+    /// How long its container ran, as its worker told it.
+    #[serde(default, with = "opt_millis", skip_serializing_if = "Option::is_none")]
+    pub run: Option<Duration>,
+    /// What it took of its worker.
+    #[serde(default, skip_serializing_if = "Used::is_empty")]
+    pub used: Used,
+}
+
+/// What an attempt took, as its worker measured it. What could not be measured is none, never zero.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Used {
+    /// The most memory that it was seen to need at once, in bytes: without files that the kernel keeps
+    /// in memory while nobody else wants it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peak_memory: Option<u64>,
+    /// The time of processors, of all cores together, in whole milliseconds.
+    #[serde(default, with = "opt_millis", skip_serializing_if = "Option::is_none")]
+    pub cpu: Option<Duration>,
+    /// How long its image was pulled, in whole milliseconds; none when it was there already.
+    #[serde(default, with = "opt_millis", skip_serializing_if = "Option::is_none")]
+    pub pulled: Option<Duration>,
+}
+
+impl Used {
+    /// Whether nothing was measured.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// The end mark of an attempt's log.
@@ -303,6 +338,9 @@ pub struct Outcome {
     /// Whether some files could not be kept.
     #[serde(default)]
     pub outputs_lost: bool,
+    /// What it took of its worker.
+    #[serde(default)]
+    pub used: Used,
 }
 
 /// The longest message of an outcome, in bytes.
@@ -321,6 +359,7 @@ impl Outcome {
             log: LogEnd::default(),
             outputs: Vec::new(),
             outputs_lost: false,
+            used: Used::default(),
         }
     }
 
@@ -375,6 +414,36 @@ pub struct OutputFile {
 }
 
 impl TaskRecord {
+    /// A task that waits for a place and of which nothing else is known than whose it is and what it runs.
+    #[must_use]
+    pub fn new(id: TaskId, owner: UserId, spec: Arc<TaskSpec>, order: u64, created_at: Timestamp) -> Self {
+        let state = State::Queued(Queued {
+            phase: Phase::WaitingCapacity,
+            since: created_at,
+            until: None,
+            reason: None,
+            message: String::new(),
+        });
+        Self {
+            id,
+            owner,
+            job: None,
+            depends_on: Vec::new(),
+            retry_of: None,
+            spec,
+            version: 1,
+            order,
+            created_at,
+            started_at: None,
+            finished_at: None,
+            state,
+            attempts: Vec::new(),
+            spent: Spent::default(),
+            cancel: None,
+            overdue: None,
+        }
+    }
+
     /// The word of SPEC 3.2.
     #[must_use]
     pub fn status(&self) -> Status {

@@ -6,9 +6,11 @@
 use crate::cluster::{Cluster, Start, invariants};
 use crate::effect::{Applied, Command, Dispatch, Effect, Row};
 use crate::event::{
-    Answer, Cancel, EndReport, Event, Heartbeat, Held, HeldStage, NewTask, Placement, Registration, Rejected,
+    Answer, Cancel, EndReport, Event, Heartbeat, Held, HeldStage, LabelOrder, NewTask, Placement, Registration,
+    Rejected,
 };
-use crate::ids::{Attempt, CommandSeq, Incarnation, Session, TaskId, UserId, WorkerId};
+use crate::ids::{Attempt, CommandSeq, Incarnation, JobId, Session, TaskId, UserId, WorkerId};
+use crate::job::{JobRecord, StoredJobs};
 use crate::resources::{Capacity, GIB, Gpu};
 use crate::spec::{TaskSpec, Value};
 use crate::task::{Outcome, Step, TaskRecord};
@@ -237,6 +239,16 @@ impl TestCluster {
         self.apply(Event::Release(task))
     }
 
+    /// An operator gives a worker labels.
+    ///
+    /// # Panics
+    /// When it is rejected.
+    pub fn label(&mut self, name: &str, labels: &[(&str, &str)]) {
+        let set = labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        let order = LabelOrder { worker: worker_id(name), set, remove: Vec::new(), by: UserId::local() };
+        self.ok(Event::SetLabels(order));
+    }
+
     /// A worker's heartbeat.
     ///
     /// # Errors
@@ -255,7 +267,14 @@ impl TestCluster {
     pub fn record(&self, id: TaskId) -> Arc<TaskRecord> {
         let row = |row: &Row| match row {
             Row::Task(task) if task.id == id => Some(Arc::clone(task)),
-            Row::Task(_) | Row::Worker(_) | Row::WorkerRemoved(_) | Row::Outputs(..) | Row::TaskRemoved(..) => None,
+            Row::Task(_)
+            | Row::Worker(_)
+            | Row::WorkerRemoved(_)
+            | Row::Outputs(..)
+            | Row::TaskRemoved(..)
+            | Row::Job(..)
+            | Row::JobPlanned(..)
+            | Row::JobRemoved(_) => None,
         };
         self.rows.iter().rev().find_map(row).unwrap_or_else(|| panic!("no row of {id}"))
     }
@@ -268,7 +287,14 @@ impl TestCluster {
     pub fn worker_record(&self, name: &str) -> Arc<WorkerRecord> {
         let row = |row: &Row| match row {
             Row::Worker(worker) if worker.id.as_str() == name => Some(Arc::clone(worker)),
-            Row::Task(_) | Row::Worker(_) | Row::WorkerRemoved(_) | Row::Outputs(..) | Row::TaskRemoved(..) => None,
+            Row::Task(_)
+            | Row::Worker(_)
+            | Row::WorkerRemoved(_)
+            | Row::Outputs(..)
+            | Row::TaskRemoved(..)
+            | Row::Job(..)
+            | Row::JobPlanned(..)
+            | Row::JobRemoved(_) => None,
         };
         self.rows.iter().rev().find_map(row).unwrap_or_else(|| panic!("no row of {name}"))
     }
@@ -293,26 +319,41 @@ impl TestCluster {
         self.sent.iter().filter_map(stop).collect()
     }
 
+    /// The newest stored version of a job.
+    ///
+    /// # Panics
+    /// When there is none.
+    #[must_use]
+    pub fn job_record(&self, id: JobId) -> Arc<JobRecord> {
+        let mut stored = StoredJobs::default();
+        self.rows.iter().for_each(|row| stored.apply(row));
+        stored.records.remove(&id).unwrap_or_else(|| panic!("no row of {id}"))
+    }
+
     /// Ends this master's life and begins another from what was stored.
     #[must_use]
     pub fn restarted(self) -> Self {
         let mut tasks: BTreeMap<TaskId, Arc<TaskRecord>> = BTreeMap::new();
         let mut workers: BTreeMap<WorkerId, Arc<WorkerRecord>> = BTreeMap::new();
+        let mut jobs = StoredJobs::default();
         for row in &self.rows {
+            jobs.apply(row);
             match row {
                 Row::Task(task) => drop(tasks.insert(task.id, Arc::clone(task))),
                 Row::Worker(worker) => drop(workers.insert(worker.id.clone(), Arc::clone(worker))),
                 Row::WorkerRemoved(id) => drop(workers.remove(id)),
                 Row::TaskRemoved(id, _) => drop(tasks.remove(id)),
-                Row::Outputs(..) => {}
+                Row::Outputs(..) | Row::Job(..) | Row::JobPlanned(..) | Row::JobRemoved(_) => {}
             }
         }
-        let last_order = tasks.values().map(|task| task.order).max().unwrap_or(0);
+        let last_order = tasks.values().map(|task| task.order).max().unwrap_or(0).max(jobs.last_order());
+        let jobs = jobs.live(&tasks);
         tasks.retain(|_, task| task.finished().is_none());
         let start = Start {
             incarnation: Incarnation(1),
             last_order,
             tasks: tasks.into_values().collect(),
+            jobs,
             workers: workers.into_values().collect(),
         };
         Self { cluster: Cluster::new(Timing::default(), start, self.now), ..self }

@@ -19,6 +19,23 @@ pub fn distance(a: &str, b: &str) -> usize {
     row[b.len()]
 }
 
+/// A text in XML and HTML. What no document may hold becomes a space.
+#[must_use]
+pub fn xml(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            c if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') => out.push(' '),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
 /// The text, or as many whole characters of its beginning as fit into so many bytes.
 #[must_use]
 pub fn shortened(text: &str, bytes: usize) -> String {

@@ -86,8 +86,14 @@ fn given_back(outcome: &Outcome) -> String {
 
 /// The end of what was being stopped, by its user or by its total time.
 fn as_asked(task: &TaskRecord, outcome: &Outcome) -> Finished {
-    if task.cancel.is_some() {
-        return finished(outcome, Status::Cancelled, Some(Reason::User));
+    if let Some(request) = &task.cancel {
+        return match &request.why {
+            None => finished(outcome, Status::Cancelled, Some(Reason::User)),
+            Some(why) => {
+                let end = finished(outcome, Status::Cancelled, Some(Reason::Dependency));
+                Finished { message: format!("cancelled: {why}"), ..end }
+            }
+        };
     }
     timed_out(task, outcome)
 }

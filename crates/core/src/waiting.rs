@@ -1,11 +1,11 @@
 //! Why a task waits for a place, in one sentence for people. The rule is the one that places.
 
-use crate::access::Access;
 use crate::event::PlacementRefusal;
 use crate::feasible;
 use crate::ids::WorkerId;
 use crate::resources::{Free, Lack};
 use crate::spec::TaskSpec;
+use crate::unmet::Unmet;
 use crate::worker::{Idle, Unfit, WorkerRecord};
 use std::collections::BTreeMap;
 
@@ -47,8 +47,8 @@ struct Against<'a> {
     /// Those that can take no work, and whether they are full besides.
     unfit: Vec<(bool, &'a WorkerId, &'a Unfit)>,
     idle: BTreeMap<Idle, usize>,
-    /// Those that do not offer what it needs of their hosts.
-    missing: BTreeMap<Access, usize>,
+    /// Those that do not meet what it needs.
+    unmet: Vec<&'a WorkerRecord>,
 }
 
 impl<'a> Against<'a> {
@@ -65,10 +65,7 @@ impl<'a> Against<'a> {
                     let full = || free.pick(&spec.demand).is_err();
                     against.unfit.extend(record.unfit().map(|why| (full(), &record.id, why)));
                 }
-                Err(PlacementRefusal::NotOffered(need)) => {
-                    let missing = against.missing.entry(need).or_insert(0);
-                    *missing += 1;
-                }
+                Err(PlacementRefusal::Unmet(_)) => against.unmet.push(record),
                 Err(PlacementRefusal::Stale | PlacementRefusal::Pinned) => {}
             }
         }
@@ -112,22 +109,29 @@ impl<'a> Against<'a> {
                     if self.idle.is_empty() { String::new() } else { format!("; {} besides", counted(&self.idle)) };
                 format!("no worker has room; {worker} comes nearest ({lack} free){besides}")
             }
-            None if !self.missing.is_empty() => self.of_offering(),
+            None if !self.unmet.is_empty() => self.of_meeting(spec),
             None if self.idle.is_empty() => "no worker is connected; start one with: cloudai worker start".into(),
             None => format!("no worker takes work: {}{}", counted(&self.idle), self.next_step("ID")),
         }
     }
 
-    /// No worker that takes work offers what it needs; one that does takes none now.
-    fn of_offering(&self) -> String {
-        let Some(need) = self.missing.keys().next() else { return String::new() };
-        let advice = need.advice("another one with it: cloudai worker start");
+    /// No worker that takes work meets what it needs; one that does takes none now.
+    fn of_meeting(&self, spec: &TaskSpec) -> String {
+        let Some(nearest) = Unmet::nearest(spec, self.unmet.iter().copied()) else { return String::new() };
         let besides = if self.idle.is_empty() {
             "those that do are not connected".into()
         } else {
             format!("of those that may, {}", counted(&self.idle))
         };
-        format!("no worker that takes work offers {}: {besides}; {advice}", need.origin)
+        match nearest.access() {
+            Some(access) => {
+                let advice = access.advice("another one with it: cloudai worker start");
+                format!("no worker that takes work offers {}: {besides}; {advice}", access.origin)
+            }
+            None => {
+                format!("no worker that takes work meets {}: {besides}; {}", nearest.asked(), nearest.is_nearest())
+            }
+        }
     }
 
     /// What an operator can do about it, where there is something.
@@ -190,6 +194,23 @@ mod tests {
         c.place(first, "w2");
         let large = c.submit(2, spec(&[("cpu_cores", Value::Int(8))])).unwrap();
         assert_eq!(waits(&c, large), "no worker has room; w2 comes nearest (cpu: needs 8, has 7 free)");
+    }
+
+    #[test]
+    fn a_task_whose_constraint_only_a_worker_without_work_meets_is_told_which_comes_nearest() {
+        let mut c = TestCluster::default();
+        for name in ["w1", "w2"] {
+            c.worker(name, cores(1));
+        }
+        c.label("w1", &[("zone", "eu")]);
+        let list = Value::List(vec![Value::Text("zone = eu".into())]);
+        let task = c.submit(1, spec(&[("constraints", list)])).unwrap();
+        drain(&mut c);
+        assert_eq!(
+            waits(&c, task),
+            "no worker that takes work meets zone = eu: of those that may, 1 is drained; the nearest is w2, which has no \
+             zone; set it with: cloudai worker label w2 zone=eu"
+        );
     }
 
     #[test]

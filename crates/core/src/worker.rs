@@ -3,6 +3,7 @@
 use crate::access::Access;
 use crate::duty::Duty;
 use crate::ids::{Session, WorkerId};
+use crate::label;
 use crate::resources::Capacity;
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -26,9 +27,12 @@ pub struct WorkerRecord {
     /// What it offers, reserve taken off; nothing before the first registration.
     #[serde(default)]
     pub capacity: Capacity,
-    /// Free words to choose workers by.
+    /// Free words to choose workers by: as it told them, and changed as operators said.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
+    /// What operators said of its labels: holds whatever it tells with its next registration.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub operator_labels: label::Changes,
     /// What it is: version, engine, system.
     #[serde(default)]
     pub about: About,

@@ -1,6 +1,6 @@
 //! What a dispatcher's rules mean, on a board.
 
-use cloudai_core::strategy::board::{Board, Data, Device, Image, Job, Seat, Wanted};
+use cloudai_core::strategy::board::{Board, Data, Device, Image, Job, Seat, Wanted, Wish};
 use cloudai_core::strategy::rules::{Blocked, Order, Seating};
 use cloudai_core::strategy::{ALL, Knobs, Ruled, Rules, Started, Strategy, by_name, make, place};
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,7 +20,7 @@ fn wait(board: &mut Board, order: u64, cores: u64, seconds: u64) -> usize {
 }
 
 fn job(board: &mut Board, order: u64, cores: u64, seconds: u64, change: impl Fn(&mut Job)) -> usize {
-    let class = board.class(Wanted { amounts: [cores, 1, 1, 0], model: None, needs: None });
+    let class = board.class(Wanted { amounts: [cores, 1, 1, 0], model: None, needs: None, wishes: None });
     let mut job = Job { arrival: board.now(), order, ..Job::plain(class, seconds * 1000) };
     change(&mut job);
     board.wait(job)
@@ -165,6 +165,30 @@ fn the_one_that_has_it(of: impl Fn(&'static str) -> Box<dyn Fn(&mut Job)>) {
 }
 
 #[test]
+fn on_large_clusters_too_the_workers_that_are_liked_most_come_first() {
+    for (name, _) in ALL {
+        let (mut board, mut strategy) = (board(&[4; 200]), by_name(name).unwrap());
+        for (worker, need) in [(150, 0), (151, 1), (17, 2)] {
+            board.set_meets(worker, [need].into_iter().collect());
+        }
+        let wish = |need, weight| Wish { need, weight };
+        let wishes = board.add_wishes(vec![wish(0, 50), wish(1, 10), wish(2, -1)]);
+        let class = board.class(Wanted { amounts: [4, 1, 1, 0], model: None, needs: None, wishes: Some(wishes) });
+        for order in 0..5 {
+            job(&mut board, order, 4, 10, |job| job.class = class);
+        }
+        let on: Vec<usize> = place(&mut *strategy, &mut board, 9).iter().map(|start| start.worker).collect();
+        assert_eq!((on.len(), &on[..2]), (5, &[150, 151][..]), "{name}");
+        assert!(!on.contains(&17), "{name}: {on:?}");
+        assert_eq!([150, 151, 17, 0].map(|worker| board.liking(class, worker)), [50, 10, -1, 0]);
+        // One that is liked most has room again: it is taken in the next round.
+        board.remove(board.seats()[150].runs[0].job, true);
+        job(&mut board, 9, 4, 10, |job| job.class = class);
+        assert_eq!(place(&mut *strategy, &mut board, 9)[0].worker, 150, "{name}");
+    }
+}
+
+#[test]
 fn a_worker_that_comes_back_with_another_model_of_gpu_gets_what_waits_for_that() {
     let seat = |model| Seat { devices: vec![Device { model, left: 1000 }], ..Seat::plain([4, 4, 4, 1000]) };
     for (name, _) in ALL {
@@ -179,7 +203,8 @@ fn a_worker_that_comes_back_with_another_model_of_gpu_gets_what_waits_for_that()
 
 /// A job that takes whole devices of a model.
 fn on_gpus(board: &mut Board, order: u64, devices: u64, model: u32, seconds: u64) -> usize {
-    let class = board.class(Wanted { amounts: [1, 1, 1, devices * 1000], model: Some(model), needs: None });
+    let class =
+        board.class(Wanted { amounts: [1, 1, 1, devices * 1000], model: Some(model), needs: None, wishes: None });
     job(board, order, 1, seconds, |job| job.class = class)
 }
 

@@ -5,9 +5,10 @@
 use cloudai_core::access::Access;
 use cloudai_core::cluster::{Cluster, Start};
 use cloudai_core::effect::{Effect, Row};
-use cloudai_core::event::{Answer, DutyOrder, DutyWish, Event, NewTask, Placement, Registration};
+use cloudai_core::event::{Answer, DutyOrder, DutyWish, Event, LabelOrder, NewTask, Placement, Registration};
 use cloudai_core::feasible;
 use cloudai_core::ids::{Attempt, Incarnation, TaskId, UserId, WorkerId};
+use cloudai_core::label::{self, Changes};
 use cloudai_core::resources::{Capacity, Demand, Free, GIB, Gpu};
 use cloudai_core::spec::{TaskSpec, Value, Volume};
 use cloudai_core::state::Phase;
@@ -17,7 +18,7 @@ use cloudai_core::task::{Outcome, State, TaskRecord};
 use cloudai_core::testing::{TestCluster, cores, cores_and_gpus, spec, task_id, worker_id};
 use cloudai_core::time::Timestamp;
 use cloudai_core::timing::Timing;
-use cloudai_core::worker::About;
+use cloudai_core::worker::{About, WorkerRecord};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -82,15 +83,35 @@ fn name(number: u8) -> WorkerId {
     worker_id(&format!("w{number}"))
 }
 
-/// What a worker of a random cluster offers, and what is done to it.
-type Machine = (u64, u64, u64, u8, u8, usize);
-/// What a task asks for: cpu, memory, storage, gpu, model, pin; where it is placed, if it fits; and volumes.
-type Wish = (u64, u64, u64, u64, u8, u8, u8, usize);
+/// What a worker of a random cluster offers, what is done to it, and its labels.
+type Machine = (u64, u64, u64, u8, u8, usize, usize);
+/// What a task asks for: cpu, memory, storage, gpu, model, pin; where it is placed, if it fits; volumes and constraints.
+type Wish = (u64, u64, u64, u64, u8, u8, u8, usize, usize);
 
 /// What workers let tasks see.
 const OFFERS: [&str; 5] = ["", "/data", "/data:ro", "/data/a scratch", "/ scratch:ro"];
 /// What tasks want to see, most often nothing.
 const VOLUMES: [&str; 9] = ["", "", "", "", "/data/a", "/data:ro", "/data/a:ro scratch:ro", "scratch", "other"];
+
+/// Labels of workers.
+const LABELS: [&str; 4] = ["", "zone=eu", "zone=us disk=ssd", "disk=hdd os=lie"];
+/// What tasks ask of them, most often nothing.
+const CONSTRAINTS: [&[&str]; 9] = [
+    &[],
+    &[],
+    &[],
+    &[],
+    &["zone = eu"],
+    &["zone != eu", "exists disk"],
+    &["zone in (eu, us)", "disk notin (ssd)"],
+    &["!disk"],
+    &["os = linux", "gpu.model = a100"],
+];
+
+fn labels(texts: &str) -> BTreeMap<String, String> {
+    let pairs = texts.split_whitespace().filter_map(|pair| pair.split_once('='));
+    pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
+}
 
 fn accesses(texts: &str) -> Vec<Access> {
     texts.split_whitespace().map(|text| text.parse().unwrap()).collect()
@@ -104,7 +125,7 @@ fn volumes(texts: &str) -> Vec<Volume> {
 fn events(machines: &[Machine], wishes: &[Wish]) -> Vec<Event> {
     let mut events = Vec::new();
     let mut after = Vec::new();
-    for (number, (cpu, memory, storage, gpus, duty, offers)) in (0u8..).zip(machines) {
+    for (number, (cpu, memory, storage, gpus, duty, offers, known_as)) in (0u8..).zip(machines) {
         let gpu = |id: u8| Gpu { id: id.to_string().into(), model: ["t4", "a100"][usize::from(id % 2)].into() };
         let capacity = Capacity {
             cpu_milli: cpu * 500,
@@ -116,8 +137,8 @@ fn events(machines: &[Machine], wishes: &[Wish]) -> Vec<Event> {
             worker: name(number),
             address: None,
             capacity,
-            labels: BTreeMap::new(),
-            about: About { offers: accesses(OFFERS[*offers]), ..About::default() },
+            labels: labels(LABELS[*known_as]),
+            about: About { offers: accesses(OFFERS[*offers]), os: "linux".into(), ..About::default() },
             held: vec![],
         })));
         let wish = match duty {
@@ -127,7 +148,7 @@ fn events(machines: &[Machine], wishes: &[Wish]) -> Vec<Event> {
         };
         after.push(Event::Duty(DutyOrder { worker: name(number), by: UserId::local(), wish }));
     }
-    for (number, (cpu, memory, storage, gpu, model, pin, place, sees)) in (1u128..).zip(wishes) {
+    for (number, (cpu, memory, storage, gpu, model, pin, place, sees, asks)) in (1u128..).zip(wishes) {
         let mut spec = TaskSpec::of_image("busybox").unwrap();
         let gpu_milli = [0, 0, 300, 700, 1000, 2000][usize::try_from(*gpu).unwrap() % 6];
         spec.demand = Demand {
@@ -141,6 +162,7 @@ fn events(machines: &[Machine], wishes: &[Wish]) -> Vec<Event> {
         spec.worker_id = (*pin < 2).then(|| name(*pin));
         spec.allow_pending = true;
         spec.container.volumes = volumes(VOLUMES[*sees]);
+        spec.constraints = CONSTRAINTS[*asks].iter().map(|text| text.parse().unwrap()).collect();
         spec.hold = *pin == 9;
         events.push(submit(number, spec));
         let attempt = Attempt { task: task_id(number), number: 1 };
@@ -151,11 +173,14 @@ fn events(machines: &[Machine], wishes: &[Wish]) -> Vec<Event> {
 }
 
 fn machines() -> impl Strategy<Value = Vec<Machine>> {
-    proptest::collection::vec((1u64..9, 1u64..9, 0u64..6, 0u8..3, 0u8..8, 0..OFFERS.len()), 1..5)
+    let machine = (1u64..9, 1u64..9, 0u64..6, 0u8..3, 0u8..8, 0..OFFERS.len(), 0..LABELS.len());
+    proptest::collection::vec(machine, 1..5)
 }
 
 fn wishes() -> impl Strategy<Value = Vec<Wish>> {
-    proptest::collection::vec((1u64..9, 1u64..9, 0u64..4, 0u64..6, 0u8..6, 0u8..10, 0u8..12, 0..VOLUMES.len()), 1..12)
+    let given = (0..VOLUMES.len(), 0..CONSTRAINTS.len());
+    let wish = (1u64..9, 1u64..9, 0u64..4, 0u64..6, 0u8..6, 0u8..10, 0u8..12, given.0, given.1);
+    proptest::collection::vec(wish, 1..12)
 }
 
 proptest! {
@@ -228,28 +253,44 @@ proptest! {
                 Change::Unpin(worker) => {
                     (TaskSpec { worker_id: None, hold: false, ..(*task.spec).clone() }, worker.clone())
                 }
-                Change::Open(worker, _) => ((*task.spec).clone(), worker.clone()),
+                Change::Open(worker, _) | Change::Label(worker, _) => ((*task.spec).clone(), worker.clone()),
             };
             for change in &told.changes {
                 let (spec, worker) = changed(change);
                 let document = TaskSpec { idempotency_key: None, ..spec.clone() }.to_value();
                 prop_assert!(TaskSpec::from_value(&document).is_ok(), "{change:?} can not be asked for");
-                let (events, id) = if matches!(change, Change::Open(..)) {
-                    let order = DutyOrder { worker: worker.clone(), by: UserId::local(), wish: DutyWish::Open };
-                    (vec![Event::Duty(order), Event::Release(task.id)], task.id)
-                } else {
-                    (vec![submit(999, spec)], task_id(999))
+                let (events, id) = match change {
+                    Change::Open(..) => {
+                        let order = DutyOrder { worker: worker.clone(), by: UserId::local(), wish: DutyWish::Open };
+                        (vec![Event::Duty(order), Event::Release(task.id)], task.id)
+                    }
+                    Change::Label(worker, changes) => {
+                        (vec![label_order(worker, changes), Event::Release(task.id)], task.id)
+                    }
+                    Change::Ask(_) | Change::Unpin(_) => (vec![submit(999, spec)], task_id(999)),
                 };
                 prop_assert!(seen.takes_after(events, id, &worker), "{:?} {:?}", task.spec, change);
             }
             for change in &told.possible {
                 let (spec, worker) = changed(change);
                 let record = seen.cluster.workers().find(|record| record.id == worker).unwrap();
-                prop_assert!(feasible::could_ever(&spec, record).is_ok(), "{:?} {:?}", task.spec, change);
-                prop_assert!(Free::all(&record.capacity).pick(&task.spec.demand).is_err() || task.spec.worker_id.is_some());
+                let mut record = WorkerRecord::clone(record);
+                let of_labels = matches!(change, Change::Label(..));
+                if let Change::Label(_, changes) = change {
+                    label::change(&mut record.labels, changes);
+                }
+                prop_assert!(feasible::could_ever(&spec, &record).is_ok(), "{:?} {:?}", task.spec, change);
+                let large = Free::all(&record.capacity).pick(&task.spec.demand).is_err();
+                prop_assert!(large || task.spec.worker_id.is_some() || of_labels);
             }
         }
     }
+}
+
+fn label_order(worker: &WorkerId, changes: &Changes) -> Event {
+    let set = changes.iter().filter_map(|(key, value)| Some((key.clone(), value.clone()?))).collect();
+    let remove = changes.iter().filter(|(_, value)| value.is_none()).map(|(key, _)| key.clone()).collect();
+    Event::SetLabels(LabelOrder { worker: worker.clone(), set, remove, by: UserId::local() })
 }
 
 /// Explains as a strategy does that sees the view for the first time.

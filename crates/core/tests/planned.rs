@@ -14,7 +14,7 @@ fn board(seconds: &[u64], cores: &[u64]) -> Board {
         board.set_seat(worker, Seat::plain([*cores, 100, 100, 0]));
     }
     for seconds in seconds {
-        let class = board.class(Wanted { amounts: [1 + seconds % 3, 1, 1, 0], model: None, needs: None });
+        let class = board.class(Wanted { amounts: [1 + seconds % 3, 1, 1, 0], model: None, needs: None, wishes: None });
         board.wait(Job { order: *seconds, ..Job::plain(class, seconds * 1000) });
     }
     board
@@ -46,7 +46,7 @@ fn nothing_starts_before_the_first_plan_and_rounds_go_on_while_it_is_thought_of(
     let mut board = board(&[600; 12], &[3]);
     assert_eq!(strategy.place(&mut board, usize::MAX), []);
     let thinking = strategy.thinking().expect("it plans");
-    let class = board.class(Wanted { amounts: [1, 1, 1, 0], model: None, needs: None });
+    let class = board.class(Wanted { amounts: [1, 1, 1, 0], model: None, needs: None, wishes: None });
     board.wait(Job { order: 99, ..Job::plain(class, 600_000) });
     assert_eq!((strategy.place(&mut board, usize::MAX), strategy.thinking().is_none()), (Vec::new(), true));
     strategy.heed(thinking.think());
@@ -78,7 +78,7 @@ fn room_that_was_kept_on_a_list_is_given_to_others_when_its_task_is_cancelled() 
     let mut board = Board::default();
     board.set_seat(0, Seat::plain([4, 100, 100, 0]));
     let wait = |board: &mut Board, order, cores, seconds: u64| {
-        let class = board.class(Wanted { amounts: [cores, 1, 1, 0], model: None, needs: None });
+        let class = board.class(Wanted { amounts: [cores, 1, 1, 0], model: None, needs: None, wishes: None });
         board.wait(Job { order, ..Job::plain(class, seconds * 1000) })
     };
     let long = wait(&mut board, 0, 2, 3600);
@@ -111,7 +111,7 @@ fn what_is_long_goes_first_where_lengths_did_not_come_true() {
         let mut strategy = by_name("ai_aggressive").unwrap();
         let mut board = board(&[12, 21, 30, 42, 51, 60, 600, 900], &[2]);
         for _ in 0..9 {
-            let class = board.class(Wanted { amounts: [1, 1, 1, 0], model: None, needs: None });
+            let class = board.class(Wanted { amounts: [1, 1, 1, 0], model: None, needs: None, wishes: None });
             let ran = board.run(Job::plain(class, 10_000), 0, 0);
             board.ran(ran, truth, None);
             board.remove(ran, false);
@@ -179,7 +179,7 @@ proptest::proptest! {
                     }
                 }
                 if let Some((seconds, cores)) = come.next() {
-                    let class = board.class(Wanted { amounts: [1 + cores, 1, 1, 0], model: None, needs: None });
+                    let class = board.class(Wanted { amounts: [1 + cores, 1, 1, 0], model: None, needs: None, wishes: None });
                     board.wait(Job { arrival: now, order: 1000 + step as u64, ..Job::plain(class, seconds * 1000) });
                     left += 1;
                 }

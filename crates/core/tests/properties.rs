@@ -2,8 +2,8 @@
 
 use cloudai_core::cluster::{Cluster, Start, invariants};
 use cloudai_core::event::{
-    Admission, Cancel, DutyOrder, DutyWish, EndReport, Event, Heartbeat, Held, HeldStage, NewTask, Placement,
-    Registration, Removal,
+    Admission, Cancel, DutyOrder, DutyWish, EndReport, Event, Heartbeat, Held, HeldStage, LabelOrder, NewTask,
+    Placement, Registration, Removal,
 };
 use cloudai_core::ids::{Attempt, CommandSeq, Incarnation, Session, TaskId, UserId, WorkerId};
 use cloudai_core::resources::{Capacity, Demand, Free, GIB, Gpu, Kind, MIB};
@@ -15,6 +15,7 @@ use cloudai_core::time::Timestamp;
 use cloudai_core::timing::Timing;
 use cloudai_core::worker::{About, Unfit};
 use proptest::prelude::*;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -125,6 +126,10 @@ impl Choice {
             6 => Some(NotBefore::At(Timestamp::from_millis(1_000_000 + 10 * self.wait))),
             _ => None,
         };
+        let asks = ["zone = eu", "zone != us", "!disk", "exists disk"];
+        if self.detail.is_multiple_of(7) {
+            spec.constraints.push(self.pick(&asks).parse().expect("a constraint"));
+        }
         spec.allow_pending = !self.detail.is_multiple_of(3);
         Arc::new(spec)
     }
@@ -140,7 +145,7 @@ impl Choice {
             worker: self.worker(),
             address: None,
             capacity,
-            labels: std::collections::BTreeMap::new(),
+            labels: BTreeMap::new(),
             about: About { unfit: self.unfit(9), ..About::default() },
             held: self.held(cluster),
         }))
@@ -159,6 +164,18 @@ impl Choice {
             2 => DutyWish::Drain { reason, deadline: Some(Duration::from_millis(self.wait)) },
             _ => DutyWish::Open,
         }
+    }
+
+    fn labels(self, by: UserId) -> LabelOrder {
+        let key = ["zone", "disk"][usize::from(self.number % 2)].to_owned();
+        let value = ["eu", "us"][usize::from(self.detail % 2)].to_owned();
+        let mut order = LabelOrder { worker: self.worker(), set: BTreeMap::new(), remove: Vec::new(), by };
+        if self.detail.is_multiple_of(3) {
+            order.remove.push(key);
+        } else {
+            order.set.insert(key, value);
+        }
+        order
     }
 
     fn event(self, cluster: &Cluster) -> Event {
@@ -208,6 +225,7 @@ impl Choice {
             32 => Event::Reconcile { dry_run: self.detail.is_multiple_of(2) },
             33 => Event::Inspect { limit: usize::from(self.detail % 4) },
             31 => Event::Collect(vec![(self.id(), Status::Completed)]),
+            34 => Event::SetLabels(self.labels(owner)),
             _ => Event::Tick,
         }
     }
@@ -300,6 +318,7 @@ fn value() -> impl Strategy<Value = Value> {
         "[a-z/]{1,9}(:[0-9.]{1,4})?".prop_map(Value::Text),
         "20[0-9]{2}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:00:00([.][0-9]{1,4})?(Z|[+]01:30)".prop_map(Value::Text),
         "[0-9]{1,30}[.]?[0-9]{0,12}[kmgtpKib]{0,3}".prop_map(Value::Text),
+        "!?(not )?(exists )?[a-z]{1,3} ?(=|!=|in|notin)? ?[(]?[a-z]{0,2}(, ?[a-z]{1,2})?[)]?".prop_map(Value::Text),
     ];
     leaf.prop_recursive(3, 24, 6, |inner| {
         prop_oneof![

@@ -8,6 +8,7 @@ use std::time::Duration;
 /// Wall clock at its start plus the boot clock since then.
 #[derive(Debug)]
 pub struct Clock {
+    wall: fn() -> Duration,
     boot: fn() -> Duration,
     start_wall: Timestamp,
     start_boot: Duration,
@@ -20,7 +21,7 @@ impl Clock {
     pub fn start(clocks: Clocks, at_least: Timestamp) -> Self {
         let start_wall = (Timestamp::ZERO + (clocks.wall)()).max(at_least);
         let latest = AtomicU64::new(start_wall.as_millis());
-        Self { boot: clocks.boot, start_wall, start_boot: (clocks.boot)(), latest }
+        Self { wall: clocks.wall, boot: clocks.boot, start_wall, start_boot: (clocks.boot)(), latest }
     }
 
     /// The time now.
@@ -29,6 +30,12 @@ impl Clock {
         let now = self.start_wall + self.elapsed();
         let before = self.latest.fetch_max(now.as_millis(), Ordering::Relaxed);
         now.max(Timestamp::from_millis(before))
+    }
+
+    /// What the machine's clock on the wall says, which somebody may set: what people mean by eight o'clock.
+    #[must_use]
+    pub fn wall(&self) -> Timestamp {
+        Timestamp::ZERO + (self.wall)()
     }
 
     /// Time since it began.

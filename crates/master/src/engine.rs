@@ -71,6 +71,7 @@ pub(crate) fn start_of(loaded: &Loaded) -> Start {
         incarnation: loaded.incarnation,
         last_order: loaded.last_order,
         tasks: loaded.tasks.clone(),
+        jobs: loaded.jobs.clone(),
         workers: loaded.workers.clone(),
     }
 }

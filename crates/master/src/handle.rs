@@ -1,17 +1,26 @@
 //! The only way in: typed calls that end in the engine, the read model or the store.
 
+mod advice;
 mod debug;
 pub(crate) mod exec;
 pub(crate) mod explain;
+pub(crate) mod foresee;
 pub(crate) mod inputs;
+mod inputs_in_job;
+mod job_retry;
+pub mod job_tasks;
+pub mod jobs;
 mod left;
+pub(crate) mod made;
 pub(crate) mod propose;
 pub mod queue;
 pub(crate) mod registries;
 pub(crate) mod restore;
 mod retry;
+mod schedules;
 pub(crate) mod secrets;
 pub mod strategy;
+pub(crate) mod templates;
 
 use crate::addresses::InputRules;
 use crate::choice::Choice;
@@ -26,12 +35,14 @@ use crate::placing::Placing;
 use crate::predictions::Saved;
 use crate::principal::Principal;
 use crate::quota::Quota;
+use crate::schedules::Schedules;
 use crate::secrets::Secrets;
+use crate::templates::Templates;
 use crate::trail::Trail;
 use cloudai_core::event::{
-    Admission, Answer, Cancel, DutyOrder, DutyWish, Event, NewTask, Rejected, Removal, Submitted,
+    Admission, Answer, Cancel, DutyOrder, DutyWish, Event, LabelOrder, NewTask, Rejected, Removal, Submitted,
 };
-use cloudai_core::ids::{Incarnation, TaskId, Term, WorkerId};
+use cloudai_core::ids::{Incarnation, JobId, TaskId, Term, WorkerId};
 use cloudai_core::resources::Allocation;
 use cloudai_core::spec::TaskSpec;
 use cloudai_core::task::TaskRecord;
@@ -44,7 +55,7 @@ use cloudai_store::query::{Page, TaskQuery};
 use cloudai_store::{Store, StoreError};
 pub(crate) use left::{Kept, KeptFrom, Left, LeftFile};
 use restore::Restoring;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -70,6 +81,8 @@ pub(crate) struct Shared {
     /// Which files of attempts come in.
     pub(crate) quota: Quota,
     pub(crate) secrets: Secrets,
+    pub(crate) templates: Templates,
+    pub(crate) schedules: Schedules,
     pub(crate) inputs: InputRules,
     pub(crate) clock: Arc<Clock>,
     /// What the engine did last.
@@ -186,7 +199,14 @@ impl Handle {
     /// # Errors
     /// [`AskError::Rejected`] with `NoSuchTask` also for another's task.
     pub async fn task(&self, who: &Principal, id: TaskId) -> Result<SeenTask, AskError> {
-        let record = self.record(id).await?;
+        let record = match self.record(id).await? {
+            Some(record) => Some(record),
+            None => match self.unborn(id).await? {
+                Some(unborn) => Some(Arc::new(unborn)),
+                // It may have got its record in between.
+                None => self.record(id).await?,
+            },
+        };
         let record = record.filter(|record| who.may_touch(&record.owner)).ok_or(Rejected::NoSuchTask(id))?;
         Ok(self.see(record))
     }
@@ -210,7 +230,10 @@ impl Handle {
         while !ended {
             changes.mark_unchanged();
             // Only the record is looked at: what it waits for is worked out once, at the end.
-            ended = self.shared.model.task(id).is_none_or(|task| task.finished().is_some());
+            ended = match self.shared.model.task(id) {
+                Some(task) => task.finished().is_some(),
+                None => !self.shared.model.is_to_be_born(id),
+            };
             if !ended {
                 let changed = tokio::time::timeout_at(deadline, changes.changed());
                 if !matches!(self.shared.stopping.run_until_cancelled(changed).await, Some(Ok(Ok(())))) {
@@ -307,8 +330,11 @@ impl Handle {
                 Err(error) => return Err(error),
             }
         }
-        let status = self.task(who, id).await?.record.status();
-        Err(Rejected::NotWaiting(id, status).into())
+        let task = self.task(who, id).await?.record;
+        match task.job.filter(|_| task.finished().is_none() && self.shared.model.is_to_be_born(id)) {
+            Some(job) => Err(Rejected::NoTurnYet(id, job).into()),
+            None => Err(Rejected::NotWaiting(id, task.status()).into()),
+        }
     }
 
     /// Every worker.
@@ -349,6 +375,19 @@ impl Handle {
         self.ask(who, Event::Duty(DutyOrder { worker, by: who.user.clone(), wish })).await.map(drop)
     }
 
+    /// Gives a worker labels and takes others away; that holds whatever it tells of itself.
+    /// # Errors
+    /// [`AskError`].
+    pub async fn set_labels(
+        &self,
+        who: &Principal,
+        worker: WorkerId,
+        set: BTreeMap<String, String>,
+        remove: Vec<String>,
+    ) -> Result<(), AskError> {
+        self.ask(who, Event::SetLabels(LabelOrder { worker, set, remove, by: who.user.clone() })).await.map(drop)
+    }
+
     /// Takes a worker out.
     /// # Errors
     /// [`AskError`].
@@ -358,7 +397,7 @@ impl Handle {
 
     /// How many tasks there are, by status; every status is present.
     #[must_use]
-    pub fn counts(&self, _who: &Principal) -> std::collections::BTreeMap<cloudai_core::state::Status, u64> {
+    pub fn counts(&self, _who: &Principal) -> BTreeMap<cloudai_core::state::Status, u64> {
         self.shared.model.counts()
     }
 
@@ -442,6 +481,13 @@ impl Handle {
 /// An id that sorts by this time, and by chance among those of the same millisecond.
 fn task_id_at(now: Timestamp) -> TaskId {
     TaskId::new(Ulid::from_parts(now.as_millis(), rand::random()).0)
+}
+
+/// Numbers behind it are for its tasks: the random ones are from the lower half, so that they have room.
+fn job_id_at(now: Timestamp) -> JobId {
+    // 79 of the 80 bits.
+    let random = rand::random::<u128>() >> 49;
+    JobId::new(Ulid::from_parts(now.as_millis(), random).0)
 }
 
 impl From<BulkError> for AskError {

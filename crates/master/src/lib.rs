@@ -3,11 +3,12 @@
 //! Reading order: [`handle`] (the only way in), `mailbox`, `engine` (decide, commit, tell),
 //! [`model`] (what readers see), `placing` (the strategy's thread; `external` and `watching` are for
 //! agents that place from outside), `sealing` (logs that have ended),
-//! `retention` (tasks that are kept no longer), `sweeping` (contents that nobody needs), `quota` (limits of
+//! `retention` (tasks that are kept no longer), `schedules` (what is submitted when its time comes),
+//! `templates` (what is filled and submitted), `sweeping` (contents that nobody needs), `quota` (limits of
 //! what tasks leave), [`choice`] (which strategy places), `rescue` (what if it has a
 //! fault), `predictions` (what it learned, kept over restarts), [`trail`] (what it did last), [`delivery`], [`opened`] (how
 //! they are put together), then the two edges `grpc` and [`http`]. Protobuf types are known in `grpc` alone, JSON in
-//! `http` alone, but for the stored predictions.
+//! `http` alone, but for what is stored (predictions, secrets, templates, schedules).
 
 mod addresses;
 pub mod choice;
@@ -36,10 +37,12 @@ pub mod readiness;
 mod rescue;
 mod retention;
 mod rules;
+mod schedules;
 mod sealing;
 mod secrets;
 mod serve;
 mod sweeping;
+mod templates;
 pub mod trail;
 mod watching;
 

@@ -19,10 +19,12 @@ use crate::placing::{self, Placing, Stage};
 use crate::quota::Quota;
 use crate::retention::{self, Retention};
 use crate::rules::Rules;
+use crate::schedules::Schedules;
 use crate::secrets::Secrets;
 use crate::serve::{BindError, Ended, RunError};
+use crate::templates::Templates;
 use crate::trail::Trail;
-use crate::{grpc, http, predictions, pulse, sealing, sweeping};
+use crate::{grpc, http, predictions, pulse, schedules, sealing, sweeping};
 use cloudai_core::cluster::Cluster;
 use cloudai_core::effect::Row;
 use cloudai_core::state::Status;
@@ -135,6 +137,8 @@ impl Opened {
             placing: Arc::clone(&placing),
             trail: Arc::clone(&trail),
         };
+        let (templates, schedules) = (Templates::new(Arc::clone(&store)), Schedules::new(Arc::clone(&store)));
+        schedules.load().await?;
         let quota = Quota::new(files, Arc::clone(&store), Arc::clone(&bulk), Arc::clone(&model));
         let shared = Shared {
             facts,
@@ -147,6 +151,8 @@ impl Opened {
             logs: Arc::new(Logs::new(bulk).limited(max_log_bytes)),
             quota,
             secrets,
+            templates,
+            schedules,
             inputs,
             clock,
             trail,
@@ -214,6 +220,11 @@ impl Opened {
         let (stopping, sweeps) = (stop.clone(), sweeping::run(handle.clone()));
         parts.spawn(async move {
             stopping.run_until_cancelled(sweeps).await;
+            Ok(())
+        });
+        let (stopping, times) = (stop.clone(), schedules::run::run(handle.clone()));
+        parts.spawn(async move {
+            stopping.run_until_cancelled(times).await;
             Ok(())
         });
         let (stopping, saving) = (stop.clone(), predictions::run(handle.clone()));
@@ -287,8 +298,9 @@ fn mirrors(cluster: &Cluster, ended: &BTreeMap<String, u64>) -> (Model, View) {
     };
     let mut view = View::default();
     rows().for_each(|row| view.apply(&row));
+    let rows = rows().chain(cluster.job_rows());
     let ended = ended.iter().filter_map(|(word, count)| Some((word.parse::<Status>().ok()?, *count)));
-    (Model::new(rows(), ended.collect()), view)
+    (Model::new(rows, ended.collect()), view)
 }
 
 /// 128 random bits. The middle part will pin the cluster's CA once there is one.

@@ -24,6 +24,12 @@ impl Principal {
         Self { user: UserId::local(), role: Role::Person }
     }
 
+    /// A person, for whom something is looked up, or done that this one has ordered before.
+    #[must_use]
+    pub(crate) const fn of(user: UserId) -> Self {
+        Self { user, role: Role::Person }
+    }
+
     /// Whoever shows the join token: one of the cluster's workers, which has no tasks of its own.
     #[must_use]
     pub fn worker() -> Self {

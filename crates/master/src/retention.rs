@@ -1,4 +1,5 @@
-//! Lets ended tasks go that are kept no longer: by age, by count, with their logs and files.
+//! Lets ended tasks go that are kept no longer: by age, by count, with their logs and files. Jobs go by age, once none
+//! of their tasks is kept.
 //!
 //! A little at a time beside everything else, resting longer than it works; nothing waits for it.
 //! It keeps no state: what is left when a master stops is found by the next look of the next one.
@@ -65,7 +66,8 @@ fn beyond(handle: &Handle, retention: Retention) -> u64 {
     let Some(keep) = retention.count else { return 0 };
     let counts = handle.shared.model.counts();
     let ended: u64 = counts.iter().filter(|(status, _)| status.is_final()).map(|(_, count)| count).sum();
-    ended.saturating_sub(keep)
+    // Those of jobs that go on are kept, however many there are, and push out nobody else's.
+    ended.saturating_sub(handle.shared.model.ended_in_jobs()).saturating_sub(keep)
 }
 
 /// Collects all that may go now; what is too old only where that was asked for.
@@ -92,7 +94,54 @@ async fn look(handle: &Handle, retention: Retention, old: bool) -> Result<(), Gi
     if stay > 0 {
         warn!(tasks = stay, "logs or files were not removed, their tasks stay");
     }
+    // Behind their tasks.
+    if age.is_some() { collect_jobs(handle, before).await } else { Ok(()) }
+}
+
+/// Lets jobs go that ended before, and of which no task is kept.
+async fn collect_jobs(handle: &Handle, before: Timestamp) -> Result<(), GiveUp> {
+    let (mut jobs, mut first) = (0, None);
+    loop {
+        let since = Instant::now();
+        let gone = match handle.shared.store.collectable_jobs(before, SLICE).await {
+            Ok(gone) => gone,
+            Err(error) => {
+                warn!(%error, "jobs to collect were not listed");
+                break;
+            }
+        };
+        // What stays although it was found has come to be needed meanwhile.
+        if gone.is_empty() || gone.first() == first.as_ref() {
+            break;
+        }
+        let (count, last) = (gone.len(), gone.len() < SLICE);
+        first = gone.first().copied();
+        if !tell(handle, Event::CollectJobs(gone)).await? {
+            break;
+        }
+        jobs += count;
+        if last {
+            break;
+        }
+        rest(since).await;
+    }
+    if jobs > 0 {
+        info!(jobs, "ended jobs were collected");
+    }
     Ok(())
+}
+
+/// Tells the engine what goes; answers whether there is an engine.
+async fn tell(handle: &Handle, event: Event) -> Result<bool, GiveUp> {
+    match handle.shared.mailboxes.report(event).await {
+        Ok(_) => Ok(true),
+        // The master ends; the next one finds them.
+        Err(AskError::Stopped) => Ok(false),
+        Err(error) => {
+            error!(%error, "what has ended could not be collected, trying no more");
+            Err(GiveUp)
+        }
+    }
 }
 
 /// Lets the tasks of one slice go; answers where the next begins.
@@ -110,18 +159,11 @@ async fn slice(handle: &Handle, query: &RetentionQuery, look: &mut Look) -> Resu
         return Ok(page.next);
     }
     let tasks = gone.len() as u64;
-    match handle.shared.mailboxes.report(Event::Collect(gone)).await {
-        Ok(_) => {
-            look.tasks += tasks;
-            Ok(page.next)
-        }
-        // The master ends; the next one finds them.
-        Err(AskError::Stopped) => Ok(None),
-        Err(error) => {
-            error!(%error, tasks, "ended tasks could not be collected, trying no more");
-            Err(GiveUp)
-        }
+    if !tell(handle, Event::Collect(gone)).await? {
+        return Ok(None);
     }
+    look.tasks += tasks;
+    Ok(page.next)
 }
 
 /// Removes logs and files; answers the tasks that have none any more.

@@ -62,9 +62,16 @@ pub(crate) async fn look(handle: &Handle, before: SystemTime) -> Swept {
     }
 }
 
+/// Whether a job is kept that holds something under this id; so it is taken where nobody can tell.
+async fn is_of_job(handle: &Handle, holder: TaskId) -> bool {
+    !matches!(handle.job_with(TaskId::new(holder.ulid())).await, Ok(None))
+}
+
 async fn release_stranger(handle: &Handle, task: TaskId) {
     let released = match handle.record(task).await {
         Ok(Some(_)) => return,
+        // A job holds what its tasks find, also for who runs it again.
+        Ok(None) if is_of_job(handle, task).await => return,
         Ok(None) => handle.shared.logs.bulk().release_inputs(task).await.map_err(|error| error.to_string()),
         Err(error) => Err(error.to_string()),
     };

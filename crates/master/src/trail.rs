@@ -82,6 +82,13 @@ fn told(event: &Event, refused: bool) -> Option<(&'static str, About<'_>)> {
             ("submit", About { task: tasks.first().map(|task| task.id), count: tasks.len(), ..About::default() })
         }
         Event::Cancel(cancel) => ("cancel", of_task(cancel.task)),
+        Event::SubmitJob(job) => {
+            let count = usize::try_from(job.plan.tasks()).unwrap_or(usize::MAX);
+            ("submit_job", About { task: Some(job.id.group(0)), count, ..About::default() })
+        }
+        Event::CancelJob(cancel) => ("cancel_job", of_task(cancel.job.group(cancel.part.map_or(0, |part| part.group)))),
+        Event::HoldJob(job, _) => ("hold_job", of_task(job.group(0))),
+        Event::ReleaseJob(job) => ("release_job", of_task(job.group(0))),
         Event::Hold(task, _) => ("hold", of_task(*task)),
         Event::Release(task) => ("release", of_task(*task)),
         Event::Place(placements) => {
@@ -92,6 +99,7 @@ fn told(event: &Event, refused: bool) -> Option<(&'static str, About<'_>)> {
         Event::Register(registration) => ("register", of_worker(&registration.worker)),
         Event::Admit(admission) => ("admit", of_worker(&admission.worker)),
         Event::Duty(order) => ("duty", of_worker(&order.worker)),
+        Event::SetLabels(order) => ("labels", of_worker(&order.worker)),
         Event::Remove(removal) => ("remove", of_worker(&removal.worker)),
         Event::Subscribed(worker, _) => ("subscribed", of_worker(worker)),
         Event::Heartbeat(heartbeat) if refused => ("heartbeat", of_worker(&heartbeat.worker)),
@@ -100,6 +108,10 @@ fn told(event: &Event, refused: bool) -> Option<(&'static str, About<'_>)> {
         Event::Ended(report) => ("ended", of_attempt(report.attempt)),
         Event::Collect(tasks) => {
             ("collect", About { task: tasks.first().map(|(task, _)| *task), count: tasks.len(), ..About::default() })
+        }
+        Event::CollectJobs(jobs) => {
+            let task = jobs.first().map(|job| job.group(0));
+            ("collect_jobs", About { task, count: jobs.len(), ..About::default() })
         }
         Event::Reconcile { .. } => ("reconcile", About::default()),
         Event::Paused(_) => ("paused", About::default()),

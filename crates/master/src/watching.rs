@@ -104,7 +104,7 @@ fn changes(rows: &[Row], view: &View) -> Update {
             }
             Row::Worker(worker) => drop(workers.insert(&worker.id)),
             Row::WorkerRemoved(id) => drop(workers.insert(id)),
-            Row::Outputs(..) | Row::TaskRemoved(..) => {}
+            Row::Outputs(..) | Row::TaskRemoved(..) | Row::Job(..) | Row::JobPlanned(..) | Row::JobRemoved(_) => {}
         }
     }
     let mut update = Update { version: view.version(), ..Update::default() };

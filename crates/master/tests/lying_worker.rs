@@ -42,6 +42,15 @@ fn lies() -> Vec<(&'static str, pb::TaskResult)> {
         ("more files than are kept", files(many)),
         ("a message of a MiB", pb::TaskResult { message: "\u{20ac}".repeat(350_000), ..good() }),
         ("a log that was never sent", pb::TaskResult { log_bytes: u64::MAX, run_ms: Some(u64::MAX), ..good() }),
+        (
+            "more than there is",
+            pb::TaskResult {
+                peak_memory_bytes: Some(u64::MAX),
+                cpu_ms: Some(u64::MAX),
+                pull_ms: Some(u64::MAX),
+                ..good()
+            },
+        ),
         ("a name that is none", pb::TaskResult { worker_id: "no name".into(), ..good() }),
     ]
 }

@@ -5,15 +5,18 @@
 mod support;
 
 use cloudai_core::effect::Row;
-use cloudai_core::ids::TaskId;
+use cloudai_core::event::{Event, NewJob};
+use cloudai_core::ids::{JobId, TaskId, UserId};
+use cloudai_core::job::{Group, JobPlan};
 use cloudai_core::task::{Outcome, TaskRecord};
-use cloudai_core::testing::{TestCluster, cores, task_id};
+use cloudai_core::testing::{TestCluster, cores, spec, task_id};
 use cloudai_core::timing::Timing;
 use cloudai_core::worker::WorkerStatus;
 use cloudai_master::Retention;
 use cloudai_proto::v1 as pb;
 use cloudai_store::Store;
 use cloudai_store::sqlite::SqliteStore;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use support::worker::{client, placed, register};
@@ -95,4 +98,46 @@ async fn forget_does_not_starve_heartbeats() {
     assert!(task.active().is_some() && task.number() == 1, "{task:?}");
     let gone = store.task(task_id(u128::from(ENDED - KEPT))).await.unwrap();
     assert!(gone.is_none() && store.task(task_id(u128::from(ENDED - KEPT + 1))).await.unwrap().is_some());
+}
+
+/// A job of one task, which runs, and the id of that task.
+fn with_a_job(cluster: &mut TestCluster, id: JobId) -> TaskId {
+    let group = Group { name: "one".into(), spec: spec(&[]), elements: None, needs: Vec::new() };
+    cluster.ok(Event::SubmitJob(Box::new(NewJob {
+        id,
+        owner: UserId::local(),
+        plan: Arc::new(JobPlan { name: None, max_fails: None, groups: vec![group] }),
+        held: false,
+        idempotency_key: None,
+        retry_of: None,
+        done: Vec::new(),
+        ended: BTreeMap::new(),
+    })));
+    id.group(0)
+}
+
+#[tokio::test]
+async fn a_job_goes_behind_the_last_of_its_tasks_and_one_that_lives_stays() {
+    let mut cluster = TestCluster::default();
+    cluster.worker("w0", cores(4));
+    let (over, live) = (JobId::new(1 << 64), JobId::new(1 << 70));
+    let task = with_a_job(&mut cluster, over);
+    with_a_job(&mut cluster, live);
+    let attempt = cluster.place(task, "w0");
+    cluster.end(attempt, Outcome::exit(0)).unwrap();
+    let store = Switched::default();
+    let term = store.lead().await.unwrap();
+    store.commit(term, cluster.now, &cluster.rows).await.unwrap();
+    let old = Retention { age: Some(Duration::from_secs(3600)), count: None };
+    let master = Running::over(store, Timing::default(), old).await;
+    let gone = async {
+        while master.store.job(over).await.unwrap().is_some() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, gone).await.expect("it was not collected");
+    assert_eq!(master.store.task(task).await.unwrap(), None);
+    assert_eq!(master.store.job_plan(over).await.unwrap(), None);
+    assert!(master.store.job(live).await.unwrap().is_some());
+    master.stop().await;
 }

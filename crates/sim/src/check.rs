@@ -1,18 +1,21 @@
 //! The rules of SPEC 3.3, held against everything that happens: what the master stores and
 //! acknowledges, and what really runs on the hosts.
 
+mod jobs;
+
 use crate::lives::Ordered;
 use crate::promises::Promises;
 use crate::store::{FIRST_LIFE, Rows};
 use cloudai_core::cluster::{Cluster, MAX_ROWS, invariants};
 use cloudai_core::effect::Row;
-use cloudai_core::event::Placement;
-use cloudai_core::ids::{Attempt, Incarnation, TaskId, WorkerId};
+use cloudai_core::event::{Part, Placement};
+use cloudai_core::ids::{Attempt, Incarnation, JobId, TaskId, WorkerId};
 use cloudai_core::resources::{Allocation, Capacity, Free, Kind};
 use cloudai_core::state::{Phase, Reason, Status};
 use cloudai_core::strategy::View;
 use cloudai_core::task::{State, Step, TaskRecord};
 use cloudai_core::time::Timestamp;
+use jobs::Jobs;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -53,6 +56,8 @@ pub(crate) struct Check {
     lives: Vec<Incarnation>,
     /// The life of the data.
     incarnation: Incarnation,
+    /// What is stored of jobs.
+    jobs: Jobs,
     promises: Promises,
     /// Those at the time of the backup.
     backup: Promises,
@@ -73,6 +78,7 @@ impl Check {
             running: BTreeSet::new(),
             over: BTreeMap::new(),
             incarnation: FIRST_LIFE,
+            jobs: Jobs::default(),
             promises: Promises::default(),
             backup: Promises::default(),
         }
@@ -137,6 +143,20 @@ impl Check {
         if task.is_some() || worker.is_some() || !counts {
             self.fail(format!("3.3.1: the cluster knows other records than the store: {task:?} {worker:?}"));
         }
+        if !store.live_jobs().eq(cluster.jobs()) {
+            let (stored, held): (Vec<_>, Vec<_>) = (store.live_jobs().collect(), cluster.jobs().collect());
+            self.fail(format!("3.3.1: the cluster knows other jobs than the store: {held:?}, not {stored:?}"));
+        }
+    }
+
+    /// A master that begins now knows of jobs what the one knows that is there.
+    pub(crate) fn restart_knows_jobs(&mut self, fresh: &Cluster, cluster: &Cluster) {
+        for job in cluster.jobs() {
+            let [new, old] = [fresh, cluster].map(|cluster| format!("{:?}", cluster.job_progress(job.id)));
+            if new != old {
+                self.fail(format!("6: a master that begins knows of {} only {new}, not {old}", job.id));
+            }
+        }
     }
 
     /// What strategies think is free is what the rows leave, less what this round gives away.
@@ -165,16 +185,25 @@ impl Check {
             .iter()
             .filter_map(|row| match row {
                 Row::WorkerRemoved(id) => Some(id),
-                Row::Task(_) | Row::Worker(_) | Row::Outputs(..) | Row::TaskRemoved(..) => None,
+                Row::Task(_)
+                | Row::Worker(_)
+                | Row::Outputs(..)
+                | Row::TaskRemoved(..)
+                | Row::Job(..)
+                | Row::JobPlanned(..)
+                | Row::JobRemoved(_) => None,
             })
             .collect();
         for index in removed.iter().filter_map(|id| index_of(id)) {
             // An operator who removes a worker takes its attempts away at once.
             self.alone[index] = true;
         }
-        for row in rows {
+        for row in rows.iter().copied() {
             match row {
                 Row::Task(task) => {
+                    if task.version == 1 && self.promises.is_cancelled_waiting(task.id) {
+                        self.fail(format!("3.3.7: {} begins after its cancel was acknowledged", task.id));
+                    }
                     let before = newer.get(&task.id).copied().or_else(|| store.tasks.get(&task.id));
                     self.task_row(before, task);
                     if let Some(key) = &task.spec.idempotency_key {
@@ -193,15 +222,22 @@ impl Check {
                         self.fail(format!("the version of {} does not grow", worker.id));
                     }
                 }
-                Row::WorkerRemoved(_) | Row::Outputs(..) | Row::TaskRemoved(..) => {}
+                Row::WorkerRemoved(_)
+                | Row::Outputs(..)
+                | Row::TaskRemoved(..)
+                | Row::Job(..)
+                | Row::JobPlanned(..)
+                | Row::JobRemoved(_) => {}
             }
         }
+        let kept = self.jobs.commit(&rows);
+        self.expect(kept);
     }
 
     fn task_row(&mut self, before: Option<&Arc<TaskRecord>>, task: &TaskRecord) {
         let id = task.id;
         match before {
-            None if task.version != 1 => self.fail(format!("{id} begins with version {}", task.version)),
+            None if task.version != 1 => self.fail(format!("3.3.1: {id} begins with version {}", task.version)),
             Some(before) if before.finished().is_some() => self.fail(format!("3.2: {id} changes after its end")),
             Some(before) if !before.status().may_become(task.status()) => {
                 self.fail(format!("3.2: {id} goes from {} to {}", before.status(), task.status()));
@@ -299,6 +335,16 @@ impl Check {
         self.expect(kept);
     }
 
+    pub(crate) fn job_acknowledged(&mut self, store: &Rows, job: JobId) {
+        let kept = self.promises.job(store, job);
+        self.expect(kept);
+    }
+
+    pub(crate) fn job_cancel_acknowledged(&mut self, store: &Rows, job: JobId, part: Option<Part>) {
+        let kept = self.promises.cancel_job(store, job, part);
+        self.expect(kept);
+    }
+
     pub(crate) fn report_acknowledged(&mut self, store: &Rows, attempt: Attempt) {
         let kept = self.promises.end(store, attempt);
         self.expect(kept);
@@ -308,10 +354,11 @@ impl Check {
     pub(crate) fn power_was_cut(&mut self, store: &Rows) {
         let kept = self.promises.are_kept(store, "a power cut");
         self.expect(kept);
+        self.jobs = Jobs::of(store);
     }
 
     pub(crate) fn finale(&mut self, store: &Rows) {
-        let kept = self.promises.finale(store);
+        let kept = self.promises.finale(store).and_then(|()| self.jobs.finale());
         self.expect(kept);
     }
 
@@ -326,6 +373,11 @@ impl Check {
         self.promises.is_lost(task)
     }
 
+    /// The same of a job.
+    pub(crate) fn is_lost_job(&self, job: JobId) -> bool {
+        self.promises.is_lost_job(job)
+    }
+
     /// The data as they are now are put by.
     pub(crate) fn backed_up(&mut self) {
         self.backup = self.promises.clone();
@@ -337,6 +389,7 @@ impl Check {
         self.promises.go_back_to(&self.backup, store);
         let kept = self.promises.are_kept(store, "a restore");
         self.expect(kept);
+        self.jobs = Jobs::of(store);
     }
 
     /// An attempt that the present life of the data ordered.
@@ -386,6 +439,10 @@ impl Check {
         self.running.insert(of);
         if of.incarnation == self.incarnation && self.promises.is_cancelled_waiting(of.attempt.task) {
             self.fail(format!("3.3.7: {of} starts after its cancel was acknowledged while it waited"));
+        }
+        if of.incarnation == self.incarnation {
+            let allowed = self.jobs.may_run(of.attempt.task);
+            self.expect(allowed);
         }
         if of.incarnation < self.lives[worker] {
             self.fail(format!("3.3.2: {of} starts though its worker knows of a later life of the cluster"));

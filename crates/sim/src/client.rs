@@ -1,11 +1,15 @@
 //! Simulated users: they submit, submit again under the same key when no answer came, cancel, and
 //! cancel again.
 
+mod jobs;
+
 use crate::context::{Context, What};
 use crate::master::Wish;
 use crate::network::{Message, Reply, Request};
-use crate::workload::Arrival;
-use cloudai_core::ids::TaskId;
+use crate::workload::{Arrival, JobArrival};
+use cloudai_core::event::Part;
+use cloudai_core::ids::{JobId, TaskId};
+use jobs::Jobs;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -22,6 +26,11 @@ pub(crate) enum ClientEvent {
     /// Holds; whether it is heard does not matter.
     Hold(TaskId),
     Release(TaskId),
+    SubmitJob(usize),
+    CancelJob(JobId, Option<Part>),
+    /// Holds; whether it is heard does not matter.
+    HoldJob(JobId),
+    ReleaseJob(JobId),
 }
 
 /// All users.
@@ -29,35 +38,51 @@ pub(crate) enum ClientEvent {
 pub(crate) struct Client {
     arrivals: Vec<Arrival>,
     /// What became of each submission.
-    fates: Vec<Fate>,
+    fates: Vec<Fate<TaskId>>,
     /// Wishes to cancel, and whether they were answered.
     cancels: BTreeMap<TaskId, bool>,
     /// Wishes to release, and whether they were answered.
     releases: BTreeMap<TaskId, bool>,
+    jobs: Jobs,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fate {
+enum Fate<Id> {
     Planned,
     Sent,
-    Answered(TaskId),
+    Answered(Id),
     /// Refused, or sent without a key and never answered.
     Dropped,
 }
 
+impl<Id: Copy> Fate<Id> {
+    fn is_settled(&self) -> bool {
+        matches!(self, Self::Answered(_) | Self::Dropped)
+    }
+
+    fn answered(&self) -> Option<Id> {
+        match self {
+            Self::Answered(id) => Some(*id),
+            Self::Planned | Self::Sent | Self::Dropped => None,
+        }
+    }
+}
+
 impl Client {
-    pub(crate) fn new(context: &mut Context, arrivals: Vec<Arrival>) -> Self {
+    pub(crate) fn new(context: &mut Context, arrivals: Vec<Arrival>, jobs: Vec<JobArrival>) -> Self {
         for (index, arrival) in arrivals.iter().enumerate() {
             context.after(arrival.at, What::Client(ClientEvent::Submit(index)));
         }
         let fates = vec![Fate::Planned; arrivals.len()];
-        Self { arrivals, fates, cancels: BTreeMap::new(), releases: BTreeMap::new() }
+        let jobs = Jobs::new(context, jobs);
+        Self { arrivals, fates, cancels: BTreeMap::new(), releases: BTreeMap::new(), jobs }
     }
 
     /// Whether every submission and every wish to cancel or release has its answer.
     pub(crate) fn is_done(&self) -> bool {
-        let settled = |fate: &Fate| matches!(fate, Fate::Answered(_) | Fate::Dropped);
-        self.fates.iter().all(settled) && self.cancels.values().chain(self.releases.values()).all(|answered| *answered)
+        self.fates.iter().all(Fate::is_settled)
+            && self.cancels.values().chain(self.releases.values()).all(|answered| *answered)
+            && self.jobs.is_done()
     }
 
     pub(crate) fn handle(&mut self, context: &mut Context, event: ClientEvent) {
@@ -79,6 +104,10 @@ impl Client {
                 }
             }
             ClientEvent::CancelAgain(task) => context.send(Message::Master(Request::Cancel { task })),
+            ClientEvent::SubmitJob(index) => self.jobs.submit(context, index, &self.fates),
+            ClientEvent::CancelJob(job, part) => self.jobs.cancel(context, job, part),
+            ClientEvent::HoldJob(job) => context.send(Message::Master(Request::HoldJob { job })),
+            ClientEvent::ReleaseJob(job) => self.jobs.release(context, job),
         }
     }
 
@@ -110,7 +139,12 @@ impl Client {
                 }
             }
             // It asks again as long as it has no answer.
-            Reply::NotNow(Wish::Cancel(_) | Wish::Release(_)) => {}
+            Reply::NotNow(Wish::Cancel(_) | Wish::Release(_) | Wish::CancelJob(..) | Wish::ReleaseJob(_)) => {}
+            Reply::NotNow(Wish::SubmitJob(submission)) => self.jobs.not_now(submission),
+            Reply::JobSubmitted { submission, job } => self.jobs.submitted(context, submission, job),
+            Reply::JobRefused { submission } => self.jobs.refused(submission),
+            Reply::JobCancelled { job, part } => self.jobs.cancelled(job, part),
+            Reply::JobReleased { job } => self.jobs.released(job),
             Reply::Released { task } => {
                 self.releases.insert(task, true);
             }

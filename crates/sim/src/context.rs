@@ -9,7 +9,7 @@ use crate::network::Message;
 use crate::rng::Rng;
 use crate::trace::Trace;
 use crate::worker::WorkerEvent;
-use cloudai_core::ids::TaskId;
+use cloudai_core::ids::{JobId, TaskId};
 use cloudai_core::time::Timestamp;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -89,6 +89,13 @@ impl Context {
         TaskId::new(self.ids)
     }
 
+    /// The id of a job with so many groups, whose ids follow.
+    pub(crate) fn next_job(&mut self, groups: usize) -> JobId {
+        let job = JobId::new(self.ids + 1);
+        self.ids += 1 + groups as u128;
+        job
+    }
+
     pub(crate) fn say(&mut self, text: std::fmt::Arguments<'_>) {
         self.trace.line(self.now, text);
     }
@@ -106,6 +113,7 @@ pub(crate) struct Short(pub(crate) TaskId);
 
 impl std::fmt::Display for Short {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "t{}", self.0.ulid())
+        write!(f, "t{}", self.0.ulid())?;
+        self.0.index().map_or(Ok(()), |index| write!(f, ".{index}"))
     }
 }

@@ -1,12 +1,13 @@
 //! Messages between master, workers and clients, and the seeded network that loses, repeats,
 //! delays and reorders them.
 
-use crate::context::{Context, What, say};
+use crate::context::{Context, Short, What, say};
 use crate::lives::Ordered;
 use crate::master::Wish;
 use cloudai_core::effect::Dispatch;
-use cloudai_core::event::{Admission, DutyOrder, EndReport, Heartbeat, Held, LastSent, Registration, Removal};
-use cloudai_core::ids::{Incarnation, Session, TaskId, Term};
+use cloudai_core::event::{Admission, DutyOrder, EndReport, Heartbeat, Held, LastSent, Part, Registration, Removal};
+use cloudai_core::ids::{Incarnation, JobId, Session, TaskId, Term};
+use cloudai_core::job::JobPlan;
 use cloudai_core::spec::TaskSpec;
 use cloudai_core::time::Timestamp;
 use std::sync::Arc;
@@ -39,6 +40,10 @@ pub(crate) enum Request {
     Cancel { task: TaskId },
     Hold { task: TaskId },
     Release { task: TaskId },
+    SubmitJob { submission: usize, plan: Arc<JobPlan>, key: Option<Arc<str>>, held: bool },
+    CancelJob { job: JobId, part: Option<Part> },
+    HoldJob { job: JobId },
+    ReleaseJob { job: JobId },
     Admit(Admission),
     Reconcile,
     Remove(Removal),
@@ -58,6 +63,10 @@ impl Request {
             | Self::Cancel { .. }
             | Self::Hold { .. }
             | Self::Release { .. }
+            | Self::SubmitJob { .. }
+            | Self::CancelJob { .. }
+            | Self::HoldJob { .. }
+            | Self::ReleaseJob { .. }
             | Self::Admit(_)
             | Self::Reconcile
             | Self::Remove(_)
@@ -91,6 +100,20 @@ pub(crate) enum Reply {
     },
     Released {
         task: TaskId,
+    },
+    JobSubmitted {
+        submission: usize,
+        job: JobId,
+    },
+    JobRefused {
+        submission: usize,
+    },
+    JobCancelled {
+        job: JobId,
+        part: Option<Part>,
+    },
+    JobReleased {
+        job: JobId,
     },
     /// Nothing was done: to be tried again after a while.
     NotNow(Wish),
@@ -157,6 +180,10 @@ impl Request {
             Self::Cancel { task } => format!("cancel {task}"),
             Self::Hold { task } => format!("hold {task}"),
             Self::Release { task } => format!("release {task}"),
+            Self::SubmitJob { submission, .. } => format!("submit job {submission}"),
+            Self::CancelJob { job, part } => format!("cancel {job}, {part:?}"),
+            Self::HoldJob { job } => format!("hold {job}"),
+            Self::ReleaseJob { job } => format!("release {job}"),
             Self::Reconcile => "reconcile".to_owned(),
             Self::Admit(admission) => format!("admit {}", admission.worker),
             Self::Duty(order) => format!("order for {}, {:?}", order.worker, order.wish),
@@ -166,7 +193,8 @@ impl Request {
 }
 
 fn held(held: &[Held]) -> Vec<String> {
-    held.iter().map(|held| format!("t{}#{}:{:?}", held.attempt.task.ulid(), held.attempt.number, held.stage)).collect()
+    let one = |held: &Held| format!("{}#{}:{:?}", Short(held.attempt.task), held.attempt.number, held.stage);
+    held.iter().map(one).collect()
 }
 
 impl Word {

@@ -1,11 +1,13 @@
 //! What callers were told, and that the store keeps it: nothing that was acknowledged is lost, but by
 //! the restore of a backup that is older.
 
+mod jobs;
+
 use crate::store::Rows;
-use cloudai_core::ids::{Attempt, TaskId};
+use cloudai_core::ids::{Attempt, JobId, TaskId};
 use cloudai_core::state::{Reason, Status};
 use cloudai_core::task::{State, TaskRecord};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// What was promised in the present life of the data.
@@ -18,8 +20,16 @@ pub(crate) struct Promises {
     cancelled: BTreeSet<TaskId>,
     /// Tasks that were waiting when their cancel was acknowledged: they never run.
     cancelled_waiting: BTreeSet<TaskId>,
+    /// Tasks of jobs that had no record when their cancel was acknowledged: they never get one.
+    never: BTreeSet<TaskId>,
     /// Acknowledged in a life that a restore has ended.
     lost: BTreeSet<TaskId>,
+    /// Jobs that were acknowledged, each with the number of its groups.
+    jobs: BTreeMap<JobId, u32>,
+    /// Jobs whose cancel was acknowledged before they had ended.
+    stopped: BTreeSet<JobId>,
+    /// Jobs that were acknowledged in a life that a restore has ended.
+    lost_jobs: BTreeMap<JobId, u32>,
 }
 
 impl Promises {
@@ -28,16 +38,19 @@ impl Promises {
     pub(crate) fn go_back_to(&mut self, then: &Self, store: &Rows) {
         let mut lost = std::mem::take(&mut self.lost);
         lost.extend(self.acknowledged.iter().filter(|task| !store.tasks.contains_key(task)));
-        *self = Self { lost, ..then.clone() };
+        let mut lost_jobs = std::mem::take(&mut self.lost_jobs);
+        lost_jobs.extend(self.jobs.iter().filter(|(job, _)| !store.jobs.records.contains_key(job)));
+        *self = Self { lost, lost_jobs, ..then.clone() };
     }
 
     /// Whether a task went with a life of the data.
     pub(crate) fn is_lost(&self, task: TaskId) -> bool {
-        self.lost.contains(&task)
+        self.lost.contains(&task) || self.is_of_lost_job(task)
     }
 
+    /// Whether a task must not run any more, and if it has no record get none.
     pub(crate) fn is_cancelled_waiting(&self, task: TaskId) -> bool {
-        self.cancelled_waiting.contains(&task)
+        self.cancelled_waiting.contains(&task) || self.never.contains(&task)
     }
 
     /// # Errors
@@ -53,10 +66,14 @@ impl Promises {
     /// # Errors
     /// The rule that is broken.
     pub(crate) fn cancel(&mut self, store: &Rows, task: TaskId) -> Result<(), String> {
-        let Some(record) = store.tasks.get(&task) else {
-            let lost = self.is_lost(task);
-            return if lost { Ok(()) } else { Err(format!("3.3.1: {task} was cancelled and is not stored")) };
-        };
+        match store.tasks.get(&task) {
+            Some(record) => self.cancel_of(record),
+            None => self.cancel_without_record(store, task),
+        }
+    }
+
+    fn cancel_of(&mut self, record: &TaskRecord) -> Result<(), String> {
+        let task = record.id;
         match &record.state {
             State::Finished(end) if end.status == Status::Cancelled && record.attempts.is_empty() => {
                 self.cancelled_waiting.insert(task);
@@ -93,7 +110,7 @@ impl Promises {
         let cancel = cancels.find(|id| !store.tasks.get(id).is_some_and(|task| asked(task)));
         let end = self.taken.iter().find(|attempt| !is_over(store, **attempt)).map(|attempt| attempt.task);
         if task.is_none() && cancel.is_none() && end.is_none() {
-            return Ok(());
+            return self.jobs_are_kept(store, after);
         }
         Err(format!(
             "3.3.1: task {task:?}, cancel of {cancel:?} or end of {end:?} was acknowledged, and {after} took it"
@@ -108,6 +125,7 @@ impl Promises {
         if let Some(id) = self.acknowledged.iter().find(|id| !store.tasks.contains_key(id)) {
             return Err(format!("3.3.1: {id} was acknowledged and is lost"));
         }
+        self.jobs_are_kept(store, "the time since")?;
         let own = |reason: Option<Reason>| {
             matches!(reason, None | Some(Reason::ExitCode | Reason::TimedOut | Reason::StartError))
         };

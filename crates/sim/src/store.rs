@@ -6,6 +6,7 @@ use crate::rng::Rng;
 use cloudai_core::cluster::Start;
 use cloudai_core::effect::Row;
 use cloudai_core::ids::{Incarnation, TaskId, Term, UserId, WorkerId};
+use cloudai_core::job::{JobRecord, StoredJobs};
 use cloudai_core::task::TaskRecord;
 use cloudai_core::time::Timestamp;
 use cloudai_core::worker::WorkerRecord;
@@ -24,6 +25,7 @@ pub(crate) struct Rows {
     pub(crate) tasks: BTreeMap<TaskId, Arc<TaskRecord>>,
     pub(crate) workers: BTreeMap<WorkerId, Arc<WorkerRecord>>,
     pub(crate) keys: BTreeMap<(UserId, Arc<str>), TaskId>,
+    pub(crate) jobs: StoredJobs,
     last_order: u64,
     /// The time of the newest transaction, by the clock of the master that wrote it.
     last_commit: Timestamp,
@@ -117,6 +119,7 @@ impl Store {
             incarnation: self.incarnation,
             last_order: self.last_order,
             tasks: self.live().cloned().collect(),
+            jobs: self.jobs.live(&self.tasks),
             workers: self.workers.values().cloned().collect(),
         }
     }
@@ -203,6 +206,11 @@ impl Rows {
                     self.workers.remove(id);
                 }
                 Row::TaskRemoved(id, _) => drop(self.tasks.remove(id)),
+                Row::Job(job, _) => {
+                    self.last_order = self.last_order.max(job.last_order());
+                    self.jobs.apply(row);
+                }
+                Row::JobPlanned(..) | Row::JobRemoved(_) => self.jobs.apply(row),
                 Row::Outputs(..) => {}
             }
         }
@@ -215,5 +223,9 @@ impl Rows {
 
     pub(crate) fn live(&self) -> impl Iterator<Item = &Arc<TaskRecord>> {
         self.tasks.values().filter(|task| task.finished().is_none())
+    }
+
+    pub(crate) fn live_jobs(&self) -> impl Iterator<Item = &Arc<JobRecord>> {
+        self.jobs.records.values().filter(|job| job.end.is_none())
     }
 }

@@ -1,4 +1,8 @@
-//! What is run: workers, tasks with their arrivals, and the program in each container.
+//! What is run: workers, tasks and jobs with their arrivals, and the program in each container.
+
+mod jobs;
+
+pub use jobs::{Deed, JobArrival};
 
 use crate::context::START;
 use crate::rng::Rng;
@@ -27,6 +31,8 @@ pub struct Workload {
     pub workers: Vec<(WorkerId, Capacity)>,
     /// In any order.
     pub tasks: Vec<Arrival>,
+    /// In any order.
+    pub jobs: Vec<JobArrival>,
 }
 
 /// A task that somebody will submit.
@@ -117,7 +123,14 @@ impl Workload {
 
     /// The longest that a pull may take, in milliseconds.
     pub(crate) fn longest_pull(&self) -> u64 {
-        self.tasks.iter().map(|arrival| millis(arrival.spec.limits.pull)).max().unwrap_or(0)
+        self.specs().map(|(spec, _)| millis(spec.limits.pull)).max().unwrap_or(0)
+    }
+
+    /// What tasks run, those of jobs among them, each with the number of tasks that run it.
+    pub(crate) fn specs(&self) -> impl Iterator<Item = (&TaskSpec, u64)> {
+        let alone = self.tasks.iter().map(|arrival| (&*arrival.spec, 1));
+        let groups = self.jobs.iter().flat_map(|job| &job.plan.groups);
+        alone.chain(groups.map(|group| (&*group.spec, u64::from(group.count()))))
     }
 
     /// The workload of a seed: 3 to 8 workers, 30 to 80 tasks within so many milliseconds.

@@ -10,7 +10,7 @@ use crate::network::{Message, Request};
 use crate::rng::Rng;
 use crate::store::Store;
 use crate::worker::{Worker, WorkerEvent};
-use crate::workload::Workload;
+use crate::workload::{Program, Workload};
 use cloudai_core::duty::Duty;
 use cloudai_core::event::{Admission, DutyOrder, DutyWish, Removal};
 use cloudai_core::ids::{Attempt, UserId, WorkerId};
@@ -119,7 +119,8 @@ impl World {
     pub fn faulty(seed: u64, echo: bool) -> Result<Self, SpecError> {
         let mut rng = Rng::new(seed);
         let mut plan = FaultPlan::draw(&mut rng.fork(), 8);
-        let workload = Workload::draw(&mut rng.fork(), plan.horizon)?;
+        // Of a generator of their own: a seed without jobs stays what it was before there were any.
+        let workload = Workload::draw(&mut rng.fork(), plan.horizon)?.with_jobs(&mut Rng::new(!seed), plan.horizon)?;
         let count = workload.workers.len();
         plan.fold_onto(count);
         let all: Vec<_> = workload.workers.iter().map(|(id, _)| id.clone()).collect();
@@ -158,7 +159,7 @@ impl World {
         for (at, fault) in context.plan.events.clone() {
             context.after(at, What::Fault(fault));
         }
-        let client = Client::new(&mut context, workload.tasks);
+        let client = Client::new(&mut context, workload.tasks, workload.jobs);
         let master = Master::new(names.clone(), Store::new(), make);
         Self { seed, context, master, workers, names, client, limit, steps: 0, lies: Lies::default() }
     }
@@ -264,7 +265,8 @@ impl World {
         self.context.send(Message::Master(Request::Duty(order)));
     }
 
-    /// Operators end what they began, and look whether it is done; a quarantine ends by itself.
+    /// Operators end what they began, and look whether it is done; a quarantine ends by itself. They release what is
+    /// held of jobs, too: a hold may have come behind its release, or a restore have taken that back.
     fn open_all(&mut self) {
         let closed = |worker: &usize| {
             let record = self.master.store.workers.get(&self.names[*worker]);
@@ -275,6 +277,10 @@ impl World {
         self.context.after(LOOK, What::Fault(Fault::OpenAll));
         for worker in closed {
             self.order(worker, DutyWish::Open);
+        }
+        let held: Vec<_> = self.master.store.live_jobs().filter(|job| job.held.is_some()).map(|job| job.id).collect();
+        for job in held {
+            self.context.send(Message::Master(Request::ReleaseJob { job }));
         }
     }
 
@@ -290,6 +296,7 @@ impl World {
         self.context.elapsed() > self.context.plan.horizon
             && self.client.is_done()
             && self.master.store.live().next().is_none()
+            && self.master.store.live_jobs().next().is_none()
             && self.workers.iter().all(Worker::is_idle)
     }
 
@@ -297,8 +304,10 @@ impl World {
         let live: Vec<_> = self.master.store.live().map(|task| format!("{} {:?}", task.id, task.state)).collect();
         let busy: Vec<_> =
             self.names.iter().zip(&self.workers).filter(|(_, worker)| !worker.is_idle()).map(|(id, _)| id).collect();
+        let jobs: Vec<_> = self.master.store.live_jobs().map(|job| format!("{} {:?}", job.id, job.counts)).collect();
         let answered = self.client.is_done();
-        format!("liveness: after {} ms live {live:?}, not idle {busy:?}, users answered: {answered}", self.limit)
+        let limit = self.limit;
+        format!("liveness: after {limit} ms live {live:?} {jobs:?}, not idle {busy:?}, users answered: {answered}")
     }
 
     fn failure(&self, rule: String) -> Failure {
@@ -327,12 +336,13 @@ impl World {
 /// When everything must have ended: the faults, the last arrival, a lost lease, and then every
 /// task one after the other, with all its retries.
 fn limit(workload: &Workload, plan: &FaultPlan) -> u64 {
-    let last = workload.tasks.iter().map(|arrival| arrival.at).max().unwrap_or(0);
+    let arrivals = workload.tasks.iter().map(|arrival| arrival.at).chain(workload.jobs.iter().map(|job| job.at));
+    let last = arrivals.max().unwrap_or(0);
     let longest = workload.longest_pull() + crate::workload::LONGEST_DELAY;
     let settle = millis(plan.timing.lost_after() + plan.timing.inactive) + 600_000 + longest;
     let tries = 12;
     let one = |duration: u64| duration + plan.pull.1 + 20 * plan.step.1 + plan.round.1 + 200_000;
-    let tasks: u64 =
-        workload.tasks.iter().map(|arrival| tries * one(crate::workload::Program::of(&arrival.spec).duration)).sum();
+    let all = |(spec, count)| tries * count * one(Program::of(spec).duration);
+    let tasks: u64 = workload.specs().map(all).sum();
     plan.horizon.max(last) + settle + tasks
 }

@@ -22,6 +22,7 @@ mod planted {
         feature = "fault_accept_stale_attempt",
         feature = "fault_acknowledge_early",
         feature = "fault_drop_outbox",
+        feature = "fault_forget_dependents",
         feature = "fault_forget_release",
         feature = "fault_forget_tombstones",
         feature = "fault_ignore_lease",
@@ -30,6 +31,7 @@ mod planted {
         feature = "fault_mix_lives",
         feature = "fault_skip_capacity_check",
         feature = "fault_skip_sync",
+        feature = "fault_start_too_early",
         feature = "fault_trust_any_worker"
     )))]
     #[should_panic(expected = "no seed finds the planted fault")]
@@ -59,6 +61,12 @@ mod planted {
     #[cfg(feature = "fault_forget_tombstones")]
     fn a_worker_that_forgets_what_it_ran_is_caught() {
         is_found(SEEDS, &["3.3.2", "3.3.4"]);
+    }
+
+    #[test]
+    #[cfg(feature = "fault_forget_dependents")]
+    fn a_master_whose_jobs_do_not_hear_of_ends_is_caught() {
+        is_found(SEEDS, &["6", "liveness"]);
     }
 
     #[test]
@@ -107,5 +115,11 @@ mod planted {
     #[cfg(feature = "fault_skip_sync")]
     fn a_store_that_answers_before_its_disk_has_it_is_caught() {
         is_found(SEEDS, &["3.3.1"]);
+    }
+
+    #[test]
+    #[cfg(feature = "fault_start_too_early")]
+    fn a_master_that_starts_what_must_wait_for_others_is_caught() {
+        is_found(SEEDS, &["6"]);
     }
 }

@@ -14,11 +14,13 @@ pub mod sqlite;
 use async_trait::async_trait;
 use backup::Snapshot;
 use cloudai_core::effect::Row;
-use cloudai_core::ids::{Attempt, Incarnation, TaskId, Term, UserId};
+use cloudai_core::ids::{Attempt, Incarnation, JobId, TaskId, Term, UserId};
+use cloudai_core::job::{Groups, JobPlan, JobRecord, StoredJob};
+use cloudai_core::state::Status;
 use cloudai_core::task::{OutputFile, TaskRecord};
 use cloudai_core::time::Timestamp;
 use cloudai_core::worker::WorkerRecord;
-use query::{Collectable, Page, RetentionQuery, TaskQuery};
+use query::{Collectable, JobQuery, Page, RetentionQuery, TaskQuery};
 use sqlite::{Prepared, RestoreError};
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -64,6 +66,38 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
     /// # Errors
     /// [`StoreError::Unsupported`] for a limit out of range.
     async fn collectable(&self, query: &RetentionQuery) -> Result<Page<Collectable>, StoreError>;
+
+    /// A job by its id, whatever its state.
+    async fn job(&self, id: JobId) -> Result<Option<Arc<JobRecord>>, StoreError>;
+
+    /// The job that an owner submitted under an idempotency key.
+    async fn job_by_key(&self, owner: &UserId, key: &str) -> Result<Option<Arc<JobRecord>>, StoreError>;
+
+    /// The job of which a task with this id is, or an array as a whole, whether it has a record or not.
+    async fn job_with(&self, task: TaskId) -> Result<Option<Arc<JobRecord>>, StoreError>;
+
+    /// What a job is made of.
+    async fn job_plan(&self, id: JobId) -> Result<Option<Arc<JobPlan>>, StoreError>;
+
+    /// How far the groups of a job were when it was stopped, or had ended.
+    async fn job_groups(&self, id: JobId) -> Result<Option<Groups>, StoreError>;
+
+    /// Up to `limit` ids of jobs whose text begins (after `job-`) or ends with `part`, newest first. `part` is in upper
+    /// case.
+    async fn jobs_like(&self, part: &str, limit: usize) -> Result<Vec<JobId>, StoreError>;
+
+    /// One page of jobs that have ended.
+    /// # Errors
+    /// [`StoreError::Unsupported`] for a limit out of range.
+    async fn jobs(&self, query: &JobQuery) -> Result<Page<Arc<JobRecord>>, StoreError>;
+
+    /// Up to `limit` jobs that are kept no longer, the earliest ended first: they ended before this time, none of their
+    /// tasks is stored, and no live job needs anything of them. To let one go, commit a [`Row::JobRemoved`].
+    async fn collectable_jobs(&self, before: Timestamp, limit: usize) -> Result<Vec<JobId>, StoreError>;
+
+    /// How a task ended, an array as a whole, or one that never had a record; none of what has not ended or is not
+    /// known.
+    async fn ended(&self, task: TaskId) -> Result<Option<Status>, StoreError>;
 
     /// The files of an attempt, in the order of their paths; empty when there are none.
     async fn outputs(&self, attempt: Attempt) -> Result<Vec<OutputFile>, StoreError>;
@@ -153,6 +187,8 @@ pub struct Loaded {
     pub last_order: u64,
     /// Tasks that have not ended.
     pub tasks: Vec<Arc<TaskRecord>>,
+    /// Jobs that have not ended.
+    pub jobs: Vec<StoredJob>,
     /// All workers.
     pub workers: Vec<Arc<WorkerRecord>>,
     /// How many tasks have ended, by their status word.

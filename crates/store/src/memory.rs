@@ -1,11 +1,16 @@
 //! A store that forgets: for tests and for clusters that need not outlive their master.
 
-use crate::query::{Collectable, MAX_NAMES, Page, Part, RetentionQuery, Sort, TaskQuery, has_name, too_many_names};
+mod jobs;
+
+use crate::query::{
+    Collectable, JobQuery, MAX_NAMES, Page, Part, RetentionQuery, Sort, TaskQuery, has_name, is_part, too_many_names,
+};
 use crate::rules::{self, Fixed};
 use crate::{CommitError, Loaded, Store, StoreError, Usage};
 use async_trait::async_trait;
 use cloudai_core::effect::Row;
-use cloudai_core::ids::{Attempt, Incarnation, TaskId, Term, UserId, WorkerId};
+use cloudai_core::ids::{Attempt, Incarnation, JobId, TaskId, Term, UserId, WorkerId};
+use cloudai_core::job::{Groups, JobPlan, JobRecord, StoredJobs};
 use cloudai_core::state::Status;
 use cloudai_core::task::{OutputFile, TaskRecord};
 use cloudai_core::time::Timestamp;
@@ -30,6 +35,7 @@ struct Tables {
     by_key: BTreeMap<(UserId, Arc<str>), TaskId>,
     /// Tasks that others run again.
     taken_up: BTreeSet<TaskId>,
+    jobs: StoredJobs,
     workers: BTreeMap<WorkerId, Arc<WorkerRecord>>,
     outputs: BTreeMap<Attempt, Vec<OutputFile>>,
     facts: BTreeMap<String, String>,
@@ -42,6 +48,7 @@ enum Before {
     TaskWith(Arc<TaskRecord>, Vec<(Attempt, Vec<OutputFile>)>),
     Worker(WorkerId, Option<Arc<WorkerRecord>>),
     Outputs(Attempt, Option<Vec<OutputFile>>),
+    Job(Box<jobs::JobBefore>),
 }
 
 impl MemoryStore {
@@ -92,6 +99,9 @@ impl Tables {
             Row::WorkerRemoved(id) => Ok(Some(Before::Worker(id.clone(), self.workers.remove(id)))),
             Row::Outputs(attempt, files) => self.put_outputs(*attempt, files).map(Some),
             Row::TaskRemoved(id, status) => self.remove_task(*id, *status),
+            Row::Job(..) | Row::JobPlanned(..) | Row::JobRemoved(_) => {
+                Ok(self.put_job(row)?.map(|before| Before::Job(Box::new(before))))
+            }
         }
     }
 
@@ -173,7 +183,7 @@ impl Tables {
         for task in later {
             let (Some(finished), Some(finished_at)) = (task.finished(), task.finished_at) else { continue };
             let found = Collectable { id: task.id, order: task.order, status: finished.status, finished_at };
-            let needed = || Ok::<_, std::convert::Infallible>(self.is_needed(task.id));
+            let needed = || Ok::<_, std::convert::Infallible>(self.is_needed(task.id) || self.is_of_live_job(task.id));
             if !matches!(slice.look(found, task.created_at, needed), Ok(true)) {
                 return slice.page(false);
             }
@@ -195,6 +205,7 @@ impl Tables {
             Before::Task(task) => drop(self.tasks.insert(task.id, task)),
             Before::Worker(id, before) => put_back(&mut self.workers, id, before),
             Before::Outputs(attempt, before) => put_back(&mut self.outputs, attempt, before),
+            Before::Job(before) => self.restore_job(*before),
         }
     }
 
@@ -259,6 +270,7 @@ impl Store for MemoryStore {
                 loaded.tasks.push(Arc::clone(task));
             }
         }
+        loaded.jobs = tables.jobs.live(&tables.tasks);
         Ok(loaded)
     }
 
@@ -269,7 +281,7 @@ impl Store for MemoryStore {
         }
         tables.apply(rows)?;
         tables.last_commit = tables.last_commit.max(now);
-        let orders = rows.iter().map(|row| if let Row::Task(task) = row { task.order } else { 0 });
+        let orders = rows.iter().map(rules::last_order);
         tables.last_order = orders.fold(tables.last_order, u64::max);
         Ok(())
     }
@@ -299,6 +311,46 @@ impl Store for MemoryStore {
     async fn collectable(&self, query: &RetentionQuery) -> Result<Page<Collectable>, StoreError> {
         query.check()?;
         Ok(self.tables().collectable(query))
+    }
+
+    async fn job(&self, id: JobId) -> Result<Option<Arc<JobRecord>>, StoreError> {
+        Ok(self.tables().jobs.records.get(&id).cloned())
+    }
+
+    async fn job_by_key(&self, owner: &UserId, key: &str) -> Result<Option<Arc<JobRecord>>, StoreError> {
+        Ok(self.tables().job_by_key(owner, key))
+    }
+
+    async fn job_with(&self, task: TaskId) -> Result<Option<Arc<JobRecord>>, StoreError> {
+        Ok(self.tables().job_with(task))
+    }
+
+    async fn job_plan(&self, id: JobId) -> Result<Option<Arc<JobPlan>>, StoreError> {
+        Ok(self.tables().jobs.plans.get(&id).cloned())
+    }
+
+    async fn job_groups(&self, id: JobId) -> Result<Option<Groups>, StoreError> {
+        Ok(self.tables().jobs.ends.get(&id).cloned())
+    }
+
+    async fn jobs_like(&self, part: &str, limit: usize) -> Result<Vec<JobId>, StoreError> {
+        let tables = self.tables();
+        let is_like = |id: &JobId| is_part(&id.to_string()["job-".len()..], part);
+        Ok(tables.jobs.records.keys().rev().copied().filter(is_like).take(limit).collect())
+    }
+
+    async fn jobs(&self, query: &JobQuery) -> Result<Page<Arc<JobRecord>>, StoreError> {
+        query.check()?;
+        Ok(self.tables().job_page(query))
+    }
+
+    async fn collectable_jobs(&self, before: Timestamp, limit: usize) -> Result<Vec<JobId>, StoreError> {
+        Ok(self.tables().collectable_jobs(before, limit))
+    }
+
+    async fn ended(&self, task: TaskId) -> Result<Option<Status>, StoreError> {
+        let tables = self.tables();
+        Ok(tables.jobs.outside(task, &tables.tasks))
     }
 
     async fn outputs(&self, attempt: Attempt) -> Result<Vec<OutputFile>, StoreError> {

@@ -1,8 +1,10 @@
 //! Questions to a store and their paged answers, and which of them are served.
 
+mod jobs;
 mod part;
 mod retention;
 
+pub use jobs::JobQuery;
 pub use part::Part;
 pub(crate) use part::short;
 pub use retention::{Collectable, RetentionQuery};
@@ -27,7 +29,7 @@ pub const MAX_NAMES: usize = 10_000;
 ///
 /// Served: any set of statuses, alone or with one of `owner` and `worker`, in both orders;
 /// `name_prefix` with any of these as long as it matches no more than [`MAX_NAMES`] tasks.
-/// `dead` alone or with `owner`, in both orders.
+/// `dead` alone or with `owner`, in both orders. `orders` alone, in both orders.
 /// Refused: `owner` together with `worker` without a `name_prefix`; `dead` with anything else.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TaskQuery {
@@ -41,6 +43,9 @@ pub struct TaskQuery {
     pub name_prefix: Option<String>,
     /// Only dead letters that nobody has submitted again.
     pub dead: bool,
+    /// Only those whose submission order is in this range, both ends among them: the tasks of one job. Without it, and
+    /// without a worker, elements of arrays are left out.
+    pub orders: Option<(u64, u64)>,
     /// The order.
     pub sort: Sort,
     /// At most so many (1 to 1,000).
@@ -79,6 +84,11 @@ impl TaskQuery {
     pub fn check(&self) -> Result<(), StoreError> {
         if !(1..=MAX_LIMIT).contains(&self.limit) {
             return Err(StoreError::Unsupported(format!("limit is {}: expected 1 to {MAX_LIMIT}", self.limit)));
+        }
+        let narrow = self.owner.is_some() || self.worker.is_some() || self.name_prefix.is_some() || self.dead;
+        if self.orders.is_some() && narrow {
+            let why = "the tasks of one job are listed by status alone";
+            return Err(StoreError::Unsupported(why.to_owned()));
         }
         if self.dead
             && (self.worker.is_some()
@@ -120,6 +130,20 @@ impl TaskQuery {
             && self.worker.as_ref().is_none_or(|worker| Some(worker) == task.worker())
             && self.name_prefix.as_ref().is_none_or(|prefix| has_name(task, prefix))
             && (!self.dead || task.finished().is_some_and(|end| end.dead))
+            && self.shows(task)
+    }
+
+    /// Whether a task is one that lists like this show: elements of arrays only where they are asked for.
+    #[must_use]
+    pub fn shows(&self, task: &TaskRecord) -> bool {
+        self.orders.is_none_or(|(first, last)| (first..=last).contains(&task.order))
+            && (self.has_elements() || task.id.index().is_none())
+    }
+
+    /// Whether elements of arrays are among those that are asked for.
+    #[must_use]
+    pub const fn has_elements(&self) -> bool {
+        self.orders.is_some() || self.worker.is_some() || self.dead || self.name_prefix.is_some()
     }
 
     /// One page of live and ended tasks together; a task that is among both has ended meanwhile.
@@ -145,6 +169,9 @@ impl TaskQuery {
     /// Whether a place comes after the cursor.
     #[must_use]
     pub fn is_after(&self, order: u64) -> bool {
+        if self.orders.is_some_and(|(first, last)| !(first..=last).contains(&order)) {
+            return false;
+        }
         match (self.cursor, self.sort) {
             (None, _) => true,
             (Some(Cursor(at)), Sort::Newest) => order < at,
@@ -160,6 +187,12 @@ impl TaskQuery {
         let next = orders.last().filter(|_| more).copied().map(Cursor);
         (orders, next)
     }
+}
+
+/// Whether the text of an id begins or ends with a part of it; both are in upper case.
+#[must_use]
+pub fn is_part(text: &str, part: &str) -> bool {
+    text.starts_with(part) || text.ends_with(part)
 }
 
 /// Whether a task has a name that begins so.

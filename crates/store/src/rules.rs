@@ -2,6 +2,7 @@
 
 use cloudai_core::effect::Row;
 use cloudai_core::ids::{TaskId, UserId};
+use cloudai_core::job::JobRecord;
 use cloudai_core::task::TaskRecord;
 use std::sync::Arc;
 
@@ -35,9 +36,34 @@ impl<'a> Fixed<'a> {
     }
 }
 
+/// The same of a job.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct FixedJob<'a> {
+    pub(crate) order: u64,
+    pub(crate) tasks: u64,
+    pub(crate) owner: &'a str,
+    pub(crate) name: Option<&'a str>,
+    pub(crate) key: Option<&'a str>,
+}
+
+impl<'a> FixedJob<'a> {
+    pub(crate) fn of(job: &'a JobRecord) -> Self {
+        Self {
+            order: job.order,
+            tasks: job.tasks,
+            owner: job.owner.as_str(),
+            name: job.name.as_deref(),
+            key: job.idempotency_key.as_deref(),
+        }
+    }
+}
+
 pub(crate) const NOT_FIXED: &str = "a task's order, owner, name and idempotency key never change";
 pub(crate) const NO_TASK: &str = "its task is not stored";
 pub(crate) const NOT_ENDED: &str = "only a task that has ended, and with that status, is removed";
+pub(crate) const JOB_NOT_FIXED: &str = "a job's order, size, owner, name and idempotency key never change";
+pub(crate) const NO_PLAN: &str = "the plan of the job is not stored";
+pub(crate) const JOB_NOT_ENDED: &str = "only a job that has ended is removed";
 pub(crate) const TWICE: &str = "a path or an attempt is there twice";
 
 pub(crate) fn key_taken(owner: &UserId) -> String {
@@ -48,14 +74,43 @@ pub(crate) fn order_taken(order: u64) -> String {
     format!("another task has the submission order {order}")
 }
 
+pub(crate) fn job_key_taken(owner: &UserId) -> String {
+    format!("{owner} has another job with this idempotency key")
+}
+
+pub(crate) fn job_order_taken(order: u64) -> String {
+    format!("another job begins with the submission order {order}")
+}
+
+/// The highest submission order that a row takes.
+pub(crate) fn last_order(row: &Row) -> u64 {
+    match row {
+        Row::Task(task) => task.order,
+        Row::Job(job, _) => job.last_order(),
+        Row::Worker(_)
+        | Row::WorkerRemoved(_)
+        | Row::Outputs(..)
+        | Row::TaskRemoved(..)
+        | Row::JobPlanned(..)
+        | Row::JobRemoved(_) => 0,
+    }
+}
+
 /// Whether every number of a row can be kept.
 pub(crate) fn numbers(row: &Row) -> Result<(), String> {
     match row {
         Row::Task(task) => task_numbers(task),
         Row::Worker(worker) => number(worker.version).map(drop),
-        Row::WorkerRemoved(_) | Row::TaskRemoved(..) => Ok(()),
+        Row::Job(job, _) => job_numbers(job),
+        Row::WorkerRemoved(_) | Row::TaskRemoved(..) | Row::JobPlanned(..) | Row::JobRemoved(_) => Ok(()),
         Row::Outputs(_, files) => files.iter().try_for_each(|file| number(file.size).map(drop)),
     }
+}
+
+pub(crate) fn job_numbers(job: &JobRecord) -> Result<(), String> {
+    let end = job.end.iter().map(|end| end.at.as_millis());
+    let own = [job.version, job.order, job.tasks, job.last_order()];
+    own.into_iter().chain(end).try_for_each(|value| number(value).map(drop))
 }
 
 fn task_numbers(task: &TaskRecord) -> Result<(), String> {

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test's helpers are tests")]
 
 mod common;
+mod jobs;
 mod retention;
 
 use cloudai_core::effect::Row;
@@ -12,6 +13,7 @@ use cloudai_core::task::Step;
 use cloudai_store::query::{MAX_NAMES, Page, Sort, TaskQuery};
 use cloudai_store::{CommitError, Store, StoreError};
 use common::*;
+use jobs::*;
 use retention::*;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -74,6 +76,21 @@ backends!([
     the_fact_that_was_kept_first_stays
     a_fact_is_set_by_who_leads_only
     facts_are_listed_by_how_their_names_begin_and_removed_by_who_leads_only
+    a_job_is_found_by_its_id_its_key_and_every_task_of_it
+    an_older_version_of_a_job_changes_nothing
+    a_leader_loads_live_jobs_with_what_became_of_their_tasks
+    a_leader_loads_how_the_groups_of_a_job_were_when_it_was_stopped
+    a_leader_loads_how_that_ended_which_jobs_need_of_others
+    the_orders_that_a_job_reserves_are_not_given_again
+    ended_jobs_are_listed_newest_first_with_every_filter
+    jobs_are_found_by_the_beginning_and_the_end_of_their_ids
+    lists_of_tasks_leave_elements_out_unless_they_are_asked_for
+    the_tasks_of_a_job_are_those_of_its_orders
+    what_a_live_job_has_or_needs_is_not_collectable
+    ended_jobs_are_collectable_by_age_once_no_task_of_them_is_stored
+    a_removed_job_is_gone_with_its_plan_and_its_key_is_free
+    rows_of_jobs_that_contradict_what_is_stored_are_refused
+    a_refused_batch_leaves_jobs_as_they_were
 ] memory sqlite);
 
 async fn commit(store: &Arc<dyn Store>, term: Term, rows: &[Row]) {
@@ -375,6 +392,7 @@ fn queries() -> Vec<TaskQuery> {
                     owner: owner.map(|owner| owner.parse().unwrap()),
                     worker: worker.map(|worker| worker.parse().unwrap()),
                     name_prefix: name.map(str::to_owned),
+                    orders: None,
                     sort,
                     limit,
                     cursor: None,

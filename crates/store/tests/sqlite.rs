@@ -4,15 +4,24 @@
 
 mod common;
 
+use cloudai_core::cluster::{Cluster, Start};
+use cloudai_core::effect::Effect;
+use cloudai_core::event::{Event, NewJob};
+use cloudai_core::ids::{JobId, UserId};
+use cloudai_core::job::{Group, JobPlan};
 use cloudai_core::state::Status;
 use cloudai_core::task::{Dependency, DependsWhen};
+use cloudai_core::timing::Timing;
+use cloudai_store::query::{RetentionQuery, TaskQuery};
 use cloudai_store::sqlite::SqliteStore;
 use cloudai_store::{Store, StoreError, Usage};
 use common::*;
 use rusqlite::Connection;
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::sync::Arc;
 
 fn open(dir: &Path) -> SqliteStore {
     SqliteStore::open(dir).unwrap()
@@ -95,6 +104,7 @@ async fn files_of_an_earlier_version_are_counted_once_for_their_owners() {
     let rows = [task(1).row(), task(2).row(), outputs(attempt(1, 1), &["a", "bc"]), outputs(attempt(2, 3), &["def"])];
     store.commit(term, at(1), &rows).await.unwrap();
     drop(store);
+    database(dir.path()).execute_batch(BEFORE_JOBS).unwrap();
     database(dir.path()).execute_batch("DROP TABLE kept; PRAGMA user_version = 4;").unwrap();
     for _ in 0..2 {
         let store = open(dir.path());
@@ -102,6 +112,72 @@ async fn files_of_an_earlier_version_are_counted_once_for_their_owners() {
         assert_eq!(usage, Usage { files: 3, bytes: 6 });
         assert_eq!(store.usage(&"bob".parse().unwrap(), &[]).await.unwrap(), Usage::default());
     }
+}
+
+/// Takes the step to jobs back.
+const BEFORE_JOBS: &str = "
+    DROP TABLE jobs;
+    DROP TABLE job_plans;
+    DROP TABLE job_needs;
+    DROP INDEX tasks_status;
+    DROP INDEX tasks_owner;
+    CREATE INDEX tasks_status ON tasks (ended) WHERE ended IS NOT NULL;
+    CREATE INDEX tasks_owner  ON tasks (owner, ended) WHERE ended IS NOT NULL;
+    PRAGMA user_version = 5;
+";
+
+#[tokio::test]
+async fn tasks_of_a_version_without_jobs_are_listed_and_let_go_and_jobs_come_behind_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let term = store.lead().await.unwrap();
+    let rows = [
+        task(1).row(),
+        task(2).in_status(Status::Failed, "w1").row(),
+        task(3).owner("bob").in_status(Status::Completed, "w1").row(),
+    ];
+    store.commit(term, at(1), &rows).await.unwrap();
+    drop(store);
+    database(dir.path()).execute_batch(BEFORE_JOBS).unwrap();
+
+    let store = open(dir.path());
+    let loaded = store.load().await.unwrap();
+    assert_eq!((loaded.tasks, loaded.last_order), (vec![task(1).record()], 3));
+    assert!(loaded.jobs.is_empty() && loaded.ended.values().sum::<u64>() == 2);
+    let orders = async |owner: Option<&str>| {
+        let owner = owner.map(|owner| owner.parse().unwrap());
+        let page = store.tasks(&TaskQuery { owner, limit: 9, ..TaskQuery::default() }).await.unwrap();
+        page.items.iter().map(|task| task.order).collect::<Vec<_>>()
+    };
+    assert_eq!((orders(None).await, orders(Some("bob")).await), (vec![3, 2], vec![3]));
+    let old = RetentionQuery { before: at(1000), beyond: 0, cursor: None, limit: 9 };
+    assert_eq!(store.collectable(&old).await.unwrap().items.len(), 2);
+
+    let mut cluster = Cluster::new(Timing::default(), Start { last_order: 3, ..Start::default() }, at(2));
+    let spec = Arc::clone(&task(1).record().spec);
+    let group = Group { name: "map".into(), spec, elements: None, needs: Vec::new() };
+    let plan = Arc::new(JobPlan { name: None, max_fails: None, groups: vec![group] });
+    let id = JobId::new(id(4).ulid());
+    let new = NewJob {
+        id,
+        owner: UserId::local(),
+        plan: Arc::clone(&plan),
+        held: true,
+        idempotency_key: None,
+        retry_of: None,
+        done: Vec::new(),
+        ended: BTreeMap::new(),
+    };
+    let applied = cluster.apply(at(2), Event::SubmitJob(Box::new(new))).unwrap();
+    let rows = applied.effects.into_iter().filter_map(|effect| match effect {
+        Effect::Save(row) => Some(row),
+        Effect::Send(_) => None,
+    });
+    let term = store.lead().await.unwrap();
+    store.commit(term, at(2), &rows.collect::<Vec<_>>()).await.unwrap();
+    let loaded = store.load().await.unwrap();
+    assert_eq!((loaded.jobs[0].record.id, loaded.jobs[0].record.order, loaded.last_order), (id, 4, 4));
+    assert_eq!(store.job_plan(id).await.unwrap(), Some(plan));
 }
 
 #[tokio::test]
@@ -136,10 +212,10 @@ async fn a_commit_that_returned_survives_a_copy_of_the_files_as_they_lie() {
 #[tokio::test]
 async fn reads_go_on_beside_a_stream_of_commits_and_see_whole_batches() {
     let dir = tempfile::tempdir().unwrap();
-    let store = std::sync::Arc::new(open(dir.path()));
+    let store = Arc::new(open(dir.path()));
     let term = store.lead().await.unwrap();
     let writer = tokio::spawn({
-        let store = std::sync::Arc::clone(&store);
+        let store = Arc::clone(&store);
         async move {
             for batch in 0..50 {
                 let rows: Vec<_> = (1..=10).map(|n| task(batch * 10 + n).row()).collect();

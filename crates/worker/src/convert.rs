@@ -194,6 +194,9 @@ pub(crate) fn task_result(
         log_cut_records: cut.records,
         log_cut_bytes: cut.bytes,
         outputs: outcome.outputs.iter().map(file).collect(),
+        peak_memory_bytes: outcome.used.peak_memory,
+        cpu_ms: outcome.used.cpu.map(millis),
+        pull_ms: outcome.used.pulled.map(millis),
         ..pb::TaskResult::default()
     };
     result.set_cause(cause(outcome.cause));

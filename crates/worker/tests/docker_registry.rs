@@ -58,6 +58,7 @@ mod docker {
         let dir = tempfile::tempdir().unwrap();
         let outcome = pulled(&registry.image, logins(dir.path(), &auths(&registry.host, PASSWORD))).await;
         assert_eq!((outcome.cause, outcome.exit_code), (Cause::Exited, Some(0)), "{}", outcome.message);
+        assert!(outcome.used.pulled.is_some(), "how long that took is told");
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -2,7 +2,7 @@
 
 mod support;
 
-use cloudai_core::task::{Cause, Step};
+use cloudai_core::task::{Cause, Step, Used};
 use cloudai_worker::executor::fake::{FakeExecutor, FakeOptions};
 use cloudai_worker::executor::{Executor, Job};
 use futures::{StreamExt, stream};
@@ -31,6 +31,19 @@ async fn time_passes_by_the_runtimes_clock() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_it_took_is_programmed_and_not_known_otherwise() {
+    let job = fake(&[("FAKE_MEMORY_BYTES", "1048576"), ("FAKE_CPU_MS", "250"), ("FAKE_PULL_MS", "60000")]);
+    let used = run(&executor(), &job).await.outcome.used;
+    let expected = Used {
+        peak_memory: Some(1 << 20),
+        cpu: Some(Duration::from_millis(250)),
+        pulled: Some(Duration::from_secs(60)),
+    };
+    assert_eq!(used, expected);
+    assert_eq!(run(&executor(), &fake(&[])).await.outcome.used, Used::default());
+}
+
+#[tokio::test(start_paused = true)]
 async fn failures_are_programmed() {
     let rows = [
         (("FAKE_FAIL", "pull"), Cause::ImagePull),
@@ -38,6 +51,7 @@ async fn failures_are_programmed() {
         (("FAKE_FAIL", "engine"), Cause::EngineError),
         (("FAKE_FAIL", "other"), Cause::StartError),
         (("FAKE_EXIT", "x"), Cause::StartError),
+        (("FAKE_MEMORY_BYTES", "much"), Cause::StartError),
         (("FAKE_OUT", "../x=y"), Cause::StartError),
         (("FAKE_PULL_MS", "999999999"), Cause::ImagePull),
     ];

@@ -2,13 +2,14 @@
 //!
 //! The rules of the fields are the core's (`TaskSpec::from_value`); here stand only their flags.
 
+use super::forms::{self, Kind, unreadable};
 use super::given;
 use super::limits::{Amounts, Limits, with_default};
 use super::local::{self, Shipment};
+use super::placement::Placement;
 use crate::config::{duration, key_value, with_unit};
 use crate::exit::Failure;
-use cloudai_core::spec::{FieldError, MAX_SPEC_BYTES, SpecError, TaskSpec, Value};
-use std::io::Read;
+use cloudai_core::spec::{FieldError, SpecError, TaskSpec, Value};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -79,12 +80,8 @@ pub(super) struct Fields {
     /// Before the first retry; each later one waits twice as long [default: 1s]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     retry_delay: Option<Duration>,
-    /// The only worker that may run it
-    #[arg(long, value_name = "ID")]
-    pub(super) worker: Option<String>,
-    /// Accept it although no worker could run it yet
-    #[arg(long)]
-    allow_pending: bool,
+    #[command(flatten)]
+    pub(super) placement: Placement,
     /// A second submission with this key answers with the first one's task
     #[arg(long, value_name = "KEY")]
     idempotency_key: Option<String>,
@@ -150,8 +147,8 @@ impl Fields {
         };
         self.fill(&mut document, image, command)?;
         // What the file says begins where it lies.
-        let base = self.file.as_deref().filter(|path| self.workdir.is_none() && path.as_os_str() != "-");
-        let base = base.and_then(Path::parent).unwrap_or_else(|| Path::new(""));
+        let base =
+            self.file.as_deref().filter(|_| self.workdir.is_none()).map_or_else(|| Path::new(""), forms::folder_of);
         document.work_here(base).map_err(|why| Failure::usage(format!("workdir: {why}")))?;
         Ok(document.0)
     }
@@ -161,7 +158,7 @@ impl Fields {
     /// An input that can not be read, or every wrong field at once.
     pub(super) fn check(&self, mut value: Value, (image, command): Typed<'_>) -> Result<(Value, Shipment), Failure> {
         let shipment = local::take(&mut value)?;
-        TaskSpec::from_value(&value).map_err(|error| {
+        TaskSpec::from_value(&value).and_then(TaskSpec::without_job).map_err(|error| {
             // What the flags alone say; they can be read, as they were above.
             let mut given = Document(Value::Map(Vec::new()));
             let _ = self.fill(&mut given, image, command);
@@ -195,8 +192,8 @@ impl Fields {
         document.set("on_disconnect", text(&self.on_disconnect));
         document.set("pull_timeout_s", self.pull_timeout.map(seconds));
         document.set("kill_after_s", self.kill_after.map(seconds));
-        document.set("worker_id", text(&self.worker));
-        document.set("allow_pending", self.allow_pending.then_some(Value::Bool(true)));
+        self.placement.fields().into_iter().for_each(|(name, value)| document.set(name, value));
+        self.placement.entries().for_each(|(list, one)| document.place(list, "expr", one));
         document.set("idempotency_key", text(&self.idempotency_key));
         document.set("network", text(&self.network));
         document.set("pull_policy", text(&self.pull));
@@ -252,7 +249,7 @@ fn variable(given: &str) -> Result<(String, String), Failure> {
 }
 
 /// The flags of fields whose names differ from theirs; the others are called as their field.
-const FLAGS: [(&str, &str); 19] = [
+const FLAGS: [(&str, &str); 21] = [
     ("cpu_cores", "--cpus"),
     ("memory_gb", "--mem"),
     ("storage_gb", "--disk"),
@@ -265,6 +262,8 @@ const FLAGS: [(&str, &str); 19] = [
     ("estimate_s", "--estimate"),
     ("labels", "--label"),
     ("worker_id", "--worker"),
+    ("constraints", "--constraint"),
+    ("affinity", "--prefer"),
     ("pull_policy", "--pull"),
     ("outputs", "--collect"),
     ("inputs", "--input"),
@@ -437,65 +436,19 @@ impl Document {
 }
 
 /// A task file; what it names of this machine begins where it lies.
-fn of_file(path: &PathBuf) -> Result<Document, Failure> {
-    let mut document = Document(read(path)?);
-    let base = path.parent().filter(|_| path.as_os_str() != "-").unwrap_or_else(|| Path::new(""));
-    local::begin_at(&mut document.0, base)
+fn of_file(path: &Path) -> Result<Document, Failure> {
+    let mut document = Document(Kind::TASK.read(path)?);
+    local::begin_at(&mut document.0, forms::folder_of(path))
         .map_err(|why| Failure::usage(format!("{} was not understood", path.display())).why(why))?;
     Ok(document)
 }
 
-/// Much more than any valid task file.
-const LONGEST: u64 = 4 * MAX_SPEC_BYTES as u64;
-
-fn read(path: &PathBuf) -> Result<Value, Failure> {
-    let stdin = path.as_os_str() == "-";
-    let mut text = String::new();
-    let got = if stdin {
-        std::io::stdin().lock().take(LONGEST + 1).read_to_string(&mut text)
-    } else {
-        std::fs::File::open(path).and_then(|file| file.take(LONGEST + 1).read_to_string(&mut text))
-    };
-    got.map_err(|error| unreadable(path, &error))?;
-    if text.len() as u64 > LONGEST {
-        return Err(Failure::usage(format!("{} is too long for a task file", path.display())));
-    }
-    let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default().to_ascii_lowercase();
-    let parsed = match ending.as_str() {
-        "json" => serde_json::from_str(&text).map_err(|error| error.to_string()),
-        "toml" => toml::from_str(&text).map_err(|error| error.to_string()),
-        "yaml" | "yml" => serde_yaml_ng::from_str(&text).map_err(|error| error.to_string()),
-        _ => guess(&text),
-    };
-    let parsed = parsed.and_then(|value: Value| match value {
-        Value::Map(_) => Ok(value),
-        other => Err(format!("it is {}: expected fields with their values", other.kind())),
-    });
-    parsed.map_err(|problem| {
-        let name = if stdin { "stdin".into() } else { path.display().to_string() };
-        let failure = Failure::usage(format!("{name} was not understood")).why(problem.trim_end());
-        let known = ENDINGS.contains(&ending.as_str());
-        let failure = if known { failure } else { failure.why("its form was guessed: an ending would tell it") };
-        failure.next("a task file is TOML (.toml), YAML (.yaml, .yml) or JSON (.json); its fields: docs/task-file.md")
-    })
-}
-
-/// Endings that tell the form of a task file.
-const ENDINGS: [&str; 4] = ["toml", "yaml", "yml", "json"];
-
-/// A text without an ending: JSON begins with a brace, TOML does not parse as anything else.
-fn guess(text: &str) -> Result<Value, String> {
-    if text.trim_start().starts_with('{') {
-        return serde_json::from_str(text).map_err(|error| error.to_string());
-    }
-    match toml::from_str(text) {
-        Ok(value) => Ok(value),
-        Err(_) => serde_yaml_ng::from_str(text).map_err(|error| error.to_string()),
-    }
-}
-
-fn unreadable(path: &Path, error: &std::io::Error) -> Failure {
-    Failure::usage(format!("{} can not be read", path.display())).why(error.to_string())
+/// As [`Document::work_here`], of a document of others.
+pub(super) fn work_here(document: &mut Value, base: &Path) -> Result<(), String> {
+    let mut typed = Document(std::mem::replace(document, Value::Null));
+    let done = typed.work_here(base);
+    *document = typed.0;
+    done
 }
 
 /// The document as JSON.
@@ -516,30 +469,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_text_without_an_ending_is_read_as_what_it_is() {
-        let expected = Value::Map(vec![("image".into(), Value::Text("a".into()))]);
-        for text in ["{\"image\": \"a\"}", "image = \"a\"\n", "image: a\n", "# x\nimage: a"] {
-            assert_eq!(guess(text), Ok(expected.clone()), "{text}");
-        }
-        assert!(guess("a: [").is_err());
-    }
-
-    #[test]
-    fn a_file_that_is_no_task_says_which_forms_there_are() {
-        let dir = tempfile::tempdir().unwrap();
-        for (name, text, guessed) in [("bad.json", "{", false), ("task.txt", "hello", true), ("t.yaml", "- a", false)] {
-            let path = dir.path().join(name);
-            std::fs::write(&path, text).unwrap();
-            let failure = read(&path).unwrap_err();
-            assert!(failure.what.ends_with("was not understood") && failure.next.contains(".yml"), "{failure}");
-            assert_eq!(failure.why.iter().any(|why| why.contains("guessed")), guessed, "{failure}");
-        }
-    }
-
-    #[test]
     fn flags_win_over_the_file_and_maps_are_merged() {
         let file = "image: a\nargs: [x]\nenv: {A: 1, B: 2}\npriority: 5\n";
-        let mut document = Document(guess(file).unwrap());
+        let mut document = Document(serde_yaml_ng::from_str(file).unwrap());
         let fields = Fields {
             env: vec!["B=3".into(), "C=".into()],
             limits: Limits { priority: Some(-1), ..Limits::default() },

@@ -1,17 +1,19 @@
 //! Reads a log from the master and writes it out, each record once, over lost connections too.
 //!
-//! Bytes go out as they came: stdout's to stdout, stderr's to stderr. Words about the task
-//! (where it waits, a new attempt, its end) go to stderr.
+//! Of one task bytes go out as they came: stdout's to stdout, stderr's to stderr. Words about the task
+//! (where it waits, a new attempt, its end) go to stderr. Where else a log may go is a [`Sink`].
 
 use super::Context;
 use crate::client::jittered;
 use crate::exit::{Exit, Failure};
 use crate::id::short;
-use crate::render::{self, Format};
+use crate::render::{self, Format, Screen};
 use base64::Engine;
 use cloudai_core::state::Status;
 use cloudai_master::http::dto::{LogDamage, LogEntry, LogLine, LogState, Task};
 use jiff::Timestamp;
+use reqwest::Response;
+use std::fmt;
 use std::io::Write;
 use std::time::Duration;
 
@@ -46,6 +48,43 @@ pub(super) enum Ended {
     Detached,
 }
 
+/// Where a log goes, and what is said of it while it is read.
+pub(super) trait Sink {
+    /// Takes a record; `line` is what it came in.
+    fn record(&mut self, entry: &LogEntry, line: &[u8]) -> Result<(), Failure>;
+    /// Takes a line that is no record.
+    fn other(&mut self, line: &[u8]) -> Result<(), Failure>;
+    /// What was taken may be seen now.
+    fn flush(&mut self) -> Result<(), Failure>;
+    /// Takes a word about the reading or the task.
+    fn tell(&mut self, news: &News<'_>) -> Result<(), Failure>;
+}
+
+/// What there is to say while a log is read.
+pub(super) enum News<'a> {
+    /// The connection was lost and is not back at once.
+    Lost,
+    /// What comes next is another attempt's.
+    Attempt(u32),
+    /// Some of it can not be read any more.
+    Damaged(&'a LogDamage),
+    /// Where the task stands, in words.
+    Stands(&'a str),
+}
+
+impl fmt::Display for News<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Lost => f.write_str("connection lost, trying again"),
+            Self::Attempt(number) => write!(f, "attempt {number}"),
+            Self::Damaged(LogDamage { attempt, first, last }) => {
+                write!(f, "records {first} to {last} of attempt {attempt} are damaged on the master's disk")
+            }
+            Self::Stands(words) => f.write_str(words),
+        }
+    }
+}
+
 /// How one connection ended.
 enum Part {
     /// The log is complete; with `follow` the task is at this end.
@@ -78,7 +117,8 @@ impl Follow {
     /// # Errors
     /// The master's problem, or that it could not be reached any more.
     pub(super) async fn run(&self, cx: &Context) -> Result<Ended, Failure> {
-        let mut reading = Reading::new(self, cx);
+        let mut out = Output::new(self, cx);
+        let mut reading = Reading::new(self, None, &mut out);
         if !self.follow {
             reading.finish(cx).await?;
             // The log was printed: what else is to be said of it is no reason to fail.
@@ -90,7 +130,7 @@ impl Follow {
         tokio::select! {
             biased;
             _ = tokio::signal::ctrl_c() => {
-                detached(&self.id, "logs {} --follow", cx);
+                detached("task", &self.id, "logs {} --follow", cx);
                 Ok(Ended::Detached)
             }
             ended = reading.finish(cx) => {
@@ -98,6 +138,43 @@ impl Follow {
                 self.conclude(state, reading.first, cx).await
             }
         }
+    }
+
+    /// Reads to the end into a sink, beginning with what was [opened](Self::open) before; answers where the task stands
+    /// then, with `follow`.
+    /// # Errors
+    /// As of [`Self::run`].
+    pub(super) async fn pour<S: Sink>(
+        &self,
+        opened: Option<Response>,
+        out: &mut S,
+        cx: &Context,
+    ) -> Result<Option<LogState>, Failure> {
+        Reading::new(self, opened, out).finish(cx).await
+    }
+
+    /// Asks for the log, from this record of this attempt on where one is named. Nothing of the answer is read.
+    /// # Errors
+    /// The master's problem, or that it could not be reached; tried once.
+    pub(super) async fn open(&self, next: Option<(u32, u64)>, cx: &Context) -> Result<Response, Failure> {
+        cx.client.stream_once(&["api", "v1", "tasks", &self.id, "logs"], &self.query(next)).await
+    }
+
+    fn query(&self, next: Option<(u32, u64)>) -> Vec<(&'static str, String)> {
+        let mut query = Vec::new();
+        let attempt = next.map(|(attempt, _)| attempt).or(self.attempt);
+        query.extend(attempt.map(|attempt| ("attempt", attempt.to_string())));
+        match next {
+            Some((_, record)) => query.push(("from", record.to_string())),
+            None => query.extend(self.tail.map(|tail| ("tail", tail.to_string()))),
+        }
+        query.extend(self.since.map(|since| ("since", since.to_string())));
+        query.extend(self.grep.clone().map(|grep| ("grep", grep)));
+        query.extend(self.stream.map(|stream| ("stream", stream.to_owned())));
+        if self.follow {
+            query.push(("follow", "true".to_owned()));
+        }
+        query
     }
 
     async fn task(&self, cx: &Context) -> Result<Task, Failure> {
@@ -129,18 +206,21 @@ impl Follow {
     }
 }
 
-/// Says how to come back to a task that was left by Ctrl-C.
-pub(super) fn detached(id: &str, resume: &str, cx: &Context) {
+/// Says how to come back to a task or a job that was left by Ctrl-C.
+pub(super) fn detached(noun: &str, id: &str, resume: &str, cx: &Context) {
     let id = short(id);
     let resume = resume.replace("{}", &id);
-    cx.screen
-        .note(&format!("\nDetached, the task goes on. Resume: cloudai task {resume}. Stop: cloudai task cancel {id}"));
+    cx.screen.note(&format!(
+        "\nDetached, the {noun} goes on. Resume: cloudai {noun} {resume}. Stop: cloudai {noun} cancel {id}"
+    ));
 }
 
 /// A reading on its way.
-struct Reading<'a> {
+struct Reading<'a, S> {
     what: &'a Follow,
-    out: Output,
+    /// The first answer, where it was asked for before.
+    opened: Option<Response>,
+    out: &'a mut S,
     /// The attempt and the record that come next.
     next: Option<(u32, u64)>,
     /// The attempt of the first record that was written out.
@@ -153,18 +233,20 @@ struct Reading<'a> {
     answered: bool,
 }
 
-impl<'a> Reading<'a> {
-    fn new(what: &'a Follow, cx: &Context) -> Self {
-        let out = Output::new(what, cx);
-        Self { what, out, next: None, first: None, shown: None, told: None, answered: false }
+impl<'a, S: Sink> Reading<'a, S> {
+    fn new(what: &'a Follow, opened: Option<Response>, out: &'a mut S) -> Self {
+        Self { what, opened, out, next: None, first: None, shown: None, told: None, answered: false }
     }
 
     async fn finish(&mut self, cx: &Context) -> Result<Option<LogState>, Failure> {
         let mut lost = 0;
         loop {
             let before = self.next;
-            let part = match cx.client.stream_once(&["api", "v1", "tasks", &self.what.id, "logs"], &self.query()).await
-            {
+            let opened = match self.opened.take() {
+                Some(response) => Ok(response),
+                None => self.what.open(self.next, cx).await,
+            };
+            let part = match opened {
                 Ok(response) => {
                     self.answered = true;
                     self.read(response, cx).await?
@@ -182,7 +264,7 @@ impl<'a> Reading<'a> {
                 return Err(failure.unwrap_or_else(|| self.given_up(cx)));
             }
             if lost == 2 && self.answered {
-                cx.screen.note("-- connection lost, trying again --");
+                self.out.tell(&News::Lost)?;
             }
             tokio::time::sleep(pause(lost)).await;
         }
@@ -202,25 +284,8 @@ impl<'a> Reading<'a> {
         !is_final(state)
     }
 
-    fn query(&self) -> Vec<(&'static str, String)> {
-        let mut query = Vec::new();
-        let attempt = self.next.map(|(attempt, _)| attempt).or(self.what.attempt);
-        query.extend(attempt.map(|attempt| ("attempt", attempt.to_string())));
-        match self.next {
-            Some((_, record)) => query.push(("from", record.to_string())),
-            None => query.extend(self.what.tail.map(|tail| ("tail", tail.to_string()))),
-        }
-        query.extend(self.what.since.map(|since| ("since", since.to_string())));
-        query.extend(self.what.grep.clone().map(|grep| ("grep", grep)));
-        query.extend(self.what.stream.map(|stream| ("stream", stream.to_owned())));
-        if self.what.follow {
-            query.push(("follow", "true".to_owned()));
-        }
-        query
-    }
-
     /// Writes what one connection brings.
-    async fn read(&mut self, mut response: reqwest::Response, cx: &Context) -> Result<Part, Failure> {
+    async fn read(&mut self, mut response: Response, cx: &Context) -> Result<Part, Failure> {
         let mut rest: Vec<u8> = Vec::new();
         loop {
             let chunk = match response.chunk().await {
@@ -233,7 +298,7 @@ impl<'a> Reading<'a> {
             let Some(end) = rest.iter().rposition(|byte| *byte == b'\n') else { continue };
             let lines: Vec<u8> = rest.drain(..=end).collect();
             for line in lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-                if let Some(state) = self.line(line, cx)? {
+                if let Some(state) = self.line(line)? {
                     self.out.flush()?;
                     return Ok(Part::Whole(Some(state)));
                 }
@@ -243,7 +308,7 @@ impl<'a> Reading<'a> {
     }
 
     /// Takes one line; answers the state at which the log ended.
-    fn line(&mut self, line: &[u8], cx: &Context) -> Result<Option<LogState>, Failure> {
+    fn line(&mut self, line: &[u8]) -> Result<Option<LogState>, Failure> {
         let parsed: LogLine = serde_json::from_slice(line).map_err(|error| {
             Failure::error("a line of the log was not understood")
                 .why(error.to_string())
@@ -255,13 +320,13 @@ impl<'a> Reading<'a> {
                 if self.next.is_some_and(|next| came < next) {
                     return Ok(None);
                 }
-                self.new_attempt(entry, cx);
+                self.new_attempt(entry)?;
                 self.out.record(entry, line)?;
                 self.next = Some((entry.attempt, entry.n + 1));
                 Ok(None)
             }
             LogLine::State(state) => {
-                self.tell(state, cx);
+                self.tell(state)?;
                 self.out.other(line)?;
                 Ok(None)
             }
@@ -270,28 +335,26 @@ impl<'a> Reading<'a> {
                 Ok(Some(state.clone()))
             }
             LogLine::Damaged(lost) => {
-                let LogDamage { attempt, first, last } = lost;
-                cx.screen.note(&format!(
-                    "-- records {first} to {last} of attempt {attempt} are damaged on the master's disk --"
-                ));
+                self.out.tell(&News::Damaged(lost))?;
                 self.out.other(line)?;
-                self.next = Some((*attempt, last + 1));
+                self.next = Some((lost.attempt, lost.last + 1));
                 Ok(None)
             }
         }
     }
 
     /// Marks where the log of another attempt begins, also when the news of it were missed.
-    fn new_attempt(&mut self, entry: &LogEntry, cx: &Context) {
+    fn new_attempt(&mut self, entry: &LogEntry) -> Result<(), Failure> {
         self.first.get_or_insert(entry.attempt);
         let before = self.shown.replace(entry.attempt);
         if self.what.follow && before.is_some_and(|before| before != entry.attempt) {
-            cx.screen.note(&format!("-- attempt {} --", entry.attempt));
+            self.out.tell(&News::Attempt(entry.attempt))?;
         }
+        Ok(())
     }
 
     /// Says where the task stands, when that is news.
-    fn tell(&mut self, state: &LogState, cx: &Context) {
+    fn tell(&mut self, state: &LogState) -> Result<(), Failure> {
         let word = state.phase.as_deref().unwrap_or(&state.status);
         let mut text = word.to_owned();
         if let Some(reason) = state.reason.as_deref().filter(|reason| *reason != word) {
@@ -304,9 +367,10 @@ impl<'a> Reading<'a> {
             text.push_str(&format!(": {}", render::table::printable(&state.message)));
         }
         if self.told.as_ref() != Some(&text) {
-            cx.screen.note(&format!("-- {text} --"));
+            self.out.tell(&News::Stands(&text))?;
             self.told = Some(text);
         }
+        Ok(())
     }
 }
 
@@ -320,35 +384,48 @@ pub(super) fn pause(lost: u32) -> Duration {
     jittered(longest.min(Duration::from_secs(5)))
 }
 
+/// The bytes of a record.
+/// # Errors
+/// They came in a form that is none.
+pub(super) fn bytes_of(entry: &LogEntry) -> Result<Vec<u8>, Failure> {
+    match (&entry.text, &entry.base64) {
+        (Some(text), _) => Ok(text.clone().into_bytes()),
+        (None, Some(text)) => base64::engine::general_purpose::STANDARD.decode(text).map_err(|error| {
+            Failure::error(format!("record {} of the log is damaged", entry.n)).why(error.to_string())
+        }),
+        (None, None) => Ok(Vec::new()),
+    }
+}
+
+/// Whether the lines of a log are wanted as they come, not what they say.
+pub(super) fn as_lines(screen: &Screen) -> bool {
+    match screen.format {
+        Format::Json | Format::Jsonl => true,
+        Format::Table | Format::Wide | Format::Yaml | Format::Quiet => false,
+    }
+}
+
 /// Where records go, and whether the next begins a line.
-struct Output {
-    lines: bool,
+struct Output<'a> {
+    screen: &'a Screen,
     timestamps: bool,
     /// For stdout and stderr: the last byte ended a line.
     at_line_start: [bool; 2],
 }
 
-impl Output {
-    fn new(what: &Follow, cx: &Context) -> Self {
-        let lines = match cx.screen.format {
-            Format::Json | Format::Jsonl => true,
-            Format::Table | Format::Wide | Format::Yaml | Format::Quiet => false,
-        };
-        Self { lines, timestamps: what.timestamps, at_line_start: [true; 2] }
+impl<'a> Output<'a> {
+    fn new(what: &Follow, cx: &'a Context) -> Self {
+        Self { screen: &cx.screen, timestamps: what.timestamps, at_line_start: [true; 2] }
     }
+}
 
+impl Sink for Output<'_> {
     /// Writes a record: its bytes, or `line` as it came where JSON lines are wanted.
     fn record(&mut self, entry: &LogEntry, line: &[u8]) -> Result<(), Failure> {
-        if self.lines {
+        if as_lines(self.screen) {
             return self.other(line);
         }
-        let bytes = match (&entry.text, &entry.base64) {
-            (Some(text), _) => text.clone().into_bytes(),
-            (None, Some(text)) => base64::engine::general_purpose::STANDARD.decode(text).map_err(|error| {
-                Failure::error(format!("record {} of the log is damaged", entry.n)).why(error.to_string())
-            })?,
-            (None, None) => Vec::new(),
-        };
+        let bytes = bytes_of(entry)?;
         let to_stderr = entry.stream == "stderr";
         let at_start = std::mem::replace(
             &mut self.at_line_start[usize::from(to_stderr)],
@@ -367,8 +444,8 @@ impl Output {
         Ok(())
     }
 
-    fn other(&self, line: &[u8]) -> Result<(), Failure> {
-        if self.lines {
+    fn other(&mut self, line: &[u8]) -> Result<(), Failure> {
+        if as_lines(self.screen) {
             let mut out = std::io::stdout().lock();
             out.write_all(line)?;
             out.write_all(b"\n")?;
@@ -376,8 +453,13 @@ impl Output {
         Ok(())
     }
 
-    fn flush(&self) -> Result<(), Failure> {
+    fn flush(&mut self) -> Result<(), Failure> {
         std::io::stdout().lock().flush()?;
+        Ok(())
+    }
+
+    fn tell(&mut self, news: &News<'_>) -> Result<(), Failure> {
+        self.screen.note(&format!("-- {news} --"));
         Ok(())
     }
 }

@@ -5,6 +5,7 @@ use crate::exit::{Exit, Failure};
 use crate::render;
 use cloudai_core::state::Status;
 use cloudai_master::http::dto::{List, Task};
+use serde::de::DeserializeOwned;
 
 #[derive(Debug, Default, clap::Args)]
 pub(super) struct Args {
@@ -46,7 +47,7 @@ impl Args {
 }
 
 /// How many rows without `--limit`.
-const ROWS: u32 = 50;
+pub(super) const ROWS: u32 = 50;
 /// How many rows one answer may have.
 const PAGE: u32 = 1000;
 /// What waits or runs.
@@ -102,18 +103,30 @@ pub(super) async fn fetch(args: &Args, cx: &Context) -> Result<List<Task>, Failu
     query.extend(args.worker.clone().map(|worker| ("worker", worker)));
     query.extend(args.name.clone().map(|name| ("name", name)));
     query.extend(args.sort.clone().map(|sort| ("sort", sort)));
-    let mut left = args.limit.unwrap_or(ROWS);
-    let mut all: List<Task> = List { items: Vec::new(), next_cursor: None };
+    pages(cx, &["api", "v1", "tasks"], &query, args.limit.unwrap_or(ROWS)).await
+}
+
+/// As many of a list as are wanted, put together from its pages.
+pub(super) async fn pages<T: DeserializeOwned>(
+    cx: &Context,
+    path: &[&str],
+    query: &[(&'static str, String)],
+    limit: u32,
+) -> Result<List<T>, Failure> {
+    let mut left = limit;
+    let mut all: List<T> = List { items: Vec::new(), next_cursor: None };
     loop {
-        let mut page_query = query.clone();
+        let sent = all.next_cursor.take();
+        let mut page_query = query.to_vec();
         page_query.push(("limit", left.min(PAGE).to_string()));
-        page_query.extend(all.next_cursor.take().map(|cursor| ("cursor", cursor)));
-        let page: List<Task> = cx.client.get(&["api", "v1", "tasks"], &page_query).await?;
+        page_query.extend(sent.clone().map(|cursor| ("cursor", cursor)));
+        let page: List<T> = cx.client.get(path, &page_query).await?;
         left = left.saturating_sub(u32::try_from(page.items.len()).unwrap_or(u32::MAX));
-        let empty = page.items.is_empty();
+        // A page may be empty and have more behind it; one that leads to itself has not.
+        let last = page.next_cursor.is_none() || page.next_cursor == sent;
         all.items.extend(page.items);
         all.next_cursor = page.next_cursor;
-        if left == 0 || empty || all.next_cursor.is_none() {
+        if left == 0 || last {
             return Ok(all);
         }
     }

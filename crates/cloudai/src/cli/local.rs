@@ -208,18 +208,46 @@ fn sources(document: &mut Value) -> impl Iterator<Item = (usize, &mut String)> {
 /// # Errors
 /// One that can not be read.
 pub(super) fn take(document: &mut Value) -> Result<Shipment, Failure> {
+    take_all([(String::new(), document)])
+}
+
+/// The same of several documents, each with what stands before the names of its fields: `tasks[3].`.
+/// # Errors
+/// As of [`take`].
+pub(super) fn take_all<'a>(documents: impl IntoIterator<Item = (String, &'a mut Value)>) -> Result<Shipment, Failure> {
     let mut shipment = Shipment::default();
-    for (index, from) in sources(document) {
-        // Every local one is absolute by now.
-        if from.starts_with('/') {
+    // What many tasks of a job find is read once.
+    let mut known: BTreeMap<String, String> = BTreeMap::new();
+    for (before, document) in documents {
+        for (index, from) in sources(document).filter(|(_, from)| is_local(from)) {
+            if let Some(name) = known.get(from.as_str()) {
+                from.clone_from(name);
+                continue;
+            }
             let path = PathBuf::from(&*from);
-            *from = name(&path, &mut shipment).map_err(|error| {
+            let name = name(&path, &mut shipment).map_err(|error| {
                 let what = format!("{} can not be sent", path.display());
-                Failure::usage(what).why(error.to_string()).why(format!("it is inputs[{index}]"))
+                Failure::usage(what).why(error.to_string()).why(format!("it is {before}inputs[{index}]"))
             })?;
+            known.insert(std::mem::replace(from, name.clone()), name);
         }
     }
     Ok(shipment)
+}
+
+/// Gives the local inputs of documents a name that stands for any content: they are not read.
+pub(super) fn assume<'a>(documents: impl IntoIterator<Item = (String, &'a mut Value)>) {
+    let any = format!("blob:{}", Sha256([0; 32]));
+    for (_, document) in documents {
+        for (_, from) in sources(document).filter(|(_, from)| is_local(from)) {
+            from.clone_from(&any);
+        }
+    }
+}
+
+/// Whether an input is of this machine: every such one is absolute by now.
+fn is_local(from: &str) -> bool {
+    from.starts_with('/')
 }
 
 fn name(path: &Path, shipment: &mut Shipment) -> io::Result<String> {
@@ -314,9 +342,22 @@ mod tests {
         assert!(!shown.contains(dir.path().to_str().unwrap()), "{shown}");
         assert!(shown.contains("blob:") && shown.contains("tree:") && shown.contains(task), "{shown}");
         assert_eq!(shipment.contents.len(), 3, "two files of one content, another, and a list");
+        let local = |path: &str| -> Value {
+            serde_json::from_value(serde_json::json!({"inputs": [{"from": path, "path": "/a"}]})).unwrap()
+        };
+        let path = dir.path().join("a");
+        let mut two = [local(path.to_str().unwrap()), local(path.to_str().unwrap())];
+        let named = two.iter_mut().enumerate().map(|(at, task)| (format!("tasks[{at}]."), task));
+        assert_eq!(take_all(named).unwrap().contents.len(), 1);
+        assert!(two[0] == two[1] && sources(&mut two[0]).all(|(_, from)| from.starts_with("blob:")), "{two:?}");
+        let mut any = local("/no/such");
+        assume([(String::new(), &mut any)]);
+        assert!(sources(&mut any).all(|(_, from)| from.ends_with("00")), "{any:?}");
         let mut gone: Value =
             serde_json::from_value(serde_json::json!({"inputs": [{"from": "/no/such", "path": "/a"}]})).unwrap();
         let failure = take(&mut gone).unwrap_err();
         assert!(failure.to_string().contains("/no/such can not be sent"), "{failure}");
+        let failure = take_all([("tasks[7].".into(), &mut gone)]).unwrap_err();
+        assert!(failure.why.contains(&"it is tasks[7].inputs[0]".to_owned()), "{failure}");
     }
 }

@@ -1,5 +1,6 @@
 //! The one command tree: what can be typed, and which function does it.
 
+mod advise;
 mod backup;
 mod bench;
 mod beside;
@@ -15,20 +16,26 @@ mod exec;
 mod explain;
 mod files;
 mod follow;
+mod forms;
 mod given;
 mod hidden;
 mod hold;
+mod job;
 mod kept;
+mod label;
 mod limits;
 mod list;
 mod local;
 mod logs;
+mod made;
+mod placement;
 mod plan;
 mod queue;
 mod reference;
 mod registry;
 mod restore;
 mod retry;
+mod schedule;
 mod secret;
 mod send;
 mod several;
@@ -36,6 +43,7 @@ mod sim;
 mod strategy;
 mod submit;
 mod task;
+mod template;
 mod wait;
 mod when;
 mod worker;
@@ -110,6 +118,15 @@ enum Command {
     /// Submits tasks and follows them; `task IMAGE` is short for `task submit IMAGE`
     #[command(subcommand)]
     Task(task::Command),
+    /// Tasks that belong together, in one file: pipelines, arrays, sweeps
+    #[command(subcommand)]
+    Job(job::Command),
+    /// Tasks and jobs with places for parameters, kept by the master
+    #[command(subcommand)]
+    Template(template::Command),
+    /// What is submitted again and again, when its time comes
+    #[command(subcommand)]
+    Schedule(schedule::Command),
     /// Lists the files that all tasks of a user left, those of the newest task first
     #[command(before_help = "  cloudai files                                yours\n  \
                              cloudai files ann --limit 200 -o wide        ann's, with where each is kept\n  \
@@ -245,6 +262,11 @@ async fn run(cli: Cli) -> Result<Exit, Failure> {
     if let Command::Bench(command) = cli.command {
         return Box::pin(bench::run(command, cli.global.config.as_deref(), cli.global.json, &screen)).await;
     }
+    if let Command::Job(command) = &cli.command
+        && let Some(ran) = job::offline::run(command, &screen)
+    {
+        return ran;
+    }
     let reads_files = matches!(&cli.command, Command::Sim(command) if !command.asks_master());
     if reads_files && let Command::Sim(command) = cli.command {
         return sim::run(command, &screen);
@@ -260,7 +282,7 @@ async fn run(cli: Cli) -> Result<Exit, Failure> {
             Ok(Exit::Ok)
         }
         Command::Up(flags) => {
-            serve::run_up(UpSettings::resolve(&resolver, &flags)?).await?;
+            Box::pin(serve::run_up(UpSettings::resolve(&resolver, &flags)?)).await?;
             Ok(Exit::Ok)
         }
         Command::Worker(worker::Command::Start(flags)) => {
@@ -287,6 +309,9 @@ async fn run(cli: Cli) -> Result<Exit, Failure> {
 async fn ask(command: Command, cx: &Context) -> Result<Exit, Failure> {
     match command {
         Command::Task(command) => task::run(command, cx).await,
+        Command::Job(command) => job::run(command, cx).await,
+        Command::Template(command) => template::run(command, cx).await,
+        Command::Schedule(command) => schedule::run(command, cx).await,
         Command::Worker(command) => worker::run(command, cx).await,
         Command::Files(args) => kept::run(&args, cx).await,
         Command::Queue { verb } => queue::run(verb, cx).await,

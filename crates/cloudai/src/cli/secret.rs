@@ -4,7 +4,7 @@ use super::Context;
 use super::hidden::Hidden;
 use super::named;
 use super::plan::{self, Would};
-use super::several::Refused;
+use super::several::{self, Refused};
 use crate::exit::{Exit, Failure};
 use crate::render;
 use bytes::Bytes;
@@ -111,12 +111,7 @@ async fn stored(cx: &Context) -> Result<List<Secret>, Failure> {
 
 /// Removes each that is there, whatever the others are.
 async fn remove(args: &Remove, cx: &Context) -> Result<Exit, Failure> {
-    let mut names: Vec<&str> = Vec::new();
-    for name in &args.names {
-        if !names.contains(&name.as_str()) {
-            names.push(name);
-        }
-    }
+    let names = several::each_once(&args.names);
     let mut refused = Refused::none(names.len(), "removed");
     if args.dry_run {
         let stored = stored(cx).await?.items;
@@ -133,16 +128,7 @@ async fn remove(args: &Remove, cx: &Context) -> Result<Exit, Failure> {
         }
         return refused.end();
     }
-    for name in names {
-        let answer = cx.client.delete(&[&PATH[..], &[name]].concat(), &[]).await;
-        if refused.sort(name, answer).is_some() {
-            cx.screen.note(&format!("{name}  removed"));
-        }
-        if !refused.goes_on() {
-            break;
-        }
-    }
-    refused.end()
+    refused.remove(&PATH, &names, cx).await
 }
 
 async fn put(args: &Put, cx: &Context) -> Result<(), Failure> {

@@ -1,5 +1,6 @@
 //! The same for several things: one that is refused keeps nothing from the others.
 
+use super::Context;
 use crate::exit::{Exit, Failure};
 
 /// What was refused of several things that a command was asked for.
@@ -48,6 +49,22 @@ impl Refused {
         !self.failures.is_empty()
     }
 
+    /// Removes what has these names below a path of the master's, and says so of each.
+    /// # Errors
+    /// As [`Self::end`].
+    pub(super) async fn remove(mut self, path: &[&str], names: &[&str], cx: &Context) -> Result<Exit, Failure> {
+        for name in names {
+            let answer = cx.client.delete(&[path, &[name]].concat(), &[]).await;
+            if self.sort(*name, answer).is_some() {
+                cx.screen.note(&format!("{name}  removed"));
+            }
+            if !self.goes_on() {
+                break;
+            }
+        }
+        self.end()
+    }
+
     /// The end of the command.
     /// # Errors
     /// What was refused: the failure itself of one thing alone, else one of all, with the exit that they
@@ -73,6 +90,17 @@ impl Refused {
         let next = self.failures.into_iter().map(|(_, failure)| failure.next).find(|next| !next.is_empty());
         Err(all.next(next.unwrap_or_default()))
     }
+}
+
+/// Each of these names once, in the order in which they were given.
+pub(super) fn each_once(given: &[String]) -> Vec<&str> {
+    let mut names: Vec<&str> = Vec::new();
+    for name in given {
+        if !names.contains(&name.as_str()) {
+            names.push(name);
+        }
+    }
+    names
 }
 
 #[cfg(test)]

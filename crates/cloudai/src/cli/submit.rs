@@ -78,10 +78,10 @@ pub(super) async fn run(mut args: Args, cx: &Context) -> Result<Exit, Failure> {
     let image = match args.words.as_slice() {
         [] => None,
         [image] => Some(image.clone()),
-        [on, image] if args.fields.worker.is_none() => {
+        [on, image] if args.fields.placement.worker.is_none() => {
             let image = image.clone();
             old_form(on, &image, cx).await?;
-            args.fields.worker = Some(on.clone());
+            args.fields.placement.worker = Some(on.clone());
             Some(image)
         }
         [image, rest @ ..] => {
@@ -94,11 +94,11 @@ pub(super) async fn run(mut args: Args, cx: &Context) -> Result<Exit, Failure> {
 }
 
 pub(super) async fn dispatch(mut args: Dispatch, cx: &Context) -> Result<Exit, Failure> {
-    if let Some(other) = args.fields.worker.filter(|other| *other != args.on) {
+    if let Some(other) = args.fields.placement.worker.filter(|other| *other != args.on) {
         return Err(Failure::usage(format!("--worker {other} and the worker {} can not both be meant", args.on))
             .next(format!("cloudai dispatch {} {}", args.on, args.image)));
     }
-    args.fields.worker = Some(args.on);
+    args.fields.placement.worker = Some(args.on);
     make(&args.fields, (Some(&args.image), &args.command), &args.after, cx).await
 }
 
@@ -136,12 +136,7 @@ async fn submit(document: &Value, shipment: &Shipment, after: &After, cx: &Conte
     }
     let body = to_json(document);
     if after.dry_run {
-        let text = match cx.screen.format {
-            Format::Yaml => serde_yaml_ng::to_string(&body).map_err(|error| Failure::error(error.to_string()))?,
-            Format::Jsonl => body.to_string(),
-            Format::Table | Format::Wide | Format::Json | Format::Quiet => format!("{body:#}"),
-        };
-        return cx.screen.line(&text).map(|()| Exit::Ok);
+        return show(&body, cx);
     }
     send::send(shipment, cx).await?;
     let task = post(&body, cx).await?;
@@ -154,6 +149,16 @@ async fn submit(document: &Value, shipment: &Shipment, after: &After, cx: &Conte
     cx.screen.one(&task, &task.id, || render::task::outcome(&task, &cx.screen))?;
     cx.screen.hint(&format!("Follow it: cloudai task logs {} --follow", crate::id::short(&task.id)));
     Ok(Exit::Ok)
+}
+
+/// The document that would be posted.
+pub(super) fn show(body: &serde_json::Value, cx: &Context) -> Result<Exit, Failure> {
+    let text = match cx.screen.format {
+        Format::Yaml => serde_yaml_ng::to_string(body).map_err(|error| Failure::error(error.to_string()))?,
+        Format::Jsonl => body.to_string(),
+        Format::Table | Format::Wide | Format::Json | Format::Quiet => format!("{body:#}"),
+    };
+    cx.screen.line(&text).map(|()| Exit::Ok)
 }
 
 /// Posts under a key, so that a second try after a lost connection finds the first one's task.
@@ -177,7 +182,8 @@ async fn post(body: &serde_json::Value, cx: &Context) -> Result<Task, Failure> {
     }
 }
 
-fn new_key() -> String {
+/// The key of a submission without one, made once for all of its tries.
+pub(super) fn new_key() -> String {
     let now = u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or_default();
     format!("cli-{}", ulid::Ulid::from_parts(now, rand::random()))
 }

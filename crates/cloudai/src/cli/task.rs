@@ -1,6 +1,6 @@
 //! `cloudai task`: the verbs.
 
-use super::{Context, cancel, download, exec, explain, files, hold, list, logs, retry, submit, wait};
+use super::{Context, advise, cancel, download, exec, explain, files, hold, list, logs, retry, submit, wait};
 use crate::exit::{Exit, Failure};
 use crate::{id, render};
 use clap::Subcommand;
@@ -24,6 +24,13 @@ pub(super) enum Command {
     #[command(before_help = "  cloudai task explain 9QZD                    reason, smallest change\n  \
                              cloudai task explain 9QZD --strategy greedy  what greedy would do")]
     Explain(explain::Args),
+    /// Shows what tasks of a name took, and what the next should ask for
+    #[command(
+        before_help = "  cloudai task advise train                    memory, cores and time, by the last 200\n  \
+                             cloudai task advise train --quantile 1       enough for all that ran\n  \
+                             cloudai task advise train -o json            with fields of the task document"
+    )]
+    Advise(advise::Args),
     /// Prints what a task printed, byte by byte
     #[command(before_help = "  cloudai task logs 9QZD                       stdout to stdout, stderr to stderr\n  \
                              cloudai task logs 9QZD --follow --tail 20    live, until it ends; Ctrl-C leaves it running\n  \
@@ -84,6 +91,7 @@ pub(super) async fn run(command: Command, cx: &Context) -> Result<Exit, Failure>
         Command::List(args) => list::run(&args, cx).await,
         Command::Info(one) => info(&one.id, cx).await,
         Command::Explain(args) => explain::run(&args, cx).await,
+        Command::Advise(args) => advise::run(&args, cx).await,
         Command::Files(one) => files::run(&one, cx).await,
         Command::Logs(args) => logs::run(&args, cx).await,
         Command::Exec(args) => Box::pin(exec::run(&args, cx)).await,

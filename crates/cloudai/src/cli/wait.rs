@@ -1,11 +1,13 @@
-//! `cloudai task wait`, and waiting for one task as other commands need it.
+//! `cloudai task wait`, and waiting for a task or a job as other commands need it.
 
+use super::task::has_ended;
 use super::{Context, follow, hold};
 use crate::config::duration;
 use crate::exit::{Exit, Failure};
 use crate::{id, render};
 use cloudai_core::state::Status;
 use cloudai_master::http::dto::{List, Task};
+use serde::de::DeserializeOwned;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -95,39 +97,66 @@ pub(super) fn exit_of(task: &Task, propagate: bool) -> Exit {
 }
 
 /// How a wait ended.
-pub(super) enum Waited {
-    /// With the task.
-    Ended(Box<Task>),
+pub(super) enum Waited<T> {
+    /// With what was waited for.
+    Ended(Box<T>),
     /// By its time limit.
     TooLong,
     /// By Ctrl-C; the user is told how to come back.
     Left,
 }
 
+/// What is waited for.
+#[derive(Debug)]
+pub(super) struct Awaited<'a> {
+    /// `task` or `job`.
+    pub(super) noun: &'static str,
+    pub(super) id: &'a str,
+    /// The longest wait of one request, in seconds; at most the master's limit.
+    pub(super) longest: u64,
+    pub(super) deadline: Option<Instant>,
+}
+
 /// Waits until a task ended, over lost connections too.
-pub(super) async fn until_final(cx: &Context, id: &str, deadline: Option<Instant>) -> Result<Waited, Failure> {
+pub(super) async fn until_final(cx: &Context, id: &str, deadline: Option<Instant>) -> Result<Waited<Task>, Failure> {
+    until_ended(cx, &Awaited { noun: "task", id, longest: LONGEST, deadline }, has_ended).await
+}
+
+/// Waits until something ended; `look` sees each answer and says whether that is so.
+pub(super) async fn until_ended<T: DeserializeOwned>(
+    cx: &Context,
+    what: &Awaited<'_>,
+    look: impl FnMut(&T) -> bool,
+) -> Result<Waited<T>, Failure> {
     tokio::select! {
         biased;
         _ = tokio::signal::ctrl_c() => {
-            follow::detached(id, "wait {}", cx);
+            follow::detached(what.noun, what.id, "wait {}", cx);
             Ok(Waited::Left)
         }
-        ended = ask_until_final(cx, id, deadline) => Ok(ended?.map_or(Waited::TooLong, |task| Waited::Ended(Box::new(task)))),
+        ended = ask_until_ended(cx, what, look) => Ok(ended?.map_or(Waited::TooLong, |ended| Waited::Ended(Box::new(ended)))),
     }
 }
 
-/// Asks until a task ended; none when the deadline came first.
-async fn ask_until_final(cx: &Context, id: &str, deadline: Option<Instant>) -> Result<Option<Task>, Failure> {
+/// Asks until something ended; none when the deadline came first.
+async fn ask_until_ended<T: DeserializeOwned>(
+    cx: &Context,
+    what: &Awaited<'_>,
+    mut look: impl FnMut(&T) -> bool,
+) -> Result<Option<T>, Failure> {
+    let (longest, deadline) = (what.longest, what.deadline);
+    let nouns = format!("{}s", what.noun);
+    let path = ["api", "v1", nouns.as_str(), what.id];
     let mut lost = 0;
     loop {
         let asked = Instant::now();
         let left = deadline.map(|deadline| deadline.saturating_duration_since(asked));
-        let wait = left.map_or(LONGEST, |left| left.as_secs().min(LONGEST));
-        let (path, query) = (["api", "v1", "tasks", id], [("wait_s", wait.to_string())]);
-        let answer = cx.client.get::<Task>(&path, &query);
-        let limit = left.map_or(Duration::from_secs(LONGEST), |left| left) + LATE;
+        let wait = left.map_or(longest, |left| left.as_secs().min(longest));
+        let query = [("wait_s", wait.to_string())];
+        let answer = cx.client.get::<T>(&path, &query);
+        let limit = left.unwrap_or_else(|| Duration::from_secs(longest)) + LATE;
         let pause = match tokio::time::timeout(limit, answer).await {
-            Ok(Ok(task)) if task.status.parse::<Status>().is_ok_and(Status::is_final) => return Ok(Some(task)),
+            Ok(Ok(now)) if look(&now) => return Ok(Some(now)),
             Ok(Ok(_)) => {
                 lost = 0;
                 PACE.saturating_sub(asked.elapsed())

@@ -3,7 +3,7 @@
 use super::cancel::confirm;
 use super::plan::{NOTHING, Would};
 use super::several::Refused;
-use super::{Context, duty, plan};
+use super::{Context, duty, label, plan};
 use crate::config::WorkerFlags;
 use crate::exit::{Exit, Failure};
 use crate::render;
@@ -40,6 +40,12 @@ pub(super) enum Command {
     /// Gives workers work again: ends a cordon, a drain or a quarantine
     #[command(visible_alias = "uncordon", before_help = "  cloudai worker undrain w4 w5")]
     Undrain(duty::Undrain),
+    /// Gives a worker labels and takes others away, which holds whatever it tells when it starts again
+    #[command(
+        before_help = "  cloudai worker label w4 zone=eu disk=ssd     tasks with --constraint 'zone = eu' may go there\n  \
+                             cloudai worker label w4 disk-                it has no label disk any more"
+    )]
+    Label(label::Label),
     /// Makes a worker known before it comes
     #[command(before_help = "  cloudai worker register w4 10.0.0.7:50052")]
     Register(Register),
@@ -96,6 +102,7 @@ pub(super) async fn run(command: Command, cx: &Context) -> Result<Exit, Failure>
         Command::Cordon(args) => duty::cordon(&args, cx).await,
         Command::Drain(args) => duty::drain(&args, cx).await,
         Command::Undrain(args) => duty::undrain(&args, cx).await,
+        Command::Label(args) => label::run(&args, cx).await,
         Command::Register(args) => register(&args, cx).await,
         Command::Remove(args) => remove(&args, cx).await,
     }

@@ -225,7 +225,7 @@ settings! {
         parse: duration, takes: Number, allowed: "seconds",
         fallback: Text("10"), used_by: [Master, Up],
     }
-    /// How long ended tasks are kept, with their logs and files, by the master's clock; 0 keeps them for ever.
+    /// How long ended tasks are kept, with their logs and files, and jobs of which none is left, by the master's clock; 0 keeps them for ever.
     TASKS_DAYS: u32 {
         key: "retention.tasks_days", variables: ["CLOUDAI_RETENTION_TASKS_DAYS"],
         parse: |text| whole(text, 36_500), takes: Number, allowed: "days since their end, 0 to 36500",

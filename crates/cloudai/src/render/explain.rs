@@ -157,14 +157,21 @@ fn scores(told: &Explanation) -> impl Iterator<Item = String> {
 fn score(score: &Score) -> String {
     let percent = |part: f64| (part * 100.0).round() as i64;
     let used: Vec<_> = score.used.iter().map(|(kind, used)| format!("{kind} {}%", percent(*used))).collect();
-    format!("{}  level {}%  ({} used)", printable(&score.worker_id), percent(score.level), used.join(", "))
+    let preferred = score.preference.map(|weight| format!("preference {weight}  ")).unwrap_or_default();
+    let worker = printable(&score.worker_id);
+    format!("{worker}  {preferred}level {}%  ({} used)", percent(score.level), used.join(", "))
 }
 
 fn next(told: &Explanation) -> String {
     let of = |verb: &str| format!("cloudai task {verb} {}", short(&told.id));
     match (told.standing.as_str(), told.phase.as_deref()) {
         ("not_ready", Some("held")) => of("release"),
-        ("never", _) => "submit it asking for less, or start a larger worker".into(),
+        ("never", _) => {
+            let label = told.possible.iter().find(|change| change.kind == "label");
+            let command =
+                label.and_then(|change| change.message.split_once(": ")).map(|(_, command)| printable(command));
+            command.unwrap_or_else(|| "submit it asking for less, or start a larger worker".into())
+        }
         ("placed", _) => of("logs --follow"),
         ("waits", _) if told.other.is_none() => {
             let other = if told.strategy.starts_with("ai") { "greedy" } else { "ai" };
@@ -256,12 +263,16 @@ and 12 more; of all 15: 1 draining, 1 short_of_cpu, 13 short_of_gpu
                     "behind": first, "before": [], "starts": 0},
             "other": {"strategy": "ai", "turn": "now", "message": "ai starts it next, on w1", "worker_id": "w1",
                       "before": [], "starts": 0},
-            "scores": [{"worker_id": "w1", "used": {"cpu": 0.75, "memory": 0.125}, "level": 0.75, "rest": 1.1}]
+            "scores": [
+                {"worker_id": "w1", "used": {"cpu": 0.75, "memory": 0.125}, "level": 0.75, "rest": 1.1},
+                {"worker_id": "w2", "used": {"cpu": 0.5}, "level": 0.5, "rest": 0.5, "preference": -5}
+            ]
         });
         let shown = card(&told(fields), true, now(), &screen(80));
         for line in [
             "greedy lets it wait: 7K3MA001 goes first",
             "  would choose     w1  level 75%  (cpu 75%, memory 13% used)",
+            "  then             w2  preference -5  level 50%  (cpu 50% used)",
             "  now              greedy lets it wait: 7K3MA001 goes first",
             "  instead          ai starts it next, on w1",
             "  next             cloudai queue",
@@ -298,5 +309,9 @@ and 12 more; of all 15: 1 draining, 1 short_of_cpu, 13 short_of_gpu
         assert_eq!(of("placed", "running"), "cloudai task logs --follow 7K3M9QZD");
         assert_eq!(of("ended", ""), "cloudai task info 7K3M9QZD");
         assert_eq!(of("never", "unsatisfiable"), "submit it asking for less, or start a larger worker");
+        let message = "with the labels zone=eu it fits w1: cloudai worker label w1 zone=eu";
+        let label = json!([{"kind": "label", "message": message, "worker_id": "w1", "labels": {"zone": "eu"}}]);
+        let shown = card(&told(json!({"standing": "never", "possible": label})), false, now(), &screen(80));
+        assert!(shown.ends_with("  next             cloudai worker label w1 zone=eu"), "{shown}");
     }
 }

@@ -2,15 +2,20 @@
 //!
 //! Data goes to stdout, messages to stderr. Nothing here talks to a master.
 
+pub(crate) mod advice;
 pub(crate) mod explain;
 pub(crate) mod files;
+pub(crate) mod job;
 pub(crate) mod quantity;
 pub(crate) mod reference;
 pub(crate) mod registry;
+pub(crate) mod schedule;
 pub(crate) mod secret;
 pub(crate) mod strategy;
 pub(crate) mod table;
 pub(crate) mod task;
+pub(crate) mod template;
+mod used;
 pub(crate) mod worker;
 
 use crate::exit::Failure;
@@ -104,6 +109,13 @@ impl Screen {
     pub(crate) fn note(&self, text: &str) {
         // A closed stderr leaves nobody to tell.
         let _ = writeln!(std::io::stderr().lock(), "{text}");
+    }
+
+    /// Writes a part of a line of messages, as it is.
+    pub(crate) fn draw(&self, text: &str) {
+        let mut out = std::io::stderr().lock();
+        // As of a note.
+        let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     }
 
     /// Writes a message that only helps people in front of a terminal.

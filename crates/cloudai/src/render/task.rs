@@ -2,7 +2,7 @@
 
 use super::quantity::{self, NOTHING, age, between, cores, gigabytes, moment, typed_gigabytes, typed_seconds};
 use super::table::{Cell, Column, Table, printable};
-use super::{Format, Screen};
+use super::{Format, Screen, used};
 use crate::id::short;
 use cloudai_core::resources::Bytes;
 use cloudai_master::http::dto::{Attempt, File, Queued, Resources, Task};
@@ -17,7 +17,11 @@ fn look(status: &str) -> (&'static str, &'static str) {
         "running" => (">", "36"),
         "completed" => ("+", "32"),
         "failed" => ("x", "31"),
-        "cancelled" => ("-", "35"),
+        "cancelled" | "cancelling" => ("-", "35"),
+        // Of jobs and their tasks.
+        "held" => ("!", "33"),
+        "waiting" => (".", "90"),
+        "skipped" => ("-", "90"),
         _ => ("?", "0"),
     }
 }
@@ -30,7 +34,9 @@ pub(crate) fn status(word: &str, screen: &Screen) -> Cell {
     Cell::coloured(text, colour)
 }
 
-fn status_text(word: &str, screen: &Screen) -> String {
+/// The same as a text of its own.
+#[must_use]
+pub(super) fn status_text(word: &str, screen: &Screen) -> String {
     let (sign, colour) = look(word);
     match (screen.terminal, screen.colour) {
         (true, true) => format!("\u{1b}[{colour}m{sign} {word}\u{1b}[0m"),
@@ -50,9 +56,19 @@ pub(crate) fn reason(task: &Task) -> &str {
     task.reason.as_deref().or(phase).unwrap_or(NOTHING)
 }
 
-/// A task's name, else its image.
+/// What a task is called in its job, as `map.7`; none of a task without one.
+#[must_use]
+pub(crate) fn label(task: &Task) -> Option<String> {
+    let name = printable(task.job_task.as_deref()?);
+    Some(match task.index {
+        Some(index) => format!("{name}.{index}"),
+        None => name,
+    })
+}
+
+/// A task's name, else what it is called in its job, else its image.
 fn title(task: &Task) -> String {
-    printable(task.name.as_deref().unwrap_or(&task.image))
+    task.name.as_deref().map(printable).or_else(|| label(task)).unwrap_or_else(|| printable(&task.image))
 }
 
 /// What a task asks for: `4c 8G 1gpu`.
@@ -245,12 +261,17 @@ pub(crate) fn card(task: &Task, files: bool, now: Timestamp, screen: &Screen) ->
     };
     field("message", printable(&task.message));
     field("id", task.id.clone());
+    let own = label(task).map(|label| format!("{label}: ")).unwrap_or_default();
+    let job = task.job_id.as_deref().map(|job| format!("{own}cloudai job info {}", short(job)));
+    field("job", job.unwrap_or_default());
     field("image", printable(&task.image));
     field("command", command(task));
     field("asks for", asks_for(&task.resources));
     inputs(task).for_each(|input| field("finds", input));
     volumes(task).for_each(|volume| field("sees", volume));
     secrets(task).for_each(|secret| field("secret", secret));
+    entries(task, "constraints").filter_map(|one| one.as_str()).for_each(|one| field("needs", printable(one)));
+    preferences(task).for_each(|preference| field("prefers", preference));
     field("priority", if task.priority == 0 { String::new() } else { task.priority.to_string() });
     field("labels", task.labels.iter().map(|(k, v)| printable(&format!("{k}={v}"))).collect::<Vec<_>>().join(" "));
     field("exit code", task.exit_code.map(|code| code.to_string()).unwrap_or_default());
@@ -272,6 +293,7 @@ pub(crate) fn card(task: &Task, files: bool, now: Timestamp, screen: &Screen) ->
     field("time out", task.deadline.as_deref().map(|at| moment(at, now)).unwrap_or_default());
     let took = between(task.started_at.as_deref(), task.finished_at.as_deref());
     field("ran for", took.map(quantity::duration).unwrap_or_default());
+    field("used", used::line(task));
     if !task.attempts.is_empty() {
         lines.push("  attempts".into());
         lines.extend(task.attempts.iter().map(|attempt| format!("    {}", attempt_line(attempt, &task.message))));
@@ -355,6 +377,14 @@ fn secrets(task: &Task) -> impl Iterator<Item = String> {
             Some(variable) => format!("{name} as the variable {variable}"),
             None => format!("{name} at {}", text(secret, "file").unwrap_or_default()),
         }
+    })
+}
+
+/// What it would rather have of its worker, and how much.
+fn preferences(task: &Task) -> impl Iterator<Item = String> {
+    entries(task, "affinity").map(|preference| {
+        let weight = preference.get("weight").and_then(serde_json::Value::as_i64).unwrap_or_default();
+        format!("{} (weight {weight})", text(preference, "expr").unwrap_or_default())
     })
 }
 
@@ -532,6 +562,7 @@ PLACE  ID        REASON              AGE  WHY
                 "inputs": [{"from": "blob:ab", "path": "/in/a"}],
                 "volumes": [{"host_path": "/data", "container_path": "/mnt"},
                     {"volume": "scratch", "container_path": "/s", "read_only": false}],
+                "constraints": ["zone in (eu, us)"], "affinity": [{"expr": "disk = ssd", "weight": -5}],
                 "secrets": [{"name": "token", "file": "/run/secrets/token"}, {"name": "key", "env": "API_KEY"}]},
             "attempts": [{"attempt": 1, "worker_id": "w0", "status": "failed", "reason": "worker_lost",
                 "message": "on its way", "exit_code": null, "accepted": false, "assigned_at": "2026-01-01T00:00:00.000Z",
@@ -551,6 +582,8 @@ PLACE  ID        REASON              AGE  WHY
             "  sees      /s from volume scratch (may be changed)",
             "  secret    token at /run/secrets/token",
             "  secret    key as the variable API_KEY",
+            "  needs     zone in (eu, us)",
+            "  prefers   disk = ssd (weight -5)",
             "  started   2026-01-01 00:05:00Z (1m12s ago)",
             "    #1  w0  failed  worker_lost  3 log records  12.0k records cut (logs.max_bytes)",
             "  next      cloudai task logs 7K3M9QZD --follow",

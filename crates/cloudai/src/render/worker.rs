@@ -3,6 +3,7 @@
 use super::Screen;
 use super::quantity::{NOTHING, age, cores, count, duration, gigabytes, moment};
 use super::table::{Cell, Column, Table, printable};
+use cloudai_core::label::Words;
 use cloudai_master::http::dto::{Cluster, Worker, WorkerCounts};
 use jiff::Timestamp;
 use std::time::Duration;
@@ -143,8 +144,9 @@ pub(crate) fn card(worker: &Worker, now: Timestamp) -> String {
     field("memory", format!("{}/{}", gigabytes(held.memory_gb), gigabytes(all.memory_gb)));
     field("disk", format!("{}/{}", gigabytes(held.storage_gb), gigabytes(all.storage_gb)));
     field("gpu", worker.gpus.iter().map(|gpu| format!("{} {}", gpu.id, gpu.model)).collect::<Vec<_>>().join(", "));
-    let labels = worker.labels.iter().map(|(key, value)| printable(&format!("{key}={value}")));
-    field("labels", labels.collect::<Vec<_>>().join(" "));
+    field("labels", labels(worker));
+    let said = printable(&Words(&worker.operator_labels).to_string());
+    field("relabeled", if said.is_empty() { said } else { format!("{said}  (worker label)") });
     field("offers", offers(worker));
     let off = "off: exec.enabled is false on it, or its version can not run programs in containers (task exec)";
     field("exec", if worker.exec == Some(false) { off.into() } else { String::new() });
@@ -154,6 +156,18 @@ pub(crate) fn card(worker: &Worker, now: Timestamp) -> String {
     field("seen", at(&worker.last_seen));
     field("added", moment(&worker.registered_at, now));
     lines.join("\n")
+}
+
+/// The answer to a change of its labels.
+#[must_use]
+pub(crate) fn labels_line(worker: &Worker) -> String {
+    let labels = labels(worker);
+    format!("{}  {}", worker.id, if labels.is_empty() { "no labels" } else { labels.as_str() })
+}
+
+fn labels(worker: &Worker) -> String {
+    let labels = worker.labels.iter().map(|(key, value)| printable(&format!("{key}={value}")));
+    labels.collect::<Vec<_>>().join(" ")
 }
 
 /// What of its host it lets tasks see; nothing is said of one that never came.

@@ -41,6 +41,7 @@ fn a_dry_run_is_one_json_document_of_what_would_be_done_and_does_nothing() {
         ("worker drain w1".into(), "drain", "w1"),
         ("worker undrain w1".into(), "nothing", "w1"),
         ("worker undrain w2".into(), "undrain", "w2"),
+        ("worker label w1 zone=eu disk-".into(), "label", "w1"),
         ("worker remove w1".into(), "nothing", "w1"),
         ("worker remove w1 --force".into(), "remove", "w1"),
         ("worker remove w2".into(), "remove", "w2"),
@@ -93,6 +94,45 @@ fn an_order_takes_several_workers_and_answers_for_each() {
     assert!(ran.code == 64 && ran.err.contains("drain w1, w2") && ran.err.contains("--yes"), "{ran:?}");
     assert_eq!(server.run("worker drain w1 w2 --yes").code, 0);
     assert_eq!(server.asked("POST /api/v1/workers/w2/drain").len(), 1);
+}
+
+#[test]
+fn labels_are_sent_as_they_are_typed_and_what_was_said_before_is_nothing_to_do() {
+    let server = Server::start(|request, _| {
+        let mut w1 = worker("w1");
+        w1["labels"] = json!({"zone": "eu", "rack": "1"});
+        w1["operator_labels"] = json!({"disk": null, "zone": "eu"});
+        match (request.method.as_str(), request.path.contains("w1")) {
+            ("GET" | "PATCH", true) => Reply::Json(200, w1),
+            ("GET", _) if request.path.ends_with("/workers") => Reply::Json(200, list(vec![w1])),
+            _ => problem(404, "not_found", "there is no such worker"),
+        }
+    });
+    let ran = server.run("worker label w1 zone=eu disk- empty=");
+    assert_eq!((ran.code, ran.out.as_str(), ran.err.as_str()), (0, "w1  rack=1 zone=eu\n", ""), "{ran:?}");
+    let asked = server.asked("PATCH /api/v1/workers/w1/labels");
+    assert_eq!(asked[0].json(), json!({"set": {"zone": "eu", "empty": ""}, "remove": ["disk"]}));
+    let told: Value = serde_json::from_str(&server.run("worker label w1 zone=eu -o json").out).unwrap();
+    assert_eq!(told["operator_labels"], json!({"disk": null, "zone": "eu"}));
+    let asked = server.asked("PATCH /api/v1/workers/w1/labels").len();
+    for (line, would) in [("zone=eu disk-", "nothing"), ("zone=us", "label"), ("rack=1", "label")] {
+        let ran = server.run(&format!("worker label w1 {line} --dry-run -o json"));
+        let told: Value = serde_json::from_str(&ran.out).unwrap();
+        assert_eq!((&told["would"], &told["id"]), (&json!(would), &json!("w1")), "{line}: {ran:?}");
+    }
+    let ran = server.run("worker label w1 zone=us disk- --dry-run");
+    assert!(ran.err.contains("would label w1 with disk- zone=us; it has none, zone=eu now"), "{ran:?}");
+    for (line, code, said) in [
+        ("w9 zone=eu", 5, "close: w1"),
+        ("w1", 64, "KEY=VALUE"),
+        ("w1 zone", 64, "expected KEY=VALUE, or KEY-"),
+        ("w1 zone=eu zone-", 64, "the label zone is named twice"),
+        ("w1 os=linux", 64, "what the worker is"),
+    ] {
+        let ran = server.run(&format!("worker label {line}"));
+        assert!(ran.code == code && ran.err.contains(said), "{line}: {ran:?}");
+    }
+    assert_eq!(server.asked("PATCH /api/v1/workers/w1/labels").len(), asked, "nothing else was sent");
 }
 
 #[test]

@@ -183,6 +183,21 @@ pub(crate) fn ended(status: &str, reason: Option<&str>, code: Option<i32>) -> Va
     }))
 }
 
+/// The id of the job that tests are about.
+pub(crate) const JOB: &str = "job-01JD000000000000007K3M9QZD";
+
+/// A job as the API answers it, with some fields of its own.
+pub(crate) fn job(fields: Value) -> Value {
+    let mut job = json!({
+        "id": JOB, "name": "nightly", "user_id": "local", "status": "running", "message": "", "tasks": 22, "groups": 3,
+        "counts": {"queued": 4, "pending": 0, "running": 6, "completed": 12, "failed": 0, "cancelled": 0},
+        "max_fails": null, "retry_of": null, "held_by": null, "created_at": "2026-01-01T00:00:00.000Z",
+        "started_at": "2026-01-01T00:00:01.000Z", "finished_at": null, "version": 1
+    });
+    merge(&mut job, fields);
+    job
+}
+
 /// A worker as the API answers it.
 pub(crate) fn worker(id: &str) -> Value {
     let amounts = json!({"cpu_cores": 4.0, "memory_gb": 8.0, "storage_gb": 100.0, "gpu_cores": 0.0});

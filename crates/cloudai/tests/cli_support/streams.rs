@@ -4,11 +4,11 @@ use super::server::{ID, Reply, Server, ended, problem, task};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-fn record(attempt: u32, n: u64, stream: &str, text: &str) -> Value {
+pub(crate) fn record(attempt: u32, n: u64, stream: &str, text: &str) -> Value {
     json!({"log": {"attempt": attempt, "n": n, "time": "2026-01-01T00:00:00.000Z", "stream": stream, "text": text}})
 }
 
-fn state(kind: &str, status: &str, phase: Option<&str>, attempt: u32) -> Value {
+pub(crate) fn state(kind: &str, status: &str, phase: Option<&str>, attempt: u32) -> Value {
     json!({kind: {"status": status, "phase": phase, "reason": null, "message": "", "attempt": attempt,
         "worker_id": null, "exit_code": null}})
 }

@@ -44,7 +44,7 @@ fn every_field_has_its_flag() {
     let line = "task submit a --env A=1 --env B= --workdir /w --user 1:2 --entrypoint sh --entrypoint -c --label k=v \
                 --priority -5 --timeout 1h --pull-timeout 90s --kill-after 0 --queue-timeout 5m --total-timeout 2d \
                 --estimate 90m --deadline 2026-01-31T18:00:00Z --not-before 2026-01-31T08:00:00Z --hold --on-disconnect keep \
-                --retries 5 --retry-on exit=3,exit=4,oom,worker-lost --retry-on pull --retry-delay 10s --worker w1 --allow-pending \
+                --retries 5 --retry-on exit=3,exit=4,oom,worker-lost --retry-on pull --retry-delay 10s --worker w1 --constraint zone=eu --constraint !slow --prefer rack=1=-80 --prefer exists_ssd=x --allow-pending \
                 --idempotency-key k1 --network bridge --pull always --shm-size 64m --tmpfs /c=1g --read-only --collect *.csv --collect /data/x --input task:task-00000000000000000000000007/a:/d/a:rw -v /data:/mnt --volume scratch:/s:rw --secret token --secret key:/etc/key --secret-env DB=db \
                 --gpus 0.5 --gpu-model a100 -- run --cpus -mem 3";
     let expected = json!({
@@ -53,7 +53,8 @@ fn every_field_has_its_flag() {
         "queue_timeout_s": 300, "total_timeout_s": 172_800, "estimate_s": 5400, "deadline": "2026-01-31T18:00:00Z",
         "not_before": "2026-01-31T08:00:00Z", "hold": true, "on_disconnect": "keep",
         "retries": {"max": 5, "on": ["oom", "worker_lost", "image_pull", {"exit_code": [3, 4]}], "initial_s": 10},
-        "worker_id": "w1", "allow_pending": true, "idempotency_key": "k1", "network": "bridge",
+        "worker_id": "w1", "constraints": ["zone=eu", "!slow"],
+        "affinity": [{"expr": "rack=1", "weight": -80}, {"expr": "exists_ssd=x"}], "allow_pending": true, "idempotency_key": "k1", "network": "bridge",
         "pull_policy": "always", "shm_size": "64m", "tmpfs": {"/c": "1g"}, "read_only_root": true, "outputs": ["*.csv", "/data/x"],
         "inputs": [{"from": "task:task-00000000000000000000000007/a", "path": "/d/a", "writable": true}],
         "volumes": [
@@ -69,6 +70,20 @@ fn every_field_has_its_flag() {
     assert_eq!(posted("task submit a --retry-on exit"), json!({"image": "a", "retries": {"on": ["exit_code"]}}));
     assert_eq!(posted("task submit a --not-before 1h30m"), json!({"image": "a", "not_before": 5400}));
     assert_eq!(posted("task submit a --deadline 2h"), json!({"image": "a", "deadline": 7200}));
+}
+
+#[test]
+fn constraints_of_flags_are_added_to_those_of_the_file_and_a_preference_takes_the_place_of_its_twin() {
+    let server = accepting();
+    let text = "image: a\nconstraints: [zone = eu]\naffinity: [{expr: rack=1, weight: 5}, {expr: disk=ssd}]\n";
+    std::fs::write(server.dir().join("t.yaml"), text).unwrap();
+    let line = "task submit --file t.yaml --constraint !slow --prefer rack=1=9 --dry-run";
+    let document: Value = serde_json::from_str(&server.run(line).out).unwrap();
+    let expected = json!({
+        "image": "a", "constraints": ["zone = eu", "!slow"],
+        "affinity": [{"expr": "disk=ssd"}, {"expr": "rack=1", "weight": 9}]
+    });
+    assert_eq!(document, expected);
 }
 
 #[test]

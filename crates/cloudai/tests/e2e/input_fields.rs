@@ -235,6 +235,28 @@ fn lists_and_maps() -> Vec<Row> {
     ]
 }
 
+/// Which worker it may have, and which it would rather.
+fn placement() -> Vec<Row> {
+    let missing = json!([{"op": "in", "values": ["eu"]}]);
+    vec![
+        ("constraints", json!("zone = eu"), "constraints", "list of constraints"),
+        ("constraints", json!(["zone = eu", "zone ~ eu"]), "constraints[1]", "expected zone = eu"),
+        ("constraints", json!(["zone = eu, us"]), "constraints[0]", "no value of a label"),
+        ("constraints", json!([7]), "constraints[0]", "must be a text"),
+        ("constraints", missing, "constraints[0].label", "is missing"),
+        ("constraints", json!([{"label": "a b", "op": "exists"}]), "constraints[0].label", "no label name"),
+        ("constraints", json!([{"label": "zone", "op": "like"}]), "constraints[0].op", "one of ="),
+        ("constraints", json!([{"label": "zone", "op": "in"}]), "constraints[0]", "takes values"),
+        ("constraints", json!(vec!["exists zone"; 33]), "constraints", "more than 32"),
+        ("affinity", json!({}), "affinity", "list of preferences"),
+        ("affinity", json!(["zone = eu"]), "affinity[0]", "must be a map"),
+        ("affinity", json!([{"weight": 5}]), "affinity[0].expr", "is missing"),
+        ("affinity", json!([{"expr": "zone"}]), "affinity[0].expr", "expected zone = eu"),
+        ("affinity", json!([{"expr": "zone = eu", "weight": 0}]), "affinity[0].weight", "not 0"),
+        ("affinity", json!([{"expr": "zone = eu", "weight": 1.5}]), "affinity[0].weight", "-100 to 100"),
+    ]
+}
+
 fn document(field: &str, value: Value) -> Value {
     let mut document = json!({"image": "fake:x"});
     document[field] = value;
@@ -244,8 +266,8 @@ fn document(field: &str, value: Value) -> Value {
 #[tokio::test]
 async fn every_wrong_field_is_400_with_its_name_and_what_is_allowed() {
     let cluster = Cluster::of(fake_worker("w1")).await;
-    let rows: Vec<_> =
-        texts().into_iter().chain(numbers()).chain(lists_and_maps()).chain(given()).chain(paths()).collect();
+    let rows = texts().into_iter().chain(numbers()).chain(lists_and_maps()).chain(given()).chain(placement());
+    let rows: Vec<_> = rows.chain(paths()).collect();
     let covered: BTreeSet<_> = rows.iter().map(|(field, ..)| *field).collect();
     assert_eq!(covered, LIVE.iter().copied().collect(), "a field has no row here");
     for (field, value, path, said) in rows {
@@ -264,7 +286,7 @@ async fn every_wrong_field_is_400_with_its_name_and_what_is_allowed() {
 #[tokio::test]
 async fn the_command_line_says_the_same_before_it_asks_anyone() {
     let cluster = Cluster::start().await;
-    let rows: [(&[&str], &str); 43] = [
+    let rows: [(&[&str], &str); 47] = [
         (&["--cpus", "0"], "--cpus (cpu_cores): 0 is"),
         (&["--cpus", "5000"], "0.001 to 4096"),
         (&["--cpus", "two"], "--cpus"),
@@ -307,6 +329,10 @@ async fn the_command_line_says_the_same_before_it_asks_anyone() {
         (&["--volume", "/a:/c", "--secret", "a:/c/k"], "(volumes[0].container_path)"),
         (&["--collect", "../x"], "--collect (outputs[0])"),
         (&["--label", "a b=1"], "no label name"),
+        (&["--constraint", "zone ~ eu"], "--constraint (constraints[0]): \"zone ~ eu\" is no constraint"),
+        (&["--constraint", "zone = eu, us"], "no value of a label"),
+        (&["--prefer", "zone"], "--prefer (affinity[0].expr)"),
+        (&["--prefer", "zone = eu=101"], "-100 to 100"),
         (&["--env", "CLOUDAI_X=1"], "worker sets itself"),
     ];
     for (flags, said) in rows {
@@ -316,7 +342,8 @@ async fn the_command_line_says_the_same_before_it_asks_anyone() {
         assert!(ran.err.contains(said), "{words:?}: {}", ran.err);
     }
     let file = cluster.dir().join("task.json");
-    for (field, value, path, said) in texts().into_iter().chain(numbers()).chain(lists_and_maps()).chain(given()) {
+    let rows = texts().into_iter().chain(numbers()).chain(lists_and_maps()).chain(given()).chain(placement());
+    for (field, value, path, said) in rows {
         std::fs::write(&file, document(field, value).to_string()).unwrap();
         let ran = cluster.run(&["task", "submit", "--file", "task.json"]).await;
         assert_eq!(ran.code, 64, "{field}: {}", ran.err);

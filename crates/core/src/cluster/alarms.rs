@@ -3,6 +3,7 @@
 use super::{Cluster, Out};
 use crate::advice::{self, Limit};
 use crate::ids::{TaskId, WorkerId};
+use crate::need::Need;
 use crate::resources::Demand;
 use crate::spec::TaskSpec;
 use crate::state::{Phase, Reason};
@@ -85,6 +86,7 @@ pub(super) fn replace(alarms: &mut BTreeSet<Entry>, before: Entries, after: Entr
 struct Waited {
     demand: Demand,
     pinned: Option<WorkerId>,
+    needs: Vec<Need>,
     why: String,
 }
 
@@ -122,11 +124,14 @@ impl Cluster {
     fn end_waiting(&mut self, out: &mut Out, id: TaskId, last: &mut Option<Waited>) {
         let Some(task) = self.tasks.get(&id) else { return };
         let TaskSpec { demand, worker_id, limits, .. } = &*task.spec;
+        let needs = task.spec.needs();
         let why = match last {
-            Some(last) if last.demand == *demand && last.pinned == *worker_id => last.why.clone(),
+            Some(last) if last.demand == *demand && last.pinned == *worker_id && last.needs == needs => {
+                last.why.clone()
+            }
             Some(_) | None => {
                 let why = self.why_waiting(&task.spec);
-                *last = Some(Waited { demand: demand.clone(), pinned: worker_id.clone(), why: why.clone() });
+                *last = Some(Waited { demand: demand.clone(), pinned: worker_id.clone(), needs, why: why.clone() });
                 why
             }
         };

@@ -6,25 +6,40 @@ use crate::effect::Row;
 use crate::ids::TaskId;
 use crate::retry::{self, Budget};
 use crate::state::{Phase, Reason};
-use crate::task::{AttemptEnd, Finished, LogEnd, Queued, State, TaskRecord};
+use crate::task::{AttemptEnd, Finished, LogEnd, Outcome, Queued, State, TaskRecord, Used};
 use crate::time::Timestamp;
 use crate::verdict::Verdict;
 use std::sync::Arc;
+use std::time::Duration;
+
+/// What is kept of an attempt beside what its end means; nothing of one whose end nobody told.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Kept {
+    log: LogEnd,
+    run: Option<Duration>,
+    used: Used,
+}
+
+impl Kept {
+    pub(super) fn of(outcome: &Outcome) -> Self {
+        Self { log: outcome.log, run: outcome.run, used: outcome.used }
+    }
+}
 
 impl Cluster {
     /// Carries out the verdict on the running attempt of a task.
-    pub(super) fn settle(&mut self, out: &mut Out, id: TaskId, verdict: Verdict, log: LogEnd, sign: Sign) {
+    pub(super) fn settle(&mut self, out: &mut Out, id: TaskId, verdict: Verdict, kept: Kept, sign: Sign) {
         let ended = self.tasks.get(&id).map(Arc::clone);
         match verdict {
             Verdict::Final(end) => {
-                self.end_attempt(out, id, &end, true, log);
+                self.end_attempt(out, id, &end, true, kept);
                 self.finish(out, id, end);
             }
-            Verdict::Retry(budget, end) => self.retry(out, id, budget, end, log),
+            Verdict::Retry(budget, end) => self.retry(out, id, budget, end, kept),
             Verdict::Again(reason, message) => {
                 let queued = waiting(out.now, reason, format!("{message}; it waits for another place"));
                 let end = super::cancel::cancelled(reason, &message);
-                self.end_attempt(out, id, &end, false, log);
+                self.end_attempt(out, id, &end, false, kept);
                 self.requeue(out, id, queued);
             }
         }
@@ -33,14 +48,14 @@ impl Cluster {
         }
     }
 
-    fn retry(&mut self, out: &mut Out, id: TaskId, budget: Budget, end: Finished, log: LogEnd) {
+    fn retry(&mut self, out: &mut Out, id: TaskId, budget: Budget, end: Finished, kept: Kept) {
         let Some(task) = self.tasks.get(&id) else { return };
         let policy = task.spec.retry_policy();
         let mut spent = task.spent;
         let number = budget.spend(&mut spent);
         let until = out.now + retry::delay(policy, number, task.attempt());
         let message = format!("{}; retry {number} of {} follows", end.message, policy.most(budget));
-        self.end_attempt(out, id, &end, false, log);
+        self.end_attempt(out, id, &end, false, kept);
         let queued = Queued { phase: Phase::Backoff, since: out.now, until: Some(until), reason: end.reason, message };
         if let Some(task) = self.tasks.get_mut(&id) {
             Arc::make_mut(task).spent = spent;
@@ -49,14 +64,14 @@ impl Cluster {
     }
 
     /// Closes the record of the running attempt and frees what it held; stores nothing yet.
-    fn end_attempt(&mut self, out: &Out, id: TaskId, end: &Finished, accepted: bool, log: LogEnd) {
+    fn end_attempt(&mut self, out: &Out, id: TaskId, end: &Finished, accepted: bool, kept: Kept) {
         let Some(task) = self.tasks.get_mut(&id) else { return };
         let State::Active(active) = &task.state else { return };
         if let Some(worker) = self.workers.get_mut(&active.worker) {
             worker.release(id);
         }
         let task = Arc::make_mut(task);
-        close_attempt(task, out.now, end, accepted, log);
+        close_attempt(task, out.now, end, accepted, kept);
     }
 
     fn requeue(&mut self, out: &mut Out, id: TaskId, queued: Queued) {
@@ -82,14 +97,15 @@ impl Cluster {
     }
 
     /// Stores the files of an accepted attempt.
-    pub(super) fn keep_outputs(out: &mut Out, task: &TaskRecord, outcome: &crate::task::Outcome) {
+    pub(super) fn keep_outputs(out: &mut Out, task: &TaskRecord, outcome: &Outcome) {
         if !outcome.outputs.is_empty() {
             out.save(Row::Outputs(task.attempt(), outcome.outputs.as_slice().into()));
         }
     }
 }
 
-fn close_attempt(task: &mut TaskRecord, now: Timestamp, end: &Finished, accepted: bool, log: LogEnd) {
+fn close_attempt(task: &mut TaskRecord, now: Timestamp, end: &Finished, accepted: bool, kept: Kept) {
+    let Kept { log, run, used } = kept;
     if let Some(attempt) = task.attempts.last_mut() {
         attempt.ended_at = Some(now);
         attempt.end = Some(AttemptEnd {
@@ -99,6 +115,8 @@ fn close_attempt(task: &mut TaskRecord, now: Timestamp, end: &Finished, accepted
             accepted,
             message: end.message.clone(),
             log,
+            run,
+            used,
         });
     }
 }

@@ -1,5 +1,6 @@
 //! Heartbeats: a worker tells all that it holds, the difference is mended.
 
+use super::finish::Kept;
 use super::{Cluster, Out, quarantine, reconcile};
 use crate::effect::{Command, StartOrder};
 use crate::event::{Answer, Heartbeat, Held, HeldStage, Rejected};
@@ -188,7 +189,7 @@ impl Cluster {
         let outcome = Outcome::of(cause, message);
         let verdict = self.judge(record, &outcome);
         let sign = quarantine::sign(record, &outcome);
-        self.settle(out, task, verdict, outcome.log, sign);
+        self.settle(out, task, verdict, Kept::of(&outcome), sign);
     }
 
     fn unconfirmed(&self, id: &WorkerId) -> Vec<Attempt> {

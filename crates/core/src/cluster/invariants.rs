@@ -2,10 +2,11 @@
 
 use super::{Cluster, Worker, alarms};
 use crate::duty::Duty;
-use crate::ids::TaskId;
+use crate::ids::{JobId, TaskId};
 use crate::resources::{Allocation, Free, Kind, WHOLE};
+use crate::state::Status;
 use crate::task::{State, TaskRecord};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Every broken rule, as a sentence that begins with the rule's number; empty when all hold.
 #[must_use]
@@ -18,6 +19,7 @@ pub fn check(cluster: &Cluster) -> Vec<String> {
     silent_workers_are_judged(cluster, &mut broken);
     duties_are_looked_after(cluster, &mut broken);
     deaf_workers_are_sent_no_start(cluster, &mut broken);
+    jobs_count_their_tasks(cluster, &mut broken);
     broken
 }
 
@@ -144,6 +146,42 @@ fn duties_are_looked_after(cluster: &Cluster, broken: &mut Vec<String>) {
             if !active.is_some_and(|active| active.worker == *id && active.number == probe.number) {
                 broken.push(format!("14: {id} waits for its probe {probe}, which is not active there"));
             }
+        }
+    }
+}
+
+/// How far a job is follows from its tasks, and whoever may get a record is not forgotten.
+fn jobs_count_their_tasks(cluster: &Cluster, broken: &mut Vec<String>) {
+    let mut live: BTreeMap<(JobId, u32), [u32; 3]> = BTreeMap::new();
+    for task in cluster.tasks.values() {
+        let Some(id) = task.job else { continue };
+        let Some(place) = cluster.jobs.get(&id).and_then(|job| job.plan.place_of(id, task.id)) else {
+            broken.push(format!("6: {} is of {id}, which is not live or has no such task", task.id));
+            continue;
+        };
+        let counts = live.entry((id, place.group)).or_default();
+        counts[match task.status() {
+            Status::Queued => 0,
+            Status::Pending => 1,
+            Status::Running | Status::Completed | Status::Failed | Status::Cancelled => 2,
+        }] += 1;
+    }
+    for (id, job) in &cluster.jobs {
+        for (group, number) in job.progress.groups().iter().zip(0..) {
+            let counted = live.get(&(*id, number)).copied().unwrap_or_default();
+            if counted != [group.queued, group.pending, group.running] {
+                broken.push(format!("6: {id} counts {group:?} in its group {number}, there are {counted:?}"));
+            }
+        }
+        if job.progress.next().is_some() != cluster.filling.contains(id) {
+            broken
+                .push(format!("6: {id} has tasks that may be placed and nobody gives them records, or the other way"));
+        }
+        if job.progress.end().is_some() {
+            broken.push(format!("6: {id} is live though all of it has ended"));
+        }
+        if job.record.counts != job.progress.counts() {
+            broken.push(format!("6: {id} is stored with other counts than it has"));
         }
     }
 }

@@ -1,12 +1,13 @@
 //! Silence of workers: first no new work, then their attempts are given up (SPEC 3.3.4).
 
+use super::finish::Kept;
 use super::quarantine::Sign;
 use super::{Cluster, MAX_ROWS, Out};
 use crate::event::Answer;
 use crate::ids::{TaskId, WorkerId};
 use crate::retry::Budget;
 use crate::state::{Reason, Status, Warning};
-use crate::task::{Finished, LogEnd};
+use crate::task::Finished;
 use crate::time::Timestamp;
 use crate::verdict::{self, Verdict};
 use crate::worker::WorkerStatus;
@@ -127,7 +128,7 @@ impl Cluster {
             };
             verdict::again(record, Budget::WorkerLost, end, &|kind| self.largest(record, kind))
         };
-        self.settle(out, task, verdict, LogEnd::default(), Sign::None);
+        self.settle(out, task, verdict, Kept::default(), Sign::None);
     }
 
     /// When to look again.

@@ -6,6 +6,7 @@ use crate::duty::Duty;
 use crate::effect::Row;
 use crate::event::{Admission, Answer, Registration, Rejected, Removal};
 use crate::ids::{Session, WorkerId};
+use crate::label;
 use crate::ledger::Ledger;
 use crate::resources::Capacity;
 use crate::time::Timestamp;
@@ -33,6 +34,7 @@ impl Cluster {
             record.address = record.address.take().or(address);
             record.capacity = capacity;
             record.labels = labels;
+            label::change(&mut record.labels, &record.operator_labels);
             record.status = WorkerStatus::of(about.unfit.as_ref());
             record.about = about;
             // From the time on: no session comes again of a name that was removed, nor of what was
@@ -138,6 +140,7 @@ impl Cluster {
                 session: Session(0),
                 capacity: Capacity::default(),
                 labels: BTreeMap::new(),
+                operator_labels: label::Changes::new(),
                 about: About::default(),
                 registered_at: now,
                 connected_at: None,

@@ -9,10 +9,13 @@ mod cancel;
 mod deaf;
 mod duty;
 mod finish;
+mod follow;
 mod heartbeat;
 mod hold;
 mod inspect;
 pub mod invariants;
+mod jobs;
+mod labels;
 mod liveness;
 mod membership;
 mod place;
@@ -25,14 +28,18 @@ mod submit;
 
 use crate::effect::{Applied, Command, Dispatch, Effect, Row};
 use crate::event::{Answer, Event, LastSent, Rejected};
-use crate::ids::{Attempt, CommandSeq, Incarnation, Session, TaskId, UserId, WorkerId};
+use crate::ids::{Attempt, CommandSeq, Incarnation, JobId, Session, TaskId, UserId, WorkerId};
+use crate::job::{JobRecord, Progress, StoredJob};
 use crate::ledger::Ledger;
 use crate::resources::Allocation;
 use crate::spec::TaskSpec;
+use crate::state::Status;
 use crate::task::{State, TaskRecord};
 use crate::time::Timestamp;
 use crate::timing::Timing;
 use crate::worker::{WorkerRecord, WorkerStatus};
+use jobs::{Job, JobKeyUse};
+pub use reload::Undone;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -50,6 +57,7 @@ pub struct Cluster {
     incarnation: Incarnation,
     next_order: u64,
     tasks: BTreeMap<TaskId, Arc<TaskRecord>>,
+    jobs: BTreeMap<JobId, Job>,
     workers: BTreeMap<WorkerId, Worker>,
     /// When tasks move by themselves: what their records ask for.
     alarms: BTreeSet<alarms::Entry>,
@@ -64,6 +72,18 @@ pub struct Cluster {
     old_keys: BTreeSet<(Timestamp, Key)>,
     /// The same by their tasks: one that is collected frees its key.
     ended_keys: BTreeMap<TaskId, (Timestamp, Key)>,
+    job_keys: BTreeMap<Key, JobKeyUse>,
+    /// Keys of ended jobs by the time they may be forgotten.
+    old_job_keys: BTreeSet<(Timestamp, Key)>,
+    /// The same by their jobs.
+    ended_job_keys: BTreeMap<JobId, (Timestamp, Key)>,
+    /// Tasks that jobs wait for which are not theirs.
+    watched: BTreeMap<TaskId, BTreeSet<JobId>>,
+    /// Jobs of which tasks may get their records now, and the one that was given some last.
+    filling: BTreeSet<JobId>,
+    filled: Option<JobId>,
+    /// Jobs of which live tasks are to be cancelled, each with the task before which none is left.
+    sweeping: BTreeMap<JobId, TaskId>,
 }
 
 type Key = (UserId, Arc<str>);
@@ -120,6 +140,8 @@ pub struct Start {
     pub last_order: u64,
     /// Tasks that have not ended.
     pub tasks: Vec<Arc<TaskRecord>>,
+    /// Jobs that have not ended.
+    pub jobs: Vec<StoredJob>,
     /// All workers.
     pub workers: Vec<Arc<WorkerRecord>>,
 }
@@ -133,6 +155,7 @@ impl Cluster {
             incarnation: start.incarnation,
             next_order: start.last_order + 1,
             tasks: BTreeMap::new(),
+            jobs: BTreeMap::new(),
             workers: BTreeMap::new(),
             alarms: BTreeSet::new(),
             judgements: BTreeSet::new(),
@@ -141,6 +164,13 @@ impl Cluster {
             keys: BTreeMap::new(),
             old_keys: BTreeSet::new(),
             ended_keys: BTreeMap::new(),
+            job_keys: BTreeMap::new(),
+            old_job_keys: BTreeSet::new(),
+            ended_job_keys: BTreeMap::new(),
+            watched: BTreeMap::new(),
+            filling: BTreeSet::new(),
+            filled: None,
+            sweeping: BTreeMap::new(),
         };
         for record in start.workers {
             let record = unheard(record);
@@ -157,6 +187,10 @@ impl Cluster {
         for task in start.tasks {
             cluster.adopt(task);
         }
+        for job in start.jobs {
+            cluster.adopt_job(Job::of(job));
+        }
+        cluster.tell_adopted(now);
         cluster
     }
 
@@ -182,8 +216,14 @@ impl Cluster {
     /// [`Rejected`] with the reason; then nothing has changed.
     pub fn apply(&mut self, now: Timestamp, event: Event) -> Result<Applied, Rejected> {
         let mut out = Out::new(now);
+        // Of what changes nothing nobody takes rows.
+        let asks = matches!(event, Event::Paused(_) | Event::Inspect { .. } | Event::Sent(_));
         let answer = match event {
             Event::Submit(tasks) => self.submit(&mut out, tasks)?,
+            Event::SubmitJob(job) => self.submit_job(&mut out, *job)?,
+            Event::CancelJob(cancel) => self.cancel_job(&mut out, cancel)?,
+            Event::HoldJob(job, by) => self.hold_job(&mut out, job, Some(&by))?,
+            Event::ReleaseJob(job) => self.hold_job(&mut out, job, None)?,
             Event::Cancel(cancel) => self.cancel(&mut out, cancel)?,
             Event::Hold(task, by) => self.hold(&mut out, task, &by)?,
             Event::Release(task) => self.release(&mut out, task)?,
@@ -191,6 +231,7 @@ impl Cluster {
             Event::Register(registration) => self.enter(&mut out, *registration)?,
             Event::Admit(admission) => self.admit(&mut out, admission),
             Event::Duty(order) => self.set_duty(&mut out, order)?,
+            Event::SetLabels(order) => self.set_labels(&mut out, order)?,
             Event::Remove(removal) => self.remove(&mut out, &removal)?,
             Event::Subscribed(worker, session) => self.subscribed(&mut out, &worker, session)?,
             Event::Heartbeat(heartbeat) => self.heartbeat(&mut out, &heartbeat)?,
@@ -198,12 +239,16 @@ impl Cluster {
             Event::Progress(held) => self.got_further(&mut out, held)?,
             Event::Ended(report) => self.ended(&mut out, &report)?,
             Event::Collect(tasks) => self.collect(&mut out, &tasks)?,
+            Event::CollectJobs(jobs) => self.collect_jobs(&mut out, &jobs)?,
             Event::Reconcile { dry_run } => self.reconcile(&mut out, dry_run),
             Event::Inspect { limit } => Answer::State(Box::new(self.inspect(now, limit))),
             Event::Sent(worker) => Answer::Sent(self.sent(&worker)),
             Event::Paused(length) => self.paused(now, length),
             Event::Tick => self.tick(&mut out),
         };
+        if !asks {
+            self.follow_jobs(&mut out);
+        }
         Ok(Applied { answer, effects: out.effects })
     }
 
@@ -215,7 +260,9 @@ impl Cluster {
         let duty = self.duties.first().map(|(at, _)| *at);
         let key = self.old_keys.first().map(|(at, _)| *at);
         let removal = self.removals.first().map(|_| now);
-        let due = [alarm, judgement, duty, key, removal].into_iter().flatten().min()?;
+        let job_key = self.old_job_keys.first().map(|(at, _)| *at);
+        let job = (!self.filling.is_empty() || !self.sweeping.is_empty()).then_some(now);
+        let due = [alarm, judgement, duty, key, removal, job_key, job].into_iter().flatten().min()?;
         Some(due.max(now + Duration::from_millis(1)))
     }
 
@@ -228,6 +275,25 @@ impl Cluster {
     #[must_use]
     pub fn task(&self, id: TaskId) -> Option<&Arc<TaskRecord>> {
         self.tasks.get(&id)
+    }
+
+    /// How far a live job is.
+    #[must_use]
+    pub fn job_progress(&self, id: JobId) -> Option<&Progress> {
+        self.jobs.get(&id).map(|job| &job.progress)
+    }
+
+    /// Live jobs in the order of their ids.
+    pub fn jobs(&self) -> impl Iterator<Item = &Arc<JobRecord>> {
+        self.jobs.values().map(|job| &job.record)
+    }
+
+    /// Rows that tell all of the live jobs.
+    pub fn job_rows(&self) -> impl Iterator<Item = Row> {
+        self.jobs.iter().flat_map(|(id, job)| {
+            let groups = job.progress.groups().clone();
+            [Row::JobPlanned(*id, Arc::clone(&job.plan)), Row::Job(Arc::clone(&job.record), groups)]
+        })
     }
 
     /// Workers in the order of their names.
@@ -252,9 +318,12 @@ impl Cluster {
             change(&mut record);
             record.version += 1;
             alarms::replace(&mut self.alarms, alarms::of(task), alarms::of(&record));
-            debug_assert!(task.status().may_become(record.status()), "{id}: {} to {}", task.status(), record.status());
+            let before = task.status();
+            debug_assert!(before.may_become(record.status()), "{id}: {before} to {}", record.status());
             *task = Arc::new(record);
-            out.save(Row::Task(Arc::clone(task)));
+            let task = Arc::clone(task);
+            self.moved(out, &task, Some(before));
+            out.save(Row::Task(task));
         }
     }
 
@@ -312,11 +381,15 @@ struct Out {
     now: Timestamp,
     effects: Vec<Effect>,
     rows: usize,
+    /// Jobs that something happened to.
+    touched: BTreeSet<JobId>,
+    /// Tasks that have ended and that jobs wait for which are not theirs.
+    ended: Vec<(TaskId, Status)>,
 }
 
 impl Out {
     fn new(now: Timestamp) -> Self {
-        Self { now, effects: Vec::new(), rows: 0 }
+        Self { now, effects: Vec::new(), rows: 0, touched: BTreeSet::new(), ended: Vec::new() }
     }
 
     fn save(&mut self, row: Row) {
@@ -326,7 +399,12 @@ impl Out {
 
     /// Whether this event has yielded all the rows that it may.
     fn full(&self) -> bool {
-        self.rows >= MAX_ROWS
+        self.rows + self.touched.len() >= MAX_ROWS
+    }
+
+    /// Something happened to a job: its record is stored with the event.
+    fn touch(&mut self, job: JobId) {
+        self.touched.insert(job);
     }
 }
 
@@ -350,6 +428,7 @@ impl Cluster {
         self.ring_duties(out);
         self.judge_workers(out);
         self.forget_keys(out.now);
+        self.forget_job_keys(out.now);
         Answer::Done
     }
 }

@@ -50,6 +50,10 @@ impl Cluster {
         let Placement { attempt, worker } = placement;
         let now = out.now;
         self.change(out, attempt.task, |task| {
+            let waited = match &task.state {
+                State::Queued(queued) => Some(now.since(queued.since)),
+                State::Active(_) | State::Finished(_) => None,
+            };
             task.state = State::Active(Active {
                 number: attempt.number,
                 worker: worker.clone(),
@@ -60,6 +64,7 @@ impl Cluster {
                 number: attempt.number,
                 worker: worker.clone(),
                 assigned_at: now,
+                waited,
                 started_at: None,
                 ended_at: None,
                 end: None,

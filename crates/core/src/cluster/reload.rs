@@ -1,23 +1,33 @@
 //! A cluster that is loaded again, because what it decided last could not be stored.
 
 use super::{Cluster, Start};
-use crate::ids::TaskId;
+use crate::ids::{JobId, TaskId};
 use crate::time::Timestamp;
 use std::collections::BTreeSet;
 
+/// Tasks and jobs of which the last changes were not stored.
+pub type Undone<'a> = (&'a BTreeSet<TaskId>, &'a BTreeSet<JobId>);
+
 impl Cluster {
-    /// The cluster as it is stored, when its last changes, those of the tasks `undone`, are not: what
+    /// The cluster as it is stored, when its last changes, those of tasks and jobs that are `undone`, are not: what
     /// it knows beyond a [`Start`] of all that is stored stays known. These are the idempotency keys of
-    /// tasks that have ended: submissions that are on their way were compared with the store before
+    /// tasks and jobs that have ended: submissions that are on their way were compared with the store before
     /// these ended.
     #[must_use]
-    pub fn reloaded(&self, start: Start, undone: &BTreeSet<TaskId>, now: Timestamp) -> Self {
+    pub fn reloaded(&self, start: Start, (undone, jobs): Undone<'_>, now: Timestamp) -> Self {
         let mut fresh = Self::new(self.timing, start, now);
         for (task, (until, key)) in &self.ended_keys {
             if let Some(used) = self.keys.get(key).filter(|used| used.task == *task && !undone.contains(task)) {
                 fresh.keys.insert(key.clone(), used.clone());
                 fresh.ended_keys.insert(*task, (*until, key.clone()));
                 fresh.old_keys.insert((*until, key.clone()));
+            }
+        }
+        for (job, (until, key)) in &self.ended_job_keys {
+            if let Some(used) = self.job_keys.get(key).filter(|used| used.job == *job && !jobs.contains(job)) {
+                fresh.job_keys.insert(key.clone(), used.clone());
+                fresh.ended_job_keys.insert(*job, (*until, key.clone()));
+                fresh.old_job_keys.insert((*until, key.clone()));
             }
         }
         fresh
@@ -55,7 +65,7 @@ mod tests {
         submitted(&mut c, 1);
         c.ok(Event::Cancel(Cancel { task: task_id(1), by: UserId::local() }));
         let undone: BTreeSet<_> = undone.iter().map(|number| task_id(*number)).collect();
-        c.cluster = c.cluster.reloaded(Start { last_order: 1, ..Start::default() }, &undone, c.now);
+        c.cluster = c.cluster.reloaded(Start { last_order: 1, ..Start::default() }, (&undone, &BTreeSet::new()), c.now);
         submitted(&mut c, 2)
     }
 

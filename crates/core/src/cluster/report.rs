@@ -1,5 +1,6 @@
 //! What workers tell of single attempts. Only the current attempt of a task is heard.
 
+use super::finish::Kept;
 use super::{Cluster, Out, quarantine};
 use crate::event::{Answer, EndReport, Held, HeldStage, LastSent, Rejected};
 use crate::feasible;
@@ -63,7 +64,7 @@ impl Cluster {
         }
         self.note_start(out, &task, outcome.run);
         let sign = quarantine::sign(&task, outcome);
-        self.settle(out, task.id, verdict, outcome.log, sign);
+        self.settle(out, task.id, verdict, Kept::of(outcome), sign);
         let nobody = LastSent { session: Session(0), seq: CommandSeq(0) };
         let sent = worker.map_or(nobody, |worker| self.sent(&worker));
         Ok(Answer::Ended { sent })

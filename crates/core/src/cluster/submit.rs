@@ -1,12 +1,10 @@
 //! New tasks: all of a batch or none.
 
-use super::{Cluster, Key, KeyUse, Out, alarms, hold};
-use crate::effect::Row;
+use super::{Cluster, Key, KeyUse, Out, hold};
 use crate::event::{Answer, NewTask, Rejected, Submitted};
 use crate::feasible;
 use crate::ids::TaskId;
-use crate::state::Phase;
-use crate::task::{Queued, Spent, State, TaskRecord};
+use crate::task::{State, TaskRecord};
 use crate::time::Timestamp;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -67,35 +65,16 @@ impl Cluster {
 
     fn accept(&mut self, out: &mut Out, task: NewTask) -> TaskId {
         let id = task.id;
-        let nowhere =
-            Queued { phase: Phase::WaitingCapacity, since: out.now, until: None, reason: None, message: String::new() };
-        let mut record = TaskRecord {
-            id,
-            owner: task.owner,
-            job: task.job,
-            depends_on: task.depends_on,
-            retry_of: task.retry_of,
-            spec: task.spec,
-            version: 1,
-            order: self.next_order,
-            created_at: out.now,
-            started_at: None,
-            finished_at: None,
-            state: State::Queued(nowhere),
-            attempts: Vec::new(),
-            spent: Spent::default(),
-            cancel: None,
-            overdue: None,
-        };
+        let NewTask { owner, job, depends_on, retry_of, spec, .. } = task;
+        let fresh = TaskRecord::new(id, owner, spec, self.next_order, out.now);
+        let mut record = TaskRecord { job, depends_on, retry_of, ..fresh };
         record.state = State::Queued(hold::at_first(&record, out.now));
         let record = Arc::new(record);
         self.next_order += 1;
         if let Some(key) = super::key_of(&record) {
             self.keys.insert(key, KeyUse { task: id, spec: Arc::clone(&record.spec) });
         }
-        self.alarms.extend(alarms::of(&record).into_iter().flatten());
-        self.tasks.insert(id, Arc::clone(&record));
-        out.save(Row::Task(record));
+        self.take_in(out, record);
         id
     }
 

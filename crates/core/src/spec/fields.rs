@@ -28,6 +28,8 @@ pub const LIVE: &[&str] = &[
     "retries",
     "on_disconnect",
     "worker_id",
+    "constraints",
+    "affinity",
     "allow_pending",
     "idempotency_key",
     "labels",
@@ -44,17 +46,15 @@ pub const LIVE: &[&str] = &[
 
 /// Fields that are known and refused, with what they belong to.
 pub const LATER: &[(&str, &str)] = &[
-    ("constraints", "placement constraints"),
-    ("affinity", "placement preferences"),
     ("anti_affinity", "placement preferences"),
     ("spread", "placement preferences"),
-    ("depends_on", "dependencies"),
-    ("array", "task arrays"),
+    ("depends_on", "dependencies of a task alone; those of a job have needs, see docs/job-file.md"),
+    ("array", "arrays outside of a job; those of a job: docs/job-file.md"),
     ("gang", "gang placement"),
     ("requests", "either-or resource requests"),
     ("registry_auth", "registry credentials of one task; those that are stored are taken by themselves"),
-    ("template", "templates"),
-    ("params", "templates"),
+    ("template", "a template within a task: cloudai template run submits what one makes"),
+    ("params", "a template within a task: cloudai template run submits what one makes"),
     ("ttl_after_finish_s", "retention by task"),
 ];
 
@@ -88,10 +88,23 @@ const OTHER_WORDS: &[(&str, &str)] = &[
     ("mounts", "volumes"),
     ("secret", "secrets"),
     ("binds", "volumes"),
+    ("node_selector", "constraints"),
+    ("prefer", "affinity"),
 ];
 
+/// What is wrong with a name that is no live field.
+pub(crate) fn refusal(name: &str) -> String {
+    if let Some((_, feature)) = LATER.iter().find(|(later, _)| *later == name) {
+        return format!("is not supported by this version yet ({feature}): leave it out");
+    }
+    match nearest(name) {
+        Some(near) => format!("is no field of a task: did you mean {near}?"),
+        None => "is no field of a task".into(),
+    }
+}
+
 /// The known name nearest to a wrong one, when one is near enough to be a slip.
-pub(super) fn nearest(wrong: &str) -> Option<&'static str> {
+pub(crate) fn nearest(wrong: &str) -> Option<&'static str> {
     let names = LIVE.iter().copied().chain(LATER.iter().map(|(name, _)| *name));
     let wrong = wrong.to_ascii_lowercase().replace('-', "_");
     if let Some((_, name)) = OTHER_WORDS.iter().find(|(word, _)| *word == wrong) {

@@ -1,6 +1,7 @@
 //! What is placed into a container before it starts: files and folders by their content, or what another task left.
 
 use super::address::Address;
+use super::names::task_or_element;
 use super::places::{Places, in_the_way};
 use super::read::Reader;
 use super::{FieldError, Value};
@@ -10,6 +11,7 @@ use crate::sha256::Sha256;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 /// The most inputs of one task.
 const MOST: usize = 64;
@@ -46,23 +48,37 @@ pub enum Source {
         /// What of it; everything when absent.
         path: Option<String>,
     },
+    /// What another task of the same job left, by its name: `task:NAME`, or a file or folder of it, `task:NAME/PATH`.
+    Named {
+        /// The task's name in its job.
+        name: Arc<str>,
+        /// Which element of an array, `task:NAME.INDEX`. All of them when absent: each has a folder that is called like
+        /// its index.
+        index: Option<u32>,
+        /// What of it, or of each; everything when absent.
+        path: Option<String>,
+    },
     /// A file that is served at an address; its worker fetches it.
     Address(Address),
 }
 
 impl Source {
-    /// Whether the master has the content, and holds it for the task.
+    /// Whether the master has the content when the task is submitted, and holds it for the task.
     #[must_use]
     pub const fn is_held(&self) -> bool {
         match self {
             Self::Blob(_) | Self::Tree(_) | Self::Task { .. } => true,
-            Self::Address(_) => false,
+            Self::Named { .. } | Self::Address(_) => false,
         }
     }
 }
 
 const EXPECTED: &str = "names no content: expected task:ID, task:ID/PATH, https://HOST/PATH#sha256=DIGITS, \
                         s3://BUCKET/KEY#sha256=DIGITS, blob:SHA256 or tree:SHA256";
+
+/// What is wrong with the name of a task, of the same job, where there is no job.
+pub const IN_NO_JOB: &str =
+    "is no task's id (task:task-...): a name means a task of the same job, and this task is in none";
 
 impl FromStr for Source {
     type Err = String;
@@ -73,13 +89,19 @@ impl FromStr for Source {
             Some(("blob", rest)) => hash(rest).map(Self::Blob),
             Some(("tree", rest)) => hash(rest).map(Self::Tree),
             Some(("task", rest)) => {
-                let (id, path) = rest.split_once('/').map_or((rest, None), |(id, path)| (id, Some(path)));
-                let id = id.parse().map_err(|why| format!("names no task: {why}"))?;
+                let (whose, path) = rest.split_once('/').map_or((rest, None), |(whose, path)| (whose, Some(path)));
                 let path = path.map(|path| path.trim_end_matches('/')).filter(|path| !path.is_empty());
                 if path.is_some_and(|path| !is_plain(path) || path.len() > LONGEST) {
                     return Err("names no file of a task: its path has empty parts, . or .. among them".into());
                 }
-                Ok(Self::Task { id, path: path.map(ToOwned::to_owned) })
+                let path = path.map(ToOwned::to_owned);
+                if whose.starts_with(TaskId::PREFIX) {
+                    let id = whose.parse::<TaskId>().map_err(|why| format!("names no task: {why}"))?;
+                    return Ok(Self::Task { id, path });
+                }
+                let (name, index) =
+                    task_or_element(whose).map_err(|why| format!("names no task by its id, and its name {why}"))?;
+                Ok(Self::Named { name: name.into(), index, path })
             }
             Some(("http" | "https" | "s3", _)) => text.parse().map(Self::Address),
             Some(_) | None => Err(EXPECTED.into()),
@@ -94,6 +116,11 @@ impl fmt::Display for Source {
             Self::Tree(hash) => write!(f, "tree:{hash}"),
             Self::Task { id, path: None } => write!(f, "task:{id}"),
             Self::Task { id, path: Some(path) } => write!(f, "task:{id}/{path}"),
+            Self::Named { name, index, path } => {
+                write!(f, "task:{name}")?;
+                index.map_or(Ok(()), |index| write!(f, ".{index}"))?;
+                path.as_ref().map_or(Ok(()), |path| write!(f, "/{path}"))
+            }
             Self::Address(address) => write!(f, "{address}"),
         }
     }
@@ -172,9 +199,17 @@ pub(super) fn weight(inputs: &[Input]) -> usize {
     let from = |source: &Source| match source {
         Source::Blob(_) | Source::Tree(_) => 69,
         Source::Task { path, .. } => 40 + path.as_ref().map_or(0, String::len),
+        Source::Named { name, path, .. } => 20 + name.len() + path.as_ref().map_or(0, String::len),
         Source::Address(address) => 72 + address.url().len(),
     };
     inputs.iter().map(|input| from(&input.from) + input.path.len() + 30).sum()
+}
+
+/// Those that only a task of a job finds, as errors.
+pub(super) fn of_a_job(inputs: &[Input]) -> Vec<FieldError> {
+    let named = |input: &Input| matches!(input.from, Source::Named { .. });
+    let wrong = |(index, input): (usize, &Input)| wrong_input(index, &input.from, IN_NO_JOB.into());
+    inputs.iter().enumerate().filter(|(_, input)| named(input)).map(wrong).collect()
 }
 
 /// A wrong input of a task, for whoever looked for its content.
@@ -197,17 +232,26 @@ mod tests {
             format!("task:{task}"),
             format!("task:{task}/a b/c:d.csv"),
             format!("s3://data/x#sha256={hash}"),
+            "task:prep".into(),
+            "task:v1.map.7/parts/a.csv".into(),
         ] {
             assert_eq!(text.parse::<Source>().unwrap().to_string(), text);
         }
         let all: Source = format!("task:{task}/").parse().unwrap();
         assert_eq!(all, Source::Task { id: TaskId::new(7), path: None });
+        let named: Source = "task:map.7/a.csv".parse().unwrap();
+        assert_eq!(named, Source::Named { name: "map".into(), index: Some(7), path: Some("a.csv".into()) });
+        assert!(!named.is_held() && all.is_held());
         for (bad, why) in [
             ("", "expected task:ID"),
             ("/data/x", "expected task:ID"),
             ("file:/data/x", "expected task:ID"),
             ("blob:12", "64 digits"),
-            ("task:x", "no task"),
+            ("task:task-x", "no task id"),
+            ("task:", "1 to 63"),
+            ("task:/a", "1 to 63"),
+            ("task:map.07", "not as 07"),
+            ("task:a b/x", "no task by its id"),
             (&format!("task:{task}/../x"), ".."),
             (&format!("task:{task}//x"), "empty"),
             ("https://example.org/x", "must name its content"),

@@ -6,13 +6,17 @@
 mod address;
 mod again;
 mod fields;
+mod filled;
 mod image;
 mod inputs;
+mod names;
 mod outputs;
+mod placement;
 mod places;
 mod read;
 mod registry;
 mod retries;
+mod schema;
 mod secrets;
 mod size;
 pub mod tree;
@@ -24,7 +28,7 @@ pub use address::Address;
 pub use again::CHANGES;
 pub use fields::{LATER, LIVE};
 pub use image::ImageRef;
-pub use inputs::{Input, Source, wrong_input};
+pub use inputs::{IN_NO_JOB, Input, Source, wrong_input};
 pub use outputs::Outputs;
 pub use registry::RegistryName;
 pub use retries::{DEFAULT_RETRIES, MAX_RETRIES, Retries, RetryOn};
@@ -32,10 +36,17 @@ pub use secrets::{SecretPlace, SecretUse};
 pub use value::Value;
 pub use volumes::Volume;
 
-use crate::access::Access;
+pub(crate) use fields::{nearest, refusal};
+pub(crate) use filled::wrong_when_filled;
+pub(crate) use names::{is_task_name, task_or_element};
+pub(crate) use read::{Form, MAX_ITEMS, Reader, of_fields};
+pub(crate) use schema::{properties, shape};
+
 use crate::ids::WorkerId;
+use crate::label::{self, Constraint, Preference};
+use crate::need::{Need, Traits};
 use crate::resources::Demand;
-use crate::time::Timestamp;
+use crate::time::{Timestamp, as_millis, opt_millis};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -89,6 +100,12 @@ pub struct TaskSpec {
     /// The only worker that may run it (`dispatch`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub worker_id: Option<WorkerId>,
+    /// What must hold of the labels of its worker and of what that is.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub constraints: Vec<Constraint>,
+    /// What of that it would rather have; it waits for none of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub affinity: Vec<Preference>,
     /// Accept it although no registered worker could ever run it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub allow_pending: bool,
@@ -250,33 +267,6 @@ impl Default for Limits {
     }
 }
 
-mod as_millis {
-    use serde::{Deserialize, Deserializer, Serializer};
-    use std::time::Duration;
-
-    pub(super) fn serialize<S: Serializer>(duration: &Duration, s: S) -> Result<S::Ok, S::Error> {
-        s.serialize_u64(crate::time::millis(*duration))
-    }
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Duration, D::Error> {
-        u64::deserialize(d).map(Duration::from_millis)
-    }
-}
-
-mod opt_millis {
-    use serde::{Deserialize, Deserializer, Serializer};
-    use std::time::Duration;
-
-    pub(super) fn serialize<S: Serializer>(value: &Option<Duration>, s: S) -> Result<S::Ok, S::Error> {
-        match value {
-            Some(duration) => s.serialize_some(&crate::time::millis(*duration)),
-            None => s.serialize_none(),
-        }
-    }
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Duration>, D::Error> {
-        Option::<u64>::deserialize(d).map(|value| value.map(Duration::from_millis))
-    }
-}
-
 /// What is wrong with one field of a document.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FieldError {
@@ -311,6 +301,14 @@ impl TaskSpec {
         read::spec(document)
     }
 
+    /// The same, where it can be in no job: it finds nothing that another task of its job left.
+    /// # Errors
+    /// Every input that is such.
+    pub fn without_job(self) -> Result<Self, SpecError> {
+        let wrong = inputs::of_a_job(&self.container.inputs);
+        if wrong.is_empty() { Ok(self) } else { Err(SpecError(wrong)) }
+    }
+
     /// The document that reads back as this spec.
     #[must_use]
     pub fn to_value(&self) -> Value {
@@ -340,10 +338,29 @@ impl TaskSpec {
         again::with(self, changes)
     }
 
-    /// What it needs of the host of its worker, each once, in order.
+    /// What it needs of its worker beyond amounts, each once, in order.
     #[must_use]
-    pub fn needs(&self) -> Vec<Access> {
-        volumes::needs(&self.container.volumes)
+    pub fn needs(&self) -> Vec<Need> {
+        let accesses = self.container.volumes.iter().map(|volume| Need::Access(volume.access.clone()));
+        let mut needs: Vec<Need> = accesses.chain(self.constraints.iter().cloned().map(Need::Label)).collect();
+        needs.sort_unstable();
+        needs.dedup();
+        needs
+    }
+
+    /// What of that a worker does not meet, what concerns its host first.
+    pub fn unmet<'a>(&'a self, worker: Traits<'a>) -> impl Iterator<Item = Need> + 'a {
+        let accesses = self.container.volumes.iter().map(|volume| &volume.access);
+        let accesses = accesses.filter(move |access| !worker.offer(access)).cloned().map(Need::Access);
+        let labels = self.constraints.iter().filter(move |constraint| !worker.satisfy(constraint));
+        accesses.chain(labels.cloned().map(Need::Label))
+    }
+
+    /// How much it would rather have a worker: the weights of the preferences that hold there.
+    #[must_use]
+    pub fn liking(&self, worker: Traits<'_>) -> i32 {
+        let held = self.affinity.iter().filter(|preference| worker.satisfy(&preference.expr));
+        held.map(|preference| preference.weight).sum()
     }
 
     /// Bytes of the texts that make some specs larger than others.
@@ -354,8 +371,13 @@ impl TaskSpec {
             |map: &BTreeMap<String, String>| map.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
         let ContainerSpec { command, args, entrypoint, env, outputs, inputs: found, .. } = &self.container;
         let lists = [entrypoint, outputs].map(|list| list.as_deref().map_or(0, texts));
-        let inputs = inputs::weight(found);
+        let inputs = inputs::weight(found) + label::weight(&self.constraints, &self.affinity);
         texts(command) + texts(args) + lists.iter().sum::<usize>() + pairs(env) + pairs(&self.labels) + inputs
+    }
+
+    /// Bytes of all its texts, which [`MAX_SPEC_BYTES`] limits.
+    pub(crate) fn bytes(&self) -> usize {
+        size::of(self)
     }
 
     /// Which failures it is tried again after.

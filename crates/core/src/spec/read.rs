@@ -1,12 +1,14 @@
 //! From a document to a [`TaskSpec`]: every rule of SPEC 3.1, every wrong field named at once.
 
-use super::fields::{LATER, LIVE, nearest};
+use super::fields::{LIVE, refusal};
+use super::names::is_env_name;
 use super::places::Places;
 use super::{
     ContainerSpec, DEFAULT_KILL_AFTER, DEFAULT_PULL, FieldError, Limits, MAX_DURATION, MAX_SPEC_BYTES, Network,
-    OnDisconnect, PullPolicy, SpecError, TaskSpec, Value, When, image, inputs, outputs, retries, secrets, size,
-    volumes,
+    OnDisconnect, PullPolicy, SpecError, TaskSpec, Value, When, image, inputs, outputs, placement, retries, secrets,
+    size, volumes,
 };
+use crate::label;
 use crate::resources::{Demand, GIB, MIB, WHOLE};
 use crate::rfc3339::{self, NoTime};
 use crate::text::parse_size;
@@ -17,10 +19,18 @@ use std::time::Duration;
 
 const TIB: u64 = GIB << 10;
 /// The largest list or map inside a spec.
-pub(super) const MAX_ITEMS: usize = 4096;
+pub(crate) const MAX_ITEMS: usize = 4096;
 
 pub(super) fn spec(document: &Value) -> Result<TaskSpec, SpecError> {
-    let mut reader = Reader::open(document)?;
+    of_reader(Reader::open(document)?)
+}
+
+/// Reads fields that a task has, whichever documents they come from.
+pub(crate) fn of_fields(fields: BTreeMap<&str, &Value>) -> Result<TaskSpec, SpecError> {
+    of_reader(Reader { fields, errors: Vec::new() })
+}
+
+fn of_reader(mut reader: Reader<'_>) -> Result<TaskSpec, SpecError> {
     let spec = TaskSpec {
         image: reader.image(),
         name: reader.text("name", 200, Form::Line),
@@ -35,9 +45,11 @@ pub(super) fn spec(document: &Value) -> Result<TaskSpec, SpecError> {
         on_disconnect: reader.choice("on_disconnect", &[("stop", OnDisconnect::Stop), ("keep", OnDisconnect::Keep)]),
         retries: retries::read(&mut reader),
         worker_id: reader.parsed("worker_id"),
+        constraints: placement::constraints(&mut reader),
+        affinity: placement::affinity(&mut reader),
         allow_pending: reader.truth("allow_pending"),
         idempotency_key: reader.text("idempotency_key", 200, Form::Line).map(Into::into),
-        labels: reader.texts_by_name("labels", is_label),
+        labels: reader.texts_by_name("labels", label::check_key),
     };
     reader.close(spec)
 }
@@ -103,7 +115,7 @@ fn limits(reader: &mut Reader<'_>) -> Limits {
 }
 
 /// The form a text must have.
-enum Form {
+pub(crate) enum Form {
     /// Not empty, no control characters.
     Line,
     /// Begins with `/`.
@@ -111,9 +123,9 @@ enum Form {
 }
 
 /// The fields of a document, and what is wrong with them so far.
-pub(super) struct Reader<'a> {
-    fields: BTreeMap<&'a str, &'a Value>,
-    errors: Vec<FieldError>,
+pub(crate) struct Reader<'a> {
+    pub(crate) fields: BTreeMap<&'a str, &'a Value>,
+    pub(crate) errors: Vec<FieldError>,
 }
 
 impl<'a> Reader<'a> {
@@ -168,7 +180,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The known fields of a map, and what is wrong with the others.
-    fn within(entries: &'a [(String, Value)], name: &str, known: &[&str]) -> Self {
+    pub(super) fn within(entries: &'a [(String, Value)], name: &str, known: &[&str]) -> Self {
         let mut inner = Self { fields: BTreeMap::new(), errors: Vec::new() };
         for (field, value) in entries {
             if !known.contains(&field.as_str()) {
@@ -198,29 +210,21 @@ impl<'a> Reader<'a> {
     }
 
     fn refuse(&mut self, name: &str) {
-        let shown: String = name.chars().take(80).collect();
-        let problem = if let Some((_, feature)) = LATER.iter().find(|(later, _)| *later == name) {
-            format!("is not supported by this version yet ({feature}): leave it out")
-        } else if let Some(near) = nearest(name) {
-            format!("is no field of a task: did you mean {near}?")
-        } else {
-            "is no field of a task".into()
-        };
-        self.error(shown, None, problem);
+        self.error(name.chars().take(80).collect(), None, refusal(name));
     }
 
-    pub(super) fn error(&mut self, path: String, value: Option<String>, problem: String) {
+    pub(crate) fn error(&mut self, path: String, value: Option<String>, problem: String) {
         self.errors.push(FieldError { path, value, problem });
     }
 
     /// Notes that a given field is wrong.
-    pub(super) fn wrong(&mut self, name: &str, problem: &str) {
+    pub(crate) fn wrong(&mut self, name: &str, problem: &str) {
         let value = self.fields.get(name).map(ToString::to_string);
         self.error(name.into(), value, problem.into());
     }
 
     /// A field's value; `null` counts as absent.
-    pub(super) fn get(&self, name: &str) -> Option<&'a Value> {
+    pub(crate) fn get(&self, name: &str) -> Option<&'a Value> {
         self.fields.get(name).copied().filter(|value| **value != Value::Null)
     }
 
@@ -243,7 +247,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn text(&mut self, name: &str, longest: usize, form: Form) -> Option<String> {
+    pub(crate) fn text(&mut self, name: &str, longest: usize, form: Form) -> Option<String> {
         let Value::Text(text) = self.get(name)? else {
             self.wrong(name, "must be a text");
             return None;
@@ -312,7 +316,7 @@ impl<'a> Reader<'a> {
         None
     }
 
-    pub(super) fn truth(&mut self, name: &str) -> bool {
+    pub(crate) fn truth(&mut self, name: &str) -> bool {
         self.truth_or(name, false)
     }
 
@@ -351,7 +355,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A whole number of a range.
-    pub(super) fn whole(&mut self, name: &str, range: RangeInclusive<u32>) -> Option<u32> {
+    pub(crate) fn whole(&mut self, name: &str, range: RangeInclusive<u32>) -> Option<u32> {
         let number = if let Value::Int(number) = self.get(name)? { u32::try_from(*number).ok() } else { None };
         let number = number.filter(|number| range.contains(number));
         if number.is_none() {
@@ -418,7 +422,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A list of texts without NUL bytes.
-    fn texts(&mut self, name: &str) -> Option<Vec<String>> {
+    pub(super) fn texts(&mut self, name: &str) -> Option<Vec<String>> {
         let Value::List(items) = self.get(name)? else {
             self.wrong(name, "must be a list of texts, as [\"sh\", \"-c\", \"date\"]");
             return None;
@@ -570,26 +574,6 @@ fn to_units(number: f64, unit: u64) -> Option<u64> {
     (0.0..=9e18).contains(&rounded).then_some(rounded as u64)
 }
 
-fn is_absolute(path: &str) -> bool {
+pub(super) fn is_absolute(path: &str) -> bool {
     path.starts_with('/') && !path.chars().any(char::is_control) && !path.split('/').any(|part| part == "..")
-}
-
-fn is_env_name(name: &str) -> Result<(), &'static str> {
-    let plain = !name.is_empty() && !name.contains('=') && !name.contains('\0');
-    if !plain {
-        return Err("is no name of a variable: it must not be empty nor hold = or NUL");
-    }
-    if name.starts_with("CLOUDAI_") {
-        return Err("begins with CLOUDAI_, which the worker sets itself");
-    }
-    Ok(())
-}
-
-fn is_label(name: &str) -> Result<(), &'static str> {
-    let good = |c: char| c.is_ascii_alphanumeric() || "._-/".contains(c);
-    if !name.is_empty() && name.len() <= 100 && name.chars().all(good) {
-        Ok(())
-    } else {
-        Err("is no label name: 1 to 100 of a-z A-Z 0-9 . _ - /")
-    }
 }

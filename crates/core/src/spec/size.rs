@@ -1,6 +1,7 @@
 //! How much text a spec holds.
 
 use super::{TaskSpec, inputs, secrets, volumes};
+use crate::label;
 use std::collections::BTreeMap;
 
 /// The bytes of all texts of a spec: what its JSON would hold but for punctuation.
@@ -19,4 +20,5 @@ pub(super) fn of(spec: &TaskSpec) -> usize {
         + inputs::weight(&container.inputs)
         + volumes::weight(&container.volumes)
         + secrets::weight(&container.secrets)
+        + label::weight(&spec.constraints, &spec.affinity)
 }

@@ -71,14 +71,6 @@ pub(super) fn write(volumes: &[Volume]) -> Value {
     Value::List(volumes.iter().map(map).collect())
 }
 
-/// What of a worker's host is needed, each once, in order.
-pub(super) fn needs(volumes: &[Volume]) -> Vec<Access> {
-    let mut needs: Vec<Access> = volumes.iter().map(|volume| volume.access.clone()).collect();
-    needs.sort_unstable();
-    needs.dedup();
-    needs
-}
-
 /// Bytes of text in the volumes.
 pub(super) fn weight(volumes: &[Volume]) -> usize {
     let origin = |origin: &Origin| match origin {

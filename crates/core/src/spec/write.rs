@@ -1,8 +1,8 @@
 //! From a [`TaskSpec`] back to the document that users write: the inverse of `read.rs`.
 
 use super::{
-    DEFAULT_KILL_AFTER, DEFAULT_PULL, Network, OnDisconnect, PullPolicy, TaskSpec, Value, When, inputs, retries,
-    secrets, volumes,
+    DEFAULT_KILL_AFTER, DEFAULT_PULL, Network, OnDisconnect, PullPolicy, TaskSpec, Value, When, inputs, placement,
+    retries, secrets, volumes,
 };
 use crate::resources::{GIB, WHOLE};
 use crate::rfc3339;
@@ -35,6 +35,8 @@ pub(super) fn fields(spec: &TaskSpec) -> Vec<(String, Value)> {
         fields.put("retries", retries::write(retries, seconds, decimal));
     }
     fields.text("worker_id", spec.worker_id.as_ref());
+    fields.put_if(!spec.constraints.is_empty(), "constraints", || placement::write_constraints(&spec.constraints));
+    fields.put_if(!spec.affinity.is_empty(), "affinity", || placement::write_affinity(&spec.affinity));
     fields.put_if(spec.allow_pending, "allow_pending", || Value::Bool(true));
     fields.text("idempotency_key", spec.idempotency_key.as_ref());
     fields.0

@@ -111,6 +111,11 @@ impl Dispatcher {
         self.line.len()
     }
 
+    /// Whether some of them would rather have one worker than another.
+    pub(super) fn has_wishes(&self, board: &Board) -> bool {
+        self.line.heads().any(|(.., class)| board.has_wishes(class))
+    }
+
     /// These jobs, in no order.
     pub(super) fn each(&self) -> impl Iterator<Item = usize> {
         self.line.each()

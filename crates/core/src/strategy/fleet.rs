@@ -59,7 +59,7 @@ impl Fleet {
             Row::Task(task) => self.apply_task(task),
             Row::Worker(record) => self.apply_worker(record),
             Row::WorkerRemoved(id) => drop(self.workers.remove(id)),
-            Row::Outputs(..) | Row::TaskRemoved(..) => {}
+            Row::Outputs(..) | Row::TaskRemoved(..) | Row::Job(..) | Row::JobPlanned(..) | Row::JobRemoved(_) => {}
         }
     }
 

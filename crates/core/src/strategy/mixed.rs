@@ -104,11 +104,13 @@ impl Mixed {
         horizon(board, self.rules.source, self.dispatcher.each())
     }
 
-    /// How what waits is looked at now.
+    /// How what waits is looked at now. A plan goes by times alone: where somebody would rather have one worker than
+    /// another, there is none.
     fn look(&self, board: &Board) -> Look {
+        let trusted = if self.look == Look::List { TRUSTED_AGAIN } else { TRUSTED };
         if !self.is_backlog(board) {
             Look::Stream
-        } else if board.closeness(self.rules.source) < if self.look == Look::List { TRUSTED_AGAIN } else { TRUSTED } {
+        } else if board.closeness(self.rules.source) < trusted || self.dispatcher.has_wishes(board) {
             Look::List
         } else {
             Look::Plan

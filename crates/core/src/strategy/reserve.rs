@@ -104,7 +104,7 @@ mod tests {
     #[test]
     fn no_room_is_kept_where_the_devices_are_of_another_model() {
         let mut board = board([0, 1]);
-        let class = board.class(Wanted { amounts: [1, 1, 1, 2000], model: Some(1), needs: None });
+        let class = board.class(Wanted { amounts: [1, 1, 1, 2000], model: Some(1), needs: None, wishes: None });
         board.start_new(job(class, 10), 1).unwrap();
         let head = board.wait(job(class, 5));
         let found = Reservation::earliest(&board, Source::Estimate, head, 0..2).unwrap();
@@ -114,9 +114,9 @@ mod tests {
     #[test]
     fn parts_of_devices_are_no_whole_ones() {
         let mut board = board([1, 1]);
-        let whole = board.class(Wanted { amounts: [1, 1, 1, 1000], model: None, needs: None });
-        let most = board.class(Wanted { amounts: [1, 1, 1, 600], model: None, needs: None });
-        let half = board.class(Wanted { amounts: [1, 1, 1, 500], model: None, needs: None });
+        let whole = board.class(Wanted { amounts: [1, 1, 1, 1000], model: None, needs: None, wishes: None });
+        let most = board.class(Wanted { amounts: [1, 1, 1, 600], model: None, needs: None, wishes: None });
+        let half = board.class(Wanted { amounts: [1, 1, 1, 500], model: None, needs: None, wishes: None });
         board.start_new(job(whole, 60), 1).unwrap();
         board.start_new(job(half, 20), 1).unwrap();
         board.start_new(job(most, 40), 0).unwrap();

@@ -35,6 +35,8 @@ struct Memo {
     first: usize,
     /// No other has room, and it was not allowed.
     alone: bool,
+    /// None that has room is liked more, where jobs of the class have wishes and it was found out.
+    liking: Option<i32>,
 }
 
 /// What became of a search.
@@ -77,9 +79,15 @@ impl Chooser {
             return Choice::Full;
         };
         if memo.first != first {
-            *memo = Memo { round, first, alone: false };
+            *memo = Memo { round, first, alone: false, liking: memo.liking };
         }
-        let found = if memo.alone { Some(first) } else { self.search(board, job, among, first, &allowed) };
+        let found = if memo.alone {
+            Some(first)
+        } else if board.has_wishes(class) {
+            self.search_liked(board, job, among, first, &allowed)
+        } else {
+            self.search(board, job, among, first, &allowed)
+        };
         match found.filter(|place| allowed(among.worker(*place))) {
             Some(place) => {
                 let worker = among.worker(place);
@@ -99,6 +107,36 @@ impl Chooser {
             memos.resize(class + 1, Memo::default());
         }
         &mut memos[class]
+    }
+
+    /// The place of the best of those that the job likes most, whatever else speaks for others.
+    fn search_liked(
+        &mut self,
+        board: &Board,
+        job: &Job,
+        among: &Among<'_>,
+        first: usize,
+        allowed: impl Fn(usize) -> bool,
+    ) -> Option<usize> {
+        let class = job.class;
+        let known = self.memo(among, class).liking;
+        // Of all with room, and of those that are allowed.
+        let (mut of_all, mut most): (Option<i32>, Option<i32>) = (None, None);
+        for worker in among.fitting(board, class, first).map(|place| among.worker(place)) {
+            let liking = Some(board.liking(class, worker));
+            of_all = of_all.max(liking);
+            if allowed(worker) {
+                most = most.max(liking);
+            }
+            if most.is_some() && most == known {
+                break;
+            }
+        }
+        if most.is_none() || most != known {
+            self.memo(among, class).liking = of_all;
+        }
+        let most = most?;
+        self.search(board, job, among, first, |worker| board.liking(class, worker) == most && allowed(worker))
     }
 
     /// The place of the best, where `first` is the first with room.

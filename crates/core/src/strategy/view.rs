@@ -1,6 +1,6 @@
 //! What a strategy sees: a mirror of the committed state, kept current row by row.
 
-use super::board::{Amounts, Board, Data, Device, Image, Job, Lately, Length, Seat, Wanted};
+use super::board::{Amounts, Board, Data, Device, Image, Job, Lately, Length, Seat, Wanted, Wish};
 use super::needs::Needs;
 use super::rules::Source;
 use super::tasks::Tasks;
@@ -9,6 +9,8 @@ use crate::effect::Row;
 use crate::event::Placement;
 use crate::feasible;
 use crate::ids::{Attempt, TaskId, UserId, WorkerId};
+use crate::label::Preference;
+use crate::need::Need;
 use crate::predict::{self, Learner, run_of};
 use crate::queue::Place;
 use crate::resources::Kind;
@@ -109,7 +111,7 @@ impl View {
                 self.touch(&worker.id);
             }
             Row::WorkerRemoved(_) => self.renumber = true,
-            Row::Outputs(..) | Row::TaskRemoved(..) => {}
+            Row::Outputs(..) | Row::TaskRemoved(..) | Row::Job(..) | Row::JobPlanned(..) | Row::JobRemoved(_) => {}
         }
         self.fleet.apply(row);
     }
@@ -212,18 +214,34 @@ impl View {
         let amounts = Kind::ALL.map(|kind| demand.amount(kind));
         let model = demand.gpu_model.as_ref().filter(|_| demand.gpu_milli > 0);
         let model = model.map(|model| number_of(&mut self.models, model));
-        let needs = if spec.container.volumes.is_empty() { None } else { Some(self.needs_of(spec)) };
-        Wanted { amounts, model, needs }
+        let needs_any = !spec.container.volumes.is_empty() || !spec.constraints.is_empty();
+        let needs = needs_any.then(|| self.needs_of(spec.needs()));
+        let wishes = (!spec.affinity.is_empty()).then(|| self.wishes_of(&spec.affinity));
+        Wanted { amounts, model, needs, wishes }
     }
 
-    /// The number of what a task needs of its worker's host; of a new one the board is told who meets it.
-    fn needs_of(&mut self, spec: &TaskSpec) -> u32 {
-        let needs = spec.needs();
+    /// The number of what is needed of a worker; of a new one the board is told who meets it.
+    fn needs_of(&mut self, needs: Vec<Need>) -> u32 {
         let (number, is_new) = self.needs.number(needs.clone());
         if is_new {
             self.needs.meeting(&needs).for_each(|worker| self.board.add_met(worker, number));
             self.renumber |= self.needs.are_too_many();
         }
+        number
+    }
+
+    /// The number of what a task would rather have; each of its wishes is a need to the board, which nothing must meet.
+    fn wishes_of(&mut self, preferences: &[Preference]) -> u32 {
+        if let Some(number) = self.needs.wishes(preferences) {
+            return number;
+        }
+        let mut wishes = Vec::with_capacity(preferences.len());
+        for Preference { expr, weight } in preferences {
+            wishes.push(Wish { need: self.needs_of(vec![Need::Label(expr.clone())]), weight: *weight });
+        }
+        let number = self.board.add_wishes(wishes);
+        self.needs.set_wishes(preferences, number);
+        self.renumber |= self.needs.are_too_many();
         number
     }
 
@@ -251,7 +269,7 @@ impl View {
         for number in touched {
             if let Some(seen) = self.fleet.get(&self.order[number]) {
                 self.board.set_seat(number, seat(seen, &mut self.models));
-                if self.needs.offered(number, &seen.record().about.offers) {
+                if self.needs.known(number, seen.record()) {
                     self.board.set_meets(number, self.needs.met_by(number));
                 }
             }
@@ -267,7 +285,7 @@ impl View {
         self.needs.begin_anew();
         for (number, seen) in self.fleet.each().enumerate() {
             let id = &seen.record().id;
-            self.needs.offered(number, &seen.record().about.offers);
+            self.needs.known(number, seen.record());
             self.board.set_seat(number, seat(seen, &mut self.models));
             self.board.set_lately(number, lately.remove(id).unwrap_or_default());
             self.order.push(id.clone());

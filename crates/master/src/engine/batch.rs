@@ -6,7 +6,7 @@ use cloudai_core::batch::{self, Done};
 use cloudai_core::cluster::Cluster;
 use cloudai_core::effect::{Dispatch, Row};
 use cloudai_core::event::{Event, Rejected};
-use cloudai_core::ids::TaskId;
+use cloudai_core::ids::{JobId, TaskId};
 use cloudai_core::time::Timestamp;
 use std::collections::BTreeSet;
 use tokio::time::{Duration, Instant};
@@ -78,6 +78,11 @@ impl Batch {
     /// The tasks that are changed by it.
     pub(crate) fn tasks(&self) -> BTreeSet<TaskId> {
         self.events.tasks()
+    }
+
+    /// The jobs that are changed by it.
+    pub(crate) fn jobs(&self) -> BTreeSet<JobId> {
+        self.events.jobs()
     }
 
     /// The newest version of everything that changed.

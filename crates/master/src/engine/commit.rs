@@ -2,11 +2,10 @@
 
 use super::{Batch, Engine, EngineError, start_of};
 use crate::mailbox::StoreHealth;
+use cloudai_core::cluster::Undone;
 use cloudai_core::effect::Row;
 use cloudai_core::event::Event;
-use cloudai_core::ids::TaskId;
 use cloudai_store::CommitError;
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -48,7 +47,7 @@ impl Engine {
                 }
                 Err(CommitError::Refused { row, why }) => {
                     error!(row, why, "store refused a row, loading the state again");
-                    self.reload(&batch.tasks()).await?;
+                    self.reload((&batch.tasks(), &batch.jobs())).await?;
                     batch = batch.without(row, &why, &mut self.cluster);
                 }
             }
@@ -58,9 +57,9 @@ impl Engine {
         Ok(())
     }
 
-    /// Drops what was never committed, changes of the tasks `undone` among it, and starts again from the
+    /// Drops what was never committed, changes of what is `undone` among it, and starts again from the
     /// store; workers register again.
-    async fn reload(&mut self, undone: &BTreeSet<TaskId>) -> Result<(), EngineError> {
+    async fn reload(&mut self, undone: Undone<'_>) -> Result<(), EngineError> {
         let loaded = self.store.load().await.map_err(EngineError::Reload)?;
         self.heartbeats.end_all();
         self.cluster = self.cluster.reloaded(start_of(&loaded), undone, self.clock.now());

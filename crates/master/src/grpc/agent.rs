@@ -10,6 +10,7 @@ use crate::principal::Principal;
 use crate::watching::Watch;
 use cloudai_core::event::{Placement, PlacementRefusal};
 use cloudai_core::ids::{Attempt, TaskId};
+use cloudai_core::need::Need;
 use cloudai_core::strategy::ROUND;
 use cloudai_proto::v1 as pb;
 use cloudai_proto::v1::agent_service_server::AgentService;
@@ -147,7 +148,8 @@ fn reason(placement: &Placement, why: &PlacementRefusal, model: &Model) -> pb::R
         }
         PlacementRefusal::WorkerUnavailable => pb::Refusal::WorkerUnavailable,
         PlacementRefusal::Pinned => pb::Refusal::Pinned,
-        PlacementRefusal::NotOffered(_) => pb::Refusal::NotOffered,
+        PlacementRefusal::Unmet(Need::Access(_)) => pb::Refusal::NotOffered,
+        PlacementRefusal::Unmet(Need::Label(_)) => pb::Refusal::NotMet,
         PlacementRefusal::Lack(_) => pb::Refusal::Lack,
     }
 }

@@ -7,7 +7,7 @@ use super::convert;
 use crate::quota::MOST_FILES;
 use cloudai_core::event::EndReport;
 use cloudai_core::ids::Incarnation;
-use cloudai_core::task::{Cause, LogCut, LogEnd, MAX_MESSAGE, Outcome, OutputFile};
+use cloudai_core::task::{Cause, LogCut, LogEnd, MAX_MESSAGE, Outcome, OutputFile, Used};
 use cloudai_proto::v1 as pb;
 use cloudai_store::bulk::{LogPosition, check_path};
 use std::collections::BTreeMap;
@@ -36,7 +36,7 @@ pub(super) fn report(result: pb::TaskResult) -> Result<EndReport, Status> {
         exit_code: result.exit_code,
         oom_killed: result.oom_killed,
         message: shortened(message),
-        run: result.run_ms.map(Duration::from_millis),
+        run: result.run_ms.map(time),
         log: LogEnd {
             records: result.log_records,
             bytes: result.log_bytes,
@@ -45,8 +45,26 @@ pub(super) fn report(result: pb::TaskResult) -> Result<EndReport, Status> {
         },
         outputs,
         outputs_lost,
+        used: Used {
+            peak_memory: measured(result.peak_memory_bytes),
+            cpu: measured(result.cpu_ms).map(time),
+            pulled: measured(result.pull_ms).map(time),
+        },
     };
     Ok(EndReport { attempt, incarnation: Incarnation(result.incarnation), outcome: Arc::new(outcome) })
+}
+
+/// No machine has had so many bytes, and none so many milliseconds; the largest number that every reader of JSON knows.
+const LARGEST: u64 = 1 << 53;
+
+/// What can have been measured: neither nothing, which stands for not known, nor more than there is.
+fn measured(told: Option<u64>) -> Option<u64> {
+    told.filter(|amount| (1..=LARGEST).contains(amount))
+}
+
+/// That it ran is believed, and a time that can be.
+fn time(millis: u64) -> Duration {
+    Duration::from_millis(millis.min(LARGEST))
 }
 
 /// The log that was told, as far as it is kept: the worker may have told of more than it sent, or
@@ -89,10 +107,8 @@ fn outputs(told: Vec<pb::OutputFile>) -> (Vec<OutputFile>, bool) {
     (files.into_values().collect(), lost)
 }
 
-/// Whether the master can have taken such a file in, and the store its row.
-/// The largest file that any file system has room for, far from where sums of sizes end.
-const LARGEST: u64 = 1 << 53;
-
+/// Whether the master can have taken such a file in, and the store its row: no file system has room for a larger one, and
+/// sums of sizes end far from there.
 fn is_kept(path: &str, size: u64) -> bool {
     check_path(path).is_ok() && size <= LARGEST
 }
@@ -192,6 +208,22 @@ mod tests {
         assert_eq!((outcome.cause, outcome.message.as_str()), (Cause::EngineError, NO_CAUSE));
         let said = report(pb::TaskResult { cause: 0, message: "why".into(), ..result() }).unwrap().outcome;
         assert_eq!((said.cause, said.message.as_str()), (Cause::EngineError, "why"));
+    }
+
+    #[test]
+    fn what_was_used_is_believed_within_what_can_be() {
+        let used = |peak_memory_bytes, cpu_ms, pull_ms| {
+            report(pb::TaskResult { peak_memory_bytes, cpu_ms, pull_ms, ..result() }).unwrap().outcome.used
+        };
+        let millis = |count| Some(Duration::from_millis(count));
+        let told = Used { peak_memory: Some(7), cpu: millis(8), pulled: millis(9) };
+        assert_eq!(used(Some(7), Some(8), Some(9)), told);
+        assert_eq!(used(Some(LARGEST), None, Some(1)).peak_memory, Some(LARGEST));
+        for nothing in [None, Some(0), Some(LARGEST + 1), Some(u64::MAX)] {
+            assert_eq!(used(nothing, nothing, nothing), Used::default(), "{nothing:?}");
+        }
+        let ran = report(pb::TaskResult { run_ms: Some(u64::MAX), ..result() }).unwrap().outcome.run;
+        assert_eq!(ran, millis(LARGEST));
     }
 
     #[test]

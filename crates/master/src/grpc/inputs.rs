@@ -26,6 +26,8 @@ pub(super) async fn resolve(handle: &Handle, of: &pb::AttemptRef) -> Result<pb::
         NoInputs::Bulk(error) => bulk_status(error),
         // What signs was asked again and again before it gave up.
         NoInputs::Place(why) => Status::failed_precondition(why.to_string()),
+        NoInputs::Wrong(why) => Status::failed_precondition(why),
+        NoInputs::Ask(error) => Status::unavailable(error.to_string()),
     })?;
     let inputs = found.into_iter().map(|found| pb::ResolvedInput {
         sha256: found.content.sha256.to_string(),

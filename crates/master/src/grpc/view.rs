@@ -1,11 +1,14 @@
 //! What changes of the cluster as agents read it: messages that every client takes.
 
 use crate::watching::Update;
+use cloudai_core::access::Access;
 use cloudai_core::resources::{Capacity, Demand, Free, Kind, WHOLE};
+use cloudai_core::spec::TaskSpec;
 use cloudai_core::task::{State, TaskRecord};
-use cloudai_core::worker::WorkerRecord;
+use cloudai_core::worker::{About, WorkerRecord};
 use cloudai_proto::v1 as pb;
 use prost::Message;
+use std::collections::{BTreeSet, HashMap};
 
 /// The most bytes of one message, about: clients take 4 MiB unless they are told otherwise, and the
 /// largest single part, a worker with long labels, has far less than the rest.
@@ -91,7 +94,16 @@ fn worker(record: &WorkerRecord, free: &Free) -> pb::ClusterWorker {
         gpus: free.devices().iter().map(gpu).collect(),
         labels: record.labels.clone().into_iter().collect(),
         offers: record.about.offers.iter().map(ToString::to_string).collect(),
+        facts: facts(&record.about),
     }
+}
+
+/// What constraints may name beside labels and what is told elsewhere; what the worker never told is left out.
+fn facts(about: &About) -> HashMap<String, String> {
+    let About { arch, executor, os, version, .. } = about;
+    let facts = [("arch", arch), ("executor", executor), ("os", os), ("version", version)];
+    let told = facts.into_iter().filter(|(_, text)| !text.is_empty());
+    told.map(|(name, text)| (name.to_owned(), text.clone())).collect()
 }
 
 fn capacity(capacity: &Capacity) -> pb::Amounts {
@@ -129,8 +141,14 @@ fn waiting(task: &TaskRecord) -> Option<pb::WaitingTask> {
         image: task.spec.image.clone(),
         pinned_to: task.spec.worker_id.as_ref().map(ToString::to_string).unwrap_or_default(),
         job_id: task.job.map(|job| job.to_string()).unwrap_or_default(),
-        needs: task.spec.needs().iter().map(ToString::to_string).collect(),
+        needs: accesses(&task.spec).into_iter().map(|access| access.to_string()).collect(),
+        constraints: task.spec.constraints.iter().map(ToString::to_string).collect(),
     })
+}
+
+/// What a task needs of its worker's host, each once, in order.
+fn accesses(spec: &TaskSpec) -> BTreeSet<&Access> {
+    spec.container.volumes.iter().map(|volume| &volume.access).collect()
 }
 
 fn placed(task: &TaskRecord) -> pb::PlacedTask {

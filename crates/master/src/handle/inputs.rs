@@ -3,7 +3,7 @@
 //! A task that is accepted has all of its inputs: whatever becomes of the task that left them, or of the upload.
 
 use super::Handle;
-use super::left::LeftFile;
+use super::left::{Left, LeftFile};
 use crate::addresses::NoPlace;
 use crate::mailbox::AskError;
 use crate::principal::Principal;
@@ -13,14 +13,14 @@ use cloudai_core::ids::Attempt;
 use cloudai_core::ids::TaskId;
 use cloudai_core::sha256::Sha256;
 use cloudai_core::spec::tree::{Entry, Kind, Tree};
-use cloudai_core::spec::{FieldError, Source, SpecError, TaskSpec, wrong_input};
+use cloudai_core::spec::{FieldError, IN_NO_JOB, Source, SpecError, wrong_input};
 use cloudai_store::bulk::{BulkError, BulkStore, Content, Kept};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tracing::warn;
 
 /// Why an input has no content.
-enum Missing {
+pub(super) enum Missing {
     /// What is wrong with it, for people.
     Wrong(String),
     /// It could not be looked for.
@@ -42,6 +42,10 @@ pub(crate) enum NoInputs {
     Bulk(BulkError),
     /// One comes from an address of which there is none.
     Place(NoPlace),
+    /// What it needs of its job is not there.
+    Wrong(String),
+    /// It could not be looked for.
+    Ask(AskError),
 }
 
 /// What an attempt finds, and where its worker fetches that.
@@ -70,7 +74,7 @@ impl<E: Into<AskError>> From<E> for Missing {
 }
 
 impl Handle {
-    fn bulk(&self) -> &Arc<dyn BulkStore> {
+    pub(super) fn bulk(&self) -> &Arc<dyn BulkStore> {
         self.shared.logs.bulk()
     }
 
@@ -112,6 +116,36 @@ impl Handle {
         }
     }
 
+    /// Looks for what new tasks would find, and holds none of it. What is sent before a submission need not be there yet.
+    /// # Errors
+    /// As of [`Handle::hold_inputs`].
+    pub(super) async fn look_for_inputs(
+        &self,
+        who: &Principal,
+        fresh: &[NewTask],
+        places: &[usize],
+    ) -> Result<(), AskError> {
+        let mut wrong = Vec::new();
+        for (new, place) in fresh.iter().zip(places) {
+            let mut errors = Vec::new();
+            for (index, input) in new.spec.container.inputs.iter().enumerate() {
+                match &input.from {
+                    Source::Task { .. } | Source::Address(_) => {}
+                    Source::Blob(_) | Source::Tree(_) | Source::Named { .. } => continue,
+                }
+                match self.content(who, &input.from).await {
+                    Ok(_) => {}
+                    Err(Missing::Wrong(problem)) => errors.push(wrong_input(index, &input.from, problem)),
+                    Err(Missing::Failed(error)) => return Err(error),
+                }
+            }
+            if !errors.is_empty() {
+                wrong.push((*place, SpecError(errors)));
+            }
+        }
+        if wrong.is_empty() { Ok(()) } else { Err(AskError::Specs(Arc::new(wrong))) }
+    }
+
     async fn hold_inputs_of(&self, who: &Principal, new: &NewTask, known: &mut Known) -> Result<(), Refused> {
         // What an ended task found, the one that runs it again finds: also when its source is gone.
         let held = new.spec.container.inputs.iter().filter(|input| input.from.is_held()).count();
@@ -121,7 +155,7 @@ impl Handle {
         {
             return Ok(self.bulk().hold_inputs_as(new.id, old).await?);
         }
-        let contents = self.contents(who, &new.spec, known).await?;
+        let contents = self.contents(who, new, known).await?;
         if contents.is_empty() {
             return Ok(());
         }
@@ -145,18 +179,25 @@ impl Handle {
 
     /// What an attempt finds before it starts, in the order of its spec; fewer where the master keeps some no longer.
     pub(crate) async fn inputs_of(&self, attempt: Attempt) -> Result<Vec<Found>, NoInputs> {
-        let held = self.bulk().held_inputs(attempt.task).await.map_err(NoInputs::Bulk)?;
+        let Some(task) = self.shared.model.task(attempt.task) else { return Ok(Vec::new()) };
+        let mut held = self.bulk().held_inputs(attempt.task).await.map_err(NoInputs::Bulk)?;
+        if let Some(job) = task.job {
+            // Fewer where a hold was not completed.
+            let inputs = task.spec.container.inputs.iter();
+            if held.len() != inputs.filter(|input| !matches!(input.from, Source::Address(_))).count() {
+                held = self.hold_inputs_in_job(&task, job).await?;
+            }
+        }
         let mut held = held.into_iter();
         let mut found = Vec::new();
-        let task = self.shared.model.task(attempt.task);
-        for input in task.iter().flat_map(|task| &task.spec.container.inputs) {
+        for input in &task.spec.container.inputs {
             found.extend(match &input.from {
                 Source::Address(address) => {
                     let url = self.shared.inputs.place(address).await.map_err(NoInputs::Place)?;
                     let content = Content { sha256: address.sha256(), folder: false };
                     Some(Found { content, size: 0, url: Some(url) })
                 }
-                Source::Blob(_) | Source::Tree(_) | Source::Task { .. } => {
+                Source::Blob(_) | Source::Tree(_) | Source::Task { .. } | Source::Named { .. } => {
                     held.next().map(|held| Found { content: held.content, size: held.size, url: None })
                 }
             });
@@ -165,9 +206,13 @@ impl Handle {
     }
 
     /// The contents of a task's inputs that the master holds, or every input that has none.
-    async fn contents(&self, who: &Principal, spec: &TaskSpec, known: &mut Known) -> Result<Vec<Content>, Refused> {
+    async fn contents(&self, who: &Principal, new: &NewTask, known: &mut Known) -> Result<Vec<Content>, Refused> {
         let (mut contents, mut wrong) = (Vec::new(), Vec::new());
-        for (index, input) in spec.container.inputs.iter().enumerate() {
+        for (index, input) in new.spec.container.inputs.iter().enumerate() {
+            // What others of its job leave is looked for when they have ended.
+            if new.job.is_some() && matches!(input.from, Source::Named { .. }) {
+                continue;
+            }
             let source = input.from.to_string();
             if let Some(content) = known.get(&source) {
                 contents.extend(*content);
@@ -190,6 +235,7 @@ impl Handle {
             Source::Blob(sha256) => self.kept(who, Content { sha256: *sha256, folder: false }).await,
             Source::Tree(sha256) => self.kept(who, Content { sha256: *sha256, folder: true }).await,
             Source::Task { id, path } => self.left_by(who, *id, path.as_deref()).await,
+            Source::Named { .. } => return Err(Missing::Wrong(IN_NO_JOB.into())),
             Source::Address(address) => {
                 return self.shared.inputs.check(address).map(|()| None).map_err(Missing::Wrong);
             }
@@ -209,7 +255,7 @@ impl Handle {
     }
 
     /// A file or folder of what another task left.
-    async fn left_by(&self, who: &Principal, id: TaskId, path: Option<&str>) -> Result<Content, Missing> {
+    pub(super) async fn left_by(&self, who: &Principal, id: TaskId, path: Option<&str>) -> Result<Content, Missing> {
         let left = match self.left(who, id).await {
             Ok(Ok(left)) => left,
             Ok(Err(status)) => {
@@ -227,19 +273,45 @@ impl Handle {
         {
             return Ok(Content { sha256: self.shared_output(&file).await?, folder: false });
         }
-        let mut entries = Vec::new();
+        let file = |(path, sha256, size)| Entry { path, kind: Kind::File { sha256, size, executable: false } };
+        let entries = self.shared_below(left, path).await?.into_iter().map(file).collect();
+        self.as_folder(entries, &format!("names no file that it left (cloudai task files {id} lists them)")).await
+    }
+
+    /// The files that a task left at a path or below it, each by what is behind that, with hash and size.
+    pub(super) async fn shared_files(
+        &self,
+        who: &Principal,
+        id: TaskId,
+        path: Option<&str>,
+    ) -> Result<Vec<(String, Sha256, u64)>, Missing> {
+        let Ok(left) = self.left(who, id).await? else { return Ok(Vec::new()) };
+        if let Some(path) = path
+            && let Some(file) = self.left_file(left, path).await?
+        {
+            // Under its own name, so that files of elements lie alike.
+            let name = path.rsplit('/').next().unwrap_or(path).to_owned();
+            return Ok(vec![(name, self.shared_output(&file).await?, file.file.size)]);
+        }
+        self.shared_below(left, path).await
+    }
+
+    async fn shared_below(&self, left: Left, path: Option<&str>) -> Result<Vec<(String, Sha256, u64)>, Missing> {
+        let mut files = Vec::new();
         for left in &self.left_files(left).await? {
             let name = left.file.path.as_str();
             let below = path.map_or(Some(name), |path| name.strip_prefix(path)?.strip_prefix('/'));
             if let Some(below) = below {
-                let sha256 = self.shared_output(left).await?;
-                let kind = Kind::File { sha256, size: left.file.size, executable: false };
-                entries.push(Entry { path: below.to_owned(), kind });
+                files.push((below.to_owned(), self.shared_output(left).await?, left.file.size));
             }
         }
+        Ok(files)
+    }
+
+    /// A folder of files that are kept.
+    pub(super) async fn as_folder(&self, entries: Vec<Entry>, none: &str) -> Result<Content, Missing> {
         if entries.is_empty() {
-            let why = format!("names no file that it left (cloudai task files {id} lists them)");
-            return Err(Missing::Wrong(why));
+            return Err(Missing::Wrong(none.into()));
         }
         let tree = Tree::of(entries).map_err(|why| Missing::Wrong(why.to_string()))?;
         let list = self.bulk().put_blobs(vec![Bytes::from(tree.write())]).await?;

@@ -6,7 +6,7 @@ use crate::model::SeenTask;
 use crate::principal::Principal;
 use cloudai_core::event::{NewTask, Rejected, Submitted};
 use cloudai_core::ids::{TaskId, UserId};
-use cloudai_core::spec::TaskSpec;
+use cloudai_core::spec::{Source, TaskSpec};
 use cloudai_core::task::TaskRecord;
 use std::sync::Arc;
 
@@ -22,6 +22,9 @@ impl Handle {
         if ended.finished().is_none() {
             return Err(Rejected::NotEnded(id, ended.status()).into());
         }
+        if let Some(job) = ended.job.filter(|_| is_of_its_job(&ended)) {
+            return Err(Rejected::OnlyInJob(id, job).into());
+        }
         let keyed = |spec: TaskSpec| TaskSpec { idempotency_key: Some(key_of(id)), ..spec };
         let changed = changed.map(keyed);
         if let Some(next) = self.following(&ended.owner, id).await? {
@@ -31,8 +34,9 @@ impl Handle {
             };
         }
         let spec = Arc::new(changed.unwrap_or_else(|| keyed(ended.spec.to_run_again())));
-        let (job, owner, depends_on) = (ended.job, ended.owner.clone(), Vec::new());
-        let new = NewTask { id: self.new_task_id(), owner, job, depends_on, retry_of: Some(id), spec };
+        // It is none of its job, which may have ended by its end.
+        let (owner, depends_on) = (ended.owner.clone(), Vec::new());
+        let new = NewTask { id: self.new_task_id(), owner, job: None, depends_on, retry_of: Some(id), spec };
         let accepted = self.submit_fresh(who, vec![new], &[0]).await?;
         accepted.into_iter().next().ok_or(AskError::Stopped)
     }
@@ -51,6 +55,12 @@ impl Handle {
         let found = self.shared.store.task_by_key(owner, &key_of(id)).await?;
         Ok(found.filter(|task| task.retry_of == Some(id)))
     }
+}
+
+/// Whether a task of a job is nothing without it: an element of an array, or one that finds what others left.
+fn is_of_its_job(task: &TaskRecord) -> bool {
+    let mut inputs = task.spec.container.inputs.iter();
+    task.id.index().is_some() || inputs.any(|input| matches!(input.from, Source::Named { .. }))
 }
 
 /// The key under which a task is submitted again: whoever asks twice gets one task.

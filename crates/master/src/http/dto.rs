@@ -1,17 +1,28 @@
 //! The JSON of `/api/v1`: what clients send and get. The command line reads the same types.
 
+pub mod advice;
 mod duty;
 mod exec;
 pub mod explain;
 mod files;
+mod job_forecast;
+mod jobs;
 mod logs;
+mod schedules;
 mod secrets;
+mod templates;
+mod usage;
 
 pub use duty::Duty;
 pub use exec::{ExecEnd, ExecSaid, STDERR, STDIN, STDOUT};
 pub use files::{Blob, File, Files, KeptFile, Link};
+pub use job_forecast::{JobForecast, PartForecast};
+pub use jobs::{Job, JobCounts, JobNeed, JobPart};
 pub use logs::{LogCut, LogDamage, LogEntry, LogLine, LogState};
+pub use schedules::{Schedule, ScheduleError, ScheduleRun, TemplateUse};
 pub use secrets::{Registry, Rotated, Secret};
+pub use templates::{Template, TemplateVersion};
+pub use usage::Usage;
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -51,6 +62,12 @@ pub struct Task {
     pub user_id: String,
     /// The job it belongs to.
     pub job_id: Option<String>,
+    /// Its name in the job; absent of a task without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job_task: Option<String>,
+    /// Which element of an array it is; absent of what is no array.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub index: Option<u32>,
     /// One of the six words.
     pub status: String,
     /// Where exactly it stands; absent once it ended.
@@ -172,6 +189,9 @@ pub struct Attempt {
     /// What came after them and was not kept, because a log may be only so large; absent of logs that are not cut.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log_cut: Option<LogCut>,
+    /// What it took; absent where nothing of that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
 }
 
 /// `POST /api/v1/tasks/batch`: up to 1,000 task documents, all accepted or none.
@@ -218,8 +238,11 @@ pub struct Worker {
     pub gpus: Vec<Gpu>,
     /// How many attempts it holds.
     pub tasks: usize,
-    /// Free words.
+    /// Free words, which constraints of tasks look at: as it told them, and changed as operators said.
     pub labels: BTreeMap<String, String>,
+    /// What operators said of them: the value that a label has, `null` where it was taken away.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub operator_labels: BTreeMap<String, Option<String>>,
     /// Folders of its host and volumes of its engine that tasks may see, as `/data` or `scratch`; `:ro` stands behind
     /// what may only be read.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

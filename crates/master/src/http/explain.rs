@@ -13,6 +13,7 @@ use axum::extract::State;
 use cloudai_core::resources::{GIB, Kind, WHOLE};
 use cloudai_core::strategy::explain::{Against, Amount, Change, Estimate, Looked, Outlook, Score, Standing, Turn};
 use cloudai_core::strategy::names;
+use std::collections::BTreeMap;
 
 /// Explains a task.
 pub(super) async fn get(
@@ -97,7 +98,7 @@ fn looked(looked: &Looked) -> shown::Looked {
 fn against(against: &Against) -> shown::Against {
     let amount = match against {
         Against::Short(amount) => Some(amount),
-        Against::Pinned(_) | Against::Idle(_) | Against::NotOffered(_) | Against::Model(_) => None,
+        Against::Pinned(_) | Against::Idle(_) | Against::Unmet(_) | Against::Model(_) => None,
     };
     let shown = |of: fn(&Amount) -> u64| amount.map(|amount| view::part(of(amount), unit(amount.kind)));
     shown::Against {
@@ -132,8 +133,9 @@ fn change(change: &Change) -> shown::Change {
         kind: kind.into(),
         message: change.to_string(),
         worker_id: worker.to_string(),
-        at_most: std::collections::BTreeMap::new(),
+        at_most: BTreeMap::new(),
         any_model: false,
+        labels: BTreeMap::new(),
     };
     match change {
         Change::Ask(asked) => {
@@ -143,12 +145,19 @@ fn change(change: &Change) -> shown::Change {
         }
         Change::Unpin(worker) => of("unpin", worker),
         Change::Open(worker, _) => of("undrain", worker),
+        Change::Label(worker, labels) => shown::Change { labels: labels.clone(), ..of("label", worker) },
     }
 }
 
 fn score(score: &Score) -> shown::Score {
     let used = Kind::ALL.iter().zip(score.used).filter_map(|(kind, used)| Some((kind.name().to_owned(), used?)));
-    shown::Score { worker_id: score.worker.to_string(), used: used.collect(), level: score.level, rest: score.rest }
+    shown::Score {
+        worker_id: score.worker.to_string(),
+        used: used.collect(),
+        level: score.level,
+        rest: score.rest,
+        preference: score.liking,
+    }
 }
 
 fn outlook(outlook: &Outlook) -> shown::Outlook {

@@ -8,7 +8,7 @@ use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::request::Parts;
 use bytes::{Bytes, BytesMut};
-use cloudai_core::ids::{IdError, SecretName, TaskId, WorkerId};
+use cloudai_core::ids::{IdError, JobId, ScheduleName, SecretName, TaskId, TemplateName, WorkerId};
 use cloudai_core::sha256::Sha256;
 use cloudai_core::spec::{RegistryName, Value};
 use futures::StreamExt;
@@ -39,6 +39,18 @@ impl<S: Sync> FromRequestParts<S> for Caller {
 pub(super) struct TaskPath(pub(super) TaskId);
 
 impl<S: Send + Sync> FromRequestParts<S> for TaskPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        Ok(Self(path_part(parts, state, "id").await?.parse()?))
+    }
+}
+
+/// The job of a path with `{id}`.
+#[derive(Debug)]
+pub(super) struct JobPath(pub(super) JobId);
+
+impl<S: Send + Sync> FromRequestParts<S> for JobPath {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
@@ -88,6 +100,32 @@ impl<S: Send + Sync> FromRequestParts<S> for BlobPath {
 pub(super) struct SecretPath(pub(super) SecretName);
 
 impl<S: Send + Sync> FromRequestParts<S> for SecretPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let part = path_part(parts, state, "name").await?;
+        part.parse().map(Self).map_err(|why: IdError| Problem::field("name", why.to_string()))
+    }
+}
+
+/// The template of a path with `{name}`.
+#[derive(Debug)]
+pub(super) struct TemplatePath(pub(super) TemplateName);
+
+impl<S: Send + Sync> FromRequestParts<S> for TemplatePath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let part = path_part(parts, state, "name").await?;
+        part.parse().map(Self).map_err(|why: IdError| Problem::field("name", why.to_string()))
+    }
+}
+
+/// The schedule of a path with `{name}`.
+#[derive(Debug)]
+pub(super) struct SchedulePath(pub(super) ScheduleName);
+
+impl<S: Send + Sync> FromRequestParts<S> for SchedulePath {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {

@@ -4,6 +4,7 @@
 //! panics), then [`identify`] (who asks), then its handler. Nothing here decides anything about
 //! the cluster: handlers read parameters, ask the [`Handle`], and show what it answers.
 
+mod advice;
 mod archive;
 mod blobs;
 mod cluster;
@@ -17,11 +18,16 @@ mod explain;
 mod extract;
 mod files;
 mod follow;
+mod job_forecast;
+mod job_view;
+mod jobs;
 mod kept;
+mod labels;
 mod live;
 mod log_pattern;
 mod log_reader;
 mod logs;
+mod made;
 mod probes;
 mod problem;
 mod query;
@@ -29,10 +35,12 @@ mod queue;
 mod reference;
 mod registries;
 mod restore;
+mod schedules;
 mod secrets;
 mod strategies;
 mod table;
 mod tasks;
+mod templates;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -46,7 +54,7 @@ use axum::Router;
 use axum::extract::Request;
 use axum::middleware::{Next, from_fn};
 use axum::response::Response;
-use table::{Route, delete, get, post, put};
+use table::{Route, delete, get, patch, post, put};
 use tower_http::catch_panic::CatchPanicLayer;
 
 /// Every route.
@@ -75,6 +83,16 @@ fn routes() -> Vec<Route> {
         get("/api/v1/tasks/{id}/archive", archive::get),
         get("/api/v1/tasks/{id}/files", files::list),
         get("/api/v1/tasks/{id}/files/{*path}", files::download),
+        get("/api/v1/jobs", jobs::list),
+        post("/api/v1/jobs", jobs::submit),
+        get("/api/v1/jobs/resolve", jobs::resolve),
+        get("/api/v1/jobs/{id}", jobs::get),
+        get("/api/v1/jobs/{id}/tasks", jobs::tasks),
+        get("/api/v1/jobs/{id}/graph", jobs::graph),
+        post("/api/v1/jobs/{id}/cancel", jobs::cancel),
+        post("/api/v1/jobs/{id}/hold", jobs::hold),
+        post("/api/v1/jobs/{id}/release", jobs::release),
+        post("/api/v1/jobs/{id}/retry", jobs::retry),
         get("/api/v1/files", kept::list),
         post("/api/v1/blobs", blobs::several),
         post("/api/v1/blobs/kept", blobs::kept),
@@ -86,14 +104,28 @@ fn routes() -> Vec<Route> {
         get("/api/v1/registries", registries::list),
         put("/api/v1/registries/{host}", registries::put),
         delete("/api/v1/registries/{host}", registries::remove),
+        get("/api/v1/templates", templates::list),
+        get("/api/v1/templates/{name}", templates::get),
+        put("/api/v1/templates/{name}", templates::put),
+        delete("/api/v1/templates/{name}", templates::remove),
+        post("/api/v1/templates/{name}/run", templates::run),
+        get("/api/v1/schedules", schedules::list),
+        get("/api/v1/schedules/{name}", schedules::get),
+        put("/api/v1/schedules/{name}", schedules::put),
+        delete("/api/v1/schedules/{name}", schedules::remove),
+        post("/api/v1/schedules/{name}/pause", schedules::pause),
+        post("/api/v1/schedules/{name}/resume", schedules::resume),
+        post("/api/v1/schedules/{name}/run", schedules::run),
         get("/api/v1/workers", workers::list),
         post("/api/v1/workers", workers::create),
         get("/api/v1/cluster/join-token", workers::token),
         get("/api/v1/workers/{id}", workers::get),
         delete("/api/v1/workers/{id}", workers::remove),
+        patch("/api/v1/workers/{id}/labels", labels::change),
         post("/api/v1/workers/{id}/cordon", duty::cordon),
         post("/api/v1/workers/{id}/drain", duty::drain),
         post("/api/v1/workers/{id}/undrain", duty::undrain),
+        get("/api/v1/advice", advice::get),
         get("/api/v1/queue", queue::list),
         get("/api/v1/strategies", strategies::list),
         put("/api/v1/strategies/current", strategies::set),

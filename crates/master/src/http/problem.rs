@@ -7,7 +7,7 @@ use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use cloudai_core::event::Rejected;
-use cloudai_core::ids::{IdError, TaskId, WorkerId};
+use cloudai_core::ids::{IdError, JobId, TaskId, WorkerId};
 use cloudai_core::spec::{FieldError, SpecError};
 use cloudai_store::StoreError;
 use cloudai_store::bulk::BulkError;
@@ -126,6 +126,11 @@ impl Problem {
         Self::fields(vec![dto::FieldProblem { path: path.into(), value: None, problem: problem.into() }])
     }
 
+    /// No job has this id, or it is another's.
+    pub(super) fn no_job(id: JobId) -> Self {
+        Self::new(Code::NotFound, format!("no job {id}")).next("cloudai job list --all")
+    }
+
     /// A task that is not there, or not the caller's.
     pub(super) fn no_task(id: TaskId) -> Self {
         Self::new(Code::NotFound, format!("there is no {id}, or no longer: {KEPT_FOR_A_TIME}"))
@@ -191,6 +196,19 @@ impl Problem {
             Rejected::KeyReused(id) | Rejected::NotWaiting(id, _) => {
                 Self::new(Code::Conflict, rejected.to_string()).next(format!("cloudai task info {id}"))
             }
+            Rejected::NoSuchJob(id) => Self::no_job(*id),
+            Rejected::OnlyInJob(_, job) => {
+                Self::new(Code::Conflict, rejected.to_string()).next(format!("cloudai job retry {job}"))
+            }
+            Rejected::NoTurnYet(_, job) => {
+                Self::new(Code::Conflict, rejected.to_string()).next(format!("cloudai job hold {job}"))
+            }
+            Rejected::JobNotEnded(id, _) => {
+                Self::new(Code::Conflict, rejected.to_string()).next(format!("cloudai job wait {id}"))
+            }
+            Rejected::JobKeyReused(id) | Rejected::JobEnded(id, _) => {
+                Self::new(Code::Conflict, rejected.to_string()).next(format!("cloudai job info {id}"))
+            }
             Rejected::NotEnded(id, _) => {
                 Self::new(Code::Conflict, rejected.to_string()).next(format!("cloudai task cancel {id}"))
             }
@@ -198,7 +216,9 @@ impl Problem {
                 Self::new(Code::Conflict, rejected.to_string()).next(format!("cloudai worker remove {worker} --force"))
             }
             Rejected::WorkerLive(_) => Self::new(Code::Conflict, rejected.to_string()),
+            Rejected::TooManyLabels { .. } => Self::new(Code::Invalid, rejected.to_string()),
             Rejected::TaskExists(_)
+            | Rejected::JobExists(_)
             | Rejected::TooManyAtOnce { .. }
             | Rejected::Superseded(_)
             | Rejected::WrongIncarnation
@@ -264,7 +284,11 @@ impl From<SpecError> for Problem {
 impl From<IdError> for Problem {
     /// An id in a path that can not be one: nothing has it.
     fn from(error: IdError) -> Self {
-        let next = if error.kind == "worker id" { "cloudai worker list" } else { "cloudai task list --all" };
+        let next = match error.kind {
+            "worker id" => "cloudai worker list",
+            "job id" => "cloudai job list --all",
+            _ => "cloudai task list --all",
+        };
         Self::new(Code::NotFound, error.to_string()).next(next)
     }
 }

@@ -35,6 +35,10 @@ pub(super) fn put<H: Handler<T, Handle>, T: 'static>(path: &'static str, handler
     Route { method: Method::PUT, path, handler: on(MethodFilter::PUT, handler) }
 }
 
+pub(super) fn patch<H: Handler<T, Handle>, T: 'static>(path: &'static str, handler: H) -> Route {
+    Route { method: Method::PATCH, path, handler: on(MethodFilter::PATCH, handler) }
+}
+
 pub(super) fn delete<H: Handler<T, Handle>, T: 'static>(path: &'static str, handler: H) -> Route {
     Route { method: Method::DELETE, path, handler: on(MethodFilter::DELETE, handler) }
 }

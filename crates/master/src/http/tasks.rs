@@ -60,7 +60,7 @@ pub(super) async fn submit(
 }
 
 /// The only task needs no path to be found by.
-fn of_the_only_one(error: AskError) -> Problem {
+pub(super) fn of_the_only_one(error: AskError) -> Problem {
     match error {
         AskError::Specs(errors) => SpecError(errors.iter().flat_map(|(_, error)| error.0.clone()).collect()).into(),
         other => Problem::from(other).without_errors(),
@@ -68,7 +68,7 @@ fn of_the_only_one(error: AskError) -> Problem {
 }
 
 /// The task that a submission led to, a new one or that of an earlier submission.
-async fn answer(handle: &Handle, who: &Principal, fate: Fate) -> Result<Response, Problem> {
+pub(super) async fn answer(handle: &Handle, who: &Principal, fate: Fate) -> Result<Response, Problem> {
     let task = whole(handle, &handle.task(who, fate.id).await?).await?;
     let location = [(LOCATION, format!("/api/v1/tasks/{}", fate.id))];
     let status = if fate.fresh { StatusCode::CREATED } else { StatusCode::OK };
@@ -95,7 +95,7 @@ pub(super) async fn submit_batch(
 }
 
 /// The key of the header; the field of the same meaning stands in the document.
-fn key_of(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
+pub(super) fn key_of(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
     let mut keys = headers.get_all(KEY_HEADER).iter();
     let Some(key) = keys.next() else { return Ok(None) };
     let key = key.to_str().map_err(|_| Problem::field("Idempotency-Key", "must be plain ASCII"))?;
@@ -109,7 +109,7 @@ fn key_of(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
 }
 
 /// Puts the header's key into the document, which may say the same but nothing else.
-fn with_key(document: Value, key: Option<&str>) -> Result<Value, Problem> {
+pub(super) fn with_key(document: Value, key: Option<&str>) -> Result<Value, Problem> {
     let Some(key) = key else { return Ok(document) };
     let mut fields = match document {
         Value::Map(fields) => fields,
@@ -200,6 +200,7 @@ fn task_query(query: &mut Parameters) -> TaskQuery {
         worker: query.parsed("worker", |text| text.parse().map_err(|error: IdError| error.to_string())),
         name_prefix: query.text("name"),
         dead: query.flag("dead"),
+        orders: None,
         sort,
         limit: usize::try_from(limit).unwrap_or(MAX_LIMIT),
         cursor: query.parsed("cursor", |text| read_cursor(text, sort)),
@@ -250,7 +251,7 @@ pub(super) async fn resolve(
     Ok(Json(List { items: found.iter().map(view::task).collect(), next_cursor }))
 }
 
-fn id_part(text: &str) -> Result<String, String> {
+pub(super) fn id_part(text: &str) -> Result<String, String> {
     let part = text.strip_prefix(TaskId::PREFIX).unwrap_or(text);
     if !part.chars().all(|c| c.is_ascii_alphanumeric() || c == '.') {
         return Err("holds characters that no id has".into());
@@ -283,7 +284,7 @@ async fn whole(handle: &Handle, task: &SeenTask) -> Result<Task, Problem> {
     Ok(Task { retried_by, ..view::whole_task(task) })
 }
 
-fn wait(text: &str) -> Result<Duration, String> {
+pub(super) fn wait(text: &str) -> Result<Duration, String> {
     let seconds: Option<f64> = text.parse().ok();
     let seconds = seconds.filter(|seconds| (0.0..=MAX_WAIT).contains(seconds));
     seconds.map(Duration::from_secs_f64).ok_or_else(|| format!("takes 0 to {MAX_WAIT} seconds"))

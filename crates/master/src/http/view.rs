@@ -16,6 +16,7 @@ use cloudai_core::timing::Timing;
 use cloudai_core::worker::{About, WorkerStatus};
 use cloudai_proto::{EXEC, EXEC_OFF};
 use cloudai_store::bulk::{LogRecord, LogStream};
+use std::time::Duration;
 
 /// A time as ISO 8601 in UTC with milliseconds.
 pub(super) fn time(at: Timestamp) -> String {
@@ -33,6 +34,8 @@ pub(super) fn task(seen: &SeenTask) -> dto::Task {
         image: record.spec.image.clone(),
         user_id: record.owner.to_string(),
         job_id: record.job.map(|job| job.to_string()),
+        job_task: None,
+        index: record.id.index(),
         status: record.status().word().into(),
         phase: seen.phase.map(|phase| phase.word().into()),
         reason: record.reason().map(|reason| reason.word().into()),
@@ -105,7 +108,23 @@ fn attempt(record: &AttemptRecord) -> dto::Attempt {
         log_records: log.map(|log| log.records),
         log_bytes: log.map(|log| log.bytes),
         log_cut: log.and_then(|log| log.cut).map(log_cut),
+        usage: usage(record),
     }
+}
+
+/// What an attempt took; none of one of which nothing of that was kept.
+fn usage(record: &AttemptRecord) -> Option<dto::Usage> {
+    let end = record.end.as_ref();
+    let used = end.map(|end| end.used).unwrap_or_default();
+    let seconds = |time: Duration| time.as_secs_f64();
+    let usage = dto::Usage {
+        peak_memory_bytes: used.peak_memory,
+        cpu_s: used.cpu.map(seconds),
+        queue_s: record.waited.map(seconds),
+        pull_s: used.pulled.map(seconds),
+        run_s: end.and_then(|end| end.run).map(seconds),
+    };
+    (usage != dto::Usage::default()).then_some(usage)
 }
 
 fn log_cut(cut: LogCut) -> dto::LogCut {
@@ -180,6 +199,7 @@ pub(super) fn worker(seen: &SeenWorker, heard: Option<&Heard>, up: &Up) -> dto::
         gpus: record.capacity.gpus.iter().map(gpu).collect(),
         tasks: seen.held.len(),
         labels: record.labels.clone(),
+        operator_labels: record.operator_labels.clone(),
         offers: record.about.offers.iter().map(ToString::to_string).collect(),
         exec: runs_programs(&record.about),
         version: record.about.version.clone(),

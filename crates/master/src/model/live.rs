@@ -137,7 +137,8 @@ impl Live {
         let wanted = |status: &Status| query.statuses.is_empty() || query.statuses.contains(status);
         let lists = lists.into_iter().flatten().filter(|(status, _)| wanted(status));
         // A page's worth of each status: the page is among them.
-        let orders = lists.flat_map(|(_, orders)| walk(orders, query).take(most)).collect();
+        let shown = |order: &u64| self.tasks.get(order).is_some_and(|task| query.shows(task));
+        let orders = lists.flat_map(|(_, orders)| walk(orders, query).filter(shown).take(most)).collect();
         Ok(self.first(orders, query, most))
     }
 
@@ -173,6 +174,19 @@ fn take_out<K: Ord>(lists: &mut BTreeMap<K, Orders>, list: K, order: u64) {
 /// Places from the cursor on, in the order of the question.
 fn walk<'a>(orders: &'a Orders, query: &TaskQuery) -> Box<dyn Iterator<Item = u64> + 'a> {
     let cursor = query.cursor.map(|cursor| cursor.0);
+    if let Some((first, last)) = query.orders {
+        let within = move |order: &u64| (first..=last).contains(order);
+        return match query.sort {
+            Sort::Newest => {
+                let from = last.saturating_add(1);
+                Box::new(orders.falling(Some(cursor.map_or(from, |at| at.min(from)))).take_while(within))
+            }
+            Sort::Oldest => {
+                let from = first.checked_sub(1);
+                Box::new(orders.rising(cursor.max(from)).take_while(within))
+            }
+        };
+    }
     match query.sort {
         Sort::Newest => Box::new(orders.falling(cursor)),
         Sort::Oldest => Box::new(orders.rising(cursor)),
@@ -227,6 +241,7 @@ mod tests {
             number: 1,
             worker,
             assigned_at: Timestamp::ZERO,
+            waited: None,
             started_at: None,
             ended_at: None,
             end: None,
@@ -267,6 +282,7 @@ mod tests {
                 owner: owner.parse().ok(),
                 worker: worker.parse().ok(),
                 name_prefix: (!name.is_empty()).then(|| name.into()),
+                orders: None,
                 sort: if oldest { Sort::Oldest } else { Sort::Newest },
                 limit,
                 cursor: None,

@@ -3,6 +3,7 @@
 //! Reading takes a short lock and never waits for the store or the engine. `live.rs` has the lists,
 //! `news.rs` says what operators want to see in the log.
 
+mod jobs;
 mod live;
 mod news;
 mod orders;
@@ -19,6 +20,8 @@ use cloudai_core::waiting::{self, Candidate};
 use cloudai_core::worker::{WorkerRecord, WorkerStatus};
 use cloudai_store::StoreError;
 use cloudai_store::query::TaskQuery;
+use jobs::Jobs;
+pub use jobs::{SeenJob, is_of_job};
 use live::Live;
 use news::News;
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -39,6 +42,7 @@ pub struct Model {
 #[derive(Debug, Default)]
 struct Committed {
     live: Live,
+    jobs: Jobs,
     /// Those that ended last, and in which order.
     ended: HashMap<TaskId, Arc<TaskRecord>>,
     recent: VecDeque<TaskId>,
@@ -188,10 +192,16 @@ impl Model {
 impl Committed {
     fn apply(&mut self, row: &Row) {
         self.fleet.apply(row);
+        self.jobs.apply(row);
         match row {
             Row::Task(task) => self.apply_task(task),
             Row::TaskRemoved(id, status) => self.forget(*id, *status),
-            Row::Worker(_) | Row::WorkerRemoved(_) | Row::Outputs(..) => {}
+            Row::Worker(_)
+            | Row::WorkerRemoved(_)
+            | Row::Outputs(..)
+            | Row::Job(..)
+            | Row::JobPlanned(..)
+            | Row::JobRemoved(_) => {}
         }
     }
 

@@ -63,7 +63,7 @@ impl Committed {
             Row::Worker(worker) => self.news_of_worker(worker),
             Row::WorkerRemoved(id) => self.fleet.get(id).map(|_| News::Removed(id.clone())),
             Row::Task(task) => self.news_of_task(task),
-            Row::Outputs(..) | Row::TaskRemoved(..) => None,
+            Row::Outputs(..) | Row::TaskRemoved(..) | Row::Job(..) | Row::JobPlanned(..) | Row::JobRemoved(_) => None,
         }
     }
 

@@ -6,7 +6,9 @@ pub(crate) mod worker;
 
 use async_trait::async_trait;
 use cloudai_core::effect::Row;
-use cloudai_core::ids::{Attempt, TaskId, Term, UserId};
+use cloudai_core::ids::{Attempt, JobId, TaskId, Term, UserId};
+use cloudai_core::job::{Groups, JobPlan, JobRecord};
+use cloudai_core::state::Status;
 use cloudai_core::task::{OutputFile, TaskRecord};
 use cloudai_core::time::Timestamp;
 use cloudai_core::timing::Timing;
@@ -14,7 +16,7 @@ use cloudai_master::principal::Principal;
 use cloudai_master::{Config, Ended, Fallback, FileLimits, Master, Retention, Rules, RunError};
 use cloudai_store::bulk::local::LocalBulk;
 use cloudai_store::memory::MemoryStore;
-use cloudai_store::query::{Collectable, Page, RetentionQuery, TaskQuery};
+use cloudai_store::query::{Collectable, JobQuery, Page, RetentionQuery, TaskQuery};
 use cloudai_store::{CommitError, Loaded, Store, StoreError, Usage};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -210,6 +212,33 @@ impl Store for Switched {
         // As a disk does: whoever asks at the same time asks before this is answered.
         tokio::task::yield_now().await;
         self.store.usage(owner, but).await
+    }
+    async fn job(&self, id: JobId) -> Result<Option<Arc<JobRecord>>, StoreError> {
+        self.store.job(id).await
+    }
+    async fn job_by_key(&self, owner: &UserId, key: &str) -> Result<Option<Arc<JobRecord>>, StoreError> {
+        self.store.job_by_key(owner, key).await
+    }
+    async fn job_with(&self, task: TaskId) -> Result<Option<Arc<JobRecord>>, StoreError> {
+        self.store.job_with(task).await
+    }
+    async fn job_plan(&self, id: JobId) -> Result<Option<Arc<JobPlan>>, StoreError> {
+        self.store.job_plan(id).await
+    }
+    async fn job_groups(&self, id: JobId) -> Result<Option<Groups>, StoreError> {
+        self.store.job_groups(id).await
+    }
+    async fn jobs_like(&self, part: &str, limit: usize) -> Result<Vec<JobId>, StoreError> {
+        self.store.jobs_like(part, limit).await
+    }
+    async fn jobs(&self, query: &JobQuery) -> Result<Page<Arc<JobRecord>>, StoreError> {
+        self.store.jobs(query).await
+    }
+    async fn collectable_jobs(&self, before: Timestamp, limit: usize) -> Result<Vec<JobId>, StoreError> {
+        self.store.collectable_jobs(before, limit).await
+    }
+    async fn ended(&self, task: TaskId) -> Result<Option<Status>, StoreError> {
+        self.store.ended(task).await
     }
     async fn fact(&self, name: &str) -> Result<Option<String>, StoreError> {
         self.store.fact(name).await

@@ -357,6 +357,15 @@ pub struct TaskResult {
     pub log_cut_records: u64,
     #[prost(uint64, tag = "18")]
     pub log_cut_bytes: u64,
+    /// The most memory that it was seen to need at once, and the time of processors that it took; unset where that could not
+    /// be measured.
+    #[prost(uint64, optional, tag = "19")]
+    pub peak_memory_bytes: ::core::option::Option<u64>,
+    #[prost(uint64, optional, tag = "20")]
+    pub cpu_ms: ::core::option::Option<u64>,
+    /// How long its image was pulled; unset when it was there already.
+    #[prost(uint64, optional, tag = "21")]
+    pub pull_ms: ::core::option::Option<u64>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct TaskResults {
@@ -2327,6 +2336,13 @@ pub struct ClusterWorker {
     /// As in WorkerInfo.
     #[prost(string, repeated, tag = "8")]
     pub offers: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// What it is: arch, executor, os, version. Constraints look here before they look at labels; gpu.model are the
+    /// models of its devices, worker.id is its name.
+    #[prost(map = "string, string", tag = "9")]
+    pub facts: ::std::collections::HashMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct FreeGpu {
@@ -2373,6 +2389,9 @@ pub struct WaitingTask {
     /// What its worker must offer: the same path or one above it, or the volume; without ":ro" behind what may be written.
     #[prost(string, repeated, tag = "12")]
     pub needs: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// What must hold of its worker's facts and labels, as "zone in (eu, us)"; docs/task-file.md tells all forms.
+    #[prost(string, repeated, tag = "13")]
+    pub constraints: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct PlacedTask {
@@ -2450,6 +2469,8 @@ pub enum Refusal {
     Lack = 7,
     /// The worker does not offer what the task needs of its host.
     NotOffered = 8,
+    /// A constraint of the task does not hold of the worker.
+    NotMet = 9,
 }
 impl Refusal {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -2467,6 +2488,7 @@ impl Refusal {
             Self::Pinned => "REFUSAL_PINNED",
             Self::Lack => "REFUSAL_LACK",
             Self::NotOffered => "REFUSAL_NOT_OFFERED",
+            Self::NotMet => "REFUSAL_NOT_MET",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -2481,6 +2503,7 @@ impl Refusal {
             "REFUSAL_PINNED" => Some(Self::Pinned),
             "REFUSAL_LACK" => Some(Self::Lack),
             "REFUSAL_NOT_OFFERED" => Some(Self::NotOffered),
+            "REFUSAL_NOT_MET" => Some(Self::NotMet),
             _ => None,
         }
     }

@@ -10,8 +10,9 @@ use cloudai_core::cluster::Cluster;
 use cloudai_core::debug::Wrong;
 use cloudai_core::duty::{Duty, Probe, Quarantine};
 use cloudai_core::effect::{Dispatch, Row};
-use cloudai_core::event::{Answer, Event, PlacementRefusal, Rejected};
-use cloudai_core::ids::{TaskId, WorkerId};
+use cloudai_core::event::{Answer, CancelJob, Event, NewJob, PlacementRefusal, Rejected};
+use cloudai_core::ids::{JobId, TaskId, WorkerId};
+use cloudai_core::job::{JobRecord, JobStatus, On, Stop};
 use cloudai_core::resources::Kind;
 use cloudai_core::state::{Phase, Reason};
 use cloudai_core::task::State;
@@ -60,6 +61,11 @@ impl Batch {
     /// The tasks that are changed by it.
     pub(super) fn tasks(&self) -> BTreeSet<TaskId> {
         self.events.tasks()
+    }
+
+    /// The jobs that are changed by it.
+    pub(super) fn jobs(&self) -> BTreeSet<JobId> {
+        self.events.jobs()
     }
 
     /// What the store is given.
@@ -169,7 +175,7 @@ fn tally(context: &mut Context, event: &Event, answer: &Result<Answer, Rejected>
                     PlacementRefusal::Stale => "refused as stale",
                     PlacementRefusal::WorkerUnavailable => "refused as the worker takes no work",
                     PlacementRefusal::Pinned => "refused as pinned elsewhere",
-                    PlacementRefusal::NotOffered(_) => "refused as not offered",
+                    PlacementRefusal::Unmet(_) => "refused as its needs are not met",
                     PlacementRefusal::Lack(_) => "refused as too large",
                 });
             }
@@ -196,6 +202,11 @@ fn tally(context: &mut Context, event: &Event, answer: &Result<Answer, Rejected>
             None => {}
         },
         (Event::Cancel(_), Ok(_)) => context.count("cancelled"),
+        (Event::SubmitJob(job), Ok(Answer::JobSubmitted { fresh, .. })) => tally_submission(context, job, *fresh),
+        (Event::CancelJob(CancelJob { part: None, .. }), Ok(_)) => context.count("job cancelled"),
+        (Event::CancelJob(CancelJob { part: Some(_), .. }), Ok(_)) => context.count("part of a job cancelled"),
+        (Event::HoldJob(..), Ok(_)) => context.count("job held"),
+        (Event::ReleaseJob(_), Ok(_)) => context.count("job released"),
         (Event::Ended(report), Err(Rejected::Superseded(_))) if report.outcome.exit_code.is_some() => {
             context.count("late result superseded");
         }
@@ -203,8 +214,40 @@ fn tally(context: &mut Context, event: &Event, answer: &Result<Answer, Rejected>
     }
 }
 
-/// Counts what tasks come to by themselves or by a hold.
+fn tally_submission(context: &mut Context, job: &NewJob, fresh: bool) {
+    if !fresh {
+        return context.count("job known by its key");
+    }
+    context.count(if job.held { "job submitted held" } else { "job submitted" });
+    let mut needs = job.plan.groups.iter().flat_map(|group| &group.needs);
+    if needs.any(|need| matches!(need.on, On::Task(_))) {
+        context.count("job needs tasks of others");
+    }
+}
+
+/// Counts how jobs end.
+fn tally_job(context: &mut Context, job: &JobRecord) {
+    let Some(end) = job.end else { return };
+    context.count(match end.status {
+        JobStatus::Completed => "job completed",
+        JobStatus::Failed => "job failed",
+        JobStatus::Cancelled | JobStatus::Held | JobStatus::Queued | JobStatus::Running | JobStatus::Cancelling => {
+            "job ended as cancelled"
+        }
+    });
+    if matches!(job.stop, Some(Stop::TooManyFailed { .. })) {
+        context.count("job stopped by its failures");
+    }
+    if !job.dropped.is_empty() {
+        context.count("tasks cancelled before they had records");
+    }
+}
+
+/// Counts what tasks come to by themselves or by a hold, and jobs in the end.
 fn tally_row(context: &mut Context, row: &Row, ticks: bool, releases: bool) {
+    if let Row::Job(job, _) = row {
+        return tally_job(context, job);
+    }
     let Row::Task(task) = row else { return };
     match &task.state {
         State::Queued(queued) if queued.phase == Phase::Held && task.version == 1 => {
@@ -212,7 +255,7 @@ fn tally_row(context: &mut Context, row: &Row, ticks: bool, releases: bool) {
         }
         State::Queued(queued) if queued.phase == Phase::Held => context.count("held"),
         State::Queued(_) if releases => context.count("released"),
-        State::Queued(_) if ticks && task.number() == 0 => context.count("start time came"),
+        State::Queued(_) if ticks && task.number() == 0 && task.version > 1 => context.count("start time came"),
         State::Finished(end) if end.reason == Some(Reason::QueueTimeout) => context.count("queue time over"),
         State::Finished(end) if ticks && end.reason == Some(Reason::TimedOut) => {
             context.count("total time over while it waited");
@@ -264,6 +307,16 @@ impl Life {
             }
             (Origin::Release(task), _) => told.push(Told::Message(Message::Client(Reply::Released { task }))),
             (Origin::Cancel(task), _) => told.push(Told::Message(Message::Client(Reply::Cancelled { task }))),
+            (Origin::SubmitJob(submission), Ok(Answer::JobSubmitted { id: job, .. })) => {
+                told.push(Told::Message(Message::Client(Reply::JobSubmitted { submission, job })));
+            }
+            (Origin::SubmitJob(submission), Err(_)) => {
+                told.push(Told::Message(Message::Client(Reply::JobRefused { submission })));
+            }
+            (Origin::CancelJob(job, part), _) => {
+                told.push(Told::Message(Message::Client(Reply::JobCancelled { job, part })));
+            }
+            (Origin::ReleaseJob(job), _) => told.push(Told::Message(Message::Client(Reply::JobReleased { job }))),
             _ => {}
         }
     }

@@ -4,6 +4,7 @@ use super::{Master, MasterEvent, Origin, Told, not_now};
 use crate::context::{Context, What, say};
 use crate::network::{Message, Reply, Word};
 use crate::store::CommitError;
+use cloudai_core::cluster::Cluster;
 use cloudai_core::effect::Row;
 use cloudai_core::event::Event;
 use cloudai_core::time::millis;
@@ -13,6 +14,9 @@ use std::time::Duration;
 /// Between two tries, first and at most.
 pub(super) const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
+
+/// Between so many commits it is looked at once what a master would know that began now: that costs as much as all else.
+const LOOK: u32 = 16;
 
 impl Master {
     /// Gives the batch to the store, which takes its time.
@@ -63,6 +67,12 @@ impl Master {
         let Some(life) = self.life.as_mut() else { return };
         self.store.sync(&mut context.check);
         context.check.memory_is_stored(&self.store, &life.cluster);
+        self.commits += 1;
+        if self.commits.is_multiple_of(LOOK) && life.cluster.jobs().next().is_some() {
+            let now = life.clock.read(context.now);
+            let fresh = Cluster::new(context.plan.timing, self.store.load(), now);
+            context.check.restart_knows_jobs(&fresh, &life.cluster);
+        }
         say!(context, "stored");
         let number = life.number;
         if !self.crash_here(context, "after a commit") {
@@ -106,7 +116,10 @@ impl Master {
         life.granted.clear();
         life.slots.clear();
         if !cfg!(feature = "fault_keep_refused") {
-            life.cluster = life.cluster.reloaded(self.store.load(), &batch.tasks(), life.clock.read(context.now));
+            life.cluster = {
+                let undone = (&batch.tasks(), &batch.jobs());
+                life.cluster.reloaded(self.store.load(), undone, life.clock.read(context.now))
+            };
         }
         let _ = life.cluster.apply(life.clock.read(context.now), Event::Paused(Duration::ZERO));
         for worker in life.cluster.workers() {
@@ -116,9 +129,16 @@ impl Master {
         life.batch = Some(again);
         match sender {
             Origin::Submit(submission) => context.send(Message::Client(Reply::Refused { submission })),
+            Origin::SubmitJob(submission) => context.send(Message::Client(Reply::JobRefused { submission })),
             Origin::Round => life.round = false,
             // These ask again.
-            Origin::Register(..) | Origin::Ended(..) | Origin::Cancel(_) | Origin::Release(_) | Origin::Nobody => {}
+            Origin::Register(..)
+            | Origin::Ended(..)
+            | Origin::Cancel(_)
+            | Origin::Release(_)
+            | Origin::CancelJob(..)
+            | Origin::ReleaseJob(_)
+            | Origin::Nobody => {}
         }
         self.commit(context);
     }
@@ -164,7 +184,12 @@ impl Master {
                 Row::WorkerRemoved(id) => {
                     life.granted.remove(id);
                 }
-                Row::Task(_) | Row::Outputs(..) | Row::TaskRemoved(..) => {}
+                Row::Task(_)
+                | Row::Outputs(..)
+                | Row::TaskRemoved(..)
+                | Row::Job(..)
+                | Row::JobPlanned(..)
+                | Row::JobRemoved(_) => {}
             }
         }
         life.round &= !round;
@@ -185,7 +210,19 @@ impl Master {
                     Message::Client(Reply::Cancelled { task }) => {
                         context.check.cancel_acknowledged(&self.store, *task);
                     }
-                    Message::Client(Reply::Refused { .. } | Reply::Released { .. } | Reply::NotNow(_))
+                    Message::Client(Reply::JobSubmitted { job, .. }) => {
+                        context.check.job_acknowledged(&self.store, *job);
+                    }
+                    Message::Client(Reply::JobCancelled { job, part }) => {
+                        context.check.job_cancel_acknowledged(&self.store, *job, *part);
+                    }
+                    Message::Client(
+                        Reply::Refused { .. }
+                        | Reply::Released { .. }
+                        | Reply::JobRefused { .. }
+                        | Reply::JobReleased { .. }
+                        | Reply::NotNow(_),
+                    )
                     | Message::Worker(..)
                     | Message::Master(_) => {}
                 }

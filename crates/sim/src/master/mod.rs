@@ -6,6 +6,7 @@
 mod batch;
 mod clock;
 mod commit;
+mod jobs;
 mod words;
 
 use crate::context::{Context, What, say};
@@ -18,8 +19,8 @@ use clock::{Clock, JUMPS};
 use cloudai_core::batch::PAUSE;
 use cloudai_core::cluster::Cluster;
 use cloudai_core::effect::Row;
-use cloudai_core::event::{Cancel, Event, Heartbeat, NewTask, Placement};
-use cloudai_core::ids::{Attempt, Incarnation, Session, TaskId, Term, UserId, WorkerId};
+use cloudai_core::event::{Cancel, CancelJob, Event, Heartbeat, NewTask, Part, Placement};
+use cloudai_core::ids::{Attempt, Incarnation, JobId, Session, TaskId, Term, UserId, WorkerId};
 use cloudai_core::spec::TaskSpec;
 use cloudai_core::strategy::{Strategy, View};
 use cloudai_core::time::Timestamp;
@@ -62,6 +63,8 @@ pub(crate) struct Master {
     names: Vec<WorkerId>,
     make: MakeStrategy,
     lives: u32,
+    /// How many commits were synced.
+    commits: u32,
     /// How far the wall clock of its machine is ahead of the world's, in milliseconds.
     ahead: i64,
     life: Option<Life>,
@@ -110,6 +113,9 @@ enum Origin {
     Submit(usize),
     Cancel(TaskId),
     Release(TaskId),
+    SubmitJob(usize),
+    CancelJob(JobId, Option<Part>),
+    ReleaseJob(JobId),
     Round,
     Nobody,
 }
@@ -129,7 +135,7 @@ impl std::fmt::Debug for Master {
 
 impl Master {
     pub(crate) const fn new(names: Vec<WorkerId>, store: Store, make: MakeStrategy) -> Self {
-        Self { store, names, make, lives: 0, ahead: 0, life: None, paused_until: None }
+        Self { store, names, make, lives: 0, commits: 0, ahead: 0, life: None, paused_until: None }
     }
 
     /// Until when this has to wait for the end of a pause.
@@ -353,6 +359,15 @@ impl Master {
             }
             Request::Hold { task } => self.wish(context, Event::Hold(task, UserId::local()), Origin::Nobody),
             Request::Release { task } => self.wish(context, Event::Release(task), Origin::Release(task)),
+            Request::SubmitJob { submission, plan, key, held } => {
+                self.submit_job(context, submission, (plan, key, held));
+            }
+            Request::CancelJob { job, part } => {
+                let event = Event::CancelJob(CancelJob { job, by: UserId::local(), part });
+                self.wish(context, event, Origin::CancelJob(job, part));
+            }
+            Request::HoldJob { job } => self.wish(context, Event::HoldJob(job, UserId::local()), Origin::Nobody),
+            Request::ReleaseJob { job } => self.wish(context, Event::ReleaseJob(job), Origin::ReleaseJob(job)),
             Request::Reconcile => self.wish(context, Event::Reconcile { dry_run: false }, Origin::Nobody),
             Request::Admit(admission) => self.wish(context, Event::Admit(admission), Origin::Nobody),
             Request::Duty(order) => self.wish(context, Event::Duty(order), Origin::Nobody),
@@ -505,6 +520,9 @@ fn not_now(context: &mut Context, origin: &Origin) {
         Origin::Submit(submission) => Reply::NotNow(Wish::Submit(*submission)),
         Origin::Cancel(task) => Reply::NotNow(Wish::Cancel(*task)),
         Origin::Release(task) => Reply::NotNow(Wish::Release(*task)),
+        Origin::SubmitJob(submission) => Reply::NotNow(Wish::SubmitJob(*submission)),
+        Origin::CancelJob(job, part) => Reply::NotNow(Wish::CancelJob(*job, *part)),
+        Origin::ReleaseJob(job) => Reply::NotNow(Wish::ReleaseJob(*job)),
         Origin::Register(..) | Origin::Ended(..) | Origin::Round | Origin::Nobody => return,
     };
     context.send(Message::Client(reply));
@@ -516,4 +534,7 @@ pub(crate) enum Wish {
     Submit(usize),
     Cancel(TaskId),
     Release(TaskId),
+    SubmitJob(usize),
+    CancelJob(JobId, Option<Part>),
+    ReleaseJob(JobId),
 }

@@ -8,6 +8,10 @@ pub(super) fn short(event: &Event) -> String {
     match event {
         Event::Submit(tasks) => format!("submit of {:?}", tasks.iter().map(|task| task.id.ulid()).collect::<Vec<_>>()),
         Event::Cancel(cancel) => format!("cancel of {}", Short(cancel.task)),
+        Event::SubmitJob(job) => format!("submit of {} with {} tasks", job.id, job.plan.tasks()),
+        Event::CancelJob(cancel) => format!("cancel of {}, {:?}", cancel.job, cancel.part),
+        Event::HoldJob(job, _) => format!("hold of {job}"),
+        Event::ReleaseJob(job) => format!("release of {job}"),
         Event::Hold(task, _) => format!("hold of {}", Short(*task)),
         Event::Release(task) => format!("release of {}", Short(*task)),
         Event::Place(placements) => {
@@ -29,8 +33,10 @@ pub(super) fn short(event: &Event) -> String {
         }
         Event::Admit(admission) => format!("admission of {}", admission.worker),
         Event::Duty(order) => format!("order for {}, {:?}", order.worker, order.wish),
+        Event::SetLabels(order) => format!("labels of {}, {:?} without {:?}", order.worker, order.set, order.remove),
         Event::Remove(removal) => format!("removal of {}, force {}", removal.worker, removal.force),
         Event::Collect(tasks) => format!("collection of {} tasks", tasks.len()),
+        Event::CollectJobs(jobs) => format!("collection of {} jobs", jobs.len()),
         Event::Reconcile { .. }
         | Event::Inspect { .. }
         | Event::Sent(_)
@@ -55,6 +61,7 @@ pub(super) fn short_answer(answer: &Answer) -> String {
         | Answer::State(_)
         | Answer::Sent(_)
         | Answer::Submitted(_)
+        | Answer::JobSubmitted { .. }
         | Answer::Registered(_)
         | Answer::Ended { .. } => {
             format!("{answer:?}")

@@ -4,9 +4,10 @@ use super::actual::ACTUAL;
 use super::figure::{amount, percent, rough_seconds, seconds};
 use super::meaning::{COMPARED, Meaning, of_bound};
 use super::metrics::Metrics;
-use super::plot::{STYLE, Svg, escape};
+use super::plot::{STYLE, Svg};
 use super::report::{Comparison, Drawings, Outcome, bound_sentence};
 use cloudai_core::strategy::about;
+use cloudai_core::text::xml;
 use std::fmt::Write;
 
 /// What the row of reality is, and why strategies do better than they would.
@@ -17,7 +18,7 @@ const CSS: &str = include_str!("page.css");
 
 /// The whole page.
 pub(super) fn page(comparison: &Comparison, bars: &Svg, drawn: &[Drawings]) -> String {
-    let name = escape(&comparison.workload.name);
+    let name = xml(&comparison.workload.name);
     let mut out = format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
@@ -29,7 +30,7 @@ pub(super) fn page(comparison: &Comparison, bars: &Svg, drawn: &[Drawings]) -> S
         let _ = writeln!(out, "<p><b>{ACTUAL}</b> is no strategy: {HAPPENED}</p>");
     }
     for note in &comparison.notes {
-        let _ = writeln!(out, "<p>{}</p>", escape(note));
+        let _ = writeln!(out, "<p>{}</p>", xml(note));
     }
     out.push_str(&findings(comparison));
     out.push_str(&table(comparison));
@@ -68,7 +69,7 @@ fn what(comparison: &Comparison) -> String {
         "<p>The same workload, <b>{}</b>, was scheduled by {}: {} tasks on {} workers, which together have {} \
          cores, {} GB of memory, {} GB of disk and {} GPUs. {arrive}{due} The strategies knew {}. Numbers in grey are the \
          difference to the baseline, <b>{}</b>.</p>\n",
-        escape(&workload.name),
+        xml(&workload.name),
         strategies,
         amount(workload.tasks.len() as f64),
         amount(workload.workers.len() as f64),
@@ -77,7 +78,7 @@ fn what(comparison: &Comparison) -> String {
         total(2),
         total(3),
         comparison.told(),
-        escape(&comparison.baseline),
+        xml(&comparison.baseline),
     )
 }
 
@@ -94,7 +95,7 @@ fn findings(comparison: &Comparison) -> String {
     );
     if let Some(base) = comparison.baseline().filter(|base| quickest.iter().all(|one| one.strategy != base.strategy)) {
         let change = COMPARED[0].changed(base.metrics.makespan_s, first.metrics.makespan_s);
-        let _ = write!(out, " Against {}: {change}.", escape(&base.strategy));
+        let _ = write!(out, " Against {}: {change}.", xml(&base.strategy));
     }
     let patient = best_at(comparison, |metrics| metrics.wait_mean_s);
     if let Some(first) = patient.first() {
@@ -113,7 +114,7 @@ fn findings(comparison: &Comparison) -> String {
         .outcomes
         .iter()
         .filter(|one| one.metrics.starved > 0)
-        .map(|one| format!("{} ({})", escape(&one.strategy), one.metrics.starved))
+        .map(|one| format!("{} ({})", xml(&one.strategy), one.metrics.starved))
         .collect();
     let starved = if starving.is_empty() { "nowhere".to_owned() } else { starving.join(", ") };
     let _ = writeln!(out, "</p><p><b>Tasks starved:</b> {starved}.</p></div>");
@@ -128,7 +129,7 @@ fn best_at(comparison: &Comparison, of: fn(&Metrics) -> f64) -> Vec<&Outcome> {
 
 /// Their names, as part of a sentence.
 fn named(outcomes: &[&Outcome]) -> String {
-    let names: Vec<String> = outcomes.iter().map(|one| escape(&one.strategy)).collect();
+    let names: Vec<String> = outcomes.iter().map(|one| xml(&one.strategy)).collect();
     match names.as_slice() {
         [] => String::new(),
         [only] => only.clone(),
@@ -146,7 +147,7 @@ fn table(comparison: &Comparison) -> String {
     out.push_str("</tr></thead>\n<tbody>\n");
     for outcome in comparison.rows() {
         let base = if outcome.strategy == comparison.baseline { " <small>baseline</small>" } else { "" };
-        let _ = write!(out, "<tr><th scope=\"row\">{}{base}</th>", escape(&outcome.strategy));
+        let _ = write!(out, "<tr><th scope=\"row\">{}{base}</th>", xml(&outcome.strategy));
         for meaning in &shown {
             out.push_str(&cell(comparison, outcome, meaning));
         }
@@ -184,7 +185,7 @@ fn bounds(comparison: &Comparison) -> String {
          worker; {can}. The gap says how much longer a makespan is. Where tasks \
          arrive over time, the last arrival often decides the makespan of any schedule: look at the waits then.</p>\n\
          <p class=\"dim\">The bound is the highest of these:</p>\n<ul>\n",
-        escape(&bound_sentence(&first.metrics))
+        xml(&bound_sentence(&first.metrics))
     );
     for (name, bound) in first.metrics.bounds.each.iter().filter(|(_, bound)| *bound > 0.0) {
         let counts = if *name == first.metrics.bounds.binding() { " <b>(the bound)</b>" } else { "" };
@@ -196,15 +197,15 @@ fn bounds(comparison: &Comparison) -> String {
 
 fn chart(svg: &Svg) -> String {
     // Wide drawings are scrolled on small screens: the frame can be reached by keyboard.
-    let caption = escape(&svg.about);
+    let caption = xml(&svg.about);
     format!("<figure><div tabindex=\"0\">{}</div><figcaption>{caption}</figcaption></figure>", svg.inline())
 }
 
 fn strategy(outcome: &Outcome, drawings: &Drawings, open: bool) -> String {
-    let name = escape(&outcome.strategy);
+    let name = xml(&outcome.strategy);
     let open = if open { " open" } else { "" };
     let metrics = &outcome.metrics;
-    let about = about(&outcome.strategy).map(|about| format!("<p>{}</p>\n", escape(about))).unwrap_or_default();
+    let about = about(&outcome.strategy).map(|about| format!("<p>{}</p>\n", xml(about))).unwrap_or_default();
     format!(
         "<details{open}><summary>{name}: makespan {}, mean wait {}</summary>\n{about}{}\n\
          <p class=\"dim\">Files: <a href=\"{name}/performance_metrics.txt\">all numbers</a>, <a \

@@ -148,7 +148,7 @@ impl Stage {
         let mut jobs = Vec::with_capacity(workload.tasks.len());
         for (number, task) in workload.tasks.iter().enumerate() {
             let amounts: Amounts = task.demand.map(|amount| micro(amount, f64::ceil));
-            let class = board.class(Wanted { amounts, model: None, needs: None });
+            let class = board.class(Wanted { amounts, model: None, needs: None, wishes: None });
             board.keep_class(class);
             if !board.classes()[class].possible {
                 return Err(unsatisfiable(workload, task));

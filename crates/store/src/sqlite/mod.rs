@@ -7,6 +7,7 @@
 //! the next opening.
 
 mod backup;
+mod jobs;
 mod kept;
 mod migrate;
 mod page;
@@ -22,11 +23,13 @@ pub use pending::{Planned, Prepared};
 pub use restore::{RestoreError, Restored, restore};
 
 use crate::backup::Snapshot;
-use crate::query::{Collectable, Page, RetentionQuery, TaskQuery};
+use crate::query::{Collectable, JobQuery, Page, RetentionQuery, TaskQuery};
 use crate::{CommitError, Loaded, Store, StoreError, Usage};
 use async_trait::async_trait;
 use cloudai_core::effect::Row;
-use cloudai_core::ids::{Attempt, TaskId, Term, UserId};
+use cloudai_core::ids::{Attempt, JobId, TaskId, Term, UserId};
+use cloudai_core::job::{Groups, JobPlan, JobRecord};
+use cloudai_core::state::Status;
 use cloudai_core::task::{OutputFile, TaskRecord};
 use cloudai_core::time::Timestamp;
 use read::Readers;
@@ -106,6 +109,46 @@ impl Store for SqliteStore {
         query.check()?;
         let query = query.clone();
         self.readers.run(move |conn| retention::collectable(conn, &query)).await
+    }
+
+    async fn job(&self, id: JobId) -> Result<Option<Arc<JobRecord>>, StoreError> {
+        self.readers.run(move |conn| jobs::job(conn, id)).await
+    }
+
+    async fn job_by_key(&self, owner: &UserId, key: &str) -> Result<Option<Arc<JobRecord>>, StoreError> {
+        let (owner, key) = (owner.clone(), key.to_owned());
+        self.readers.run(move |conn| jobs::by_key(conn, &owner, &key)).await
+    }
+
+    async fn job_with(&self, task: TaskId) -> Result<Option<Arc<JobRecord>>, StoreError> {
+        self.readers.run(move |conn| jobs::with(conn, task)).await
+    }
+
+    async fn job_plan(&self, id: JobId) -> Result<Option<Arc<JobPlan>>, StoreError> {
+        self.readers.run(move |conn| jobs::plan(conn, id)).await
+    }
+
+    async fn job_groups(&self, id: JobId) -> Result<Option<Groups>, StoreError> {
+        self.readers.run(move |conn| jobs::groups(conn, id)).await
+    }
+
+    async fn jobs_like(&self, part: &str, limit: usize) -> Result<Vec<JobId>, StoreError> {
+        let part = part.to_owned();
+        self.readers.run(move |conn| jobs::like(conn, &part, limit)).await
+    }
+
+    async fn jobs(&self, query: &JobQuery) -> Result<Page<Arc<JobRecord>>, StoreError> {
+        query.check()?;
+        let query = query.clone();
+        self.readers.run(move |conn| jobs::jobs(conn, &query)).await
+    }
+
+    async fn collectable_jobs(&self, before: Timestamp, limit: usize) -> Result<Vec<JobId>, StoreError> {
+        self.readers.run(move |conn| retention::jobs(conn, before, limit)).await
+    }
+
+    async fn ended(&self, task: TaskId) -> Result<Option<Status>, StoreError> {
+        self.readers.run(move |conn| jobs::ended(conn, task)).await
     }
 
     async fn outputs(&self, attempt: Attempt) -> Result<Vec<OutputFile>, StoreError> {

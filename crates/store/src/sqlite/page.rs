@@ -19,6 +19,7 @@ use std::sync::Arc;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Scope {
     All,
+    Elements,
     Owner,
     Worker,
     Dead,
@@ -27,14 +28,15 @@ enum Scope {
 
 #[cfg(test)]
 impl Scope {
-    const ALL: [Self; 5] = [Self::All, Self::Owner, Self::Worker, Self::Dead, Self::DeadOwner];
+    const ALL: [Self; 6] = [Self::All, Self::Elements, Self::Owner, Self::Worker, Self::Dead, Self::DeadOwner];
 }
 
 /// The places of one status in a scope, from the cursor on.
 fn places_sql(scope: Scope, sort: Sort) -> String {
     let (index, narrow) = match scope {
-        Scope::All => ("tasks_status", "ended = ?1"),
-        Scope::Owner => ("tasks_owner", "owner = ?4 AND ended = ?1"),
+        Scope::All => ("tasks_status", "ended = ?1 AND (idx < 0) = 1"),
+        Scope::Elements => ("tasks_status", "ended = ?1 AND (idx < 0) = 0"),
+        Scope::Owner => ("tasks_owner", "owner = ?4 AND ended = ?1 AND (idx < 0) = 1"),
         Scope::Worker => ("tasks_worker", "worker = ?4 AND ended = ?1"),
         // They have failed, all of them.
         Scope::Dead => ("tasks_dead", "dead = 1"),
@@ -80,11 +82,23 @@ pub(super) fn tasks(conn: &Connection, query: &TaskQuery) -> Result<Page<Arc<Tas
 
 /// Up to one place more than a page holds, of each status that was asked for.
 fn places(conn: &Connection, query: &TaskQuery) -> rusqlite::Result<Vec<u64>> {
-    let edge = match query.sort {
-        Sort::Newest => query.cursor.map_or(i64::MAX, |cursor| signed(cursor.0)),
-        Sort::Oldest => query.cursor.map_or(-1, |cursor| signed(cursor.0)),
+    let cursor = query.cursor.map(|cursor| signed(cursor.0));
+    let edge = match (query.sort, query.orders) {
+        (Sort::Newest, None) => cursor.unwrap_or(i64::MAX),
+        (Sort::Newest, Some((_, last))) => cursor.unwrap_or(i64::MAX).min(signed(last).saturating_add(1)),
+        (Sort::Oldest, None) => cursor.unwrap_or(-1),
+        (Sort::Oldest, Some((first, _))) => cursor.unwrap_or(-1).max(signed(first) - 1),
     };
     let limit = i64::try_from(query.limit).unwrap_or(i64::MAX).saturating_add(1);
+    if query.orders.is_some() {
+        let mut found = Vec::new();
+        for scope in [Scope::All, Scope::Elements] {
+            found.append(&mut of_scope(conn, query, (scope, None), (edge, limit))?);
+        }
+        // Behind the range there may be others.
+        found.retain(|order| query.is_after(*order));
+        return Ok(found);
+    }
     let (scope, of) = match (&query.owner, &query.worker) {
         (Some(owner), _) if query.dead => (Scope::DeadOwner, Some(owner.as_str())),
         (None, _) if query.dead => (Scope::Dead, None),
@@ -92,6 +106,15 @@ fn places(conn: &Connection, query: &TaskQuery) -> rusqlite::Result<Vec<u64>> {
         (None, Some(worker)) => (Scope::Worker, Some(worker.as_str())),
         (None, None) => (Scope::All, None),
     };
+    of_scope(conn, query, (scope, of), (edge, limit))
+}
+
+fn of_scope(
+    conn: &Connection,
+    query: &TaskQuery,
+    (scope, of): (Scope, Option<&str>),
+    (edge, limit): (i64, i64),
+) -> rusqlite::Result<Vec<u64>> {
     let sql = places_sql(scope, query.sort);
     let mut found = Vec::new();
     for status in query.wanted() {
@@ -105,7 +128,8 @@ fn places(conn: &Connection, query: &TaskQuery) -> rusqlite::Result<Vec<u64>> {
 
 /// The first places of ended tasks after a cursor, in the order of submission.
 pub(super) fn ended_places(conn: &Connection, after: Option<Cursor>, limit: usize) -> rusqlite::Result<Vec<u64>> {
-    let query = TaskQuery { sort: Sort::Oldest, cursor: after, limit, ..TaskQuery::default() };
+    let orders = Some((0, u64::MAX));
+    let query = TaskQuery { sort: Sort::Oldest, cursor: after, limit, orders, ..TaskQuery::default() };
     let mut found = places(conn, &query)?;
     found.sort_unstable();
     found.truncate(limit);
@@ -289,8 +313,22 @@ mod tests {
     fn whether_a_task_is_needed_is_a_search_in_indexes() {
         let dir = tempfile::tempdir().unwrap();
         let conn = migrate::open_file(&migrate::file_in(dir.path())).unwrap();
-        let plan = plan(&conn, retention::NEEDED);
-        assert!(plan.len() == 2 && plan.iter().all(|line| line.starts_with("SEARCH ")), "{plan:?}");
+        let all = [retention::NEEDED, retention::OF_LIVE_JOB, retention::NEEDED_BY_JOB, retention::JOB_NEEDED_BY_JOB];
+        for sql in all {
+            let plan = plan(&conn, sql);
+            let good = |line: &String| line.starts_with("SEARCH ") || line.starts_with("CORRELATED ");
+            assert!(!plan.is_empty() && plan.iter().all(good), "{sql}: {plan:?}");
+        }
+    }
+
+    #[test]
+    fn jobs_that_may_go_are_found_in_the_order_of_their_ends_without_sorting() {
+        let dir = tempfile::tempdir().unwrap();
+        let conn = migrate::open_file(&migrate::file_in(dir.path())).unwrap();
+        let plan = plan(&conn, retention::JOBS);
+        assert!(plan[0].starts_with("SEARCH jobs USING INDEX jobs_ended"), "{plan:?}");
+        let slow = |line: &String| line.contains("SCAN") || line.contains("B-TREE");
+        assert!(!plan.iter().any(slow) && plan.iter().any(|line| line.contains("SEARCH tasks")), "{plan:?}");
     }
 
     #[test]

@@ -142,6 +142,7 @@ pub(super) fn load(conn: &Connection) -> Result<Loaded, StoreError> {
         }
     }
     loaded.tasks = live(conn)?;
+    loaded.jobs = super::jobs::live(conn)?;
     loaded.workers = records::<WorkerRecord>(conn, "SELECT body FROM workers ORDER BY id", [], |_, _| ())?;
     Ok(loaded)
 }
@@ -167,6 +168,7 @@ fn cluster(conn: &Connection) -> rusqlite::Result<Loaded> {
             last_commit: Timestamp::from_millis(row.get::<_, i64>(2)?.unsigned_abs()),
             last_order: row.get::<_, i64>(3)?.unsigned_abs(),
             tasks: Vec::new(),
+            jobs: Vec::new(),
             workers: Vec::new(),
             ended: BTreeMap::new(),
         })
@@ -212,10 +214,21 @@ pub(super) fn fact(conn: &Connection, name: &str) -> Result<Option<String>, Stor
     conn.query_row("SELECT value FROM facts WHERE name = ?1", [name], |row| row.get(0)).optional().map_err(read_error)
 }
 
-/// Names are compared byte by byte: those that begin so follow each other.
+/// Names are compared byte by byte: those that begin so follow each other, up to the first that does not. What is behind
+/// that is not read: values may be large.
 pub(super) fn facts(conn: &Connection, prefix: &str) -> Result<Vec<(String, String)>, StoreError> {
-    let sql = "SELECT name, value FROM facts WHERE name >= ?1 AND substr(name, 1, length(?1)) = ?1 ORDER BY name";
+    let sql = "SELECT name, value FROM facts WHERE name >= ?1 AND name < ?2 AND substr(name, 1, length(?1)) = ?1 \
+               ORDER BY name";
+    let end = behind(prefix).unwrap_or_else(|| char::MAX.to_string());
     let mut statement = conn.prepare_cached(sql).map_err(read_error)?;
-    let rows = statement.query_map([prefix], |row| Ok((row.get(0)?, row.get(1)?))).map_err(read_error)?;
+    let rows = statement.query_map([prefix, end.as_str()], |row| Ok((row.get(0)?, row.get(1)?))).map_err(read_error)?;
     rows.collect::<rusqlite::Result<_>>().map_err(read_error)
+}
+
+/// The least text that is behind all that begin so.
+fn behind(prefix: &str) -> Option<String> {
+    let mut end = prefix.to_owned();
+    let last = end.pop()?;
+    end.push(char::from_u32(u32::from(last) + 1)?);
+    Some(end)
 }

@@ -1,6 +1,6 @@
 //! How a row of a batch becomes rows of tables.
 
-use super::kept;
+use super::{jobs, kept};
 use crate::Usage;
 use crate::rules::{self, Fixed};
 use cloudai_core::effect::Row;
@@ -58,6 +58,9 @@ pub(super) fn put(tx: &Transaction<'_>, row: &Row) -> Result<(), RowError> {
         }
         Row::Outputs(attempt, files) => put_outputs(tx, *attempt, files),
         Row::TaskRemoved(id, status) => remove_task(tx, *id, *status),
+        Row::Job(job, groups) => jobs::put(tx, job, groups),
+        Row::JobPlanned(id, plan) => jobs::put_plan(tx, *id, plan),
+        Row::JobRemoved(id) => jobs::remove(tx, *id),
     }
 }
 

@@ -1,7 +1,47 @@
 //! The tables, as the list of steps that lead to them. A step is never edited once it shipped.
 
 /// One step per schema version: the first makes version 1 of an empty file.
-pub(super) const STEPS: &[&str] = &[FIRST, ENDED_APART, NO_ENDINGS, DEAD_LETTERS, KEPT];
+pub(super) const STEPS: &[&str] = &[FIRST, ENDED_APART, NO_ENDINGS, DEAD_LETTERS, KEPT, JOBS];
+
+/// The submission order of a job is that of its first task; those of the others follow, so that the tasks of a job are a
+/// range of rows. Plans are large and read by their job alone: compressed, in a table of their own. Lists of tasks leave
+/// elements of arrays out, of which there may be millions: their indexes keep those apart.
+const JOBS: &str = "
+CREATE TABLE jobs (
+    ord         INTEGER PRIMARY KEY,
+    ulid        BLOB    NOT NULL UNIQUE,
+    version     INTEGER NOT NULL,
+    owner       TEXT    NOT NULL,
+    name        TEXT,
+    idem_key    TEXT,
+    tasks       INTEGER NOT NULL,
+    finished_at INTEGER,
+    ended       TEXT,
+    body        TEXT    NOT NULL
+) STRICT;
+CREATE INDEX jobs_live  ON jobs (finished_at) WHERE finished_at IS NULL;
+CREATE INDEX jobs_ended ON jobs (finished_at) WHERE finished_at IS NOT NULL;
+CREATE UNIQUE INDEX jobs_key ON jobs (owner, idem_key) WHERE idem_key IS NOT NULL;
+
+CREATE TABLE job_plans (
+    ulid   BLOB PRIMARY KEY,
+    plan   BLOB NOT NULL,
+    groups BLOB
+) STRICT;
+
+CREATE TABLE job_needs (
+    ulid    BLOB    NOT NULL,
+    on_ulid BLOB    NOT NULL,
+    on_idx  INTEGER NOT NULL,
+    PRIMARY KEY (ulid, on_ulid, on_idx)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX job_needs_on ON job_needs (on_ulid, on_idx);
+
+DROP INDEX tasks_status;
+DROP INDEX tasks_owner;
+CREATE INDEX tasks_status ON tasks (ended, idx < 0) WHERE ended IS NOT NULL;
+CREATE INDEX tasks_owner  ON tasks (owner, ended, idx < 0) WHERE ended IS NOT NULL;
+";
 
 /// What the files of each owner come to, so that nobody has to read them all; changed with their rows (`kept.rs`). A sum
 /// beyond all numbers, which only a worker that lies could tell, is cut.

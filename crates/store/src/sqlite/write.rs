@@ -3,7 +3,7 @@
 
 use super::migrate::read_error;
 use super::rows;
-use crate::{CommitError, StoreError};
+use crate::{CommitError, StoreError, rules};
 use cloudai_core::effect::Row;
 use cloudai_core::ids::Term;
 use cloudai_core::time::Timestamp;
@@ -82,9 +82,7 @@ fn commit(conn: &mut Connection, term: Term, now: Timestamp, batch: &[Row]) -> R
     let mut last_order = 0;
     for (number, row) in batch.iter().enumerate() {
         rows::put(&tx, row).map_err(|error| row_error(number, error))?;
-        if let Row::Task(task) = row {
-            last_order = last_order.max(task.order);
-        }
+        last_order = last_order.max(rules::last_order(row));
     }
     let times = [now.as_millis(), last_order].map(|value| i64::try_from(value).unwrap_or(i64::MAX));
     tx.prepare_cached("UPDATE cluster SET last_commit = max(last_commit, ?1), last_order = max(last_order, ?2)")
@@ -141,6 +139,7 @@ mod tests {
             session: Default::default(),
             capacity: Default::default(),
             labels: Default::default(),
+            operator_labels: Default::default(),
             about: Default::default(),
             registered_at: Timestamp::ZERO,
             connected_at: None,

@@ -9,11 +9,12 @@ use cloudai_core::sha256::Sha256;
 use cloudai_core::spec::TaskSpec;
 use cloudai_core::state::{Phase, Reason, Status};
 use cloudai_core::task::{
-    Active, AttemptEnd, AttemptRecord, Finished, LogEnd, OutputFile, Queued, Spent, State, Step, TaskRecord,
+    Active, AttemptEnd, AttemptRecord, Finished, LogEnd, OutputFile, Queued, Spent, State, Step, TaskRecord, Used,
 };
 use cloudai_core::time::Timestamp;
 use cloudai_core::worker::{About, WorkerRecord, WorkerStatus};
 use std::sync::Arc;
+use std::time::Duration;
 
 pub fn at(millis: u64) -> Timestamp {
     Timestamp::from_millis(millis)
@@ -96,6 +97,7 @@ impl Task {
                 number,
                 worker: worker.clone(),
                 assigned_at: at(100),
+                waited: Some(Duration::from_millis(1500)),
                 started_at: None,
                 ended_at: None,
                 end: None,
@@ -114,7 +116,10 @@ impl Task {
             if let Some(last) = task.attempts.last_mut() {
                 last.ended_at = Some(at(200));
                 let (message, log) = (String::new(), LogEnd { records: 1, bytes: 2, complete: true, cut: None });
-                last.end = Some(AttemptEnd { status, reason, exit_code, accepted: true, message, log });
+                let millis = |count| Some(Duration::from_millis(count));
+                let used = Used { peak_memory: Some(1 << 20), cpu: millis(12), pulled: millis(345) };
+                let run = millis(6789);
+                last.end = Some(AttemptEnd { status, reason, exit_code, accepted: true, message, log, run, used });
             }
             let (message, warnings) = ("it ended".into(), Vec::new());
             let end = Finished { status, reason, exit_code, oom_killed: false, dead: false, message, warnings };
@@ -159,6 +164,7 @@ pub fn worker(name: &str, version: u64) -> Arc<WorkerRecord> {
         session: Default::default(),
         capacity: Default::default(),
         labels: [("zone".to_owned(), "a".to_owned())].into(),
+        operator_labels: [("zone".to_owned(), Some("a".to_owned())), ("disk".to_owned(), None)].into(),
         about: About::default(),
         registered_at: at(1),
         connected_at: Some(at(2)),

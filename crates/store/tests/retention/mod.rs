@@ -15,11 +15,11 @@ fn ended_at(n: u64, millis: u64) -> Task {
     task(n).in_status(Status::Completed, "w1").with(|task| task.finished_at = Some(at(millis)))
 }
 
-fn retention(before: u64, beyond: u64) -> RetentionQuery {
+pub(crate) fn retention(before: u64, beyond: u64) -> RetentionQuery {
     RetentionQuery { before: at(before), beyond, cursor: None, limit: 1000 }
 }
 
-async fn collectable(store: &Arc<dyn Store>, query: RetentionQuery) -> Vec<u64> {
+pub(crate) async fn collectable(store: &Arc<dyn Store>, query: RetentionQuery) -> Vec<u64> {
     let page = store.collectable(&query).await.unwrap();
     assert_eq!(page.next, None);
     page.items.iter().map(|task| task.order).collect()

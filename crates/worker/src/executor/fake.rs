@@ -12,6 +12,8 @@
 //! | `FAKE_PULL_MS` | how long its image is pulled; without it there is no pull |
 //! | `FAKE_FAIL` | `pull`, `start` or `engine`: what fails |
 //! | `FAKE_DISK_BYTES` | how much of the disk it takes from its start on (0); too much ends it |
+//! | `FAKE_MEMORY_BYTES` | the most memory that it is said to have needed; without it that is not known |
+//! | `FAKE_CPU_MS` | the time of processors that it is said to have taken; without it that is not known |
 //! | `FAKE_LOG_BYTES` | so many bytes more of output, in lines of 100 |
 //! | `FAKE_PRINT_SECRETS` | when `1`, it prints each secret that it is given, a line each |
 //! | `FAKE_OUT` | `NAME=CONTENT`: a file that it leaves in `/out` |
@@ -30,7 +32,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use cloudai_core::ids::{Attempt, Incarnation};
 use cloudai_core::resources::{Bytes as Size, GIB};
-use cloudai_core::task::{Cause, LogEnd, Outcome, Step};
+use cloudai_core::task::{Cause, LogEnd, Outcome, Step, Used};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -113,11 +115,12 @@ impl FakeExecutor {
     async fn drive(&self, job: &Job, io: &mut JobIo) -> Result<Outcome, Outcome> {
         let program = Program::of(job)?;
         let found = self.containers().get(&job.key()).cloned();
+        let mut pulled = None;
         let container = match found {
             Some(container) => container,
             None if job.resume => return Err(nothing(Cause::Vanished, "the fake container is not there any more")),
             None => {
-                program.pull(job, io).await?;
+                pulled = program.pull(job, io).await?;
                 self.start(&program, job, io).await?
             }
         };
@@ -127,7 +130,8 @@ impl FakeExecutor {
             Some(end) => end,
             None => self.end(&program, job, io, container.started).await,
         };
-        Ok(Outcome { run: Some(run), log, ..program.outcome(end) })
+        let used = Used { peak_memory: program.memory, cpu: program.cpu, pulled };
+        Ok(Outcome { run: Some(run), log, used, ..program.outcome(end) })
     }
 
     async fn start(&self, program: &Program, job: &Job, io: &mut JobIo) -> Result<Container, Outcome> {
@@ -212,6 +216,8 @@ struct Program {
     ignore_term: bool,
     oom: bool,
     disk: u64,
+    memory: Option<u64>,
+    cpu: Option<Duration>,
     pull: Option<Duration>,
     fail: Option<String>,
     lines: Vec<(bool, Bytes)>,
@@ -244,8 +250,7 @@ impl Program {
             _ => Some(millis("FAKE_DURATION_MS")?.unwrap_or_default()),
         };
         let exit = get("FAKE_EXIT").map(|code| code.parse::<u8>().map_err(|_| bad("FAKE_EXIT", "0 to 255")));
-        let disk = get("FAKE_DISK_BYTES").map(|text| text.parse().map_err(|_| bad("FAKE_DISK_BYTES", "bytes")));
-        let more = get("FAKE_LOG_BYTES").map(|text| text.parse().map_err(|_| bad("FAKE_LOG_BYTES", "bytes")));
+        let bytes = |name: &str| get(name).map(|text| text.parse::<u64>().map_err(|_| bad(name, "bytes"))).transpose();
         let out = get("FAKE_OUT").map(|text| file(text).ok_or_else(|| bad("FAKE_OUT", "NAME=CONTENT")));
         let fail = get("FAKE_FAIL").filter(|what| !what.is_empty());
         if fail.is_some_and(|what| !["pull", "start", "engine"].contains(&what)) {
@@ -262,20 +267,23 @@ impl Program {
             exit: exit.transpose()?.unwrap_or(0).into(),
             ignore_term: get("FAKE_IGNORE_TERM") == Some("1"),
             oom: get("FAKE_OOM") == Some("1"),
-            disk: disk.transpose()?.unwrap_or(0),
+            disk: bytes("FAKE_DISK_BYTES")?.unwrap_or(0),
+            memory: bytes("FAKE_MEMORY_BYTES")?,
+            cpu: millis("FAKE_CPU_MS")?,
             pull: millis("FAKE_PULL_MS")?,
             fail: fail.map(ToOwned::to_owned),
             lines: lines("FAKE_STDOUT", false).chain(lines("FAKE_STDERR", true)).chain(secrets).collect(),
-            more: more.transpose()?.unwrap_or(0),
+            more: bytes("FAKE_LOG_BYTES")?.unwrap_or(0),
             out: out.transpose()?,
         })
     }
 
-    async fn pull(&self, job: &Job, io: &mut JobIo) -> Result<(), Outcome> {
+    /// Answers how long that took; none when its image was there already.
+    async fn pull(&self, job: &Job, io: &mut JobIo) -> Result<Option<Duration>, Outcome> {
         let fails = self.fail.as_deref() == Some("pull");
         not_stopped(io)?;
         if self.pull.is_none() && !fails {
-            return Ok(());
+            return Ok(None);
         }
         io.steps.step(Step::Pulling).await;
         let (takes, limit) = (self.pull.unwrap_or_default(), job.spec.limits.pull);
@@ -292,7 +300,7 @@ impl Program {
         if fails {
             return Err(nothing(Cause::ImagePull, &format!("image {image} could not be pulled: FAKE_FAIL says so")));
         }
-        Ok(())
+        Ok(Some(takes))
     }
 
     fn may_start(&self) -> Result<(), Outcome> {

@@ -51,8 +51,9 @@ pub trait Executor: Send + Sync + std::fmt::Debug + 'static {
     ///
     /// The outcome's `log` counts every record of the container, those of `job.skip_records`
     /// included, and is `complete` when the engine has no more of them; what of it the caller
-    /// kept, and `outputs`, are the caller's to say. Dropping the future leaves the container as
-    /// it is: a later `run` with `resume` takes it over.
+    /// kept, and `outputs`, are the caller's to say. Its `used` is what could be measured: a lower
+    /// bound of what the container took. Dropping the future leaves the container as it is: a later
+    /// `run` with `resume` takes it over.
     async fn run(&self, job: &Job, io: JobIo) -> Outcome;
 
     /// Removes what is left of an attempt; one that is not there is no error.

@@ -2,6 +2,7 @@
 //!
 //! Everything is read below a root folder, so that tests bring their own host.
 
+use super::cgroup::{mount, number};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -52,10 +53,6 @@ fn quota(dir: &Path) -> Option<u64> {
     quota.checked_mul(1000)?.checked_div(period).map(|milli: u64| milli.max(1))
 }
 
-fn number(dir: &Path, file: &str) -> Option<u64> {
-    fs::read_to_string(dir.join(file)).ok()?.trim().parse().ok()
-}
-
 /// `Cpus_allowed_list: 0-3,7` of the process: affinity and cpuset together.
 fn cores(root: &Path) -> Option<u64> {
     let status = fs::read_to_string(root.join("proc/self/status")).ok()?;
@@ -95,22 +92,6 @@ impl Groups {
         }
         found
     }
-}
-
-/// Where a hierarchy is mounted, and which of its groups stands at the mount's root.
-fn mount(mounts: &str, controller: Option<&str>) -> Option<(String, String)> {
-    mounts.lines().find_map(|line| {
-        let (left, right) = line.split_once(" - ")?;
-        let mut right = right.split(' ');
-        let (kind, options) = (right.next()?, right.next_back()?);
-        let fits = match controller {
-            Some(name) => kind == "cgroup" && options.split(',').any(|option| option == name),
-            None => kind == "cgroup2",
-        };
-        let mut left = left.split(' ').skip(3);
-        let (top, at) = (left.next()?, left.next()?);
-        fits.then(|| (at.to_owned(), top.to_owned()))
-    })
 }
 
 fn chain(root: &Path, (at, top): &(String, String), group: &str) -> Vec<PathBuf> {

@@ -12,6 +12,8 @@ pub struct Wanted {
     pub model: Option<u32>,
     /// What else it needs of a worker, by its number.
     pub needs: Option<u32>,
+    /// What it would rather have of one, by the number of these wishes.
+    pub wishes: Option<u32>,
 }
 
 /// Jobs that ask for the same.
@@ -23,6 +25,8 @@ pub struct Class {
     pub model: Option<u32>,
     /// Only workers that meet this.
     pub needs: Option<u32>,
+    /// Rather workers that meet these.
+    pub wishes: Option<u32>,
     /// The largest part of the whole cluster that it asks for, of any resource; 0 to 1.
     pub share: f64,
     /// Whether some worker could ever run it.
@@ -56,7 +60,8 @@ impl Classes {
         if let Some(number) = self.numbers.get(&wanted) {
             return *number;
         }
-        let mut class = Class { amounts: wanted.amounts, model: wanted.model, needs: wanted.needs, ..Class::default() };
+        let Wanted { amounts, model, needs, wishes } = wanted;
+        let mut class = Class { amounts, model, needs, wishes, ..Class::default() };
         class.reshape(&self.capacity, seats);
         let number = match self.unused.pop() {
             Some(number) => {
@@ -80,7 +85,8 @@ impl Classes {
         let class = &mut self.all[number];
         class.users -= 1;
         if class.users == 0 {
-            self.numbers.remove(&Wanted { amounts: class.amounts, model: class.model, needs: class.needs });
+            let Class { amounts, model, needs, wishes, .. } = *class;
+            self.numbers.remove(&Wanted { amounts, model, needs, wishes });
             self.unused.push(number);
         }
     }

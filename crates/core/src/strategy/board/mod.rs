@@ -12,12 +12,14 @@ mod job;
 mod lately;
 mod meets;
 mod seat;
+mod wishes;
 
 pub use class::{Class, Wanted};
 pub use job::{Job, Length};
 pub use lately::{Data, Image, Lately};
 pub use meets::Meets;
 pub use seat::{Device, Run, Seat};
+pub use wishes::Wish;
 
 use super::rules::Source;
 use closeness::Closeness;
@@ -55,6 +57,7 @@ pub struct Board {
     unused: Vec<usize>,
     waiting: usize,
     classes: class::Classes,
+    wishes: wishes::Wishes,
     changes: Vec<Change>,
     /// How true was what users said of lengths, and what was learned.
     closeness: [Closeness; 2],
@@ -172,6 +175,24 @@ impl Board {
     /// The number of what these amounts are asked for by.
     pub fn class(&mut self, wanted: Wanted) -> usize {
         self.classes.number(wanted, &self.seats)
+    }
+
+    /// Puts in what jobs would rather have of a worker; answers the number of that.
+    pub fn add_wishes(&mut self, wishes: Vec<Wish>) -> u32 {
+        self.wishes.add(wishes)
+    }
+
+    /// Whether jobs of a class would rather have one worker than another.
+    #[must_use]
+    pub fn has_wishes(&self, class: usize) -> bool {
+        self.classes.get(class).wishes.is_some()
+    }
+
+    /// How much jobs of a class would rather have a worker: more is better, 0 where they have no wishes.
+    #[must_use]
+    pub fn liking(&self, class: usize, worker: usize) -> i32 {
+        let wishes = self.classes.get(class).wishes;
+        wishes.map_or(0, |wishes| self.wishes.liking(wishes, &self.seats[worker].meets))
     }
 
     /// Keeps a class also while no job is of it.

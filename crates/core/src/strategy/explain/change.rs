@@ -1,11 +1,13 @@
 //! The smallest change with which a task fits.
 
 use super::fit::lacks;
-use crate::access;
 use crate::ids::WorkerId;
+use crate::label::Changes;
+use crate::need::Traits;
 use crate::resources::{Demand, Free, Kind, MIB, WHOLE};
 use crate::spec::TaskSpec;
 use crate::strategy::{Fleet, Seen};
+use crate::unmet::Unmet;
 use crate::worker::Idle;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -24,6 +26,8 @@ pub enum Change {
     Unpin(WorkerId),
     /// A worker with room is given work again.
     Open(WorkerId, Idle),
+    /// A worker's labels are changed; then it fits there.
+    Label(WorkerId, Changes),
 }
 
 /// What a task would ask for.
@@ -70,7 +74,7 @@ impl Asked {
 
 /// The smallest changes with which a task that fits nowhere fits now.
 pub(super) fn now(spec: &TaskSpec, fleet: &Fleet) -> Vec<Change> {
-    let (demand, workers) = (&spec.demand, offering(spec, fleet));
+    let (demand, workers) = (&spec.demand, meeting(spec, fleet));
     let workers = || workers.iter().copied();
     let allowed = |seen: &&Seen| spec.worker_id.as_ref().is_none_or(|pin| *pin == seen.record().id);
     let open = |seen: &&Seen| seen.record().takes_work();
@@ -87,12 +91,13 @@ pub(super) fn now(spec: &TaskSpec, fleet: &Fleet) -> Vec<Change> {
     };
     let mut kept = workers().filter(allowed).filter(room);
     changes.extend(kept.find_map(|seen| Some(Change::Open(seen.record().id.clone(), closed(seen)?))));
+    changes.extend(relabelled(spec, fleet.each().filter(allowed).filter(open).filter(room)));
     changes
 }
 
 /// The smallest changes with which some worker could run a task at all.
 pub(super) fn at_all(spec: &TaskSpec, fleet: &Fleet) -> Vec<Change> {
-    let (demand, workers) = (&spec.demand, offering(spec, fleet));
+    let (demand, workers) = (&spec.demand, meeting(spec, fleet));
     let workers = || workers.iter().copied();
     let known = || workers().filter(|seen| seen.record().connected_at.is_some());
     let allowed = |seen: &&Seen| spec.worker_id.as_ref().is_none_or(|pin| *pin == seen.record().id);
@@ -103,14 +108,27 @@ pub(super) fn at_all(spec: &TaskSpec, fleet: &Fleet) -> Vec<Change> {
     {
         changes.push(Change::Unpin(other.record().id.clone()));
     }
+    let large = |seen: &&Seen| whole(seen).pick(demand).is_ok();
+    let came = |seen: &&Seen| seen.record().connected_at.is_some();
+    changes.extend(relabelled(spec, fleet.each().filter(came).filter(allowed).filter(large)));
     changes
 }
 
-/// The workers that offer what the task needs of their hosts: it can not do without.
-fn offering<'a>(spec: &TaskSpec, fleet: &'a Fleet) -> Vec<&'a Seen> {
-    let needs = spec.needs();
-    let offers = |seen: &&Seen| access::first_missing(&needs, &seen.record().about.offers).is_none();
-    fleet.each().filter(offers).collect()
+/// The workers that meet what the task needs beyond amounts: it can not do without.
+fn meeting<'a>(spec: &TaskSpec, fleet: &'a Fleet) -> Vec<&'a Seen> {
+    let meets = |seen: &&Seen| spec.unmet(Traits::of(seen.record())).next().is_none();
+    fleet.each().filter(meets).collect()
+}
+
+/// The fewest labels with which one of these workers meets what the task needs, where labels are all that it misses.
+fn relabelled<'a>(spec: &TaskSpec, workers: impl Iterator<Item = &'a Seen>) -> Option<Change> {
+    let changed = workers.filter_map(|seen| {
+        let record = &**seen.record();
+        let changes = Unmet::nearest(spec, std::iter::once(record))?.remedy()?;
+        Some((record.id.clone(), changes))
+    });
+    let (worker, changes) = changed.min_by_key(|(_, changes)| changes.len())?;
+    Some(Change::Label(worker, changes))
 }
 
 /// The smallest change for each set of things that are changed, the smallest first.

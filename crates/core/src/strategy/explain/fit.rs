@@ -1,9 +1,9 @@
 //! One worker: whether a task fits there, and everything that stands against it.
 
 use super::start::{self, Estimate};
-use crate::access::{self, Access};
 use crate::feasible;
 use crate::ids::WorkerId;
+use crate::need::{Need, Traits};
 use crate::resources::{Capacity, Demand, Free, Kind, Lack, WHOLE};
 use crate::strategy::{Seen, View};
 use crate::task::TaskRecord;
@@ -49,8 +49,8 @@ pub enum Against {
     Pinned(WorkerId),
     /// It takes no work.
     Idle(Idle),
-    /// It does not let tasks have this of its host.
-    NotOffered(Access),
+    /// It does not let tasks have this of its host, or this does not hold of its labels.
+    Unmet(Need),
     /// It has no device of the model.
     Model(Arc<str>),
     /// It is short of something.
@@ -97,7 +97,8 @@ impl Against {
                 Idle::Drained => "drained",
                 Idle::Quarantined => "quarantined",
             },
-            Self::NotOffered(_) => "not_offered",
+            Self::Unmet(Need::Access(_)) => "not_offered",
+            Self::Unmet(Need::Label(_)) => "constraint",
             Self::Model(_) => "no_such_gpu",
             Self::Short(amount) => match amount.kind {
                 Kind::Cpu => "short_of_cpu",
@@ -122,8 +123,7 @@ fn look(view: &View, seen: &Seen, record: &TaskRecord, now: Timestamp) -> Looked
     if let Some(pin) = spec.worker_id.as_ref().filter(|pin| **pin != worker.id) {
         against.push(Against::Pinned(pin.clone()));
     }
-    let needs = spec.needs();
-    against.extend(access::first_missing(&needs, &worker.about.offers).cloned().map(Against::NotOffered));
+    against.extend(spec.unmet(Traits::of(worker)).map(Against::Unmet));
     against.extend(worker.idle_while(!seen.held().is_empty()).map(Against::Idle));
     let amounts = Kind::ALL.map(|kind| amount(&spec.demand, kind, seen.free(), &worker.capacity));
     let short = |lack: Lack| amounts.iter().find(|amount| amount.kind == lack.kind).copied();

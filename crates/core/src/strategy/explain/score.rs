@@ -1,6 +1,7 @@
 //! How full a worker would be with a task: what choices are made by.
 
 use crate::ids::WorkerId;
+use crate::need::Traits;
 use crate::resources::{Demand, Kind};
 use crate::strategy::board::Seat;
 use crate::strategy::{Seen, View, place};
@@ -20,14 +21,19 @@ pub struct Score {
     pub level: f64,
     /// The sum of the parts that are left: what packing keeps small.
     pub rest: f64,
+    /// The sum of the weights of the task's preferences that hold there, which goes before all that; none of a task that
+    /// has no preferences, or its place.
+    pub liking: Option<i32>,
 }
 
 /// The workers that a strategy would choose for a task that is alone, the first first: what it chooses,
 /// what it chooses without that one, and so on.
 pub(super) fn of_choice(view: &View, record: &TaskRecord, strategy: &str) -> Vec<Score> {
-    let with_it = |seen: &Seen| of(seen, &record.spec.demand);
-    if let Some(pin) = &record.spec.worker_id {
-        let room = |seen: &&Seen| crate::feasible::fits(&record.spec, seen.record(), seen.free()).is_ok();
+    let spec = &record.spec;
+    let liking = |seen: &Seen| (!spec.affinity.is_empty()).then(|| spec.liking(Traits::of(seen.record())));
+    let with_it = |seen: &Seen| Score { liking: liking(seen), ..of(seen, &spec.demand) };
+    if let Some(pin) = &spec.worker_id {
+        let room = |seen: &&Seen| crate::feasible::fits(spec, seen.record(), seen.free()).is_ok();
         return view.fleet().get(pin).filter(room).map(with_it).into_iter().collect();
     }
     let Some(number) = view.number(&record.id) else { return Vec::new() };
@@ -63,6 +69,7 @@ fn of(seen: &Seen, demand: &Demand) -> Score {
         worker: seen.record().id.clone(),
         level: each().copied().fold(0.0, f64::max),
         rest: each().map(|used| 1.0 - used).sum(),
+        liking: None,
         used,
     }
 }

@@ -1,6 +1,7 @@
 //! The same in sentences for people.
 
 use super::{Against, Amount, Asked, Change, Explanation, Outlook, Standing, Turn};
+use crate::label::Words;
 use crate::resources::{Bytes, Kind, Thousandths};
 use crate::state::Phase;
 use std::fmt;
@@ -10,7 +11,7 @@ impl fmt::Display for Against {
         match self {
             Self::Pinned(to) => write!(f, "pinned to {to}"),
             Self::Idle(why) => f.write_str(why.word()),
-            Self::NotOffered(need) => write!(f, "does not offer {}", need.origin),
+            Self::Unmet(need) => write!(f, "does not {} {need}", need.verb()),
             Self::Model(model) => write!(f, "no gpu of model {model}"),
             Self::Short(amount) => amount.fmt(f),
         }
@@ -42,6 +43,10 @@ impl fmt::Display for Change {
         match self {
             Self::Ask(asked) => write!(f, "with {asked} it fits {}", asked.worker),
             Self::Unpin(worker) => write!(f, "pinned to no worker it fits {worker}"),
+            Self::Label(worker, changes) => {
+                let words = Words(changes);
+                write!(f, "with the labels {words} it fits {worker}: cloudai worker label {worker} {words}")
+            }
             Self::Open(worker, why) => {
                 write!(
                     f,

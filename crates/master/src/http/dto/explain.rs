@@ -117,7 +117,7 @@ pub struct Against {
 /// A change that helps.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Change {
-    /// `ask`, `unpin` or `undrain`.
+    /// `ask`, `unpin`, `undrain` or `label`.
     pub kind: String,
     /// For people.
     pub message: String,
@@ -129,6 +129,9 @@ pub struct Change {
     /// Of `ask`: any GPU model must do.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub any_model: bool,
+    /// Of `label`: labels with the values that they get; `null` for those that go.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, Option<String>>,
 }
 
 /// How full a worker is with a task on it, from 0 to 1.
@@ -142,6 +145,9 @@ pub struct Score {
     pub level: f64,
     /// The sum of what is left.
     pub rest: f64,
+    /// The sum of the weights of the task's preferences that hold there: it goes before all that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preference: Option<i32>,
 }
 
 /// What a strategy does with a waiting task.

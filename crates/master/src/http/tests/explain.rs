@@ -83,6 +83,37 @@ async fn a_waiting_task_is_explained_worker_by_worker_with_what_would_help() {
 }
 
 #[tokio::test]
+async fn a_constraint_that_does_not_hold_is_explained_with_the_label_that_helps_and_a_preference_with_its_weight() {
+    let fake = Fake::start().await;
+    fake.cluster(|cluster| {
+        cluster.worker("w1", cores(4));
+        cluster.worker("w2", cores(4));
+        cluster.label("w2", &[("disk", "ssd")]);
+    })
+    .await;
+    let submit = async |fields: &str| {
+        let body = format!(r#"{{"image":"a",{fields}}}"#);
+        fake.post("/api/v1/tasks", &body).await.json::<dto::Task>().id
+    };
+    let asks = submit(r#""constraints":["zone = eu"],"allow_pending":true"#).await;
+    let wishes = submit(r#""affinity":[{"expr":"disk = ssd"}]"#).await;
+    with_strategy(&fake, "greedy").await;
+    let told: Explanation = fake.get(&format!("/api/v1/tasks/{asks}/explain")).await.json();
+    assert_eq!((told.standing.as_str(), told.counts["constraint"]), ("never", 2));
+    let against = &told.workers[0].against[0];
+    assert_eq!((against.code.as_str(), against.message.as_str()), ("constraint", "does not meet zone = eu"));
+    let change = &told.possible[0];
+    assert_eq!(
+        (change.kind.as_str(), change.worker_id.as_str(), &change.labels["zone"]),
+        ("label", "w1", &Some("eu".to_owned()))
+    );
+    assert_eq!(change.message, "with the labels zone=eu it fits w1: cloudai worker label w1 zone=eu");
+    let told: Explanation = fake.get(&format!("/api/v1/tasks/{wishes}/explain")).await.json();
+    let scores: Vec<_> = told.scores.iter().map(|score| (score.worker_id.as_str(), score.preference)).collect();
+    assert_eq!(scores, [("w2", Some(50)), ("w1", Some(0))]);
+}
+
+#[tokio::test]
 async fn a_task_with_a_worker_an_ended_one_and_a_wrong_strategy_are_answered_plainly() {
     let fake = Fake::start().await;
     fake.cluster(|cluster| cluster.worker("w1", cores(4))).await;

@@ -1,8 +1,10 @@
 //! The routes over a fake engine: the real core, read model and stores, driven by the test, so
 //! that every moment of a task's life can be held still and looked at.
 
+mod advice;
 mod explain;
 mod follow;
+mod foresee;
 mod kept;
 mod live;
 mod logs;
@@ -10,8 +12,10 @@ mod probes;
 mod reference;
 mod registries;
 mod routes;
+mod schedules;
 mod sealing;
 mod tasks;
+mod templates;
 mod workers;
 
 use super::{Live, dto, router};
@@ -96,6 +100,8 @@ impl Fake {
             mailboxes: Arc::new(mailboxes),
             placing: Arc::default(),
             secrets: crate::secrets::Secrets::open(crate::secrets::SecretRules::default(), Arc::clone(&store)).unwrap(),
+            templates: crate::templates::Templates::new(Arc::clone(&store)),
+            schedules: crate::schedules::Schedules::new(Arc::clone(&store)),
             inputs: crate::addresses::InputRules::default(),
             store,
             model,

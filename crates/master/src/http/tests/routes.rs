@@ -8,7 +8,13 @@ const DOCUMENT: &str = include_str!("../../../../../docs/rest.md");
 
 /// A path that a route takes, parameters filled in.
 fn filled(path: &str) -> String {
-    let id = if path.contains("tasks") { TaskId::new(1).to_string() } else { "w1".into() };
+    let id = if path.contains("jobs") {
+        cloudai_core::ids::JobId::new(1).to_string()
+    } else if path.contains("tasks") {
+        TaskId::new(1).to_string()
+    } else {
+        "w1".into()
+    };
     path.replace("{id}", &id)
         .replace("{*path}", "a/b.txt")
         .replace("{sha256}", &"0".repeat(64))

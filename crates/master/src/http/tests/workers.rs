@@ -157,6 +157,36 @@ async fn a_worker_is_cordoned_drained_and_opened_and_shows_it() {
 }
 
 #[tokio::test]
+async fn labels_of_a_worker_are_changed_while_it_runs_and_make_a_task_possible() {
+    let fake = Fake::start().await;
+    fake.cluster(|cluster| cluster.worker("w1", cores(1))).await;
+    let patch = async |worker: &str, body: &str| {
+        fake.ask(json(Method::PATCH, &format!("/api/v1/workers/{worker}/labels"), body)).await
+    };
+    let submit = async || fake.post("/api/v1/tasks", r#"{"image":"a","constraints":["zone = eu"]}"#).await;
+    assert_eq!(
+        submit().await.refused(422, "unsatisfiable"),
+        "no worker could ever run this: no worker meets zone = eu: the nearest is w1, which has no zone; set it with: \
+         cloudai worker label w1 zone=eu"
+    );
+    let changed: dto::Worker = patch("w1", r#"{"set":{"zone":"eu"},"remove":["disk"]}"#).await.json();
+    assert_eq!(changed.labels, BTreeMap::from([("zone".to_owned(), "eu".to_owned())]));
+    let said = BTreeMap::from([("disk".to_owned(), None), ("zone".to_owned(), Some("eu".to_owned()))]);
+    assert_eq!(changed.operator_labels, said);
+    let task: dto::Task = submit().await.json();
+    assert_eq!(task.spec.unwrap()["constraints"], serde_json::json!(["zone = eu"]));
+    // The worker comes again, and tells no label.
+    fake.cluster(|cluster| cluster.worker("w1", cores(1))).await;
+    assert_eq!(fake.get("/api/v1/workers/w1").await.json::<dto::Worker>().labels["zone"], "eu");
+    patch("w9", r#"{"set":{"zone":"eu"}}"#).await.refused(404, "not_found");
+    let wrong = patch("w1", r#"{"set":{"a b":"c"}}"#).await.refused(400, "invalid");
+    assert!(wrong.contains("set.a b: is no label name"), "{wrong}");
+    let many: Vec<String> = (0..300).map(|number| format!("\"k{number}\":\"v\"")).collect();
+    let wrong = patch("w1", &format!("{{\"set\":{{{}}}}}", many.join(","))).await.refused(400, "invalid");
+    assert!(wrong.contains("302 labels of worker w1: at most 256"), "{wrong}");
+}
+
+#[tokio::test]
 async fn the_token_is_what_a_worker_shows_to_join() {
     let fake = Fake::start().await;
     assert_eq!(fake.get("/api/v1/cluster/join-token").await.json::<dto::JoinToken>().join_token, "cai1-0-token");

@@ -14,6 +14,7 @@ pub(super) use gantt::gantt;
 pub(super) use utilization::utilization;
 pub(super) use waits::waits;
 
+use cloudai_core::text::xml;
 use std::fmt::Write;
 
 /// The width of every drawing, in its own units.
@@ -71,7 +72,7 @@ impl Svg {
             Anchor::Middle => " text-anchor=\"middle\"",
             Anchor::End => " text-anchor=\"end\"",
         };
-        let (x, y, text) = (number(x), number(y), escape(text));
+        let (x, y, text) = (number(x), number(y), xml(text));
         let _ = write!(self.body, "<text class=\"{class}\" x=\"{x}\" y=\"{y}\"{anchor}>{text}</text>");
     }
 
@@ -85,7 +86,7 @@ impl Svg {
         let _ = write!(self.body, "<rect class=\"{class}\" x=\"{x}\" y=\"{y}\" width=\"{width}\" height=\"{height}\"");
         match hover {
             Some(text) => {
-                let _ = write!(self.body, "><title>{}</title></rect>", escape(text));
+                let _ = write!(self.body, "><title>{}</title></rect>", xml(text));
             }
             None => self.body.push_str("/>"),
         }
@@ -114,7 +115,7 @@ impl Svg {
     }
 
     fn element(&self, head: &str, first: &str) -> String {
-        let (title, about) = (escape(&self.title), escape(&self.about));
+        let (title, about) = (xml(&self.title), xml(&self.about));
         let space = if head.is_empty() { "" } else { " " };
         format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" role=\"img\" viewBox=\"0 0 {} {}\"{space}{head} \
@@ -130,22 +131,6 @@ impl Svg {
 fn number(value: f64) -> String {
     let text = format!("{value:.1}");
     text.strip_suffix(".0").unwrap_or(&text).to_owned()
-}
-
-/// A text in XML and HTML. What no document may hold becomes a space.
-pub(super) fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            c if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') => out.push(' '),
-            c => out.push(c),
-        }
-    }
-    out
 }
 
 /// A name that fits beside a drawing, cut in the middle.

@@ -2,8 +2,8 @@
 //!
 //! Reading order: `place` (where the engine is), `run` (the way of an attempt), `pull`
 //! (with `credentials` and their `helper`s), `create` (what a container is made
-//! with), `wait` (its end), `doer` (whose doing that was), `images` (which of them may be removed), `storage`, `logs`,
-//! `outcome` (the sentences), `exec` (programs beside them); `seen`, `error` and `stamp` read
+//! with), `wait` (its end), `doer` (whose doing that was), `images` (which of them may be removed), `storage`, `meter`
+//! (what memory and processors it takes), `logs`, `outcome` (the sentences), `exec` (programs beside them); `seen`, `error` and `stamp` read
 //! the engine's answers.
 
 mod bare;
@@ -15,6 +15,7 @@ mod exec;
 mod helper;
 mod images;
 mod logs;
+mod meter;
 mod outcome;
 mod ownership;
 mod place;

@@ -9,7 +9,7 @@ use super::wait::End;
 use crate::executor::Job;
 use cloudai_core::resources::Bytes;
 use cloudai_core::spec::TaskSpec;
-use cloudai_core::task::{Cause, LogEnd, MAX_MESSAGE, Outcome};
+use cloudai_core::task::{Cause, LogEnd, MAX_MESSAGE, Outcome, Used};
 
 /// What Podman's init process says of a program that it could not begin, before the reason.
 const PODMAN_INIT: &str = "failed to exec pid1: ";
@@ -107,6 +107,7 @@ pub(super) fn ended(job: &Job, kind: Kind, end: &End, handed: Handed) -> Outcome
         log: handed.log,
         outputs: Vec::new(),
         outputs_lost: false,
+        used: Used::default(),
     }
 }
 

@@ -8,12 +8,13 @@ use super::pull::Unpulled;
 use super::seen::{Seen, Stage, inspect};
 use super::storage::Watch;
 use super::wait::{End, Running};
-use super::{Engine, doer, ownership, pull, stamp};
+use super::{Engine, doer, meter, ownership, pull, stamp};
 use crate::executor::login::StoredLogin;
 use crate::executor::{Job, JobIo, Stop, Teller};
 use bollard::query_parameters::{CreateContainerOptionsBuilder, StartContainerOptions};
 use cloudai_core::spec::PullPolicy;
-use cloudai_core::task::{Cause, Outcome, Step};
+use cloudai_core::task::{Cause, Outcome, Step, Used};
+use cloudai_core::time::millis;
 use std::future::pending;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::OnceLock;
@@ -29,10 +30,10 @@ pub(super) async fn run(engine: &Engine, job: &Job, mut io: JobIo) -> Outcome {
         Ok(host) => host,
         Err(fault) => return engine_failed("say what it can do", &fault),
     };
-    let attempt = Run { engine, job, host, name: name(&job.identity, job.attempt) };
-    match attempt.drive(&mut io).await {
-        Ok(outcome) | Err(outcome) => outcome,
-    }
+    let attempt = Run { engine, job, host, name: name(&job.identity, job.attempt), pulled: OnceLock::new() };
+    let (Ok(outcome) | Err(outcome)) = attempt.drive(&mut io).await;
+    let used = Used { pulled: attempt.pulled.into_inner(), ..outcome.used };
+    Outcome { used, ..outcome }
 }
 
 struct Run<'a> {
@@ -40,6 +41,8 @@ struct Run<'a> {
     job: &'a Job,
     host: Host,
     name: String,
+    /// How long its image was pulled, once it was.
+    pulled: OnceLock<Duration>,
 }
 
 impl Run<'_> {
@@ -120,15 +123,18 @@ impl Run<'_> {
             stop = wished(&mut io.stop) => return Err(without_run(stop.cause, "stopped before its image was pulled")),
             stored = self.job.logins.of_image() => stored.map_err(|why| without_run(Cause::InputError, why))?,
         };
-        let pulling = self.pulled(stored, &io.steps);
+        let begin = Instant::now();
+        let pulling = self.pull(stored, &io.steps);
         let result = tokio::select! {
             biased;
             stop = wished(&mut io.stop) => return Err(without_run(stop.cause, "stopped while its image was pulled")),
             result = timeout(spec.limits.pull, pulling) => result,
         };
         match result {
-            Ok(pulled) => {
-                self.engine.images.note(&spec.image, before.as_deref(), &pulled?).await;
+            Ok(id) => {
+                let id = id?;
+                self.pulled.get_or_init(|| Duration::from_millis(millis(begin.elapsed())));
+                self.engine.images.note(&spec.image, before.as_deref(), &id).await;
                 Ok(())
             }
             Err(_) => {
@@ -140,7 +146,7 @@ impl Run<'_> {
     }
 
     /// Pulls the image with what is stored for its registry, else with the logins of this host; answers the engine's id of it.
-    async fn pulled(&self, stored: Option<StoredLogin>, steps: &Teller) -> Result<String, Outcome> {
+    async fn pull(&self, stored: Option<StoredLogin>, steps: &Teller) -> Result<String, Outcome> {
         let image = &self.job.spec.image;
         match self.engine.pulls.pull(&self.engine.docker, image, stored, steps).await {
             Ok(id) => Ok(id),
@@ -232,10 +238,11 @@ impl Run<'_> {
         }
     }
 
-    /// Reads the output and waits for the end, side by side.
+    /// Reads the output, measures what it takes and waits for the end, side by side.
     async fn attend(&self, io: &mut JobIo, seen: Seen) -> Outcome {
         let engine = self.engine;
         let (tell_end, ended_rx) = watch::channel(false);
+        let measured = meter::used(engine, &seen, io.stop.clone(), ended_rx.clone());
         let (logs, log_bytes) = (&io.logs, &AtomicU64::new(0));
         let manner = match self.host.kind {
             Kind::Docker => Manner::Follow,
@@ -252,15 +259,16 @@ impl Run<'_> {
             tell_end.send_replace(true);
             end
         };
-        let (end, handed) = tokio::join!(Box::pin(end), Box::pin(reader));
-        match end {
+        let (end, handed, used) = tokio::join!(Box::pin(end), Box::pin(reader), Box::pin(measured));
+        let outcome = match end {
             Ok(Some(end)) => {
                 info!(exit_code = end.seen.exit_code, oom = end.seen.oom_killed, "container ended");
                 ended(self.job, self.host.kind, &end, handed)
             }
             Ok(None) => Outcome { log: handed.log, ..vanished() },
             Err(fault) => Outcome { log: handed.log, ..engine_failed("tell how the container ended", &fault) },
-        }
+        };
+        Outcome { used, ..outcome }
     }
 
     async fn end(
@@ -307,7 +315,7 @@ fn vanished() -> Outcome {
 }
 
 /// The first wish to end; never comes when nobody can wish.
-async fn wished(stop: &mut watch::Receiver<Option<Stop>>) -> Stop {
+pub(super) async fn wished(stop: &mut watch::Receiver<Option<Stop>>) -> Stop {
     let wish = stop.wait_for(Option::is_some).await.ok().and_then(|wish| *wish);
     match wish {
         Some(wish) => wish,

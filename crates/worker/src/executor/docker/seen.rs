@@ -27,6 +27,8 @@ pub(super) enum Stage {
 pub(super) struct Seen {
     pub(super) id: String,
     pub(super) stage: Stage,
+    /// Its first process as the engine numbers it; none while it does not run.
+    pub(super) pid: Option<i32>,
     pub(super) exit_code: Option<i32>,
     pub(super) oom_killed: bool,
     /// Nanoseconds since the epoch; none before its start.
@@ -55,6 +57,7 @@ impl From<ContainerInspectResponse> for Seen {
         Self {
             id: seen.id.unwrap_or_default(),
             stage: stage(&state),
+            pid: state.pid.and_then(|pid| i32::try_from(pid).ok()).filter(|pid| *pid > 0),
             exit_code: state.exit_code.and_then(|code| i32::try_from(code).ok()),
             oom_killed: state.oom_killed.unwrap_or(false),
             started: time(&state.started_at),

@@ -1,0 +1,151 @@
+//! What a task needs of its worker beyond amounts, and what a worker meets it by: one rule for placing, strategies
+//! and explanations.
+
+use crate::access::Access;
+use crate::ids::WorkerId;
+use crate::label::Constraint;
+use crate::resources::Gpu;
+use crate::worker::{About, WorkerRecord};
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// Something that a worker meets or does not, whatever runs there.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Need {
+    /// It lets the task have this of its host.
+    Access(Access),
+    /// This holds of its labels and of what it is.
+    Label(Constraint),
+}
+
+/// What a worker meets needs by. Two workers of which it is equal meet the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Traits<'a> {
+    id: &'a WorkerId,
+    labels: &'a BTreeMap<String, String>,
+    gpus: &'a [Gpu],
+    offers: &'a [Access],
+    os: &'a str,
+    arch: &'a str,
+    executor: &'a str,
+    version: &'a str,
+}
+
+impl<'a> Traits<'a> {
+    /// Those of a worker.
+    #[must_use]
+    pub fn of(worker: &'a WorkerRecord) -> Self {
+        let WorkerRecord { id, labels, capacity, about, .. } = worker;
+        let About { version, executor, os, arch, offers, .. } = about;
+        Self { id, labels, gpus: &capacity.gpus, offers, os, arch, executor, version }
+    }
+
+    /// What stands under a key: of the worker where the key is one of [`crate::label::FACTS`], else its label. A fact
+    /// that it never told is none.
+    pub fn values(self, key: &str) -> impl Iterator<Item = &'a str> + use<'a> {
+        let fact = |text: &'a str| Some(text).filter(|text| !text.is_empty());
+        let (gpus, one): (&'a [Gpu], Option<&'a str>) = match key {
+            "arch" => (&[], fact(self.arch)),
+            "executor" => (&[], fact(self.executor)),
+            "gpu.model" => (self.gpus, None),
+            "os" => (&[], fact(self.os)),
+            "version" => (&[], fact(self.version)),
+            "worker.id" => (&[], Some(self.id.as_str())),
+            label => (&[], self.labels.get(label).map(String::as_str)),
+        };
+        gpus.iter().map(|gpu| &*gpu.model).chain(one)
+    }
+
+    /// Whether a constraint holds here.
+    #[must_use]
+    pub fn satisfy(self, constraint: &Constraint) -> bool {
+        constraint.holds(self.values(constraint.key()))
+    }
+
+    /// Whether a task may have this of the host.
+    #[must_use]
+    pub fn offer(self, need: &Access) -> bool {
+        self.offers.iter().any(|offer| offer.covers(need))
+    }
+
+    /// Whether a need is met here.
+    #[must_use]
+    pub fn meet(self, need: &Need) -> bool {
+        match need {
+            Need::Access(access) => self.offer(access),
+            Need::Label(constraint) => self.satisfy(constraint),
+        }
+    }
+}
+
+impl Need {
+    /// What a worker does that meets it: `offer` or `meet`.
+    #[must_use]
+    pub const fn verb(&self) -> &'static str {
+        match self {
+            Self::Access(_) => "offer",
+            Self::Label(_) => "meet",
+        }
+    }
+}
+
+impl fmt::Display for Need {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Access(access) => access.origin.fmt(f),
+            Self::Label(constraint) => constraint.fmt(f),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::label::FACTS;
+    use crate::testing::{TestCluster, cores_and_gpus};
+
+    fn record() -> WorkerRecord {
+        let mut c = TestCluster::default();
+        c.worker("w1", cores_and_gpus(1, 2));
+        WorkerRecord::clone(&c.worker_record("w1"))
+    }
+
+    #[test]
+    fn a_fact_is_what_the_worker_is_whatever_label_has_its_name() {
+        let mut worker = record();
+        worker.about = About { os: "linux".into(), arch: "x86_64".into(), ..About::default() };
+        worker.labels = FACTS.iter().map(|fact| ((*fact).to_owned(), "lie".to_owned())).collect();
+        worker.labels.insert("zone".into(), String::new());
+        let rows: [(&str, &[&str]); 8] = [
+            ("os", &["linux"]),
+            ("arch", &["x86_64"]),
+            ("gpu.model", &["a100", "a100"]),
+            ("worker.id", &["w1"]),
+            ("executor", &[]), // it never told
+            ("version", &[]),
+            ("zone", &[""]),
+            ("rack", &[]),
+        ];
+        for (key, values) in rows {
+            assert_eq!(Traits::of(&worker).values(key).collect::<Vec<_>>(), values, "{key}");
+        }
+        for fact in FACTS {
+            assert!(!Traits::of(&worker).values(fact).any(|value| value == "lie"), "{fact}");
+        }
+    }
+
+    #[test]
+    fn what_a_worker_meets_is_other_exactly_when_its_traits_are() {
+        let before = record();
+        let same = WorkerRecord { version: 9, address: Some("h:1".into()), ..before.clone() };
+        assert_eq!(Traits::of(&same), Traits::of(&before));
+        let mut others = vec![before.clone(), before.clone(), before.clone(), before.clone()];
+        others[0].labels.insert("zone".into(), "eu".into());
+        others[1].about.offers.push("/data".parse().unwrap());
+        others[2].about.executor = "docker".into();
+        others[3].capacity.gpus.clear();
+        for other in others {
+            assert_ne!(Traits::of(&other), Traits::of(&before), "{other:?}");
+        }
+    }
+}
