@@ -22,7 +22,7 @@ pub enum Event {
     SubmitJob(Box<NewJob>),
     /// Somebody wants a job, or a part of it, to end.
     CancelJob(CancelJob),
-    /// Somebody keeps what waits of a job from being placed.
+    /// Somebody lets no more tasks of a job have their turn; those that have records go on.
     HoldJob(JobId, UserId),
     /// Somebody lets a held job go.
     ReleaseJob(JobId),

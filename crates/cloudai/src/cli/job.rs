@@ -82,8 +82,8 @@ pub(super) enum Command {
                              cloudai job cancel 9QZD --task map --index 50-99\n  \
                              cloudai job cancel 9QZD --dry-run            only tells what would be cancelled")]
     Cancel(cancel::Args),
-    /// Keeps what waits of a job from being placed; what runs goes on
-    #[command(before_help = "  cloudai job hold 9QZD                        it keeps its place in the queue")]
+    /// Lets no more tasks of a job have their turn; those that wait for a place already, or run, go on
+    #[command(before_help = "  cloudai job hold 9QZD                        to keep single ones: cloudai task hold")]
     Hold(One),
     /// Lets a held job go
     #[command(before_help = "  cloudai job release 9QZD                     from now on its tasks may be placed")]

@@ -190,7 +190,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// Keeps what waits of a job from being placed, but for what has a record; a held one stays as it is.
+    /// Lets no more tasks of a job get their records; those that have one go on. A held one stays as it is.
     pub(super) fn hold_job(&mut self, out: &mut Out, id: JobId, by: Option<&UserId>) -> Result<Answer, Rejected> {
         let job = self.jobs.get_mut(&id).ok_or(Rejected::NoSuchJob(id))?;
         if job.record.held.is_some() != by.is_some() {

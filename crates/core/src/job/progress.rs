@@ -37,7 +37,7 @@ pub struct Progress {
     any_cancelled: bool,
     /// Groups of which the next element may get its record now.
     ready: BTreeSet<u32>,
-    /// Nothing of it may be placed.
+    /// No more of its tasks get their records.
     held: bool,
 }
 

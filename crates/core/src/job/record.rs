@@ -38,7 +38,7 @@ pub struct JobRecord {
     /// When the first of its tasks ran.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Timestamp>,
-    /// None of its tasks is placed until somebody releases it.
+    /// No more of its tasks get their records until somebody releases it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held: Option<UserId>,
     /// What is left of it is being cancelled, or was.

@@ -235,7 +235,7 @@ impl Handle {
         self.job(who, id).await
     }
 
-    /// Keeps what waits of a job from being placed, or lets it go.
+    /// Lets no more tasks of a job have their turn, or lets it go.
     /// # Errors
     /// [`AskError`]; rejected with `JobEnded` when it has.
     pub async fn hold_job(&self, who: &Principal, id: JobId, hold: bool) -> Result<SeenJob, AskError> {

@@ -285,7 +285,7 @@ fn parts(job: &SeenJob, asked: &Asked) -> Vec<Part> {
     parts
 }
 
-/// Keeps what waits of a job from being placed.
+/// Lets no more tasks of a job have their turn.
 pub(super) async fn hold(
     Caller(who): Caller,
     JobPath(id): JobPath,

@@ -56,10 +56,11 @@ fn group<'a>(groups: &'a str, controller: &str) -> Option<(bool, &'a str)> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn host(files: &[(&str, &str)]) -> tempfile::TempDir {
+    /// A host of which these files are all that there is.
+    pub(in crate::probe) fn host(files: &[(&str, &str)]) -> tempfile::TempDir {
         let root = tempfile::tempdir().unwrap();
         for (path, text) in files {
             let path = root.path().join(path);

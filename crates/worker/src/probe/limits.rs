@@ -105,16 +105,7 @@ fn chain(root: &Path, (at, top): &(String, String), group: &str) -> Vec<PathBuf>
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn host(files: &[(&str, &str)]) -> tempfile::TempDir {
-        let root = tempfile::tempdir().unwrap();
-        for (path, text) in files {
-            let path = root.path().join(path);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, text).unwrap();
-        }
-        root
-    }
+    use crate::probe::cgroup::tests::host;
 
     #[test]
     fn version_2_limits_are_the_smallest_up_the_tree() {
