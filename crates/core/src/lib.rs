@@ -4,7 +4,7 @@
 //! [`worker`] (records); [`event`] and [`effect`] (everything that goes in and comes out);
 //! [`cluster`] (the master's decisions, one file for each family of events) with [`feasible`], [`need`], [`label`],
 //! [`verdict`] and [`retry`]; [`waiting`] (why a task has no place); [`batch`] (what is committed together); [`log_room`] (what of a log is kept); [`debug`] (what is shown of all this); [`strategy`] (proposals); [`predict`] (how long tasks will run); [`sizing`] (what they should ask for);
-//! [`template`] (documents with places for parameters); [`agent`] (the worker's decisions).
+//! [`template`] (documents with places for parameters); [`planted`] (faults that suites must catch); [`agent`] (the worker's decisions).
 //!
 //! Forbidden here: IO, clocks, randomness, `HashMap` order, async, protobuf, `serde_json::Value`.
 //! Callers pass the time and the ids in; the same code runs in the master, in the worker and in
@@ -29,6 +29,7 @@ pub mod ledger;
 pub mod log_room;
 pub mod need;
 pub mod path;
+pub mod planted;
 pub mod predict;
 pub mod queue;
 pub mod resources;

@@ -7,6 +7,7 @@ use cloudai_core::cluster::Start;
 use cloudai_core::effect::Row;
 use cloudai_core::ids::{Incarnation, TaskId, Term, UserId, WorkerId};
 use cloudai_core::job::{JobRecord, StoredJobs};
+use cloudai_core::planted::{self, Fault};
 use cloudai_core::task::TaskRecord;
 use cloudai_core::time::Timestamp;
 use cloudai_core::worker::WorkerRecord;
@@ -154,7 +155,7 @@ impl Store {
             self.rows.apply(transaction);
             self.seen += 1;
         }
-        if cfg!(feature = "fault_skip_sync") && self.seen < SYNC_LATER {
+        if planted::is(Fault::SkipSync) && self.seen < SYNC_LATER {
             return;
         }
         self.unsynced.iter().for_each(|transaction| self.disk.apply(transaction));

@@ -3,42 +3,40 @@
 use crate::repo::{File, Repo, Violation};
 use std::collections::BTreeSet;
 
-/// The faults that a line of a place names.
-type Names = fn(&str) -> Vec<&str>;
+/// The list of faults that there are.
+const LIST: &str = "crates/core/src/planted.rs";
+/// The tests that must catch them.
+const TESTS: &str = "crates/sim/tests/planted.rs";
 
-/// Where each fault stands.
-const PLACES: [(&str, Names); 3] = [
-    // The list that is run.
-    ("Makefile", |line| words(line).collect()),
-    // The feature that switches it on.
-    ("crates/sim/Cargo.toml", |line| words(line.split('=').next().unwrap_or_default()).collect()),
-    // The test that must catch it.
-    ("crates/sim/tests/planted.rs", |line| {
-        if line.trim().starts_with("#[cfg(feature") { words(line).collect() } else { Vec::new() }
-    }),
-];
+/// The faults that a text asks for or names as `Fault::Name`.
+fn named(text: &str) -> BTreeSet<&str> {
+    let word = |rest: &'_ str| rest.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(rest.len());
+    text.split("Fault::").skip(1).map(|rest| &rest[..word(rest)]).filter(|name| !name.is_empty()).collect()
+}
 
-/// The faults that a line names; what is behind a `#` alone is a comment.
-fn words(line: &str) -> impl Iterator<Item = &str> {
-    let code = if line.starts_with("# ") { "" } else { line };
-    code.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').filter(|word| word.starts_with("fault_"))
+/// The variants of the list: lines that are one capitalised word.
+fn listed(text: &str) -> BTreeSet<&str> {
+    let words = text.lines().filter_map(|line| line.strip_prefix("    ")?.strip_suffix(','));
+    words.filter(|word| word.starts_with(char::is_uppercase) && word.chars().all(char::is_alphanumeric)).collect()
 }
 
 /// Faults that are not in every place.
 pub(crate) fn halfway(repo: &Repo) -> Vec<Violation> {
-    let texts = PLACES.map(|(path, _)| File::new(path, repo.text(path).unwrap_or_default()));
-    missing(&texts)
+    let file = |path: &str| File::new(path, repo.text(path).unwrap_or_default());
+    let of_product = |file: &&File| {
+        let path = file.path.as_str();
+        (path.starts_with("crates/core/src/") || path.starts_with("crates/sim/src/")) && path != LIST
+    };
+    let code: Vec<&str> = repo.files().iter().filter(of_product).map(|file| file.text.as_str()).collect();
+    missing(&file(LIST), &code, &file(TESTS))
 }
 
-fn missing(places: &[File; 3]) -> Vec<Violation> {
-    let named: Vec<BTreeSet<&str>> =
-        places.iter().zip(PLACES).map(|(file, (_, names))| file.text.lines().flat_map(names).collect()).collect();
-    let all: BTreeSet<_> = named.iter().flatten().copied().collect();
-    let lacks = |(file, there): (&File, &BTreeSet<&str>)| {
-        let absent = all.iter().filter(|name| !there.contains(**name));
-        absent.map(|name| file.violation(1, format!("lacks {name}, which the other places have"))).collect::<Vec<_>>()
-    };
-    places.iter().zip(&named).flat_map(lacks).collect()
+fn missing(list: &File, code: &[&str], tests: &File) -> Vec<Violation> {
+    let (listed, caught) = (listed(&list.text), named(&tests.text));
+    let planted: BTreeSet<&str> = code.iter().flat_map(|text| named(text)).collect();
+    let nowhere = listed.difference(&planted).map(|name| list.violation(1, format!("plants {name} nowhere")));
+    let free = listed.difference(&caught).map(|name| tests.violation(1, format!("does not catch {name}")));
+    nowhere.chain(free).collect()
 }
 
 #[cfg(test)]
@@ -46,19 +44,11 @@ mod proofs {
     use super::*;
 
     #[test]
-    fn a_fault_that_is_not_run_or_not_caught_is_told() {
-        let list = File::new("Makefile", "# fault_old is gone\nFAULTS := fault_a \\\n\tfault_b\n");
-        let features = File::new("Cargo.toml", "fault_a = [\"core/fault_x\"]\nfault_b = []\nfault_c = []\n");
-        let tests = File::new("planted.rs", "    #[cfg(feature = \"fault_a\")]\n    fault_b\n");
-        let told = missing(&[list, features, tests]);
-        let told: Vec<_> = told.iter().map(ToString::to_string).collect();
-        assert_eq!(
-            told,
-            [
-                "Makefile:1: lacks fault_c, which the other places have",
-                "planted.rs:1: lacks fault_b, which the other places have",
-                "planted.rs:1: lacks fault_c, which the other places have"
-            ]
-        );
+    fn a_fault_that_is_not_planted_or_not_caught_is_told() {
+        let list = File::new("list.rs", "pub enum Fault {\n    /// Words.\n    Lose,\n    Early,\n    Late,\n}\n");
+        let code = "if planted::is(Fault::Lose) || planted::is(Fault::Early) {}";
+        let tests = File::new("tests.rs", "planted(Fault::Lose, &[]); planted(Fault::Late, &[]);");
+        let told: Vec<_> = missing(&list, &[code], &tests).iter().map(ToString::to_string).collect();
+        assert_eq!(told, ["list.rs:1: plants Late nowhere", "tests.rs:1: does not catch Early"]);
     }
 }

@@ -4,6 +4,7 @@ use super::{Agent, AgentEffect, DRAIN_TELL, JournalEntry, Origin, Slot, SlotStat
 use crate::effect::{StartOrder, StopOrder};
 use crate::event::{Held, HeldStage, LastSent};
 use crate::ids::{Attempt, CommandSeq, Incarnation};
+use crate::planted::{self, Fault};
 use crate::resources::Free;
 use crate::task::{Cause, Outcome, Step};
 use crate::time::Timestamp;
@@ -209,7 +210,7 @@ impl Agent {
 
     /// Remembers an attempt that is over until a command has been seen.
     fn bury(&mut self, attempt: Attempt, until: CommandSeq) {
-        if cfg!(feature = "fault_forget_tombstones") {
+        if planted::is(Fault::ForgetTombstones) {
             return;
         }
         let grave = self.tombstones.entry(attempt.task).or_insert(Tombstone { number: 0, until });
@@ -230,7 +231,7 @@ impl Agent {
     /// Tells of an end again, if it is one.
     pub(super) fn report(&mut self, out: &mut Vec<AgentEffect>, now: Timestamp, attempt: Attempt) {
         let told = self.change(attempt, |slot| match &mut slot.state {
-            SlotState::Ended { reported, .. } if cfg!(feature = "fault_drop_outbox") && *reported > Timestamp::ZERO => {
+            SlotState::Ended { reported, .. } if planted::is(Fault::DropOutbox) && *reported > Timestamp::ZERO => {
                 *reported = now;
                 None
             }
@@ -247,7 +248,7 @@ impl Agent {
 
     /// Tells everything that a master of a new session may have missed.
     pub(super) fn report_all(&mut self, out: &mut Vec<AgentEffect>) {
-        if cfg!(feature = "fault_drop_outbox") {
+        if planted::is(Fault::DropOutbox) {
             return;
         }
         for (attempt, slot) in &self.attempts {

@@ -3,6 +3,7 @@
 use super::{Agent, AgentEffect, SlotState};
 use crate::effect::StartOrder;
 use crate::ids::Session;
+use crate::planted::{self, Fault};
 use crate::task::Cause;
 use crate::time::Timestamp;
 use std::time::Duration;
@@ -27,7 +28,7 @@ impl Agent {
     }
 
     pub(super) fn enforce_lease(&mut self, out: &mut Vec<AgentEffect>, now: Timestamp) {
-        if cfg!(feature = "fault_ignore_lease") {
+        if planted::is(Fault::IgnoreLease) {
             return;
         }
         let ends = |grace| self.lease_stop(grace).is_some_and(|stop| stop <= now);

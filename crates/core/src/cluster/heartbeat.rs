@@ -5,6 +5,7 @@ use super::{Cluster, Out, quarantine, reconcile};
 use crate::effect::{Command, StartOrder};
 use crate::event::{Answer, Heartbeat, Held, HeldStage, Rejected};
 use crate::ids::{Attempt, CommandSeq, Session, TaskId, WorkerId};
+use crate::planted::{self, Fault};
 use crate::task::{Cause, Outcome, Step, TaskRecord};
 use crate::worker::WorkerStatus;
 use std::collections::{BTreeMap, BTreeSet};
@@ -115,7 +116,7 @@ impl Cluster {
     /// others too, which it stops by itself.
     pub(super) fn own<'a>(&self, held: &'a [Held]) -> impl Iterator<Item = &'a Held> + use<'a> {
         let incarnation = self.incarnation;
-        held.iter().filter(move |held| held.incarnation == incarnation || cfg!(feature = "fault_mix_lives"))
+        held.iter().filter(move |held| held.incarnation == incarnation || planted::is(Fault::MixLives))
     }
 
     /// Takes in how far attempts are, and stops those that should not be there; what is too much for

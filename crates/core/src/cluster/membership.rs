@@ -8,6 +8,7 @@ use crate::event::{Admission, Answer, Registration, Rejected, Removal};
 use crate::ids::{Session, WorkerId};
 use crate::label;
 use crate::ledger::Ledger;
+use crate::planted::{self, Fault};
 use crate::resources::Capacity;
 use crate::time::Timestamp;
 use crate::worker::{About, WorkerRecord, WorkerStatus};
@@ -46,7 +47,7 @@ impl Cluster {
         let Some(worker) = self.workers.get_mut(&id) else { return Ok(Answer::Done) };
         worker.heard = now;
         worker.link = Some(Link { brought, ..Link::default() });
-        if !cfg!(feature = "fault_ignore_shrinking") {
+        if !planted::is(Fault::IgnoreShrinking) {
             worker.ledger.resize(&worker.record.capacity);
         }
         let session = worker.record.session;

@@ -31,6 +31,7 @@ use crate::event::{Answer, Event, LastSent, Rejected};
 use crate::ids::{Attempt, CommandSeq, Incarnation, JobId, Session, TaskId, UserId, WorkerId};
 use crate::job::{JobRecord, Progress, StoredJob};
 use crate::ledger::Ledger;
+use crate::planted::{self, Fault};
 use crate::resources::Allocation;
 use crate::spec::TaskSpec;
 use crate::state::Status;
@@ -360,7 +361,7 @@ impl Worker {
     }
 
     fn release(&mut self, task: TaskId) {
-        if cfg!(feature = "fault_forget_release") {
+        if planted::is(Fault::ForgetRelease) {
             return;
         }
         self.ledger.release(&self.record.capacity, &task);

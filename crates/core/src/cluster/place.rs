@@ -4,6 +4,7 @@ use super::{Cluster, Out};
 use crate::effect::{Command, StartOrder};
 use crate::event::{Answer, Placement, PlacementRefusal};
 use crate::feasible;
+use crate::planted::{self, Fault};
 use crate::resources::Allocation;
 use crate::state::Phase;
 use crate::task::{Active, AttemptRecord, State, Step};
@@ -33,13 +34,13 @@ impl Cluster {
             return Err(PlacementRefusal::Stale);
         }
         let worker = self.workers.get(&placement.worker).ok_or(PlacementRefusal::WorkerUnavailable)?;
-        if cfg!(feature = "fault_trust_any_worker") {
+        if planted::is(Fault::TrustAnyWorker) {
             return worker.ledger.free().pick(&task.spec.demand).map_err(PlacementRefusal::Lack);
         }
         if worker.link.is_none() {
             return Err(PlacementRefusal::WorkerUnavailable);
         }
-        if cfg!(feature = "fault_skip_capacity_check") {
+        if planted::is(Fault::SkipCapacityCheck) {
             let crate::resources::Demand { cpu_milli, memory, storage, .. } = task.spec.demand;
             return Ok(Allocation { cpu_milli, memory, storage, gpus: Vec::new() });
         }

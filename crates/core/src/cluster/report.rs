@@ -5,6 +5,7 @@ use super::{Cluster, Out, quarantine};
 use crate::event::{Answer, EndReport, Held, HeldStage, LastSent, Rejected};
 use crate::feasible;
 use crate::ids::{Attempt, CommandSeq, Incarnation, Session};
+use crate::planted::{self, Fault};
 use crate::resources::Kind;
 use crate::task::{Outcome, State, Step, TaskRecord};
 use crate::verdict::{self, Verdict};
@@ -23,7 +24,7 @@ impl Cluster {
     /// What another life of the data ordered has nothing to do with what this one did, though the
     /// numbers may be the same.
     fn in_this_life(&self, incarnation: Incarnation) -> Result<(), Rejected> {
-        if incarnation == self.incarnation || cfg!(feature = "fault_mix_lives") {
+        if incarnation == self.incarnation || planted::is(Fault::MixLives) {
             Ok(())
         } else {
             Err(Rejected::WrongIncarnation)
@@ -101,7 +102,7 @@ impl Cluster {
     fn current(&self, attempt: Attempt) -> Result<Arc<TaskRecord>, Rejected> {
         let task = self.tasks.get(&attempt.task).ok_or(Rejected::Superseded(attempt))?;
         let number = task.active().map(|active| active.number);
-        let stale_counts = cfg!(feature = "fault_accept_stale_attempt") && number.is_some();
+        let stale_counts = planted::is(Fault::AcceptStaleAttempt) && number.is_some();
         if number == Some(attempt.number) || stale_counts {
             Ok(Arc::clone(task))
         } else {

@@ -6,6 +6,7 @@
 use super::shape::Shape;
 use super::{Counts, Done, Dropped, Groups, JobPlan, JobRecord, JobStatus, Place, Ranges};
 use crate::ids::TaskId;
+use crate::planted::{self, Fault};
 use crate::state::Status;
 use crate::task::DependsWhen;
 use serde::{Deserialize, Serialize};
@@ -533,7 +534,7 @@ impl Progress {
         let Some(state) = self.groups.get(number) else { return };
         let place = number as usize;
         let room = state.queued < WINDOW && state.live() < self.shape.at_once[place];
-        let met = state.unmet == 0 || cfg!(feature = "fault_start_too_early");
+        let met = state.unmet == 0 || planted::is(Fault::StartTooEarly);
         if !self.held && met && state.next < self.shape.counts[place] && room {
             self.ready.insert(number);
         } else {

@@ -2,6 +2,7 @@
 
 use super::{Elements, Group, JobPlan, On};
 use crate::ids::TaskId;
+use crate::planted::{self, Fault};
 use crate::task::DependsWhen;
 use std::collections::BTreeMap;
 
@@ -55,7 +56,7 @@ impl Shape {
     }
 
     pub(super) fn dependents(&self, group: u32) -> &[(u32, DependsWhen)] {
-        if cfg!(feature = "fault_forget_dependents") {
+        if planted::is(Fault::ForgetDependents) {
             return &[];
         }
         &self.dependents[self.starts[group as usize] as usize..self.starts[group as usize + 1] as usize]

@@ -7,6 +7,7 @@ use crate::store::CommitError;
 use cloudai_core::cluster::Cluster;
 use cloudai_core::effect::Row;
 use cloudai_core::event::Event;
+use cloudai_core::planted::{self, Fault};
 use cloudai_core::time::millis;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,7 +27,7 @@ impl Master {
         if batch.rows().is_empty() {
             return self.tell(context);
         }
-        if cfg!(feature = "fault_acknowledge_early") {
+        if planted::is(Fault::AcknowledgeEarly) {
             let transaction = batch.transaction();
             self.tell(context);
             self.store.write(transaction);
@@ -115,7 +116,7 @@ impl Master {
         context.count("row refused");
         life.granted.clear();
         life.slots.clear();
-        if !cfg!(feature = "fault_keep_refused") {
+        if !planted::is(Fault::KeepRefused) {
             life.cluster = {
                 let undone = (&batch.tasks(), &batch.jobs());
                 life.cluster.reloaded(self.store.load(), undone, life.clock.read(context.now))
