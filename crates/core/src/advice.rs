@@ -46,7 +46,7 @@ pub(crate) fn longer(task: &TaskRecord, of: Limit) -> Option<String> {
 /// The command that runs a task again with twice the room, or with the `most` that a worker has for it where
 /// that is known and less.
 pub(crate) fn larger(task: &TaskRecord, of: Room, most: Option<u64>) -> String {
-    let demand = &task.spec.demand;
+    let demand = task.demand();
     let (word, flag, asked, twice) = match of {
         Room::Memory => ("memory", "--mem", demand.memory, demand.memory.saturating_mul(2)),
         Room::Disk => ("disk", "--disk", demand.storage, demand.storage.saturating_mul(2).max(GIB)),

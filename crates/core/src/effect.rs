@@ -118,15 +118,22 @@ pub struct StartOrder {
 }
 
 impl StartOrder {
-    /// The order to run the latest attempt of a task.
+    /// The order to run the latest attempt of a task: what it was given is what the task asks for there.
     #[must_use]
     pub fn of(task: &TaskRecord, allocation: Allocation) -> Self {
+        let spec = match task.request() {
+            0 => Arc::clone(&task.spec),
+            _ => {
+                let (demand, alternatives) = (task.demand().clone(), Vec::new());
+                Arc::new(TaskSpec { demand, alternatives, ..TaskSpec::clone(&task.spec) })
+            }
+        };
         Self {
             attempt: task.attempt(),
             owner: task.owner.clone(),
             job: task.job,
             submitted_at: task.created_at,
-            spec: Arc::clone(&task.spec),
+            spec,
             allocation,
             unreadable: None,
         }

@@ -2,8 +2,11 @@
 
 use crate::debug::{Dump, Reconciled};
 use crate::ids::{Attempt, CommandSeq, Incarnation, JobId, Session, TaskId, UserId, WorkerId};
+use crate::images::Images;
 use crate::job::{Done, JobPlan, JobStatus};
+use crate::kin::Beside;
 use crate::need::Need;
+use crate::preemption::{Preemption, PreemptionRefusal};
 use crate::resources::{Capacity, Lack};
 use crate::spec::TaskSpec;
 use crate::state::Status;
@@ -34,6 +37,8 @@ pub enum Event {
     Release(TaskId),
     /// A strategy's proposals; each is checked again.
     Place(Vec<Placement>),
+    /// A strategy's proposal to stop tasks for a more important one: all of it or nothing.
+    Preempt(Preemption),
     /// A worker introduces itself.
     Register(Box<Registration>),
     /// An operator adds a worker before it comes, or gives it another address.
@@ -130,7 +135,9 @@ impl NewJob {
     pub fn done_groups(&self) -> BTreeSet<u32> {
         let mut counts: BTreeMap<u32, u32> = BTreeMap::new();
         for done in &self.done {
-            *counts.entry(done.group).or_default() += done.ordinals.count();
+            for group in done.each_group() {
+                *counts.entry(group).or_default() += done.ordinals.count();
+            }
         }
         let is_all = |(group, count): &(u32, u32)| self.plan.group(*group).is_some_and(|group| group.count() == *count);
         counts.into_iter().filter(is_all).map(|(group, _)| group).collect()
@@ -270,6 +277,8 @@ pub struct Heartbeat {
     pub draining: bool,
     /// Why it can take no work: it is given none until a heartbeat says nothing of it.
     pub unfit: Option<Unfit>,
+    /// The images that its engine has, when they are others than it told before.
+    pub images: Option<Images>,
 }
 
 /// An attempt that a worker holds.
@@ -326,6 +335,11 @@ pub enum Answer {
         /// Refused, with the reason.
         refused: Vec<(Placement, PlacementRefusal)>,
     },
+    /// Whether tasks are being stopped for another one.
+    Preempted {
+        /// Why not.
+        refused: Option<PreemptionRefusal>,
+    },
     /// The new session of a registered worker.
     Registered(Session),
     /// What a comparison found.
@@ -368,6 +382,12 @@ pub enum PlacementRefusal {
     /// Too large for what is free.
     #[error("{0}")]
     Lack(Lack),
+    /// One of the task's kin has a worker of the same domain (`anti_affinity`).
+    #[error("{0}")]
+    Beside(Beside),
+    /// Its gang starts together, and not all of it was placed, or can be.
+    #[error("its gang starts together: not all of it was placed, or can be")]
+    Gang,
 }
 
 /// Why an event changed nothing.

@@ -19,8 +19,10 @@ pub const MOST: usize = 32;
 /// How much a preference weighs that says nothing of it; at most 100 each way.
 pub const WEIGHT: i32 = 50;
 
-/// Keys that mean what a worker is, whatever label of that name it has.
-pub const FACTS: [&str; 6] = ["arch", "executor", "gpu.model", "os", "version", "worker.id"];
+/// Keys that mean what a worker is or has, whatever label of that name it has.
+pub const FACTS: [&str; 7] = ["arch", "executor", "gpu.model", IMAGE, "os", "version", "worker.id"];
+/// The fact of which images there are: values are compared in their normal form.
+pub const IMAGE: &str = "image";
 
 /// What a worker's labels become: a key is given a value, or taken away.
 pub type Changes = BTreeMap<String, Option<String>>;
@@ -33,7 +35,8 @@ pub struct Constraint {
     test: Test,
 }
 
-/// What must hold of the values under a key; lists are in order, without twins, and not empty.
+/// What must hold of the values under a key; lists are in order, without twins, and not empty. Of images the values are
+/// in their normal form.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Test {
     In(Vec<String>),
@@ -111,6 +114,20 @@ impl Constraint {
             Test::NotIn(list) => !values.any(|value| is_in(list, value)),
             Test::Exists => values.next().is_some(),
             Test::Absent => values.next().is_none(),
+        }
+    }
+
+    /// Whether it is about the images that a worker's engine has.
+    #[must_use]
+    pub fn is_of_images(&self) -> bool {
+        self.key == IMAGE
+    }
+
+    /// An image with which it holds.
+    pub(crate) fn image(&self) -> Option<&str> {
+        match &self.test {
+            Test::In(list) if self.is_of_images() => list.first().map(String::as_str),
+            Test::In(_) | Test::NotIn(_) | Test::Exists | Test::Absent => None,
         }
     }
 

@@ -2,8 +2,8 @@
 //!
 //! Reading order: [`ids`], [`time`], [`resources`], [`spec`], [`state`] (words); [`task`],
 //! [`worker`] (records); [`event`] and [`effect`] (everything that goes in and comes out);
-//! [`cluster`] (the master's decisions, one file for each family of events) with [`feasible`], [`need`], [`label`],
-//! [`verdict`] and [`retry`]; [`waiting`] (why a task has no place); [`batch`] (what is committed together); [`log_room`] (what of a log is kept); [`debug`] (what is shown of all this); [`strategy`] (proposals); [`predict`] (how long tasks will run); [`sizing`] (what they should ask for);
+//! [`cluster`] (the master's decisions, one file for each family of events) with [`feasible`], [`need`], [`label`], [`kin`],
+//! [`verdict`] and [`retry`]; [`waiting`] (why a task has no place); [`batch`] (what is committed together); [`images`] (what a worker has of them); [`log_room`] (what of a log is kept); [`debug`] (what is shown of all this); [`strategy`] (proposals); [`predict`] (how long tasks will run); [`sizing`] (what they should ask for);
 //! [`template`] (documents with places for parameters); [`planted`] (faults that suites must catch); [`agent`] (the worker's decisions).
 //!
 //! Forbidden here: IO, clocks, randomness, `HashMap` order, async, protobuf, `serde_json::Value`.
@@ -23,7 +23,9 @@ pub mod effect;
 pub mod event;
 pub mod feasible;
 pub mod ids;
+pub mod images;
 pub mod job;
+pub mod kin;
 pub mod label;
 pub mod ledger;
 pub mod log_room;
@@ -31,6 +33,7 @@ pub mod need;
 pub mod path;
 pub mod planted;
 pub mod predict;
+pub mod preemption;
 pub mod queue;
 pub mod resources;
 pub mod retry;

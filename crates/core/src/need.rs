@@ -3,7 +3,7 @@
 
 use crate::access::Access;
 use crate::ids::WorkerId;
-use crate::label::Constraint;
+use crate::label::{Constraint, IMAGE};
 use crate::resources::Gpu;
 use crate::worker::{About, WorkerRecord};
 use std::collections::BTreeMap;
@@ -29,6 +29,7 @@ pub struct Traits<'a> {
     arch: &'a str,
     executor: &'a str,
     version: &'a str,
+    images: &'a [String],
 }
 
 impl<'a> Traits<'a> {
@@ -36,24 +37,32 @@ impl<'a> Traits<'a> {
     #[must_use]
     pub fn of(worker: &'a WorkerRecord) -> Self {
         let WorkerRecord { id, labels, capacity, about, .. } = worker;
-        let About { version, executor, os, arch, offers, .. } = about;
-        Self { id, labels, gpus: &capacity.gpus, offers, os, arch, executor, version }
+        let About { version, executor, os, arch, offers, images, .. } = about;
+        Self { id, labels, gpus: &capacity.gpus, offers, os, arch, executor, version, images: images.names() }
+    }
+
+    /// The same as if nothing were known of its images, which change much more often than all else: for whoever asks
+    /// about none.
+    #[must_use]
+    pub const fn without_images(self) -> Self {
+        Self { images: &[], ..self }
     }
 
     /// What stands under a key: of the worker where the key is one of [`crate::label::FACTS`], else its label. A fact
     /// that it never told is none.
     pub fn values(self, key: &str) -> impl Iterator<Item = &'a str> + use<'a> {
         let fact = |text: &'a str| Some(text).filter(|text| !text.is_empty());
-        let (gpus, one): (&'a [Gpu], Option<&'a str>) = match key {
-            "arch" => (&[], fact(self.arch)),
-            "executor" => (&[], fact(self.executor)),
-            "gpu.model" => (self.gpus, None),
-            "os" => (&[], fact(self.os)),
-            "version" => (&[], fact(self.version)),
-            "worker.id" => (&[], Some(self.id.as_str())),
-            label => (&[], self.labels.get(label).map(String::as_str)),
+        let (gpus, images, one): (&'a [Gpu], &'a [String], Option<&'a str>) = match key {
+            "arch" => (&[], &[], fact(self.arch)),
+            "executor" => (&[], &[], fact(self.executor)),
+            "gpu.model" => (self.gpus, &[], None),
+            IMAGE => (&[], self.images, None),
+            "os" => (&[], &[], fact(self.os)),
+            "version" => (&[], &[], fact(self.version)),
+            "worker.id" => (&[], &[], Some(self.id.as_str())),
+            label => (&[], &[], self.labels.get(label).map(String::as_str)),
         };
-        gpus.iter().map(|gpu| &*gpu.model).chain(one)
+        gpus.iter().map(|gpu| &*gpu.model).chain(images.iter().map(String::as_str)).chain(one)
     }
 
     /// Whether a constraint holds here.
@@ -79,6 +88,15 @@ impl<'a> Traits<'a> {
 }
 
 impl Need {
+    /// Whether it is about the images that a worker's engine has.
+    #[must_use]
+    pub fn is_of_images(&self) -> bool {
+        match self {
+            Self::Access(_) => false,
+            Self::Label(constraint) => constraint.is_of_images(),
+        }
+    }
+
     /// What a worker does that meets it: `offer` or `meet`.
     #[must_use]
     pub const fn verb(&self) -> &'static str {
@@ -101,6 +119,7 @@ impl fmt::Display for Need {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::images::Images;
     use crate::label::FACTS;
     use crate::testing::{TestCluster, cores_and_gpus};
 
@@ -113,13 +132,15 @@ mod tests {
     #[test]
     fn a_fact_is_what_the_worker_is_whatever_label_has_its_name() {
         let mut worker = record();
-        worker.about = About { os: "linux".into(), arch: "x86_64".into(), ..About::default() };
+        let images = Images::of(["busybox", "docker.io/team/train:1"]);
+        worker.about = About { os: "linux".into(), arch: "x86_64".into(), images, ..About::default() };
         worker.labels = FACTS.iter().map(|fact| ((*fact).to_owned(), "lie".to_owned())).collect();
         worker.labels.insert("zone".into(), String::new());
-        let rows: [(&str, &[&str]); 8] = [
+        let rows: [(&str, &[&str]); 9] = [
             ("os", &["linux"]),
             ("arch", &["x86_64"]),
             ("gpu.model", &["a100", "a100"]),
+            ("image", &["busybox:latest", "team/train:1"]),
             ("worker.id", &["w1"]),
             ("executor", &[]), // it never told
             ("version", &[]),
@@ -139,13 +160,18 @@ mod tests {
         let before = record();
         let same = WorkerRecord { version: 9, address: Some("h:1".into()), ..before.clone() };
         assert_eq!(Traits::of(&same), Traits::of(&before));
-        let mut others = vec![before.clone(), before.clone(), before.clone(), before.clone()];
+        let mut others = vec![before.clone(); 5];
         others[0].labels.insert("zone".into(), "eu".into());
         others[1].about.offers.push("/data".parse().unwrap());
         others[2].about.executor = "docker".into();
         others[3].capacity.gpus.clear();
-        for other in others {
-            assert_ne!(Traits::of(&other), Traits::of(&before), "{other:?}");
+        others[4].about.images = Images::of(["busybox"]);
+        for other in &others {
+            assert_ne!(Traits::of(other), Traits::of(&before), "{other:?}");
         }
+        // Where nobody asks about images they make no difference, and all else does.
+        let other: Vec<bool> =
+            others.iter().map(|other| Traits::of(other).without_images() != Traits::of(&before)).collect();
+        assert_eq!(other, [true, true, true, true, false]);
     }
 }

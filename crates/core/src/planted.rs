@@ -28,6 +28,10 @@ pub enum Fault {
     SkipCapacityCheck,
     /// The store answers before its disk has it.
     SkipSync,
+    /// Part of a gang starts.
+    SplitGang,
+    /// Tasks that are to stand apart stand beside each other.
+    StandBeside,
     /// A task starts before what it needs has ended.
     StartTooEarly,
     /// The master gives work to workers that are silent.

@@ -49,7 +49,7 @@ impl Sample {
             return None;
         }
         let child = end.accepted && task.finished().is_some_and(|finished| finished.oom_killed);
-        let demand = &task.spec.demand;
+        let demand = task.spec.request(attempt.request);
         let run = end.run.map(millis).filter(|run| *run > 0);
         let cores = end.used.cpu.zip(run).map(|(cpu, run)| millis(cpu).saturating_mul(WHOLE).div_ceil(run));
         Some(Self {

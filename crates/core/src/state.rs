@@ -123,6 +123,8 @@ words!(
         Drained = "drained",
         /// A more important task took its place.
         Preempted = "preempted",
+        /// Another task of its gang lost its place: they start together.
+        Gang = "gang",
         /// The program ended with another code than 0.
         ExitCode = "exit_code",
         /// The kernel killed it for its memory.

@@ -1,14 +1,17 @@
 //! The record of a task and of its attempts: what the store keeps and everybody reads.
 
+mod outcome;
+
 use crate::ids::{Attempt, JobId, TaskId, UserId, WorkerId};
-use crate::resources::Allocation;
-use crate::sha256::Sha256;
+use crate::resources::{Allocation, Demand};
 use crate::spec::TaskSpec;
 use crate::state::{Phase, Reason, Status, Warning};
 use crate::time::{Timestamp, opt_millis};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
+
+pub use outcome::{Cause, MAX_MESSAGE, Outcome, OutputFile};
 
 /// A task: immutable once published; each change makes a new record with a higher version.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -159,6 +162,23 @@ pub struct Active {
     pub step: Step,
     /// What it holds of its worker.
     pub allocation: Allocation,
+    /// Why it is being stopped to wait again, if it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evict: Option<Box<Eviction>>,
+}
+
+/// Why an attempt is being stopped so that its task waits for another place. Nobody's failure, and uncounted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Eviction {
+    /// What its end is told with.
+    pub reason: Reason,
+    /// Since when.
+    pub at: Timestamp,
+    /// The task for whose sake.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<TaskId>,
+    /// What happened, for people.
+    pub message: String,
 }
 
 /// How far an attempt got; only grows.
@@ -221,6 +241,9 @@ pub struct AttemptRecord {
     pub number: u32,
     /// Where.
     pub worker: WorkerId,
+    /// Which of the task's requests it was given, from 0 on.
+    #[serde(default, skip_serializing_if = "is_first")]
+    pub request: u8,
     /// When the place was given.
     pub assigned_at: Timestamp,
     /// How long the task had waited for that place; none of attempts of before this was kept.
@@ -235,6 +258,10 @@ pub struct AttemptRecord {
     /// How it ended; `accepted` tells whether this is the task's result.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end: Option<AttemptEnd>,
+}
+
+const fn is_first(request: &u8) -> bool {
+    *request == 0
 }
 
 /// How an attempt ended.
@@ -318,101 +345,6 @@ pub struct LogCut {
     pub bytes: u64,
 }
 
-/// How an attempt ended, as its worker tells it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Outcome {
-    /// What ended it.
-    pub cause: Cause,
-    /// The code of the program, when one ran to its end.
-    pub exit_code: Option<i32>,
-    /// Whether the kernel killed a process of it for its memory.
-    pub oom_killed: bool,
-    /// What happened, for people; at most 2 KiB.
-    pub message: String,
-    /// How long the container ran, when it started.
-    pub run: Option<Duration>,
-    /// What was kept of its log.
-    pub log: LogEnd,
-    /// The files that were kept.
-    pub outputs: Vec<OutputFile>,
-    /// Whether some files could not be kept.
-    #[serde(default)]
-    pub outputs_lost: bool,
-    /// What it took of its worker.
-    #[serde(default)]
-    pub used: Used,
-}
-
-/// The longest message of an outcome, in bytes.
-pub const MAX_MESSAGE: usize = 2048;
-
-impl Outcome {
-    /// An outcome that is nothing but its cause.
-    #[must_use]
-    pub fn of(cause: Cause, message: impl Into<String>) -> Self {
-        Self {
-            cause,
-            exit_code: None,
-            oom_killed: false,
-            message: message.into(),
-            run: None,
-            log: LogEnd::default(),
-            outputs: Vec::new(),
-            outputs_lost: false,
-            used: Used::default(),
-        }
-    }
-
-    /// The outcome of a program that ended by itself.
-    #[must_use]
-    pub fn exit(code: i32) -> Self {
-        Self { exit_code: Some(code), ..Self::of(Cause::Exited, "") }
-    }
-}
-
-/// What ended an attempt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Cause {
-    /// The program, by itself.
-    Exited,
-    /// The run-time limit.
-    TimedOut,
-    /// The master's order.
-    Stopped,
-    /// The end of the worker's lease.
-    LeaseEnded,
-    /// The worker's own shutdown.
-    WorkerStopped,
-    /// The worker came back without the container.
-    Vanished,
-    /// The image could not be had.
-    ImagePull,
-    /// The registry has no such image, or does not give it to this worker.
-    ImageAbsent,
-    /// The engine refused to create or start the container.
-    StartError,
-    /// The engine failed.
-    EngineError,
-    /// Its inputs could not be brought.
-    InputError,
-    /// The outputs could not be kept.
-    OutputError,
-    /// It wrote more than it asked for.
-    StorageExceeded,
-}
-
-/// A kept file of an attempt.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OutputFile {
-    /// Relative to `/out`, with `/` between its parts.
-    pub path: String,
-    /// Bytes.
-    pub size: u64,
-    /// Of its content.
-    pub sha256: Sha256,
-}
-
 impl TaskRecord {
     /// A task that waits for a place and of which nothing else is known than whose it is and what it runs.
     #[must_use]
@@ -490,7 +422,7 @@ impl TaskRecord {
         match &self.state {
             State::Queued(queued) => &queued.message,
             State::Active(_) if self.overdue.is_some() => "its total_timeout_s is over: it is being stopped",
-            State::Active(_) => "",
+            State::Active(active) => active.evict.as_ref().map_or("", |evict| &evict.message),
             State::Finished(finished) => &finished.message,
         }
     }
@@ -504,6 +436,21 @@ impl TaskRecord {
         }
     }
 
+    /// Which of its requests it was given by its worker, from 0 on; the first while it waits.
+    #[must_use]
+    pub fn request(&self) -> u8 {
+        match &self.state {
+            State::Queued(_) => 0,
+            State::Active(_) | State::Finished(_) => self.attempts.last().map_or(0, |attempt| attempt.request),
+        }
+    }
+
+    /// That request: what it asks for.
+    #[must_use]
+    pub fn demand(&self) -> &Demand {
+        self.spec.request(self.request())
+    }
+
     /// What it holds now.
     #[must_use]
     pub fn active(&self) -> Option<&Active> {
@@ -511,6 +458,12 @@ impl TaskRecord {
             State::Active(active) => Some(active),
             State::Queued(_) | State::Finished(_) => None,
         }
+    }
+
+    /// Why it is being stopped to wait again, if it is.
+    #[must_use]
+    pub fn evicted(&self) -> Option<&Eviction> {
+        self.active().and_then(|active| active.evict.as_deref())
     }
 
     /// The result, once there is one.

@@ -254,8 +254,8 @@ impl TestCluster {
     /// # Errors
     /// The cluster's rejection.
     pub fn heartbeat(&mut self, name: &str, session: Session, seen: u64, held: Vec<Held>) -> Result<Answer, Rejected> {
-        let heartbeat =
-            Heartbeat { worker: worker_id(name), session, seen: CommandSeq(seen), held, draining: false, unfit: None };
+        let (worker, seen) = (worker_id(name), CommandSeq(seen));
+        let heartbeat = Heartbeat { worker, session, seen, held, draining: false, unfit: None, images: None };
         self.apply(Event::Heartbeat(heartbeat))
     }
 

@@ -1,13 +1,13 @@
 //! What to say, and what to do, where no worker meets what a task needs.
 
 use crate::access::Access;
-use crate::label::{self, Changes, Constraint, Words};
+use crate::label::{self, Changes, Constraint, IMAGE, Words};
 use crate::need::{Need, Traits};
 use crate::resources::Free;
 use crate::spec::TaskSpec;
 use crate::worker::WorkerRecord;
 
-/// So many constraints are named in a sentence.
+/// So many constraints are named in a sentence, and so many images.
 const NAMED: usize = 3;
 
 /// A worker that does not meet all that a task needs.
@@ -24,7 +24,10 @@ impl<'s, 'w> Unmet<'s, 'w> {
     /// hold the task if nothing ran there go before others. None where one misses nothing.
     pub(crate) fn nearest(spec: &'s TaskSpec, workers: impl Iterator<Item = &'w WorkerRecord>) -> Option<Self> {
         let unmet = |worker: &'w WorkerRecord| Self { spec, worker, needs: spec.unmet(Traits::of(worker)).collect() };
-        let small = |worker: &WorkerRecord| Free::all(&worker.capacity).pick(&spec.demand).is_err();
+        let small = |worker: &WorkerRecord| {
+            let whole = Free::all(&worker.capacity);
+            spec.demands().all(|demand| whole.pick(demand).is_err())
+        };
         let nearest = workers.map(unmet).min_by_key(|unmet| (small(unmet.worker), unmet.needs.len()));
         nearest.filter(|unmet| !unmet.needs.is_empty())
     }
@@ -80,6 +83,7 @@ impl<'s, 'w> Unmet<'s, 'w> {
             let said = match values.as_slice() {
                 [] => format!("no {key}"),
                 [""] => format!("{key} without a value"),
+                some if key == IMAGE => images(some),
                 some => format!("{key} = {}", some.join(", ")),
             };
             if !told.contains(&said) {
@@ -90,7 +94,10 @@ impl<'s, 'w> Unmet<'s, 'w> {
             Some(changes) => {
                 format!("set it with: cloudai worker label {} {}", self.worker.id, Words(&changes))
             }
-            None => "start one that does with: cloudai worker start".into(),
+            None => match self.image() {
+                Some(image) => format!("pull it there with: {} pull {image}", self.engine()),
+                None => "start one that does with: cloudai worker start".into(),
+            },
         };
         format!("has {}; {how}", named(told))
     }
@@ -107,12 +114,33 @@ impl<'s, 'w> Unmet<'s, 'w> {
         label::remedy(&self.spec.constraints, &self.worker.labels)
     }
 
+    /// An image with which it meets all that is missing.
+    fn image(&self) -> Option<&str> {
+        let mut missing = self.needs.iter().map(|need| match need {
+            Need::Access(_) => None,
+            Need::Label(constraint) => constraint.image(),
+        });
+        missing.next().flatten().filter(|_| missing.next().is_none())
+    }
+
+    /// The command of its engine.
+    fn engine(&self) -> &'static str {
+        if self.worker.about.engine.starts_with("podman") { "podman" } else { "docker" }
+    }
+
     fn labels(&self) -> impl Iterator<Item = &Constraint> {
         self.needs.iter().filter_map(|need| match need {
             Need::Access(_) => None,
             Need::Label(constraint) => Some(constraint),
         })
     }
+}
+
+/// The first of the images that a worker has.
+fn images(names: &[&str]) -> String {
+    let more = names.len().saturating_sub(NAMED);
+    let and_more = if more == 0 { String::new() } else { format!(", {more} more") };
+    format!("image = {}{and_more}", names.iter().take(NAMED).copied().collect::<Vec<_>>().join(", "))
 }
 
 /// `a and b`, or the first of many.
@@ -126,6 +154,7 @@ fn named(mut texts: Vec<String>) -> String {
 #[cfg(test)]
 mod tests {
     use crate::event::{Event, Registration};
+    use crate::images::Images;
     use crate::resources::{Capacity, Gpu};
     use crate::spec::Value;
     use crate::testing::{TestCluster, cores, spec, worker_id};
@@ -200,6 +229,40 @@ mod tests {
             assert_eq!(told, expected, "{constraints:?}");
         }
         assert_eq!(said(&mut c, &["disk = ssd", "zone != us"], &[large]), None, "w2 does");
+    }
+
+    #[test]
+    fn an_image_that_no_worker_has_is_told_with_some_of_those_that_there_are_and_how_it_gets_there() {
+        let mut c = TestCluster::default();
+        worker(&mut c, "w1", cores(1), "", "");
+        let refused = |c: &mut TestCluster, constraints: &[&str]| said(c, constraints, &[]).unwrap();
+        assert_eq!(
+            refused(&mut c, &["image = docker.io/library/a"]),
+            "no worker meets image = a:latest: the nearest is w1, which has no image; pull it there with: \
+             docker pull a:latest"
+        );
+        c.ok(Event::Register(Box::new(Registration {
+            worker: worker_id("w1"),
+            address: None,
+            capacity: cores(1),
+            labels: [].into(),
+            about: About {
+                engine: "podman 4.3.1".into(),
+                images: Images::of(["e", "d", "c", "b", "busybox"]),
+                ..About::default()
+            },
+            held: vec![],
+        })));
+        assert_eq!(
+            refused(&mut c, &["image in (x:1, y)"]),
+            "no worker meets image in (x:1, y:latest): the nearest is w1, which has image = b:latest, busybox:latest, \
+             c:latest, 2 more; pull it there with: podman pull x:1"
+        );
+        for constraints in [&["image = x:1", "zone = eu"][..], &["image != b"], &["!image"]] {
+            let told = refused(&mut c, constraints);
+            assert!(told.ends_with("start one that does with: cloudai worker start"), "{told}");
+        }
+        assert_eq!(said(&mut c, &["image = docker.io/library/busybox", "image != x:1"], &[]), None, "w1 has it");
     }
 
     #[test]

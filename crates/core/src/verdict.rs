@@ -40,6 +40,14 @@ pub fn judge(task: &TaskRecord, outcome: &Outcome, largest: Largest<'_>) -> Verd
 }
 
 fn of_cause(task: &TaskRecord, outcome: &Outcome, largest: Largest<'_>) -> Verdict {
+    if may_be_of_a_stop(outcome.cause) {
+        if task.is_stopping() {
+            return Verdict::Final(as_asked(task, outcome));
+        }
+        if let Some(evict) = task.evicted() {
+            return Verdict::Again(evict.reason, evict.message.clone());
+        }
+    }
     let retry = |budget, reason| again(task, budget, finished(outcome, Status::Failed, Some(reason)), largest);
     match outcome.cause {
         Cause::Exited if outcome.exit_code != Some(0) && task.cancel.is_none() && task.overdue.is_some() => {
@@ -56,21 +64,29 @@ fn of_cause(task: &TaskRecord, outcome: &Outcome, largest: Largest<'_>) -> Verdi
         Cause::InputError => failed(outcome, Reason::InputError),
         Cause::OutputError => failed(outcome, Reason::OutputError),
         Cause::StorageExceeded => failed(outcome, Reason::StorageExceeded),
+        Cause::ImagePull | Cause::ImageAbsent => retry(Budget::ImagePull, Reason::ImagePull),
+        Cause::EngineError => retry(Budget::WorkerLost, Reason::EngineError),
+        Cause::LeaseEnded | Cause::Vanished => retry(Budget::WorkerLost, Reason::WorkerLost),
+        Cause::Stopped | Cause::WorkerStopped => Verdict::Again(Reason::Drained, given_back(outcome)),
+    }
+}
+
+/// Whether what was asked to stop may end like this for it.
+const fn may_be_of_a_stop(cause: Cause) -> bool {
+    match cause {
         Cause::Stopped
         | Cause::LeaseEnded
         | Cause::WorkerStopped
         | Cause::Vanished
         | Cause::ImagePull
         | Cause::ImageAbsent
-        | Cause::EngineError
-            if task.is_stopping() =>
-        {
-            Verdict::Final(as_asked(task, outcome))
-        }
-        Cause::ImagePull | Cause::ImageAbsent => retry(Budget::ImagePull, Reason::ImagePull),
-        Cause::EngineError => retry(Budget::WorkerLost, Reason::EngineError),
-        Cause::LeaseEnded | Cause::Vanished => retry(Budget::WorkerLost, Reason::WorkerLost),
-        Cause::Stopped | Cause::WorkerStopped => Verdict::Again(Reason::Drained, given_back(outcome)),
+        | Cause::EngineError => true,
+        Cause::Exited
+        | Cause::TimedOut
+        | Cause::StartError
+        | Cause::InputError
+        | Cause::OutputError
+        | Cause::StorageExceeded => false,
     }
 }
 

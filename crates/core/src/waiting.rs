@@ -1,16 +1,20 @@
 //! Why a task waits for a place, in one sentence for people. The rule is the one that places.
 
+mod gang;
+
 use crate::event::PlacementRefusal;
 use crate::feasible;
 use crate::ids::WorkerId;
+use crate::kin::Beside;
 use crate::resources::{Free, Lack};
 use crate::spec::TaskSpec;
 use crate::unmet::Unmet;
 use crate::worker::{Idle, Unfit, WorkerRecord};
+pub use gang::{room, why_gang};
 use std::collections::BTreeMap;
 
 /// A worker that a task might run on.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Candidate<'a> {
     /// What it is.
     pub record: &'a WorkerRecord,
@@ -18,6 +22,8 @@ pub struct Candidate<'a> {
     pub free: &'a Free,
     /// Whether it holds any attempt.
     pub holds: bool,
+    /// What of the task's kin keeps it from there.
+    pub beside: Option<Beside>,
 }
 
 /// What stands against a place now; none when there is one.
@@ -32,6 +38,9 @@ pub fn why<'a>(
     let against = Against::of(spec, workers);
     if against.fits {
         return Ok(None);
+    }
+    if let Some(beside) = against.beside() {
+        return Ok(Some(beside));
     }
     Ok(Some(against.unfit().unwrap_or_else(|| match &spec.worker_id {
         Some(pinned) => against.of_pinned(pinned),
@@ -49,27 +58,48 @@ struct Against<'a> {
     idle: BTreeMap<Idle, usize>,
     /// Those that do not meet what it needs.
     unmet: Vec<&'a WorkerRecord>,
+    /// Those that have room, where one of its kin is too near.
+    beside: Vec<(&'a WorkerId, Beside)>,
 }
 
 impl<'a> Against<'a> {
     fn of(spec: &TaskSpec, workers: impl Iterator<Item = Candidate<'a>>) -> Self {
         let mut against = Self::default();
-        for Candidate { record, free, holds } in workers {
+        for Candidate { record, free, holds, beside } in workers {
             match feasible::fits(spec, record, free) {
-                Ok(_) => against.fits = true,
+                Ok(_) => match beside {
+                    Some(beside) => against.beside.push((&record.id, beside)),
+                    None => against.fits = true,
+                },
                 Err(PlacementRefusal::Lack(lack)) => against.lacks.push((lack, record)),
                 Err(PlacementRefusal::WorkerUnavailable) => {
                     if let Some(why) = record.idle_while(holds).filter(|why| *why != Idle::Absent) {
                         *against.idle.entry(why).or_insert(0) += 1;
                     }
-                    let full = || free.pick(&spec.demand).is_err();
+                    let full = || spec.demands().all(|demand| free.pick(demand).is_err());
                     against.unfit.extend(record.unfit().map(|why| (full(), &record.id, why)));
                 }
                 Err(PlacementRefusal::Unmet(_)) => against.unmet.push(record),
-                Err(PlacementRefusal::Stale | PlacementRefusal::Pinned) => {}
+                Err(
+                    PlacementRefusal::Stale
+                    | PlacementRefusal::Pinned
+                    | PlacementRefusal::Beside(_)
+                    | PlacementRefusal::Gang,
+                ) => {}
             }
         }
         against
+    }
+
+    /// The first that has room, and is too near to one of its kin.
+    fn beside(&self) -> Option<String> {
+        let (worker, beside) = self.beside.first()?;
+        let others = match self.beside.len() - 1 {
+            0 => String::new(),
+            1 => "; one other is as near".to_owned(),
+            count => format!("; {count} others are as near"),
+        };
+        Some(format!("{worker} has room, but {beside} (anti_affinity){others}"))
     }
 
     /// One that can take no work and has room, or else any when nobody else takes work.
@@ -107,7 +137,11 @@ impl<'a> Against<'a> {
             Some((lack, WorkerRecord { id: worker, .. })) => {
                 let besides =
                     if self.idle.is_empty() { String::new() } else { format!("; {} besides", counted(&self.idle)) };
-                format!("no worker has room; {worker} comes nearest ({lack} free){besides}")
+                let of_it = match spec.requests() {
+                    1 => String::new(),
+                    count => format!(" for any of its {count} requests"),
+                };
+                format!("no worker has room{of_it}; {worker} comes nearest ({lack} free){besides}")
             }
             None if !self.unmet.is_empty() => self.of_meeting(spec),
             None if self.idle.is_empty() => "no worker is connected; start one with: cloudai worker start".into(),
@@ -164,7 +198,7 @@ mod tests {
     use crate::testing::{TestCluster, cores, spec, worker_id};
 
     fn waits(c: &TestCluster, task: TaskId) -> String {
-        c.cluster.why_waiting(&c.record(task).spec)
+        c.cluster.why_waiting(&c.record(task))
     }
 
     fn drain(c: &mut TestCluster) {

@@ -3,6 +3,7 @@
 use crate::access::Access;
 use crate::duty::Duty;
 use crate::ids::{Session, WorkerId};
+use crate::images::Images;
 use crate::label;
 use crate::resources::Capacity;
 use crate::time::Timestamp;
@@ -216,6 +217,9 @@ pub struct About {
     /// Why it can take no work although it is connected; none while it can.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unfit: Option<Unfit>,
+    /// The images that its engine has, as far as it told; of the same worker stored now and then.
+    #[serde(skip_serializing_if = "Images::is_empty")]
+    pub images: Images,
 }
 
 /// Why a connected worker can take no work, in its own words: told with every heartbeat.

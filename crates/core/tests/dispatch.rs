@@ -1,5 +1,6 @@
 //! What a dispatcher's rules mean, on a board.
 
+use cloudai_core::images::Images;
 use cloudai_core::strategy::board::{Board, Data, Device, Image, Job, Seat, Wanted, Wish};
 use cloudai_core::strategy::rules::{Blocked, Order, Seating};
 use cloudai_core::strategy::{ALL, Knobs, Ruled, Rules, Started, Strategy, by_name, make, place};
@@ -20,7 +21,7 @@ fn wait(board: &mut Board, order: u64, cores: u64, seconds: u64) -> usize {
 }
 
 fn job(board: &mut Board, order: u64, cores: u64, seconds: u64, change: impl Fn(&mut Job)) -> usize {
-    let class = board.class(Wanted { amounts: [cores, 1, 1, 0], model: None, needs: None, wishes: None });
+    let class = board.class(Wanted { amounts: [cores, 1, 1, 0], ..Wanted::default() });
     let mut job = Job { arrival: board.now(), order, ..Job::plain(class, seconds * 1000) };
     change(&mut job);
     board.wait(job)
@@ -151,6 +152,26 @@ fn of_workers_that_are_equal_the_one_that_has_the_inputs_is_taken_whatever_image
     });
 }
 
+#[test]
+fn of_workers_that_are_equal_the_one_that_tells_that_it_has_the_image_is_taken_and_not_one_that_removed_it() {
+    let mut board = board(&[4, 4, 4]);
+    let mut strategy = by_name("ai").unwrap();
+    let mut taken = |board: &mut Board, order| {
+        let job = job(board, order, 1, 10, |job| job.image = Image::of("docker.io/library/busybox"));
+        let worker = place(&mut *strategy, board, 9)[0].worker;
+        board.remove(job, true);
+        worker
+    };
+    board.set_images(1, &Images::of(["busybox", "a"]));
+    assert_eq!(taken(&mut board, 0), 1);
+    board.set_images(1, &Images::of(["a"]));
+    board.set_images(2, &Images::of(["busybox"]));
+    assert_eq!(taken(&mut board, 1), 2, "the first used it and has it no more");
+    // A worker that is set anew has what it had.
+    board.set_seat(2, Seat::plain([4, 100, 100, 0]));
+    assert_eq!(taken(&mut board, 2), 2);
+}
+
 fn the_one_that_has_it(of: impl Fn(&'static str) -> Box<dyn Fn(&mut Job)>) {
     let mut board = board(&[4, 4, 4]);
     let Some(mut strategy) = by_name("ai") else { panic!() };
@@ -173,7 +194,7 @@ fn on_large_clusters_too_the_workers_that_are_liked_most_come_first() {
         }
         let wish = |need, weight| Wish { need, weight };
         let wishes = board.add_wishes(vec![wish(0, 50), wish(1, 10), wish(2, -1)]);
-        let class = board.class(Wanted { amounts: [4, 1, 1, 0], model: None, needs: None, wishes: Some(wishes) });
+        let class = board.class(Wanted { amounts: [4, 1, 1, 0], wishes: Some(wishes), ..Wanted::default() });
         for order in 0..5 {
             job(&mut board, order, 4, 10, |job| job.class = class);
         }
@@ -203,8 +224,7 @@ fn a_worker_that_comes_back_with_another_model_of_gpu_gets_what_waits_for_that()
 
 /// A job that takes whole devices of a model.
 fn on_gpus(board: &mut Board, order: u64, devices: u64, model: u32, seconds: u64) -> usize {
-    let class =
-        board.class(Wanted { amounts: [1, 1, 1, devices * 1000], model: Some(model), needs: None, wishes: None });
+    let class = board.class(Wanted { amounts: [1, 1, 1, devices * 1000], model: Some(model), ..Wanted::default() });
     job(board, order, 1, seconds, |job| job.class = class)
 }
 

@@ -163,7 +163,12 @@ fn events(machines: &[Machine], wishes: &[Wish]) -> Vec<Event> {
         spec.allow_pending = true;
         spec.container.volumes = volumes(VOLUMES[*sees]);
         spec.constraints = CONSTRAINTS[*asks].iter().map(|text| text.parse().unwrap()).collect();
+        spec.name = Some(["a", "b"][usize::from(*model % 2)].into());
+        let apart: &[&str] = [&["zone"][..], &["worker.id"], &[], &[], &[]][usize::try_from(*memory).unwrap() % 5];
+        spec.anti_affinity = apart.iter().map(|label| (*label).to_owned()).collect();
         spec.hold = *pin == 9;
+        let cores = Demand { cpu_milli: 3000, gpu_milli: 0, gpu_model: None, ..spec.demand.clone() };
+        spec.alternatives.extend((*place % 3 == 0 && cores != spec.demand).then_some(cores));
         events.push(submit(number, spec));
         let attempt = Attempt { task: task_id(number), number: 1 };
         events.push(Event::Place(vec![Placement { attempt, worker: name(*place) }]));
@@ -247,8 +252,13 @@ proptest! {
             let told = seen.explain(task, "ai");
             let changed = |change: &Change| match change {
                 Change::Ask(asked) => {
-                    let demand = asked.apply(&task.spec.demand);
-                    (TaskSpec { demand, hold: false, ..(*task.spec).clone() }, asked.worker.clone())
+                    let mut spec = TaskSpec { hold: false, ..(*task.spec).clone() };
+                    let demand = asked.apply(asked.of(&spec));
+                    match asked.request {
+                        None | Some(0) => spec.demand = demand,
+                        Some(request) => spec.alternatives[usize::from(request) - 1] = demand,
+                    }
+                    (spec, asked.worker.clone())
                 }
                 Change::Unpin(worker) => {
                     (TaskSpec { worker_id: None, hold: false, ..(*task.spec).clone() }, worker.clone())
@@ -280,7 +290,7 @@ proptest! {
                     label::change(&mut record.labels, changes);
                 }
                 prop_assert!(feasible::could_ever(&spec, &record).is_ok(), "{:?} {:?}", task.spec, change);
-                let large = Free::all(&record.capacity).pick(&task.spec.demand).is_err();
+                let large = task.spec.demands().all(|demand| Free::all(&record.capacity).pick(demand).is_err());
                 prop_assert!(large || task.spec.worker_id.is_some() || of_labels);
             }
         }
@@ -524,13 +534,12 @@ fn what_waits_for_no_place_or_has_one_is_told_so_and_the_view_stays_as_it_is() {
 
 /// A worker of this name that lets tasks see this.
 fn offering(c: &mut TestCluster, name: &str, offers: &str) {
-    let about = About { offers: accesses(offers), ..About::default() };
     c.ok(Event::Register(Box::new(Registration {
         worker: worker_id(name),
         address: None,
         capacity: cores(4),
         labels: BTreeMap::new(),
-        about,
+        about: About { offers: accesses(offers), ..About::default() },
         held: vec![],
     })));
 }
@@ -566,9 +575,8 @@ fn a_task_goes_where_its_volumes_are_offered_also_when_that_changes() {
     let rows = c.rows.len();
     offering(&mut c, "w1", "/data");
     c.rows[rows..].iter().for_each(|row| view.apply(row));
-    let mut greedy = by_name("greedy").unwrap();
     view.retell();
-    let round = view.round(&mut *greedy, c.now);
+    let round = view.round(&mut *by_name("greedy").unwrap(), c.now);
     assert!(round.iter().any(|one| (one.attempt.task, one.worker.as_str()) == (writes, "w1")), "{round:?}");
 }
 

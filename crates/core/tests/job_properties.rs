@@ -35,7 +35,7 @@ fn plans() -> impl Strategy<Value = JobPlan> {
             }
             let elements = |(count, step, at_once): (u32, u32, Option<u32>)| {
                 let indexes: Indexes = format!("2-{}:{step}", 2 + (count - 1) * step).parse().unwrap();
-                Elements { indexes, at_once, each: Vec::new() }
+                Elements { indexes, at_once, gang: false, each: Vec::new() }
             };
             Group {
                 name: format!("g{number}").into(),

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
 #![allow(clippy::wildcard_enum_match_arm, reason = "any other answer fails the test")]
 
+use cloudai_core::cluster::MAX_ROWS;
+use cloudai_core::effect::Effect;
 use cloudai_core::event::{Answer, CancelJob, Event, NewJob, Part, Rejected};
 use cloudai_core::ids::{JobId, TaskId, UserId};
 use cloudai_core::job::{Elements, Group, Indexes, JobPlan, JobStatus, Need, On};
@@ -23,7 +25,7 @@ fn group(name: &str, elements: Option<&str>, needs: &[(u32, DependsWhen)]) -> Gr
     Group {
         name: name.into(),
         spec: spec(&[]),
-        elements: indexes.map(|indexes| Elements { indexes, at_once, each: Vec::new() }),
+        elements: indexes.map(|indexes| Elements { indexes, at_once, gang: false, each: Vec::new() }),
         needs: needs.iter().map(|(group, when)| Need { on: On::Group(*group), when: *when }).collect(),
     }
 }
@@ -246,6 +248,37 @@ fn a_task_outside_is_waited_for_also_over_a_restart() {
     let job = NewJob { id: later, ended, ..new(needs(first)) };
     c.ok(Event::SubmitJob(Box::new(job)));
     assert_eq!(c.job_record(later).status(), JobStatus::Failed);
+}
+
+#[test]
+fn a_task_that_thousands_of_jobs_wait_for_tells_them_over_several_events() {
+    [false, true].into_iter().for_each(thousands_are_told);
+}
+
+fn thousands_are_told(restarts: bool) {
+    const JOBS: u128 = 2500;
+    let mut c = TestCluster::default();
+    c.worker("w1", cores(4));
+    let first = c.task(1);
+    for number in 0..JOBS {
+        let mut after = group("after", None, &[]);
+        after.needs.push(Need { on: On::Task(first), when: DependsWhen::Success });
+        let id = JobId::new((1 << 70) + (number << 40));
+        // Not by the builder, which looks at everything after each event.
+        let submitted = c.cluster.apply(c.now, Event::SubmitJob(Box::new(NewJob { id, ..new(plan(vec![after])) })));
+        c.rows.extend(submitted.unwrap().effects.into_iter().filter_map(|effect| match effect {
+            Effect::Save(row) => Some(row),
+            Effect::Send(_) => None,
+        }));
+    }
+    let attempt = c.place(first, "w1");
+    let before = c.rows.len();
+    c.end(attempt, Outcome::exit(0)).unwrap();
+    let rows = c.rows.len() - before;
+    assert!((1..=MAX_ROWS).contains(&rows), "{rows} rows in one event");
+    let mut c = if restarts { c.restarted() } else { c };
+    c.wait(Duration::from_millis(50));
+    assert_eq!(live(&c).len() as u128, JOBS);
 }
 
 #[test]

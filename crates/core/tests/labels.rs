@@ -2,9 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test's helpers fail as the test does")]
 
-use cloudai_core::event::{Event, LabelOrder, Registration};
+use cloudai_core::event::{Event, Heartbeat, LabelOrder, Registration};
 use cloudai_core::feasible;
-use cloudai_core::ids::{TaskId, UserId};
+use cloudai_core::ids::{CommandSeq, Session, TaskId, UserId};
+use cloudai_core::images::Images;
 use cloudai_core::label::Changes;
 use cloudai_core::need::Traits;
 use cloudai_core::resources::{Capacity, Free, Gpu};
@@ -15,6 +16,7 @@ use cloudai_core::worker::{About, WorkerRecord};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 const KEYS: [&str; 4] = ["zone", "disk", "os", "gpu.model"];
 const VALUES: [&str; 3] = ["x", "y", "z"];
@@ -224,6 +226,64 @@ fn a_label_that_an_operator_sets_lets_a_waiting_task_be_placed_and_one_that_he_t
         // The worker comes again and still tells its own zone.
         worker(&mut c, "w1", 4, "zone=us");
         assert_eq!(next(&c), [(task, "w1".to_owned())], "{strategy}");
+        c.place(task, "w1");
+    }
+}
+
+#[test]
+fn of_equal_workers_the_one_that_tells_that_it_has_the_image_is_taken_also_when_all_are_numbered_anew() {
+    let mut c = TestCluster::default();
+    for name in ["w1", "w2", "w3"] {
+        let images = Images::of(if name == "w3" { ["docker.io/library/busybox"] } else { ["a"] });
+        c.ok(Event::Register(Box::new(Registration {
+            worker: worker_id(name),
+            address: None,
+            capacity: cores(4),
+            labels: BTreeMap::new(),
+            about: About { images, ..About::default() },
+            held: vec![],
+        })));
+    }
+    let task = c.submit(1, spec(&[])).unwrap();
+    let (mut view, mut placing) = (View::default(), by_name("ai").unwrap());
+    c.rows.iter().for_each(|row| view.apply(row));
+    assert_eq!(round(&mut view, &mut *placing, &c), [(task, "w3".to_owned())]);
+    // It is before the others by its name.
+    let before = c.rows.len();
+    c.worker("w0", cores(4));
+    c.rows[before..].iter().for_each(|row| view.apply(row));
+    assert_eq!(round(&mut view, &mut *placing, &c), [(task, "w3".to_owned())]);
+}
+
+/// A heartbeat of `w1` that tells these images.
+fn tell(c: &mut TestCluster, session: Session, images: &[&str]) {
+    let (worker, images) = (worker_id("w1"), Some(Images::of(images)));
+    let (seen, held) = (CommandSeq(0), Vec::new());
+    c.ok(Event::Heartbeat(Heartbeat { worker, session, seen, held, draining: false, unfit: None, images }));
+}
+
+#[test]
+fn a_task_that_asks_for_an_image_is_placed_once_a_worker_tells_that_it_has_it_and_not_when_it_is_removed() {
+    for (strategy, _) in ALL {
+        let mut c = TestCluster::default();
+        let session = c.worker("w1", cores(4));
+        let task = c.submit(1, constrained(&["image = docker.io/library/busybox"])).unwrap();
+        let liking = preferring(&[("image = busybox:latest", 30), ("image = a", 7)]);
+        let (mut view, mut placing, mut seen) = (View::default(), by_name(strategy).unwrap(), 0);
+        let mut next = |c: &TestCluster| {
+            c.rows[seen..].iter().for_each(|row| view.apply(row));
+            seen = c.rows.len();
+            round(&mut view, &mut *placing, c)
+        };
+        assert!(next(&c).is_empty(), "{strategy}");
+        for (images, places) in [(&["a"][..], false), (&["a", "busybox"], true), (&["a"], false), (&["busybox"], true)]
+        {
+            tell(&mut c, session, images);
+            assert_eq!(!next(&c).is_empty(), places, "{strategy} {images:?}");
+            let sum = (if places { 30 } else { 0 }) + (if images.contains(&"a") { 7 } else { 0 });
+            assert_eq!(liking.liking(Traits::of(&c.worker_record("w1"))), sum, "{images:?}");
+            c.now = c.now + Duration::from_secs(30);
+        }
         c.place(task, "w1");
     }
 }

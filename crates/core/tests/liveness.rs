@@ -328,8 +328,15 @@ fn a_worker_that_says_it_leaves_gets_no_new_work_and_gives_back_what_it_never_be
     let (runs, never) = (c.task(1), c.task(2));
     let (running, lost) = (c.place(runs, "w1"), c.place(never, "w1"));
     let held = vec![at(running, Step::Running)];
-    let heartbeat =
-        Heartbeat { worker: worker_id("w1"), session, seen: CommandSeq(1), held, draining: true, unfit: None };
+    let heartbeat = Heartbeat {
+        worker: worker_id("w1"),
+        session,
+        seen: CommandSeq(1),
+        held,
+        draining: true,
+        unfit: None,
+        images: None,
+    };
     c.ok(Event::Heartbeat(heartbeat.clone()));
     assert_eq!(c.worker_record("w1").status, WorkerStatus::Draining);
     assert_eq!(c.record(runs).phase(false), Some(Phase::Running));
@@ -352,7 +359,7 @@ fn a_worker_that_says_it_leaves_gets_no_new_work_and_gives_back_what_it_never_be
 fn beat(session: Session, running: Option<Attempt>, away: Option<&str>) -> Heartbeat {
     let held = running.map(|attempt| at(attempt, Step::Running)).into_iter().collect();
     let (worker, unfit) = (worker_id("w1"), away.map(|why| Unfit::EngineAway(why.into())));
-    Heartbeat { worker, session, seen: CommandSeq(1), held, draining: false, unfit }
+    Heartbeat { worker, session, seen: CommandSeq(1), held, draining: false, unfit, images: None }
 }
 
 #[test]

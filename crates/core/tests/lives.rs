@@ -27,7 +27,7 @@ fn assigned() -> (TestCluster, Session, Attempt) {
 
 fn beat(session: Session, seen: u64, held: Vec<Held>) -> Event {
     let (worker, seen) = (worker_id("w1"), CommandSeq(seen));
-    Event::Heartbeat(Heartbeat { worker, session, seen, held, draining: false, unfit: None })
+    Event::Heartbeat(Heartbeat { worker, session, seen, held, draining: false, unfit: None, images: None })
 }
 
 #[test]

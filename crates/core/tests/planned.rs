@@ -5,27 +5,37 @@
 use cloudai_core::strategy::board::{Board, Job, Seat, Wanted};
 use cloudai_core::strategy::planner::{Goal, Planning};
 use cloudai_core::strategy::rules::Source;
-use cloudai_core::strategy::{Mixed, Rules, by_name, place};
+use cloudai_core::strategy::{Mixed, Rules, Strategy, by_name, place};
 
 /// Jobs of these seconds, and workers of these cores, in this order; all jobs came at once.
 fn board(seconds: &[u64], cores: &[u64]) -> Board {
+    followed(seconds, cores, 0)
+}
+
+/// The same where so much must follow each of them.
+fn followed(seconds: &[u64], cores: &[u64], tail: u64) -> Board {
     let mut board = Board::default();
     for (worker, cores) in cores.iter().enumerate() {
         board.set_seat(worker, Seat::plain([*cores, 100, 100, 0]));
     }
     for seconds in seconds {
-        let class = board.class(Wanted { amounts: [1 + seconds % 3, 1, 1, 0], model: None, needs: None, wishes: None });
-        board.wait(Job { order: *seconds, ..Job::plain(class, seconds * 1000) });
+        let class = board.class(Wanted { amounts: [1 + seconds % 3, 1, 1, 0], ..Wanted::default() });
+        board.wait(Job { order: *seconds, tail, ..Job::plain(class, seconds * 1000) });
     }
     board
 }
 
 /// A planner that makes lists and improves nothing.
 fn lists() -> Mixed {
+    planner(0, true)
+}
+
+/// A planner that improves its lists by so many moves; whether what must follow jobs counts.
+fn planner(moves: usize, tails: bool) -> Mixed {
     let goal = Goal { makespan: 1.0, wait: 0.0, starving: 0.0 };
     let (source, quiet) = (Source::Estimate, f64::INFINITY);
-    let planning = Planning { goal, first: 0, later: 0, source, quiet, critical: 0.4, seed: 1 };
-    Mixed::new("lists", Rules::default(), planning)
+    let planning = Planning { goal, first: moves, later: moves, source, quiet, critical: 0.4, tails, seed: 1 };
+    Mixed::new("planner", Rules::default(), planning)
 }
 
 #[test]
@@ -46,7 +56,7 @@ fn nothing_starts_before_the_first_plan_and_rounds_go_on_while_it_is_thought_of(
     let mut board = board(&[600; 12], &[3]);
     assert_eq!(strategy.place(&mut board, usize::MAX), []);
     let thinking = strategy.thinking().expect("it plans");
-    let class = board.class(Wanted { amounts: [1, 1, 1, 0], model: None, needs: None, wishes: None });
+    let class = board.class(Wanted { amounts: [1, 1, 1, 0], ..Wanted::default() });
     board.wait(Job { order: 99, ..Job::plain(class, 600_000) });
     assert_eq!((strategy.place(&mut board, usize::MAX), strategy.thinking().is_none()), (Vec::new(), true));
     strategy.heed(thinking.think());
@@ -78,7 +88,7 @@ fn room_that_was_kept_on_a_list_is_given_to_others_when_its_task_is_cancelled() 
     let mut board = Board::default();
     board.set_seat(0, Seat::plain([4, 100, 100, 0]));
     let wait = |board: &mut Board, order, cores, seconds: u64| {
-        let class = board.class(Wanted { amounts: [cores, 1, 1, 0], model: None, needs: None, wishes: None });
+        let class = board.class(Wanted { amounts: [cores, 1, 1, 0], ..Wanted::default() });
         board.wait(Job { order, ..Job::plain(class, seconds * 1000) })
     };
     let long = wait(&mut board, 0, 2, 3600);
@@ -111,7 +121,7 @@ fn what_is_long_goes_first_where_lengths_did_not_come_true() {
         let mut strategy = by_name("ai_aggressive").unwrap();
         let mut board = board(&[12, 21, 30, 42, 51, 60, 600, 900], &[2]);
         for _ in 0..9 {
-            let class = board.class(Wanted { amounts: [1, 1, 1, 0], model: None, needs: None, wishes: None });
+            let class = board.class(Wanted { amounts: [1, 1, 1, 0], ..Wanted::default() });
             let ran = board.run(Job::plain(class, 10_000), 0, 0);
             board.ran(ran, truth, None);
             board.remove(ran, false);
@@ -126,8 +136,64 @@ fn what_is_long_goes_first_where_lengths_did_not_come_true() {
     assert!(!planned.is_sorted_by(|before, after| before >= after), "{planned:?}");
 }
 
+#[test]
+fn what_is_short_and_much_must_follow_goes_first_where_lengths_did_not_come_true() {
+    let first = |tail: u64| {
+        let mut strategy = by_name("ai_aggressive").unwrap();
+        let mut board = board(&[15, 21, 30, 42, 51, 60, 600, 900], &[2]);
+        let class = board.class(Wanted { amounts: [1, 1, 1, 0], ..Wanted::default() });
+        for _ in 0..9 {
+            let ran = board.run(Job::plain(class, 10_000), 0, 0);
+            board.ran(ran, 2_000, None);
+            board.remove(ran, false);
+        }
+        board.wait(Job { order: 12, tail, ..Job::plain(class, 12_000) });
+        board.retell();
+        let started = place(&mut *strategy, &mut board, usize::MAX);
+        board.job(started.first().unwrap().job).order
+    };
+    assert_eq!((first(0), first(7_200_000)), (900, 12));
+}
+
+#[test]
+fn what_much_must_follow_goes_first_in_a_plan_and_before_one_that_is_followed() {
+    let begun = |tails: bool| {
+        let (mut strategy, mut board) = (planner(0, tails), board(&[600; 12], &[1]));
+        let class = board.class(Wanted { amounts: [1, 1, 1, 0], ..Wanted::default() });
+        let mut begin = |order: u64, tail: u64| {
+            board.set_now(order * 600_000);
+            board.wait(Job { order: 1000 + order, tail, ..Job::plain(class, 600_000) });
+            let started = place(&mut strategy, &mut board, usize::MAX);
+            assert_eq!(started.len(), 1, "there is one core");
+            let begun = board.job(started[0].job).order;
+            board.remove(started[0].job, true);
+            begun
+        };
+        [begin(1, 12_000_000), begin(2, 20_000_000)]
+    };
+    assert_eq!(begun(true), [1001, 1002]);
+    assert_eq!(begun(false), [600, 600]);
+}
+
 proptest::proptest! {
     #![proptest_config(proptest::test_runner::Config::with_cases(48))]
+
+    /// Bit by bit: a plan is random moves, so the least difference of costs would show.
+    #[test]
+    fn a_plan_is_as_ever_where_nothing_must_follow_or_that_does_not_count(
+        cores in proptest::collection::vec(3..7u64, 1..4),
+        seconds in proptest::collection::vec(1..900u64, 9..40),
+        tail in 1..10_000_000u64,
+    ) {
+        let plan = |tails: bool, tail: u64| {
+            let (mut strategy, mut board) = (planner(200, tails), followed(&seconds, &cores, tail));
+            let started = place(&mut strategy, &mut board, usize::MAX);
+            (started, strategy.planned(&board))
+        };
+        let expected = plan(false, 0);
+        proptest::prop_assert_eq!(&plan(true, 0), &expected);
+        proptest::prop_assert_eq!(&plan(false, tail), &expected);
+    }
 
     /// However long thinking takes, and whatever happens meanwhile: every job starts, once, and where it has room.
     #[test]
@@ -179,7 +245,7 @@ proptest::proptest! {
                     }
                 }
                 if let Some((seconds, cores)) = come.next() {
-                    let class = board.class(Wanted { amounts: [1 + cores, 1, 1, 0], model: None, needs: None, wishes: None });
+                    let class = board.class(Wanted { amounts: [1 + cores, 1, 1, 0], ..Wanted::default() });
                     board.wait(Job { arrival: now, order: 1000 + step as u64, ..Job::plain(class, seconds * 1000) });
                     left += 1;
                 }

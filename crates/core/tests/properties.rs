@@ -6,6 +6,8 @@ use cloudai_core::event::{
     Placement, Registration, Removal,
 };
 use cloudai_core::ids::{Attempt, CommandSeq, Incarnation, Session, TaskId, UserId, WorkerId};
+use cloudai_core::images::Images;
+use cloudai_core::preemption::Preemption;
 use cloudai_core::resources::{Capacity, Demand, Free, GIB, Gpu, Kind, MIB};
 use cloudai_core::spec::{LATER, LIVE, MAX_DURATION, NotBefore, Retries, RetryOn, TaskSpec, Value};
 use cloudai_core::state::Status;
@@ -45,7 +47,7 @@ struct Choice {
 
 fn choice() -> impl Strategy<Value = Choice> {
     let wait = prop_oneof![4 => 0u64..3000, 1 => 0u64..200_000];
-    (0u8..36, 0u8..8, 0u8..4, 0u8..4, any::<u8>(), wait).prop_map(|(kind, task, worker, number, detail, wait)| Choice {
+    (0u8..38, 0u8..8, 0u8..4, 0u8..4, any::<u8>(), wait).prop_map(|(kind, task, worker, number, detail, wait)| Choice {
         kind,
         task,
         worker,
@@ -103,6 +105,10 @@ impl Choice {
         let mut spec = TaskSpec::of_image(["busybox", "alpine"][usize::from(self.detail % 2)]).expect("an image");
         spec.demand = Demand { cpu_milli: 500 * u64::from(self.detail % 5), memory: GIB, ..Demand::default() };
         spec.demand.gpu_milli = [0, 0, 300, 1000][usize::from(self.detail / 5 % 4)];
+        if self.detail % 6 == 5 {
+            let (cpu_milli, memory) = (250 + 500 * u64::from(self.number), 2 * GIB);
+            spec.alternatives = vec![Demand { cpu_milli, memory, ..Demand::default() }];
+        }
         spec.priority = i32::from(self.detail % 7) - 3;
         spec.worker_id = (self.detail.is_multiple_of(11)).then(|| self.worker());
         spec.idempotency_key = (self.number < 2).then(|| format!("k{}", self.detail % 3).into());
@@ -129,6 +135,10 @@ impl Choice {
         let asks = ["zone = eu", "zone != us", "!disk", "exists disk"];
         if self.detail.is_multiple_of(7) {
             spec.constraints.push(self.pick(&asks).parse().expect("a constraint"));
+        }
+        if self.detail.is_multiple_of(4) {
+            spec.name = Some("kin".into());
+            spec.anti_affinity.push("worker.id".into());
         }
         spec.allow_pending = !self.detail.is_multiple_of(3);
         Arc::new(spec)
@@ -164,6 +174,14 @@ impl Choice {
             2 => DutyWish::Drain { reason, deadline: Some(Duration::from_millis(self.wait)) },
             _ => DutyWish::Open,
         }
+    }
+
+    /// Mostly some of what is on the worker.
+    fn preemption(self, cluster: &Cluster) -> Preemption {
+        let there = cluster.tasks().filter(|task| task.active().is_some_and(|active| active.worker == self.worker()));
+        let victims = there.take(1 + usize::from(self.detail % 3)).map(|task| task.attempt()).collect();
+        let margin = i32::from(self.detail % 4);
+        Preemption { for_: self.attempt(cluster, 1), worker: self.worker(), victims, margin }
     }
 
     fn labels(self, by: UserId) -> LabelOrder {
@@ -208,6 +226,7 @@ impl Choice {
                 held: self.held(cluster),
                 draining: self.detail.is_multiple_of(5),
                 unfit: self.unfit(3),
+                images: self.detail.is_multiple_of(3).then(|| Images::of([format!("i:{}", self.detail % 4)])),
             }),
             19 => Event::Leave(self.worker(), self.session(cluster)),
             20 | 21 => Event::Progress(held(self.attempt(cluster, 0), HeldStage::At(self.pick(&STEPS)))),
@@ -226,6 +245,7 @@ impl Choice {
             33 => Event::Inspect { limit: usize::from(self.detail % 4) },
             31 => Event::Collect(vec![(self.id(), Status::Completed)]),
             34 => Event::SetLabels(self.labels(owner)),
+            35 | 36 => Event::Preempt(self.preemption(cluster)),
             _ => Event::Tick,
         }
     }

@@ -11,6 +11,7 @@ mod job_retry;
 pub mod job_tasks;
 pub mod jobs;
 mod left;
+pub(crate) mod listed;
 pub(crate) mod made;
 pub(crate) mod propose;
 pub mod queue;

@@ -86,9 +86,12 @@ impl Heartbeats {
     }
 
     /// Keeps a heartbeat for the engine in place of an older one.
-    pub fn put(&self, heartbeat: Heartbeat, heard: Heard) {
+    pub fn put(&self, mut heartbeat: Heartbeat, heard: Heard) {
         let mut slots = self.lock();
         slots.heard.insert(heartbeat.worker.clone(), heard);
+        let older = slots.waiting.remove(&heartbeat.worker).filter(|older| older.session == heartbeat.session);
+        // They are told once: the older one was answered as this one will be.
+        heartbeat.images = heartbeat.images.or_else(|| older?.images);
         slots.waiting.insert(heartbeat.worker.clone(), heartbeat);
         drop(slots);
         self.arrived.notify_one();
@@ -122,6 +125,33 @@ impl Heartbeats {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use cloudai_core::ids::CommandSeq;
+    use cloudai_core::images::Images;
+
+    #[test]
+    fn images_that_were_told_are_not_lost_with_the_heartbeat_that_another_one_replaces() {
+        let heartbeats = Heartbeats::default();
+        let put = |session: u64, images: Option<&str>| {
+            let worker = cloudai_core::testing::worker_id("w1");
+            let (session, seen, held) = (Session(session), CommandSeq(0), Vec::new());
+            let images = images.map(|image| Images::of([image]));
+            let heartbeat = Heartbeat { worker, session, seen, held, draining: false, unfit: None, images };
+            heartbeats.put(heartbeat, Heard::default());
+        };
+        let taken = || heartbeats.take().pop().and_then(|heartbeat| heartbeat.images);
+        put(1, Some("a"));
+        put(1, None);
+        put(1, None);
+        assert_eq!(taken(), Some(Images::of(["a"])));
+        put(1, None);
+        assert_eq!(taken(), None, "it was taken");
+        put(1, Some("a"));
+        put(1, Some("b"));
+        assert_eq!(taken(), Some(Images::of(["b"])));
+        put(1, Some("a"));
+        put(2, None);
+        assert_eq!(taken(), None, "a registration told all that there was");
+    }
 
     #[test]
     fn a_session_that_was_answered_before_a_reload_does_not_live_after_it() {

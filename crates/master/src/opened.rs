@@ -297,7 +297,8 @@ fn mirrors(cluster: &Cluster, ended: &BTreeMap<String, u64>) -> (Model, View) {
         workers.chain(cluster.tasks().map(|task| Row::Task(Arc::clone(task))))
     };
     let mut view = View::default();
-    rows().for_each(|row| view.apply(&row));
+    // Plans first: what must follow a task, and what starts with it, is known when it comes.
+    cluster.job_rows().chain(rows()).for_each(|row| view.apply(&row));
     let rows = rows().chain(cluster.job_rows());
     let ended = ended.iter().filter_map(|(word, count)| Some((word.parse::<Status>().ok()?, *count)));
     (Model::new(rows, ended.collect()), view)

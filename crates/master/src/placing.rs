@@ -10,6 +10,7 @@ use crate::rescue;
 use crate::watching::Watchers;
 use cloudai_core::effect::Row;
 use cloudai_core::event::{Answer, Event, Placement};
+use cloudai_core::preemption::Preemption;
 use cloudai_core::strategy::{Ahead, EXTERNAL, Queued, Spot, Strategy, Thinking, Thought, View};
 use cloudai_core::time::Timestamp;
 use std::any::Any;
@@ -85,6 +86,12 @@ impl Stage {
         }
         self.external.rest();
         self.view.quick_round(&mut *self.strategy, now)
+    }
+
+    /// What is to make room for more important tasks after a round that placed nothing. While an agent places that is
+    /// its business: it could not be kept from the room.
+    fn preempt(&self, now: Timestamp) -> Vec<Preemption> {
+        if self.acting().name() == EXTERNAL { Vec::new() } else { self.view.preempt(now) }
     }
 
     /// Takes rows, visitors and thoughts in.
@@ -295,10 +302,13 @@ pub(crate) async fn run(
             if let Some((number, thinking)) = stage.thinking() {
                 placing.think(threads, number, thinking);
             }
-            if !placements.is_empty() {
-                let taken = meanwhile(&placing, &mut stage, propose(placements, &mailboxes)).await;
-                stage.restless |= taken > 0;
-            }
+            let taken = if placements.is_empty() {
+                let preemptions = stage.preempt(clock.now());
+                meanwhile(&placing, &mut stage, preempt(preemptions, &mailboxes)).await
+            } else {
+                meanwhile(&placing, &mut stage, propose(placements, &mailboxes)).await
+            };
+            stage.restless |= taken > 0;
             if !stage.restless {
                 let ahead = stage.ahead();
                 if *told != ahead {
@@ -337,6 +347,24 @@ async fn propose(placements: Vec<Placement>, mailboxes: &Mailboxes) -> usize {
             0
         }
     }
+}
+
+/// Puts what is to make room to the engine; answers for how many tasks it does.
+async fn preempt(preemptions: Vec<Preemption>, mailboxes: &Mailboxes) -> usize {
+    if preemptions.is_empty() {
+        return 0;
+    }
+    let (mut taken, proposed) = (0, preemptions.len());
+    let answers = mailboxes.report_all(preemptions.into_iter().map(Event::Preempt).collect()).await;
+    for answer in answers.unwrap_or_default() {
+        match answer {
+            Ok(Answer::Preempted { refused: None }) => taken += 1,
+            Ok(Answer::Preempted { refused: Some(why) }) => debug!(proposed, %why, "preemption refused"),
+            // Nothing else is answered; what the engine could not take is looked for again after the next rows.
+            Ok(_) | Err(_) => {}
+        }
+    }
+    taken
 }
 
 #[cfg(test)]

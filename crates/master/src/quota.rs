@@ -229,6 +229,7 @@ impl Quota {
             // What is queued sends nothing; there may be a million of those.
             statuses: vec![Status::Pending, Status::Running],
             owner: Some(owner.clone()),
+            expand: true,
             limit: usize::MAX,
             ..TaskQuery::default()
         };

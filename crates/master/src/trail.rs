@@ -96,6 +96,10 @@ fn told(event: &Event, refused: bool) -> Option<(&'static str, About<'_>)> {
             let about = first.map_or_else(About::default, |first| of_attempt(first.attempt));
             ("place", About { worker: first.map(|first| &first.worker), count: placements.len(), ..about })
         }
+        Event::Preempt(preemption) => {
+            let about = About { worker: Some(&preemption.worker), ..of_attempt(preemption.for_) };
+            ("preempt", About { count: preemption.victims.len(), ..about })
+        }
         Event::Register(registration) => ("register", of_worker(&registration.worker)),
         Event::Admit(admission) => ("admit", of_worker(&admission.worker)),
         Event::Duty(order) => ("duty", of_worker(&order.worker)),

@@ -10,6 +10,7 @@ use cloudai_core::cluster::{Cluster, MAX_ROWS, invariants};
 use cloudai_core::effect::Row;
 use cloudai_core::event::{Part, Placement};
 use cloudai_core::ids::{Attempt, Incarnation, JobId, TaskId, WorkerId};
+use cloudai_core::preemption::{self, Preemption, SPARED};
 use cloudai_core::resources::{Allocation, Capacity, Free, Kind};
 use cloudai_core::state::{Phase, Reason, Status};
 use cloudai_core::strategy::View;
@@ -125,6 +126,18 @@ impl Check {
         }
     }
 
+    /// Only what is less important by so much is stopped for another, which waits.
+    pub(crate) fn preempted(&mut self, cluster: &Cluster, preemption: &Preemption, margin: u32) {
+        let Preemption { for_, victims, .. } = preemption;
+        let priority = |task: TaskId| cluster.task(task).map(|task| task.spec.priority);
+        let least = priority(for_.task).zip(i32::try_from(margin).ok()).map(|(priority, margin)| priority - margin);
+        let waits = cluster.task(for_.task).is_some_and(|task| task.active().is_none());
+        let lower = |victim: &Attempt| priority(victim.task).zip(least).is_some_and(|(of, least)| of <= least);
+        if margin == 0 || !waits || victims.is_empty() || !victims.iter().all(lower) {
+            self.fail(format!("9: tasks are stopped by {preemption:?}, though the margin is {margin}"));
+        }
+    }
+
     pub(crate) fn deadline_is_ahead(&mut self, of: &str, due: Option<Timestamp>, now: Timestamp) {
         if due.is_some_and(|due| due <= now) {
             self.fail(format!("the next deadline of the {of} is not after now"));
@@ -165,7 +178,11 @@ impl Check {
             let worker = &seen.record().id;
             let goes = |task: &TaskRecord| given.iter().any(|to| to.attempt.task == task.id && to.worker == *worker);
             let free = Kind::ALL.map(|kind| {
-                let taken = view.records().filter(|task| goes(task)).map(|task| task.spec.demand.amount(kind));
+                let asked = |task: &TaskRecord| {
+                    let demand = task.spec.demands().nth(view.given(&task.id));
+                    demand.map_or(0, |demand| demand.amount(kind))
+                };
+                let taken = view.records().filter(|task| goes(task)).map(|task| asked(task));
                 seen.free().amount(kind).saturating_sub(taken.sum())
             });
             if seat.free != free {
@@ -206,6 +223,10 @@ impl Check {
                     }
                     let before = newer.get(&task.id).copied().or_else(|| store.tasks.get(&task.id));
                     self.task_row(before, task);
+                    if before.is_some_and(|before| before.active().is_none()) {
+                        let others = store.live().filter(|other| !newer.contains_key(&other.id));
+                        self.stands_apart(task, others.chain(newer.values().copied()));
+                    }
                     if let Some(key) = &task.spec.idempotency_key {
                         let key = (task.owner.clone(), Arc::clone(key));
                         let first = store.keys.get(&key).copied().or_else(|| keys.get(&key).copied());
@@ -268,6 +289,24 @@ impl Check {
         }
     }
 
+    /// Who is kept off the workers of its kin is not given one on which one of them is.
+    fn stands_apart<'a>(&mut self, task: &TaskRecord, others: impl Iterator<Item = &'a Arc<TaskRecord>>) {
+        let Some(active) = task.active() else { return };
+        if !task.spec.anti_affinity.iter().any(|label| label == "worker.id") || task.spec.name.is_none() {
+            return;
+        }
+        let asks = |other: &TaskRecord| !other.spec.anti_affinity.is_empty() || !other.spec.spread.is_empty();
+        let is_kin = |other: &TaskRecord| {
+            let same = (other.job, &other.spec.name) == (task.job, &task.spec.name);
+            same && asks(other) && (task.job.is_some() || other.owner == task.owner)
+        };
+        let there = |other: &TaskRecord| other.active().is_some_and(|at| at.worker == active.worker);
+        let mut beside = others.filter(|other| other.id != task.id && is_kin(other) && there(other));
+        if let Some(other) = beside.next() {
+            self.fail(format!("3.1: {} is given to {} beside {}, its kin", task.id, active.worker, other.id));
+        }
+    }
+
     /// A place is given only to what may be placed, and not before its time.
     fn waited_as_asked(&mut self, before: Option<&Arc<TaskRecord>>, task: &TaskRecord) {
         let Some(State::Queued(queued)) = before.map(|before| &before.state) else { return };
@@ -293,12 +332,16 @@ impl Check {
         }
     }
 
-    /// Who loses a place because its worker is emptied loses no retry.
+    /// Who loses a place because its worker is emptied, or to another task, loses no retry; the second so often only.
     fn drained_for_nothing(&mut self, before: Option<&Arc<TaskRecord>>, task: &TaskRecord) {
         let Some(before) = before else { return };
-        let drained = task.attempts.last().and_then(|attempt| attempt.end.as_ref()).and_then(|end| end.reason);
-        if before.active().is_some() && drained == Some(Reason::Drained) && before.spent != task.spent {
-            self.fail(format!("14: {} is drained and pays for it with a retry", task.id));
+        let reason = task.attempts.last().and_then(|attempt| attempt.end.as_ref()).and_then(|end| end.reason);
+        let loses = matches!(reason, Some(Reason::Drained | Reason::Preempted));
+        if before.active().is_some() && loses && before.spent != task.spent {
+            self.fail(format!("14: {} loses its place to others and pays for it with a retry", task.id));
+        }
+        if preemption::times(task) > SPARED {
+            self.fail(format!("9: {} makes room for others {} times", task.id, preemption::times(task)));
         }
     }
 

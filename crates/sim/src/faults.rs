@@ -123,6 +123,8 @@ pub struct FaultPlan {
     pub hostile: u64,
     /// Commits in which a row can not be stored.
     pub refusal: u64,
+    /// By how much more important tasks must be that others make room for; 0 for never.
+    pub preemption: u32,
     /// How far the workers' clocks are off the master's at most, in millionths.
     pub drift: u64,
     /// Partitions.
@@ -162,6 +164,7 @@ impl FaultPlan {
             clock_jump: 0,
             hostile: 0,
             refusal: 0,
+            preemption: 0,
             drift: 0,
             windows: Vec::new(),
             away: Vec::new(),
@@ -200,6 +203,7 @@ impl FaultPlan {
             clock_jump: rate(rng, 700),
             hostile: rate(rng, 700),
             refusal: rate(rng, 20),
+            preemption: 0,
             drift: rate(rng, 200),
             windows: Vec::new(),
             away: Vec::new(),
@@ -208,6 +212,10 @@ impl FaultPlan {
         plan.draw_windows(rng, workers);
         plan.draw_away(rng);
         plan.draw_events(rng, workers);
+        // The last: what was drawn before stays what it is.
+        if rng.chance(300) {
+            plan.preemption = [1, 10, 60][rng.index(3)];
+        }
         plan
     }
 

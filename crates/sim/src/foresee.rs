@@ -2,13 +2,14 @@
 //! submitted.
 //!
 //! Everything is taken to end well, after its foreseen length: what its owner estimates, else what was learned, else a
-//! minute. Nothing new comes, no worker comes or goes.
+//! minute. Tasks of other jobs come by their needs, those in backoff when that is over; what is held stays held. Nothing
+//! new comes, no worker comes or goes.
 
 use cloudai_core::cluster::{Cluster, Start};
 use cloudai_core::effect::{Applied, Command, Effect, Row};
 use cloudai_core::event::{Answer, EndReport, Event, NewJob, Registration};
 use cloudai_core::ids::{Attempt, Incarnation, JobId, TaskId, UserId, WorkerId};
-use cloudai_core::job::{Group, Groups, JobPlan, Need, On};
+use cloudai_core::job::{Group, Groups, JobPlan, Need, On, StoredJob};
 use cloudai_core::predict::Learner;
 use cloudai_core::state::Status;
 use cloudai_core::strategy::{Strategy, View};
@@ -38,8 +39,10 @@ pub struct Ask {
     pub now: Timestamp,
     /// All workers as they are; those that take no work now stay idle.
     pub workers: Vec<Arc<WorkerRecord>>,
-    /// What runs, and what waits for a place before the job.
+    /// What runs, and what waits, for a place or for anything else.
     pub tasks: Vec<Arc<TaskRecord>>,
+    /// The jobs that live: their tasks without records come by their needs.
+    pub jobs: Vec<StoredJob>,
     /// The id that the job would have.
     pub job: JobId,
     /// Whose it would be.
@@ -150,12 +153,15 @@ struct Seen {
 impl Stage {
     /// The cluster as it is, with the job behind all that waits.
     fn set(ask: Ask) -> Self {
-        let Ask { now, workers, tasks, job, owner, plan, mut ended, strategy, learner, bounds: _, enough: _ } = ask;
+        let Ask { now, workers, tasks, jobs, job, owner, plan, mut ended, strategy, learner, bounds: _, enough: _ } =
+            ask;
         let takers: Vec<Arc<WorkerRecord>> = workers.iter().filter(|worker| worker.takes_work()).cloned().collect();
-        let last_order = tasks.iter().map(|task| task.order).max().unwrap_or(0);
-        let start = Start { incarnation: LIFE, last_order, tasks, jobs: Vec::new(), workers };
+        let orders = tasks.iter().map(|task| task.order).chain(jobs.iter().map(|job| job.record.last_order()));
+        let last_order = orders.max().unwrap_or(0);
         let timing = Timing { inactive: SILENCE, lease: SILENCE, ..Timing::default() };
         let plan = Arc::new(eased(plan));
+        let others: Vec<(JobId, u32)> = jobs.iter().map(|job| (job.record.id, job.record.groups)).collect();
+        let start = Start { incarnation: LIFE, last_order, tasks, jobs, workers };
         let mut stage = Self {
             cluster: Cluster::new(timing, start, now),
             view: View::default(),
@@ -176,6 +182,7 @@ impl Stage {
         for need in plan.groups.iter().flat_map(|group| &group.needs) {
             if let On::Task(task) = need.on
                 && stage.cluster.task(task).is_none()
+                && !others.iter().any(|other| is_of(other, task))
             {
                 ended.entry(task).or_insert(Status::Completed);
             }
@@ -349,6 +356,11 @@ fn eased(mut plan: JobPlan) -> JobPlan {
     plan
 }
 
+/// Whether what has this id is of a job that has so many groups.
+fn is_of((job, groups): &(JobId, u32), task: TaskId) -> bool {
+    job.group_of(task).is_some_and(|group| group < *groups)
+}
+
 /// A worker comes as it is.
 fn registration(worker: &WorkerRecord) -> Registration {
     Registration {
@@ -399,139 +411,4 @@ fn critical(plan: &JobPlan, ends: &[Option<Timestamp>]) -> Vec<u32> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use cloudai_core::job::JobFile;
-    use cloudai_core::spec::Value;
-    use cloudai_core::strategy::by_name;
-    use cloudai_core::testing::{TestCluster, cores, spec};
-
-    fn ask(cluster: &TestCluster, strategy: &str, tasks: &str) -> Ask {
-        let text = format!(r#"{{"defaults": {{"image": "a", "cpu_cores": 1}}, "tasks": [{tasks}]}}"#);
-        let document: Value = serde_json::from_str(&text).unwrap();
-        Ask {
-            now: cluster.now,
-            workers: cluster.cluster.workers().cloned().collect(),
-            tasks: cluster.cluster.tasks().cloned().collect(),
-            job: JobId::new(1 << 90),
-            owner: UserId::local(),
-            plan: JobFile::from_value(&document).unwrap_or_else(|error| panic!("{error}")).plan,
-            ended: BTreeMap::new(),
-            strategy: by_name(strategy).unwrap(),
-            learner: Learner::default(),
-            bounds: Bounds::default(),
-            enough: Arc::default(),
-        }
-    }
-
-    fn foreseen(cluster: &TestCluster, strategy: &str, tasks: &str) -> Forecast {
-        foresee(ask(cluster, strategy, tasks))
-    }
-
-    /// First starts and last ends in seconds.
-    fn times(forecast: &Forecast) -> Vec<(Option<u64>, Option<u64>)> {
-        let seconds = |at: Option<u64>| at.map(|at| at / 1000);
-        forecast.groups.iter().map(|group| (seconds(group.first_start), seconds(group.last_end))).collect()
-    }
-
-    fn estimate(seconds: i64, priority: i64) -> Arc<cloudai_core::spec::TaskSpec> {
-        spec(&[("estimate_s", Value::Int(seconds)), ("priority", Value::Int(priority))])
-    }
-
-    #[test]
-    fn what_needs_each_other_runs_one_after_another_and_is_the_longest_way() {
-        let mut cluster = TestCluster::default();
-        cluster.worker("w1", cores(4));
-        let tasks = r#"
-            {"name": "split", "estimate_s": 10},
-            {"name": "map", "needs": ["split"], "estimate_s": 20},
-            {"name": "short", "needs": ["split"], "estimate_s": 5},
-            {"name": "reduce", "needs": ["map", "short"]},
-            {"name": "mend", "needs": [{"task": "map", "when": "failure"}]}
-        "#;
-        let forecast = foreseen(&cluster, "greedy", tasks);
-        // Nobody says how long reduce takes, and nothing was learned: a minute.
-        let expected = [(0, 10), (10, 30), (10, 15), (30, 90)].map(|(start, end)| (Some(start), Some(end)));
-        assert_eq!(times(&forecast)[..4], expected);
-        assert!(forecast.groups[4].skipped && forecast.groups[4].first_start.is_none());
-        let ends_in = forecast.ends_in.map(|at| at / 1000);
-        assert_eq!((ends_in, forecast.cut, forecast.most_at_once), (Some(90), false, 2));
-        assert_eq!(forecast.critical, [0, 1, 3]);
-        assert_eq!(foreseen(&cluster, "greedy", tasks), forecast, "the same question has the same answer");
-    }
-
-    #[test]
-    fn elements_spread_over_workers_and_those_without_room_follow() {
-        let mut cluster = TestCluster::default();
-        cluster.worker("w1", cores(2));
-        cluster.worker("w2", cores(1));
-        let forecast = foreseen(&cluster, "greedy", r#"{"name": "map", "array": 4, "estimate_s": 100}"#);
-        let map = &forecast.groups[0];
-        let on: Vec<&str> = map.on.iter().map(WorkerId::as_str).collect();
-        assert_eq!((map.tasks, map.workers, on), (4, 2, vec!["w1", "w2"]));
-        assert_eq!((forecast.most_at_once, forecast.workers, forecast.ends_in), (3, 2, Some(200_000)));
-        let forecast = foreseen(&cluster, "greedy", r#"{"name": "map", "array": "0-3%1", "estimate_s": 100}"#);
-        assert_eq!((forecast.most_at_once, forecast.ends_in), (1, Some(400_000)));
-    }
-
-    #[test]
-    fn what_runs_now_is_waited_for_and_so_is_what_waits_with_more_priority() {
-        let mut cluster = TestCluster::default();
-        cluster.worker("w1", cores(1));
-        let running = cluster.submit(1, estimate(600, 0)).unwrap();
-        cluster.place(running, "w1");
-        let job = r#"{"name": "one", "estimate_s": 60}"#;
-        assert_eq!(times(&foreseen(&cluster, "greedy_skip", job)), [(Some(600), Some(660))]);
-        cluster.submit(2, estimate(100, 5)).unwrap();
-        cluster.submit(3, estimate(1000, -5)).unwrap();
-        assert_eq!(times(&foreseen(&cluster, "greedy_skip", job)), [(Some(700), Some(760))]);
-        assert_eq!(times(&foreseen(&cluster, "greedy", job)), [(Some(1700), Some(1760))], "it knows no priorities");
-    }
-
-    #[test]
-    fn every_strategy_ends_a_job_that_has_room() {
-        let mut cluster = TestCluster::default();
-        cluster.worker("w1", cores(2));
-        for (name, _) in cloudai_core::strategy::ALL {
-            let forecast = foreseen(&cluster, name, r#"{"name": "map", "array": 20, "estimate_s": 10}"#);
-            assert_eq!((forecast.ends_in, forecast.most_at_once), (Some(100_000), 2), "{name}");
-        }
-    }
-
-    #[test]
-    fn what_no_worker_could_run_never_starts_and_the_rest_is_told() {
-        let mut cluster = TestCluster::default();
-        cluster.worker("w1", cores(2));
-        let tasks = r#"{"name": "small", "estimate_s": 10}, {"name": "large", "cpu_cores": 64}, {"name": "last", "needs": ["large"]}"#;
-        let forecast = foreseen(&cluster, "greedy", tasks);
-        assert_eq!(times(&forecast), [(Some(0), Some(10)), (None, None), (None, None)]);
-        assert_eq!((forecast.ends_in, forecast.cut), (None, false));
-        assert!(forecast.critical.is_empty());
-    }
-
-    #[test]
-    fn a_look_ahead_that_ends_before_the_job_says_so() {
-        let mut cluster = TestCluster::default();
-        cluster.worker("w1", cores(1));
-        let job = r#"{"name": "map", "array": 100, "estimate_s": 10}"#;
-        let near = Bounds { time: Duration::from_secs(25), ..Bounds::default() };
-        let few = Bounds { events: 20, ..Bounds::default() };
-        for (bounds, enough) in [(near, false), (few, false), (Bounds::default(), true)] {
-            let enough = Arc::new(AtomicBool::new(enough));
-            let forecast = foresee(Ask { bounds, enough, ..ask(&cluster, "greedy", job) });
-            assert_eq!((forecast.cut, forecast.ends_in), (true, None));
-            assert_eq!(times(&forecast), [(Some(0), None)]);
-        }
-    }
-
-    #[test]
-    fn what_it_needs_of_others_is_waited_for() {
-        let mut cluster = TestCluster::default();
-        cluster.worker("w1", cores(4));
-        let running = cluster.submit(1, estimate(600, 0)).unwrap();
-        cluster.place(running, "w1");
-        let gone = cloudai_core::testing::task_id(77);
-        let job = format!(r#"{{"name": "one", "needs": ["{running}", "{gone}"], "estimate_s": 10}}"#);
-        assert_eq!(times(&foreseen(&cluster, "greedy", &job)), [(Some(600), Some(610))]);
-    }
-}
+mod tests;

@@ -13,13 +13,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 const REMEMBERED: usize = 64;
 
 /// How a strategy may lie, by the names that counts have.
-pub const LIES: [&str; 7] = [
+pub const LIES: [&str; 9] = [
     "lie: a placement of the past",
     "lie: a placement made twice",
     "lie: more than is free",
     "lie: a worker that takes no work",
     "lie: a worker that is not there",
     "lie: a task pinned elsewhere",
+    "lie: a worker beside kin",
+    "lie: one of a gang alone",
     "lie: an attempt that is not the next one",
 ];
 
@@ -84,6 +86,16 @@ impl Hostile {
             }),
             4 => self.misplace(view, |view, _, worker| view.fleet().get(worker).is_none()),
             5 => self.misplace(view, |_, task, worker| task.spec().worker_id.as_ref().is_some_and(|pin| pin != worker)),
+            6 => self.misplace(view, |view, task, worker| {
+                let Some(seen) = view.fleet().get(worker) else { return false };
+                let room = feasible::fits(task.spec(), seen.record(), seen.free()).is_ok();
+                room && view.fleet().beside(task.record(), seen.record()).is_some()
+            }),
+            7 => self.misplace(view, |view, task, worker| {
+                let of_gang = task.spec().container.env.contains_key("CLOUDAI_GANG_SIZE");
+                let found = view.fleet().get(worker).filter(|_| of_gang);
+                found.is_some_and(|seen| feasible::fits(task.spec(), seen.record(), seen.free()).is_ok())
+            }),
             _ => {
                 let mut one = self.pick(honest)?;
                 one.attempt.number = if self.rng.chance(500) { one.attempt.number + 1 } else { one.attempt.number - 1 };

@@ -328,7 +328,7 @@ impl Worker {
         let Some(beat) = self.agent.as_ref().and_then(Agent::heartbeat) else { return };
         let AgentBeat { session, seen, held, draining } = beat;
         let unfit = self.unfit(context);
-        let heartbeat = Heartbeat { worker: self.id.clone(), session, seen, held, draining, unfit };
+        let heartbeat = Heartbeat { worker: self.id.clone(), session, seen, held, draining, unfit, images: None };
         let sent_at = self.clock.read(context.now);
         self.ask(context, |caller| Request::Heartbeat { caller, sent_at, heartbeat });
     }

@@ -1,6 +1,7 @@
 //! What is run: workers, tasks and jobs with their arrivals, and the program in each container.
 
 mod jobs;
+mod kin;
 
 pub use jobs::{Deed, JobArrival};
 
@@ -154,6 +155,17 @@ impl Workload {
     }
 }
 
+impl Workload {
+    /// Lets tasks come in four crowds within the horizon, each as important as it happens: so some come whose place
+    /// others have.
+    pub(crate) fn crowd(&mut self, rng: &mut Rng, horizon: u64) {
+        for arrival in &mut self.tasks {
+            arrival.at = rng.below(4) * horizon / 5 + rng.below(60_000);
+            Arc::make_mut(&mut arrival.spec).priority = i32::try_from(rng.below(201)).unwrap_or(0) - 100;
+        }
+    }
+}
+
 fn capacity(rng: &mut Rng) -> Capacity {
     let gpus = if rng.chance(300) { rng.between((1, 4)) } else { 0 };
     let model: Arc<str> = if rng.chance(500) { "a100".into() } else { "t4".into() };
@@ -183,6 +195,13 @@ fn spec(rng: &mut Rng, workers: &[(WorkerId, Capacity)], index: u64) -> Result<T
         1 => rng.between((1000, 600_000)),
         _ => rng.between((1000, 120_000)),
     };
+    if let Some((_, capacity)) = workers.get(rng.index(workers.len()))
+        && rng.chance(200)
+    {
+        let others = (0..rng.between((1, 2))).map(|_| demand(rng, capacity)).filter(|other| *other != spec.demand);
+        spec.alternatives = others.collect();
+        spec.alternatives.dedup();
+    }
     let exit_code = if rng.chance(150) { i32::try_from(rng.between((1, 127))).unwrap_or(1) } else { 0 };
     Program { duration, exit_code, ignores_term: rng.chance(150), cannot_start: rng.chance(20) }.put(&mut spec);
     Ok(spec)

@@ -120,7 +120,12 @@ impl World {
         let mut rng = Rng::new(seed);
         let mut plan = FaultPlan::draw(&mut rng.fork(), 8);
         // Of a generator of their own: a seed without jobs stays what it was before there were any.
-        let workload = Workload::draw(&mut rng.fork(), plan.horizon)?.with_jobs(&mut Rng::new(!seed), plan.horizon)?;
+        let mut workload = Workload::draw(&mut rng.fork(), plan.horizon)?;
+        if plan.preemption > 0 {
+            workload.crowd(&mut Rng::new(seed.rotate_left(32)), plan.horizon);
+        }
+        let workload = workload.with_jobs(&mut Rng::new(!seed), plan.horizon)?;
+        let workload = workload.with_kin(&mut Rng::new(seed.rotate_left(32) ^ 0x6b69_6e00));
         let count = workload.workers.len();
         plan.fold_onto(count);
         let all: Vec<_> = workload.workers.iter().map(|(id, _)| id.clone()).collect();
@@ -334,13 +339,13 @@ impl World {
 }
 
 /// When everything must have ended: the faults, the last arrival, a lost lease, and then every
-/// task one after the other, with all its retries.
+/// task one after the other, with all its retries and as often as it makes room for others.
 fn limit(workload: &Workload, plan: &FaultPlan) -> u64 {
     let arrivals = workload.tasks.iter().map(|arrival| arrival.at).chain(workload.jobs.iter().map(|job| job.at));
     let last = arrivals.max().unwrap_or(0);
     let longest = workload.longest_pull() + crate::workload::LONGEST_DELAY;
     let settle = millis(plan.timing.lost_after() + plan.timing.inactive) + 600_000 + longest;
-    let tries = 12;
+    let tries = 15;
     let one = |duration: u64| duration + plan.pull.1 + 20 * plan.step.1 + plan.round.1 + 200_000;
     let all = |(spec, count)| tries * count * one(Program::of(spec).duration);
     let tasks: u64 = workload.specs().map(all).sum();

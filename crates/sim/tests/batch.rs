@@ -67,7 +67,7 @@ fn group(name: &str, runtime: u64, elements: Option<Elements>, needs: Option<u32
 
 #[test]
 fn a_job_runs_in_the_order_of_its_needs_and_no_more_of_an_array_at_once_than_may() {
-    let map = Elements { indexes: Indexes::up_to(4), at_once: Some(2), each: Vec::new() };
+    let map = Elements { indexes: Indexes::up_to(4), at_once: Some(2), gang: false, each: Vec::new() };
     let groups = vec![
         group("reduce", 500, None, Some(1)),
         group("map", 2000, Some(map), Some(2)),

@@ -74,8 +74,9 @@ fn a_seed_tells_the_same_story_every_time() {
 }
 
 /// What must come up again and again, or the seeds prove nothing about it.
-const FAULTS: [&str; 73] = [
+const FAULTS: [&str; 77] = [
     "attempt drained",
+    "attempt preempted",
     "backed up",
     "busy worker not removed",
     "cancelled",
@@ -93,6 +94,7 @@ const FAULTS: [&str; 73] = [
     "disk of a worker full",
     "engine of a worker away",
     "engine of a worker restarted",
+    "gang submitted",
     "held at submission",
     "held",
     "job cancelled",
@@ -118,6 +120,8 @@ const FAULTS: [&str; 73] = [
     "program tried again",
     "pull ended by its limit",
     "queue time over",
+    "refused as beside its kin",
+    "refused as its gang starts together",
     "refused as pinned elsewhere",
     "refused as stale",
     "refused as the worker takes no work",

@@ -102,4 +102,14 @@ mod planted {
     fn a_master_that_starts_what_must_wait_for_others_is_caught() {
         planted(Fault::StartTooEarly, &["6"]);
     }
+
+    #[test]
+    fn a_master_that_puts_kin_together_is_caught() {
+        planted(Fault::StandBeside, &["3.1"]);
+    }
+
+    #[test]
+    fn a_master_that_starts_part_of_a_gang_is_caught() {
+        planted(Fault::SplitGang, &["6"]);
+    }
 }

@@ -29,7 +29,7 @@ pub const MAX_NAMES: usize = 10_000;
 ///
 /// Served: any set of statuses, alone or with one of `owner` and `worker`, in both orders;
 /// `name_prefix` with any of these as long as it matches no more than [`MAX_NAMES`] tasks.
-/// `dead` alone or with `owner`, in both orders. `orders` alone, in both orders.
+/// `dead` alone or with `owner`, in both orders. `orders` alone, in both orders. `expand` with any of these.
 /// Refused: `owner` together with `worker` without a `name_prefix`; `dead` with anything else.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TaskQuery {
@@ -43,9 +43,11 @@ pub struct TaskQuery {
     pub name_prefix: Option<String>,
     /// Only dead letters that nobody has submitted again.
     pub dead: bool,
-    /// Only those whose submission order is in this range, both ends among them: the tasks of one job. Without it, and
-    /// without a worker, elements of arrays are left out.
+    /// Only those whose submission order is in this range, both ends among them: the tasks of one job.
     pub orders: Option<(u64, u64)>,
+    /// Elements of arrays by themselves. Without it they are shown only among the tasks of a worker or of one job, and
+    /// among dead letters.
+    pub expand: bool,
     /// The order.
     pub sort: Sort,
     /// At most so many (1 to 1,000).
@@ -143,7 +145,7 @@ impl TaskQuery {
     /// Whether elements of arrays are among those that are asked for.
     #[must_use]
     pub const fn has_elements(&self) -> bool {
-        self.orders.is_some() || self.worker.is_some() || self.dead || self.name_prefix.is_some()
+        self.orders.is_some() || self.worker.is_some() || self.dead || self.expand
     }
 
     /// One page of live and ended tasks together; a task that is among both has ended meanwhile.

@@ -387,15 +387,13 @@ fn queries() -> Vec<TaskQuery> {
         ] {
             for (sort, limit) in [(Sort::Newest, 1), (Sort::Newest, 7), (Sort::Oldest, 7), (Sort::Oldest, 1000)] {
                 queries.push(TaskQuery {
-                    dead: false,
                     statuses: statuses.clone(),
                     owner: owner.map(|owner| owner.parse().unwrap()),
                     worker: worker.map(|worker| worker.parse().unwrap()),
                     name_prefix: name.map(str::to_owned),
-                    orders: None,
                     sort,
                     limit,
-                    cursor: None,
+                    ..TaskQuery::default()
                 });
             }
         }

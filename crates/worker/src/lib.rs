@@ -2,7 +2,7 @@
 //!
 //! Reading order: `serve` (from a configuration to a running worker), `shell` (drives the core's
 //! agent: decide, journal, do), `link` (the session with the master), `run` (one attempt),
-//! [`executor`] (what runs it), `engine_watch` (whether it answers), `inputs` and `cache` (what it finds before it starts),
+//! [`executor`] (what runs it), `engine_watch` (whether it answers), `image_watch` (which images it has), `inputs` and `cache` (what it finds before it starts),
 //! `logins` (what is stored for it on the master), `upload` (its log and files; `kept` and `pace` say how much of a log and how
 //! fast), [`reaper`] (containers that nobody holds).
 //! The worker knows the master by protobuf alone.
@@ -18,6 +18,7 @@ mod engine_watch;
 mod exec;
 pub mod executor;
 mod files;
+mod image_watch;
 mod inputs;
 pub mod journal;
 mod kept;

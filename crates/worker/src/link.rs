@@ -5,6 +5,7 @@ use crate::client::{Backoff, Master};
 use crate::clock::Clock;
 use crate::convert;
 use crate::exec;
+use crate::image_watch::Stock;
 use crate::membership::Membership;
 use crate::messages::{Beat, Input, Report};
 use crate::probe::host::Sampler;
@@ -14,6 +15,7 @@ use crate::upload::Whose;
 use cloudai_core::agent::AgentEvent;
 use cloudai_core::event::LastSent;
 use cloudai_core::ids::{CommandSeq, Session, Term, WorkerId};
+use cloudai_core::images::Images;
 use cloudai_core::time::Timestamp;
 use cloudai_core::timing::Timing;
 use cloudai_proto::{PROTOCOL, v1 as pb};
@@ -53,6 +55,8 @@ pub(crate) struct Link {
     pub(crate) data_dir: std::path::PathBuf,
     /// Whether the container engine answers.
     pub(crate) unfit: watch::Receiver<Unfit>,
+    /// The images of the engine.
+    pub(crate) images: Arc<Stock>,
 }
 
 /// Why a registration was refused for good.
@@ -97,13 +101,16 @@ impl Link {
         loop {
             let sent_at = self.clock.now();
             let (held, (engine_away, disk_pressure)) = (held.clone(), self.unfit.borrow().told());
-            let info = pb::WorkerInfo { held, engine_away, disk_pressure, ..self.info.clone() };
+            let stock = self.images.all();
+            let images = stock.names().to_vec();
+            let info = pb::WorkerInfo { held, engine_away, disk_pressure, images, ..self.info.clone() };
             let mut master = self.master.clone();
             match tokio::time::timeout(ANSWER, master.register_worker(info)).await {
                 Ok(Ok(ack)) => {
                     check_protocol(ack.get_ref().protocol)?;
                     let registered = convert::registered(ack.get_ref());
                     absence.renewed(self.clock.now(), sent_at, registered.timing);
+                    self.images.told(stock);
                     return Ok((registered, sent_at));
                 }
                 Ok(Err(status)) if is_refusal(status.code()) => return Err(Refused::from(&status)),
@@ -260,11 +267,13 @@ impl Link {
                 continue;
             }
             let draining = beat.draining;
-            let message = self.heartbeat(sampler, beat);
+            let news = self.images.news();
+            let message = self.heartbeat(sampler, beat, news.as_ref());
             let mut master = self.master.clone();
             match tokio::time::timeout(ANSWER, master.send_heartbeat(message)).await {
                 Ok(Ok(ack)) if ack.get_ref().register_again => return,
                 Ok(Ok(_)) => {
+                    news.into_iter().for_each(|news| self.images.told(news));
                     if absence.renewed(self.clock.now(), sent_at, timing) {
                         answered.notify_one();
                     }
@@ -276,7 +285,7 @@ impl Link {
         }
     }
 
-    fn heartbeat(&self, sampler: &mut Sampler, beat: Beat) -> pb::Heartbeat {
+    fn heartbeat(&self, sampler: &mut Sampler, beat: Beat, images: Option<&Images>) -> pb::Heartbeat {
         let usage = sampler.sample();
         let (engine_away, disk_pressure) = self.unfit.borrow().told();
         let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
@@ -293,6 +302,7 @@ impl Link {
             draining: beat.draining,
             engine_away,
             disk_pressure,
+            images: images.map(|images| pb::EngineImages { names: images.names().to_vec() }),
         }
     }
 

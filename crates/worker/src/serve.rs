@@ -11,6 +11,7 @@ use crate::exec::{self, Execs, Way};
 use crate::executor::docker::{DockerExecutor, DockerOptions, Places};
 use crate::executor::fake::{FakeExecutor, FakeOptions};
 use crate::executor::{EngineError, Executor, Identity};
+use crate::image_watch::{self, Stock};
 use crate::inputs::Addresses;
 use crate::journal::Journal;
 use crate::link::{Link, Refused};
@@ -26,7 +27,8 @@ use crate::vault::Vault;
 use crate::volumes::Offers;
 use crate::{convert, reaper};
 use cloudai_core::agent::Agent;
-use cloudai_core::ids::WorkerId;
+use cloudai_core::ids::{Incarnation, WorkerId};
+use cloudai_core::images::Images;
 use cloudai_core::resources::Capacity;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -41,6 +43,8 @@ use tracing::{info, warn};
 const INPUTS: usize = 4096;
 /// Reports that wait to be sent; what finds no room is told again.
 const OUTPUTS: usize = 4096;
+/// How long a worker that starts waits for the list of its engine's images.
+const LISTED: Duration = Duration::from_secs(5);
 /// What stopping takes beyond the longest grace of a task: engine, log, report.
 const PATIENCE: Duration = Duration::from_secs(90);
 
@@ -106,6 +110,20 @@ impl Engine {
                 options.worker = worker.to_string();
                 Ok("fake".into())
             }
+        }
+    }
+
+    /// The images of an engine that was found; a worker tells them before it knows its cluster. What the engine does
+    /// not tell soon follows with a heartbeat.
+    async fn images(&self, worker: &WorkerId) -> Result<Images, EngineError> {
+        match self {
+            Self::Docker(_, options) => {
+                let nobody = Identity { cluster: Arc::from(""), incarnation: Incarnation(0), worker: worker.clone() };
+                let executor = DockerExecutor::connect(nobody, options)?;
+                let names = tokio::time::timeout(LISTED, executor.images()).await;
+                Ok(Images::of(names.unwrap_or_else(|_| Ok(Vec::new()))?))
+            }
+            Self::Fake(_) => Ok(Images::default()),
         }
     }
 
@@ -176,6 +194,11 @@ impl Worker {
             warn!(%why, "an offered path was not found fit for tasks");
         }
         let engine = config.engine.find(&config.id, &config.data_dir).await?;
+        let images = Arc::new(Stock::default());
+        match config.engine.images(&config.id).await {
+            Ok(all) => images.set(all),
+            Err(error) => warn!(%error, "images of the engine not listed"),
+        }
         let master = client::client(&config.master, &config.join_token, machine.dial.clone())?;
         let mut info = convert::worker_info(&config.id, &config.capacity);
         info.worker_ip.clone_from(&config.address);
@@ -196,7 +219,8 @@ impl Worker {
         // It answered just now.
         let (unfit, known) = watch::channel(Unfit::default());
         let (id, clock) = (config.id.clone(), machine.clock);
-        let link = Link { id, master, clock, inputs: inputs.0.clone(), execs: execs_in, info, data_dir, unfit: known };
+        let link =
+            Link { id, master, clock, inputs: inputs.0.clone(), execs: execs_in, info, data_dir, unfit: known, images };
         Ok(Self { config, machine, _lock: lock, link, inputs, execs, unfit })
     }
 
@@ -230,6 +254,7 @@ impl Worker {
         let contents = client::client(&config.master, &config.join_token, machine.dial.clone())?;
         let runner = runner(&config, &member, &link, contents, Arc::clone(&cache))?;
         let watcher = tokio::spawn(engine_watch::watch(Arc::clone(&runner.executor), unfit.clone()));
+        let image_watcher = tokio::spawn(image_watch::watch(Arc::clone(&runner.executor), Arc::clone(&link.images)));
         let (dir, limits) = (config.data_dir.clone(), config.disk);
         let disk_watcher = tokio::spawn(disk_watch::watch(Arc::clone(&runner.executor), cache, dir, limits, unfit));
         remove_leftovers(&runner, &agent).await;
@@ -266,6 +291,7 @@ impl Worker {
         reporter.abort();
         teller.abort();
         watcher.abort();
+        image_watcher.abort();
         disk_watcher.abort();
         reaper.abort();
         vault.close();

@@ -18,6 +18,8 @@ mod docker {
     use std::path::Path;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU32, Ordering};
+    use std::time::Duration;
+    use tokio::time::timeout;
 
     /// Logins of a folder with this `config.json`; helpers are looked for beside it.
     fn logins(dir: &Path, config: &Value) -> Logins {
@@ -181,6 +183,12 @@ mod docker {
             assert_eq!((outcome.cause, outcome.exit_code), (Cause::Exited, Some(0)), "{}", outcome.message);
             jobs.push(job);
         }
+        let listed = engine.executor.images().await.unwrap();
+        assert_eq!(
+            listed[..4],
+            [&there, &named, &second, &first].map(String::as_str),
+            "the one that was used last is first"
+        );
         let unused = async || engine.executor.remove_unused_image().await.unwrap();
         assert_eq!(unused().await, None, "each has a container, though it has ended");
         for job in &jobs {
@@ -196,6 +204,10 @@ mod docker {
         assert_eq!(removed().await.as_ref(), Some(&first));
         assert_eq!(removed().await.as_ref(), Some(&second));
         assert_eq!(removed().await, None);
+        let moved = async || timeout(Duration::from_secs(1), again.executor.images_moved()).await.is_ok();
+        assert!(moved().await && !moved().await, "what it removed is told");
+        let left = again.executor.images().await.unwrap();
+        assert_eq!([&first, &second, &his, &there].map(|image| left.contains(image)), [false, false, true, true]);
         assert_eq!([&first, &second, &his, &there].map(|image| is_here(image)), [false, false, true, true]);
         docker(&["image", "rm", &his, &there]);
     }

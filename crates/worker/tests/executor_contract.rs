@@ -4,7 +4,9 @@
 
 mod support;
 
+use cloudai_core::images::Images;
 use cloudai_core::resources::MIB;
+use cloudai_core::spec::ImageRef;
 use cloudai_core::task::{Cause, Step};
 use cloudai_worker::executor::fake::{FakeExecutor, FakeOptions};
 use cloudai_worker::executor::{Executor, Identity, Job};
@@ -240,6 +242,14 @@ async fn it_stays_until_it_is_removed_and_a_second_removal_is_fine(bench: impl B
     }
 }
 
+async fn an_image_that_was_used_is_among_those_that_the_engine_has(bench: impl Bench) {
+    let job = bench.job(&Script::default());
+    run(bench.executor(), &job).await;
+    let images = Images::of(bench.executor().images().await.unwrap());
+    let image = ImageRef::of(&job.spec.image).normal();
+    assert!(images.names().contains(&image), "{image}: {images:?}");
+}
+
 async fn existing_lists_only_ones_own(mine: impl Bench, other: impl Bench) {
     let (job, others) = (mine.job(&Script::default()), other.job(&Script::default()));
     tokio::join!(run(mine.executor(), &job), run(other.executor(), &others));
@@ -294,6 +304,7 @@ macro_rules! contracts {
                 an_ended_one_is_never_started_again
                 one_that_is_gone_has_vanished
                 it_stays_until_it_is_removed_and_a_second_removal_is_fine
+                an_image_that_was_used_is_among_those_that_the_engine_has
                 an_attempt_of_another_life_of_the_data_is_listed_and_removed_by_itself
             );
         })*

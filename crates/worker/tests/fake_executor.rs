@@ -9,6 +9,7 @@ use futures::{StreamExt, stream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use support::{Live, identity, job, run, with};
+use tokio::time::timeout;
 
 fn fake(env: &[(&str, &str)]) -> Job {
     let out = std::env::temp_dir();
@@ -76,6 +77,25 @@ async fn a_grace_is_waited_for_in_full_and_a_limit_too() {
     });
     let outcome = run(&executor(), &limited).await.outcome;
     assert_eq!((outcome.cause, outcome.run), (Cause::TimedOut, Some(Duration::from_secs(7))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_has_the_images_of_what_it_ran_the_last_first() {
+    let executor = executor();
+    let used = async |image: &str| {
+        let job = with(fake(&[]), |spec| spec.image = image.into());
+        run(&executor, &job).await;
+    };
+    let moved = async || timeout(Duration::from_secs(1), executor.images_moved()).await.is_ok();
+    assert!(executor.images().await.unwrap().is_empty() && !moved().await);
+    used("fake:a").await;
+    used("fake:b").await;
+    assert!(moved().await && !moved().await, "told once");
+    used("fake:a").await;
+    assert!(!moved().await, "it was there");
+    assert_eq!(executor.images().await.unwrap(), ["fake:a", "fake:b"]);
+    run(&executor, &with(fake(&[("FAKE_FAIL", "pull")]), |spec| spec.image = "fake:c".into())).await;
+    assert_eq!(executor.images().await.unwrap().len(), 2, "that one could not be pulled");
 }
 
 #[tokio::test]

@@ -1,15 +1,20 @@
 //! From the flags of a submission and its task file to the document that is posted.
 //!
-//! The rules of the fields are the core's (`TaskSpec::from_value`); here stand only their flags.
+//! The rules of the fields are the core's (`TaskFile::from_value`); here stand only their flags.
 
 use super::forms::{self, Kind, unreadable};
 use super::given;
+use super::job::rows;
 use super::limits::{Amounts, Limits, with_default};
 use super::local::{self, Shipment};
 use super::placement::Placement;
+use super::request;
+use super::waits::{AFTER, OfJob};
 use crate::config::{duration, key_value, with_unit};
 use crate::exit::Failure;
-use cloudai_core::spec::{FieldError, SpecError, TaskSpec, Value};
+use cloudai_core::job::TaskFile;
+use cloudai_core::spec::{FieldError, SpecError, Value};
+use cloudai_core::template::Named;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -28,6 +33,10 @@ pub(super) struct Fields {
     /// Only GPUs of this model
     #[arg(long, value_name = "MODEL")]
     gpu_model: Option<String>,
+    /// Either of several requests, as --request gpus=1,mem=8g --request cpus=8: the first that fits; of cpus, mem, disk, gpus
+    /// and gpu-model what one leaves out is as without it; two at least
+    #[arg(long, value_name = "AMOUNTS", value_parser = request::parse)]
+    request: Vec<Value>,
     /// A variable of the container; K alone takes its value from here; may be repeated
     #[arg(long, short = 'e', value_name = "K=V")]
     env: Vec<String>,
@@ -82,6 +91,8 @@ pub(super) struct Fields {
     retry_delay: Option<Duration>,
     #[command(flatten)]
     pub(super) placement: Placement,
+    #[command(flatten)]
+    of_job: OfJob,
     /// A second submission with this key answers with the first one's task
     #[arg(long, value_name = "KEY")]
     idempotency_key: Option<String>,
@@ -158,7 +169,7 @@ impl Fields {
     /// An input that can not be read, or every wrong field at once.
     pub(super) fn check(&self, mut value: Value, (image, command): Typed<'_>) -> Result<(Value, Shipment), Failure> {
         let shipment = local::take(&mut value)?;
-        TaskSpec::from_value(&value).and_then(TaskSpec::without_job).map_err(|error| {
+        is_valid(&value).map_err(|error| {
             // What the flags alone say; they can be read, as they were above.
             let mut given = Document(Value::Map(Vec::new()));
             let _ = self.fill(&mut given, image, command);
@@ -173,6 +184,7 @@ impl Fields {
         document.set("name", text(&self.name));
         self.amounts.fields().into_iter().for_each(|(name, value)| document.set(name, value));
         document.set("gpu_model", text(&self.gpu_model));
+        document.set("requests", (!self.request.is_empty()).then(|| Value::List(self.request.clone())));
         document.set("workdir", text(&self.workdir));
         for (flag, list, key, all) in [
             ("--input", "inputs", "path", &self.input),
@@ -193,7 +205,9 @@ impl Fields {
         document.set("pull_timeout_s", self.pull_timeout.map(seconds));
         document.set("kill_after_s", self.kill_after.map(seconds));
         self.placement.fields().into_iter().for_each(|(name, value)| document.set(name, value));
-        self.placement.entries().for_each(|(list, one)| document.place(list, "expr", one));
+        self.placement.entries().for_each(|(list, key, one)| document.place(list, key, one));
+        document.set(self.of_job.field().0, self.of_job.field().1);
+        self.of_job.needs().iter().for_each(|need| document.place(AFTER, "task", need.clone()));
         document.set("idempotency_key", text(&self.idempotency_key));
         document.set("network", text(&self.network));
         document.set("pull_policy", text(&self.pull));
@@ -249,11 +263,12 @@ fn variable(given: &str) -> Result<(String, String), Failure> {
 }
 
 /// The flags of fields whose names differ from theirs; the others are called as their field.
-const FLAGS: [(&str, &str); 21] = [
+const FLAGS: [(&str, &str); 24] = [
     ("cpu_cores", "--cpus"),
     ("memory_gb", "--mem"),
     ("storage_gb", "--disk"),
     ("gpu_cores", "--gpus"),
+    ("requests", "--request"),
     ("timeout_s", "--timeout"),
     ("queue_timeout_s", "--queue-timeout"),
     ("total_timeout_s", "--total-timeout"),
@@ -264,6 +279,8 @@ const FLAGS: [(&str, &str); 21] = [
     ("worker_id", "--worker"),
     ("constraints", "--constraint"),
     ("affinity", "--prefer"),
+    ("anti_affinity", "--apart"),
+    (AFTER, "--after"),
     ("pull_policy", "--pull"),
     ("outputs", "--collect"),
     ("inputs", "--input"),
@@ -392,6 +409,8 @@ impl Document {
         };
         let mut all = match self.take(list) {
             Some(Value::List(all)) => all,
+            // Of what may be waited for one alone needs no list.
+            Some(alone @ (Value::Text(_) | Value::Map(_))) => vec![alone],
             Some(_) | None => Vec::new(),
         };
         all.retain(|known| path(known).is_none() || path(known) != path(&one));
@@ -435,9 +454,21 @@ impl Document {
     }
 }
 
+/// Whether a document can be submitted as it is; what a template that it names makes is not known here.
+fn is_valid(document: &Value) -> Result<(), SpecError> {
+    if Named::from_value(document)?.is_some() {
+        return Ok(());
+    }
+    match TaskFile::from_value(document)? {
+        TaskFile::Task(spec) => spec.without_job().map(drop),
+        TaskFile::Job(_) => Ok(()),
+    }
+}
+
 /// A task file; what it names of this machine begins where it lies.
 fn of_file(path: &Path) -> Result<Document, Failure> {
     let mut document = Document(Kind::TASK.read(path)?);
+    rows::fill(&mut document.0, "", forms::folder_of(path))?;
     local::begin_at(&mut document.0, forms::folder_of(path))
         .map_err(|why| Failure::usage(format!("{} was not understood", path.display())).why(why))?;
     Ok(document)

@@ -1,7 +1,7 @@
 //! `cloudai job`: the verbs.
 
 mod cancel;
-mod file;
+pub(super) mod file;
 mod graph;
 mod hold;
 mod info;
@@ -13,7 +13,7 @@ pub(super) mod offline;
 mod plan;
 mod progress;
 mod retry;
-mod rows;
+pub(super) mod rows;
 mod run;
 mod selection;
 mod tasks;

@@ -21,6 +21,9 @@ pub(super) struct Args {
     /// Only those whose name begins so
     #[arg(long, value_name = "BEGINNING")]
     name: Option<String>,
+    /// Each element of an array that had its turn by itself, instead of a row for all of them
+    #[arg(long)]
+    expand: bool,
     /// How many at most [default: 50]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) limit: Option<u32>,
@@ -99,6 +102,7 @@ pub(super) async fn fetch(args: &Args, cx: &Context) -> Result<List<Task>, Failu
     if !wanted.is_empty() {
         query.push(("status", wanted.iter().map(|status| status.word()).collect::<Vec<_>>().join(",")));
     }
+    query.extend(args.expand.then(|| ("expand", "true".to_owned())));
     query.extend(args.dead.then(|| ("dead", "true".to_owned())));
     query.extend(args.worker.clone().map(|worker| ("worker", worker)));
     query.extend(args.name.clone().map(|name| ("name", name)));

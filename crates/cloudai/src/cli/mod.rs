@@ -4,6 +4,7 @@ mod advise;
 mod backup;
 mod bench;
 mod beside;
+mod brought;
 mod cancel;
 mod cluster;
 mod config;
@@ -33,6 +34,7 @@ mod plan;
 mod queue;
 mod reference;
 mod registry;
+mod request;
 mod restore;
 mod retry;
 mod schedule;
@@ -45,6 +47,7 @@ mod submit;
 mod task;
 mod template;
 mod wait;
+mod waits;
 mod when;
 mod worker;
 
@@ -278,7 +281,7 @@ async fn run(cli: Cli) -> Result<Exit, Failure> {
     let resolver = Resolver::open(&Process, named)?;
     match cli.command {
         Command::Master(flags) => {
-            serve::run_master(MasterSettings::resolve(&resolver, &flags)?).await?;
+            Box::pin(serve::run_master(MasterSettings::resolve(&resolver, &flags)?)).await?;
             Ok(Exit::Ok)
         }
         Command::Up(flags) => {

@@ -1,4 +1,5 @@
-//! `--worker`, `--constraint`, `--prefer` and `--allow-pending`: where a task may run, and where it would rather.
+//! `--worker`, `--constraint`, `--prefer`, `--apart`, `--spread` and `--allow-pending`: where a task may run, and where it
+//! would rather.
 
 use super::limits::Field;
 use cloudai_core::label::Constraint;
@@ -17,6 +18,13 @@ pub(super) struct Placement {
     /// [default: 50]
     #[arg(long, value_name = "EXPR[=WEIGHT]", value_parser = preference)]
     prefer: Vec<Value>,
+    /// A label or fact of which its worker shares none with that of a task of its name, as worker.id; may be repeated
+    #[arg(long, value_name = "LABEL")]
+    apart: Vec<String>,
+    /// A label or fact over which it would rather be spread with tasks of its name, and how much each of these weighs:
+    /// 1 to 100 behind =, as zone=80; may be repeated [default: 50]
+    #[arg(long, value_name = "LABEL[=WEIGHT]", value_parser = spread)]
+    spread: Vec<Value>,
     /// Accept it although no worker could run it yet
     #[arg(long)]
     allow_pending: bool,
@@ -31,10 +39,14 @@ impl Placement {
         ]
     }
 
-    /// What is added to the lists of the document, each with its list. Two preferences of the same `expr` are one.
-    pub(super) fn entries(&self) -> impl Iterator<Item = (&'static str, Value)> {
-        let constraints = self.constraint.iter().map(|text| ("constraints", Value::Text(text.clone())));
-        constraints.chain(self.prefer.iter().map(|one| ("affinity", one.clone())))
+    /// What is added to the lists of the document, each with its list and the key by which two entries of it are one.
+    pub(super) fn entries(&self) -> impl Iterator<Item = (&'static str, &'static str, Value)> {
+        let text = |text: &String| Value::Text(text.clone());
+        let constraints = self.constraint.iter().map(move |one| ("constraints", "expr", text(one)));
+        let preferences = self.prefer.iter().map(|one| ("affinity", "expr", one.clone()));
+        let apart = self.apart.iter().map(move |one| ("anti_affinity", "label", text(one)));
+        let spread = self.spread.iter().map(|one| ("spread", "label", one.clone()));
+        constraints.chain(preferences).chain(apart).chain(spread)
     }
 }
 
@@ -47,6 +59,17 @@ fn preference(text: &str) -> Result<Value, std::convert::Infallible> {
     let expr = weighed.map_or(text, |(expr, _)| expr).trim();
     let mut fields = vec![("expr".to_owned(), Value::Text(expr.to_owned()))];
     fields.extend(weighed.map(|(_, weight)| ("weight".to_owned(), Value::Int(weight))));
+    Ok(Value::Map(fields))
+}
+
+/// The entry of `spread` that `LABEL[=WEIGHT]` means.
+fn spread(text: &str) -> Result<Value, String> {
+    let (label, weight) = text.split_once('=').map_or((text, None), |(label, weight)| (label, Some(weight)));
+    let mut fields = vec![("label".to_owned(), Value::Text(label.trim().to_owned()))];
+    if let Some(weight) = weight {
+        let weight = weight.trim().parse().map_err(|_| "expected LABEL or LABEL=WEIGHT, as zone=80".to_owned())?;
+        fields.push(("weight".to_owned(), Value::Int(weight)));
+    }
     Ok(Value::Map(fields))
 }
 
@@ -72,5 +95,14 @@ mod tests {
             fields.extend(weight.map(|weight| ("weight".to_owned(), Value::Int(weight))));
             assert_eq!(preference(text), Ok(Value::Map(fields)), "{text}");
         }
+    }
+
+    #[test]
+    fn a_number_behind_a_label_is_its_weight() {
+        let label = |label: &str| ("label".to_owned(), Value::Text(label.into()));
+        assert_eq!(spread("zone"), Ok(Value::Map(vec![label("zone")])));
+        let weighed = vec![label("zone"), ("weight".to_owned(), Value::Int(80))];
+        assert_eq!(spread("zone = 80"), Ok(Value::Map(weighed)));
+        assert!(spread("zone=eu").is_err());
     }
 }

@@ -3,8 +3,9 @@
 use super::document::{Fields, Typed, to_json};
 use super::follow::{self, Ended};
 use super::local::{self, Shipment};
+use super::made::{self, Made};
 use super::wait::Waited;
-use super::{Context, send, wait, worker};
+use super::{Context, send, wait, waits, worker};
 use crate::config::duration;
 use crate::exit::{Exit, Failure};
 use crate::render;
@@ -13,11 +14,14 @@ use cloudai_core::spec::Value;
 use cloudai_master::http::dto::{Task, Worker};
 use reqwest::StatusCode;
 use std::time::Duration;
+use tokio::time::Instant;
 
 pub(super) const EXAMPLES: &str = "  cloudai task submit cloudai/busybox -- echo hello\n  \
      cloudai task submit python:3.12 -- python -c 'print(1)'\n  \
      cloudai task submit train:2.1 --cpus 4 --mem 8g --gpus 1 --env EPOCHS=3 --follow\n  \
      cloudai task submit python:3.12 --workdir . --input data.csv --follow -- python train.py /in/data.csv\n  \
+     cloudai task submit train:2.1 --array 0-99%8 -- train --part     an array, a job of its own\n  \
+     cloudai task submit report:1 --after 9QZD --after 1B8W:any       once others have ended\n  \
      cloudai task submit --file task.yaml --wait --wait-timeout 1h";
 
 #[derive(Debug, clap::Args)]
@@ -106,6 +110,7 @@ pub(super) async fn dispatch(mut args: Dispatch, cx: &Context) -> Result<Exit, F
 async fn make(fields: &Fields, typed: Typed<'_>, after: &After, cx: &Context) -> Result<Exit, Failure> {
     let mut draft = fields.draft(typed)?;
     local::complete(&mut draft, cx).await?;
+    waits::complete(&mut draft, cx).await?;
     let (document, shipment) = fields.check(draft, typed)?;
     submit(&document, &shipment, after, cx).await
 }
@@ -134,12 +139,23 @@ async fn submit(document: &Value, shipment: &Shipment, after: &After, cx: &Conte
             .why("without --wait or --follow the command returns before it has run")
             .next("add --wait or --follow"));
     }
+    if after.follow && makes_array(document) {
+        return Err(Failure::usage("--follow prints what one task prints, and this is an array")
+            .why("what many print together is its job's")
+            .next("submit it without --follow, then: cloudai job logs last --follow"));
+    }
     let body = to_json(document);
     if after.dry_run {
         return show(&body, cx);
     }
     send::send(shipment, cx).await?;
-    let task = post(&body, cx).await?;
+    let deadline = after.wait_timeout.map(|limit| Instant::now() + limit);
+    let task = match post(&body, cx).await? {
+        Made::Task(task) => *task,
+        // Only a template makes what nobody knew before: its end is waited for in any case.
+        Made::Array(array) => return made::of_array(*array, waits || after.follow, deadline, cx).await,
+        Made::Job(job) => return made::of_job(*job, waits || after.follow, deadline, cx).await,
+    };
     if after.follow {
         return follow_task(&task, after, cx).await;
     }
@@ -149,6 +165,12 @@ async fn submit(document: &Value, shipment: &Shipment, after: &After, cx: &Conte
     cx.screen.one(&task, &task.id, || render::task::outcome(&task, &cx.screen))?;
     cx.screen.hint(&format!("Follow it: cloudai task logs {} --follow", crate::id::short(&task.id)));
     Ok(Exit::Ok)
+}
+
+/// Whether a document says by itself that it is an array.
+fn makes_array(document: &Value) -> bool {
+    let Value::Map(fields) = document else { return false };
+    fields.iter().any(|(name, value)| matches!(name.as_str(), "array" | "each") && *value != Value::Null)
 }
 
 /// The document that would be posted.
@@ -162,16 +184,16 @@ pub(super) fn show(body: &serde_json::Value, cx: &Context) -> Result<Exit, Failu
 }
 
 /// Posts under a key, so that a second try after a lost connection finds the first one's task.
-async fn post(body: &serde_json::Value, cx: &Context) -> Result<Task, Failure> {
+async fn post(body: &serde_json::Value, cx: &Context) -> Result<Made, Failure> {
     let given = body.get("idempotency_key").and_then(|key| key.as_str());
     let key = given.map_or_else(new_key, str::to_owned);
-    let posted = cx.client.post::<Task>(&["api", "v1", "tasks"], Some(body), Some(&key)).await;
+    let posted = cx.client.post::<serde_json::Value>(&["api", "v1", "tasks"], Some(body), Some(&key)).await;
     match posted {
-        Ok((status, task)) => {
+        Ok((status, answer)) => {
             if given.is_some() && status == StatusCode::OK {
                 cx.screen.note(&format!("note: the key {key:?} was used before; this is its task"));
             }
-            Ok(task)
+            Made::read(answer)
         }
         Err(failure) => match body.get("worker_id").and_then(|id| id.as_str()) {
             Some(on) if matches!(failure.exit, Exit::NotFound | Exit::Unsatisfiable) => {
@@ -189,7 +211,7 @@ pub(super) fn new_key() -> String {
 }
 
 async fn wait_for(task: &Task, after: &After, cx: &Context) -> Result<Exit, Failure> {
-    let deadline = after.wait_timeout.map(|limit| tokio::time::Instant::now() + limit);
+    let deadline = after.wait_timeout.map(|limit| Instant::now() + limit);
     cx.screen.note(&render::task::outcome(task, &cx.screen));
     match wait::until_final(cx, &task.id, deadline).await? {
         Waited::Left => Ok(Exit::Interrupted),

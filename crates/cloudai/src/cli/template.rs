@@ -5,14 +5,14 @@ use super::document::to_json;
 use super::forms::Kind;
 use super::plan::{self, Would};
 use super::several::{self, Refused};
-use super::{made, named, submit};
+use super::{brought, made, named, submit};
 use crate::config::key_value;
 use crate::exit::{Exit, Failure};
 use crate::render;
 use clap::Subcommand;
 use cloudai_core::ids::TemplateName;
 use cloudai_core::spec::{SpecError, Value};
-use cloudai_core::template::Template as Read;
+use cloudai_core::template::{OF_TEMPLATE, OF_VERSION, Template as Read, files_of, with_labels};
 use cloudai_master::http::dto::{List, Template};
 use std::path::PathBuf;
 
@@ -159,18 +159,34 @@ async fn submit_filled(args: &Run, cx: &Context) -> Result<Exit, Failure> {
     let params = params(&args.params)?;
     if args.dry_run {
         let template = stored(&args.name, args.version, cx).await?;
-        let document = template.document.unwrap_or_default();
-        let document = serde_json::from_value::<Value>(document).map_err(|error| Failure::error(error.to_string()))?;
-        let template = Read::from_value(&document).map_err(|error| not_valid(&error))?;
+        let template = read(&template)?;
         let filled = template.fill(&params).map_err(|error| not_filled(&args.name, &error))?;
+        let (filled, _) = brought::bring(template.makes, filled)?;
         template.makes.check(&filled).map_err(|error| not_filled(&args.name, &error))?;
         return submit::show(&to_json(&filled), cx);
+    }
+    // What can not be looked at here, or not be filled, the master says best.
+    if let Ok(found) = stored(&args.name, args.version, cx).await
+        && let Ok(template) = read(&found)
+        && let Ok(filled) = template.fill(&params)
+        && !files_of(template.makes, &filled).is_empty()
+    {
+        let made_by = [(OF_TEMPLATE, found.name.clone()), (OF_VERSION, found.version.to_string())];
+        let answer = brought::submit(template.makes, with_labels(filled, &made_by), cx).await?;
+        return made::tell(answer, args.wait, cx).await;
     }
     let path = [&PATH[..], &[&args.name, "run"]].concat();
     let body = serde_json::json!({ "params": to_json(&params) });
     let key = submit::new_key();
     let (_, answer) = cx.client.post_with(&path, &query(args.version), Some(&body), Some(&key)).await?;
     made::tell(answer, args.wait, cx).await
+}
+
+/// The template that an answer holds.
+fn read(template: &Template) -> Result<Read, Failure> {
+    let document = template.document.clone().unwrap_or_default();
+    let document = serde_json::from_value::<Value>(document).map_err(|error| Failure::error(error.to_string()))?;
+    Read::from_value(&document).map_err(|error| not_valid(&error))
 }
 
 /// The parameters that were typed, as a map of texts.

@@ -201,6 +201,12 @@ settings! {
         parse: |text| values::knob("upper_quantile", text), takes: Number, allowed: "a number from 0.5 to 0.99",
         fallback: Text("0.9"), used_by: [Master, Up],
     }
+    /// By how much the priority of a waiting task must be above that of a running one that is stopped for it; 0 for never.
+    KNOB_PREEMPTION: f64 {
+        key: "strategy.preemption", variables: ["CLOUDAI_STRATEGY_PREEMPTION"],
+        parse: |text| values::knob("preemption", text), takes: Number, allowed: "a whole number from 0 to 200",
+        fallback: Text("0"), used_by: [Master, Up],
+    }
     /// Time between two heartbeats of a worker.
     HEARTBEAT: Duration {
         key: "master.heartbeat_s", variables: ["CLOUDAI_HEARTBEAT_S", "HEARTBEAT_INTERVAL"],
@@ -508,7 +514,7 @@ settings! {
 }
 
 /// The settings of knobs, in the order of `core::strategy::knobs::KNOBS`.
-pub(super) static KNOB_SETTINGS: [&Setting<f64>; 9] = [
+pub(super) static KNOB_SETTINGS: [&Setting<f64>; 10] = [
     &KNOB_UTILIZATION,
     &KNOB_MAKESPAN,
     &KNOB_BALANCE,
@@ -518,6 +524,7 @@ pub(super) static KNOB_SETTINGS: [&Setting<f64>; 9] = [
     &KNOB_FAIR_SHARE,
     &KNOB_PLANNER_EVALUATIONS,
     &KNOB_UPPER_QUANTILE,
+    &KNOB_PREEMPTION,
 ];
 
 /// Variables of ours that are no settings: hooks of the fake executor, and one of the scripts.

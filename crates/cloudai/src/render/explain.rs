@@ -96,7 +96,8 @@ fn workers(told: &Explanation, now: Timestamp, screen: &Screen) -> String {
         let fits = if worker.fits { Cell::coloured("yes", "32") } else { Cell::coloured("no", "31") };
         let mut row: Vec<Cell> = vec![worker.id.as_str().into(), fits];
         if roomy {
-            row.extend(amounts(&told.needs, &worker.free).map(Cell::from));
+            let needs = worker.needs.as_ref().unwrap_or(&told.needs);
+            row.extend(amounts(needs, &worker.free).map(Cell::from));
         }
         let against: Vec<_> = worker.against.iter().map(|against| against.message.as_str()).collect();
         row.push(if worker.fits { NOTHING.into() } else { against.join("; ").into() });

@@ -3,6 +3,7 @@
 //! Data goes to stdout, messages to stderr. Nothing here talks to a master.
 
 pub(crate) mod advice;
+mod array;
 pub(crate) mod explain;
 pub(crate) mod files;
 pub(crate) mod job;

@@ -2,7 +2,7 @@
 
 use super::quantity::{self, NOTHING, age, between, cores, gigabytes, moment, typed_gigabytes, typed_seconds};
 use super::table::{Cell, Column, Table, printable};
-use super::{Format, Screen, used};
+use super::{Format, Screen, array, used};
 use crate::id::short;
 use cloudai_core::resources::Bytes;
 use cloudai_master::http::dto::{Attempt, File, Queued, Resources, Task};
@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use std::time::Duration;
 
 /// The sign and the colour (SGR) of a status.
-fn look(status: &str) -> (&'static str, &'static str) {
+pub(super) fn look(status: &str) -> (&'static str, &'static str) {
     match status {
         "queued" => ("o", "90"),
         "pending" => ("~", "33"),
@@ -105,7 +105,7 @@ pub(crate) fn list(tasks: &[Task], now: Timestamp, screen: &Screen) -> String {
         let asked = &task.resources;
         let mut row: Vec<Cell> = vec![
             Cell::coloured(short(&task.id), "1"),
-            status(&task.status, screen),
+            array::status(task, screen),
             title(task).into(),
             reason(task).into(),
             task.worker_id.as_deref().unwrap_or(NOTHING).into(),
@@ -195,6 +195,9 @@ pub(crate) fn outcome(task: &Task, screen: &Screen) -> String {
 /// What to do next with a task where it stands; `files` says whether it left any.
 #[must_use]
 pub(crate) fn next(task: &Task, files: bool) -> Vec<String> {
+    if let Some(next) = array::next(task) {
+        return next;
+    }
     let id = short(&task.id);
     let of = |verb: &str| format!("cloudai task {verb} {id}");
     let (follow, cancel) = (format!("{} --follow", of("logs")), of("cancel"));
@@ -264,14 +267,17 @@ pub(crate) fn card(task: &Task, files: bool, now: Timestamp, screen: &Screen) ->
     let own = label(task).map(|label| format!("{label}: ")).unwrap_or_default();
     let job = task.job_id.as_deref().map(|job| format!("{own}cloudai job info {}", short(job)));
     field("job", job.unwrap_or_default());
+    field("array", array::line(task));
     field("image", printable(&task.image));
     field("command", command(task));
-    field("asks for", asks_for(&task.resources));
+    field("asks for", asked(task));
     inputs(task).for_each(|input| field("finds", input));
     volumes(task).for_each(|volume| field("sees", volume));
     secrets(task).for_each(|secret| field("secret", secret));
     entries(task, "constraints").filter_map(|one| one.as_str()).for_each(|one| field("needs", printable(one)));
-    preferences(task).for_each(|preference| field("prefers", preference));
+    weighed(task, "affinity", "expr").for_each(|preference| field("prefers", preference));
+    entries(task, "anti_affinity").filter_map(|one| one.as_str()).for_each(|one| field("apart by", printable(one)));
+    weighed(task, "spread", "label").for_each(|over| field("spread", over));
     field("priority", if task.priority == 0 { String::new() } else { task.priority.to_string() });
     field("labels", task.labels.iter().map(|(k, v)| printable(&format!("{k}={v}"))).collect::<Vec<_>>().join(" "));
     field("exit code", task.exit_code.map(|code| code.to_string()).unwrap_or_default());
@@ -296,7 +302,7 @@ pub(crate) fn card(task: &Task, files: bool, now: Timestamp, screen: &Screen) ->
     field("used", used::line(task));
     if !task.attempts.is_empty() {
         lines.push("  attempts".into());
-        lines.extend(task.attempts.iter().map(|attempt| format!("    {}", attempt_line(attempt, &task.message))));
+        lines.extend(task.attempts.iter().map(|attempt| format!("    {}", attempt_line(attempt, task))));
     }
     for (at, next) in next(task, files).into_iter().enumerate() {
         lines.push(format!("  {:<10}{next}", if at == 0 { "next" } else { "" }));
@@ -304,17 +310,17 @@ pub(crate) fn card(task: &Task, files: bool, now: Timestamp, screen: &Screen) ->
     lines.join("\n")
 }
 
+/// Each of its requests, where it has several.
+fn asked(task: &Task) -> String {
+    let requests = entries(task, "requests").filter_map(|one| serde_json::from_value(one.clone()).ok());
+    let requests: Vec<String> = requests.map(|one: Resources| asks_for(&one)).collect();
+    if requests.is_empty() { asks_for(&task.resources) } else { requests.join(", or ") }
+}
+
 fn asks_for(asked: &Resources) -> String {
-    let mut text = format!(
-        "{} cpu, {} memory, {} disk",
-        cores(asked.cpu_cores),
-        quantity::long_gigabytes(asked.memory_gb),
-        quantity::long_gigabytes(asked.storage_gb)
-    );
-    if asked.gpu_cores > 0.0 {
-        text.push_str(&format!(", {} gpu", cores(asked.gpu_cores)));
-    }
-    text
+    let (memory, disk) = (quantity::long_gigabytes(asked.memory_gb), quantity::long_gigabytes(asked.storage_gb));
+    let gpus = if asked.gpu_cores > 0.0 { format!(", {} gpu", cores(asked.gpu_cores)) } else { String::new() };
+    format!("{} cpu, {memory} memory, {disk} disk{gpus}", cores(asked.cpu_cores))
 }
 
 /// `command` and `args` of the spec, as typed after `--`.
@@ -380,17 +386,18 @@ fn secrets(task: &Task) -> impl Iterator<Item = String> {
     })
 }
 
-/// What it would rather have of its worker, and how much.
-fn preferences(task: &Task) -> impl Iterator<Item = String> {
-    entries(task, "affinity").map(|preference| {
-        let weight = preference.get("weight").and_then(serde_json::Value::as_i64).unwrap_or_default();
-        format!("{} (weight {weight})", text(preference, "expr").unwrap_or_default())
+/// What it would rather have of its worker, and how much: the entries of a list, each by this field.
+fn weighed(task: &Task, list: &'static str, by: &'static str) -> impl Iterator<Item = String> {
+    entries(task, list).map(move |one| {
+        let weight = one.get("weight").and_then(serde_json::Value::as_i64).unwrap_or_default();
+        format!("{} (weight {weight})", text(one, by).unwrap_or_default())
     })
 }
 
 /// What the task itself says already is left out.
-fn attempt_line(attempt: &Attempt, said: &str) -> String {
+fn attempt_line(attempt: &Attempt, task: &Task) -> String {
     let mut parts = vec![format!("#{}", attempt.attempt), attempt.worker_id.clone(), attempt.status.clone()];
+    parts.extend(attempt.request.zip(task.requests).map(|(request, of)| format!("request {request} of {of}")));
     parts.extend(attempt.reason.clone());
     parts.extend(attempt.exit_code.map(|code| format!("exit code {code}")));
     parts.extend(
@@ -399,7 +406,7 @@ fn attempt_line(attempt: &Attempt, said: &str) -> String {
     );
     parts.extend(attempt.log_records.map(|records| format!("{} log records", quantity::count(records))));
     parts.extend(attempt.log_cut.map(|cut| format!("{} records cut (logs.max_bytes)", quantity::count(cut.records))));
-    if !attempt.message.is_empty() && attempt.message != said {
+    if !attempt.message.is_empty() && attempt.message != task.message {
         parts.push(printable(&attempt.message));
     }
     parts.join("  ")
@@ -413,182 +420,4 @@ pub(crate) fn downloaded(path: &std::path::Path, file: &File, took: Duration) ->
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn task(json: serde_json::Value) -> Task {
-        let mut task = serde_json::json!({
-            "id": "task-01JD0000000000000007K3M9QZD", "name": null, "image": "busybox", "user_id": "local",
-            "job_id": null, "status": "queued", "phase": "waiting_capacity", "reason": null, "message": "",
-            "attempt": 0, "exit_code": null, "oom_killed": false, "warnings": [], "worker_id": null, "priority": 0,
-            "resources": {"cpu_cores": 1.0, "memory_gb": 0.5, "storage_gb": 1.0, "gpu_cores": 0.0},
-            "labels": {}, "created_at": "2026-01-01T00:00:00.000Z", "started_at": null, "finished_at": null,
-            "version": 1, "attempts": []
-        });
-        for (name, value) in json.as_object().unwrap() {
-            task[name] = value.clone();
-        }
-        serde_json::from_value(task).unwrap()
-    }
-
-    fn screen(terminal: bool, format: Format) -> Screen {
-        Screen { format, format_given: true, terminal, messages_terminal: false, width: None, colour: false }
-    }
-
-    fn now() -> Timestamp {
-        "2026-01-01T00:06:12Z".parse().unwrap()
-    }
-
-    #[test]
-    fn a_list_has_the_columns_of_the_guide() {
-        let tasks = [task(serde_json::json!({"name": "fit"}))];
-        let expected = "\
-ID        STATUS  NAME  REASON            WORKER  CPU   MEM    AGE
-7K3M9QZD  queued  fit   waiting_capacity  -         1  512M  6m12s";
-        assert_eq!(list(&tasks, now(), &screen(false, Format::Table)), expected);
-        assert!(list(&tasks, now(), &screen(true, Format::Table)).contains("7K3M9QZD  o queued  fit"));
-        assert!(list(&tasks, now(), &screen(false, Format::Wide)).contains("IMAGE"));
-    }
-
-    #[test]
-    fn a_queue_of_80_columns_says_why_each_task_waits() {
-        let message = "no worker has room; w1 comes nearest (need 4 cpu, 2 free)";
-        let queued = |place: Option<u64>, fields| Queued { task: task(fields), place };
-        let tasks = [
-            queued(Some(1), serde_json::json!({"name": "a-task-with-a-name", "message": message})),
-            queued(None, serde_json::json!({"phase": "unsatisfiable", "message": "no worker can run this: gpu"})),
-            queued(None, serde_json::json!({"phase": "held", "reason": null, "message": "held by local"})),
-            queued(
-                None,
-                serde_json::json!({"phase": "backoff", "reason": "exit_code", "message": "exit code 1; tried again",
-                "next_try_at": "2026-01-01T00:06:24.000Z"}),
-            ),
-        ];
-        let narrow = Screen { width: Some(80), ..screen(true, Format::Table) };
-        let shown = queue(&tasks, now(), &narrow);
-        let expected = "\
-PLACE  ID        REASON            START   WHY
-    1  7K3M9QZD  waiting_capacity  -       no worker has room; w1 comes neares..
-    -  7K3M9QZD  unsatisfiable     -       no worker can run this: gpu
-    -  7K3M9QZD  held              -       held by local
-    -  7K3M9QZD  exit_code         in 12s  exit code 1; tried again";
-        assert_eq!(shown, expected);
-        assert!(queue(&tasks, now(), &screen(false, Format::Table)).contains(message), "cut without a width");
-        let shown = queue(&tasks[..1], now(), &narrow);
-        let expected = "\
-PLACE  ID        REASON              AGE  WHY
-    1  7K3M9QZD  waiting_capacity  6m12s  no worker has room; w1 comes nearest..";
-        assert_eq!(shown, expected);
-    }
-
-    #[test]
-    fn an_outcome_says_why_and_how_long() {
-        let ended = |status: &str, reason: Option<&str>, code: Option<i32>| {
-            task(serde_json::json!({"status": status, "phase": null, "reason": reason, "exit_code": code,
-                "message": "it ended", "started_at": "2026-01-01T00:00:00.000Z",
-                "finished_at": "2026-01-01T00:12:04.000Z"}))
-        };
-        let rows = [
-            (ended("completed", None, Some(0)), "7K3M9QZD  completed  exit code 0  12m04s"),
-            (ended("failed", Some("exit_code"), Some(1)), "7K3M9QZD  failed  exit_code 1  12m04s  it ended"),
-            (
-                ended("failed", Some("oom_killed"), Some(137)),
-                "7K3M9QZD  failed  oom_killed (exit code 137)  12m04s  it ended",
-            ),
-            (ended("cancelled", Some("user"), None), "7K3M9QZD  cancelled  user  12m04s  it ended"),
-        ];
-        for (task, line) in rows {
-            assert_eq!(outcome(&task, &screen(false, Format::Table)), line);
-        }
-    }
-
-    #[test]
-    fn the_next_commands_fit_the_state() {
-        let of = |json: serde_json::Value| {
-            let next: Vec<_> = next(&task(json), false).into_iter().collect();
-            next.join(" | ").replace("cloudai ", "").replace("7K3M9QZD", "ID")
-        };
-        let json = |status: &str, phase: &str| serde_json::json!({"status": status, "phase": phase, "worker_id": "w1"});
-        let ended = |reason: &str| {
-            serde_json::json!({"status": "failed", "phase": null, "reason": reason, "attempt": 1,
-                "finished_at": "2026-01-01T00:59:59.999Z",
-                "spec": {"timeout_s": 60.0, "queue_timeout_s": 30.0, "total_timeout_s": 3600.0}})
-        };
-        let mut overdue = ended("timed_out");
-        overdue["finished_at"] = "2026-01-01T01:00:00.000Z".into();
-        let mut dead = ended("exit_code");
-        dead["dead"] = true.into();
-        let mut again = ended("oom_killed");
-        again["retried_by"] = "task-01JD0000000000000007K3MA001".into();
-        let rows = [
-            (json("queued", "held"), "task release ID | task cancel ID"),
-            (json("queued", "waiting_capacity"), "task explain ID | task cancel ID"),
-            (json("queued", "backoff"), "queue | task cancel ID"),
-            (json("queued", "unsatisfiable"), "task explain ID | task cancel ID"),
-            (json("pending", "pulling"), "task logs ID --follow | task cancel ID"),
-            (json("running", "running"), "task logs ID --follow | task cancel ID"),
-            (json("running", "cancelling"), "task wait ID | task logs ID --follow"),
-            (json("running", "worker_unreachable"), "worker info w1 | task cancel ID"),
-            (ended("exit_code"), "task logs ID | task retry ID"),
-            (ended("oom_killed"), "task logs ID | task retry ID --mem 1g"),
-            (ended("timed_out"), "task logs ID | task retry ID --timeout 2m"),
-            (ended("storage_exceeded"), "task logs ID | task retry ID --disk 2g"),
-            (ended("queue_timeout"), "task logs ID | task retry ID --queue-timeout 1m"),
-            (overdue, "task logs ID | task retry ID --total-timeout 2h"),
-            (dead, "task retry ID | task logs ID"),
-            (again, "task logs ID | task info 7K3MA001"),
-            (serde_json::json!({"status": "failed", "phase": null, "reason": "queue_timeout"}), "task retry ID"),
-            (serde_json::json!({"status": "completed", "phase": null, "attempt": 1}), "task logs ID"),
-        ];
-        for (json, expected) in rows {
-            assert_eq!(of(json.clone()), expected, "{json}");
-        }
-    }
-
-    #[test]
-    fn a_download_is_offered_where_there_are_files() {
-        for status in ["completed", "failed"] {
-            let task = task(serde_json::json!({ "status": status }));
-            let download = "cloudai task download 7K3M9QZD".to_owned();
-            assert!(next(&task, true).contains(&download) && !next(&task, false).contains(&download), "{status}");
-        }
-    }
-
-    #[test]
-    fn a_card_tells_times_attempts_and_the_next_command() {
-        let task = task(serde_json::json!({
-            "status": "running", "phase": "running", "attempt": 2, "worker_id": "w1", "message": "on its way",
-            "started_at": "2026-01-01T00:05:00.000Z", "spec": {"command": ["sh", "-c", "a b"],
-                "inputs": [{"from": "blob:ab", "path": "/in/a"}],
-                "volumes": [{"host_path": "/data", "container_path": "/mnt"},
-                    {"volume": "scratch", "container_path": "/s", "read_only": false}],
-                "constraints": ["zone in (eu, us)"], "affinity": [{"expr": "disk = ssd", "weight": -5}],
-                "secrets": [{"name": "token", "file": "/run/secrets/token"}, {"name": "key", "env": "API_KEY"}]},
-            "attempts": [{"attempt": 1, "worker_id": "w0", "status": "failed", "reason": "worker_lost",
-                "message": "on its way", "exit_code": null, "accepted": false, "assigned_at": "2026-01-01T00:00:00.000Z",
-                "started_at": null, "ended_at": null, "log_records": 3, "log_bytes": 9,
-                "log_cut": {"records": 12000, "bytes": 2048}}]
-        }));
-        let said = "the log was cut after 9 B (logs.max_bytes): 12.0k records, 2 KiB were not kept";
-        assert_eq!(log_cut(&task.attempts[0], &task).as_deref(), Some(said));
-        let card = card(&task, false, now(), &screen(false, Format::Table));
-        for line in [
-            "busybox  7K3M9QZD  running  attempt 2 on w1",
-            "  message   on its way",
-            "  command   sh -c 'a b'",
-            "  asks for  1 cpu, 512 MiB memory, 1 GiB disk",
-            "  finds     /in/a from blob:ab",
-            "  sees      /mnt from host path /data (read-only)",
-            "  sees      /s from volume scratch (may be changed)",
-            "  secret    token at /run/secrets/token",
-            "  secret    key as the variable API_KEY",
-            "  needs     zone in (eu, us)",
-            "  prefers   disk = ssd (weight -5)",
-            "  started   2026-01-01 00:05:00Z (1m12s ago)",
-            "    #1  w0  failed  worker_lost  3 log records  12.0k records cut (logs.max_bytes)",
-            "  next      cloudai task logs 7K3M9QZD --follow",
-        ] {
-            assert!(card.lines().any(|found| found == line), "{line:?} is not in\n{card}");
-        }
-    }
-}
+mod tests;

@@ -8,6 +8,9 @@ use cloudai_master::http::dto::{Cluster, Worker, WorkerCounts};
 use jiff::Timestamp;
 use std::time::Duration;
 
+/// So many images of a worker are named.
+const IMAGES: usize = 3;
+
 /// The table of `worker list`.
 #[must_use]
 pub(crate) fn list(workers: &[Worker], now: Timestamp, screen: &Screen) -> String {
@@ -148,6 +151,7 @@ pub(crate) fn card(worker: &Worker, now: Timestamp) -> String {
     let said = printable(&Words(&worker.operator_labels).to_string());
     field("relabeled", if said.is_empty() { said } else { format!("{said}  (worker label)") });
     field("offers", offers(worker));
+    field("images", images(worker));
     let off = "off: exec.enabled is false on it, or its version can not run programs in containers (task exec)";
     field("exec", if worker.exec == Some(false) { off.into() } else { String::new() });
     field("engine", printable(if worker.engine.is_empty() { &worker.executor } else { &worker.engine }));
@@ -176,6 +180,16 @@ fn offers(worker: &Worker) -> String {
         return "no folders or volumes of its host (worker start --allow-path DIR, --allow-volume NAME)".into();
     }
     worker.offers.iter().map(|offer| printable(offer)).collect::<Vec<_>>().join(" ")
+}
+
+/// How many images its engine has, and the first of them.
+fn images(worker: &Worker) -> String {
+    let first: Vec<_> = worker.images.iter().take(IMAGES).map(|image| printable(image)).collect();
+    match worker.images.len() {
+        0 => String::new(),
+        count if count > IMAGES => format!("{count} ({}, ...; all: -o json)", first.join(", ")),
+        count => format!("{count} ({})", first.join(", ")),
+    }
 }
 
 /// What becomes of what a silent worker holds, and when.
@@ -284,6 +298,20 @@ mod tests {
         assert!(rich.contains("offers    /data:ro s") && !rich.contains("exec "), "{rich}");
         let never = shown(json!({ "status": "registered" }));
         assert!(!never.contains("offers") && !never.contains("exec "), "{never}");
+    }
+
+    #[test]
+    fn of_many_images_the_first_are_named() {
+        let rows: [(&[&str], &str); 3] = [
+            (&["a:1"], "images    1 (a:1)"),
+            (&["a:1", "b:1", "c:1"], "images    3 (a:1, b:1, c:1)"),
+            (&["a:1", "b:1", "c:1", "d:1"], "images    4 (a:1, b:1, c:1, ...; all: -o json)"),
+        ];
+        for (images, said) in rows {
+            let card = shown(json!({ "images": images }));
+            assert!(card.lines().any(|line| line.trim() == said), "{card}");
+        }
+        assert!(!shown(json!({})).contains("images"), "an older worker tells none");
     }
 
     #[test]

@@ -57,6 +57,10 @@ fn a_plan_is_a_table_and_its_last_line_says_how_long_it_takes() {
     assert_eq!((asked.len(), asked[0].query.as_str(), &asked[0].key), (1, "dry_run=true", &None));
     assert_eq!(asked[0].json()["tasks"][1]["array"], 10);
     assert_eq!(server.seen().len(), 1, "no input is sent, nor read");
+    let mut with_held = forecast(&map, Some(190.0));
+    with_held["not_counted"] = json!({"held": 2});
+    let ran = planned(&Server::always(200, with_held), &[]);
+    assert_eq!(ran.out.lines().last(), Some("not counted: 2 held tasks"), "{}", ran.out);
     let ran = planned(&server, &["-o", "json"]);
     let told: Value = serde_json::from_str(&ran.out).unwrap();
     assert_eq!((&told["ends_in_s"], &told["parts"][1]["tasks"]), (&json!(190.0), &json!(10)));

@@ -44,17 +44,18 @@ fn every_field_has_its_flag() {
     let line = "task submit a --env A=1 --env B= --workdir /w --user 1:2 --entrypoint sh --entrypoint -c --label k=v \
                 --priority -5 --timeout 1h --pull-timeout 90s --kill-after 0 --queue-timeout 5m --total-timeout 2d \
                 --estimate 90m --deadline 2026-01-31T18:00:00Z --not-before 2026-01-31T08:00:00Z --hold --on-disconnect keep \
-                --retries 5 --retry-on exit=3,exit=4,oom,worker-lost --retry-on pull --retry-delay 10s --worker w1 --constraint zone=eu --constraint !slow --prefer rack=1=-80 --prefer exists_ssd=x --allow-pending \
+                --retries 5 --retry-on exit=3,exit=4,oom,worker-lost --retry-on pull --retry-delay 10s --worker w1 --constraint zone=eu --constraint !slow --prefer rack=1=-80 --prefer exists_ssd=x --apart worker.id --apart rack --spread zone --spread disk=7 --allow-pending \
                 --idempotency-key k1 --network bridge --pull always --shm-size 64m --tmpfs /c=1g --read-only --collect *.csv --collect /data/x --input task:task-00000000000000000000000007/a:/d/a:rw -v /data:/mnt --volume scratch:/s:rw --secret token --secret key:/etc/key --secret-env DB=db \
-                --gpus 0.5 --gpu-model a100 -- run --cpus -mem 3";
-    let expected = json!({
+                --gpus 0.5 --gpu-model a100 --request gpus=1,mem=8g,gpu-model=t4 --request cpus=8 -- run --cpus -mem 3";
+    let mut expected = json!({
         "image": "a", "env": {"A": "1", "B": ""}, "workdir": "/w", "user": "1:2", "entrypoint": ["sh", "-c"],
         "labels": {"k": "v"}, "priority": -5, "timeout_s": 3600, "pull_timeout_s": 90, "kill_after_s": 0,
         "queue_timeout_s": 300, "total_timeout_s": 172_800, "estimate_s": 5400, "deadline": "2026-01-31T18:00:00Z",
         "not_before": "2026-01-31T08:00:00Z", "hold": true, "on_disconnect": "keep",
         "retries": {"max": 5, "on": ["oom", "worker_lost", "image_pull", {"exit_code": [3, 4]}], "initial_s": 10},
         "worker_id": "w1", "constraints": ["zone=eu", "!slow"],
-        "affinity": [{"expr": "rack=1", "weight": -80}, {"expr": "exists_ssd=x"}], "allow_pending": true, "idempotency_key": "k1", "network": "bridge",
+        "affinity": [{"expr": "rack=1", "weight": -80}, {"expr": "exists_ssd=x"}], "anti_affinity": ["worker.id", "rack"],
+        "spread": [{"label": "zone"}, {"label": "disk", "weight": 7}], "allow_pending": true, "idempotency_key": "k1", "network": "bridge",
         "pull_policy": "always", "shm_size": "64m", "tmpfs": {"/c": "1g"}, "read_only_root": true, "outputs": ["*.csv", "/data/x"],
         "inputs": [{"from": "task:task-00000000000000000000000007/a", "path": "/d/a", "writable": true}],
         "volumes": [
@@ -66,10 +67,60 @@ fn every_field_has_its_flag() {
         ],
         "gpu_cores": 0.5, "gpu_model": "a100", "command": ["run", "--cpus", "-mem", "3"]
     });
+    expected["requests"] = json!([{"gpu_cores": 1.0, "memory_gb": 8.0, "gpu_model": "t4"}, {"cpu_cores": 8.0}]);
     assert_eq!(posted(line), expected);
     assert_eq!(posted("task submit a --retry-on exit"), json!({"image": "a", "retries": {"on": ["exit_code"]}}));
     assert_eq!(posted("task submit a --not-before 1h30m"), json!({"image": "a", "not_before": 5400}));
     assert_eq!(posted("task submit a --deadline 2h"), json!({"image": "a", "deadline": 7200}));
+}
+
+#[test]
+fn an_array_and_what_is_waited_for_are_typed() {
+    let (one, other) = ("task-00000000000000000000000007", "task-00000000000000000000000008");
+    let line = format!("task submit a --array 0-9%2 --after {one} --after {other}:any --dry-run");
+    let document: Value = serde_json::from_str(&accepting().run(&line).out).unwrap();
+    let expected = json!({
+        "image": "a", "array": "0-9%2", "depends_on": [{"task": one}, {"task": other, "when": "any"}]
+    });
+    assert_eq!(document, expected);
+    let server = accepting();
+    let text = format!("image: a\neach: {{lines: items.txt}}\ndepends_on: {one}\n");
+    std::fs::write(server.dir().join("t.yaml"), text).unwrap();
+    std::fs::write(server.dir().join("items.txt"), "x\ny\n").unwrap();
+    let ran = server.run(&format!("task submit --file t.yaml --after {other} --dry-run"));
+    let document: Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!(document, json!({"image": "a", "each": ["x", "y"], "depends_on": [one, {"task": other}]}));
+    for (flags, said) in [
+        ("--array 0", "--array (array)"),
+        ("--array 3 --follow", "cloudai job logs last --follow"),
+        ("--after 9QZD:ok", "success, failure, any"),
+    ] {
+        let ran = accepting().run(&format!("task submit a {flags}"));
+        assert!(ran.code == 64 && ran.err.contains(said), "{flags}: {}", ran.err);
+    }
+}
+
+#[test]
+fn an_array_that_was_submitted_is_told_by_its_job() {
+    let job = "job-00000000000000000000000006";
+    let counts = json!({
+        "total": 3, "queued": 3, "pending": 0, "running": 0, "completed": 0, "failed": 0, "cancelled": 0
+    });
+    let server = Server::always(201, task(json!({"job_id": job, "array": counts})));
+    let ran = server.run("task submit a --array 3");
+    assert_eq!((ran.code, ran.out.as_str()), (0, format!("{job}\n").as_str()), "{}", ran.err);
+    assert!(ran.err.contains("an array of 3 tasks"), "{}", ran.err);
+    assert_eq!(server.asked("POST /api/v1/tasks")[0].json(), json!({"image": "a", "array": 3}));
+}
+
+#[test]
+fn a_file_that_names_a_template_says_nothing_else() {
+    let server = accepting();
+    std::fs::write(server.dir().join("t.yaml"), "template: train\nparams: {lr: 1}\n").unwrap();
+    let document: Value = serde_json::from_str(&server.run("task submit --file t.yaml --dry-run").out).unwrap();
+    assert_eq!(document, json!({"template": "train", "params": {"lr": 1}}));
+    let ran = server.run("task submit --file t.yaml --cpus 2");
+    assert!(ran.code == 64 && ran.err.contains("--cpus (cpu_cores): can not be beside template"), "{}", ran.err);
 }
 
 #[test]
@@ -128,12 +179,12 @@ fn a_time_in_toml_needs_no_quotes() {
 #[test]
 fn every_wrong_field_is_told_before_anything_is_sent() {
     let server = accepting();
-    std::fs::write(server.dir().join("t.yaml"), "image: a\nmemroy_gb: 1\narray: 1-5\n").unwrap();
+    std::fs::write(server.dir().join("t.yaml"), "image: a\nmemroy_gb: 1\nttl_after_finish_s: 1\n").unwrap();
     let ran = server.run("task submit --file t.yaml --cpus 0 --priority 101");
     assert_eq!((ran.code, server.seen().len()), (64, 0));
     for said in [
         "memroy_gb: is no field of a task: did you mean memory_gb?",
-        "array: is not supported by this version yet",
+        "ttl_after_finish_s: is not supported by this version yet",
         "--cpus (cpu_cores): 0 is out of range",
         "--priority (priority): 101 must be a whole number from -100 to 100",
     ] {

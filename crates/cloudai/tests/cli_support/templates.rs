@@ -119,6 +119,44 @@ fn a_run_that_is_waited_for_exits_as_its_task_does() {
 }
 
 #[test]
+fn files_that_a_template_names_are_brought_from_where_it_is_run() {
+    let text = "task:\n  image: train\n  each: {lines: seeds.txt}\n  args: ['${item}']\n  \
+                inputs: [{from: ./data.csv, path: /in/data.csv}]\n";
+    let document = json!({"task": {
+        "image": "train", "each": {"lines": "seeds.txt"}, "args": ["${item}"],
+        "inputs": [{"from": "./data.csv", "path": "/in/data.csv"}],
+    }});
+    let mut stored = template(3);
+    stored["document"] = document.clone();
+    let server = Server::start(move |request, _| match (request.method.as_str(), request.path.as_str()) {
+        ("PUT" | "GET", _) => Reply::Json(200, stored.clone()),
+        (_, "/api/v1/blobs/kept") => {
+            let hashes = request.json()["sha256"].clone();
+            let kept = |hash: &Value| json!({"sha256": hash, "bytes": 4, "whole": true});
+            Reply::Json(200, list(hashes.as_array().unwrap().iter().map(kept).collect()))
+        }
+        _ => Reply::Json(201, task(json!({}))),
+    });
+    std::fs::write(server.dir().join("t.yaml"), text).unwrap();
+    let ran = server.run("template put train t.yaml");
+    assert_eq!((ran.code, server.asked("PUT /api/v1/templates/train")[0].json()), (0, document), "{}", ran.err);
+    let ran = server.run("template run train");
+    assert!(ran.code == 64 && ran.err.contains("seeds.txt can not be read"), "{}", ran.err);
+    std::fs::write(server.dir().join("seeds.txt"), "7\n8\n").unwrap();
+    std::fs::write(server.dir().join("data.csv"), "a,b\n").unwrap();
+    let ran = server.run("template run train");
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    let posted = &server.asked("POST /api/v1/tasks")[0];
+    let body = posted.json();
+    assert_eq!((&body["each"], &body["labels"]["cloudai.template.version"]), (&json!(["7", "8"]), &json!("3")));
+    assert!(body["inputs"][0]["from"].as_str().unwrap().starts_with("blob:"), "{body:#}");
+    assert!(posted.key.as_ref().is_some_and(|key| key.starts_with("cli-")), "{posted:?}");
+    assert!(server.asked("POST /api/v1/templates/train/run").is_empty());
+    let shown: Value = serde_json::from_str(&server.run("template run train --dry-run").out).unwrap();
+    assert_eq!(shown["each"], json!(["7", "8"]));
+}
+
+#[test]
 fn a_dry_run_prints_the_filled_document_and_submits_nothing() {
     let server = keeping();
     let ran = server.run("template run train -p lr=0.1 --dry-run");

@@ -238,7 +238,16 @@ fn lists_and_maps() -> Vec<Row> {
 /// Which worker it may have, and which it would rather.
 fn placement() -> Vec<Row> {
     let missing = json!([{"op": "in", "values": ["eu"]}]);
+    let twins = json!([{"gpu_cores": 1}, {"cpu_cores": 8}, {"cpu_cores": 1, "gpu_cores": 1}]);
     vec![
+        ("requests", json!({"cpu_cores": 8}), "requests", "list of requests"),
+        ("requests", json!([{"cpu_cores": 8}]), "requests", "fewer than 2"),
+        ("requests", json!([{}, 8]), "requests[1]", "must be a map"),
+        ("requests", json!([{}, {"cpus": 8}]), "requests[1].cpus", "no field of requests"),
+        ("requests", json!([{}, {"cpu_cores": 0}]), "requests[1].cpu_cores", "0.001 to 4096"),
+        ("requests", json!([{}, {"gpu_model": "t4"}]), "requests[1].gpu_model", "needs gpu_cores"),
+        ("requests", twins, "requests[2]", "the same as requests[0]"),
+        ("requests", json!(vec![json!({}); 9]), "requests", "more than 8"),
         ("constraints", json!("zone = eu"), "constraints", "list of constraints"),
         ("constraints", json!(["zone = eu", "zone ~ eu"]), "constraints[1]", "expected zone = eu"),
         ("constraints", json!(["zone = eu, us"]), "constraints[0]", "no value of a label"),
@@ -254,6 +263,16 @@ fn placement() -> Vec<Row> {
         ("affinity", json!([{"expr": "zone"}]), "affinity[0].expr", "expected zone = eu"),
         ("affinity", json!([{"expr": "zone = eu", "weight": 0}]), "affinity[0].weight", "not 0"),
         ("affinity", json!([{"expr": "zone = eu", "weight": 1.5}]), "affinity[0].weight", "-100 to 100"),
+        ("anti_affinity", json!("zone"), "anti_affinity", "list of labels"),
+        ("anti_affinity", json!(["zone", 7]), "anti_affinity[1]", "must be a text"),
+        ("anti_affinity", json!(["a b"]), "anti_affinity[0]", "no label name"),
+        ("anti_affinity", json!(["zone", "zone"]), "anti_affinity[1]", "named before"),
+        ("anti_affinity", json!(vec!["zone"; 9]), "anti_affinity", "more than 8"),
+        ("spread", json!({}), "spread", "list of labels"),
+        ("spread", json!([7]), "spread[0]", "must be a text"),
+        ("spread", json!([{"weight": 7}]), "spread[0].label", "is missing"),
+        ("spread", json!([{"label": "zone", "weight": 0}]), "spread[0].weight", "1 to 100"),
+        ("spread", json!(["zone", "zone"]), "spread[1]", "named before"),
     ]
 }
 
@@ -286,7 +305,7 @@ async fn every_wrong_field_is_400_with_its_name_and_what_is_allowed() {
 #[tokio::test]
 async fn the_command_line_says_the_same_before_it_asks_anyone() {
     let cluster = Cluster::start().await;
-    let rows: [(&[&str], &str); 47] = [
+    let rows: [(&[&str], &str); 52] = [
         (&["--cpus", "0"], "--cpus (cpu_cores): 0 is"),
         (&["--cpus", "5000"], "0.001 to 4096"),
         (&["--cpus", "two"], "--cpus"),
@@ -333,7 +352,12 @@ async fn the_command_line_says_the_same_before_it_asks_anyone() {
         (&["--constraint", "zone = eu, us"], "no value of a label"),
         (&["--prefer", "zone"], "--prefer (affinity[0].expr)"),
         (&["--prefer", "zone = eu=101"], "-100 to 100"),
+        (&["--apart", "a b"], "--apart (anti_affinity[0])"),
+        (&["--spread", "zone=eu"], "expected LABEL or LABEL=WEIGHT"),
+        (&["--spread", "zone=101"], "--spread (spread[0].weight)"),
         (&["--env", "CLOUDAI_X=1"], "worker sets itself"),
+        (&["--request", "gpus=1"], "--request (requests)"),
+        (&["--request", "gpus=1", "--request", "cores=8"], "\"cores=8\" is no amount"),
     ];
     for (flags, said) in rows {
         let words: Vec<_> = ["task", "submit", "fake:x"].iter().chain(flags).copied().collect();

@@ -1,6 +1,7 @@
 //! Labels of workers: tasks that ask for them, tasks that would rather have them, operators who change them.
 
-use crate::cluster::{Plan, fake_worker};
+use crate::cluster::{Cluster, Plan, fake_worker};
+use crate::process::until;
 use serde_json::{Value, json};
 
 fn asking(constraint: &str) -> Value {
@@ -58,4 +59,23 @@ async fn a_worker_that_is_preferred_is_taken_while_it_has_room() {
         workers.push(cluster.rest.running(id).await["worker_id"].as_str().unwrap().to_owned());
     }
     assert_eq!(workers, ["w2", "w2", "w1"], "two cores there, and nobody waits for a third");
+}
+
+#[tokio::test]
+async fn an_image_that_a_worker_came_by_is_told_and_can_be_asked_for() {
+    let cluster = Cluster::of(fake_worker("w1")).await;
+    let refused = cluster.rest.ask("POST", "/api/v1/tasks", Some(&asking("image = fake:x"))).await;
+    let told = refused.body.to_string();
+    assert!(refused.status == 422 && told.contains("the nearest is w1, which has no image"), "{refused:?}");
+    let id = cluster.rest.submit(json!({"image": "fake:x"})).await;
+    cluster.rest.completed(&id).await;
+    until("w1 tells the image", async || {
+        let worker = cluster.rest.get("/api/v1/workers/w1").await;
+        (worker["images"] == json!(["fake:x"])).then_some(())
+    })
+    .await;
+    let id = cluster.rest.submit(asking("image = docker.io/library/fake:x")).await;
+    cluster.rest.completed(&id).await;
+    let info = cluster.run(&["worker", "info", "w1"]).await;
+    assert!(info.out.contains("  images    1 (fake:x)\n"), "{info:?}");
 }

@@ -3,6 +3,7 @@
 use super::{Cluster, Out};
 use crate::advice::{self, Limit};
 use crate::ids::{TaskId, WorkerId};
+use crate::kin::{self, Kin};
 use crate::need::Need;
 use crate::resources::Demand;
 use crate::spec::TaskSpec;
@@ -85,8 +86,11 @@ pub(super) fn replace(alarms: &mut BTreeSet<Entry>, before: Entries, after: Entr
 /// What stood against a place for a task, and all of the task that this depends on.
 struct Waited {
     demand: Demand,
+    alternatives: Vec<Demand>,
     pinned: Option<WorkerId>,
     needs: Vec<Need>,
+    /// Only where it is kept apart from these.
+    apart: Option<(Kin, Vec<String>)>,
     why: String,
 }
 
@@ -101,7 +105,7 @@ impl Cluster {
             self.alarms.remove(&entry);
             match alarm {
                 Alarm::Start | Alarm::Backoff => self.wait_for_capacity(out, id),
-                Alarm::QueueTimeout => self.end_waiting(out, id, &mut last),
+                Alarm::QueueTimeout => self.waited_too_long(out, id, &mut last),
                 Alarm::Total => self.end_overdue(out, id),
             }
         }
@@ -119,22 +123,47 @@ impl Cluster {
         });
     }
 
+    /// A task has waited as long as it may. One of a gang waited for a place only since all of it did, and ends with it.
+    fn waited_too_long(&mut self, out: &mut Out, id: TaskId, last: &mut Option<Waited>) {
+        let Some(gang) = self.gang_of(id) else { return self.end_waiting(out, id, last) };
+        let Some(limit) = self.tasks.get(&id).and_then(|task| task.spec.limits.queue) else { return };
+        let since = self.waits_whole_since(gang).unwrap_or(out.now);
+        if since + limit > out.now {
+            return self.change(out, id, |task| {
+                if let State::Queued(queued) = &mut task.state {
+                    queued.since = since;
+                }
+            });
+        }
+        let members: Vec<TaskId> = self.members(gang).map(|task| task.id).collect();
+        members.into_iter().for_each(|member| self.end_waiting(out, member, last));
+    }
+
     /// A task has waited for a place as long as it may: its end says what it waited for. Of tasks
     /// that ask for the same, whose time often comes at once, every worker is looked at for one only.
     fn end_waiting(&mut self, out: &mut Out, id: TaskId, last: &mut Option<Waited>) {
         let Some(task) = self.tasks.get(&id) else { return };
-        let TaskSpec { demand, worker_id, limits, .. } = &*task.spec;
+        let TaskSpec { demand, alternatives, worker_id, limits, .. } = &*task.spec;
         let needs = task.spec.needs();
+        let apart = Kin::of(task).map(|kin| (kin, task.spec.anti_affinity.clone()));
         let why = match last {
-            Some(last) if last.demand == *demand && last.pinned == *worker_id && last.needs == needs => {
+            Some(last)
+                if last.demand == *demand
+                    && last.alternatives == *alternatives
+                    && last.pinned == *worker_id
+                    && last.needs == needs
+                    && last.apart == apart =>
+            {
                 last.why.clone()
             }
             Some(_) | None => {
-                let why = self.why_waiting(&task.spec);
-                *last = Some(Waited { demand: demand.clone(), pinned: worker_id.clone(), needs, why: why.clone() });
+                let why = self.why_waiting(task);
+                let (demand, alternatives, pinned) = (demand.clone(), alternatives.clone(), worker_id.clone());
+                *last = Some(Waited { demand, alternatives, pinned, needs, apart, why: why.clone() });
                 why
             }
         };
+        let why = self.why_gang_waits(task).unwrap_or(why);
         let limit = show(limits.queue);
         let message = format!("it waited for a place longer than its queue_timeout_s of {limit}: {why}");
         let message = advice::with(message, advice::longer(task, Limit::Queue));
@@ -142,13 +171,14 @@ impl Cluster {
     }
 
     /// What stands against a place for a task now.
-    pub(crate) fn why_waiting(&self, spec: &TaskSpec) -> String {
+    pub(crate) fn why_waiting(&self, task: &TaskRecord) -> String {
         let candidates = self.workers.values().map(|super::Worker { record, ledger, .. }| Candidate {
             record,
             free: ledger.free(),
             holds: !ledger.held().is_empty(),
+            beside: kin::beside(task, record, &self.neighbours, |id| self.worker_record(id)),
         });
-        match waiting::why(spec, candidates) {
+        match waiting::why(&task.spec, candidates) {
             Ok(Some(why)) | Err(why) => why,
             Ok(None) => "a place had just become free".into(),
         }

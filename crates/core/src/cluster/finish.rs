@@ -35,12 +35,16 @@ impl Cluster {
                 self.end_attempt(out, id, &end, true, kept);
                 self.finish(out, id, end);
             }
-            Verdict::Retry(budget, end) => self.retry(out, id, budget, end, kept),
+            Verdict::Retry(budget, end) => {
+                self.retry(out, id, budget, end, kept);
+                self.lost_place(id);
+            }
             Verdict::Again(reason, message) => {
                 let queued = waiting(out.now, reason, format!("{message}; it waits for another place"));
                 let end = super::cancel::cancelled(reason, &message);
                 self.end_attempt(out, id, &end, false, kept);
                 self.requeue(out, id, queued);
+                self.lost_place(id);
             }
         }
         if let Some(task) = ended {

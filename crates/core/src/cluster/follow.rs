@@ -47,6 +47,8 @@ impl Cluster {
     /// Tells jobs of the ends of tasks outside of them, until nobody hears anything new.
     fn tell_who_waits(&mut self, out: &mut Out) {
         if self.watched.is_empty() {
+            // Whoever was to hear of these waits no more.
+            self.telling.clear();
             return;
         }
         loop {
@@ -59,23 +61,37 @@ impl Cluster {
             });
             let mut ended: Vec<(TaskId, Status)> = unborn.collect();
             ended.append(&mut out.ended);
+            ended.extend(std::mem::take(&mut self.telling));
             if ended.is_empty() {
                 return;
             }
-            for (task, status) in ended {
-                for id in self.watched.remove(&task).unwrap_or_default() {
-                    if let Some(job) = self.jobs.get_mut(&id) {
-                        job.progress.ended_outside(task, status);
-                        out.touch(id);
-                    }
-                }
+            ended.into_iter().for_each(|(task, status)| self.tell_end(out, task, status));
+            if out.full() {
+                return;
             }
+        }
+    }
+
+    /// Tells those that wait for a task how it ended, as many as one event may; the others hear it with the next tick.
+    fn tell_end(&mut self, out: &mut Out, task: TaskId, status: Status) {
+        let Some(mut waiting) = self.watched.remove(&task) else { return };
+        while !out.full()
+            && let Some(id) = waiting.pop_first()
+        {
+            if let Some(job) = self.jobs.get_mut(&id) {
+                job.progress.ended_outside(task, status);
+                out.touch(id);
+            }
+        }
+        if !waiting.is_empty() {
+            self.watched.insert(task, waiting);
+            self.telling.insert(task, status);
         }
     }
 
     /// Tells jobs that were stored what is known to other jobs alone, as they had been told before.
     pub(super) fn tell_adopted(&mut self, now: Timestamp) {
-        let mut out = Out::new(now);
+        let mut out = Out { most: usize::MAX, ..Out::new(now) };
         out.touched.extend(self.jobs.keys());
         self.tell_who_waits(&mut out);
         self.note_ready(&out);

@@ -18,6 +18,7 @@ impl Cluster {
         self.in_session(id, heartbeat.session)?;
         let silence = self.workers.get(id).map_or(Duration::ZERO, |worker| out.now.since(worker.heard));
         self.hear(out, heartbeat);
+        self.note_images(out, id, heartbeat.images.as_ref());
         self.reconcile_present(out, id, &heartbeat.held);
         if !heartbeat.draining && self.turns_deaf(out, heartbeat, silence) {
             return Ok(Answer::Done);
@@ -131,10 +132,10 @@ impl Cluster {
         }
     }
 
-    /// Whether an active task is to end: somebody wants its end, or its worker empty.
+    /// Whether an active task is to end: somebody wants its end or its place, or its worker empty.
     fn is_to_end(&self, task: &TaskRecord) -> bool {
         let worker = task.active().and_then(|active| self.workers.get(&active.worker));
-        task.is_stopping() || worker.is_some_and(|worker| worker.record.duty.stops())
+        task.is_stopping() || task.evicted().is_some() || worker.is_some_and(|worker| worker.record.duty.stops())
     }
 
     pub(super) fn held_tasks(&self, id: &WorkerId) -> Vec<Attempt> {

@@ -3,6 +3,7 @@
 use super::{Cluster, Worker, alarms};
 use crate::duty::Duty;
 use crate::ids::{JobId, TaskId};
+use crate::kin::Neighbours;
 use crate::resources::{Allocation, Free, Kind, WHOLE};
 use crate::state::Status;
 use crate::task::{State, TaskRecord};
@@ -14,12 +15,14 @@ pub fn check(cluster: &Cluster) -> Vec<String> {
     let mut broken = Vec::new();
     allocations_are_what_active_tasks_hold(cluster, &mut broken);
     no_worker_is_over_committed(cluster, &mut broken);
+    kin_are_where_records_say(cluster, &mut broken);
     attempts_tell_the_story(cluster, &mut broken);
     alarms_are_what_records_ask_for(cluster, &mut broken);
     silent_workers_are_judged(cluster, &mut broken);
     duties_are_looked_after(cluster, &mut broken);
     deaf_workers_are_sent_no_start(cluster, &mut broken);
     jobs_count_their_tasks(cluster, &mut broken);
+    gangs_run_whole(cluster, &mut broken);
     broken
 }
 
@@ -38,7 +41,22 @@ fn allocations_are_what_active_tasks_hold(cluster: &Cluster, broken: &mut Vec<St
             if !worker.is_some_and(|worker| worker.ledger.held().contains_key(&task.id)) {
                 broken.push(format!("3.3.3: {} is active on {}, which does not hold it", task.id, active.worker));
             }
+            // Of devices it is the worker's that are counted, below.
+            let plain = [Kind::Cpu, Kind::Memory, Kind::Storage];
+            if plain.iter().any(|kind| active.allocation.amount(*kind) != task.demand().amount(*kind)) {
+                broken.push(format!("3.3.3: {} holds other amounts than those of its request", task.id));
+            }
         }
+    }
+}
+
+fn kin_are_where_records_say(cluster: &Cluster, broken: &mut Vec<String>) {
+    let mut counted = Neighbours::default();
+    for task in cluster.tasks.values() {
+        task.active().into_iter().for_each(|active| counted.enter(task, &active.worker));
+    }
+    if counted != cluster.neighbours {
+        broken.push(format!("3.1: kin are thought to have {:?}, not {counted:?}", cluster.neighbours));
     }
 }
 
@@ -186,6 +204,15 @@ fn jobs_count_their_tasks(cluster: &Cluster, broken: &mut Vec<String>) {
     }
 }
 
+/// While one of a gang is active and nothing stops it, no other waits; but of those of which the rest is stopped next.
+fn gangs_run_whole(cluster: &Cluster, broken: &mut Vec<String>) {
+    for gang in cluster.gangs().filter(|gang| !cluster.split.contains_key(gang)) {
+        if let Some((runs, waits)) = cluster.split_members(gang) {
+            broken.push(format!("6: {runs} goes on while {waits} of its gang waits"));
+        }
+    }
+}
+
 /// What a deaf worker never began is taken back by the time since when nothing that it could begin was
 /// on its way.
 fn deaf_workers_are_sent_no_start(cluster: &Cluster, broken: &mut Vec<String>) {
@@ -212,5 +239,7 @@ fn given_against_its_duty(cluster: &Cluster, worker: &Worker) -> Option<TaskId> 
     let given = |task: &&TaskId| cluster.tasks.get(task)?.attempts.last().map(|attempt| attempt.assigned_at);
     let probe = worker.record.duty.probe().map(|probe| probe.task);
     let mut held = worker.ledger.held().keys();
-    held.find(|task| given(task).is_some_and(|given| given > since) && probe != Some(**task)).copied()
+    let against = |task: &&TaskId| given(task).is_some_and(|given| given > since) && probe != Some(**task);
+    // A gang goes where its first one tries the worker.
+    held.find(|task| against(task) && cluster.gang_of(**task).is_none()).copied()
 }

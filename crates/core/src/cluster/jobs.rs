@@ -84,6 +84,7 @@ impl Cluster {
             version: 0,
             order: self.next_order,
             groups: u32::try_from(plan.groups.len()).unwrap_or(u32::MAX),
+            arrays: Some(plan.arrays()),
             tasks,
             created_at: out.now,
             started_at: None,
@@ -144,8 +145,9 @@ impl Cluster {
 
     fn earlier_job(&self, new: &NewJob) -> Result<Option<JobId>, Rejected> {
         let Some(key) = &new.idempotency_key else { return Ok(None) };
-        match self.job_keys.get(&(new.owner.clone(), Arc::clone(key))) {
-            None => Ok(None),
+        let key = (new.owner.clone(), Arc::clone(key));
+        match self.job_keys.get(&key) {
+            None => self.keys.get(&key).map_or(Ok(None), |used| Err(Rejected::KeyReused(used.task))),
             Some(used) if used.plan == new.plan => Ok(Some(used.job)),
             Some(used) => Err(Rejected::JobKeyReused(used.job)),
         }
@@ -179,12 +181,17 @@ impl Cluster {
         let (mut checked, done) = (BTreeSet::new(), new.done_groups());
         for (index, group) in new.plan.groups.iter().enumerate() {
             let spec = &group.spec;
-            let asked = (&spec.demand, &spec.worker_id, spec.needs());
-            let is_done = || u32::try_from(index).is_ok_and(|index| done.contains(&index));
+            let number = u32::try_from(index).unwrap_or(u32::MAX);
+            // What completed before is no part of a gang that starts now.
+            let before =
+                || new.done.iter().filter(|done| done.groups.contains(number)).map(|done| done.ordinals.count());
+            let gang = group.is_gang().then(|| group.count().saturating_sub(before().sum()));
+            let asked = (&spec.demand, &spec.alternatives, &spec.anti_affinity, &spec.worker_id, spec.needs(), gang);
+            let is_done = || done.contains(&number);
             if spec.allow_pending || !checked.insert(asked) || is_done() {
                 continue;
             }
-            feasible::satisfiable(spec, self.workers.values().map(|worker| &*worker.record))
+            feasible::gang_satisfiable(spec, gang.unwrap_or(1), self.workers.values().map(|worker| &*worker.record))
                 .map_err(|message| Rejected::Unsatisfiable { index, message })?;
         }
         Ok(())

@@ -115,6 +115,8 @@ impl Cluster {
             let end = verdict::overdue(record, None);
             let message = format!("{}; nobody has confirmed the end: {why}; {killed}", end.message);
             Verdict::Final(Finished { message, warnings: vec![Warning::LogIncomplete], ..end })
+        } else if let Some(evict) = record.evicted() {
+            Verdict::Again(evict.reason, format!("{}; {why}; {killed}", evict.message))
         } else {
             let end = Finished {
                 status: Status::Failed,

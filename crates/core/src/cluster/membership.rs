@@ -1,5 +1,6 @@
 //! Workers that come, leave, are added and taken out.
 
+use super::images::Told;
 use super::liveness::Gone;
 use super::{Cluster, Link, MAX_ROWS, Out, Worker};
 use crate::duty::Duty;
@@ -47,6 +48,7 @@ impl Cluster {
         let Some(worker) = self.workers.get_mut(&id) else { return Ok(Answer::Done) };
         worker.heard = now;
         worker.link = Some(Link { brought, ..Link::default() });
+        worker.images = Told::default();
         if !planted::is(Fault::IgnoreShrinking) {
             worker.ledger.resize(&worker.record.capacity);
         }
@@ -154,6 +156,7 @@ impl Cluster {
             link: None,
             deaf: None,
             streak: super::quarantine::Streak::default(),
+            images: Told::default(),
         };
         self.workers.entry(id.clone()).or_insert_with(fresh);
     }

@@ -8,10 +8,13 @@ mod alarms;
 mod cancel;
 mod deaf;
 mod duty;
+mod evict;
 mod finish;
 mod follow;
+mod gang;
 mod heartbeat;
 mod hold;
+mod images;
 mod inspect;
 pub mod invariants;
 mod jobs;
@@ -19,6 +22,7 @@ mod labels;
 mod liveness;
 mod membership;
 mod place;
+mod preempt;
 mod quarantine;
 mod reconcile;
 mod reload;
@@ -30,6 +34,7 @@ use crate::effect::{Applied, Command, Dispatch, Effect, Row};
 use crate::event::{Answer, Event, LastSent, Rejected};
 use crate::ids::{Attempt, CommandSeq, Incarnation, JobId, Session, TaskId, UserId, WorkerId};
 use crate::job::{JobRecord, Progress, StoredJob};
+use crate::kin::Neighbours;
 use crate::ledger::Ledger;
 use crate::planted::{self, Fault};
 use crate::resources::Allocation;
@@ -60,6 +65,8 @@ pub struct Cluster {
     tasks: BTreeMap<TaskId, Arc<TaskRecord>>,
     jobs: BTreeMap<JobId, Job>,
     workers: BTreeMap<WorkerId, Worker>,
+    /// Where kin have their workers.
+    neighbours: Neighbours,
     /// When tasks move by themselves: what their records ask for.
     alarms: BTreeSet<alarms::Entry>,
     /// When to look at a worker's silence next; may be too early, never too late.
@@ -80,11 +87,15 @@ pub struct Cluster {
     ended_job_keys: BTreeMap<JobId, (Timestamp, Key)>,
     /// Tasks that jobs wait for which are not theirs.
     watched: BTreeMap<TaskId, BTreeSet<JobId>>,
+    /// How those of them ended of which more jobs are to hear than one event may tell.
+    telling: BTreeMap<TaskId, Status>,
     /// Jobs of which tasks may get their records now, and the one that was given some last.
     filling: BTreeSet<JobId>,
     filled: Option<JobId>,
     /// Jobs of which live tasks are to be cancelled, each with the task before which none is left.
     sweeping: BTreeMap<JobId, TaskId>,
+    /// Gangs of which a part waits and the rest is to be stopped, each with the member that lost its place.
+    split: BTreeMap<gang::Gang, TaskId>,
 }
 
 type Key = (UserId, Arc<str>);
@@ -110,6 +121,8 @@ struct Worker {
     deaf: Option<Timestamp>,
     /// How it failed lately; memory only.
     streak: quarantine::Streak,
+    /// What it told of its images.
+    images: images::Told,
 }
 
 /// What was sent to a worker in its present session.
@@ -158,6 +171,7 @@ impl Cluster {
             tasks: BTreeMap::new(),
             jobs: BTreeMap::new(),
             workers: BTreeMap::new(),
+            neighbours: Neighbours::default(),
             alarms: BTreeSet::new(),
             judgements: BTreeSet::new(),
             duties: BTreeSet::new(),
@@ -169,9 +183,11 @@ impl Cluster {
             old_job_keys: BTreeSet::new(),
             ended_job_keys: BTreeMap::new(),
             watched: BTreeMap::new(),
+            telling: BTreeMap::new(),
             filling: BTreeSet::new(),
             filled: None,
             sweeping: BTreeMap::new(),
+            split: BTreeMap::new(),
         };
         for record in start.workers {
             let record = unheard(record);
@@ -181,8 +197,8 @@ impl Cluster {
             if record.removing {
                 cluster.removals.insert(record.id.clone());
             }
-            let streak = quarantine::Streak::default();
-            let worker = Worker { record, ledger, heard: now, link: None, deaf: None, streak };
+            let (streak, images) = (quarantine::Streak::default(), images::Told::default());
+            let worker = Worker { record, ledger, heard: now, link: None, deaf: None, streak, images };
             cluster.workers.insert(worker.record.id.clone(), worker);
         }
         for task in start.tasks {
@@ -192,6 +208,7 @@ impl Cluster {
             cluster.adopt_job(Job::of(job));
         }
         cluster.tell_adopted(now);
+        cluster.find_split();
         cluster
     }
 
@@ -205,6 +222,7 @@ impl Cluster {
                 if let Some(worker) = self.workers.get_mut(&active.worker) {
                     worker.hold(task.id, active.allocation.clone());
                 }
+                self.neighbours.enter(&task, &active.worker);
             }
             State::Finished(_) => return,
         }
@@ -229,6 +247,7 @@ impl Cluster {
             Event::Hold(task, by) => self.hold(&mut out, task, &by)?,
             Event::Release(task) => self.release(&mut out, task)?,
             Event::Place(placements) => self.place(&mut out, placements),
+            Event::Preempt(preemption) => self.preempt(&mut out, preemption),
             Event::Register(registration) => self.enter(&mut out, *registration)?,
             Event::Admit(admission) => self.admit(&mut out, admission),
             Event::Duty(order) => self.set_duty(&mut out, order)?,
@@ -248,6 +267,7 @@ impl Cluster {
             Event::Tick => self.tick(&mut out),
         };
         if !asks {
+            self.regather(&mut out);
             self.follow_jobs(&mut out);
         }
         Ok(Applied { answer, effects: out.effects })
@@ -262,9 +282,16 @@ impl Cluster {
         let key = self.old_keys.first().map(|(at, _)| *at);
         let removal = self.removals.first().map(|_| now);
         let job_key = self.old_job_keys.first().map(|(at, _)| *at);
-        let job = (!self.filling.is_empty() || !self.sweeping.is_empty()).then_some(now);
+        let jobs = !self.filling.is_empty() || !self.sweeping.is_empty() || !self.telling.is_empty();
+        let goes_on = jobs || !self.split.is_empty();
+        let job = goes_on.then_some(now);
         let due = [alarm, judgement, duty, key, removal, job_key, job].into_iter().flatten().min()?;
         Some(due.max(now + Duration::from_millis(1)))
+    }
+
+    /// A worker's record.
+    fn worker_record(&self, id: &WorkerId) -> Option<&WorkerRecord> {
+        self.workers.get(id).map(|worker| &*worker.record)
     }
 
     /// Live tasks in the order of their ids.
@@ -319,6 +346,7 @@ impl Cluster {
             change(&mut record);
             record.version += 1;
             alarms::replace(&mut self.alarms, alarms::of(task), alarms::of(&record));
+            self.neighbours.moved(task, &record);
             let before = task.status();
             debug_assert!(before.may_become(record.status()), "{id}: {before} to {}", record.status());
             *task = Arc::new(record);
@@ -382,6 +410,8 @@ struct Out {
     now: Timestamp,
     effects: Vec<Effect>,
     rows: usize,
+    /// How many there may be.
+    most: usize,
     /// Jobs that something happened to.
     touched: BTreeSet<JobId>,
     /// Tasks that have ended and that jobs wait for which are not theirs.
@@ -390,7 +420,7 @@ struct Out {
 
 impl Out {
     fn new(now: Timestamp) -> Self {
-        Self { now, effects: Vec::new(), rows: 0, touched: BTreeSet::new(), ended: Vec::new() }
+        Self { now, effects: Vec::new(), rows: 0, most: MAX_ROWS, touched: BTreeSet::new(), ended: Vec::new() }
     }
 
     fn save(&mut self, row: Row) {
@@ -400,7 +430,12 @@ impl Out {
 
     /// Whether this event has yielded all the rows that it may.
     fn full(&self) -> bool {
-        self.rows + self.touched.len() >= MAX_ROWS
+        self.rows + self.touched.len() >= self.most
+    }
+
+    /// How many more rows it may yield.
+    fn room(&self) -> usize {
+        MAX_ROWS.saturating_sub(self.rows + self.touched.len())
     }
 
     /// Something happened to a job: its record is stored with the event.

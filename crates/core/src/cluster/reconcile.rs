@@ -209,7 +209,7 @@ mod tests {
     fn beat(c: &mut TestCluster, session: Session, seen: u64, held: &[(Attempt, HeldStage)]) {
         let held = held.iter().map(|(attempt, stage)| crate::testing::held(*attempt, *stage)).collect();
         let (worker, seen) = (worker_id("w1"), CommandSeq(seen));
-        c.ok(Event::Heartbeat(Heartbeat { worker, session, seen, held, draining: false, unfit: None }));
+        c.ok(Event::Heartbeat(Heartbeat { worker, session, seen, held, draining: false, unfit: None, images: None }));
     }
 
     fn running() -> (TestCluster, Session, Attempt) {

@@ -6,7 +6,7 @@ use crate::event::{Answer, EndReport, Held, HeldStage, LastSent, Rejected};
 use crate::feasible;
 use crate::ids::{Attempt, CommandSeq, Incarnation, Session};
 use crate::planted::{self, Fault};
-use crate::resources::Kind;
+use crate::resources::{Free, Kind};
 use crate::task::{Outcome, State, Step, TaskRecord};
 use crate::verdict::{self, Verdict};
 use std::sync::Arc;
@@ -79,7 +79,10 @@ impl Cluster {
     /// The most of a resource that a known worker has which could run the task as it is.
     pub(super) fn largest(&self, task: &TaskRecord, kind: Kind) -> Option<u64> {
         let known = self.workers.values().map(|worker| &worker.record).filter(|record| record.connected_at.is_some());
-        let able = known.filter(|record| feasible::could_ever(&task.spec, record).is_ok());
+        let able = known.filter(|record| {
+            let whole = Free::all(&record.capacity);
+            feasible::could_ever(&task.spec, record).is_ok() && whole.pick(task.demand()).is_ok()
+        });
         able.map(|record| record.capacity.amount(kind)).max()
     }
 

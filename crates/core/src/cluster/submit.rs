@@ -49,7 +49,7 @@ impl Cluster {
         let known = self.keys.get(&key).map(|used| (used.task, &used.spec));
         let known = known.or_else(|| in_batch.get(&key).map(|twin| (twin.id, &twin.spec)));
         match known {
-            None => Ok(None),
+            None => self.job_keys.get(&key).map_or(Ok(None), |used| Err(Rejected::JobKeyReused(used.job))),
             Some((id, spec)) if *spec == task.spec => Ok(Some(id)),
             Some((id, _)) => Err(Rejected::KeyReused(id)),
         }

@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+/// The variable that tells a member of a gang how many elements the gang has.
+pub(super) const GANG_SIZE: &str = "CLOUDAI_GANG_SIZE";
+
 /// What makes one element differ from the others.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]

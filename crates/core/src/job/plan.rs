@@ -13,6 +13,9 @@ pub const MAX_GROUPS: usize = 200_000;
 /// The most tasks of one job, elements counted.
 pub const MAX_TASKS: u64 = 10_000_000;
 
+/// The most elements of an array that start together: they are placed by one commit.
+pub const MAX_GANG: u32 = 256;
+
 /// The tasks of a job and what each waits for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct JobPlan {
@@ -49,6 +52,9 @@ pub struct Elements {
     /// At most so many of them have a record and have not ended; as many as there is room for when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at_once: Option<u32>,
+    /// They start together or not at all.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub gang: bool,
     /// The parameters of each, by its ordinal; empty when they differ by their index alone.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub each: Vec<Item>,
@@ -100,6 +106,12 @@ impl Group {
         self.elements.as_ref().map_or(1, |elements| elements.indexes.count())
     }
 
+    /// Whether its elements start together or not at all.
+    #[must_use]
+    pub fn is_gang(&self) -> bool {
+        self.elements.as_ref().is_some_and(|elements| elements.gang)
+    }
+
     /// The index of an element; none for what is no array.
     #[must_use]
     pub fn index(&self, ordinal: u32) -> Option<u32> {
@@ -111,10 +123,13 @@ impl Group {
     /// The first place for a value that this element has not; never of a plan that was accepted.
     pub fn spec_of(&self, ordinal: u32) -> Result<Arc<TaskSpec>, String> {
         let item = self.elements.as_ref().and_then(|elements| elements.each.get(ordinal as usize));
-        if item.is_none() && !item::has_places(&self.spec) {
+        let gang = self.is_gang().then(|| self.count());
+        if item.is_none() && gang.is_none() && !item::has_places(&self.spec) {
             return Ok(Arc::clone(&self.spec));
         }
-        item::of_element(&self.spec, self.index(ordinal), item).map(Arc::new)
+        let mut spec = item::of_element(&self.spec, self.index(ordinal), item)?;
+        spec.container.env.extend(gang.map(|size| (item::GANG_SIZE.to_owned(), size.to_string())));
+        Ok(Arc::new(spec))
     }
 }
 
@@ -123,6 +138,13 @@ impl JobPlan {
     #[must_use]
     pub fn tasks(&self) -> u64 {
         self.groups.iter().map(|group| u64::from(group.count())).sum()
+    }
+
+    /// How many of its groups are arrays.
+    #[must_use]
+    pub fn arrays(&self) -> u32 {
+        let arrays = self.groups.iter().filter(|group| group.elements.is_some()).count();
+        u32::try_from(arrays).unwrap_or(u32::MAX)
     }
 
     /// A group by its place.

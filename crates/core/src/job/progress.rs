@@ -203,8 +203,8 @@ impl Progress {
             ready: BTreeSet::new(),
             held,
         };
-        for Done { group, ordinals, .. } in done {
-            progress.note_done(*group, ordinals);
+        for entry in done {
+            entry.each_group().for_each(|group| progress.note_done(group, &entry.ordinals));
         }
         (0..progress.number()).for_each(|group| progress.ended(group));
         progress

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// A set of numbers, kept as ranges `[from, to)` that rise and do not touch.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Ranges(Vec<(u32, u32)>);
 
 impl Ranges {

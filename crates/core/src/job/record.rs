@@ -31,6 +31,9 @@ pub struct JobRecord {
     pub order: u64,
     /// How many named tasks it has.
     pub groups: u32,
+    /// How many of these are arrays; absent of a job of a version that did not write it down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arrays: Option<u32>,
     /// How many tasks, elements counted.
     pub tasks: u64,
     /// When it was accepted.
@@ -145,15 +148,56 @@ pub struct Dropped {
     pub at: Timestamp,
 }
 
-/// Tasks of one group that completed in another job of the same plan.
+/// Tasks that completed in another job of the same plan: of each of these groups the same.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Done {
-    /// The place of the group in the plan.
-    pub group: u32,
+    /// The places of the groups in the plan. Of before there were several in an entry: one of them.
+    #[serde(alias = "group", deserialize_with = "one_or_several")]
+    pub groups: Ranges,
     /// Their ordinals.
     pub ordinals: Ranges,
     /// The job that has their records and their files.
     pub job: JobId,
+}
+
+/// Reads ranges, or one number.
+fn one_or_several<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Ranges, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Groups {
+        One(u32),
+        Several(Ranges),
+    }
+    Ok(match Groups::deserialize(deserializer)? {
+        Groups::One(group) => [(group, group.saturating_add(1))].into_iter().collect(),
+        Groups::Several(groups) => groups,
+    })
+}
+
+impl Done {
+    /// What completed, told group by group, in as few entries as there are: a record says all of it each time that it
+    /// is stored, and of a large job most groups are alike.
+    #[must_use]
+    pub fn pack(each: impl IntoIterator<Item = (u32, Ranges, JobId)>) -> Vec<Self> {
+        let mut alike: BTreeMap<(JobId, Ranges), Vec<(u32, u32)>> = BTreeMap::new();
+        for (group, ordinals, job) in each {
+            alike.entry((job, ordinals)).or_default().push((group, group + 1));
+        }
+        let entry =
+            |((job, ordinals), groups): (_, Vec<_>)| Self { groups: groups.into_iter().collect(), ordinals, job };
+        alike.into_iter().map(entry).collect()
+    }
+
+    /// Each of its groups.
+    pub fn each_group(&self) -> impl Iterator<Item = u32> {
+        self.groups.each().flat_map(|(from, to)| from..to)
+    }
+
+    /// Whether a task is one of these.
+    #[must_use]
+    pub fn has(&self, place: Place) -> bool {
+        self.groups.contains(place.group) && self.ordinals.contains(place.ordinal)
+    }
 }
 
 /// Elements of one group that were cancelled together.
@@ -275,8 +319,7 @@ impl JobRecord {
     /// The job in which a task completed that is done here.
     #[must_use]
     pub fn done_in(&self, place: Place) -> Option<JobId> {
-        let is_it = |done: &&Done| done.group == place.group && done.ordinals.contains(place.ordinal);
-        self.done.iter().find(is_it).map(|done| done.job)
+        self.done.iter().find(|done| done.has(place)).map(|done| done.job)
     }
 
     /// Elements of a group that never got a record because they were cancelled apart from others.
@@ -305,5 +348,35 @@ impl JobRecord {
     #[must_use]
     pub const fn order_of(&self, offset: u64) -> u64 {
         self.order + offset
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_of_one_group_are_read_as_they_were_stored_before() {
+        let old = r#"{"group": 3, "ordinals": [[0, 2]], "job": "job-00000000000000000000000001"}"#;
+        let done: Done = serde_json::from_str(old).unwrap();
+        assert!(done.each_group().eq([3]) && done.has(Place { group: 3, ordinal: 1 }));
+        let new = serde_json::to_string(&done).unwrap();
+        assert!(new.contains("groups") && serde_json::from_str::<Done>(&new).unwrap() == done, "{new}");
+    }
+
+    #[test]
+    fn what_completed_is_one_entry_where_groups_are_alike() {
+        let job = |number: u128| JobId::new(number);
+        let ordinals = |to| [(0, to)].into_iter().collect::<Ranges>();
+        let whole = (0..1000).filter(|group| *group != 7).map(|group| (group, ordinals(1), job(1)));
+        let parts = [(7, ordinals(3), job(1)), (7, [(5, 9)].into_iter().collect(), job(2))];
+        let packed = Done::pack(whole.chain(parts));
+        assert_eq!(packed.len(), 3);
+        for (group, ordinal, of) in
+            [(0, 0, Some(1)), (999, 0, Some(1)), (7, 2, Some(1)), (7, 5, Some(2)), (7, 4, None), (8, 1, None)]
+        {
+            let found = packed.iter().find(|done| done.has(Place { group, ordinal })).map(|done| done.job);
+            assert_eq!(found, of.map(job), "{group}.{ordinal}");
+        }
     }
 }

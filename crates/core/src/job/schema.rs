@@ -75,6 +75,7 @@ fn in_job() -> Vec<(String, Value)> {
             &[("anyOf", Value::List(vec![shape(&number), ranges]))],
         ),
         described("at_once", "At most so many elements at once", &number),
+        described("gang", "All elements start together or not at all", &[("type", word("boolean"))]),
         described("each", "An element for each of these: ${item}, or ${item.NAME}", &[("anyOf", each())]),
     ]
 }

@@ -1,6 +1,7 @@
 //! Constraints from texts, and from their parts.
 
-use super::{Constraint, LONGEST, Test, check_key, check_value, is_key_char};
+use super::{Constraint, IMAGE, LONGEST, Test, check_key, check_value, is_key_char};
+use crate::spec::ImageRef;
 use std::str::FromStr;
 
 /// How a constraint looks at the values under its key.
@@ -61,6 +62,12 @@ impl Constraint {
                 return Err("has an empty value: whether there is a label at all is asked with exists".into());
             }
             check_value(value).map_err(|problem| format!("has {value:?}, which {problem}"))?;
+        }
+        if key == IMAGE {
+            values = values.iter().map(|image| ImageRef::of(image).normal()).collect();
+            if let Some(long) = values.iter().find(|image| check_value(image).is_err()) {
+                return Err(format!("has {long:?}, which is longer than 200 bytes"));
+            }
         }
         values.sort_unstable();
         values.dedup();

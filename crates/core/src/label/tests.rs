@@ -14,7 +14,7 @@ fn labels(text: &str) -> BTreeMap<String, String> {
 
 #[test]
 fn an_expression_holds_of_the_values_that_it_means() {
-    let rows: [(&str, &[&str], bool); 26] = [
+    let rows: [(&str, &[&str], bool); 30] = [
         ("zone = eu", &["eu"], true),
         ("zone = eu", &["us"], false),
         ("zone = eu", &["EU"], false),
@@ -41,6 +41,10 @@ fn an_expression_holds_of_the_values_that_it_means() {
         ("gpu.model notin (h100, t4)", &["a100", "a100"], true),
         ("gpu.model = NVIDIA A100-SXM4-80GB", &["NVIDIA A100-SXM4-80GB"], true),
         ("a = b=c", &["b=c"], true),
+        ("image = busybox", &["a:1", "busybox:latest"], true),
+        ("image = docker.io/library/busybox:1", &["busybox:latest"], false),
+        ("image in (a:1, busybox:1)", &["busybox:1"], true),
+        ("image != busybox", &["busybox:latest"], false),
     ];
     for (text, values, holds) in rows {
         assert_eq!(constraint(text).holds(values.iter().copied()), holds, "{text} {values:?}");
@@ -65,6 +69,10 @@ fn every_spelling_is_shown_in_one_form_and_read_back() {
         ("not = exists", "not = exists"),
         ("in in (in)", "in = in"),
         ("example.org/disk-kind = nvme", "example.org/disk-kind = nvme"),
+        ("image = docker.io/library/busybox", "image = busybox:latest"),
+        ("image in (docker.io/b, a:1, b:latest)", "image in (a:1, b:latest)"),
+        ("exists image", "exists image"),
+        ("zone = docker.io/b", "zone = docker.io/b"),
     ];
     for (text, shown) in rows {
         assert_eq!(constraint(text).to_string(), shown, "{text}");
@@ -77,6 +85,7 @@ fn every_spelling_is_shown_in_one_form_and_read_back() {
 #[test]
 fn what_is_no_constraint_says_what_is() {
     let long = format!("zone = {}", "x".repeat(201));
+    let long_image = format!("image = {}", "x".repeat(195));
     let longer = format!("zone in ({})", (1000..1200).map(|n| n.to_string()).collect::<Vec<_>>().join(", "));
     let rows = [
         ("", "expected zone = eu"),
@@ -97,6 +106,7 @@ fn what_is_no_constraint_says_what_is() {
         ("zone = \"eu\"", "is no value of a label"),
         ("zone = e\nu", "is no value of a label"),
         (&long, "at most 200 bytes"),
+        (&long_image, "longer than 200 bytes"),
         (&longer, "at most 1024 are allowed"),
     ];
     for (text, said) in rows {

@@ -119,7 +119,13 @@ impl Learner {
     /// The same by all that is known now, for whoever only looks.
     #[must_use]
     pub fn foresee(&self, task: &TaskRecord) -> Prediction {
-        self.predictor.predict(&Features::of(task))
+        self.foresee_like(&Features::of(task))
+    }
+
+    /// The same of tasks like this, with a record or without.
+    #[must_use]
+    pub fn foresee_like(&self, features: &Features) -> Prediction {
+        self.predictor.predict(features)
     }
 
     /// Sets what can be set of the predictor.

@@ -1,7 +1,9 @@
 //! What the predictor is told of a task: who, what and how large, as numbers.
 
 use super::Features;
-use crate::resources::Kind;
+use crate::ids::UserId;
+use crate::resources::{Demand, Kind};
+use crate::spec::TaskSpec;
 use crate::state::{Reason, Status};
 use crate::task::TaskRecord;
 use crate::time::millis;
@@ -18,15 +20,24 @@ impl Features {
     /// the shape of its command (file names without their folders, digits left out) and its demand.
     #[must_use]
     pub fn of(task: &TaskRecord) -> Self {
-        let demand = &task.spec.demand;
+        Self::asking(&task.owner, &task.spec, task.demand())
+    }
+
+    /// The same of what has no record yet.
+    #[must_use]
+    pub fn of_spec(owner: &UserId, spec: &TaskSpec) -> Self {
+        Self::asking(owner, spec, &spec.demand)
+    }
+
+    fn asking(owner: &UserId, spec: &TaskSpec, demand: &Demand) -> Self {
         let amounts = Kind::ALL.map(|kind| demand.amount(kind));
-        let shape = words(task).fold(Hash::default(), |hash, word| hash.text(&plain(word)));
+        let shape = words(spec).fold(Hash::default(), |hash, word| hash.text(&plain(word)));
         Self {
-            user: hash(task.owner.as_str()),
-            image: hash(&task.spec.image),
+            user: hash(owner.as_str()),
+            image: hash(&spec.image),
             shape: shape.0,
             size: amounts.into_iter().fold(Hash::default(), Hash::number).0,
-            estimate: task.spec.estimate.map(|estimate| millis(estimate).max(1)),
+            estimate: spec.estimate.map(|estimate| millis(estimate).max(1)),
         }
     }
 }
@@ -47,7 +58,7 @@ pub fn run_of(task: &TaskRecord) -> Option<u64> {
 
 /// The beginning of a task's command for people, up to its first option.
 pub(super) fn shown(task: &TaskRecord) -> String {
-    let named = words(task).take_while(|word| !word.starts_with('-')).take(SHOWN).map(plain);
+    let named = words(&task.spec).take_while(|word| !word.starts_with('-')).take(SHOWN).map(plain);
     named.collect::<Vec<_>>().join(" ").chars().take(LONGEST).collect()
 }
 
@@ -55,8 +66,8 @@ fn hash(text: &str) -> u64 {
     Hash::default().text(text).0
 }
 
-fn words(task: &TaskRecord) -> impl Iterator<Item = &str> {
-    let container = &task.spec.container;
+fn words(spec: &TaskSpec) -> impl Iterator<Item = &str> {
+    let container = &spec.container;
     let parts = container.entrypoint.iter().flatten().chain(&container.command).chain(&container.args);
     parts.flat_map(|part| part.split_whitespace()).take(WORDS)
 }

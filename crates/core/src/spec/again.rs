@@ -2,7 +2,7 @@
 //! what it does.
 
 use super::fields::nearest;
-use super::{FieldError, SpecError, TaskSpec, Value, read, write};
+use super::{FieldError, SpecError, TaskSpec, Value, read, requests, write};
 
 /// The fields that a retry may give other values.
 pub const CHANGES: [&str; 8] = [
@@ -31,6 +31,9 @@ pub(super) fn with(spec: &TaskSpec, changes: &Value) -> Result<TaskSpec, SpecErr
         } else if *value != Value::Null {
             fields.retain(|(field, _)| field != name);
             fields.push((name.clone(), value.clone()));
+            if let Some((_, all)) = fields.iter_mut().find(|(field, _)| field == "requests") {
+                requests::unsay(all, name);
+            }
         }
         seen.push(name);
     }
@@ -84,6 +87,18 @@ mod tests {
         for name in CHANGES {
             assert!(super::super::LIVE.contains(&name), "{name}");
         }
+    }
+
+    #[test]
+    fn an_amount_that_is_changed_is_that_of_every_request_but_gpus_of_what_has_none() {
+        let text = r#"{"image":"a","requests":[{"gpu_cores":1,"gpu_model":"t4","memory_gb":1},{"cpu_cores":8,"memory_gb":4}]}"#;
+        let spec = TaskSpec::from_value(&value(text)).unwrap();
+        let again = spec.run_again_with(&value(r#"{"memory_gb":6,"gpu_cores":2}"#)).unwrap();
+        let told: Vec<_> = again.demands().map(|one| (one.cpu_milli, one.memory / GIB, one.gpu_milli)).collect();
+        assert_eq!(told, [(1000, 6, 2000), (8000, 6, 0)]);
+        let SpecError(errors) = spec.run_again_with(&value(r#"{"memory_gb":0.001}"#)).unwrap_err();
+        assert_eq!(errors.len(), 1, "{errors:?}");
+        assert_eq!(spec.run_again_with(&value("{}")), Ok(spec));
     }
 
     #[test]

@@ -15,6 +15,7 @@ pub const LIVE: &[&str] = &[
     "storage_gb",
     "gpu_cores",
     "gpu_model",
+    "requests",
     "priority",
     "timeout_s",
     "queue_timeout_s",
@@ -30,6 +31,8 @@ pub const LIVE: &[&str] = &[
     "worker_id",
     "constraints",
     "affinity",
+    "anti_affinity",
+    "spread",
     "allow_pending",
     "idempotency_key",
     "labels",
@@ -46,17 +49,12 @@ pub const LIVE: &[&str] = &[
 
 /// Fields that are known and refused, with what they belong to.
 pub const LATER: &[(&str, &str)] = &[
-    ("anti_affinity", "placement preferences"),
-    ("spread", "placement preferences"),
-    ("depends_on", "dependencies of a task alone; those of a job have needs, see docs/job-file.md"),
-    ("array", "arrays outside of a job; those of a job: docs/job-file.md"),
-    ("gang", "gang placement"),
-    ("requests", "either-or resource requests"),
     ("registry_auth", "registry credentials of one task; those that are stored are taken by themselves"),
-    ("template", "a template within a task: cloudai template run submits what one makes"),
-    ("params", "a template within a task: cloudai template run submits what one makes"),
     ("ttl_after_finish_s", "retention by task"),
 ];
+
+/// Fields of a document that is submitted by itself: it makes a job of one task, or is a template's.
+const ALONE: &[&str] = &["array", "at_once", "depends_on", "each", "gang", "needs", "params", "template"];
 
 /// What people write who know the flags, or other systems.
 const OTHER_WORDS: &[(&str, &str)] = &[
@@ -68,6 +66,8 @@ const OTHER_WORDS: &[(&str, &str)] = &[
     ("storage", "storage_gb"),
     ("gpu", "gpu_cores"),
     ("gpus", "gpu_cores"),
+    ("request", "requests"),
+    ("alternatives", "requests"),
     ("timeout", "timeout_s"),
     ("held", "hold"),
     ("retry", "retries"),
@@ -90,12 +90,22 @@ const OTHER_WORDS: &[(&str, &str)] = &[
     ("binds", "volumes"),
     ("node_selector", "constraints"),
     ("prefer", "affinity"),
+    ("apart", "anti_affinity"),
+    ("topology_spread", "spread"),
+    ("after", "depends_on"),
+    ("depends", "depends_on"),
+    ("dependencies", "depends_on"),
 ];
 
 /// What is wrong with a name that is no live field.
 pub(crate) fn refusal(name: &str) -> String {
     if let Some((_, feature)) = LATER.iter().find(|(later, _)| *later == name) {
         return format!("is not supported by this version yet ({feature}): leave it out");
+    }
+    if ALONE.contains(&name) {
+        return "stands only in a task that is submitted by itself (cloudai task submit, POST /api/v1/tasks): submit it so, \
+                or write a job, docs/job-file.md"
+            .into();
     }
     match nearest(name) {
         Some(near) => format!("is no field of a task: did you mean {near}?"),
@@ -105,7 +115,7 @@ pub(crate) fn refusal(name: &str) -> String {
 
 /// The known name nearest to a wrong one, when one is near enough to be a slip.
 pub(crate) fn nearest(wrong: &str) -> Option<&'static str> {
-    let names = LIVE.iter().copied().chain(LATER.iter().map(|(name, _)| *name));
+    let names = LIVE.iter().chain(ALONE).copied().chain(LATER.iter().map(|(name, _)| *name));
     let wrong = wrong.to_ascii_lowercase().replace('-', "_");
     if let Some((_, name)) = OTHER_WORDS.iter().find(|(word, _)| *word == wrong) {
         return Some(name);

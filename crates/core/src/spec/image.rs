@@ -1,5 +1,7 @@
 //! The form of an image reference, after the distribution project's reference grammar.
 
+use super::registry::is_hub;
+
 /// The parts of an image reference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ImageRef<'a> {
@@ -25,6 +27,27 @@ impl<'a> ImageRef<'a> {
         let host = name.split_once('/').map(|(first, _)| first);
         let host = host.filter(|host| host.contains(['.', ':']) || *host == "localhost");
         Self { host, name, tag, digest }
+    }
+
+    /// The one spelling of all that mean the same image: `busybox` and `docker.io/library/busybox:latest` are
+    /// `busybox:latest`. Podman calls what was made on its own machine `localhost/...`: that is left out, too. A tag
+    /// beside a digest says nothing.
+    #[must_use]
+    pub fn normal(self) -> String {
+        let name = self.short_name();
+        match (self.digest, self.tag) {
+            (Some(digest), _) => format!("{name}@{digest}"),
+            (None, tag) => format!("{name}:{}", tag.unwrap_or("latest")),
+        }
+    }
+
+    /// Its name without what everybody leaves out.
+    fn short_name(self) -> &'a str {
+        let usual = |host: &str| host == "localhost" || is_hub(host);
+        let path = self.name.split_once('/').filter(|(host, _)| usual(host)).map(|(_, path)| path);
+        // What remains must not read as a name of another registry.
+        let path = path.filter(|path| !path.is_empty() && Self::of(path).host.is_none()).unwrap_or(self.name);
+        path.strip_prefix("library/").filter(|rest| !rest.is_empty() && !rest.contains('/')).unwrap_or(path)
     }
 }
 
@@ -83,6 +106,7 @@ pub(super) fn is_host(host: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::{ImageRef, check};
+    use proptest::prelude::*;
 
     #[test]
     fn a_reference_names_its_registry_or_docker_hub() {
@@ -98,6 +122,42 @@ mod tests {
         ];
         for (image, host, name, tag, digest) in rows {
             assert_eq!(ImageRef::of(image), ImageRef { host, name, tag, digest }, "{image}");
+        }
+    }
+
+    #[test]
+    fn every_spelling_of_an_image_has_one_normal_form() {
+        let digest = format!("sha256:{}", "0".repeat(64));
+        let (tagged, bare) = (format!("docker.io/library/a:1@{digest}"), format!("a@{digest}"));
+        let rows = [
+            ("busybox", "busybox:latest"),
+            ("busybox:1", "busybox:1"),
+            ("library/busybox", "busybox:latest"),
+            ("docker.io/library/busybox:latest", "busybox:latest"),
+            ("index.docker.io/busybox", "busybox:latest"),
+            ("docker.io/team/train:1", "team/train:1"),
+            ("docker.io/library/team/train:1", "library/team/train:1"),
+            ("localhost/cloudai/hello", "cloudai/hello:latest"),
+            ("localhost:5000/a", "localhost:5000/a:latest"),
+            ("ghcr.io/library/a:2", "ghcr.io/library/a:2"),
+            ("docker.io/ghcr.io/a:2", "docker.io/ghcr.io/a:2"),
+            ("fake:sleep", "fake:sleep"),
+            (&tagged, &bare),
+        ];
+        for (image, normal) in rows {
+            assert_eq!(ImageRef::of(image).normal(), normal, "{image}");
+        }
+    }
+
+    /// Good references and bad ones.
+    const SPELLINGS: &str =
+        "((docker\\.io|localhost|library|a|g\\.io|a:1)/){0,4}[a-z]{0,2}(:[a-z]{0,2})?(@[a-z]{0,2})?";
+
+    proptest! {
+        #[test]
+        fn a_normal_form_is_its_own(image in SPELLINGS) {
+            let normal = ImageRef::of(&image).normal();
+            prop_assert_eq!(ImageRef::of(&normal).normal(), normal);
         }
     }
 

@@ -15,6 +15,7 @@ mod placement;
 mod places;
 mod read;
 mod registry;
+mod requests;
 mod retries;
 mod schema;
 mod secrets;
@@ -43,6 +44,7 @@ pub(crate) use read::{Form, MAX_ITEMS, Reader, of_fields};
 pub(crate) use schema::{properties, shape};
 
 use crate::ids::WorkerId;
+use crate::kin::{self, Spread};
 use crate::label::{self, Constraint, Preference};
 use crate::need::{Need, Traits};
 use crate::resources::Demand;
@@ -71,8 +73,11 @@ pub struct TaskSpec {
     /// What the container does: program, arguments, environment, surroundings.
     #[serde(flatten)]
     pub container: ContainerSpec,
-    /// What it may use.
+    /// What it may use; the first of its requests, where it has several.
     pub demand: Demand,
+    /// The others in order: each is what it may use where those before it fit nowhere.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub alternatives: Vec<Demand>,
     /// -100 to 100, higher goes earlier; how much it counts is the strategy's.
     #[serde(default)]
     pub priority: i32,
@@ -106,6 +111,12 @@ pub struct TaskSpec {
     /// What of that it would rather have; it waits for none of it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub affinity: Vec<Preference>,
+    /// Labels and facts of which its worker may share none with the worker of a task of its name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub anti_affinity: Vec<String>,
+    /// Labels and facts over which it would rather be spread with those; it waits for none of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub spread: Vec<Spread>,
     /// Accept it although no registered worker could ever run it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub allow_pending: bool,
@@ -338,6 +349,29 @@ impl TaskSpec {
         again::with(self, changes)
     }
 
+    /// Its requests: what it may use, the first that fits. One, or 2 to 8.
+    pub fn demands(&self) -> impl DoubleEndedIterator<Item = &Demand> + Clone {
+        std::iter::once(&self.demand).chain(&self.alternatives)
+    }
+
+    /// The last of them, which is taken where no other fits.
+    #[must_use]
+    pub fn last_request(&self) -> &Demand {
+        self.alternatives.last().unwrap_or(&self.demand)
+    }
+
+    /// How many requests it has.
+    #[must_use]
+    pub fn requests(&self) -> usize {
+        1 + self.alternatives.len()
+    }
+
+    /// One of its requests, from 0 on; the first where there is no such.
+    #[must_use]
+    pub fn request(&self, number: u8) -> &Demand {
+        self.demands().nth(number.into()).unwrap_or(&self.demand)
+    }
+
     /// What it needs of its worker beyond amounts, each once, in order.
     #[must_use]
     pub fn needs(&self) -> Vec<Need> {
@@ -371,8 +405,16 @@ impl TaskSpec {
             |map: &BTreeMap<String, String>| map.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
         let ContainerSpec { command, args, entrypoint, env, outputs, inputs: found, .. } = &self.container;
         let lists = [entrypoint, outputs].map(|list| list.as_deref().map_or(0, texts));
-        let inputs = inputs::weight(found) + label::weight(&self.constraints, &self.affinity);
-        texts(command) + texts(args) + lists.iter().sum::<usize>() + pairs(env) + pairs(&self.labels) + inputs
+        let labels = label::weight(&self.constraints, &self.affinity) + kin::weight(&self.anti_affinity, &self.spread);
+        let inputs = inputs::weight(found) + labels;
+        let requests = requests::weight(&self.alternatives);
+        texts(command)
+            + texts(args)
+            + lists.iter().sum::<usize>()
+            + pairs(env)
+            + pairs(&self.labels)
+            + inputs
+            + requests
     }
 
     /// Bytes of all its texts, which [`MAX_SPEC_BYTES`] limits.

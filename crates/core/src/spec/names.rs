@@ -8,15 +8,16 @@ pub(super) fn is_env_name(name: &str) -> Result<(), &'static str> {
     if !plain {
         return Err("is no name of a variable: it must not be empty nor hold = or NUL");
     }
-    if name.starts_with("CLOUDAI_") && !is_of_item(name) {
+    if name.starts_with("CLOUDAI_") && !is_of_element(name) {
         return Err("begins with CLOUDAI_, which the worker sets itself");
     }
     Ok(())
 }
 
-/// The parameters of an element are written into its spec, which its worker reads again.
-fn is_of_item(name: &str) -> bool {
-    name.strip_prefix("CLOUDAI_ITEM").is_some_and(|rest| rest.is_empty() || rest.starts_with('_'))
+/// The parameters of an element and the size of its gang are written into its spec, which its worker reads again.
+fn is_of_element(name: &str) -> bool {
+    name == "CLOUDAI_GANG_SIZE"
+        || name.strip_prefix("CLOUDAI_ITEM").is_some_and(|rest| rest.is_empty() || rest.starts_with('_'))
 }
 
 /// Whether a task of a job may be called so: never like an id or like an element, as both are named where names are.
@@ -92,10 +93,10 @@ mod tests {
 
     #[test]
     fn a_variable_may_be_that_of_an_elements_parameters_and_no_other_of_the_workers() {
-        for good in ["A", "CLOUDAI", "CLOUDAI_ITEM", "CLOUDAI_ITEM_LR"] {
+        for good in ["A", "CLOUDAI", "CLOUDAI_ITEM", "CLOUDAI_ITEM_LR", "CLOUDAI_GANG_SIZE"] {
             assert_eq!(is_env_name(good), Ok(()), "{good}");
         }
-        for bad in ["", "A=B", "CLOUDAI_TASK_ID", "CLOUDAI_ITEMS", "CLOUDAI_"] {
+        for bad in ["", "A=B", "CLOUDAI_TASK_ID", "CLOUDAI_ITEMS", "CLOUDAI_GANG", "CLOUDAI_"] {
             assert!(is_env_name(bad).is_err(), "{bad}");
         }
     }

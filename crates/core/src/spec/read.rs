@@ -5,11 +5,11 @@ use super::names::is_env_name;
 use super::places::Places;
 use super::{
     ContainerSpec, DEFAULT_KILL_AFTER, DEFAULT_PULL, FieldError, Limits, MAX_DURATION, MAX_SPEC_BYTES, Network,
-    OnDisconnect, PullPolicy, SpecError, TaskSpec, Value, When, image, inputs, outputs, placement, retries, secrets,
-    size, volumes,
+    OnDisconnect, PullPolicy, SpecError, TaskSpec, Value, When, image, inputs, outputs, placement, requests, retries,
+    secrets, size, volumes,
 };
 use crate::label;
-use crate::resources::{Demand, GIB, MIB, WHOLE};
+use crate::resources::GIB;
 use crate::rfc3339::{self, NoTime};
 use crate::text::parse_size;
 use std::collections::BTreeMap;
@@ -17,7 +17,7 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
-const TIB: u64 = GIB << 10;
+pub(super) const TIB: u64 = GIB << 10;
 /// The largest list or map inside a spec.
 pub(crate) const MAX_ITEMS: usize = 4096;
 
@@ -31,11 +31,14 @@ pub(crate) fn of_fields(fields: BTreeMap<&str, &Value>) -> Result<TaskSpec, Spec
 }
 
 fn of_reader(mut reader: Reader<'_>) -> Result<TaskSpec, SpecError> {
+    let image = reader.image();
+    let (demand, alternatives) = requests::read(&mut reader);
     let spec = TaskSpec {
-        image: reader.image(),
+        image,
         name: reader.text("name", 200, Form::Line),
         container: container(&mut reader),
-        demand: demand(&mut reader),
+        demand,
+        alternatives,
         priority: reader.priority(),
         limits: limits(&mut reader),
         not_before: reader.when("not_before", Duration::ZERO),
@@ -47,6 +50,8 @@ fn of_reader(mut reader: Reader<'_>) -> Result<TaskSpec, SpecError> {
         worker_id: reader.parsed("worker_id"),
         constraints: placement::constraints(&mut reader),
         affinity: placement::affinity(&mut reader),
+        anti_affinity: placement::anti_affinity(&mut reader),
+        spread: placement::spread(&mut reader),
         allow_pending: reader.truth("allow_pending"),
         idempotency_key: reader.text("idempotency_key", 200, Form::Line).map(Into::into),
         labels: reader.texts_by_name("labels", label::check_key),
@@ -82,23 +87,6 @@ fn container(reader: &mut Reader<'_>) -> ContainerSpec {
         volumes,
         tmpfs,
     }
-}
-
-fn demand(reader: &mut Reader<'_>) -> Demand {
-    let demand = Demand {
-        cpu_milli: reader.amount("cpu_cores", 1.0, WHOLE, 1..=4096 * WHOLE, "0.001 to 4096 cores"),
-        memory: reader.amount("memory_gb", 0.5, GIB, 6 * MIB..=64 * TIB, "6 MiB to 64 TiB, in GiB"),
-        storage: reader.amount("storage_gb", 1.0, GIB, 0..=1024 * TIB, "0 to 1 PiB, in GiB"),
-        gpu_milli: reader.amount("gpu_cores", 0.0, WHOLE, 0..=1024 * WHOLE, "0 to 1024 devices"),
-        gpu_model: reader.text("gpu_model", 100, Form::Line).map(Into::into),
-    };
-    if demand.gpu_milli > WHOLE && !demand.gpu_milli.is_multiple_of(WHOLE) {
-        reader.wrong("gpu_cores", "takes whole devices above 1: a fraction shares one device, as 0.5");
-    }
-    if demand.gpu_milli == 0 && demand.gpu_model.is_some() {
-        reader.wrong("gpu_model", "needs gpu_cores above 0");
-    }
-    demand
 }
 
 fn limits(reader: &mut Reader<'_>) -> Limits {
@@ -373,18 +361,17 @@ impl<'a> Reader<'a> {
         number
     }
 
-    /// A decimal amount as an integer of its smallest unit; rounded up, so that no demand is lost.
+    /// A decimal amount as an integer of its smallest unit; rounded up, so that no demand is lost. `unsaid` is of that unit.
     pub(super) fn amount(
         &mut self,
         name: &str,
-        default: f64,
+        unsaid: u64,
         unit: u64,
         range: RangeInclusive<u64>,
         allowed: &str,
     ) -> u64 {
-        let given = self.number(name);
-        let amount = to_units(given.unwrap_or(default), unit);
-        match amount.filter(|amount| range.contains(amount)) {
+        let Some(given) = self.number(name) else { return unsaid };
+        match to_units(given, unit).filter(|amount| range.contains(amount)) {
             Some(amount) => amount,
             None => {
                 self.wrong(name, &format!("is out of range: allowed are {allowed}"));

@@ -42,8 +42,13 @@ impl RegistryName {
     /// One registry has one name.
     fn known(host: &str) -> Self {
         let host = host.to_ascii_lowercase();
-        Self(if ALSO_HUB.contains(&host.as_str()) { HUB.into() } else { host.into() })
+        Self(if is_hub(&host) { HUB.into() } else { host.into() })
     }
+}
+
+/// Whether a host is Docker Hub, in lower case.
+pub(super) fn is_hub(host: &str) -> bool {
+    host == HUB || ALSO_HUB.contains(&host)
 }
 
 impl FromStr for RegistryName {

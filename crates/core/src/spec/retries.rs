@@ -106,7 +106,7 @@ pub(super) fn read(task: &mut Reader<'_>) -> Option<Retries> {
         max: reader.whole("max", 0..=MAX_RETRIES).unwrap_or(DEFAULT_RETRIES),
         on: on(&mut reader),
         initial,
-        factor_milli: reader.amount("factor", 2.0, WHOLE, WHOLE..=100 * WHOLE, "1 to 100"),
+        factor_milli: reader.amount("factor", 2 * WHOLE, WHOLE, WHOLE..=100 * WHOLE, "1 to 100"),
         longest: longest.unwrap_or_else(|| initial.max(DEFAULT_LONGEST)),
     };
     task.take_errors("retries", reader);

@@ -25,6 +25,7 @@ const FIELDS: &[Field] = &[
     ("storage_gb", "Disk in GiB [default: 1]", || number(Value::Int(0), 1_048_576)),
     ("gpu_cores", "GPUs; a fraction shares one [default: 0]", || number(Value::Int(0), 1024)),
     ("gpu_model", "Only GPUs of this model", || text(100)),
+    ("requests", "Either of these: the first that fits; what an entry leaves out is as above", requests),
     ("priority", "Higher goes earlier [default: 0]", || whole(-100, 100)),
     ("timeout_s", "The longest run, in seconds", || above_zero(YEAR_S)),
     ("queue_timeout_s", "The longest wait for a place, in seconds", || above_zero(YEAR_S)),
@@ -40,6 +41,8 @@ const FIELDS: &[Field] = &[
     ("worker_id", "The only worker that may run it", || text(63)),
     ("constraints", "What must hold of its worker, as zone = eu", constraints),
     ("affinity", "Which workers it would rather run on", affinity),
+    ("anti_affinity", "Labels of workers that it never shares with a task of its name, as worker.id", labels),
+    ("spread", "Labels of workers over which it would rather be spread with tasks of its name, as zone", spread),
     ("allow_pending", "Accept it although no worker could run it yet", truth),
     ("idempotency_key", "Sent again under the same key, it is accepted once", || text(200)),
     ("labels", "Free words to find it by", scalars_by_name),
@@ -137,6 +140,15 @@ fn fields(fields: &[(&str, Value)], required: &[&str]) -> Value {
     shape(&entries)
 }
 
+fn requests() -> Value {
+    let amounts = FIELDS.iter().filter(|(name, ..)| super::requests::OF_REQUEST.contains(name));
+    let amounts: Vec<(&str, Value)> = amounts.map(|(name, _, form)| (*name, form())).collect();
+    let Value::Map(mut entries) = list_of(fields(&amounts, &[])) else { return Value::Null };
+    entries.push(("minItems".into(), Value::Int(super::requests::LEAST.into())));
+    entries.push(("maxItems".into(), Value::Int(super::requests::MOST.into())));
+    Value::Map(entries)
+}
+
 fn retries() -> Value {
     let codes = fields(&[("exit_code", list_of(whole(1, 255)))], &["exit_code"]);
     let cause = Value::List(vec![choice(&["oom", "worker_lost", "image_pull", "exit_code"]), codes]);
@@ -160,6 +172,15 @@ fn constraints() -> Value {
 
 fn affinity() -> Value {
     list_of(fields(&[("expr", text(1024)), ("weight", whole(-100, 100))], &["expr"]))
+}
+
+fn labels() -> Value {
+    list_of(text(100))
+}
+
+fn spread() -> Value {
+    let forms = Value::List(vec![text(100), fields(&[("label", text(100)), ("weight", whole(1, 100))], &["label"])]);
+    list_of(shape(&[("anyOf", forms)]))
 }
 
 fn inputs() -> Value {

@@ -1,7 +1,7 @@
 //! How much text a spec holds.
 
-use super::{TaskSpec, inputs, secrets, volumes};
-use crate::label;
+use super::{TaskSpec, inputs, requests, secrets, volumes};
+use crate::{kin, label};
 use std::collections::BTreeMap;
 
 /// The bytes of all texts of a spec: what its JSON would hold but for punctuation.
@@ -21,4 +21,6 @@ pub(super) fn of(spec: &TaskSpec) -> usize {
         + volumes::weight(&container.volumes)
         + secrets::weight(&container.secrets)
         + label::weight(&spec.constraints, &spec.affinity)
+        + kin::weight(&spec.anti_affinity, &spec.spread)
+        + requests::weight(&spec.alternatives)
 }

@@ -2,7 +2,7 @@
 
 use super::{
     DEFAULT_KILL_AFTER, DEFAULT_PULL, Network, OnDisconnect, PullPolicy, TaskSpec, Value, When, inputs, placement,
-    retries, secrets, volumes,
+    requests, retries, secrets, volumes,
 };
 use crate::resources::{GIB, WHOLE};
 use crate::rfc3339;
@@ -18,6 +18,11 @@ pub(super) fn document(spec: &TaskSpec) -> Value {
 /// The same with their names, in the order of the document.
 pub(super) fn fields(spec: &TaskSpec) -> Vec<(String, Value)> {
     let mut fields = for_worker(spec);
+    if !spec.alternatives.is_empty() {
+        // Each entry says all that it asks for, but for a model: it would have one that is said for all.
+        fields.0.retain(|(name, _)| name != "gpu_model");
+        fields.put("requests", requests::write(spec.demands(), decimal));
+    }
     fields.put_if(spec.priority != 0, "priority", || Value::Int(spec.priority.into()));
     if let Some(queue) = spec.limits.queue {
         fields.put("queue_timeout_s", seconds(queue));
@@ -37,6 +42,8 @@ pub(super) fn fields(spec: &TaskSpec) -> Vec<(String, Value)> {
     fields.text("worker_id", spec.worker_id.as_ref());
     fields.put_if(!spec.constraints.is_empty(), "constraints", || placement::write_constraints(&spec.constraints));
     fields.put_if(!spec.affinity.is_empty(), "affinity", || placement::write_affinity(&spec.affinity));
+    fields.put_if(!spec.anti_affinity.is_empty(), "anti_affinity", || list(&spec.anti_affinity));
+    fields.put_if(!spec.spread.is_empty(), "spread", || placement::write_spread(&spec.spread));
     fields.put_if(spec.allow_pending, "allow_pending", || Value::Bool(true));
     fields.text("idempotency_key", spec.idempotency_key.as_ref());
     fields.0

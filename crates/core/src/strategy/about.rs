@@ -17,7 +17,9 @@ pub fn about(name: &str) -> Option<&'static str> {
         "ai_aggressive" => {
             "Packs as tightly as it can, large tasks first, small ones into the gaps: for full clusters."
         }
-        "ai_predictive" => "Plans with predicted run times and deadlines for the earliest end of everything.",
+        "ai_predictive" => {
+            "Plans with predicted run times, deadlines and critical paths of jobs for the earliest end of everything."
+        }
         "ai_load_balanced" => "Keeps the load of all workers even, and fills gaps behind a reservation.",
         "external" => "Lets a program of yours place (samples/agent-python); another strategy does while it is silent.",
         _ => return None,

@@ -46,10 +46,14 @@ impl Candidates {
         }
         if everywhere || !freed.is_empty() {
             let most = if everywhere { board.most_free() } else { freed.most() };
-            let room = line.heads().filter(|(.., class)| covers(&most, &board.classes()[*class].amounts));
-            heap.extend(
-                room.map(|(key, job, class)| Reverse(Candidate { key, job, class, everywhere, leads: true, looks: 0 })),
-            );
+            let covered = |class: usize| covers(&most, &board.classes()[class].amounts);
+            let room = line.heads().filter(|(.., class)| board.chain(*class).any(covered));
+            // What takes one thing or else another, and is new, is to find the first on any worker: not the second on
+            // one that has more room than before.
+            let anew = |class| everywhere || board.has_choice(class) && !news.jobs.is_empty();
+            heap.extend(room.map(|(key, job, class)| {
+                Reverse(Candidate { key, job, class, everywhere: anew(class), leads: true, looks: 0 })
+            }));
         }
         let leads = heap.iter().filter(|Reverse(candidate)| candidate.leads).count();
         let most = (LOOKS / leads.max(1)).clamp(OF_CLASS.0, OF_CLASS.1);

@@ -8,7 +8,8 @@ use super::board::Board;
 use super::line::Key;
 use super::rules::Rules;
 
-/// The waiting jobs of a line in that order. Critical is what runs for at least so long, in milliseconds.
+/// The waiting jobs of a line in that order. Critical is what runs for at least so long, in milliseconds, with what
+/// must follow it where that counts.
 #[allow(clippy::cast_precision_loss)] // milliseconds far below 2^53, only compared
 pub(super) fn order(
     board: &Board,
@@ -18,7 +19,7 @@ pub(super) fn order(
 ) -> Vec<(Key, usize)> {
     let place = |(key, number): (Key, usize)| {
         let job = board.job(number);
-        let length = rules.source.length(&job).mean as f64;
+        let length = rules.source.length(&job).mean as f64 + rules.tail(&job) as f64;
         if key.is_promoted() || length < critical {
             return (key, number);
         }

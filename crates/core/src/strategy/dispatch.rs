@@ -3,6 +3,8 @@
 //! A round costs what changed: jobs that waited before are tried on workers that have more room than
 //! before, new ones on all, and one look rejects all jobs of a class.
 
+mod gang;
+
 use super::among::{Among, Freed};
 use super::board::{Amounts, Board, Change, Job};
 use super::candidates::Candidates;
@@ -13,7 +15,8 @@ use super::reserve::Reservation;
 use super::rules::{Blocked, Rules};
 use super::seating::{Choice, Chooser};
 use super::shares::Shares;
-use std::collections::BTreeSet;
+use gang::{Together, is_gang};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// On how many workers at most a reservation is looked for.
 const RESERVABLE: usize = 128;
@@ -102,7 +105,7 @@ impl Dispatcher {
     pub(super) fn ahead(&self) -> Option<usize> {
         match self.rules.blocked {
             Blocked::Waits => self.line.first(),
-            Blocked::Passed | Blocked::Reserved => self.reservation.map(|reservation| reservation.job),
+            Blocked::Passed | Blocked::Reserved => self.reservation.as_ref().map(|reservation| reservation.job),
         }
     }
 
@@ -111,9 +114,12 @@ impl Dispatcher {
         self.line.len()
     }
 
-    /// Whether some of them would rather have one worker than another.
-    pub(super) fn has_wishes(&self, board: &Board) -> bool {
-        self.line.heads().any(|(.., class)| board.has_wishes(class))
+    /// Whether some of them would rather have one worker than another, may not be beside each other, or take one thing or
+    /// else another.
+    pub(super) fn has_choices(&self, board: &Board) -> bool {
+        self.line.heads().any(|(.., class)| {
+            board.has_wishes(class) || board.has_kin(class) || board.has_choice(class) || is_gang(board, class)
+        })
     }
 
     /// These jobs, in no order.
@@ -152,14 +158,14 @@ impl Dispatcher {
         let mut news = std::mem::take(&mut self.news);
         let mut starts = Vec::new();
         self.chooser.begin_round();
-        self.heads(board, most, &mut starts);
+        let mut more = self.heads(board, most, &mut starts);
         if self.rules.blocked != Blocked::Waits {
-            if starts.len() < most {
+            if !more && starts.len() < most {
                 self.reserve(board, &mut news);
-                self.fill(board, &news, most, &mut starts);
+                more = self.fill(board, &news, most, &mut starts);
             }
             // Of a full round: there may be more that has room.
-            self.news.all = starts.len() >= most;
+            self.news.all = more || starts.len() >= most;
         }
         starts
     }
@@ -172,14 +178,21 @@ impl Dispatcher {
             self.begin_anew(board);
             return self.look_at_all();
         }
-        let mut reshaped = false;
+        let (mut reshaped, mut gangs) = (false, BTreeSet::new());
+        let gang = |class: &usize| board.classes()[*class].gang.is_some();
         for change in changes {
             match change {
                 Change::Waits(job) => {
-                    self.take_in(board, job);
+                    let class = board.job(job).class;
+                    if gang(&class) {
+                        gangs.insert(class);
+                    } else {
+                        self.take_in(board, job);
+                    }
                     self.news.jobs.push(job);
                 }
                 Change::Left(job) => {
+                    gangs.extend(self.line.class(job).filter(gang));
                     self.let_go(job);
                     self.news.left = true;
                 }
@@ -187,6 +200,7 @@ impl Dispatcher {
                 Change::Reshaped | Change::Anew => reshaped = true,
             }
         }
+        gangs.into_iter().for_each(|class| self.gather(board, class));
         self.put_elsewhere(board);
         if reshaped {
             self.reshape(board);
@@ -204,7 +218,13 @@ impl Dispatcher {
         self.reservation = None;
         self.shares.forget_jobs();
         let mut known = Vec::with_capacity(board.waiting());
+        let mut gangs = BTreeMap::new();
         for number in board.each_waiting() {
+            let class = board.job(number).class;
+            let is_gang = board.classes()[class].gang.is_some();
+            if is_gang && !*gangs.entry(class).or_insert_with(|| board.is_ready(class)) {
+                continue;
+            }
             if let Some((class, key)) = self.told(board, number) {
                 known.push((number, class, key));
             }
@@ -214,13 +234,15 @@ impl Dispatcher {
 
     /// Takes in that workers came, went, or offer amounts that are not much other than before.
     fn reshape(&mut self, board: &Board) {
-        let closed = self.line.heads().filter(|(.., class)| !board.classes()[*class].possible);
+        let closed = self.line.heads().filter(|(.., class)| !board.possible(*class));
+        let closed = closed.filter(|(.., class)| board.classes()[*class].gang.is_none());
         let closed: Vec<usize> = closed.map(|(.., class)| class).collect();
         let closed = closed.into_iter().flat_map(|class| self.line.of_class(class)).collect::<Vec<_>>();
-        let outside = self.outside.iter().copied().filter(|job| board.classes()[board.job(*job).class].possible);
+        let outside = self.outside.iter().copied().filter(|job| board.possible(board.job(*job).class));
         for job in outside.chain(closed).collect::<Vec<_>>() {
             self.take_in(board, job);
         }
+        self.gather_all(board);
     }
 
     fn take_in(&mut self, board: &Board, number: usize) {
@@ -233,7 +255,7 @@ impl Dispatcher {
     /// Notes a job everywhere but in the line; answers where in the line, if anywhere.
     fn told(&mut self, board: &Board, number: usize) -> Option<(usize, Key)> {
         let job = board.job(number);
-        if !board.classes()[job.class].possible {
+        if !board.possible(job.class) {
             self.outside.insert(number);
             return None;
         }
@@ -253,7 +275,7 @@ impl Dispatcher {
         self.let_go(number);
         let job = board.job(number);
         let length = self.rules.source.length(&job).mean;
-        let work = board.classes()[job.class].share * std::time::Duration::from_millis(length).as_secs_f64();
+        let work = board.classes()[board.held(number)].share * std::time::Duration::from_millis(length).as_secs_f64();
         self.moved.extend(self.shares.given(job.user, work, board.now()));
     }
 
@@ -306,8 +328,8 @@ impl Dispatcher {
 
     /// Starts a job beside what is kept for another.
     fn take(&mut self, board: &mut Board, job: usize, (worker, end): (usize, u64), starts: &mut Vec<Started>) {
-        let amounts = board.classes()[board.job(job).class].amounts;
         self.start(board, job, worker, starts);
+        let amounts = board.classes()[board.held(job)].amounts;
         if let Some(reservation) = &mut self.reservation {
             reservation.started(worker, end, &amounts);
         }
@@ -334,26 +356,50 @@ impl Dispatcher {
                 self.look_at_all();
                 break;
             }
+            if is_gang(board, class) {
+                full.insert(class);
+                match self.start_gang(board, class, true, most, &mut starts) {
+                    Together::Waits if self.reservation.is_none() => {
+                        self.reservation = self.earliest(board, job, None, &[]);
+                    }
+                    Together::Waits | Together::Started => {}
+                    Together::Later => self.look_at_all(),
+                }
+                continue;
+            }
             match self.choose(board, job, &Among::All) {
                 (Choice::Take(worker), end) => self.take(board, job, (worker, end), &mut starts),
                 (Choice::Kept, _) => {}
                 (Choice::Full, _) => {
                     full.insert(class);
-                    self.reservation = self.reservation.or_else(|| self.earliest(board, job, None, &[]));
+                    if self.reservation.is_none() {
+                        self.reservation = self.earliest(board, job, None, &[]);
+                    }
                 }
             }
         }
         starts
     }
 
-    /// Starts the first of the line while it has room.
-    fn heads(&mut self, board: &mut Board, most: usize, starts: &mut Vec<Started>) {
+    /// Starts the first of the line while it has room; answers whether one may have room of which there are too many for
+    /// this round.
+    fn heads(&mut self, board: &mut Board, most: usize, starts: &mut Vec<Started>) -> bool {
         while starts.len() < most
-            && let Some(job) = self.line.first()
-            && let Choice::Take(worker) = self.chooser.choose(board, &board.job(job), &Among::All, |_| true)
+            && let Some(number) = self.line.first()
         {
-            self.start(board, job, worker, starts);
+            let job = board.job(number);
+            if is_gang(board, job.class) {
+                match self.start_gang(board, job.class, false, most, starts) {
+                    Together::Started => continue,
+                    Together::Waits => return false,
+                    Together::Later => return true,
+                }
+            }
+            let choice = first_choice(&mut self.chooser, board, &job, &Among::All, |_, _| true);
+            let Choice::Take(worker) = choice else { return false };
+            self.start(board, number, worker, starts);
         }
+        false
     }
 
     /// Renews the reservation of the head, where one is kept; workers whose part in it changed are
@@ -365,12 +411,16 @@ impl Dispatcher {
         let keeps_room = |head: &usize| self.rules.blocked == Blocked::Reserved || waited_too_long(head);
         let head = self.line.first().filter(keeps_room);
         self.reservation = head.and_then(|head| {
-            let known = before.filter(|before| before.job == head);
+            let known = before.as_ref().filter(|before| before.job == head);
             self.earliest(board, head, known, &news.workers)
         });
-        let part = |reservation: &Reservation| (reservation.job, reservation.worker, reservation.at);
-        if before.as_ref().map(part) != self.reservation.as_ref().map(part) {
-            news.workers.extend(before.iter().chain(&self.reservation).map(|reservation| reservation.worker));
+        let same = match (&before, &self.reservation) {
+            (Some(before), Some(now)) => before.is_like(now),
+            (None, None) => true,
+            (Some(_), None) | (None, Some(_)) => false,
+        };
+        if !same {
+            news.workers.extend(before.iter().chain(&self.reservation).flat_map(Reservation::workers));
         }
     }
 
@@ -380,24 +430,46 @@ impl Dispatcher {
         &self,
         board: &Board,
         head: usize,
-        known: Option<Reservation>,
+        known: Option<&Reservation>,
         changed: &[usize],
     ) -> Option<Reservation> {
-        let (source, count) = (self.rules.source, board.seats().len());
+        let (source, count, class) = (self.rules.source, board.seats().len(), board.job(head).class);
+        let size = board.gang_size(class).filter(|_| is_gang(board, class));
+        // Of what it would take the first that comes earliest.
+        let of_chain =
+            |of: &dyn Fn(usize) -> Option<Reservation>| board.chain(class).filter_map(of).min_by_key(|found| found.at);
         if let Some(known) = known.filter(|_| count > RESERVABLE) {
             let step = changed.len().div_ceil(CHANGED).max(1);
-            let changed = changed.iter().copied().step_by(step).chain([known.worker]);
-            return Reservation::earliest(board, source, head, changed);
+            let changed: Vec<usize> = changed.iter().copied().step_by(step).chain(known.workers()).collect();
+            let changed = || changed.iter().copied();
+            let Some(size) = size else {
+                return of_chain(&|class| Reservation::earliest(board, source, (head, class), changed()));
+            };
+            if let Some(found) = Reservation::of_gang(board, source, (head, size), changed()) {
+                return Some(found);
+            }
         }
-        let class = board.job(head).class;
         let step = if count.is_multiple_of(STEP) { 1 } else { STEP };
-        let spread = (0..count).map(|at| (head + at * step) % count);
-        let sample = spread.filter(|worker| board.could_ever(class, *worker)).take(RESERVABLE);
-        Reservation::earliest(board, source, head, sample)
+        let able = |class| {
+            let spread = (0..count).map(move |at| (head + at * step) % count);
+            spread.filter(move |worker| board.could_ever(class, *worker))
+        };
+        match size {
+            None => {
+                of_chain(&|class| Reservation::earliest(board, source, (head, class), able(class).take(RESERVABLE)))
+            }
+            // There are enough for it among so many, as each has room for one.
+            Some(size) => Reservation::of_gang(board, source, (head, size), able(class).take(RESERVABLE.max(2 * size))),
+        }
     }
 
-    /// Starts whatever may start, in order.
-    fn fill(&mut self, board: &mut Board, news: &News, most: usize, starts: &mut Vec<Started>) {
+    /// Starts whatever may start, in order; answers whether something may have room of which there are too many for this
+    /// round.
+    fn fill(&mut self, board: &mut Board, news: &News, most: usize, starts: &mut Vec<Started>) -> bool {
+        let first = self.reservation.as_ref().map(|reservation| reservation.job);
+        // Gangs are looked at once: that for which room is kept was.
+        let gang = first.map(|first| board.job(first).class).filter(|class| is_gang(board, *class));
+        let (mut seen, mut more): (BTreeSet<usize>, bool) = (gang.into_iter().collect(), false);
         let open = news.workers.iter().copied().filter(|worker| board.seats()[*worker].open);
         let mut freed = Freed::of(board, open.collect());
         let mut candidates = Candidates::of(&self.line, board, news, &freed);
@@ -405,7 +477,15 @@ impl Dispatcher {
             && let Some(candidate) = candidates.next(&self.line)
         {
             let job = candidate.job;
-            if self.reservation.is_some_and(|reservation| reservation.job == job) {
+            if is_gang(board, candidate.class) {
+                let before = starts.len();
+                if seen.insert(candidate.class) {
+                    more |= self.start_gang(board, candidate.class, true, most, starts) == Together::Later;
+                }
+                starts[before..].iter().for_each(|start| freed.started(board, start.worker));
+                continue;
+            }
+            if first == Some(job) {
                 candidates.go_on(&self.line, candidate);
                 continue;
             }
@@ -420,17 +500,46 @@ impl Dispatcher {
                 (Choice::Full, _) => {}
             }
         }
+        more
     }
 
     /// A worker for a job, and when it would end there.
     fn choose(&mut self, board: &Board, number: usize, among: &Among<'_>) -> (Choice, u64) {
         let job = board.job(number);
         let end = board.now().saturating_add(self.rules.source.length(&job).upper);
-        let amounts = &board.classes()[job.class].amounts;
-        let reservation = self.reservation;
-        let allowed = |worker| reservation.is_none_or(|reservation| reservation.allows(worker, end, amounts));
-        (self.chooser.choose(board, &job, among, allowed), end)
+        let reservation = self.reservation.as_ref();
+        let allowed = |worker: usize, amounts: &Amounts| {
+            reservation.is_none_or(|reservation| reservation.allows(worker, end, amounts))
+        };
+        (first_choice(&mut self.chooser, board, &job, among, allowed), end)
     }
+}
+
+/// A worker for the first of what a job would take that has room anywhere. Room that is kept for another is none;
+/// but nothing else is taken there, since what is started takes the first that fits.
+fn first_choice(
+    chooser: &mut Chooser,
+    board: &Board,
+    job: &Job,
+    among: &Among<'_>,
+    allowed: impl Fn(usize, &Amounts) -> bool,
+) -> Choice {
+    let mut found = Choice::Full;
+    let mut refused: Vec<Amounts> = Vec::new();
+    for class in board.chain(job.class) {
+        let amounts = board.classes()[class].amounts;
+        let job = Job { class, ..*job };
+        let here = |worker| allowed(worker, &amounts) && refused.iter().all(|before| allowed(worker, before));
+        match chooser.choose(board, &job, among, here) {
+            Choice::Take(worker) => return Choice::Take(worker),
+            Choice::Kept => {
+                found = Choice::Kept;
+                refused.push(amounts);
+            }
+            Choice::Full => {}
+        }
+    }
+    found
 }
 
 /// Whether a job's patience that was put in still counts: it waits in its turn, and this is its time.

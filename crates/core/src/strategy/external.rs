@@ -48,8 +48,8 @@ impl Strategy for External {
     }
 
     fn line(&self, board: &Board, after: Option<Key>, most: usize) -> Vec<(Key, usize)> {
-        let possible = |(_, job): &(Key, usize)| board.classes()[board.job(*job).class].possible;
-        self.line.rising(after).filter(possible).take(most).collect()
+        let ready = |(_, job): &(Key, usize)| board.is_ready(board.job(*job).class);
+        self.line.rising(after).filter(ready).take(most).collect()
     }
 
     fn copy(&self) -> Box<dyn Strategy> {
@@ -58,7 +58,10 @@ impl Strategy for External {
 
     fn place(&mut self, board: &mut Board, _most: usize) -> Vec<Started> {
         self.hear(board);
-        self.placeable = self.line.heads().any(|(.., class)| board.next_fit(class, 0).is_some());
+        self.placeable = self.line.heads().any(|(.., class)| match board.gang_size(class) {
+            None => board.chain(class).any(|class| board.next_fit(class, 0).is_some()),
+            Some(size) => board.is_ready(class) && board.room_together(class, size, |_, most| most) >= size,
+        });
         Vec::new()
     }
 }

@@ -3,6 +3,7 @@
 use crate::effect::Row;
 use crate::feasible;
 use crate::ids::{TaskId, WorkerId};
+use crate::kin::{self, Beside, Kin, Neighbours};
 use crate::ledger::Ledger;
 use crate::resources::{Allocation, Free};
 use crate::spec::TaskSpec;
@@ -17,6 +18,8 @@ pub struct Fleet {
     workers: BTreeMap<WorkerId, Seen>,
     /// Where each task is that has a worker.
     places: BTreeMap<TaskId, WorkerId>,
+    /// Where kin have their workers.
+    neighbours: Neighbours,
 }
 
 /// One worker.
@@ -72,10 +75,14 @@ impl Fleet {
         if before == active.map(|active| &active.worker) {
             return;
         }
-        if let Some(worker) = self.places.remove(&task.id).and_then(|before| self.workers.get_mut(&before)) {
-            worker.ledger.release(&worker.record.capacity, &task.id);
+        if let Some(before) = self.places.remove(&task.id) {
+            self.neighbours.leave(task, &before);
+            if let Some(worker) = self.workers.get_mut(&before) {
+                worker.ledger.release(&worker.record.capacity, &task.id);
+            }
         }
         let Some(active) = active else { return };
+        self.neighbours.enter(task, &active.worker);
         if let Some(worker) = self.workers.get_mut(&active.worker) {
             worker.ledger.hold(&worker.record.capacity, task.id, active.allocation.clone());
         }
@@ -103,6 +110,29 @@ impl Fleet {
     #[must_use]
     pub fn get(&self, id: &WorkerId) -> Option<&Seen> {
         self.workers.get(id)
+    }
+
+    /// What of its kin keeps a task from a worker now; none where nothing does.
+    #[must_use]
+    pub fn beside(&self, task: &TaskRecord, worker: &WorkerRecord) -> Option<Beside> {
+        kin::beside(task, worker, &self.neighbours, |id| self.record(id))
+    }
+
+    /// How much a task would rather have a worker as things are now.
+    #[must_use]
+    pub fn liking(&self, task: &TaskRecord, worker: &WorkerRecord) -> i32 {
+        kin::liking(task, worker, &self.neighbours, |id| self.record(id))
+    }
+
+    /// The workers of a domain, by a key, on which kin of a task run.
+    pub(super) fn near(&self, task: &TaskRecord, key: &str, worker: &WorkerRecord) -> Vec<&Seen> {
+        let Some(kin) = Kin::of(task) else { return Vec::new() };
+        let seen = self.neighbours.on(&kin).filter_map(|(id, _)| self.workers.get(id));
+        seen.filter(|seen| kin::are_one(key, worker, &seen.record)).collect()
+    }
+
+    fn record(&self, id: &WorkerId) -> Option<&WorkerRecord> {
+        self.workers.get(id).map(|seen| &*seen.record)
     }
 
     /// Whether some registered worker could ever run this.

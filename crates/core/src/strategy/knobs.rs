@@ -24,6 +24,8 @@ pub struct Knobs {
     pub planner_evaluations: u32,
     /// The share of runs that are to end within the predicted upper end.
     pub upper_quantile: f64,
+    /// By how much a waiting task's priority must be above that of what makes room for it; 0 for never.
+    pub preemption: u32,
     /// Of the random moves by which plans are improved. Nothing that anybody sets on a cluster: replays
     /// draw others to see what is chance.
     pub seed: u64,
@@ -49,7 +51,7 @@ pub struct Knob {
 }
 
 /// Every knob, in the order in which they are shown.
-pub static KNOBS: [Knob; 9] = [
+pub static KNOBS: [Knob; 10] = [
     Knob {
         name: "utilization",
         about: "What using everything weighs in the choice of a worker.",
@@ -140,6 +142,16 @@ pub static KNOBS: [Knob; 9] = [
         get: |knobs| knobs.upper_quantile,
         set: |knobs, value| knobs.upper_quantile = value,
     },
+    Knob {
+        name: "preemption",
+        about: "By how much the priority of a waiting task must be above that of a running one that is stopped for it; 0 for never.",
+        least: 0.0,
+        most: 200.0,
+        default: 0.0,
+        whole: true,
+        get: |knobs| f64::from(knobs.preemption),
+        set: |knobs, value| knobs.preemption = to_whole(value),
+    },
 ];
 
 impl Default for Knobs {
@@ -154,6 +166,7 @@ impl Default for Knobs {
             fair_share: 0.0,
             planner_evaluations: 0,
             upper_quantile: 0.0,
+            preemption: 0,
             seed: 1,
         };
         for knob in &KNOBS {
@@ -186,6 +199,12 @@ impl Knobs {
     /// A knob as a multiple of its default; 1 for one that there is not.
     pub(super) fn relative(&self, name: &str) -> f64 {
         Knob::of(name).map_or(1.0, |knob| (knob.get)(self) / knob.default)
+    }
+
+    /// [`Knobs::preemption`] as a difference of priorities; none where nothing is stopped for another.
+    #[must_use]
+    pub fn margin(&self) -> Option<i32> {
+        i32::try_from(self.preemption).ok().filter(|margin| *margin > 0)
     }
 
     /// [`Knobs::upper_quantile`] in thousandths.
@@ -282,6 +301,7 @@ mod tests {
         }
         assert_eq!(Knobs::default().changed().count(), 0);
         assert_eq!(Knobs::default().upper_permille(), 900);
+        assert_eq!((Knobs::default().margin(), Knobs { preemption: 7, ..Knobs::default() }.margin()), (None, Some(7)));
     }
 
     #[test]

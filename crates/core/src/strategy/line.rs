@@ -178,6 +178,11 @@ impl Line {
         self.classes[class].range((from, Bound::Unbounded)).next().map(|(key, job)| (*key, *job as usize))
     }
 
+    /// The class of a job that stands here.
+    pub(super) fn class(&self, job: usize) -> Option<usize> {
+        self.places.get(job).filter(|place| place.class != NOWHERE).map(|place| place.class as usize)
+    }
+
     /// A job's place.
     pub(super) fn key(&self, job: usize) -> Option<Key> {
         self.places.get(job).filter(|place| place.class != NOWHERE).map(|place| place.key)

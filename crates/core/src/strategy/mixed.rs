@@ -104,13 +104,14 @@ impl Mixed {
         horizon(board, self.rules.source, self.dispatcher.each())
     }
 
-    /// How what waits is looked at now. A plan goes by times alone: where somebody would rather have one worker than
-    /// another, there is none.
+    /// How what waits is looked at now. A plan goes by times alone, and by one demand of each job: where somebody would
+    /// rather have one worker than another, keeps away from kin, has a choice of what to take, or starts with others, there is
+    /// none.
     fn look(&self, board: &Board) -> Look {
         let trusted = if self.look == Look::List { TRUSTED_AGAIN } else { TRUSTED };
         if !self.is_backlog(board) {
             Look::Stream
-        } else if board.closeness(self.rules.source) < trusted || self.dispatcher.has_wishes(board) {
+        } else if board.closeness(self.rules.source) < trusted || self.dispatcher.has_choices(board) {
             Look::List
         } else {
             Look::Plan

@@ -23,9 +23,13 @@ pub const ALL: &[(&str, Make)] = &[
     ("ai", |knobs| multi_objective("ai", knobs)),
     ("ai_multi_objective", |knobs| multi_objective("ai_multi_objective", knobs)),
     ("ai_aggressive", aggressive),
-    ("ai_predictive", predictive),
+    ("ai_predictive", |knobs| Box::new(predictive(knobs, RANK))),
     ("ai_load_balanced", load_balanced),
 ];
+
+/// How much what must follow a task counts where an early end of everything is wanted: a task is as much more urgent as
+/// the way from it to the end of its job is longer than itself.
+const RANK: f64 = 1.0;
 
 /// The names of the strategies that place.
 #[must_use]
@@ -55,8 +59,9 @@ pub fn make(name: &str, knobs: &Knobs) -> Option<Box<dyn Strategy>> {
 }
 
 /// What the `ai` strategies have in common: short tasks first, over several workers those that are
-/// hard to place among them; room is kept for the first that has none; likeness chooses the worker, with a little of
-/// levels and of packing (`docs/scheduling.md`, "How the weights were found"); nobody waits for ever.
+/// hard to place among them; what others wait for a little earlier, as those who sent single tasks wait as well; room
+/// is kept for the first that has none; likeness chooses the worker, with a little of levels and of packing
+/// (`docs/scheduling.md`, "How the weights were found"); nobody waits for ever.
 fn ai(knobs: &Knobs) -> Rules {
     Rules {
         order: Order::Size { length: 1.0, pool: 0.5, share: -1.0 },
@@ -68,6 +73,7 @@ fn ai(knobs: &Knobs) -> Rules {
         slack: 0.0,
         fair_share: knobs.fair_share,
         urgency: knobs.urgency,
+        rank: RANK / 2.0,
     }
 }
 
@@ -79,7 +85,7 @@ fn weighed(knobs: &Knobs, level: f64, best: f64) -> Seating {
 }
 
 /// How a backlog is planned: `makespan` and `wait` times what the knobs say of them.
-fn planning(knobs: &Knobs, source: Source, goal: Goal) -> Planning {
+fn planning(knobs: &Knobs, rules: &Rules, goal: Goal) -> Planning {
     let evaluations = usize::try_from(knobs.planner_evaluations).unwrap_or(usize::MAX);
     let (end, waits) = (knobs.relative("makespan"), knobs.relative("starvation"));
     let goal = Goal { makespan: goal.makespan * end, wait: goal.wait * waits, starving: goal.starving * waits };
@@ -87,9 +93,10 @@ fn planning(knobs: &Knobs, source: Source, goal: Goal) -> Planning {
         goal,
         first: evaluations.saturating_mul(3),
         later: evaluations / 5,
-        source,
+        source: rules.source,
         quiet: f64::INFINITY,
         critical: 0.4,
+        tails: rules.rank > 0.0,
         seed: knobs.seed,
     }
 }
@@ -97,7 +104,7 @@ fn planning(knobs: &Knobs, source: Source, goal: Goal) -> Planning {
 /// Both ends: a backlog is planned for its end and for waiting alike.
 fn multi_objective(name: &'static str, knobs: &Knobs) -> Box<dyn Strategy> {
     let (rules, goal) = (ai(knobs), Goal { makespan: 1.0, wait: 2.0, starving: 0.5 });
-    Box::new(Mixed::new(name, rules, planning(knobs, rules.source, goal)))
+    Box::new(Mixed::new(name, rules, planning(knobs, &rules, goal)))
 }
 
 /// The earliest end of everything: large tasks first, gaps are filled, a backlog is planned.
@@ -105,25 +112,28 @@ fn aggressive(knobs: &Knobs) -> Box<dyn Strategy> {
     let rules = Rules {
         order: Order::Size { length: 0.5, pool: -0.5, share: -1.0 },
         seating: Seating::Weighed { level: 0.0, alike: 1.0, best: 0.3 },
+        rank: RANK,
         ..ai(knobs)
     };
     let goal = Goal { makespan: 1.0, wait: 0.002, starving: 1.0 };
-    let planning = Planning { quiet: 0.05, critical: 0.0, ..planning(knobs, rules.source, goal) };
+    let planning = Planning { quiet: 0.05, critical: 0.0, ..planning(knobs, &rules, goal) };
     Box::new(Mixed::new("ai_aggressive", rules, planning))
 }
 
-/// What was learned of run times counts, and deadlines do.
-fn predictive(knobs: &Knobs) -> Box<dyn Strategy> {
+/// `ai_predictive` in which what must follow a task counts so much ([`Rules::rank`]), so that who compares can have it
+/// without: what was learned of run times counts, deadlines do, and the way to the end of a task's job.
+#[must_use]
+pub fn predictive(knobs: &Knobs, rank: f64) -> Mixed {
     let seating = weighed(knobs, 0.1, 0.1);
-    let rules = Rules { source: Source::Predicted, slack: 1.0, seating, ..ai(knobs) };
+    let rules = Rules { source: Source::Predicted, slack: 1.0, seating, rank, ..ai(knobs) };
     let goal = Goal { makespan: 1.0, wait: 0.3, starving: 2.0 };
-    Box::new(Mixed::new("ai_predictive", rules, planning(knobs, rules.source, goal)))
+    Mixed::new("ai_predictive", rules, planning(knobs, &rules, goal))
 }
 
 /// Equal load on all workers.
 fn load_balanced(knobs: &Knobs) -> Box<dyn Strategy> {
     let (order, seating) = (Order::Size { length: 1.0, pool: 0.5, share: -2.0 }, weighed(knobs, 1.0, 0.0));
-    let rules = Rules { order, seating, ..ai(knobs) };
+    let rules = Rules { order, seating, rank: 0.0, ..ai(knobs) };
     Box::new(Ruled::new("ai_load_balanced", rules))
 }
 

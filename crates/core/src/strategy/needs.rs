@@ -1,6 +1,8 @@
 //! What tasks need of their workers, and would rather have, numbered for the board.
 
 use super::board::Meets;
+use super::kindred::Kindred;
+use super::numbers::small;
 use crate::label::Preference;
 use crate::need::{Need, Traits};
 use crate::worker::WorkerRecord;
@@ -15,10 +17,13 @@ const MANY: usize = 1024;
 pub(super) struct Needs {
     numbers: BTreeMap<Vec<Need>, u32>,
     wishes: BTreeMap<Vec<Preference>, u32>,
+    kindred: Kindred,
     /// By the number of the worker.
     workers: Vec<Option<Arc<WorkerRecord>>>,
     /// Beyond so many they are to be numbered anew.
     most: usize,
+    /// Whether any of them is about images: if not, those may change as they will.
+    of_images: bool,
 }
 
 impl Needs {
@@ -38,11 +43,12 @@ impl Needs {
     }
 
     fn count(&self) -> usize {
-        self.numbers.len() + self.wishes.len()
+        self.numbers.len() + self.wishes.len() + self.kindred.len()
     }
 
     /// The number of what a task needs, and whether it is a new one.
     pub(super) fn number(&mut self, needs: Vec<Need>) -> (u32, bool) {
+        self.of_images |= needs.iter().any(Need::is_of_images);
         let next = u32::try_from(self.numbers.len()).unwrap_or(u32::MAX);
         let number = *self.numbers.entry(needs).or_insert(next);
         (number, number == next)
@@ -58,6 +64,29 @@ impl Needs {
         self.wishes.insert(wishes.to_vec(), number);
     }
 
+    /// Kin and what they ask.
+    pub(super) const fn kindred(&self) -> &Kindred {
+        &self.kindred
+    }
+
+    /// The same, to be added to.
+    pub(super) const fn kindred_mut(&mut self) -> &mut Kindred {
+        &mut self.kindred
+    }
+
+    /// The domain of each worker under a label: the number of the first that has the same value, its own where it has
+    /// no such label.
+    pub(super) fn domains(&self, label: &str) -> Vec<u32> {
+        let mut firsts: BTreeMap<&str, u32> = BTreeMap::new();
+        let mut domains = Vec::with_capacity(self.workers.len());
+        for (worker, record) in self.workers.iter().enumerate() {
+            let own = small(worker);
+            let value = record.as_deref().and_then(|record| Traits::of(record).values(label).next());
+            domains.push(value.map_or(own, |value| *firsts.entry(value).or_insert(own)));
+        }
+        domains
+    }
+
     /// This is known of a worker now; answers whether it meets needs by other traits than before.
     pub(super) fn known(&mut self, worker: usize, record: &Arc<WorkerRecord>) -> bool {
         if self.workers.len() <= worker {
@@ -65,7 +94,13 @@ impl Needs {
         }
         let before = self.workers[worker].replace(Arc::clone(record));
         // Most often the same record: only what runs there changed.
-        before.is_none_or(|before| !Arc::ptr_eq(&before, record) && Traits::of(&before) != Traits::of(record))
+        before.is_none_or(|before| !Arc::ptr_eq(&before, record) && self.asked_of(&before) != self.asked_of(record))
+    }
+
+    /// What of a worker any need is about.
+    fn asked_of<'a>(&self, worker: &'a WorkerRecord) -> Traits<'a> {
+        let traits = Traits::of(worker);
+        if self.of_images { traits } else { traits.without_images() }
     }
 
     /// The needs that a worker meets.
@@ -90,6 +125,33 @@ fn meets(worker: &WorkerRecord, needs: &[Need]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::images::Images;
+    use crate::testing::{TestCluster, cores};
+
+    #[test]
+    fn images_that_change_matter_only_where_some_need_is_about_them() {
+        let mut c = TestCluster::default();
+        c.worker("w1", cores(1));
+        let with = |images: &[&str]| {
+            let mut record = WorkerRecord::clone(&c.worker_record("w1"));
+            record.about.images = Images::of(images);
+            Arc::new(record)
+        };
+        let mut needs = Needs::default();
+        let need = |text: &str| vec![Need::Label(text.parse().unwrap())];
+        needs.number(need("zone = eu"));
+        assert!(needs.known(0, &with(&[])), "it is new");
+        assert!(!needs.known(0, &with(&["a"])), "nobody asks");
+        let (number, _) = needs.number(need("image = a:latest"));
+        assert_eq!(needs.meeting(&need("image = a")).count(), 1, "what it told meanwhile is known");
+        assert!(needs.known(0, &with(&["b"])) && !needs.met_by(0).meets(Some(number)));
+        assert!(needs.known(0, &with(&["a", "b"])) && needs.met_by(0).meets(Some(number)));
+        assert!(!needs.known(0, &with(&["a", "b"])));
+        needs.begin_anew();
+        needs.number(need("zone = eu"));
+        needs.known(0, &with(&["a"]));
+        assert!(!needs.known(0, &with(&["c"])), "nobody asks any more");
+    }
 
     #[test]
     fn needs_of_tasks_that_ended_are_forgotten_in_time() {

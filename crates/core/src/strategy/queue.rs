@@ -15,7 +15,7 @@ pub enum Spot {
     Pinned(Place),
     /// The strategy's line.
     Line(Key),
-    /// No worker that is known could ever run it: it stands in nobody's way.
+    /// No worker that is known could ever run it, or it waits for others of its gang: it stands in nobody's way.
     Outside(Place),
 }
 
@@ -61,11 +61,17 @@ impl View {
     /// tell, at the end of the line, else outside.
     fn left_behind(&self, after: Option<Spot>, most: usize) -> Vec<Queued> {
         let board = self.board();
-        let mut has_turn = BTreeMap::new();
-        let unpinned = board.each_waiting().filter(|number| !board.classes()[board.job(*number).class].possible);
+        let (mut has_turns, mut ready) = (BTreeMap::new(), BTreeMap::new());
+        let mut is_left = |number: &usize| {
+            let class = board.job(*number).class;
+            !*ready.entry(class).or_insert_with(|| board.is_ready(class))
+        };
+        let unpinned = board.each_waiting().filter(|number| is_left(number));
         let unpinned = unpinned.filter_map(|number| {
             let (job, task) = (board.job(number), self.named(number)?);
-            let has_turn = *has_turn.entry(job.class).or_insert_with(|| self.has_turn(&task));
+            // What starts together and can not now stands in nobody's way.
+            let has_turn = || board.gang_size(job.class).is_none() && self.has_turn(&task);
+            let has_turn = *has_turns.entry(job.class).or_insert_with(has_turn);
             let spot = if has_turn {
                 Spot::Line(Key::last(job.order))
             } else {

@@ -6,6 +6,10 @@ use super::board::{Board, Job, Length};
 /// Thought of a job about which nothing is known: five minutes.
 pub const UNKNOWN: u64 = 300_000;
 
+/// The shortest length against which what must follow a job is weighed, in milliseconds: what is over at once is not
+/// worth that it goes before all others.
+const SHORTEST: u64 = 1000;
+
 /// In which order waiting jobs are looked at.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Order {
@@ -93,6 +97,9 @@ pub struct Rules {
     pub fair_share: f64,
     /// How much a step of priority divides a job's size by, as a power of 2.
     pub urgency: f64,
+    /// How much what must follow a job counts: its size is divided by one more than so many times its tail, in lengths
+    /// of its own (as the upward rank of HEFT, which is length and tail: Topcuoglu, Hariri, Wu, TPDS'02). 0 for not.
+    pub rank: f64,
 }
 
 impl Default for Rules {
@@ -151,6 +158,7 @@ impl Rules {
         slack: 0.0,
         fair_share: 0.0,
         urgency: 0.0,
+        rank: 0.0,
     };
 
     /// A job's size: smaller goes first. Not negative.
@@ -164,9 +172,19 @@ impl Rules {
                 let share = if board.seats().len() > 1 { share } else { pool };
                 let of_length = power(self.source.length(job).mean as f64, length);
                 let of_share = power(board.classes()[job.class].share.max(1e-9), share);
-                of_length * of_share * power(2.0, -self.urgency * f64::from(job.priority))
+                let size = of_length * of_share * power(2.0, -self.urgency * f64::from(job.priority));
+                match self.tail(job) {
+                    0 => size,
+                    tail => size / (1.0 + self.rank * tail as f64 / self.source.length(job).mean.max(SHORTEST) as f64),
+                }
             }
         }
+    }
+
+    /// How long what must follow a job takes at least, in milliseconds, where that counts; else 0.
+    #[must_use]
+    pub fn tail(&self, job: &Job) -> u64 {
+        if self.rank > 0.0 { job.tail } else { 0 }
     }
 
     /// When a job is to go first: it has waited for too long, or its deadline is near and can still
@@ -196,5 +214,51 @@ fn power(base: f64, exponent: f64) -> f64 {
         1.0 / base
     } else {
         base.powf(exponent)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::strategy::board::{Seat, Wanted};
+
+    const SHORT_FIRST: Rules =
+        Rules { order: Order::Size { length: 1.0, pool: 0.0, share: 0.0 }, rank: 1.0, ..Rules::PLAIN };
+
+    /// Sizes of a job of a minute with these tails.
+    fn sizes(rules: &Rules, tails: &[u64]) -> Vec<f64> {
+        let mut board = Board::default();
+        board.set_seat(0, Seat::plain([4, 4, 4, 0]));
+        let class = board.class(Wanted { amounts: [1, 1, 1, 0], ..Wanted::default() });
+        let job = |tail: &u64| Job { tail: *tail, ..Job::plain(class, 60_000) };
+        tails.iter().map(|tail| rules.size(&board, &job(tail))).collect()
+    }
+
+    #[test]
+    fn the_more_must_follow_a_job_the_earlier_it_goes() {
+        assert_eq!(sizes(&SHORT_FIRST, &[0, 60_000, 540_000]), [60_000.0, 30_000.0, 6_000.0]);
+        let half = Rules { rank: 0.5, ..SHORT_FIRST };
+        assert_eq!(sizes(&half, &[0, 60_000]), [60_000.0, 40_000.0]);
+        let large_first = Rules { order: Order::Size { length: -1.0, pool: 0.0, share: 0.0 }, ..SHORT_FIRST };
+        assert!(sizes(&large_first, &[0, 1, 60_000]).is_sorted_by(|before, after| before > after));
+    }
+
+    #[test]
+    fn a_size_is_as_ever_where_nothing_follows_or_that_does_not_count() {
+        for order in [Order::Submitted, Order::Priority, SHORT_FIRST.order] {
+            let with = Rules { order, urgency: 0.3, ..SHORT_FIRST };
+            let without = Rules { rank: 0.0, ..with };
+            assert_eq!(sizes(&with, &[0]), sizes(&without, &[0]));
+            assert_eq!(sizes(&without, &[0]), sizes(&without, &[540_000]));
+        }
+    }
+
+    #[test]
+    fn what_is_over_at_once_is_weighed_as_a_second() {
+        let mut board = Board::default();
+        board.set_seat(0, Seat::plain([4, 4, 4, 0]));
+        let class = board.class(Wanted { amounts: [1, 1, 1, 0], ..Wanted::default() });
+        let job = Job { tail: 1_000, ..Job::plain(class, 1) };
+        assert_eq!(SHORT_FIRST.size(&board, &job).to_bits(), 0.5_f64.to_bits());
     }
 }

@@ -27,13 +27,14 @@ pub(super) struct Chooser {
     some: Vec<Memo>,
 }
 
-/// What was found for a class in a round, in which room only shrinks.
+/// What was found for a class in a round, in which room only shrinks: kin that start take some, and make workers near
+/// them liked less.
 #[derive(Clone, Copy, Debug, Default)]
 struct Memo {
     round: u64,
     /// None before this one has room.
     first: usize,
-    /// No other has room, and it was not allowed.
+    /// No other has room, and it was not allowed for a job of the class.
     alone: bool,
     /// None that has room is liked more, where jobs of the class have wishes and it was found out.
     liking: Option<i32>,
@@ -60,8 +61,7 @@ impl Chooser {
         self.round += 1;
     }
 
-    /// The best of the workers that have room and are allowed. `allowed` refuses one worker at most: that of the
-    /// reservation.
+    /// The best of the workers that have room and are allowed. `allowed` refuses few: those of the reservation.
     pub(super) fn choose(
         &mut self,
         board: &Board,
@@ -95,7 +95,8 @@ impl Chooser {
                 Choice::Take(worker)
             }
             None => {
-                self.memo(among, class).alone = true;
+                // Where others have room, too, each may be allowed for the next.
+                self.memo(among, class).alone = among.next(board, class, first + 1).is_none();
                 Choice::Kept
             }
         }

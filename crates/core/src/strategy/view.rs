@@ -1,16 +1,20 @@
 //! What a strategy sees: a mirror of the committed state, kept current row by row.
 
-use super::board::{Amounts, Board, Data, Device, Image, Job, Lately, Length, Seat, Wanted, Wish};
+mod claims;
+mod gangs;
+mod pinned;
+mod wanted;
+
+use super::board::{Amounts, Board, Data, Device, Image, Job, Lately, Length, Seat};
 use super::needs::Needs;
+use super::preempt::Ranks;
 use super::rules::Source;
+use super::tails::Tails;
 use super::tasks::Tasks;
 use super::{Fleet, Knobs, ROUND, Seen, Started, Strategy, make, place};
 use crate::effect::Row;
 use crate::event::Placement;
-use crate::feasible;
 use crate::ids::{Attempt, TaskId, UserId, WorkerId};
-use crate::label::Preference;
-use crate::need::Need;
 use crate::predict::{self, Learner, run_of};
 use crate::queue::Place;
 use crate::resources::Kind;
@@ -18,6 +22,7 @@ use crate::spec::{Input, TaskSpec};
 use crate::state::Phase;
 use crate::task::{Active, State, TaskRecord};
 use crate::time::{Timestamp, millis};
+use claims::Claims;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -25,7 +30,8 @@ use std::sync::Arc;
 /// records and as the [`Board`] on which strategies work.
 ///
 /// Cost of a row is in proportion to the change, never to the cluster; only when a worker comes for
-/// the first time, or is taken out, everything is numbered anew, once a round.
+/// the first time, or is taken out, everything is numbered anew, once a round. The first task of a job whose tasks need
+/// each other, of which the row of the plan comes before, costs in proportion to the plan.
 #[derive(Clone, Debug, Default)]
 pub struct View {
     version: u64,
@@ -34,6 +40,9 @@ pub struct View {
     pinned: BTreeSet<(Place, TaskId)>,
     /// Of workers the first task that is pinned there and had no room in the last round.
     blocked: BTreeMap<WorkerId, TaskId>,
+    /// Room that is being made for tasks.
+    claims: Claims,
+    ranks: Ranks,
     board: Board,
     /// Workers in the order of their names: what the board numbers.
     order: Vec<WorkerId>,
@@ -44,6 +53,8 @@ pub struct View {
     users: BTreeMap<UserId, usize>,
     models: BTreeMap<Arc<str>, u32>,
     needs: Needs,
+    tails: Tails,
+    gangs: gangs::Gangs,
     renumber: bool,
     learner: Learner,
     knobs: Knobs,
@@ -82,6 +93,12 @@ impl Waiting {
         Attempt { task: self.0.id, number: self.0.number() + 1 }
     }
 
+    /// The task.
+    #[must_use]
+    pub fn record(&self) -> &TaskRecord {
+        &self.0
+    }
+
     /// What it asks for.
     #[must_use]
     pub fn spec(&self) -> &Arc<TaskSpec> {
@@ -111,8 +128,10 @@ impl View {
                 self.touch(&worker.id);
             }
             Row::WorkerRemoved(_) => self.renumber = true,
-            Row::Outputs(..) | Row::TaskRemoved(..) | Row::Job(..) | Row::JobPlanned(..) | Row::JobRemoved(_) => {}
+            Row::Job(..) | Row::JobPlanned(..) | Row::JobRemoved(_) => self.apply_job(row),
+            Row::Outputs(..) | Row::TaskRemoved(..) => {}
         }
+        self.tails.apply(row);
         self.fleet.apply(row);
     }
 
@@ -124,11 +143,13 @@ impl View {
 
     fn apply_task(&mut self, task: &Arc<TaskRecord>) {
         let now = Waiting::of(task);
+        self.gangs.note(task);
         let (before, number) = self.tasks.known(&task.id).unzip();
         let number = number.flatten();
         let was_at = before.as_ref().and_then(Waiting::active).map(|active| &active.worker);
         let is_at = now.active().map(|active| &active.worker);
         was_at.into_iter().chain(is_at).for_each(|worker| self.touch(worker));
+        self.note(before.as_ref().map(|before| &*before.0), task);
         if task.spec.worker_id.is_some() {
             self.pinned.remove(&(Place::of(task), task.id));
         }
@@ -141,7 +162,10 @@ impl View {
             self.learner.learn(task);
         }
         let keeps = number.is_some_and(|number| match is_at {
-            Some(worker) => self.board.runs_on(number).is_some_and(|at| self.order.get(at) == Some(worker)),
+            Some(worker) => {
+                self.board.runs_on(number).is_some_and(|at| self.order.get(at) == Some(worker))
+                    && (task.spec.alternatives.is_empty() || self.board.held(number) == self.class(task))
+            }
             None => now.waits() && self.board.waits(number),
         });
         let number = if keeps {
@@ -187,10 +211,10 @@ impl View {
     }
 
     fn job(&mut self, task: &TaskRecord, thought: Option<Told>) -> Job {
-        let wanted = self.wanted(&task.spec);
+        let class = self.class(task);
         let next = self.users.len();
         Job {
-            class: self.board.class(wanted),
+            class,
             arrival: task.created_at.as_millis(),
             order: task.order,
             priority: task.spec.priority,
@@ -198,6 +222,7 @@ impl View {
             estimate: task.spec.estimate.map(|estimate| millis(estimate).max(1)),
             predicted: thought.unwrap_or_else(|| self.predicted(task)),
             deadline: task.due_at().map(Timestamp::as_millis),
+            tail: self.tails.behind(task, &self.learner),
             image: Image::of(&task.spec.image),
             data: data(&task.spec.container.inputs),
         }
@@ -209,44 +234,9 @@ impl View {
         if counts { Length::learned(self.learner.predict(task)) } else { None }
     }
 
-    fn wanted(&mut self, spec: &TaskSpec) -> Wanted {
-        let demand = &spec.demand;
-        let amounts = Kind::ALL.map(|kind| demand.amount(kind));
-        let model = demand.gpu_model.as_ref().filter(|_| demand.gpu_milli > 0);
-        let model = model.map(|model| number_of(&mut self.models, model));
-        let needs_any = !spec.container.volumes.is_empty() || !spec.constraints.is_empty();
-        let needs = needs_any.then(|| self.needs_of(spec.needs()));
-        let wishes = (!spec.affinity.is_empty()).then(|| self.wishes_of(&spec.affinity));
-        Wanted { amounts, model, needs, wishes }
-    }
-
-    /// The number of what is needed of a worker; of a new one the board is told who meets it.
-    fn needs_of(&mut self, needs: Vec<Need>) -> u32 {
-        let (number, is_new) = self.needs.number(needs.clone());
-        if is_new {
-            self.needs.meeting(&needs).for_each(|worker| self.board.add_met(worker, number));
-            self.renumber |= self.needs.are_too_many();
-        }
-        number
-    }
-
-    /// The number of what a task would rather have; each of its wishes is a need to the board, which nothing must meet.
-    fn wishes_of(&mut self, preferences: &[Preference]) -> u32 {
-        if let Some(number) = self.needs.wishes(preferences) {
-            return number;
-        }
-        let mut wishes = Vec::with_capacity(preferences.len());
-        for Preference { expr, weight } in preferences {
-            wishes.push(Wish { need: self.needs_of(vec![Need::Label(expr.clone())]), weight: *weight });
-        }
-        let number = self.board.add_wishes(wishes);
-        self.needs.set_wishes(preferences, number);
-        self.renumber |= self.needs.are_too_many();
-        number
-    }
-
     /// Brings the board up to the rows that came since the last round.
     fn settle(&mut self) {
+        self.end_claims();
         if std::mem::take(&mut self.renumber) {
             self.touched.clear();
             self.proposed.clear();
@@ -266,13 +256,19 @@ impl View {
         let mut touched = std::mem::take(&mut self.touched);
         touched.sort_unstable();
         touched.dedup();
+        let mut other_traits = false;
         for number in touched {
             if let Some(seen) = self.fleet.get(&self.order[number]) {
-                self.board.set_seat(number, seat(seen, &mut self.models));
+                self.board.set_seat(number, seat(seen, &mut self.models, &self.claims));
+                self.board.set_images(number, &seen.record().about.images);
                 if self.needs.known(number, seen.record()) {
                     self.board.set_meets(number, self.needs.met_by(number));
+                    other_traits = true;
                 }
             }
+        }
+        if other_traits {
+            self.tell_domains();
         }
     }
 
@@ -283,11 +279,14 @@ impl View {
         let lately = before.seats().iter().map(|seat| seat.lately.clone());
         let mut lately: BTreeMap<WorkerId, Lately> = std::mem::take(&mut self.order).into_iter().zip(lately).collect();
         self.needs.begin_anew();
+        self.tails.begin_anew();
+        self.gangs.each().for_each(|(number, size)| self.board.set_gang(number, size));
         for (number, seen) in self.fleet.each().enumerate() {
             let id = &seen.record().id;
             self.needs.known(number, seen.record());
-            self.board.set_seat(number, seat(seen, &mut self.models));
+            self.board.set_seat(number, seat(seen, &mut self.models, &self.claims));
             self.board.set_lately(number, lately.remove(id).unwrap_or_default());
+            self.board.set_images(number, &seen.record().about.images);
             self.order.push(id.clone());
         }
         let thought = |number: usize| before.job(number).predicted;
@@ -303,8 +302,9 @@ impl View {
         self.looks = self.looks.map(|_| 0);
     }
 
-    /// One whole round: pinned tasks go where they must, the strategy places the others, and thinks on the spot. By
-    /// the next round the view must have taken in the rows of the proposals that were taken.
+    /// One whole round: tasks for which room was made go there, pinned ones where they must, the strategy places the
+    /// others, and thinks on the spot. By the next round the view must have taken in the rows of the proposals that
+    /// were taken.
     pub fn round(&mut self, strategy: &mut dyn Strategy, now: Timestamp) -> Vec<Placement> {
         self.round_by(strategy, now, place)
     }
@@ -328,7 +328,10 @@ impl View {
             self.look_at_predictions(usize::MAX);
         }
         self.look_at_predictions(LOOKS);
-        let mut placements = self.place_pinned();
+        let mut placements = self.place_claimed();
+        if placements.is_empty() {
+            placements = self.place_pinned();
+        }
         if placements.is_empty() {
             for started in place(strategy, &mut self.board, ROUND) {
                 let Some(task) = self.tasks.of_number(started.job) else { continue };
@@ -385,7 +388,10 @@ impl View {
 
     /// Sets the knobs: what they say about predictions, and what is asked of strategies.
     pub fn set_knobs(&mut self, knobs: &Knobs) {
-        self.knobs = *knobs;
+        let ranked = std::mem::replace(&mut self.knobs, *knobs).margin().is_some();
+        if ranked != self.margin().is_some() {
+            self.rank_anew();
+        }
         let predictor = predict::Knobs { upper_permille: knobs.upper_permille(), ..self.learner.knobs() };
         self.learner.set_knobs(predictor);
     }
@@ -398,36 +404,6 @@ impl View {
     /// Another strategy takes over: it is told everything.
     pub fn retell(&mut self) {
         self.board.retell();
-    }
-
-    /// Places for pinned tasks: each on its worker as soon as it fits there, in order per worker.
-    fn place_pinned(&mut self) -> Vec<Placement> {
-        let mut placements = Vec::new();
-        self.blocked.clear();
-        let pinned: Vec<TaskId> = self.pinned.iter().map(|(_, task)| *task).collect();
-        for id in pinned {
-            let Some(task) = self.tasks.get(&id).cloned() else { continue };
-            let Some(pin) = task.spec().worker_id.clone() else { continue };
-            if placements.len() == ROUND || self.blocked.contains_key(&pin) {
-                continue;
-            }
-            let worker = self.order.binary_search(&pin).ok();
-            let job = self.job(&task.0, None);
-            match worker.and_then(|worker| self.board.start_new(job, worker)) {
-                Some(number) => {
-                    self.tasks.put(task.clone(), Some(number));
-                    placements.push(Placement { attempt: task.attempt(), worker: pin });
-                }
-                None => {
-                    let seen = self.fleet.get(&pin);
-                    let possible = seen.is_none_or(|seen| feasible::could_ever(task.spec(), seen.record()).is_ok());
-                    if possible {
-                        self.blocked.insert(pin, id);
-                    }
-                }
-            }
-        }
-        placements
     }
 
     /// Of workers the first task that is pinned there and had no room in the last round.
@@ -474,6 +450,14 @@ impl View {
         self.pinned.iter()
     }
 
+    /// Which of its requests a task was given by the last round, from 0 on, as the board has it.
+    #[must_use]
+    pub fn given(&self, id: &TaskId) -> usize {
+        let Some(number) = self.number(id) else { return 0 };
+        let held = self.board.held(number);
+        self.board.chain(self.board.job(number).class).position(|class| class == held).unwrap_or(0)
+    }
+
     /// Takes for committed what the last round proposed: for copies that go on alone.
     pub(super) fn believe(&mut self) {
         self.touched.clear();
@@ -487,6 +471,11 @@ impl View {
     /// A task that waits for a place or has one.
     pub(super) fn task(&self, id: &TaskId) -> Option<&TaskRecord> {
         self.tasks.get(id).map(|task| &*task.0)
+    }
+
+    #[cfg(test)]
+    pub(super) const fn tails(&self) -> &Tails {
+        &self.tails
     }
 
     /// A task's number on the board; none for a pinned one that waits.
@@ -521,14 +510,15 @@ fn number_of(models: &mut BTreeMap<Arc<str>, u32>, model: &Arc<str>) -> u32 {
     *models.entry(Arc::clone(model)).or_insert(next)
 }
 
-fn seat(seen: &Seen, models: &mut BTreeMap<Arc<str>, u32>) -> Seat {
+fn seat(seen: &Seen, models: &mut BTreeMap<Arc<str>, u32>, claims: &Claims) -> Seat {
     let (record, free) = (seen.record(), seen.free());
     let total: Amounts = Kind::ALL.map(|kind| record.capacity.amount(kind));
     let device =
         |(gpu, left): &(crate::resources::Gpu, u64)| Device { model: number_of(models, &gpu.model), left: *left };
     let devices = free.devices().iter().map(device).collect();
     Seat {
-        open: record.takes_work(),
+        // What is kept for one is closed to all others.
+        open: record.takes_work() && !claims.are_on(&record.id),
         single: !record.duty.is_open(),
         total,
         free: Kind::ALL.map(|kind| free.amount(kind)),

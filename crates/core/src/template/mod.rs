@@ -3,22 +3,26 @@
 //! A text of the document may have places, `${param.NAME}`: [`Template::fill`] puts values there, after every value was
 //! held against its parameter. What a filled document means [`crate::spec`] and [`crate::job`] know.
 
+mod files;
 mod fill;
 mod marks;
+mod named;
 mod param;
 mod read;
 #[cfg(test)]
 mod tests;
 mod wrong;
 
+pub use files::files_of;
 pub use marks::{MADE_AT, MADE_BY, OF_TEMPLATE, OF_VERSION, with_field, with_labels};
+pub use named::Named;
 pub use param::{Bounds, Kind, Param};
 pub use read::MAX_PARAMS;
 pub use wrong::{Fields, Wrong};
 
 use crate::ids::TemplateName;
-use crate::job::JobFile;
-use crate::spec::{FieldError, SpecError, TaskSpec, Value};
+use crate::job::{JobFile, TaskFile};
+use crate::spec::{FieldError, SpecError, Value};
 use serde::{Deserialize, Serialize};
 
 /// A document with places for parameters.
@@ -40,7 +44,7 @@ pub struct Template {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Makes {
-    /// One task.
+    /// One task, or a job of one.
     Task,
     /// A job.
     Job,
@@ -61,7 +65,7 @@ impl Makes {
     /// Every wrong field of it.
     pub fn check(self, document: &Value) -> Result<(), SpecError> {
         match self {
-            Self::Task => TaskSpec::from_value(document).map(drop),
+            Self::Task => TaskFile::from_value(document).map(drop),
             Self::Job => JobFile::from_value(document).map(drop),
         }
     }
@@ -81,13 +85,15 @@ impl Makes {
 
 impl Template {
     /// Reads a document, checking every field, and with the defaults in their places, where every parameter has one, also
-    /// what it makes.
+    /// what it makes, as far as that does not depend on files of whoever runs it.
     /// # Errors
     /// All wrong fields at once.
     pub fn from_value(document: &Value) -> Result<Self, SpecError> {
         let template = read::template(document)?;
-        if template.params.iter().all(|param| param.default.is_some()) {
-            template.makes.check_within(&template.fill(&Value::Null)?)?;
+        if template.params.iter().all(|param| param.default.is_some())
+            && let Some(document) = files::with_stand_ins(template.makes, template.fill(&Value::Null)?)
+        {
+            template.makes.check_within(&document)?;
         }
         Ok(template)
     }

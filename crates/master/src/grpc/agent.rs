@@ -151,6 +151,8 @@ fn reason(placement: &Placement, why: &PlacementRefusal, model: &Model) -> pb::R
         PlacementRefusal::Unmet(Need::Access(_)) => pb::Refusal::NotOffered,
         PlacementRefusal::Unmet(Need::Label(_)) => pb::Refusal::NotMet,
         PlacementRefusal::Lack(_) => pb::Refusal::Lack,
+        PlacementRefusal::Beside(_) => pb::Refusal::BesideKin,
+        PlacementRefusal::Gang => pb::Refusal::Gang,
     }
 }
 

@@ -6,6 +6,7 @@ use cloudai_core::access::Access;
 use cloudai_core::effect::{Command, Dispatch, StartOrder};
 use cloudai_core::event::{Heartbeat, Held, HeldStage, Registration};
 use cloudai_core::ids::{Attempt, CommandSeq, Incarnation, Session, Term, WorkerId};
+use cloudai_core::images::Images;
 use cloudai_core::resources::{Allocation, Capacity, GIB, Gpu, WHOLE};
 use cloudai_core::sha256::Sha256;
 use cloudai_core::spec::TaskSpec;
@@ -68,6 +69,7 @@ pub(super) fn registration(info: pb::WorkerInfo, present: Incarnation) -> Result
             offers: offers(&info.offers)?,
             instance: info.instance,
             unfit: unfit(&info.engine_away, &info.disk_pressure),
+            images: Images::of(&info.images),
         },
     })
 }
@@ -148,6 +150,7 @@ pub(super) fn heartbeat(
         held: all_held(&beat.running_tasks, present)?,
         draining: beat.draining,
         unfit: unfit(&beat.engine_away, &beat.disk_pressure),
+        images: beat.images.as_ref().map(|told| Images::of(&told.names)),
     };
     let usage = Usage {
         cpu: finite(beat.cpu_usage),
@@ -272,6 +275,20 @@ mod tests {
         }
         let beat = pb::Heartbeat { worker_id: "w1".into(), cpu_usage: f64::NAN, ..pb::Heartbeat::default() };
         assert_eq!(heartbeat(&beat, PRESENT, Timestamp::ZERO).unwrap().1.usage, Usage::default());
+    }
+
+    #[test]
+    fn images_are_told_by_any_name_and_a_heartbeat_without_a_list_tells_nothing() {
+        let names = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let told = pb::WorkerInfo { images: names(&["docker.io/library/b", "a:1", "b:latest"]), ..info() };
+        assert_eq!(registration(told, PRESENT).unwrap().about.images.names(), ["a:1", "b:latest"]);
+        let told = |images: Option<pb::EngineImages>| {
+            let beat = pb::Heartbeat { worker_id: "w1".into(), images, ..pb::Heartbeat::default() };
+            heartbeat(&beat, PRESENT, Timestamp::ZERO).unwrap().0.images
+        };
+        assert_eq!(told(None), None);
+        assert_eq!(told(Some(pb::EngineImages::default())), Some(Images::default()));
+        assert_eq!(told(Some(pb::EngineImages { names: names(&["b"]) })), Some(Images::of(["b:latest"])));
     }
 
     #[test]

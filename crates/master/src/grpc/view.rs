@@ -95,6 +95,7 @@ fn worker(record: &WorkerRecord, free: &Free) -> pb::ClusterWorker {
         labels: record.labels.clone().into_iter().collect(),
         offers: record.about.offers.iter().map(ToString::to_string).collect(),
         facts: facts(&record.about),
+        images: record.about.images.names().to_vec(),
     }
 }
 

@@ -23,6 +23,7 @@ impl Handle {
         let newest = TaskQuery {
             statuses: vec![Status::Completed, Status::Failed],
             owner: Some(who.user.clone()),
+            expand: true,
             limit: MAX_LIMIT,
             ..TaskQuery::default()
         };

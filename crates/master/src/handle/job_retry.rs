@@ -58,10 +58,13 @@ impl Handle {
         let completed =
             if lost.len() as u64 == known { None } else { Some(self.with_status(old, &[Status::Completed]).await?) };
         let mut before: BTreeMap<u32, Vec<(u32, u32)>> = BTreeMap::new();
-        for done in &old.record.done {
-            before.entry(done.group).or_default().extend(done.ordinals.each());
+        let mut done = Vec::new();
+        for entry in &old.record.done {
+            for group in entry.each_group() {
+                before.entry(group).or_default().extend(entry.ordinals.each());
+                done.push((group, entry.ordinals.clone(), entry.job));
+            }
         }
-        let mut done = old.record.done.clone();
         for (number, state) in (0..).zip(old.groups.iter()) {
             let all = (number, 0)..=(number, u32::MAX);
             let ordinals = match &completed {
@@ -74,10 +77,10 @@ impl Handle {
                 }
             };
             if !ordinals.is_empty() {
-                done.push(Done { group: number, ordinals, job: old.record.id });
+                done.push((number, ordinals, old.record.id));
             }
         }
-        Ok(done)
+        Ok(Done::pack(done))
     }
 
     /// Groups and ordinals of the tasks with a record that ended so.

@@ -163,7 +163,7 @@ fn unborn_of(job: &SeenJob, query: &JobTaskQuery, range: &Range<u64>, offsets: &
 /// The ordinals of a group whose tasks have no record, in ranges of those that stand alike.
 fn unborn_ordinals(job: &SeenJob, number: u32) -> Vec<Range<u32>> {
     let (Some(group), Some(state)) = (job.plan.group(number), job.groups.get(number)) else { return Vec::new() };
-    let done = job.record.done.iter().filter(|done| done.group == number).flat_map(|done| done.ordinals.each());
+    let done = job.record.done.iter().filter(|done| done.groups.contains(number)).flat_map(|done| done.ordinals.each());
     let dropped = job.record.dropped_of(number).into_iter().flat_map(|dropped| dropped.ordinals.each());
     let mut apart: Vec<(u32, u32)> = done.chain(dropped).collect();
     apart.sort_unstable();

@@ -149,6 +149,19 @@ impl Handle {
         }
     }
 
+    /// The array of the caller's that has this id as a whole: its job, and its place in the plan.
+    /// # Errors
+    /// [`AskError::Rejected`] with `NoSuchTask` for what is no array, and for another's.
+    pub async fn array(&self, who: &Principal, id: TaskId) -> Result<(SeenJob, u32), AskError> {
+        let found = if id.index().is_none() { self.job_with(id).await? } else { None };
+        let found = found.filter(|job| who.may_touch(&job.record.owner)).and_then(|job| {
+            let number = job.record.id.group_of(id)?;
+            job.plan.group(number)?.elements.as_ref()?;
+            Some((job, number))
+        });
+        Ok(found.ok_or(Rejected::NoSuchTask(id))?)
+    }
+
     /// A task that has no record yet, or never had one; anybody's.
     pub(super) async fn unborn(&self, task: TaskId) -> Result<Option<TaskRecord>, AskError> {
         let Some(job) = self.job_with(task).await? else { return Ok(None) };

@@ -85,7 +85,8 @@ impl Handle {
         let mut looked = 0;
         while looked < MOST_TASKS {
             let cursor = from.map(|from| Cursor(from.order.saturating_add(1)));
-            let query = TaskQuery { owner: Some(owner.clone()), limit: TASKS, cursor, ..TaskQuery::default() };
+            let query =
+                TaskQuery { owner: Some(owner.clone()), limit: TASKS, cursor, expand: true, ..TaskQuery::default() };
             let Page { items, next } = store.tasks(&query).await?;
             looked += items.len();
             for task in items {

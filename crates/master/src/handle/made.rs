@@ -5,8 +5,8 @@ use crate::mailbox::AskError;
 use crate::principal::Principal;
 use cloudai_core::event::Rejected;
 use cloudai_core::ids::{JobId, TaskId};
-use cloudai_core::job::JobFile;
-use cloudai_core::spec::{FieldError, SpecError, TaskSpec, Value};
+use cloudai_core::job::{JobFile, TaskFile};
+use cloudai_core::spec::{FieldError, SpecError, Value};
 use cloudai_core::template::Makes;
 use cloudai_store::StoreError;
 use serde::{Deserialize, Serialize};
@@ -56,12 +56,17 @@ impl Handle {
         document: &Value,
     ) -> Result<Run, AskError> {
         match makes {
-            Makes::Task => {
-                let spec = TaskSpec::from_value(document).map_err(wrong)?;
-                let fates = self.submit(who, vec![Arc::new(spec)]).await?;
-                let fate = fates.first().ok_or_else(|| AskError::Internal("a task got no answer".into()))?;
-                Ok(Run { made: Made::Task(fate.id), fresh: fate.fresh })
-            }
+            Makes::Task => match TaskFile::from_value(document).map_err(wrong)? {
+                TaskFile::Task(spec) => {
+                    let fates = self.submit(who, vec![Arc::from(spec)]).await?;
+                    let fate = fates.first().ok_or_else(|| AskError::Internal("a task got no answer".into()))?;
+                    Ok(Run { made: Made::Task(fate.id), fresh: fate.fresh })
+                }
+                TaskFile::Job(file) => {
+                    let accepted = self.submit_job(who, file).await?;
+                    Ok(Run { made: Made::Job(accepted.id), fresh: accepted.fresh })
+                }
+            },
             Makes::Job => {
                 let file = JobFile::from_value(document).map_err(wrong)?;
                 let accepted = self.submit_job(who, file).await.map_err(of_a_job)?;

@@ -6,8 +6,8 @@ use crate::mailbox::AskError;
 use crate::principal::Principal;
 use crate::templates::{Head, Kept, Version};
 use cloudai_core::ids::TemplateName;
-use cloudai_core::spec::Value;
-use cloudai_core::template::{Makes, OF_TEMPLATE, OF_VERSION, Template, with_field, with_labels};
+use cloudai_core::spec::{FieldError, SpecError, Value};
+use cloudai_core::template::{Makes, OF_TEMPLATE, OF_VERSION, Template, files_of, with_field, with_labels};
 use serde::{Deserialize, Serialize};
 use tracing::info;
 
@@ -99,6 +99,10 @@ impl Handle {
         let (_, version, document) = self.template(who, &used.name, used.version).await?;
         let template = Template::from_value(&document).map_err(wrong)?;
         let filled = template.fill(&used.params).map_err(wrong)?;
+        let files = files_of(template.makes, &filled);
+        if !files.is_empty() {
+            return Err(only_by_command(&used.name, files).into());
+        }
         let labels = [(OF_TEMPLATE, used.name.to_string()), (OF_VERSION, version.number.to_string())];
         Ok((template.makes, with_labels(filled, &labels)))
     }
@@ -118,6 +122,16 @@ impl Handle {
         info!(user = %who.user, template = %used.name, made = %run.made, fresh = run.fresh, "a template was run");
         Ok(run)
     }
+}
+
+/// The master has none of the files that a document names of somebody's machine.
+fn only_by_command(name: &TemplateName, files: Vec<String>) -> AskError {
+    let problem = format!(
+        "names a file of the machine on which the template is run, which only the command line brings: \
+         cloudai template run {name}"
+    );
+    let field = |path: String| FieldError { path, value: None, problem: problem.clone() };
+    wrong(SpecError(files.into_iter().map(field).collect()))
 }
 
 fn no_version(name: &TemplateName, version: u32, head: &Head) -> NotMade {

@@ -16,8 +16,8 @@ mod usage;
 pub use duty::Duty;
 pub use exec::{ExecEnd, ExecSaid, STDERR, STDIN, STDOUT};
 pub use files::{Blob, File, Files, KeptFile, Link};
-pub use job_forecast::{JobForecast, PartForecast};
-pub use jobs::{Job, JobCounts, JobNeed, JobPart};
+pub use job_forecast::{JobForecast, NotCounted, PartForecast};
+pub use jobs::{ArrayCounts, Job, JobCounts, JobNeed, JobPart};
 pub use logs::{LogCut, LogDamage, LogEntry, LogLine, LogState};
 pub use schedules::{Schedule, ScheduleError, ScheduleRun, TemplateUse};
 pub use secrets::{Registry, Rotated, Secret};
@@ -68,6 +68,9 @@ pub struct Task {
     /// Which element of an array it is; absent of what is no array.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub index: Option<u32>,
+    /// How its elements stand, where it is an array as a whole; absent of what is one task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub array: Option<ArrayCounts>,
     /// One of the six words.
     pub status: String,
     /// Where exactly it stands; absent once it ended.
@@ -97,8 +100,12 @@ pub struct Task {
     pub worker_id: Option<String>,
     /// -100 to 100.
     pub priority: i32,
-    /// What it asks for.
+    /// What it asks for; of one that has several requests the one that it was given, or the first while it waits.
     pub resources: Resources,
+    /// How many requests it has, of which the first that fits is taken; absent of one that has one. Which they are is in
+    /// its document.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requests: Option<usize>,
     /// Free words.
     pub labels: BTreeMap<String, String>,
     /// When it was accepted.
@@ -166,6 +173,9 @@ pub struct Attempt {
     pub attempt: u32,
     /// Where.
     pub worker_id: String,
+    /// Which of the task's requests it was given, from 1; absent of a task that has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<u32>,
     /// `pending`, `running` or how it ended.
     pub status: String,
     /// Why it ended so.
@@ -247,6 +257,9 @@ pub struct Worker {
     /// what may only be read.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub offers: Vec<String>,
+    /// The images that its engine has, at most 256, as constraints name them; only where one worker is asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub images: Vec<String>,
     /// Whether programs may be run in its containers (`task exec`): not where its operator forbids it or its version can not.
     /// Absent of one that never told.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -35,7 +35,7 @@ fn known(name: &str) -> Result<&'static str, String> {
 fn explanation(explained: &Explained) -> shown::Explanation {
     let Explained { task, strategy, told } = explained;
     let record = &task.record;
-    let demand = &record.spec.demand;
+    let demand = record.demand();
     let (standing, placed) = match &told.standing {
         Standing::Waits => ("waits", None),
         Standing::Never => ("never", None),
@@ -64,7 +64,7 @@ fn explanation(explained: &Explained) -> shown::Explanation {
         worker_id,
         since,
         start: told.start.as_ref().map(start),
-        workers: told.workers.iter().map(looked).collect(),
+        workers: told.workers.iter().map(|one| looked(one, record.spec.requests() > 1)).collect(),
         counts: told.counts.iter().map(|(word, count)| ((*word).to_owned(), *count)).collect(),
         changes: told.changes.iter().map(change).collect(),
         possible: told.possible.iter().map(change).collect(),
@@ -79,7 +79,7 @@ fn start(estimate: &Estimate) -> shown::Start {
     shown::Start { at: time(estimate.at), after, guessed: estimate.guessed }
 }
 
-fn looked(looked: &Looked) -> shown::Looked {
+fn looked(looked: &Looked, choice: bool) -> shown::Looked {
     let amounts = |of: fn(&Amount) -> u64| -> dto::Resources {
         let [cpu, memory, storage, gpu] = looked.amounts.each_ref().map(of);
         view::resources(cpu, memory, storage, gpu)
@@ -89,6 +89,7 @@ fn looked(looked: &Looked) -> shown::Looked {
         fits: looked.fits(),
         ever: looked.ever,
         against: looked.against.iter().map(against).collect(),
+        needs: choice.then(|| amounts(|amount| amount.need)),
         free: amounts(|amount| amount.free),
         total: amounts(|amount| amount.total),
         start: looked.start.as_ref().map(start),
@@ -98,7 +99,7 @@ fn looked(looked: &Looked) -> shown::Looked {
 fn against(against: &Against) -> shown::Against {
     let amount = match against {
         Against::Short(amount) => Some(amount),
-        Against::Pinned(_) | Against::Idle(_) | Against::Unmet(_) | Against::Model(_) => None,
+        Against::Pinned(_) | Against::Idle(_) | Against::Unmet(_) | Against::Model(_) | Against::Beside(_) => None,
     };
     let shown = |of: fn(&Amount) -> u64| amount.map(|amount| view::part(of(amount), unit(amount.kind)));
     shown::Against {
@@ -135,13 +136,15 @@ fn change(change: &Change) -> shown::Change {
         worker_id: worker.to_string(),
         at_most: BTreeMap::new(),
         any_model: false,
+        request: None,
         labels: BTreeMap::new(),
     };
     match change {
         Change::Ask(asked) => {
             let at_most = |(kind, most): &(Kind, u64)| (field(*kind).to_owned(), view::part(*most, unit(*kind)));
             let at_most = asked.at_most.iter().map(at_most).collect();
-            shown::Change { at_most, any_model: asked.any_model, ..of("ask", &asked.worker) }
+            let request = asked.request.map(|request| u32::from(request) + 1);
+            shown::Change { at_most, any_model: asked.any_model, request, ..of("ask", &asked.worker) }
         }
         Change::Unpin(worker) => of("unpin", worker),
         Change::Open(worker, _) => of("undrain", worker),
@@ -164,6 +167,7 @@ fn outlook(outlook: &Outlook) -> shown::Outlook {
     let (turn, worker_id, behind, behind_start) = match &outlook.turn {
         Turn::Now(worker) => ("now", Some(worker.to_string()), None, None),
         Turn::NoRoom => ("no_room", None, None, None),
+        Turn::Gang => ("gang", None, None, None),
         Turn::Taken => ("taken", None, None, None),
         Turn::Behind(task, at) => ("behind", None, Some(task.to_string()), at.as_ref().map(start)),
         Turn::Kept => ("kept", None, None, None),

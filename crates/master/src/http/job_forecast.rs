@@ -1,13 +1,13 @@
 //! From what is foreseen of a job to the JSON of `dto/job_forecast.rs`.
 
-use super::dto::{JobForecast, PartForecast};
+use super::dto::{JobForecast, NotCounted, PartForecast};
 use crate::handle::foresee::Foreseen;
 use cloudai_core::job::graph;
 use std::time::Duration;
 
 /// What would become of a job.
 pub(super) fn forecast(foreseen: &Foreseen) -> JobForecast {
-    let Foreseen { plan, able, forecast, strategy } = foreseen;
+    let Foreseen { plan, able, forecast, strategy, held } = foreseen;
     let levels = graph::levels(plan);
     let groups = plan.groups.iter().zip(&levels).zip(able).zip(&forecast.groups);
     let parts = groups.map(|(((group, level), able), seen)| PartForecast {
@@ -33,6 +33,7 @@ pub(super) fn forecast(foreseen: &Foreseen) -> JobForecast {
         at_most_at_once: forecast.most_at_once,
         workers: forecast.workers,
         critical: forecast.critical.iter().filter_map(name).collect(),
+        not_counted: NotCounted { held: *held },
         assumed: assumed(strategy),
         cut: forecast.cut,
     }
@@ -41,7 +42,7 @@ pub(super) fn forecast(foreseen: &Foreseen) -> JobForecast {
 fn assumed(strategy: &str) -> String {
     format!(
         "every task completes after its estimate_s, else as long as such tasks ran before, else 1m, its image and inputs \
-         are there at once, nothing else is submitted, no worker comes or goes, and {strategy} places"
+         are there at once, nothing else is submitted, what is held stays so, no worker comes or goes, and {strategy} places"
     )
 }
 

@@ -1,9 +1,10 @@
 //! From jobs to the JSON of `dto/jobs.rs`: words and sentences that people read.
 
-use super::dto::{Job, JobCounts, JobNeed, JobPart};
-use super::view::time;
-use crate::model::SeenJob;
+use super::dto::{ArrayCounts, Job, JobCounts, JobNeed, JobPart, Task};
+use super::view::{choice, demand, time};
+use crate::model::{SeenJob, array_status};
 use cloudai_core::job::{Counts, Fate, GroupProgress, JobRecord, JobStatus, graph};
+use cloudai_core::state::{Phase, Status};
 use cloudai_core::task::DependsWhen;
 use std::collections::BTreeMap;
 
@@ -169,6 +170,62 @@ fn part_counts(seen: &SeenJob, number: u32, state: &GroupProgress, count: u32) -
         failed: u64::from(state.failed + gone_as_failed),
         cancelled: u64::from(state.cancelled + state.gone - gone_as_failed),
     }
+}
+
+/// An array as a whole, as a row of a list of tasks.
+pub(super) fn array(seen: &SeenJob, number: u32) -> Option<Task> {
+    let (record, group, state) = (&seen.record, seen.plan.group(number)?, seen.groups.get(number)?);
+    let status = array_status(seen, number)?;
+    let phase = if status != Status::Queued {
+        None
+    } else if state.unmet > 0 {
+        Some(Phase::WaitingDependencies)
+    } else {
+        record.held.is_some().then_some(Phase::Held)
+    };
+    // When one of several arrays began and ended stands nowhere.
+    let only = seen.plan.groups.len() == 1;
+    let ended = record.end.filter(|_| status.is_final());
+    let counts = part_counts(seen, number, state, group.count());
+    Some(Task {
+        id: record.id.group(number).to_string(),
+        name: group.spec.name.clone(),
+        image: group.spec.image.clone(),
+        user_id: record.owner.to_string(),
+        job_id: Some(record.id.to_string()),
+        job_task: Some(group.name.to_string()),
+        index: None,
+        array: Some(ArrayCounts { total: group.count().into(), counts }),
+        status: status.word().into(),
+        phase: phase.map(|phase| phase.word().into()),
+        reason: None,
+        message: part_message(seen, number, None),
+        attempt: 0,
+        exit_code: None,
+        oom_killed: false,
+        dead: false,
+        retry_of: None,
+        retried_by: None,
+        warnings: Vec::new(),
+        worker_id: None,
+        priority: group.spec.priority,
+        resources: demand(&group.spec.demand),
+        requests: choice(&group.spec),
+        labels: group.spec.labels.clone(),
+        created_at: time(record.created_at),
+        started_at: record.started_at.filter(|_| only).map(time),
+        finished_at: ended.map(|end| time(end.at)),
+        starts_at: None,
+        next_try_at: None,
+        planned: None,
+        deadline: None,
+        estimate_s: group.spec.estimate.map(|estimate| estimate.as_secs_f64()),
+        due_at: None,
+        not_before: None,
+        version: record.version,
+        attempts: Vec::new(),
+        spec: None,
+    })
 }
 
 /// Where a named task stands, in one word.

@@ -24,7 +24,7 @@ use cloudai_core::ids::IdError;
 use cloudai_core::job::{Indexes, JobFile, JobStatus, graph};
 use cloudai_core::spec::SpecError;
 use cloudai_core::state::Status;
-use cloudai_store::query::{Cursor, JobQuery, MAX_LIMIT, Page};
+use cloudai_store::query::{Cursor, JobQuery, MAX_LIMIT, Page, Sort};
 
 /// The largest body with a job: 100,000 tasks and more.
 const MAX_JOB: usize = 64 << 20;
@@ -97,6 +97,7 @@ pub(super) async fn list(
         statuses: query.parsed("status", statuses).unwrap_or_default(),
         owner: query.parsed("user", |text| text.parse().map_err(|error: IdError| error.to_string())),
         name_prefix: query.text("name"),
+        sort: Sort::Newest,
         limit: limit(&mut query),
         cursor: query.parsed("cursor", cursor),
     };

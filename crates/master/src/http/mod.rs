@@ -37,6 +37,7 @@ mod registries;
 mod restore;
 mod schedules;
 mod secrets;
+mod single;
 mod strategies;
 mod table;
 mod tasks;

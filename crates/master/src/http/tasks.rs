@@ -4,8 +4,9 @@ use super::dto::{List, Submitted, Task};
 use super::extract::{Caller, Document, Perhaps, TaskPath};
 use super::problem::{Code, Problem, batch_errors};
 use super::query::Parameters;
-use super::view;
+use super::{job_view, single, view};
 use crate::handle::Handle;
+use crate::handle::listed::Listed;
 use crate::mailbox::AskError;
 use crate::model::SeenTask;
 use crate::principal::Principal;
@@ -18,14 +19,16 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use cloudai_core::event::{Rejected, Submitted as Fate};
 use cloudai_core::ids::{IdError, TaskId};
+use cloudai_core::job::TaskFile;
 use cloudai_core::spec::{SpecError, TaskSpec, Value};
 use cloudai_core::state::Status;
+use cloudai_core::template::Named;
 use cloudai_store::query::{Cursor, MAX_LIMIT, Page, Sort, TaskQuery};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The largest body with one task: several times the largest spec, for its punctuation.
-const MAX_TASK: usize = 1 << 20;
+/// The largest body with one task: a spec, or one with all items of its `each`.
+const MAX_TASK: usize = 16 << 20;
 /// The largest body with many.
 const MAX_BATCH: usize = 16 << 20;
 /// The most tasks of one body.
@@ -42,7 +45,7 @@ const MAX_WAIT: f64 = 60.0;
 const KEY_HEADER: &str = "idempotency-key";
 const KEY_FIELD: &str = "idempotency_key";
 
-/// Accepts one task.
+/// Accepts one task, or a job of one.
 pub(super) async fn submit(
     Caller(who): Caller,
     State(handle): State<Handle>,
@@ -53,7 +56,16 @@ pub(super) async fn submit(
     query.close()?;
     let key = key_of(&headers)?;
     let document = with_key(document.parse()?, key)?;
-    let spec = Arc::new(TaskSpec::from_value(&document)?);
+    if let Some(named) = Named::from_value(&document)? {
+        return single::run_template(&handle, &who, named).await;
+    }
+    let spec = match single::read(document).await? {
+        TaskFile::Task(spec) => Arc::from(spec),
+        TaskFile::Job(file) => {
+            let accepted = handle.submit_job(&who, file).await.map_err(of_the_only_one)?;
+            return single::answer(&handle, &who, accepted).await;
+        }
+    };
     let fates = handle.submit(&who, vec![spec]).await.map_err(of_the_only_one)?;
     let fate = fates.first().ok_or_else(|| Problem::new(Code::Internal, "the task got no answer"))?;
     answer(&handle, &who, *fate).await
@@ -171,7 +183,7 @@ fn tasks_of(document: Value) -> Result<Vec<Value>, Problem> {
     }
 }
 
-/// One page of tasks.
+/// One page of tasks, an array in one row.
 pub(super) async fn list(
     Caller(who): Caller,
     State(handle): State<Handle>,
@@ -180,9 +192,13 @@ pub(super) async fn list(
     let asked = task_query(&mut query);
     query.close()?;
     let sort = asked.sort;
-    let Page { items, next } = handle.tasks(&who, asked).await?;
+    let Page { items, next } = handle.listed(&who, asked).await?;
     let next_cursor = next.map(|cursor| write_cursor(sort, cursor));
-    Ok(Json(List { items: items.iter().map(view::task).collect(), next_cursor }))
+    let row = |listed: &Listed| match listed {
+        Listed::Task(task) => Some(view::task(task)),
+        Listed::Array(job, number) => job_view::array(job, *number),
+    };
+    Ok(Json(List { items: items.iter().filter_map(row).collect(), next_cursor }))
 }
 
 fn task_query(query: &mut Parameters) -> TaskQuery {
@@ -201,6 +217,7 @@ fn task_query(query: &mut Parameters) -> TaskQuery {
         name_prefix: query.text("name"),
         dead: query.flag("dead"),
         orders: None,
+        expand: query.flag("expand"),
         sort,
         limit: usize::try_from(limit).unwrap_or(MAX_LIMIT),
         cursor: query.parsed("cursor", |text| read_cursor(text, sort)),
@@ -244,11 +261,15 @@ pub(super) async fn resolve(
     let part = query.parsed("part", id_part);
     query.close()?;
     let part = part.ok_or_else(|| Problem::field("part", "is missing: give 4 or more characters of an id"))?;
-    let mut found: Vec<SeenTask> = handle.resolve(&who, &part, MAX_FOUND + 1).await?;
+    let tasks: Vec<SeenTask> = handle.resolve(&who, &part, MAX_FOUND + 1).await?;
+    let arrays = handle.resolve_arrays(&who, &part, MAX_FOUND + 1);
+    let arrays = arrays.iter().filter_map(|(job, number)| job_view::array(job, *number));
+    let mut found: Vec<Task> = tasks.iter().map(view::task).chain(arrays).collect();
+    found.sort_unstable_by(|one, other| other.id.cmp(&one.id));
     // The list has no second page: a longer part finds the rest.
     let next_cursor = (found.len() > MAX_FOUND).then(|| "more".to_owned());
     found.truncate(MAX_FOUND);
-    Ok(Json(List { items: found.iter().map(view::task).collect(), next_cursor }))
+    Ok(Json(List { items: found, next_cursor }))
 }
 
 pub(super) fn id_part(text: &str) -> Result<String, String> {
@@ -271,15 +292,18 @@ pub(super) async fn get(
 ) -> Result<Json<Task>, Problem> {
     let wait = query.parsed("wait_s", wait);
     query.close()?;
-    let task = match wait {
-        Some(patience) => handle.wait_for_end(&who, id, patience).await?,
-        None => handle.task(&who, id).await?,
+    let found = match wait {
+        Some(patience) => handle.wait_for_end(&who, id, patience).await,
+        None => handle.task(&who, id).await,
     };
-    whole(&handle, &task).await.map(Json)
+    match found {
+        Err(error) if single::is_no_task(&error, id) => Ok(Json(single::array(&handle, &who, id, wait).await?)),
+        found => whole(&handle, &found?).await.map(Json),
+    }
 }
 
 /// A task with what only one that is asked for alone has.
-async fn whole(handle: &Handle, task: &SeenTask) -> Result<Task, Problem> {
+pub(super) async fn whole(handle: &Handle, task: &SeenTask) -> Result<Task, Problem> {
     let retried_by = handle.successor(task).await?.map(|id| id.to_string());
     Ok(Task { retried_by, ..view::whole_task(task) })
 }
@@ -298,7 +322,10 @@ pub(super) async fn cancel(
     query: Parameters,
 ) -> Result<Response, Problem> {
     query.close()?;
-    let had_ended = handle.task(&who, id).await?.record.finished().is_some();
+    let had_ended = match handle.task(&who, id).await {
+        Err(error) if single::is_no_task(&error, id) => return single::cancel_array(&handle, &who, id).await,
+        found => found?.record.finished().is_some(),
+    };
     let task = handle.cancel(&who, id).await?;
     let status = if had_ended { StatusCode::OK } else { StatusCode::ACCEPTED };
     Ok((status, Json(whole(&handle, &task).await?)).into_response())

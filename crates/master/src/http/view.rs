@@ -8,6 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use cloudai_core::duty::{Cordon, Duty, Probe};
 use cloudai_core::ids::UserId;
 use cloudai_core::resources::{Allocation, Capacity, Demand, Free, GIB, Kind, WHOLE};
+use cloudai_core::spec::TaskSpec;
 use cloudai_core::state::{Phase, Status};
 use cloudai_core::strategy::Planned;
 use cloudai_core::task::{AttemptRecord, LogCut, State, TaskRecord};
@@ -36,6 +37,7 @@ pub(super) fn task(seen: &SeenTask) -> dto::Task {
         job_id: record.job.map(|job| job.to_string()),
         job_task: None,
         index: record.id.index(),
+        array: None,
         status: record.status().word().into(),
         phase: seen.phase.map(|phase| phase.word().into()),
         reason: record.reason().map(|reason| reason.word().into()),
@@ -49,7 +51,8 @@ pub(super) fn task(seen: &SeenTask) -> dto::Task {
         warnings: end.map(|end| end.warnings.iter().map(|word| word.word().into()).collect()).unwrap_or_default(),
         worker_id: record.worker().map(ToString::to_string),
         priority: record.spec.priority,
-        resources: demand(&record.spec.demand),
+        resources: demand(record.demand()),
+        requests: choice(&record.spec),
         labels: record.spec.labels.clone(),
         created_at: time(record.created_at),
         started_at: record.started_at.map(time),
@@ -62,7 +65,7 @@ pub(super) fn task(seen: &SeenTask) -> dto::Task {
         due_at: record.due_at().map(time),
         not_before: record.starts_at().map(time),
         version: record.version,
-        attempts: record.attempts.iter().map(attempt).collect(),
+        attempts: record.attempts.iter().map(|one| attempt(record, one)).collect(),
         spec: None,
     }
 }
@@ -85,7 +88,12 @@ pub(super) fn whole_task(seen: &SeenTask) -> dto::Task {
     dto::Task { spec: serde_json::to_value(seen.record.spec.to_value()).ok(), ..task(seen) }
 }
 
-fn attempt(record: &AttemptRecord) -> dto::Attempt {
+/// How many requests a task has, where it has several.
+pub(super) fn choice(spec: &TaskSpec) -> Option<usize> {
+    Some(spec.requests()).filter(|count| *count > 1)
+}
+
+fn attempt(task: &TaskRecord, record: &AttemptRecord) -> dto::Attempt {
     let end = record.end.as_ref();
     let status = match end {
         Some(end) => end.status,
@@ -97,6 +105,7 @@ fn attempt(record: &AttemptRecord) -> dto::Attempt {
     dto::Attempt {
         attempt: record.number,
         worker_id: record.worker.to_string(),
+        request: choice(&task.spec).map(|_| u32::from(record.request) + 1),
         status: status.word().into(),
         reason: end.and_then(|end| end.reason).map(|reason| reason.word().into()),
         message: end.map(|end| end.message.clone()).unwrap_or_default(),
@@ -201,6 +210,8 @@ pub(super) fn worker(seen: &SeenWorker, heard: Option<&Heard>, up: &Up) -> dto::
         labels: record.labels.clone(),
         operator_labels: record.operator_labels.clone(),
         offers: record.about.offers.iter().map(ToString::to_string).collect(),
+        // Of many workers nobody reads them.
+        images: Vec::new(),
         exec: runs_programs(&record.about),
         version: record.about.version.clone(),
         executor: record.about.executor.clone(),

@@ -48,7 +48,8 @@ pub(super) async fn get(
 
 pub(super) fn show(handle: &Handle, who: &Principal, id: &WorkerId) -> Result<Worker, Problem> {
     let worker = handle.worker(who, id).ok_or_else(|| Problem::no_worker(id))?;
-    Ok(view::worker(&worker, handle.heard(who, id).as_ref(), &up(handle)))
+    let images = worker.record.about.images.names().to_vec();
+    Ok(Worker { images, ..view::worker(&worker, handle.heard(who, id).as_ref(), &up(handle)) })
 }
 
 fn up(handle: &Handle) -> view::Up {

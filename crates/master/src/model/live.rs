@@ -93,6 +93,11 @@ impl Live {
         }
     }
 
+    /// Every live task.
+    pub(super) fn each(&self) -> impl Iterator<Item = &Arc<TaskRecord>> {
+        self.tasks.values()
+    }
+
     /// A live task.
     pub(super) fn get(&self, id: TaskId) -> Option<&Arc<TaskRecord>> {
         self.tasks.get(self.ids.get(&id)?)
@@ -224,7 +229,7 @@ mod tests {
             })
         } else if active {
             let allocation = cloudai_core::resources::Allocation::default();
-            State::Active(Active { number: 1, worker: worker.clone(), step, allocation })
+            State::Active(Active { number: 1, worker: worker.clone(), step, allocation, evict: None })
         } else {
             let (message, warnings) = (String::new(), Vec::new());
             State::Finished(Finished {
@@ -240,6 +245,7 @@ mod tests {
         let attempt = AttemptRecord {
             number: 1,
             worker,
+            request: 0,
             assigned_at: Timestamp::ZERO,
             waited: None,
             started_at: None,
@@ -283,6 +289,7 @@ mod tests {
                 worker: worker.parse().ok(),
                 name_prefix: (!name.is_empty()).then(|| name.into()),
                 orders: None,
+                expand: false,
                 sort: if oldest { Sort::Oldest } else { Sort::Newest },
                 limit,
                 cursor: None,

@@ -21,7 +21,8 @@ use cloudai_core::worker::{WorkerRecord, WorkerStatus};
 use cloudai_store::StoreError;
 use cloudai_store::query::TaskQuery;
 use jobs::Jobs;
-pub use jobs::{SeenJob, is_of_job};
+pub(crate) use jobs::{Living, arrays_of, wants_array};
+pub use jobs::{SeenJob, array_status, is_of_job};
 use live::Live;
 use news::News;
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -297,8 +298,10 @@ impl Committed {
             record: seen.record(),
             free: seen.free(),
             holds: !seen.held().is_empty(),
+            beside: self.fleet.beside(record, seen.record()),
         });
-        waiting::why(&record.spec, candidates)
+        let gang = self.gang_waits(record);
+        waiting::why(&record.spec, candidates).map(|why| gang.or(why))
     }
 }
 

@@ -66,6 +66,14 @@ pub struct WorkerInfo {
     /// with ":ro" behind what may only be read.
     #[prost(string, repeated, tag = "22")]
     pub offers: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// The images that its engine has, at most 256, as "busybox:latest".
+    #[prost(string, repeated, tag = "23")]
+    pub images: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EngineImages {
+    #[prost(string, repeated, tag = "1")]
+    pub names: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GpuDevice {
@@ -138,6 +146,9 @@ pub struct Heartbeat {
     /// Why the worker's disk is too full for new work, for people; empty while it is not.
     #[prost(string, tag = "12")]
     pub disk_pressure: ::prost::alloc::string::String,
+    /// All images of its engine, as in WorkerInfo; only when they are others than it told before in this session.
+    #[prost(message, optional, tag = "13")]
+    pub images: ::core::option::Option<EngineImages>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct TaskInfo {
@@ -2343,6 +2354,9 @@ pub struct ClusterWorker {
         ::prost::alloc::string::String,
         ::prost::alloc::string::String,
     >,
+    /// The images that its engine has, which is the fact "image": as "busybox:latest", as constraints name them.
+    #[prost(string, repeated, tag = "10")]
+    pub images: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct FreeGpu {
@@ -2471,6 +2485,10 @@ pub enum Refusal {
     NotOffered = 8,
     /// A constraint of the task does not hold of the worker.
     NotMet = 9,
+    /// A task of the same name runs on a worker with the same value of a label of anti_affinity.
+    BesideKin = 10,
+    /// The task is of a gang, which starts together: not all of it was placed by this call, or can be.
+    Gang = 11,
 }
 impl Refusal {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -2489,6 +2507,8 @@ impl Refusal {
             Self::Lack => "REFUSAL_LACK",
             Self::NotOffered => "REFUSAL_NOT_OFFERED",
             Self::NotMet => "REFUSAL_NOT_MET",
+            Self::BesideKin => "REFUSAL_BESIDE_KIN",
+            Self::Gang => "REFUSAL_GANG",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -2504,6 +2524,8 @@ impl Refusal {
             "REFUSAL_LACK" => Some(Self::Lack),
             "REFUSAL_NOT_OFFERED" => Some(Self::NotOffered),
             "REFUSAL_NOT_MET" => Some(Self::NotMet),
+            "REFUSAL_BESIDE_KIN" => Some(Self::BesideKin),
+            "REFUSAL_GANG" => Some(Self::Gang),
             _ => None,
         }
     }

@@ -1,5 +1,6 @@
 //! The rules of jobs, held against the rows that become durable: no task begins before what it needs allows that, no
-//! more of an array live at once than may, and what a job's record tells of its tasks is what theirs tell.
+//! more of an array live at once than may, those of a gang begin together, and what a job's record tells of its tasks is
+//! what theirs tell.
 //!
 //! What became of tasks that never had a record is worked out here anew each time, from plans and records alone.
 
@@ -9,6 +10,7 @@ use cloudai_core::ids::{JobId, TaskId};
 use cloudai_core::job::{Counts, Fate, GroupProgress, Groups, JobPlan, JobRecord, JobStatus, Need, On, Place, Stop};
 use cloudai_core::state::Status;
 use cloudai_core::task::{DependsWhen, TaskRecord};
+use cloudai_core::time::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -22,6 +24,8 @@ pub(super) struct Jobs {
     groups: BTreeMap<JobId, Groups>,
     /// Where every task stands that has a record.
     tasks: BTreeMap<TaskId, Status>,
+    /// Of members of gangs that have a place and that nothing stops, since when.
+    given: BTreeMap<TaskId, Timestamp>,
 }
 
 /// What became of something that is needed.
@@ -47,12 +51,41 @@ struct Tally {
 impl Jobs {
     /// What is in a store.
     pub(super) fn of(store: &Rows) -> Self {
-        Self {
+        let mut jobs = Self {
             plans: store.jobs.plans.clone(),
             records: store.jobs.records.clone(),
             groups: store.jobs.ends.clone(),
             tasks: store.tasks.iter().map(|(id, task)| (*id, task.status())).collect(),
+            given: BTreeMap::new(),
+        };
+        store.tasks.values().for_each(|task| jobs.note_place(task));
+        jobs
+    }
+
+    /// Keeps in mind since when a member of a gang has its place.
+    fn note_place(&mut self, task: &TaskRecord) {
+        let group = task.job.and_then(|id| self.plans.get(&id)?.group(id.group_of(task.id)?));
+        if !group.is_some_and(|group| group.is_gang()) {
+            return;
         }
+        let goes_on = task.active().is_some() && task.evicted().is_none() && !task.is_stopping();
+        self.given.remove(&task.id);
+        let since = task.attempts.last().filter(|_| goes_on).map(|attempt| (task.id, attempt.assigned_at));
+        self.given.extend(since);
+    }
+
+    /// Those of a gang that have places got them together.
+    fn started_together(&self, id: JobId) -> Result<(), String> {
+        let Some((_, plan)) = self.job(id) else { return Ok(()) };
+        for (_, number) in plan.groups.iter().zip(0..).filter(|(group, _)| group.is_gang()) {
+            let array = id.group(number);
+            let mut given = self.given.range(array..=array.element(u32::MAX));
+            let Some((first, at)) = given.next() else { continue };
+            if let Some((other, later)) = given.find(|(_, other)| *other != at) {
+                return Err(format!("6: {first} has its place since {at}, {other} of its gang since {later}"));
+            }
+        }
+        Ok(())
     }
 
     /// Takes in rows that become durable together, in order.
@@ -67,6 +100,9 @@ impl Jobs {
             begins_in_time(task, &rows[place..])?;
             self.may_run(task.id)?;
         }
+        for id in &touched {
+            self.started_together(*id)?;
+        }
         touched.into_iter().try_for_each(|id| self.agrees(id))
     }
 
@@ -75,6 +111,7 @@ impl Jobs {
         match row {
             Row::Task(task) => {
                 self.tasks.insert(task.id, task.status());
+                self.note_place(task);
                 Ok(task.job)
             }
             Row::Job(job, groups) => {
@@ -95,6 +132,7 @@ impl Jobs {
             }
             Row::TaskRemoved(id, _) => {
                 self.tasks.remove(id);
+                self.given.remove(id);
                 Ok(None)
             }
             Row::Worker(_) | Row::WorkerRemoved(_) | Row::Outputs(..) => Ok(None),

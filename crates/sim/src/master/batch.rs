@@ -12,7 +12,7 @@ use cloudai_core::duty::{Duty, Probe, Quarantine};
 use cloudai_core::effect::{Dispatch, Row};
 use cloudai_core::event::{Answer, CancelJob, Event, NewJob, PlacementRefusal, Rejected};
 use cloudai_core::ids::{JobId, TaskId, WorkerId};
-use cloudai_core::job::{JobRecord, JobStatus, On, Stop};
+use cloudai_core::job::{Group, JobRecord, JobStatus, On, Stop};
 use cloudai_core::resources::Kind;
 use cloudai_core::state::{Phase, Reason};
 use cloudai_core::task::State;
@@ -41,6 +41,9 @@ impl Batch {
         let says = done.answer.as_ref().map_or_else(|why| format!("rejected, {why:?}"), short_answer);
         say!(context, "master applies {words}: {says}");
         tally(context, &done.event, &done.answer);
+        if let (Event::Preempt(preemption), Ok(Answer::Preempted { refused: None })) = (&done.event, &done.answer) {
+            context.check.preempted(cluster, preemption, context.plan.preemption);
+        }
         let ticks = matches!(done.event, Event::Tick);
         let releases = matches!(done.event, Event::Release(_));
         let registers = matches!(done.event, Event::Register(_));
@@ -177,6 +180,8 @@ fn tally(context: &mut Context, event: &Event, answer: &Result<Answer, Rejected>
                     PlacementRefusal::Pinned => "refused as pinned elsewhere",
                     PlacementRefusal::Unmet(_) => "refused as its needs are not met",
                     PlacementRefusal::Lack(_) => "refused as too large",
+                    PlacementRefusal::Beside(_) => "refused as beside its kin",
+                    PlacementRefusal::Gang => "refused as its gang starts together",
                 });
             }
         }
@@ -217,6 +222,9 @@ fn tally(context: &mut Context, event: &Event, answer: &Result<Answer, Rejected>
 fn tally_submission(context: &mut Context, job: &NewJob, fresh: bool) {
     if !fresh {
         return context.count("job known by its key");
+    }
+    if job.plan.groups.iter().any(Group::is_gang) {
+        context.count("gang submitted");
     }
     context.count(if job.held { "job submitted held" } else { "job submitted" });
     let mut needs = job.plan.groups.iter().flat_map(|group| &group.needs);
@@ -267,6 +275,9 @@ fn tally_row(context: &mut Context, row: &Row, ticks: bool, releases: bool) {
         }
         State::Queued(queued) if queued.reason == Some(Reason::Drained) && queued.phase == Phase::WaitingCapacity => {
             context.count("attempt drained");
+        }
+        State::Queued(queued) if queued.reason == Some(Reason::Preempted) && queued.phase == Phase::WaitingCapacity => {
+            context.count("attempt preempted");
         }
         State::Queued(queued) if queued.phase == Phase::Backoff && queued.reason == Some(Reason::ExitCode) => {
             context.count("program tried again");

@@ -194,6 +194,10 @@ impl Master {
             }
         }
         life.round &= !round;
+        if round && life.hostile.is_some() {
+            // A lie may have kept a gang from its places, which leaves no row.
+            life.seen = None;
+        }
         let took = context.now.since(life.began);
         life.notice_pause(context, took);
         self.arm(context);

@@ -21,8 +21,9 @@ use cloudai_core::cluster::Cluster;
 use cloudai_core::effect::Row;
 use cloudai_core::event::{Cancel, CancelJob, Event, Heartbeat, NewTask, Part, Placement};
 use cloudai_core::ids::{Attempt, Incarnation, JobId, Session, TaskId, Term, UserId, WorkerId};
+use cloudai_core::preemption::Preemption;
 use cloudai_core::spec::TaskSpec;
-use cloudai_core::strategy::{Strategy, View};
+use cloudai_core::strategy::{Knobs, Strategy, View};
 use cloudai_core::time::Timestamp;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -50,6 +51,8 @@ pub(crate) enum MasterEvent {
     Timer(u32, Timestamp),
     /// The strategy answers.
     Round(u32, Vec<Placement>),
+    /// More important tasks are to have the place of others.
+    Preempt(u32, Vec<Preemption>),
     /// A pause of so many milliseconds is over.
     Resumed(u32, u64),
 }
@@ -156,6 +159,7 @@ impl Master {
             MasterEvent::Round(number, placements) if self.is(number) => {
                 self.report(context, Event::Place(placements), Origin::Round);
             }
+            MasterEvent::Preempt(number, preemptions) if self.is(number) => self.preempt(context, preemptions),
             MasterEvent::Resumed(number, length) if self.is(number) => self.resumed(context, length),
             MasterEvent::Wake(_)
             | MasterEvent::Commit(_)
@@ -164,6 +168,7 @@ impl Master {
             | MasterEvent::Tell(_)
             | MasterEvent::Timer(..)
             | MasterEvent::Round(..)
+            | MasterEvent::Preempt(..)
             | MasterEvent::Resumed(..) => {}
         }
     }
@@ -187,7 +192,9 @@ impl Master {
         let cluster = Cluster::new(context.plan.timing, self.store.load(), clock.read(context.now));
         let mut view = View::default();
         let workers = cluster.workers().cloned().map(Row::Worker);
-        workers.chain(cluster.tasks().cloned().map(Row::Task)).for_each(|row| view.apply(&row));
+        let tasks = cluster.tasks().cloned().map(Row::Task);
+        cluster.job_rows().chain(workers).chain(tasks).for_each(|row| view.apply(&row));
+        view.set_knobs(&Knobs { preemption: context.plan.preemption, ..Knobs::default() });
         let (strategy, hostile) = (self.make)(context);
         say!(context, "master starts, term {}, strategy {}", self.store.term, strategy.name());
         context.check.invariants(&cluster);
@@ -423,6 +430,17 @@ impl Master {
         }
     }
 
+    /// One event for each, and the round is over with the answer to the last.
+    fn preempt(&mut self, context: &mut Context, mut preemptions: Vec<Preemption>) {
+        let last = preemptions.pop();
+        for preemption in preemptions {
+            self.report(context, Event::Preempt(preemption), Origin::Nobody);
+        }
+        if let Some(last) = last {
+            self.report(context, Event::Preempt(last), Origin::Round);
+        }
+    }
+
     /// Makes sure that what waits is looked at.
     fn schedule(&mut self, context: &mut Context) {
         let Some(life) = self.life.as_mut() else { return };
@@ -489,16 +507,21 @@ impl Master {
             return;
         }
         life.seen = Some(life.view.version());
-        let mut placements = life.view.round(&mut *life.strategy, life.clock.read(context.now));
+        let now = life.clock.read(context.now);
+        let mut placements = life.view.round(&mut *life.strategy, now);
         context.check.mirror_is_true(&life.view, &placements);
         if let Some(hostile) = &mut life.hostile {
             placements = hostile.lie_beside(&life.view, placements);
         }
-        if !placements.is_empty() {
-            life.round = true;
-            let delay = context.rng.between(context.plan.round);
-            context.after(delay, What::Master(MasterEvent::Round(life.number, placements)));
-        }
+        let preemptions = if placements.is_empty() { life.view.preempt(now) } else { Vec::new() };
+        let event = match (placements.is_empty(), preemptions.is_empty()) {
+            (true, true) => return,
+            (true, false) => MasterEvent::Preempt(life.number, preemptions),
+            (false, _) => MasterEvent::Round(life.number, placements),
+        };
+        life.round = true;
+        let delay = context.rng.between(context.plan.round);
+        context.after(delay, What::Master(event));
     }
 }
 

@@ -21,6 +21,11 @@ pub(super) fn short(event: &Event) -> String {
                 .collect();
             format!("placements {list:?}")
         }
+        Event::Preempt(preemption) => {
+            let victims: Vec<_> =
+                preemption.victims.iter().map(|one| format!("{}#{}", Short(one.task), one.number)).collect();
+            format!("preemption for {} on {}: {victims:?}", Short(preemption.for_.task), preemption.worker)
+        }
         Event::Register(registration) => format!("registration of {}", registration.worker),
         Event::Heartbeat(heartbeat) => format!("heartbeat of {}", heartbeat.worker),
         Event::Progress(held) => {
@@ -60,6 +65,7 @@ pub(super) fn short_answer(answer: &Answer) -> String {
         | Answer::Reconciled(_)
         | Answer::State(_)
         | Answer::Sent(_)
+        | Answer::Preempted { .. }
         | Answer::Submitted(_)
         | Answer::JobSubmitted { .. }
         | Answer::Registered(_)

@@ -148,7 +148,7 @@ impl Stage {
         let mut jobs = Vec::with_capacity(workload.tasks.len());
         for (number, task) in workload.tasks.iter().enumerate() {
             let amounts: Amounts = task.demand.map(|amount| micro(amount, f64::ceil));
-            let class = board.class(Wanted { amounts, model: None, needs: None, wishes: None });
+            let class = board.class(Wanted { amounts, ..Wanted::default() });
             board.keep_class(class);
             if !board.classes()[class].possible {
                 return Err(unsatisfiable(workload, task));
@@ -233,6 +233,7 @@ fn job(task: &Task, runtimes: Runtimes, class: usize, user: usize, order: u64) -
         data: Data::default(),
         predicted: None,
         deadline: task.deadline_s.map(millis),
+        tail: 0,
     }
 }
 

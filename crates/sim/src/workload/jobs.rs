@@ -5,7 +5,7 @@ use crate::rng::Rng;
 use cloudai_core::event::Part;
 use cloudai_core::ids::WorkerId;
 use cloudai_core::job::{Elements, Group, Indexes, Item, JobPlan, Need, On, Place};
-use cloudai_core::resources::Capacity;
+use cloudai_core::resources::{Capacity, Demand, WHOLE};
 use cloudai_core::spec::{OnDisconnect, SpecError, TaskSpec};
 use cloudai_core::task::DependsWhen;
 use std::collections::BTreeMap;
@@ -125,7 +125,14 @@ fn elements(rng: &mut Rng, spec: &mut TaskSpec) -> Elements {
     let text = format!("{first}-{}:{step}", first + (count - 1) * step);
     let count = u32::try_from(count).unwrap_or(1);
     let indexes = text.parse().unwrap_or_else(|_| Indexes::up_to(count));
-    let at_once = rng.chance(400).then(|| u32::try_from(rng.between((1, 5))).unwrap_or(1));
+    // Small ones: workers come and go, and all of it must have room at once now and then.
+    let gang = count <= 8 && rng.chance(800);
+    if gang {
+        together(&mut spec.demand, count.into());
+        // What they ask for is said once.
+        spec.alternatives.clear();
+    }
+    let at_once = (!gang && rng.chance(400)).then(|| u32::try_from(rng.between((1, 5))).unwrap_or(1));
     let mut each = Vec::new();
     if rng.chance(300) {
         spec.container.env.insert(EXIT.into(), "${item}".into());
@@ -134,7 +141,16 @@ fn elements(rng: &mut Rng, spec: &mut TaskSpec) -> Elements {
             each.push(Item::Plain(code.to_string().into()));
         }
     }
-    Elements { indexes, at_once, each }
+    Elements { indexes, at_once, gang, each }
+}
+
+/// Makes a demand so small that so many fit where one did.
+fn together(demand: &mut Demand, count: u64) {
+    let part = |amount: &mut u64| *amount = (*amount / count).max(1);
+    [&mut demand.cpu_milli, &mut demand.memory, &mut demand.storage].into_iter().for_each(part);
+    if demand.gpu_milli > 0 {
+        demand.gpu_milli = (demand.gpu_milli.min(WHOLE - 1) / count).max(1);
+    }
 }
 
 fn when(rng: &mut Rng) -> DependsWhen {

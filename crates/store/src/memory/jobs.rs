@@ -83,7 +83,7 @@ impl Tables {
     pub(super) fn job_page(&self, query: &JobQuery) -> Page<Arc<JobRecord>> {
         let ended = self.jobs.records.values().filter(|job| job.end.is_some() && query.is_next(job));
         let mut items: Vec<_> = ended.cloned().collect();
-        items.sort_by_key(|job| std::cmp::Reverse(job.order));
+        query.sort(&mut items);
         let more = items.len() > query.limit;
         items.truncate(query.limit);
         let next = items.last().filter(|_| more).map(|job| Cursor(job.order));

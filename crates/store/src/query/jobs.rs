@@ -1,13 +1,14 @@
 //! Questions for jobs that have ended, and which of them are served.
 
-use super::{Cursor, MAX_LIMIT, Page};
+use super::{Cursor, MAX_LIMIT, Page, Sort};
 use crate::StoreError;
 use cloudai_core::ids::UserId;
 use cloudai_core::job::{JobRecord, JobStatus};
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Which jobs, the latest submitted first, how many. A store serves those that have ended.
+/// Which jobs, in which order, how many. A store serves those that have ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct JobQuery {
     /// Only these states; all when empty.
@@ -16,6 +17,8 @@ pub struct JobQuery {
     pub owner: Option<UserId>,
     /// Only those whose name begins so.
     pub name_prefix: Option<String>,
+    /// The order.
+    pub sort: Sort,
     /// At most so many (1 to 1,000).
     pub limit: usize,
     /// Go on after this place, as an earlier page told.
@@ -47,7 +50,10 @@ impl JobQuery {
     /// Whether a place comes after the cursor.
     #[must_use]
     pub fn is_after(&self, order: u64) -> bool {
-        self.cursor.is_none_or(|cursor| order < cursor.0)
+        self.cursor.is_none_or(|cursor| match self.sort {
+            Sort::Newest => order < cursor.0,
+            Sort::Oldest => order > cursor.0,
+        })
     }
 
     /// Whether a job belongs to this page or to a later one.
@@ -56,13 +62,23 @@ impl JobQuery {
         self.is_after(job.order) && self.matches(job)
     }
 
+    /// Puts jobs in the order of the list.
+    pub fn sort(&self, jobs: &mut [Arc<JobRecord>]) {
+        match self.sort {
+            Sort::Newest => jobs.sort_unstable_by_key(|job| Reverse(job.order)),
+            Sort::Oldest => jobs.sort_unstable_by_key(|job| job.order),
+        }
+    }
+
     /// One page of live and ended jobs together; a job that is among both has ended meanwhile.
     #[must_use]
     pub fn merge(&self, live: Vec<Arc<JobRecord>>, ended: Page<Arc<JobRecord>>) -> Page<Arc<JobRecord>> {
         let all = live.into_iter().chain(ended.items).map(|job| (job.order, job));
         let jobs: BTreeMap<u64, Arc<JobRecord>> = all.collect();
         let more = jobs.len() > self.limit || ended.next.is_some();
-        let items: Vec<_> = jobs.into_values().rev().take(self.limit).collect();
+        let mut items: Vec<_> = jobs.into_values().collect();
+        self.sort(&mut items);
+        items.truncate(self.limit);
         let next = items.last().filter(|_| more).map(|job| Cursor(job.order));
         Page { items, next }
     }

@@ -4,7 +4,7 @@ use super::migrate::read_error;
 use super::read::record;
 use super::rows::{RowError, key};
 use crate::StoreError;
-use crate::query::{Cursor, JobQuery, Page};
+use crate::query::{Cursor, JobQuery, Page, Sort};
 use crate::rules::{self, FixedJob};
 use cloudai_core::ids::{JobId, TaskId, UserId};
 use cloudai_core::job::{GroupProgress, Groups, JobPlan, JobRecord, On, StoredJob};
@@ -240,12 +240,18 @@ pub(super) fn like(conn: &Connection, part: &str, limit: usize) -> Result<Vec<Jo
 
 /// One page of ended jobs; the question was checked.
 pub(super) fn jobs(conn: &Connection, query: &JobQuery) -> Result<Page<Arc<JobRecord>>, StoreError> {
-    let before = query.cursor.map_or(i64::MAX, |cursor| i64::try_from(cursor.0).unwrap_or(i64::MAX));
-    let sql = "SELECT body FROM jobs WHERE ended IS NOT NULL AND ord < ?1 AND owner = coalesce(?2, owner)
-        ORDER BY ord DESC";
-    let mut statement = conn.prepare_cached(sql).map_err(read_error)?;
+    let cursor = query.cursor.map(|cursor| i64::try_from(cursor.0).unwrap_or(i64::MAX));
+    let (edge, after, direction) = match query.sort {
+        Sort::Newest => (cursor.unwrap_or(i64::MAX), "<", "DESC"),
+        Sort::Oldest => (cursor.unwrap_or(-1), ">", "ASC"),
+    };
+    let sql = format!(
+        "SELECT body FROM jobs WHERE ended IS NOT NULL AND ord {after} ?1 AND owner = coalesce(?2, owner)
+         ORDER BY ord {direction}"
+    );
+    let mut statement = conn.prepare_cached(&sql).map_err(read_error)?;
     let owner = query.owner.as_ref().map(|owner| owner.as_str());
-    let mut rows = statement.query(params![before, owner]).map_err(read_error)?;
+    let mut rows = statement.query(params![edge, owner]).map_err(read_error)?;
     let mut items: Vec<Arc<JobRecord>> = Vec::new();
     while let Some(row) = rows.next().map_err(read_error)? {
         let job: Arc<JobRecord> = record(&row.get::<_, String>(0).map_err(read_error)?)?;

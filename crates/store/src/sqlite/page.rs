@@ -21,6 +21,7 @@ enum Scope {
     All,
     Elements,
     Owner,
+    OwnerElements,
     Worker,
     Dead,
     DeadOwner,
@@ -28,7 +29,8 @@ enum Scope {
 
 #[cfg(test)]
 impl Scope {
-    const ALL: [Self; 6] = [Self::All, Self::Elements, Self::Owner, Self::Worker, Self::Dead, Self::DeadOwner];
+    const ALL: [Self; 7] =
+        [Self::All, Self::Elements, Self::Owner, Self::OwnerElements, Self::Worker, Self::Dead, Self::DeadOwner];
 }
 
 /// The places of one status in a scope, from the cursor on.
@@ -37,6 +39,7 @@ fn places_sql(scope: Scope, sort: Sort) -> String {
         Scope::All => ("tasks_status", "ended = ?1 AND (idx < 0) = 1"),
         Scope::Elements => ("tasks_status", "ended = ?1 AND (idx < 0) = 0"),
         Scope::Owner => ("tasks_owner", "owner = ?4 AND ended = ?1 AND (idx < 0) = 1"),
+        Scope::OwnerElements => ("tasks_owner", "owner = ?4 AND ended = ?1 AND (idx < 0) = 0"),
         Scope::Worker => ("tasks_worker", "worker = ?4 AND ended = ?1"),
         // They have failed, all of them.
         Scope::Dead => ("tasks_dead", "dead = 1"),
@@ -58,7 +61,7 @@ fn direction(sort: Sort) -> (&'static str, &'static str) {
 
 const NAMES_FROM: &str = "SELECT ord FROM tasks INDEXED BY tasks_name WHERE name >= ?1 LIMIT ?2";
 const NAMES_BETWEEN: &str = "SELECT ord FROM tasks INDEXED BY tasks_name WHERE name >= ?1 AND name < ?3 LIMIT ?2";
-const FACE: &str = "SELECT status, owner, worker FROM tasks WHERE ord = ?1";
+const FACE: &str = "SELECT status, owner, worker, idx FROM tasks WHERE ord = ?1";
 const BODY: &str = "SELECT body FROM tasks WHERE ord = ?1";
 const IDS: &str = "SELECT ulid, idx FROM tasks WHERE ulid >= ?1 AND ulid <= ?2 AND finished_at IS NOT NULL
     ORDER BY ulid DESC, idx DESC LIMIT ?3";
@@ -106,7 +109,17 @@ fn places(conn: &Connection, query: &TaskQuery) -> rusqlite::Result<Vec<u64>> {
         (None, Some(worker)) => (Scope::Worker, Some(worker.as_str())),
         (None, None) => (Scope::All, None),
     };
-    of_scope(conn, query, (scope, of), (edge, limit))
+    let mut found = of_scope(conn, query, (scope, of), (edge, limit))?;
+    let elements = match scope {
+        Scope::All => Some(Scope::Elements),
+        Scope::Owner => Some(Scope::OwnerElements),
+        // These have them already.
+        Scope::Elements | Scope::OwnerElements | Scope::Worker | Scope::Dead | Scope::DeadOwner => None,
+    };
+    if let Some(elements) = elements.filter(|_| query.expand) {
+        found.append(&mut of_scope(conn, query, (elements, of), (edge, limit))?);
+    }
+    Ok(found)
 }
 
 fn of_scope(
@@ -162,7 +175,9 @@ fn matches(conn: &Connection, query: &TaskQuery, order: u64) -> rusqlite::Result
         let status = row.get_ref(0)?.as_str()?;
         let worker = row.get_ref(2)?.as_str_or_null()?;
         let owner = row.get_ref(1)?.as_str()?;
-        Ok(query.wanted().iter().any(|wanted| wanted.word() == status)
+        let is_element = row.get::<_, i64>(3)? >= 0;
+        Ok((query.has_elements() || !is_element)
+            && query.wanted().iter().any(|wanted| wanted.word() == status)
             && query.owner.as_ref().is_none_or(|wanted| wanted.as_str() == owner)
             && query.worker.as_ref().is_none_or(|wanted| Some(wanted.as_str()) == worker))
     })

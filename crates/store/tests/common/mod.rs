@@ -96,13 +96,14 @@ impl Task {
             task.attempts.push(AttemptRecord {
                 number,
                 worker: worker.clone(),
+                request: 0,
                 assigned_at: at(100),
                 waited: Some(Duration::from_millis(1500)),
                 started_at: None,
                 ended_at: None,
                 end: None,
             });
-            task.state = State::Active(Active { number, worker, step, allocation: Allocation::default() });
+            task.state = State::Active(Active { number, worker, step, allocation: Allocation::default(), evict: None });
         })
     }
 

@@ -1,8 +1,10 @@
 //! Jobs: read back, loaded with what became of their tasks, listed, let go.
 
+mod rejected;
+
 use super::common::*;
 use super::retention::{collectable, retention};
-use super::{commit, refused, walk};
+use super::{commit, walk};
 use cloudai_core::effect::Row;
 use cloudai_core::ids::{JobId, TaskId, Term, UserId};
 use cloudai_core::job::{
@@ -15,6 +17,8 @@ use cloudai_store::query::{JobQuery, Page, Sort, TaskQuery};
 use cloudai_store::{Store, StoreError};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+
+pub(crate) use rejected::*;
 
 /// A job of the user `ann`; a test names only what it is about.
 #[derive(Clone)]
@@ -30,7 +34,8 @@ fn job_id(n: u64) -> JobId {
 
 /// An array of these elements, or one task.
 fn group(name: &str, elements: Option<&str>, needs: &[On]) -> Group {
-    let elements = elements.map(|text| Elements { indexes: text.parse().unwrap(), at_once: None, each: Vec::new() });
+    let elements =
+        elements.map(|text| Elements { indexes: text.parse().unwrap(), at_once: None, gang: false, each: Vec::new() });
     let needs = needs.iter().map(|on| Need { on: *on, when: DependsWhen::Any }).collect();
     Group { name: name.into(), spec: Arc::clone(&task(1).record().spec), elements, needs }
 }
@@ -47,6 +52,7 @@ fn job(n: u64, order: u64, groups: Vec<Group>) -> Job {
         version: 1,
         order,
         groups: u32::try_from(plan.groups.len()).unwrap(),
+        arrays: None,
         tasks: plan.tasks(),
         created_at: at(order),
         started_at: None,
@@ -367,7 +373,7 @@ fn job_queries() -> Vec<JobQuery> {
                 for limit in [1, 7, 1000] {
                     let (statuses, owner) = (statuses.clone(), owner.clone());
                     let name_prefix = name.map(str::to_owned);
-                    queries.push(JobQuery { statuses, owner, name_prefix, limit, cursor: None });
+                    queries.push(JobQuery { statuses, owner, name_prefix, limit, ..JobQuery::default() });
                 }
             }
         }
@@ -398,6 +404,8 @@ pub(crate) async fn ended_jobs_are_listed_newest_first_with_every_filter(store: 
         expected.reverse();
         assert!(!expected.is_empty(), "{query:?}");
         assert_eq!(walk_jobs(&store, &query).await, expected, "{query:?}");
+        expected.reverse();
+        assert_eq!(walk_jobs(&store, &JobQuery { sort: Sort::Oldest, ..query }).await, expected);
     }
     for limit in [0, 1001] {
         let refused = store.jobs(&JobQuery { limit, ..JobQuery::default() }).await;
@@ -437,7 +445,10 @@ pub(crate) async fn lists_of_tasks_leave_elements_out_unless_they_are_asked_for(
         (TaskQuery { owner: owner.clone(), ..all.clone() }, vec![1, 17]),
         (TaskQuery { statuses: vec![Status::Failed], ..all.clone() }, vec![17]),
         (TaskQuery { worker: worker.clone(), ..all.clone() }, vec![1, 11, 12, 13, 15, 17]),
-        (TaskQuery { name_prefix: Some("tr".into()), ..all.clone() }, vec![11, 12, 13, 15]),
+        (TaskQuery { name_prefix: Some("tr".into()), ..all.clone() }, vec![]),
+        (TaskQuery { name_prefix: Some("tr".into()), expand: true, ..all.clone() }, vec![11, 12, 13, 15]),
+        (TaskQuery { expand: true, ..all.clone() }, vec![1, 11, 12, 13, 15, 17]),
+        (TaskQuery { owner: owner.clone(), expand: true, ..all.clone() }, vec![1, 11, 12, 13, 15, 17]),
         (TaskQuery { dead: true, ..all.clone() }, vec![15]),
         (TaskQuery { dead: true, owner, ..all.clone() }, vec![15]),
         (TaskQuery { orders: Some((11, 17)), ..all.clone() }, vec![11, 12, 13, 15, 17]),
@@ -534,61 +545,4 @@ pub(crate) async fn a_removed_job_is_gone_with_its_plan_and_its_key_is_free(stor
     }
     put(&store, term, &[&job(4, 4, vec![group("a", None, &[])]).key("k")]).await;
     assert_eq!(store.job_by_key(&ann(), "k").await.unwrap().map(|job| job.id), Some(job_id(4)));
-}
-
-pub(crate) async fn rows_of_jobs_that_contradict_what_is_stored_are_refused(store: Arc<dyn Store>) {
-    let term = store.lead().await.unwrap();
-    let one = || vec![group("a", None, &[])];
-    let (live, over) = (job(1, 1, one()).key("k"), job(2, 2, one()).ended(JobStatus::Completed, 5));
-    put(&store, term, &[&live, &over]).await;
-    let next = || live.clone().version(2);
-    let new = || job(3, 3, one());
-    let rows = [
-        (vec![next().owner("bob").row()], "never change"),
-        (vec![next().named("n").row()], "never change"),
-        (vec![next().key("l").row()], "never change"),
-        (vec![next().with(|job| job.order = 9).row()], "never change"),
-        (vec![next().with(|job| job.tasks = 9).row()], "never change"),
-        (vec![new().row()], "the plan of the job is not stored"),
-        (new().key("k").rows(), "ann has another job with this idempotency key"),
-        (new().with(|job| job.order = 2).rows(), "another job begins with the submission order 2"),
-        (new().with(|job| job.order = u64::MAX).rows(), "above the largest number"),
-        (new().ended(JobStatus::Failed, u64::MAX).rows(), "above the largest number"),
-        (vec![next().version(u64::MAX).row()], "above the largest number"),
-        (vec![Row::JobRemoved(live.id())], "only a job that has ended"),
-    ];
-    for (rows, sentence) in rows {
-        let (row, why) = refused(&store, term, &rows).await;
-        assert_eq!(row, rows.len() - 1, "{rows:?}");
-        assert!(why.contains(sentence), "{rows:?}: {why}");
-    }
-    put(&store, term, &[&next(), &new()]).await;
-}
-
-pub(crate) async fn a_refused_batch_leaves_jobs_as_they_were(store: Arc<dyn Store>) {
-    let term = store.lead().await.unwrap();
-    let live = job(3, 3, vec![group("map", Some("0-1"), &[])]).key("k");
-    let over = job(5, 5, vec![group("a", None, &[])]).ended(JobStatus::Failed, 9);
-    let failed = progress(|group| (group.gone, group.fate) = (1, Some(Fate::Failed)));
-    commit(&store, term, &[ended_task(1).row()]).await;
-    put(&store, term, &[&live]).await;
-    commit(&store, term, &[over.planned(), over.row_with([failed].into_iter().collect())]).await;
-    let new = job_that_needs(7, 7, &[id(1)]).key("l");
-    let rows = [
-        new.rows(),
-        vec![live.clone().stopping().row(), Row::JobRemoved(over.id()), live.task(0, 0, Status::Queued).row()],
-        vec![task(9).with(|task| task.order = 1).on("w1", Step::Running).row()],
-    ];
-    assert_eq!(refused(&store, term, &rows.concat()).await.0, 5);
-    assert_eq!(store.job(new.id()).await.unwrap(), None);
-    assert_eq!(store.job_plan(new.id()).await.unwrap(), None);
-    assert_eq!(store.job_by_key(&ann(), "l").await.unwrap(), None);
-    assert_eq!(collectable(&store, retention(1000, 0)).await, [1], "what it needs is needed by nobody");
-    assert_eq!(store.job(live.id()).await.unwrap().as_deref(), Some(&live.record));
-    assert_eq!(store.job_groups(live.id()).await.unwrap(), None);
-    assert_eq!(store.job(over.id()).await.unwrap().as_deref(), Some(&over.record));
-    assert_eq!(store.job_plan(over.id()).await.unwrap(), Some(Arc::clone(&over.plan)));
-    assert_eq!(faces(&store.job_groups(over.id()).await.unwrap().unwrap()), [(0, 1, Some(Fate::Failed))]);
-    let loaded = store.load().await.unwrap();
-    assert_eq!((loaded.jobs.len(), loaded.jobs[0].groups.len(), loaded.last_order), (1, 0, 5));
 }

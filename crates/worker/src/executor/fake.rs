@@ -21,6 +21,8 @@
 //! With [`FakeOptions::host`] the files `WORKER.broken` and `WORKER.disk` in that folder say that its engine fails
 //! whatever is begun, and how many percent of its disk are used.
 //!
+//! The images that it has are those of what it began.
+//!
 //! Its containers live in the executor: they run on while nobody watches, and are gone with it.
 
 mod exec;
@@ -31,6 +33,7 @@ use crate::clock::Clock;
 use async_trait::async_trait;
 use bytes::Bytes;
 use cloudai_core::ids::{Attempt, Incarnation};
+use cloudai_core::images::MOST;
 use cloudai_core::resources::{Bytes as Size, GIB};
 use cloudai_core::task::{Cause, LogEnd, Outcome, Step, Used};
 use serde::Serialize;
@@ -41,7 +44,7 @@ use std::io::Write;
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
@@ -58,6 +61,10 @@ pub struct FakeExecutor {
     journal: Option<Journal>,
     host: Option<PathBuf>,
     worker: String,
+    /// The names of the images that were used last, the last first.
+    images: Mutex<Vec<String>>,
+    /// Another image was used.
+    moved: Notify,
 }
 
 /// What tests may want of a fake executor.
@@ -94,7 +101,22 @@ impl FakeExecutor {
     #[must_use]
     pub fn new(options: FakeOptions) -> Self {
         let FakeOptions { journal, host, worker } = options;
-        Self { containers: Mutex::default(), journal: journal.map(Journal::new), host, worker }
+        let journal = journal.map(Journal::new);
+        let (containers, images, moved) = (Mutex::default(), Mutex::default(), Notify::new());
+        Self { containers, journal, host, worker, images, moved }
+    }
+
+    /// An attempt is about an image: it is there now.
+    fn brought(&self, image: &str) {
+        let mut images = self.images.lock().unwrap_or_else(PoisonError::into_inner);
+        match images.iter().position(|known| known == image) {
+            Some(at) => images[..=at].rotate_right(1),
+            None => {
+                images.insert(0, image.to_owned());
+                images.truncate(MOST);
+                self.moved.notify_one();
+            }
+        }
     }
 
     /// What a file of this host says; none where it is not there.
@@ -143,6 +165,7 @@ impl FakeExecutor {
             return Err(nothing(Cause::EngineError, "the engine failed: its host is broken"));
         }
         program.leave_file(&job.out_dir)?;
+        self.brought(&job.spec.image);
         let container = Container { started: Instant::now(), end: None, gone: CancellationToken::new() };
         self.containers().insert(job.key(), container.clone());
         self.note(job, "start", None);
@@ -196,6 +219,14 @@ impl Executor for FakeExecutor {
 
     async fn exec(&self, attempt: Attempt, incarnation: Incarnation, wish: &ExecWish) -> Result<Execution, ExecError> {
         self.begin(attempt, incarnation, wish)
+    }
+
+    async fn images(&self) -> Result<Vec<String>, EngineError> {
+        Ok(self.images.lock().unwrap_or_else(PoisonError::into_inner).clone())
+    }
+
+    async fn images_moved(&self) {
+        self.moved.notified().await;
     }
 
     async fn disk(&self) -> Option<(f64, String)> {

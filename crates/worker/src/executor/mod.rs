@@ -96,6 +96,18 @@ pub trait Executor: Send + Sync + std::fmt::Debug + 'static {
         Ok(None)
     }
 
+    /// The names of the images that the engine has, those first that this worker used last; none where it tells none.
+    /// # Errors
+    /// [`EngineError`] when the engine does not answer.
+    async fn images(&self) -> Result<Vec<String>, EngineError> {
+        Ok(Vec::new())
+    }
+
+    /// Waits until this worker brought an image to the engine, or removed one, since this was waited for last.
+    async fn images_moved(&self) {
+        std::future::pending().await
+    }
+
     /// The attempts of this cluster and worker of which a container exists, each with the life of
     /// the cluster's data that ordered it.
     async fn existing(&self) -> Result<Vec<(Attempt, Incarnation)>, EngineError>;

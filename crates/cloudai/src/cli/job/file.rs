@@ -22,6 +22,15 @@ pub(super) fn pack(path: &Path) -> Result<(Value, JobFile, Shipment), Failure> {
     Ok((document, job, shipment))
 }
 
+/// A document whose own paths begin at a folder, as it is posted, and what is to be sent before it.
+/// # Errors
+/// A file that can not be read.
+pub(in crate::cli) fn bring(document: Value, base: &Path) -> Result<(Value, Shipment), Failure> {
+    let mut document = begin_at(document, base, "the document")?;
+    let shipment = local::take_all(parts(&mut document))?;
+    Ok((document, shipment))
+}
+
 /// What the file is read as; local inputs are not looked at.
 /// # Errors
 /// As of [`pack`].
@@ -47,13 +56,15 @@ fn not_valid(error: &SpecError) -> Failure {
 
 /// The document of a file: its own paths are absolute.
 fn draft(path: &Path) -> Result<Value, Failure> {
-    let mut document = Kind::JOB.read(path)?;
-    let base = folder_of(path);
+    begin_at(Kind::JOB.read(path)?, folder_of(path), &name_of(path))
+}
+
+fn begin_at(mut document: Value, base: &Path, name: &str) -> Result<Value, Failure> {
     keep_workdir(&mut document);
     for (before, part) in parts(&mut document) {
         rows::fill(part, &before, base)?;
         let wrong = |field: &str, why: String| {
-            Failure::usage(format!("{} was not understood", name_of(path))).why(format!("{before}{field}: {why}"))
+            Failure::usage(format!("{name} was not understood")).why(format!("{before}{field}: {why}"))
         };
         local::begin_at(part, base).map_err(|why| wrong("inputs", why))?;
         work_here(part, base).map_err(|why| wrong("workdir", why))?;

@@ -41,6 +41,8 @@ fn shown(forecast: &JobForecast, screen: &Screen) -> String {
     let mut lines: Vec<String> = forecast.parts.iter().filter_map(never).collect();
     lines.push(table(forecast, screen));
     lines.push(whole(forecast));
+    let held = forecast.not_counted.held;
+    lines.extend((held > 0).then(|| format!("not counted: {}", counted(held, "held task"))));
     lines.join("\n")
 }
 

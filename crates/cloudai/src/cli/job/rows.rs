@@ -12,7 +12,7 @@ const LONGEST: u64 = 256 << 20;
 /// Puts the items in the place of the file that a task names; its path begins here.
 /// # Errors
 /// It can not be read, or has no items.
-pub(super) fn fill(task: &mut Value, before: &str, base: &Path) -> Result<(), Failure> {
+pub(in crate::cli) fn fill(task: &mut Value, before: &str, base: &Path) -> Result<(), Failure> {
     let Value::Map(fields) = task else { return Ok(()) };
     for (_, each) in fields.iter_mut().filter(|(name, _)| name == "each") {
         let Value::Map(entries) = &*each else { continue };

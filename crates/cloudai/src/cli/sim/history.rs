@@ -138,6 +138,7 @@ impl Asked {
         let (mut cursor, mut tell) = (None, TELL);
         loop {
             let mut query = vec![("sort", "-created".to_owned()), ("limit", PAGE.to_owned())];
+            query.push(("expand", "true".to_owned()));
             query.extend(self.user.clone().map(|user| ("user", user)));
             query.extend(cursor.take().map(|cursor| ("cursor", cursor)));
             let page: List<Task> = cx.client.get(&["api", "v1", "tasks"], &query).await?;

@@ -37,10 +37,16 @@ pub fn levels(plan: &JobPlan) -> Vec<u32> {
 /// are, an array as long as one of its elements.
 #[must_use]
 pub fn tails(plan: &JobPlan) -> Vec<Duration> {
+    tails_by(plan, |group| group.spec.estimate.unwrap_or(UNSAID))
+}
+
+/// The same where somebody else says how long a group takes.
+#[must_use]
+pub fn tails_by(plan: &JobPlan, mut length: impl FnMut(&Group) -> Duration) -> Vec<Duration> {
     let needs = needs(plan);
     let mut tails = vec![Duration::ZERO; needs.len()];
     for number in order(&needs).unwrap_or_default().into_iter().rev() {
-        let own = plan.group(number).and_then(|group| group.spec.estimate).unwrap_or(UNSAID);
+        let own = plan.group(number).map_or(Duration::ZERO, &mut length);
         let through = tails[number as usize].saturating_add(own);
         for need in &needs[number as usize] {
             let tail = &mut tails[*need as usize];

@@ -18,7 +18,7 @@ fn group(name: &str, needs: &[(u32, DependsWhen)], estimate: Option<u64>) -> Gro
 fn train() -> JobPlan {
     use DependsWhen::{Any, Success};
     let mut fit = group("fit", &[(0, Success)], Some(600));
-    fit.elements = Some(Elements { indexes: Indexes::up_to(20), at_once: None, each: Vec::new() });
+    fit.elements = Some(Elements { indexes: Indexes::up_to(20), at_once: None, gang: false, each: Vec::new() });
     let mut report = group("report", &[(1, Success), (0, Any)], None);
     report.needs.push(Need { on: On::Task(TaskId::new(7)), when: Success });
     JobPlan { name: Some("a \"b\" <c>".into()), max_fails: None, groups: vec![group("prep", &[], None), fit, report] }

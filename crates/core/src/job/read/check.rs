@@ -13,7 +13,7 @@ const DIGITS: usize = 10;
 pub(super) fn values(group: &Group, at: &str, wrong: &mut Wrong) {
     let has_places = item::has_places(&group.spec);
     let each = group.elements.as_ref().map_or(&[] as &[Item], |elements| elements.each.as_slice());
-    if !has_places && each.is_empty() {
+    if !has_places && each.is_empty() && !group.is_gang() {
         return;
     }
     let mut right = true;
@@ -45,7 +45,7 @@ fn kinds(each: &[Item]) -> Vec<u32> {
 fn one(group: &Group, ordinal: u32, at: &str, wrong: &mut Wrong) -> bool {
     let found: Vec<(String, String)> = match group.spec_of(ordinal) {
         Ok(spec) if spec.container.env.len() > MAX_ITEMS => {
-            vec![("env".into(), format!("has more than {MAX_ITEMS} entries with those of its item"))]
+            vec![("env".into(), format!("has more than {MAX_ITEMS} entries with those of its element"))]
         }
         Ok(spec) => wrong_when_filled(&spec).into_iter().collect(),
         Err(_) => {

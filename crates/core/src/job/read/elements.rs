@@ -4,7 +4,7 @@ use super::layers::Fields;
 use super::shown;
 use super::wrong::{Refused, Wrong};
 use crate::job::item::variable;
-use crate::job::{Elements, Indexes, Item};
+use crate::job::{Elements, Indexes, Item, MAX_GANG};
 use crate::spec::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -29,7 +29,8 @@ pub(super) fn read(own: &Fields<'_>, at: &str, wrong: &mut Wrong) -> Result<Opti
     let array = own.get("array").map(|value| array(value, format!("{at}.array"), wrong)).transpose();
     let each = own.get("each").map(|value| each(value, format!("{at}.each"), wrong)).transpose();
     let at_once = own.get("at_once").map(|value| at_once(value, format!("{at}.at_once"), wrong)).transpose();
-    let (array, each, at_once) = (array?, each?, at_once?);
+    let gang = own.get("gang").map(|value| gang(value, format!("{at}.gang"), wrong)).transpose();
+    let (array, each, at_once, gang) = (array?, each?, at_once?, gang?.unwrap_or(false));
     let (indexes, percent) = match (array, &each) {
         (Some((indexes, _)), Some(items)) if count(items.len()) != indexes.count() => {
             let (items, elements) = (items.len(), indexes.count());
@@ -41,12 +42,34 @@ pub(super) fn read(own: &Fields<'_>, at: &str, wrong: &mut Wrong) -> Result<Opti
         (None, None) if at_once.is_some() => {
             return Err(wrong.refuse(format!("{at}.at_once"), None, "is about elements: it needs array or each"));
         }
+        (None, None) if gang => {
+            return Err(wrong.refuse(format!("{at}.gang"), None, "is about elements: it needs array or each"));
+        }
         (None, None) => return Ok(None),
     };
     if percent.is_some() && at_once.is_some() {
         return Err(wrong.refuse(format!("{at}.at_once"), None, "is said by the % of array already"));
     }
-    Ok(Some(Elements { indexes, at_once: at_once.or(percent), each: each.unwrap_or_default() }))
+    let at_once = at_once.or(percent);
+    if gang && at_once.is_some() {
+        let problem = "starts all elements together: at_once, and the % of array, can not be beside it";
+        return Err(wrong.refuse(format!("{at}.gang"), None, problem));
+    }
+    if gang && indexes.count() > MAX_GANG {
+        let problem = format!("is of {} elements: at most {MAX_GANG} start together", indexes.count());
+        return Err(wrong.refuse(format!("{at}.gang"), None, problem));
+    }
+    Ok(Some(Elements { indexes, at_once, gang, each: each.unwrap_or_default() }))
+}
+
+/// Whether all elements start together.
+fn gang(value: &Value, path: String, wrong: &mut Wrong) -> Result<bool, Refused> {
+    match value {
+        Value::Bool(gang) => Ok(*gang),
+        Value::Null | Value::Int(_) | Value::Float(_) | Value::Text(_) | Value::List(_) | Value::Map(_) => {
+            Err(wrong.refuse(path, Some(value.to_string()), "must be true or false"))
+        }
+    }
 }
 
 /// A number of items, which [`MOST_ITEMS`] limits.

@@ -31,7 +31,7 @@ pub(super) const FIELDS: [&str; 10] =
 /// Where a JSON document says what checks it.
 pub(super) const FOR_EDITORS: &str = "$schema";
 /// Fields of tasks that say how a task stands in its job.
-pub(super) const OF_TASKS: [&str; 6] = ["name", "needs", "depends_on", "array", "at_once", "each"];
+pub(super) const OF_TASKS: [&str; 7] = ["name", "needs", "depends_on", "array", "at_once", "each", "gang"];
 /// Fields of tasks that are the whole job's here.
 pub(super) const OF_THE_JOB: [&str; 2] = ["hold", "idempotency_key"];
 

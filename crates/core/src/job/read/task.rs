@@ -77,6 +77,17 @@ impl Read<'_> {
         let needed = needs.iter().filter_map(Need::group).collect();
         let (Some(spec), Ok(elements)) = (spec, elements) else { return (None, needed) };
         let group = Group { name: name.into(), spec: Arc::new(spec), elements, needs };
+        if group.is_gang() && !group.spec.alternatives.is_empty() {
+            // How many have room together would be another question for each mixture of them.
+            let path = self.layers.place("requests", &own.of_spec, &at);
+            wrong.add(path, None, "of a gang may be one only: say what all of them ask for in the fields of the task");
+        }
+        let crossing = group.spec.anti_affinity.iter().filter(|label| *label != "worker.id").count() > 1;
+        if group.is_gang() && crossing {
+            // Who goes where so that all have room would have to be searched for.
+            let path = self.layers.place("anti_affinity", &own.of_spec, &at);
+            wrong.add(path, None, "of a gang may name one label beside worker.id");
+        }
         check::values(&group, &at, wrong);
         (Some(group), needed)
     }

@@ -68,7 +68,7 @@ fn a_pipeline_is_read_as_it_is_meant() {
     let outside = Need { on: On::Task(crate::ids::TaskId::new(7)), when: DependsWhen::Success };
     assert_eq!(last.needs, [outside, on(0, DependsWhen::Failure)]);
     let indexes: Indexes = "0-9:3".parse().unwrap();
-    assert_eq!(fit.elements, Some(Elements { indexes, at_once: Some(2), each: Vec::new() }));
+    assert_eq!(fit.elements, Some(Elements { indexes, at_once: Some(2), gang: false, each: Vec::new() }));
     let map = |texts: &[(&str, &str)]| texts.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
     let env: BTreeMap<String, String> = map(&[("A", "1"), ("B", "3")]);
     assert_eq!((&report.spec.container.env, report.spec.priority), (&env, 9));
@@ -164,7 +164,7 @@ fn what_is_wrong_with_all_tasks_is_told_once_and_where_it_stands() {
         (r#""defaults": {"user": "a", "user": "b"}"#, "defaults.user: is given twice"),
         (r#""defaults": {"env": {"A=B": "1"}}"#, "defaults.env.A=B: is no name of a variable"),
         (r#""defaults": {"env": ["A"]}"#, "defaults.env: a list of 1 must be a map"),
-        (r#""defaults": {"gang": true}"#, "defaults.gang: is not supported by this version yet"),
+        (r#""defaults": {"gang": true}"#, "defaults.gang: is said by each task for itself"),
         (r#""priority": 101"#, "priority: 101 must be a whole number from -100 to 100"),
         (r#""labels": {"a b": "1"}"#, "labels.a b: is no label name"),
         (r#""labels": "a""#, "labels: \"a\" must be a map"),
@@ -192,7 +192,15 @@ fn a_wrong_task_is_told_by_its_place() {
         (r#"{"name": "a", "after": "b"}"#, "tasks[0].after: is no field of a task: did you mean needs?"),
         (r#"{"name": "a", "Need": "b"}"#, "did you mean needs?"),
         (r#"{"name": "a", "memroy_gb": 1}"#, "did you mean memory_gb?"),
-        (r#"{"name": "a", "gang": true}"#, "not supported by this version yet (gang placement)"),
+        (r#"{"name": "a", "gang": true}"#, "is about elements: it needs array or each"),
+        (
+            r#"{"name": "a", "array": 2, "gang": true, "requests": [{"gpu_cores": 1}, {"cpu_cores": 8}]}"#,
+            "tasks[0].requests: of a gang may be one only",
+        ),
+        (
+            r#"{"name": "a", "array": 2, "gang": true, "anti_affinity": ["rack", "worker.id", "zone"]}"#,
+            "tasks[0].anti_affinity: of a gang may name one label",
+        ),
         (r#"{"name": "a", "cpu_cores": 0}"#, "tasks[0].cpu_cores: 0 is out of range"),
         (r#"{"name": "a", "needs": [], "depends_on": []}"#, "tasks[0].depends_on: can not be beside needs"),
         (r#"{"name": "a", "env": {"X": 1}, "env": {}}"#, "tasks[0].env: is given twice"),
@@ -264,6 +272,19 @@ fn a_circle_is_told_in_the_order_in_which_its_tasks_need_each_other() {
 }
 
 #[test]
+fn a_gang_is_stored_and_its_elements_are_told_how_many_they_are() {
+    let gang = group(r#"{"name": "t", "array": "1-256", "gang": true}"#);
+    assert!(gang.is_gang() && !group(r#"{"name": "t", "array": 3, "gang": false}"#).is_gang());
+    let size = |group: &Group| group.spec_of(1).unwrap().container.env.get("CLOUDAI_GANG_SIZE").cloned();
+    assert_eq!((size(&gang).as_deref(), gang.spec.container.env.len()), (Some("256"), 0));
+    assert_eq!(size(&group(r#"{"name": "t", "array": 3}"#)), None);
+    let text = serde_json::to_string(&gang).unwrap();
+    assert_eq!(serde_json::from_str::<Group>(&text).unwrap(), gang);
+    let before = text.replace("\"gang\":true,", "").replace(",\"gang\":true", "");
+    assert!(!serde_json::from_str::<Group>(&before).unwrap().is_gang(), "as it was stored before: {before}");
+}
+
+#[test]
 fn wrong_elements_are_told_by_field_and_item() {
     let rows = [
         (r#""array": 0"#, "tasks[0].array: 0 must be 1 to 10000000 elements"),
@@ -273,6 +294,11 @@ fn wrong_elements_are_told_by_field_and_item() {
         (r#""array": [1]"#, "tasks[0].array: a list of 1 must be a number of elements, as 100, or ranges"),
         (r#""array": "0-9%2", "at_once": 3"#, "tasks[0].at_once: is said by the % of array already"),
         (r#""at_once": 3"#, "tasks[0].at_once: is about elements: it needs array or each"),
+        (r#""gang": true"#, "tasks[0].gang: is about elements: it needs array or each"),
+        (r#""gang": 1, "array": 2"#, "tasks[0].gang: 1 must be true or false"),
+        (r#""array": "0-9%2", "gang": true"#, "tasks[0].gang: starts all elements together: at_once"),
+        (r#""each": [1, 2], "at_once": 1, "gang": true"#, "tasks[0].gang: starts all elements together: at_once"),
+        (r#""array": 257, "gang": true"#, "tasks[0].gang: is of 257 elements: at most 256 start together"),
         (r#""array": 3, "at_once": 0"#, "tasks[0].at_once: 0 must be a whole number from 1"),
         (r#""array": 3, "each": [1, 2]"#, "tasks[0].each: has 2 items for the 3 elements of array"),
         (r#""each": []"#, "tasks[0].each: has no items"),

@@ -14,6 +14,12 @@ pub struct Wanted {
     pub needs: Option<u32>,
     /// What it would rather have of one, by the number of these wishes.
     pub wishes: Option<u32>,
+    /// What it asks of where its kin run, by the number of that.
+    pub kin: Option<u32>,
+    /// What it asks for where this fits nowhere, by the number of that class.
+    pub or: Option<u32>,
+    /// The gang that it is a member of, by its number: its members are a class of their own.
+    pub gang: Option<u32>,
 }
 
 /// Jobs that ask for the same.
@@ -27,6 +33,12 @@ pub struct Class {
     pub needs: Option<u32>,
     /// Rather workers that meet these.
     pub wishes: Option<u32>,
+    /// Rather far from these, or never near them.
+    pub kin: Option<u32>,
+    /// The class of what is taken where this fits nowhere.
+    pub or: Option<u32>,
+    /// All of them start together or not at all: the number of this gang.
+    pub gang: Option<u32>,
     /// The largest part of the whole cluster that it asks for, of any resource; 0 to 1.
     pub share: f64,
     /// Whether some worker could ever run it.
@@ -60,9 +72,11 @@ impl Classes {
         if let Some(number) = self.numbers.get(&wanted) {
             return *number;
         }
-        let Wanted { amounts, model, needs, wishes } = wanted;
-        let mut class = Class { amounts, model, needs, wishes, ..Class::default() };
+        let Wanted { amounts, model, needs, wishes, kin, or, gang } = wanted;
+        let mut class = Class { amounts, model, needs, wishes, kin, or, gang, ..Class::default() };
         class.reshape(&self.capacity, seats);
+        // As long as there is this one there are those behind it.
+        or.into_iter().for_each(|or| self.hold(or as usize));
         let number = match self.unused.pop() {
             Some(number) => {
                 self.all[number] = class;
@@ -82,13 +96,22 @@ impl Classes {
     }
 
     pub(super) fn release(&mut self, number: usize) {
-        let class = &mut self.all[number];
-        class.users -= 1;
-        if class.users == 0 {
-            let Class { amounts, model, needs, wishes, .. } = *class;
-            self.numbers.remove(&Wanted { amounts, model, needs, wishes });
-            self.unused.push(number);
+        let mut next = Some(number);
+        while let Some(number) = next.take() {
+            let class = &mut self.all[number];
+            class.users -= 1;
+            if class.users == 0 {
+                let Class { amounts, model, needs, wishes, kin, or, gang, .. } = *class;
+                self.numbers.remove(&Wanted { amounts, model, needs, wishes, kin, or, gang });
+                self.unused.push(number);
+                next = or.map(|or| or as usize);
+            }
         }
+    }
+
+    /// A class, and those of what is taken instead, in order.
+    pub(super) fn chain(&self, number: usize) -> impl Iterator<Item = usize> {
+        std::iter::successors(Some(number), |number| self.all[*number].or.map(|or| or as usize))
     }
 
     /// Computes what depends on the workers.

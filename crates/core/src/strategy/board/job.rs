@@ -7,7 +7,7 @@ use crate::strategy::numbers::{NOWHERE, differ, small};
 /// A task as strategies see it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Job {
-    /// What it asks for: the number of a [`Class`](super::Class).
+    /// What it asks for first: the number of a [`Class`](super::Class). What runs may hold [another](super::Board::held).
     pub class: usize,
     /// When it was submitted.
     pub arrival: u64,
@@ -23,6 +23,9 @@ pub struct Job {
     pub predicted: Option<Length>,
     /// When it should have ended.
     pub deadline: Option<u64>,
+    /// How long what must follow it takes at least, in milliseconds: the longest chain of tasks of its job that wait
+    /// for its end. 0 for most.
+    pub tail: u64,
     /// What it runs.
     pub image: Image,
     /// What it finds.
@@ -42,6 +45,7 @@ impl Job {
             estimate: Some(estimate),
             predicted: None,
             deadline: None,
+            tail: 0,
             image: Image::default(),
             data: Data::default(),
         }
@@ -78,16 +82,37 @@ pub(super) enum Place {
     Runs(usize),
 }
 
-/// A job as it is kept, in a cache line: there may be a million, and a round looks at them in no order.
-/// Times that are 0 are none.
+/// A length as it is kept, in five bytes: exact up to 34 years, and whatever is longer is as long as that.
+#[derive(Clone, Copy, Debug)]
+struct Millis([u8; 5]);
+
+impl Millis {
+    const ZERO: Self = Self([0; 5]);
+    /// The longest.
+    const MOST: u64 = (1 << 40) - 1;
+
+    fn of(millis: u64) -> Self {
+        let [a, b, c, d, e, ..] = millis.min(Self::MOST).to_le_bytes();
+        Self([a, b, c, d, e])
+    }
+
+    const fn get(self) -> u64 {
+        let [a, b, c, d, e] = self.0;
+        u64::from_le_bytes([a, b, c, d, e, 0, 0, 0])
+    }
+}
+
+/// A job as it is kept, in a cache line: there may be a million, and a round looks at them in no order. Four bytes of
+/// the line are left. Times that are 0 are none.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Kept {
     arrival: u64,
     order: u64,
-    estimate: u64,
-    mean: u64,
-    upper: u64,
     deadline: u64,
+    estimate: Millis,
+    mean: Millis,
+    upper: Millis,
+    tail: Millis,
     class: u32,
     user: u32,
     /// The number of the worker where it runs, or one of the two that follow.
@@ -104,10 +129,11 @@ impl Kept {
         let mut kept = Self {
             arrival: job.arrival,
             order: job.order,
-            estimate: job.estimate.map_or(0, |estimate| estimate.max(1)),
-            mean: 0,
-            upper: 0,
             deadline: job.deadline.map_or(0, |deadline| deadline.max(1)),
+            estimate: job.estimate.map_or(Millis::ZERO, |estimate| Millis::of(estimate.max(1))),
+            mean: Millis::ZERO,
+            upper: Millis::ZERO,
+            tail: Millis::of(job.tail),
             class: small(job.class),
             user: small(job.user),
             place: NOWHERE,
@@ -130,9 +156,10 @@ impl Kept {
             order: self.order,
             priority: self.priority.into(),
             user: self.user as usize,
-            estimate: time(self.estimate),
-            predicted: time(self.mean).map(|mean| Length { mean, upper: self.upper }),
+            estimate: time(self.estimate.get()),
+            predicted: time(self.mean.get()).map(|mean| Length { mean, upper: self.upper.get() }),
             deadline: time(self.deadline),
+            tail: self.tail.get(),
             image: self.image,
             data: self.data,
         }
@@ -148,7 +175,7 @@ impl Kept {
     }
 
     pub(super) fn predict(&mut self, predicted: Length) {
-        (self.mean, self.upper) = (predicted.mean.max(1), predicted.upper.max(1));
+        (self.mean, self.upper) = (Millis::of(predicted.mean.max(1)), Millis::of(predicted.upper.max(1)));
     }
 
     pub(super) const fn place(&self) -> Place {
@@ -175,10 +202,12 @@ impl Kept {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
-    #[test]
-    fn a_job_is_kept_as_it_was_told_in_a_cache_line() {
-        let bare = Job {
+    const YEAR: u64 = 365 * 86_400_000;
+
+    fn bare() -> Job {
+        Job {
             class: 3,
             arrival: 0,
             order: 7,
@@ -187,15 +216,53 @@ mod tests {
             estimate: None,
             predicted: None,
             deadline: None,
+            tail: 0,
             image: Image::of("busybox"),
             data: Data::of("tree:1"),
-        };
+        }
+    }
+
+    #[test]
+    fn a_job_is_kept_as_it_was_told_in_a_cache_line() {
         let length = Length { mean: 5, upper: 8 };
-        let full = Job { priority: 100, estimate: Some(4), predicted: Some(length), deadline: Some(6), ..bare };
-        for (job, place) in [(bare, Place::Waits), (full, Place::Runs(2)), (full, Place::Nowhere)] {
+        let full =
+            Job { priority: 100, estimate: Some(4), predicted: Some(length), deadline: Some(6), tail: 3, ..bare() };
+        let year = Length { mean: YEAR - 1, upper: YEAR };
+        let long = Job { estimate: Some(YEAR + 1), predicted: Some(year), tail: 3 * YEAR, ..full };
+        for (job, place) in
+            [(bare(), Place::Waits), (full, Place::Runs(2)), (full, Place::Nowhere), (long, Place::Waits)]
+        {
             let kept = Kept::new(&job, place);
             assert_eq!((kept.job(), kept.place()), (job, place));
         }
         assert_eq!(size_of::<Kept>(), 64);
+    }
+
+    #[test]
+    fn what_is_longer_than_any_life_is_as_long_as_is_kept() {
+        let length = Length { mean: u64::MAX, upper: u64::MAX };
+        let job = Job { estimate: Some(u64::MAX), predicted: Some(length), tail: u64::MAX, ..bare() };
+        let kept = Kept::new(&job, Place::Waits).job();
+        assert_eq!((kept.estimate, kept.tail), (Some(Millis::MOST), Millis::MOST));
+        assert_eq!(kept.predicted, Some(Length { mean: Millis::MOST, upper: Millis::MOST }));
+    }
+
+    proptest! {
+        #[test]
+        fn lengths_are_kept_to_the_millisecond(
+            estimate in prop::option::of(1..=Millis::MOST),
+            predicted in prop::option::of((1..=Millis::MOST, 1..=Millis::MOST)),
+            tail in 0..=Millis::MOST,
+            deadline in prop::option::of(1..u64::MAX),
+            again in 1..=Millis::MOST,
+        ) {
+            let predicted = predicted.map(|(mean, upper)| Length { mean, upper });
+            let job = Job { estimate, predicted, tail, deadline, ..bare() };
+            let mut kept = Kept::new(&job, Place::Waits);
+            prop_assert_eq!(kept.job(), job);
+            let predicted = Length { mean: again, upper: again };
+            kept.predict(predicted);
+            prop_assert_eq!(kept.job(), Job { predicted: Some(predicted), ..job });
+        }
     }
 }

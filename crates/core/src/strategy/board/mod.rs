@@ -7,8 +7,10 @@
 
 mod class;
 mod closeness;
+mod gangs;
 mod index;
 mod job;
+mod kin;
 mod lately;
 mod meets;
 mod seat;
@@ -16,12 +18,15 @@ mod wishes;
 
 pub use class::{Class, Wanted};
 pub use job::{Job, Length};
+pub use kin::Distance;
 pub use lately::{Data, Image, Lately};
 pub use meets::Meets;
+pub(super) use seat::so_many;
 pub use seat::{Device, Run, Seat};
 pub use wishes::Wish;
 
 use super::rules::Source;
+use crate::images::Images;
 use closeness::Closeness;
 pub(super) use index::Index;
 use job::{Kept, Place};
@@ -58,6 +63,8 @@ pub struct Board {
     waiting: usize,
     classes: class::Classes,
     wishes: wishes::Wishes,
+    apart: kin::Apart,
+    gangs: gangs::Gangs,
     changes: Vec<Change>,
     /// How true was what users said of lengths, and what was learned.
     closeness: [Closeness; 2],
@@ -139,6 +146,24 @@ impl Board {
         self.index.free(worker)
     }
 
+    /// A worker tells which images its engine has. The same as before cost a glance.
+    pub fn set_images(&mut self, worker: usize, images: &Images) {
+        self.seats[worker].lately.told(images);
+    }
+
+    /// Opens or closes a worker for a moment within a round; nobody is told.
+    pub(in crate::strategy) fn open(&mut self, worker: usize, open: bool) {
+        self.seats[worker].open = open;
+        self.index.set(worker, self.seats[worker].indexed());
+    }
+
+    /// A gang is whole on a worker: where that takes one only, it takes no more.
+    pub(in crate::strategy) fn gang_is_on(&mut self, worker: usize) {
+        if self.seats[worker].single {
+            self.open(worker, false);
+        }
+    }
+
     /// A worker had these images and inputs before it had this number.
     pub fn set_lately(&mut self, worker: usize, lately: Lately) {
         self.seats[worker].lately = lately;
@@ -185,14 +210,105 @@ impl Board {
     /// Whether jobs of a class would rather have one worker than another.
     #[must_use]
     pub fn has_wishes(&self, class: usize) -> bool {
-        self.classes.get(class).wishes.is_some()
+        let class = self.classes.get(class);
+        class.wishes.is_some() || class.kin.is_some_and(|asked| self.apart.is_spread(asked))
     }
 
-    /// How much jobs of a class would rather have a worker: more is better, 0 where they have no wishes.
+    /// How much jobs of a class would rather have a worker: more is better, 0 where they have no wishes. It is less the
+    /// more kin start near it.
     #[must_use]
     pub fn liking(&self, class: usize, worker: usize) -> i32 {
-        let wishes = self.classes.get(class).wishes;
-        wishes.map_or(0, |wishes| self.wishes.liking(wishes, &self.seats[worker].meets))
+        let class = self.classes.get(class);
+        let liked = class.wishes.map_or(0, |wishes| self.wishes.liking(wishes, &self.seats[worker].meets));
+        liked.saturating_sub(class.kin.map_or(0, |asked| self.apart.crowd(asked, worker)))
+    }
+
+    /// A class, and those of what its jobs take where it fits nowhere, in order.
+    pub fn chain(&self, class: usize) -> impl Iterator<Item = usize> {
+        self.classes.chain(class)
+    }
+
+    /// Whether jobs of a class take something else where it fits nowhere.
+    #[must_use]
+    pub fn has_choice(&self, class: usize) -> bool {
+        self.classes.get(class).or.is_some()
+    }
+
+    /// Whether some worker could ever run a job of a class, whatever of its choice it takes.
+    #[must_use]
+    pub fn possible(&self, class: usize) -> bool {
+        self.chain(class).any(|class| self.classes.get(class).possible)
+    }
+
+    // Gangs.
+
+    /// So many members of a gang have not ended: it starts when as many wait. Strategies are told again of those of it
+    /// that wait.
+    pub fn set_gang(&mut self, number: u32, size: u32) {
+        if self.gangs.set(number, size) {
+            self.changes.extend(self.gangs.waiting(number).map(Change::Waits));
+        }
+    }
+
+    /// The jobs that wait of the gang that is this class; none of a class whose jobs start alone.
+    pub fn gang_jobs(&self, class: usize) -> impl Iterator<Item = usize> {
+        self.classes.get(class).gang.into_iter().flat_map(|gang| self.gangs.waiting(gang))
+    }
+
+    /// How many start together with a job of a class, itself among them; none where it starts alone.
+    #[must_use]
+    pub fn gang_size(&self, class: usize) -> Option<usize> {
+        self.classes.get(class).gang.map(|gang| self.gangs.size(gang) as usize)
+    }
+
+    /// Whether jobs of a class may be placed as far as they themselves are concerned: some worker could ever run one; of
+    /// a gang all wait, and the workers could ever run all at once.
+    #[must_use]
+    pub fn is_ready(&self, class: usize) -> bool {
+        let wanted = self.classes.get(class);
+        let Some(gang) = wanted.gang else { return self.possible(class) };
+        let size = self.gangs.size(gang) as usize;
+        if !self.gangs.is_whole(gang) {
+            return false;
+        }
+        let (mut room, mut apart) = (0, self.domains_of(class));
+        (0..self.seats.len()).any(|worker| {
+            room += apart.room(worker, self.seats[worker].room_ever(wanted, size - room));
+            room >= size
+        })
+    }
+
+    /// How many jobs of a class have room together on a worker now, at most so many.
+    #[must_use]
+    pub fn room(&self, class: usize, worker: usize, most: usize) -> usize {
+        self.domains_of(class).room(worker, self.seats[worker].room(self.classes.get(class), most))
+    }
+
+    /// The domains in which jobs of a class stand apart, none of them taken.
+    pub(in crate::strategy) fn domains_of(&self, class: usize) -> kin::Domains<'_> {
+        self.apart.domains_of(self.classes.get(class).kin)
+    }
+
+    /// How many jobs of a class have room together now, at most so many; `limit` says how many of at most so many may go
+    /// to a worker.
+    #[must_use]
+    pub fn room_together(&self, class: usize, most: usize, limit: impl Fn(usize, usize) -> usize) -> usize {
+        let (mut room, mut from, mut apart) = (0, 0, self.domains_of(class));
+        while room < most
+            && let Some(worker) = self.next_fit(class, from)
+        {
+            room += apart.room(worker, self.seats[worker].room(self.classes.get(class), limit(worker, most - room)));
+            from = worker + 1;
+        }
+        room
+    }
+
+    /// How many would have room there if nothing else ran there.
+    #[must_use]
+    pub fn room_ever(&self, class: usize, worker: usize, most: usize) -> usize {
+        let seat = &self.seats[worker];
+        let room = if seat.open { seat.room_ever(self.classes.get(class), most) } else { 0 };
+        self.domains_of(class).room(worker, room)
     }
 
     /// Keeps a class also while no job is of it.
@@ -209,9 +325,23 @@ impl Board {
     /// A job waits from now on; answers its number.
     pub fn wait(&mut self, job: Job) -> usize {
         let number = self.insert(job, Place::Waits);
-        self.waiting += 1;
+        self.one_more_waits(job.class, number);
         self.changes.push(Change::Waits(number));
         number
+    }
+
+    fn one_more_waits(&mut self, class: usize, number: usize) {
+        self.waiting += 1;
+        if let Some(gang) = self.classes.get(class).gang {
+            self.gangs.waits(gang, number);
+        }
+    }
+
+    fn one_less_waits(&mut self, class: usize, number: usize) {
+        self.waiting -= 1;
+        if let Some(gang) = self.classes.get(class).gang {
+            self.gangs.waits_no_more(gang, number);
+        }
     }
 
     fn insert(&mut self, job: Job, place: Place) -> usize {
@@ -232,7 +362,7 @@ impl Board {
     /// What it holds is in the worker's seat already, or is put there by [`Board::set_seat`].
     pub fn run(&mut self, job: Job, worker: usize, started: u64) -> usize {
         let number = self.insert(job, Place::Runs(worker));
-        self.add_run(worker, Run { job: number, started, devices: Vec::new() });
+        self.add_run(worker, Run { job: number, started, class: job.class, devices: Vec::new() });
         self.seats[worker].lately.used(job.image, job.data);
         number
     }
@@ -240,11 +370,11 @@ impl Board {
     /// Starts a job that never waited on a worker that has room for it; answers its number then.
     pub fn start_new(&mut self, job: Job, worker: usize) -> Option<usize> {
         let number = self.insert(job, Place::Waits);
-        self.waiting += 1;
+        self.one_more_waits(job.class, number);
         if self.start(number, worker) {
             return Some(number);
         }
-        self.waiting -= 1;
+        self.one_less_waits(job.class, number);
         self.forget(number);
         None
     }
@@ -269,6 +399,7 @@ impl Board {
     }
 
     fn add_run(&mut self, worker: usize, run: Run) {
+        self.enter_kin(run.job, worker);
         if self.run_at.len() <= run.job {
             self.run_at.resize(run.job + 1, 0);
         }
@@ -279,6 +410,7 @@ impl Board {
 
     /// Takes out what runs; it must run there.
     fn take_run(&mut self, worker: usize, number: usize) -> Run {
+        self.leave_kin(number, worker);
         let runs = &mut self.seats[worker].runs;
         let at = self.run_at[number] as usize;
         let run = runs.swap_remove(at);
@@ -295,13 +427,13 @@ impl Board {
         match job.place() {
             Place::Nowhere => return,
             Place::Waits => {
-                self.waiting -= 1;
+                self.one_less_waits(job.class(), number);
                 self.changes.push(Change::Left(number));
             }
             Place::Runs(worker) => {
                 let run = self.take_run(worker, number);
                 if frees {
-                    self.seats[worker].give_back(self.classes.get(job.class()), &run.devices);
+                    self.seats[worker].give_back(self.classes.get(run.class), &run.devices);
                     self.index.set(worker, self.seats[worker].indexed());
                 }
                 self.changes.push(Change::Freed(worker));
@@ -339,22 +471,33 @@ impl Board {
         self.unused.push(number);
     }
 
-    /// Starts a waiting job on a worker that has room for it; answers whether it has. The strategy
-    /// that does it is not told of the change.
+    /// Starts a waiting job on a worker that has room for it, or for the first of what else it takes, apart from its
+    /// kin; answers whether it has. The strategy that does it is not told of the change.
     pub fn start(&mut self, number: usize, worker: usize) -> bool {
-        let job = &mut self.jobs[number];
-        if job.place() != Place::Waits {
+        if self.jobs[number].place() != Place::Waits || !self.stands_apart(self.jobs[number].class(), worker) {
             return false;
         }
-        let (class, seat) = (self.classes.get(job.class()), &mut self.seats[worker]);
-        let Some(devices) = seat.take(class) else { return false };
+        let job = &mut self.jobs[number];
+        let (classes, seat) = (&self.classes, &mut self.seats[worker]);
+        let Some(class) = classes.chain(job.class()).find(|class| seat.fits(classes.get(*class))) else { return false };
+        let Some(devices) = seat.take(classes.get(class)) else { return false };
         let (image, data) = job.fetches();
         seat.lately.used(image, data);
         self.index.set(worker, seat.indexed());
         job.put(Place::Runs(worker));
-        self.add_run(worker, Run { job: number, started: self.now, devices });
-        self.waiting -= 1;
+        let head = job.class();
+        self.add_run(worker, Run { job: number, started: self.now, class, devices });
+        self.one_less_waits(head, number);
         true
+    }
+
+    /// The same where no strategy does it: it is told that the job waits no more.
+    pub(in crate::strategy) fn start_unasked(&mut self, number: usize, worker: usize) -> bool {
+        let starts = self.start(number, worker);
+        if starts {
+            self.changes.push(Change::Left(number));
+        }
+        starts
     }
 
     /// Takes back what [`Board::start`] did: it was refused.
@@ -364,10 +507,10 @@ impl Board {
         job.put(Place::Waits);
         let class = job.class();
         let run = self.take_run(worker, number);
-        self.seats[worker].give_back(self.classes.get(class), &run.devices);
+        self.seats[worker].give_back(self.classes.get(run.class), &run.devices);
         self.index.set(worker, self.seats[worker].indexed());
         self.changes.push(Change::Freed(worker));
-        self.waiting += 1;
+        self.one_more_waits(class, number);
         self.changes.push(Change::Waits(number));
     }
 
@@ -386,6 +529,16 @@ impl Board {
         }
     }
 
+    /// The class of what a job that runs holds; of any other what it asks for first.
+    #[must_use]
+    pub fn held(&self, number: usize) -> usize {
+        let job = &self.jobs[number];
+        match job.place() {
+            Place::Runs(worker) => self.seats[worker].runs[self.run_at[number] as usize].class,
+            Place::Nowhere | Place::Waits => job.class(),
+        }
+    }
+
     /// Whether a job waits.
     #[must_use]
     pub fn waits(&self, number: usize) -> bool {
@@ -400,9 +553,14 @@ impl Board {
 
     // What fits.
 
-    /// Whether a worker has room for a class now.
+    /// Whether a worker has room for a class now, apart from kin of it.
     #[must_use]
     pub fn fits(&self, class: usize, worker: usize) -> bool {
+        self.has_room(class, worker) && self.stands_apart(class, worker)
+    }
+
+    /// The same, wherever kin are.
+    pub(super) fn has_room(&self, class: usize, worker: usize) -> bool {
         let class = self.classes.get(class);
         index::covers(self.index.free(worker), &class.amounts) && self.seats[worker].fits(class)
     }
@@ -414,13 +572,13 @@ impl Board {
         seat.open && seat.could_ever(self.classes.get(class))
     }
 
-    /// The first worker from `from` on that has room for a class.
+    /// The first worker from `from` on that has room for a class, apart from kin of it.
     #[must_use]
     pub fn next_fit(&self, class: usize, from: usize) -> Option<usize> {
-        let class = self.classes.get(class);
-        let mut worker = self.index.next(from, &class.amounts)?;
-        while !self.seats[worker].fits(class) {
-            worker = self.index.next(worker + 1, &class.amounts)?;
+        let wanted = self.classes.get(class);
+        let mut worker = self.index.next(from, &wanted.amounts)?;
+        while !self.seats[worker].fits(wanted) || !self.stands_apart(class, worker) {
+            worker = self.index.next(worker + 1, &wanted.amounts)?;
         }
         Some(worker)
     }

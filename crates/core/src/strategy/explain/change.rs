@@ -2,13 +2,14 @@
 
 use super::fit::lacks;
 use crate::ids::WorkerId;
-use crate::label::Changes;
+use crate::label::{self, Changes};
 use crate::need::Traits;
 use crate::resources::{Demand, Free, Kind, MIB, WHOLE};
 use crate::spec::TaskSpec;
 use crate::strategy::{Fleet, Seen};
+use crate::task::TaskRecord;
 use crate::unmet::Unmet;
-use crate::worker::Idle;
+use crate::worker::{Idle, WorkerRecord};
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
@@ -39,6 +40,8 @@ pub struct Asked {
     pub at_most: Vec<(Kind, u64)>,
     /// Whether the GPU must be allowed to be of any model.
     pub any_model: bool,
+    /// In which of its requests, from 0 on; none where it has one alone.
+    pub request: Option<u8>,
 }
 
 impl Asked {
@@ -60,26 +63,40 @@ impl Asked {
         changed
     }
 
+    /// What it changes of the task: the demand that it is about.
+    #[must_use]
+    pub fn of<'s>(&self, spec: &'s TaskSpec) -> &'s Demand {
+        spec.request(self.request.unwrap_or_default())
+    }
+
     /// How much is changed: fewer things first, then the largest part that is given up, then all parts together.
     #[allow(clippy::cast_precision_loss, reason = "only compared")]
-    fn compare(&self, other: &Self, demand: &Demand) -> Ordering {
+    fn compare(&self, other: &Self, spec: &TaskSpec) -> Ordering {
         let things = |asked: &Self| asked.at_most.len() + usize::from(asked.any_model);
-        let given = |(kind, to): &(Kind, u64)| 1.0 - *to as f64 / demand.amount(*kind).max(1) as f64;
-        let largest = |asked: &Self| asked.at_most.iter().map(given).fold(0.0, f64::max);
-        let all = |asked: &Self| asked.at_most.iter().map(given).sum::<f64>();
-        let by_size = things(self).cmp(&things(other)).then(largest(self).total_cmp(&largest(other)));
-        by_size.then(all(self).total_cmp(&all(other))).then_with(|| self.worker.cmp(&other.worker))
+        let given = |asked: &Self| -> Vec<f64> {
+            let demand = asked.of(spec);
+            let part = |(kind, to): &(Kind, u64)| 1.0 - *to as f64 / demand.amount(*kind).max(1) as f64;
+            asked.at_most.iter().map(part).collect()
+        };
+        let (mine, others) = (given(self), given(other));
+        let largest = |parts: &[f64]| parts.iter().copied().fold(0.0, f64::max);
+        let all = |parts: &[f64]| parts.iter().sum::<f64>();
+        let by_size = things(self).cmp(&things(other)).then(largest(&mine).total_cmp(&largest(&others)));
+        let by_all = by_size.then(all(&mine).total_cmp(&all(&others)));
+        by_all.then_with(|| (self.request, &self.worker).cmp(&(other.request, &other.worker)))
     }
 }
 
-/// The smallest changes with which a task that fits nowhere fits now.
-pub(super) fn now(spec: &TaskSpec, fleet: &Fleet) -> Vec<Change> {
-    let (demand, workers) = (&spec.demand, meeting(spec, fleet));
+/// The smallest changes with which a task that fits nowhere fits now. None lets it stand beside its kin: these end.
+pub(super) fn now(record: &TaskRecord, fleet: &Fleet) -> Vec<Change> {
+    let spec = &*record.spec;
+    let mut workers = meeting(spec, fleet);
+    workers.retain(|seen| fleet.beside(record, seen.record()).is_none());
     let workers = || workers.iter().copied();
     let allowed = |seen: &&Seen| spec.worker_id.as_ref().is_none_or(|pin| *pin == seen.record().id);
     let open = |seen: &&Seen| seen.record().takes_work();
-    let mut changes = smallest(demand, workers().filter(allowed).filter(open).map(|seen| (seen, seen.free().clone())));
-    let room = |seen: &&Seen| seen.free().pick(demand).is_ok();
+    let mut changes = smallest(spec, workers().filter(allowed).filter(open).map(|seen| (seen, seen.free().clone())));
+    let room = |seen: &&Seen| has_room(spec, seen.free());
     if spec.worker_id.is_some()
         && let Some(other) = workers().filter(open).find(room)
     {
@@ -91,26 +108,27 @@ pub(super) fn now(spec: &TaskSpec, fleet: &Fleet) -> Vec<Change> {
     };
     let mut kept = workers().filter(allowed).filter(room);
     changes.extend(kept.find_map(|seen| Some(Change::Open(seen.record().id.clone(), closed(seen)?))));
-    changes.extend(relabelled(spec, fleet.each().filter(allowed).filter(open).filter(room)));
+    let apart = |worker: &WorkerRecord| fleet.beside(record, worker).is_none();
+    changes.extend(relabelled(spec, fleet.each().filter(allowed).filter(open).filter(room), apart));
     changes
 }
 
 /// The smallest changes with which some worker could run a task at all.
 pub(super) fn at_all(spec: &TaskSpec, fleet: &Fleet) -> Vec<Change> {
-    let (demand, workers) = (&spec.demand, meeting(spec, fleet));
+    let workers = meeting(spec, fleet);
     let workers = || workers.iter().copied();
     let known = || workers().filter(|seen| seen.record().connected_at.is_some());
     let allowed = |seen: &&Seen| spec.worker_id.as_ref().is_none_or(|pin| *pin == seen.record().id);
     let whole = |seen: &Seen| Free::all(&seen.record().capacity);
-    let mut changes = smallest(demand, known().filter(allowed).map(|seen| (seen, whole(seen))));
+    let mut changes = smallest(spec, known().filter(allowed).map(|seen| (seen, whole(seen))));
     if spec.worker_id.is_some()
-        && let Some(other) = known().find(|seen| whole(seen).pick(demand).is_ok())
+        && let Some(other) = known().find(|seen| has_room(spec, &whole(seen)))
     {
         changes.push(Change::Unpin(other.record().id.clone()));
     }
-    let large = |seen: &&Seen| whole(seen).pick(demand).is_ok();
+    let large = |seen: &&Seen| has_room(spec, &whole(seen));
     let came = |seen: &&Seen| seen.record().connected_at.is_some();
-    changes.extend(relabelled(spec, fleet.each().filter(came).filter(allowed).filter(large)));
+    changes.extend(relabelled(spec, fleet.each().filter(came).filter(allowed).filter(large), |_| true));
     changes
 }
 
@@ -120,36 +138,56 @@ fn meeting<'a>(spec: &TaskSpec, fleet: &'a Fleet) -> Vec<&'a Seen> {
     fleet.each().filter(meets).collect()
 }
 
-/// The fewest labels with which one of these workers meets what the task needs, where labels are all that it misses.
-fn relabelled<'a>(spec: &TaskSpec, workers: impl Iterator<Item = &'a Seen>) -> Option<Change> {
+/// The fewest labels with which one of these workers meets what the task needs, where labels are all that it misses and
+/// it may have the worker as that is then.
+fn relabelled<'a>(
+    spec: &TaskSpec,
+    workers: impl Iterator<Item = &'a Seen>,
+    may_have: impl Fn(&WorkerRecord) -> bool,
+) -> Option<Change> {
     let changed = workers.filter_map(|seen| {
         let record = &**seen.record();
         let changes = Unmet::nearest(spec, std::iter::once(record))?.remedy()?;
-        Some((record.id.clone(), changes))
+        let mut after = WorkerRecord::clone(record);
+        label::change(&mut after.labels, &changes);
+        may_have(&after).then(|| (record.id.clone(), changes))
     });
     let (worker, changes) = changed.min_by_key(|(_, changes)| changes.len())?;
     Some(Change::Label(worker, changes))
 }
 
-/// The smallest change for each set of things that are changed, the smallest first.
-fn smallest<'a>(demand: &Demand, workers: impl Iterator<Item = (&'a Seen, Free)>) -> Vec<Change> {
-    let mut best: BTreeMap<(Vec<Kind>, bool), Asked> = BTreeMap::new();
-    for asked in workers.filter_map(|(seen, free)| less(demand, &seen.record().id, &free)) {
-        let things = (asked.at_most.iter().map(|(kind, _)| *kind).collect(), asked.any_model);
-        match best.get(&things) {
-            Some(known) if known.compare(&asked, demand).is_le() => {}
-            Some(_) | None => drop(best.insert(things, asked)),
+/// Whether one of a task's requests fits.
+fn has_room(spec: &TaskSpec, free: &Free) -> bool {
+    spec.demands().any(|demand| free.pick(demand).is_ok())
+}
+
+/// The smallest change for each set of things that are changed in one of its requests, the smallest first.
+fn smallest<'a>(spec: &TaskSpec, workers: impl Iterator<Item = (&'a Seen, Free)>) -> Vec<Change> {
+    let mut best: BTreeMap<(Option<u8>, Vec<Kind>, bool), Asked> = BTreeMap::new();
+    for (seen, free) in workers {
+        let choice = !spec.alternatives.is_empty();
+        let each = (0..).zip(spec.demands()).filter_map(|(request, demand)| {
+            let asked = less(demand, &seen.record().id, &free)?;
+            Some(Asked { request: choice.then_some(request), ..asked })
+        });
+        for asked in each {
+            let kinds = asked.at_most.iter().map(|(kind, _)| *kind).collect();
+            let things = (asked.request, kinds, asked.any_model);
+            match best.get(&things) {
+                Some(known) if known.compare(&asked, spec).is_le() => {}
+                Some(_) | None => drop(best.insert(things, asked)),
+            }
         }
     }
     let mut all: Vec<Asked> = best.into_values().collect();
-    all.sort_by(|one, other| one.compare(other, demand));
+    all.sort_by(|one, other| one.compare(other, spec));
     all.truncate(MOST);
     all.into_iter().map(Change::Ask).collect()
 }
 
 /// What must be asked for less on a worker; none where it has nothing left of something.
 fn less(demand: &Demand, worker: &WorkerId, free: &Free) -> Option<Asked> {
-    let mut change = Asked { worker: worker.clone(), at_most: Vec::new(), any_model: false };
+    let mut change = Asked { worker: worker.clone(), at_most: Vec::new(), any_model: false, request: None };
     for lack in lacks(demand, free) {
         match lack.kind {
             Kind::Cpu | Kind::Storage | Kind::Memory => {
@@ -186,14 +224,16 @@ mod tests {
 
     #[test]
     fn of_two_changes_with_the_same_largest_part_the_one_that_gives_up_less_is_smaller() {
-        let demand = Demand { cpu_milli: 4000, memory: 8 * GIB, storage: 0, gpu_milli: 0, gpu_model: None };
+        let mut spec = TaskSpec::of_image("a").unwrap();
+        spec.demand = Demand { cpu_milli: 4000, memory: 8 * GIB, storage: 0, gpu_milli: 0, gpu_model: None };
         let asked = |worker: &str, memory: u64| Asked {
             worker: worker.parse().unwrap(),
             at_most: vec![(Kind::Cpu, 1000), (Kind::Memory, memory * GIB)],
             any_model: false,
+            request: None,
         };
         let (less, more) = (asked("w1", 2), asked("w3", 3));
-        assert_eq!(less.compare(&more, &demand), Ordering::Greater);
-        assert_eq!(more.compare(&asked("w4", 3), &demand), Ordering::Less, "then by name");
+        assert_eq!(less.compare(&more, &spec), Ordering::Greater);
+        assert_eq!(more.compare(&asked("w4", 3), &spec), Ordering::Less, "then by name");
     }
 }

@@ -3,8 +3,10 @@
 use super::start::{self, Estimate};
 use crate::feasible;
 use crate::ids::WorkerId;
+use crate::kin::Beside;
 use crate::need::{Need, Traits};
 use crate::resources::{Capacity, Demand, Free, Kind, Lack, WHOLE};
+use crate::spec::TaskSpec;
 use crate::strategy::{Seen, View};
 use crate::task::TaskRecord;
 use crate::time::Timestamp;
@@ -21,7 +23,8 @@ pub struct Looked {
     pub against: Vec<Against>,
     /// Whether it could run the task if it took work and nothing else ran there.
     pub ever: bool,
-    /// Every resource: what is asked for, what is left, what there is.
+    /// Every resource: what is asked for, what is left, what there is. Of several requests of the first that fits now,
+    /// else of the first that ever could.
     pub amounts: [Amount; 4],
     /// When the task would fit there, if all that runs ends as thought.
     pub start: Option<Estimate>,
@@ -55,6 +58,8 @@ pub enum Against {
     Model(Arc<str>),
     /// It is short of something.
     Short(Amount),
+    /// One of the task's kin is too near.
+    Beside(Beside),
 }
 
 impl Looked {
@@ -106,6 +111,7 @@ impl Against {
                 Kind::Storage => "short_of_storage",
                 Kind::Gpu => "short_of_gpu",
             },
+            Self::Beside(_) => "beside_kin",
         }
     }
 }
@@ -125,20 +131,25 @@ fn look(view: &View, seen: &Seen, record: &TaskRecord, now: Timestamp) -> Looked
     }
     against.extend(spec.unmet(Traits::of(worker)).map(Against::Unmet));
     against.extend(worker.idle_while(!seen.held().is_empty()).map(Against::Idle));
-    let amounts = Kind::ALL.map(|kind| amount(&spec.demand, kind, seen.free(), &worker.capacity));
+    let demand = told(spec, seen);
+    let amounts = Kind::ALL.map(|kind| amount(demand, kind, seen.free(), &worker.capacity));
     let short = |lack: Lack| amounts.iter().find(|amount| amount.kind == lack.kind).copied();
-    for amount in lacks(&spec.demand, seen.free()).filter_map(short) {
-        against.push(match &spec.demand.gpu_model {
+    for amount in lacks(demand, seen.free()).filter_map(short) {
+        against.push(match &demand.gpu_model {
             Some(model) if amount.kind == Kind::Gpu && amount.total == 0 => Against::Model(Arc::clone(model)),
             Some(_) | None => Against::Short(amount),
         });
     }
+    against.extend(view.fleet().beside(record, worker).map(Against::Beside));
     let ever = feasible::could_ever(spec, worker).is_ok();
+    let starts = || {
+        spec.demands().filter_map(|demand| start::on(view, seen, (record, demand), now)).min_by_key(|start| start.at)
+    };
     Looked {
         worker: worker.id.clone(),
         ever,
         amounts,
-        start: (ever && worker.takes_work()).then(|| start::on(view, seen, &spec.demand, now)).flatten(),
+        start: (ever && worker.takes_work()).then(starts).flatten(),
         shortness: amounts.iter().map(Amount::short).sum(),
         against,
     }
@@ -151,6 +162,12 @@ impl Amount {
         let lack = self.need.saturating_sub(self.free);
         if lack == 0 { 0.0 } else { lack as f64 / self.need as f64 }
     }
+}
+
+/// What of a task's requests is told of a worker: the first that fits, else the first that ever could, else the first.
+fn told<'s>(spec: &'s TaskSpec, seen: &Seen) -> &'s Demand {
+    let fitting = spec.demands().find(|demand| seen.free().pick(demand).is_ok());
+    fitting.unwrap_or_else(|| feasible::nearest(spec, &seen.record().capacity))
 }
 
 /// Everything that is short, not only the first: resources do not depend on each other.

@@ -3,6 +3,7 @@
 
 mod change;
 mod fit;
+mod gang;
 mod outlook;
 mod score;
 mod start;
@@ -15,7 +16,7 @@ pub use score::Score;
 pub use start::Estimate;
 
 use super::view::started;
-use super::{Fleet, Queued, Seen, Spot, Strategy, View};
+use super::{Fleet, Queued, Spot, Strategy, View};
 use crate::feasible;
 use crate::ids::{TaskId, WorkerId};
 use crate::state::Phase;
@@ -139,14 +140,24 @@ impl Explanation {
     }
 
     fn look(&mut self, view: &View, record: &TaskRecord, now: Timestamp) {
-        self.why = waiting::why(&record.spec, view.fleet().each().map(candidate)).unwrap_or_else(Some);
+        let candidates = view.fleet().each().map(|seen| Candidate {
+            beside: view.fleet().beside(record, seen.record()),
+            record: seen.record(),
+            free: seen.free(),
+            holds: !seen.held().is_empty(),
+        });
+        let against = || waiting::why(&record.spec, candidates).unwrap_or_else(Some);
+        self.why = view.claim(&record.id).map(room_is_made).or_else(against);
+        if matches!(self.standing, Standing::Waits) {
+            self.why = gang::why(view, record).or_else(|| self.why.take());
+        }
         let mut workers = fit::all(view, record, now);
         for worker in &workers {
             *self.counts.entry(worker.word()).or_insert(0) += 1;
         }
         self.start = start::earliest(&workers);
         if !workers.iter().any(Looked::fits) {
-            self.changes = change::now(&record.spec, view.fleet());
+            self.changes = change::now(record, view.fleet());
         }
         workers.truncate(WORKERS);
         self.workers = workers;
@@ -175,8 +186,13 @@ fn standing(fleet: &Fleet, record: &TaskRecord) -> Standing {
     }
 }
 
-fn candidate(seen: &Seen) -> Candidate<'_> {
-    Candidate { record: seen.record(), free: seen.free(), holds: !seen.held().is_empty() }
+/// What is said of a task for which others are being stopped on a worker, so many of them still.
+fn room_is_made((worker, victims): (&WorkerId, usize)) -> String {
+    match victims {
+        0 => format!("room was made for it on {worker}"),
+        1 => format!("room is being made for it on {worker}: 1 task is being stopped"),
+        _ => format!("room is being made for it on {worker}: {victims} tasks are being stopped"),
+    }
 }
 
 /// Which in the queue a task is, and of how many.

@@ -1,7 +1,9 @@
 //! What a strategy would do now, by letting one do it on a copy: a copy of the one that places, a fresh one of another.
 
 use super::fit;
+use super::gang;
 use super::start::{self, Estimate};
+use crate::feasible;
 use crate::ids::{TaskId, WorkerId};
 use crate::strategy::{Ahead, Board, EXTERNAL, Planned, ROUND, Strategy, View, place};
 use crate::task::TaskRecord;
@@ -37,6 +39,8 @@ pub enum Turn {
     Now(WorkerId),
     /// Once a worker has room: none has now, whatever the order.
     NoRoom,
+    /// Once its gang can start, whatever the order: it is not complete, or there is not room for all of it.
+    Gang,
     /// The tasks that start now leave no room.
     Taken,
     /// There is room, and the strategy keeps it: without this task before it, it would start now.
@@ -50,7 +54,7 @@ pub enum Turn {
 
 /// What a strategy would do with a waiting task; it has heard what the view's board told. The view is settled.
 pub(super) fn of(mut copy: View, record: &TaskRecord, mut strategy: Box<dyn Strategy>, now: Timestamp) -> Outlook {
-    let (name, has_room) = (strategy.name(), fits(&copy, record));
+    let (name, has_room, gang) = (strategy.name(), fits(&copy, record), gang::fits(&copy, record));
     let (mut starts, mut ahead) = (Vec::new(), Ahead::default());
     for _ in 0..ROUNDS {
         let round = copy.round(&mut *strategy, now);
@@ -65,6 +69,7 @@ pub(super) fn of(mut copy: View, record: &TaskRecord, mut strategy: Box<dyn Stra
     let turn = match at.map(|at| starts[at].1.clone()) {
         Some(worker) => Turn::Now(worker),
         None if !has_room => Turn::NoRoom,
+        None if gang == Some(false) => Turn::Gang,
         None if name == EXTERNAL && record.spec.worker_id.is_none() => Turn::Outside,
         None => held_back(&copy, record, (&*strategy, &ahead), now),
     };
@@ -75,15 +80,19 @@ pub(super) fn of(mut copy: View, record: &TaskRecord, mut strategy: Box<dyn Stra
 }
 
 fn fits(view: &View, record: &TaskRecord) -> bool {
-    let fits = |seen: &super::super::Seen| crate::feasible::fits(&record.spec, seen.record(), seen.free()).is_ok();
-    view.fleet().each().any(fits)
+    let (spec, fleet) = (&record.spec, view.fleet());
+    fleet.each().any(|seen| {
+        feasible::fits(spec, seen.record(), seen.free()).is_ok() && fleet.beside(record, seen.record()).is_none()
+    })
 }
 
 /// Why a task that has room does not start; `copy` is as it is after all starts, `ahead` what the strategy says that
 /// others wait behind.
 fn held_back(copy: &View, record: &TaskRecord, (strategy, ahead): (&dyn Strategy, &Ahead), now: Timestamp) -> Turn {
     let number = copy.number(&record.id);
-    if number.is_some_and(|number| copy.board().next_fit(copy.board().job(number).class, 0).is_none()) {
+    let (board, size) = (copy.board(), gang::size(copy, record));
+    let has_room = |class| board.chain(class).any(|class| board.room_together(class, size, |_, most| most) >= size);
+    if number.is_some_and(|number| !has_room(board.job(number).class)) {
         return Turn::Taken;
     }
     if ahead.planned.contains_key(&record.id) {

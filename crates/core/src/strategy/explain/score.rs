@@ -1,7 +1,6 @@
 //! How full a worker would be with a task: what choices are made by.
 
 use crate::ids::WorkerId;
-use crate::need::Traits;
 use crate::resources::{Demand, Kind};
 use crate::strategy::board::Seat;
 use crate::strategy::{Seen, View, place};
@@ -21,8 +20,8 @@ pub struct Score {
     pub level: f64,
     /// The sum of the parts that are left: what packing keeps small.
     pub rest: f64,
-    /// The sum of the weights of the task's preferences that hold there, which goes before all that; none of a task that
-    /// has no preferences, or its place.
+    /// The sum of the weights of the task's preferences that hold there, less what its kin near there weigh, which goes
+    /// before all that; none of a task that has no preferences and is not spread, or has its place.
     pub liking: Option<i32>,
 }
 
@@ -30,14 +29,24 @@ pub struct Score {
 /// what it chooses without that one, and so on.
 pub(super) fn of_choice(view: &View, record: &TaskRecord, strategy: &str) -> Vec<Score> {
     let spec = &record.spec;
-    let liking = |seen: &Seen| (!spec.affinity.is_empty()).then(|| spec.liking(Traits::of(seen.record())));
-    let with_it = |seen: &Seen| Score { liking: liking(seen), ..of(seen, &spec.demand) };
+    let prefers = !spec.affinity.is_empty() || !spec.spread.is_empty();
+    let liking = |seen: &Seen| prefers.then(|| view.fleet().liking(record, seen.record()));
+    // What it would be given there.
+    let request = |seen: &Seen| crate::feasible::fits(spec, seen.record(), seen.free()).map_or(0, |fit| fit.request);
+    let with_it = |seen: &Seen| Score { liking: liking(seen), ..of(seen, spec.request(request(seen))) };
     if let Some(pin) = &spec.worker_id {
-        let room = |seen: &&Seen| crate::feasible::fits(spec, seen.record(), seen.free()).is_ok();
+        let room = |seen: &&Seen| {
+            crate::feasible::fits(spec, seen.record(), seen.free()).is_ok()
+                && view.fleet().beside(record, seen.record()).is_none()
+        };
         return view.fleet().get(pin).filter(room).map(with_it).into_iter().collect();
     }
     let Some(number) = view.number(&record.id) else { return Vec::new() };
     let mut board = super::outlook::with_only(view, &[number]);
+    // Were its gang this one alone.
+    if let Some(gang) = board.classes()[board.job(number).class].gang {
+        board.set_gang(gang, 1);
+    }
     let mut scores = Vec::new();
     while scores.len() < TOLD
         && let Some(mut fresh) = view.strategy(strategy)

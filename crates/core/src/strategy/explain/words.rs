@@ -14,6 +14,7 @@ impl fmt::Display for Against {
             Self::Unmet(need) => write!(f, "does not {} {need}", need.verb()),
             Self::Model(model) => write!(f, "no gpu of model {model}"),
             Self::Short(amount) => amount.fmt(f),
+            Self::Beside(beside) => beside.fmt(f),
         }
     }
 }
@@ -34,7 +35,8 @@ impl fmt::Display for Asked {
         parts.extend(self.any_model.then(|| "a gpu of any model".to_owned()));
         parts.extend(self.at_most.iter().map(|(kind, amount)| kind.show(*amount)));
         let less = if self.at_most.is_empty() { "" } else { " or less" };
-        write!(f, "{}{less}", parts.join(" and "))
+        let of_it = self.request.map(|request| format!(" in its request {}", u32::from(request) + 1));
+        write!(f, "{}{less}{}", parts.join(" and "), of_it.unwrap_or_default())
     }
 }
 
@@ -69,6 +71,7 @@ impl fmt::Display for Outlook {
             Turn::Now(worker) if *starts == 1 => write!(f, "{strategy} starts it now on {worker}, after one other"),
             Turn::Now(worker) => write!(f, "{strategy} starts it now on {worker}, after {starts} others"),
             Turn::NoRoom => write!(f, "{strategy} {does}: no worker has room"),
+            Turn::Gang => write!(f, "{strategy} {does}: its gang starts together, and can not now"),
             Turn::Taken => write!(f, "{strategy} {does}: the {starts} tasks that it starts now leave no room"),
             Turn::Behind(task, Some(start)) if start.after.is_some() => {
                 write!(f, "{strategy} lets it wait: {task} goes first, which waits until others end")
@@ -92,7 +95,7 @@ impl Explanation {
         let why = || self.why.clone().unwrap_or_default();
         match &self.standing {
             Standing::Waits => match &self.now {
-                Some(Outlook { turn: Turn::NoRoom, .. }) | None => format!("waits: {}", why()),
+                Some(Outlook { turn: Turn::NoRoom | Turn::Gang, .. }) | None => format!("waits: {}", why()),
                 Some(outlook) => outlook.to_string(),
             },
             Standing::Never => why(),

@@ -45,6 +45,8 @@ pub struct Planning {
     /// What runs for at least so large a part of the time that a backlog takes goes first where lengths are known
     /// too badly for a plan.
     pub critical: f64,
+    /// Whether what must follow jobs counts for when they end (see [`Job::tail`](super::board::Job::tail)).
+    pub tails: bool,
     /// Of its random numbers.
     pub seed: u64,
 }
@@ -233,7 +235,7 @@ impl Planner {
     fn problem(&mut self, board: &Board, jobs: &[usize]) -> Problem {
         let source = self.planning.source;
         let starving = *self.starving.get_or_insert_with(|| Starving::of(board, source, jobs));
-        Problem::of(board, source, jobs, starving)
+        Problem::of(board, &self.planning, jobs, starving)
     }
 
     /// Brings the incumbent up to the board, and starts what it starts now.
@@ -244,7 +246,7 @@ impl Planner {
         self.start(board, most)
     }
 
-    /// The incumbent without what is gone, with what is new at its ends.
+    /// The incumbent without what is gone, with what is new at its ends, or before where something must follow it.
     fn resume(&mut self, board: &Board, problem: &Problem) -> Plan {
         let mut plan = Plan::empty(problem);
         let mut places = Vec::new();
@@ -261,7 +263,7 @@ impl Planner {
         for (worker, _, number) in places {
             plan.lists[worker].push(number);
         }
-        lists::append(problem, &mut plan, &new, &mut self.scratch);
+        lists::add(problem, &mut plan, new, &mut self.scratch);
         plan
     }
 

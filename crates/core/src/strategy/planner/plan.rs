@@ -7,7 +7,7 @@ use super::profile::Profile;
 /// What a plan is judged by: less is better.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Goal {
-    /// Of the time until everything has ended.
+    /// Of the time until everything has ended, what must follow jobs of the plan too.
     pub makespan: f64,
     /// Of the mean time from submission to start.
     pub wait: f64,
@@ -19,7 +19,7 @@ pub struct Goal {
 /// How one worker does.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Result {
-    /// When its last job ends, after now.
+    /// When the last of its jobs ends with what must follow it, after now: the worker may be free before.
     end: u64,
     /// All waiting of its jobs.
     wait: u64,
@@ -68,7 +68,7 @@ impl Plan {
             }
             scratch.profile.take(start, &item.amounts, item.length);
             starts(*number, start);
-            result.end = result.end.max(start + item.length - problem.now);
+            result.end = result.end.max((start + item.length - problem.now).saturating_add(item.tail));
             result.wait += start.saturating_sub(item.arrival);
             result.starving += start.saturating_sub(item.starves);
             result.starved += starved(start.saturating_sub(item.starves));
@@ -89,7 +89,7 @@ impl Plan {
         cost(self.results.iter(), goal, items)
     }
 
-    /// The worker that ends last.
+    /// The worker whose jobs end last, with what must follow them.
     pub(super) fn latest(&self) -> usize {
         (0..self.results.len()).max_by_key(|worker| self.results[*worker].end).unwrap_or(0)
     }

@@ -1,5 +1,6 @@
 //! What is to be planned: a snapshot of the board.
 
+use super::Planning;
 use super::profile::Profile;
 use crate::strategy::board::{Amounts, Board};
 use crate::strategy::rules::Source;
@@ -14,6 +15,8 @@ pub(super) struct Item {
     pub(super) amounts: Amounts,
     pub(super) class: usize,
     pub(super) length: u64,
+    /// What must follow it takes so long; 0 where that does not count.
+    pub(super) tail: u64,
     /// When it was submitted.
     pub(super) arrival: u64,
     /// Waiting beyond this is starving, or misses its deadline.
@@ -78,9 +81,17 @@ pub(in crate::strategy) fn horizon(board: &Board, source: Source, jobs: impl Ite
     (0..4).map(needs).fold(0.0, f64::max)
 }
 
+impl Item {
+    /// How long it and what must follow it take: its upward rank.
+    pub(super) const fn rank(&self) -> u64 {
+        self.length.saturating_add(self.tail)
+    }
+}
+
 impl Problem {
     /// The board's waiting jobs, in this order.
-    pub(super) fn of(board: &Board, source: Source, jobs: &[usize], starving: Starving) -> Self {
+    pub(super) fn of(board: &Board, planning: &Planning, jobs: &[usize], starving: Starving) -> Self {
+        let source = planning.source;
         let item = |job: &usize| {
             let known = board.job(*job);
             let class = &board.classes()[known.class];
@@ -90,8 +101,9 @@ impl Problem {
             let latest = if latest < board.now() { u64::MAX } else { latest };
             let starves = starving.since(known.arrival, length).min(latest);
             let (amounts, share) = (class.amounts, class.share);
-            let order = known.order;
-            Item { job: *job, order, amounts, class: known.class, length, arrival: known.arrival, starves, share }
+            let (order, arrival) = (known.order, known.arrival);
+            let tail = if planning.tails { known.tail } else { 0 };
+            Item { job: *job, order, amounts, class: known.class, length, tail, arrival, starves, share }
         };
         let items: Vec<Item> = jobs.iter().map(item).collect();
         let profiles = (0..board.seats().len()).map(|worker| profile(board, source, worker)).collect();
@@ -114,7 +126,7 @@ fn profile(board: &Board, source: Source, worker: usize) -> Profile {
         .iter()
         .map(|run| {
             let job = board.job(run.job);
-            (source.end_mean(&job, run.started, now), board.classes()[job.class].amounts)
+            (source.end_mean(&job, run.started, now), board.classes()[run.class].amounts)
         })
         .collect();
     ends.sort_unstable();

@@ -87,6 +87,9 @@ pub struct Looked {
     pub ever: bool,
     /// Everything against it.
     pub against: Vec<Against>,
+    /// Of a task that has several requests, the one of which this tells: the first that fits there, or that ever could.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub needs: Option<Resources>,
     /// The most that it could give now.
     pub free: Resources,
     /// What it offers.
@@ -129,6 +132,9 @@ pub struct Change {
     /// Of `ask`: any GPU model must do.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub any_model: bool,
+    /// Of `ask`: in which of the task's requests, from 1; absent of a task that has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<u32>,
     /// Of `label`: labels with the values that they get; `null` for those that go.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, Option<String>>,

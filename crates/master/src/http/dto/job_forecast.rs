@@ -21,10 +21,20 @@ pub struct JobForecast {
     pub workers: usize,
     /// The named tasks that decide its end: each needs the one before. Empty where the end is not known.
     pub critical: Vec<String>,
+    /// What waits and is left out.
+    #[serde(default)]
+    pub not_counted: NotCounted,
     /// By what all that is foreseen, one sentence.
     pub assumed: String,
     /// Whether the look ahead ended before the job did.
     pub cut: bool,
+}
+
+/// Tasks that wait and are left out of a look ahead.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NotCounted {
+    /// Held by somebody, or of a job that is: nobody knows when they start.
+    pub held: u64,
 }
 
 /// What would become of a named task of a job, or of an array.

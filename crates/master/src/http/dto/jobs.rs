@@ -60,6 +60,16 @@ pub struct JobCounts {
     pub cancelled: u64,
 }
 
+/// How the elements of an array stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ArrayCounts {
+    /// How many there are.
+    pub total: u64,
+    /// How they stand.
+    #[serde(flatten)]
+    pub counts: JobCounts,
+}
+
 /// A named task of a job, or an array.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct JobPart {

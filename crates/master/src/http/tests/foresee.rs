@@ -6,6 +6,28 @@ use cloudai_core::testing::cores;
 use serde_json::{Value, json};
 
 #[tokio::test]
+async fn tasks_of_other_jobs_are_counted_and_what_is_held_is_told() {
+    let fake = Fake::start().await;
+    fake.cluster(|cluster| cluster.worker("w1", cores(1))).await;
+    with_strategy(&fake, "greedy").await;
+    let job = r#"{"name": "one", "image": "a", "cpu_cores": 1, "estimate_s": 10}"#;
+    let plan = format!(r#"{{"tasks": [{job}]}}"#);
+    let foreseen = async || -> Value { fake.post("/api/v1/jobs?dry_run=true", &plan).await.json() };
+    let before = foreseen().await;
+    assert_eq!((&before["ends_in_s"], &before["not_counted"]["held"]), (&json!(10.0), &json!(0)), "{before:#}");
+    for other in [
+        r#"{"hold": true, "tasks": [{"name": "held", "image": "a", "array": 5}]}"#,
+        r#"{"defaults": {"image": "a"}, "tasks": [
+            {"name": "a", "estimate_s": 100}, {"name": "b", "needs": ["a"], "estimate_s": 50}]}"#,
+    ] {
+        assert_eq!(fake.post("/api/v1/jobs", other).await.status, 201);
+    }
+    assert_eq!(fake.post("/api/v1/tasks", r#"{"image": "a", "hold": true}"#).await.status, 201);
+    let after = foreseen().await;
+    assert_eq!((&after["ends_in_s"], &after["not_counted"]["held"]), (&json!(160.0), &json!(6)), "{after:#}");
+}
+
+#[tokio::test]
 async fn a_job_is_foreseen_and_what_never_could_run_is_told_and_not_refused() {
     let fake = Fake::start().await;
     fake.cluster(|cluster| cluster.worker("w1", cores(4))).await;

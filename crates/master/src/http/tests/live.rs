@@ -52,8 +52,15 @@ impl Served {
     /// A heartbeat of a worker, heard at this second: later than the 1,000th, when it was registered.
     fn beat(&self, name: &str, session: Session, second: u64) {
         let worker = worker_id(name);
-        let heartbeat =
-            Heartbeat { worker, session, seen: CommandSeq(0), held: Vec::new(), draining: false, unfit: None };
+        let heartbeat = Heartbeat {
+            worker,
+            session,
+            seen: CommandSeq(0),
+            held: Vec::new(),
+            draining: false,
+            unfit: None,
+            images: None,
+        };
         let usage = Usage { cpu: 12.5, memory: 25.0, gpu: 0.0, storage: 1.0 };
         let heard = Heard { at: Timestamp::from_millis(second * 1000), usage, details: BTreeMap::new() };
         self.fake.handle.shared.heartbeats.put(heartbeat, heard);

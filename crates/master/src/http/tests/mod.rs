@@ -14,6 +14,7 @@ mod registries;
 mod routes;
 mod schedules;
 mod sealing;
+mod single;
 mod tasks;
 mod templates;
 mod workers;

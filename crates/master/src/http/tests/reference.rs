@@ -29,6 +29,7 @@ async fn busy() -> (Fake, TaskId) {
         held: Vec::new(),
         draining: false,
         unfit: None,
+        images: None,
     };
     let usage = Usage { cpu: 45.2, memory: 62.1, gpu: 78.3, storage: 10.0 };
     let heard = Heard { at: Timestamp::from_millis(1_731_677_400_999), usage, details: BTreeMap::new() };

@@ -111,3 +111,19 @@ async fn a_run_that_is_repeated_under_its_key_makes_nothing_new() {
     assert_eq!(first.json::<dto::Task>().id, again.json::<dto::Task>().id);
     other.refused(409, "conflict");
 }
+
+#[tokio::test]
+async fn what_names_files_of_somebodys_machine_is_kept_and_run_by_the_command_line_alone() {
+    let fake = Fake::start().await;
+    let template = r#"{"task": {"image": "a", "inputs": [{"from": "./data", "path": "/d"}], "workdir": "src"}}"#;
+    assert_eq!(put(&fake, PATH, template).await.status, 201);
+    let refused = fake.post(&format!("{PATH}/run"), "{}").await;
+    assert_eq!(refused.status, 400, "{}", refused.text());
+    let errors = refused.problem().errors;
+    let paths: Vec<&str> = errors.iter().map(|error| error.path.as_str()).collect();
+    assert_eq!(paths, ["inputs[0].from", "workdir"]);
+    assert!(errors[0].problem.contains("cloudai template run train"), "{}", errors[0].problem);
+    let wrong = r#"{"task": {"image": "a", "cpu_cores": 0, "workdir": "src"}}"#;
+    let problem = put(&fake, PATH, wrong).await.problem();
+    assert_eq!(problem.errors.iter().map(|error| error.path.as_str()).collect::<Vec<_>>(), ["task.cpu_cores"]);
+}

@@ -55,7 +55,7 @@ async fn an_engine_that_is_away_is_told_of_its_worker_and_of_what_waits_for_it()
     let beat = async |seen: u64, away: Option<&str>| {
         let unfit = away.map(|why| Unfit::EngineAway(why.into()));
         let (worker, seen) = (worker_id("w1"), CommandSeq(seen));
-        let heartbeat = Heartbeat { worker, session, seen, held: Vec::new(), draining: false, unfit };
+        let heartbeat = Heartbeat { worker, session, seen, held: Vec::new(), draining: false, unfit, images: None };
         fake.cluster(|cluster| cluster.ok(Event::Heartbeat(heartbeat))).await;
     };
     let shown = async || fake.get("/api/v1/workers/w1").await.json::<dto::Worker>();

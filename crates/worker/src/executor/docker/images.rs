@@ -1,14 +1,16 @@
-//! The images that this worker pulled: written down, so that they, and no others, are removed when
-//! the disk fills up and nothing uses them.
+//! The images of the engine, in the order in which this worker used them, and those that it pulled: these are written
+//! down, so that they, and no others, are removed when the disk fills up and nothing uses them.
 //!
 //! An image that was there before is somebody else's, and so is one that got another name since.
 
 use super::error::Fault;
 use bollard::Docker;
+use bollard::models::ImageSummary;
 use bollard::query_parameters::RemoveImageOptionsBuilder;
 use cloudai_core::spec::ImageRef;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
@@ -22,6 +24,8 @@ pub(super) struct Images {
     state: Mutex<State>,
     /// A removal is over.
     removed: Notify,
+    /// An image was pulled or removed.
+    moved: Notify,
     /// One writer at a time.
     writing: tokio::sync::Mutex<()>,
 }
@@ -32,6 +36,8 @@ struct State {
     pulled: BTreeMap<String, Pulled>,
     /// How many attempts are about each name.
     pins: BTreeMap<String, usize>,
+    /// When an attempt was last about each name that the engine has.
+    used: BTreeMap<String, u64>,
     removing: Option<String>,
 }
 
@@ -59,6 +65,7 @@ impl Drop for Pin<'_> {
             }
         }
         let now = now();
+        state.used.insert(self.name.clone(), now);
         state.pulled.values_mut().filter(|pulled| pulled.name == self.name).for_each(|pulled| pulled.used = now);
     }
 }
@@ -68,8 +75,26 @@ impl Images {
     /// this one.
     pub(super) fn open(file: Option<PathBuf>) -> Self {
         let pulled = file.as_deref().and_then(read).unwrap_or_default();
-        let state = State { pulled, ..State::default() };
-        Self { file, state: Mutex::new(state), removed: Notify::new(), writing: tokio::sync::Mutex::default() }
+        let state = Mutex::new(State { pulled, ..State::default() });
+        Self { file, state, removed: Notify::new(), moved: Notify::new(), writing: tokio::sync::Mutex::default() }
+    }
+
+    /// Waits until one was pulled or removed.
+    pub(super) async fn moved(&self) {
+        self.moved.notified().await;
+    }
+
+    /// These names, which are all that the engine has, those first that were used last: of the others in their order.
+    pub(super) fn by_use(&self, names: BTreeSet<String>) -> Vec<String> {
+        let mut state = self.state();
+        state.used.retain(|name, _| names.contains(name));
+        let pulled = state.pulled.values().map(|pulled| (&pulled.name, pulled.used));
+        let mut used: BTreeMap<&String, u64> = pulled.collect();
+        used.extend(state.used.iter().map(|(name, at)| (name, *at)));
+        used.extend(state.pins.keys().map(|name| (name, u64::MAX)));
+        let mut names: Vec<String> = names.into_iter().collect();
+        names.sort_by_key(|name| Reverse(used.get(name).copied()));
+        names
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -78,7 +103,7 @@ impl Images {
 
     /// Keeps an image from now on; waits for the end of its removal.
     pub(super) async fn pin(&self, image: &str) -> Pin<'_> {
-        let name = canonical(image);
+        let name = normal(image);
         loop {
             let removed = self.removed.notified();
             tokio::pin!(removed);
@@ -102,10 +127,11 @@ impl Images {
     /// Writes down an image that was pulled; `before` is what its name meant until then.
     pub(super) async fn note(&self, image: &str, before: Option<&str>, id: &str) {
         if before.is_none_or(|before| self.has(before)) {
-            let pulled = Pulled { name: canonical(image), used: now() };
+            let pulled = Pulled { name: normal(image), used: now() };
             self.state().pulled.insert(id.to_owned(), pulled);
             self.write().await;
         }
+        self.moved.notify_one();
     }
 
     /// Removes the image that was not used for longest and that nothing uses now.
@@ -127,6 +153,7 @@ impl Images {
                 self.write().await;
             }
             if fate == Fate::Removed {
+                self.moved.notify_one();
                 return Ok(Some(name));
             }
         }
@@ -160,7 +187,11 @@ impl Images {
 
 fn read(file: &Path) -> Option<BTreeMap<String, Pulled>> {
     let text = std::fs::read(file).ok()?;
-    serde_json::from_slice(&text).map_err(|error| warn!(%error, "record of pulled images not read")).ok()
+    let mut pulled: BTreeMap<String, Pulled> =
+        serde_json::from_slice(&text).map_err(|error| warn!(%error, "record of pulled images not read")).ok()?;
+    // Earlier versions wrote names as they were given.
+    pulled.values_mut().for_each(|pulled| pulled.name = normal(&pulled.name));
+    Some(pulled)
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -196,13 +227,17 @@ fn is_same(one: &str, other: &str) -> bool {
     one == other || ends(one, other) || ends(other, one)
 }
 
-/// The name with its tag or digest.
-fn canonical(image: &str) -> String {
-    let ImageRef { name, tag, digest, .. } = ImageRef::of(image);
-    match digest {
-        Some(digest) => format!("{name}@{digest}"),
-        None => format!("{name}:{}", tag.unwrap_or("latest")),
-    }
+/// The names of an image of the engine; of one without a tag its digests.
+pub(super) fn names(image: ImageSummary) -> impl Iterator<Item = String> {
+    // Of what lost its name engines say `<none>`.
+    let named = |names: Vec<String>| names.into_iter().filter(|name| !name.contains("<none>")).collect::<Vec<_>>();
+    let tags = named(image.repo_tags);
+    let names = if tags.is_empty() { named(image.repo_digests) } else { tags };
+    names.into_iter().map(|name| normal(&name))
+}
+
+fn normal(image: &str) -> String {
+    ImageRef::of(image).normal()
 }
 
 fn now() -> u64 {
@@ -214,7 +249,7 @@ fn now() -> u64 {
 mod tests {
     use super::*;
 
-    fn names(images: &Images) -> Vec<String> {
+    fn unused(images: &Images) -> Vec<String> {
         images.unused().into_iter().map(|(_, name)| name).collect()
     }
 
@@ -224,7 +259,7 @@ mod tests {
         images.note("a", None, "id1").await;
         images.note("b:2", Some("id2"), "id3").await;
         images.note("a:latest", Some("id1"), "id4").await;
-        assert_eq!(names(&images), ["a:latest", "a:latest"]);
+        assert_eq!(unused(&images), ["a:latest", "a:latest"]);
         assert!(images.has("id1") && images.has("id4") && !images.has("id3"));
     }
 
@@ -239,17 +274,44 @@ mod tests {
         }
         let (first, second) = (images.pin("a:1").await, images.pin("a:1").await);
         drop(first);
-        assert_eq!(names(&images), ["b:1", "c:1"]);
+        assert_eq!(unused(&images), ["b:1", "c:1"]);
         drop(second);
-        assert_eq!(names(&images), ["b:1", "c:1", "a:1"]);
+        assert_eq!(unused(&images), ["b:1", "c:1", "a:1"]);
         images.note("d", None, "id4").await;
-        assert_eq!(names(&Images::open(file)).len(), 4, "a later life knows them");
+        assert_eq!(unused(&Images::open(file)).len(), 4, "a later life knows them");
+    }
+
+    #[tokio::test]
+    async fn names_come_in_the_order_of_their_use_and_what_was_never_used_by_name() {
+        let images = Images::open(None);
+        images.note("docker.io/library/pulled", None, "id1").await;
+        images.state().pulled.get_mut("id1").unwrap().used = 1;
+        drop(images.pin("used:1").await);
+        drop(images.pin("gone:1").await);
+        let _in_use = images.pin("library/now").await;
+        let has = ["a:1", "b:1", "now:latest", "pulled:latest", "used:1"].map(ToOwned::to_owned);
+        let order = ["now:latest", "used:1", "pulled:latest", "a:1", "b:1"];
+        assert_eq!(images.by_use(has.into()), order);
+        assert_eq!(images.state().used.len(), 1, "what is not there any more is forgotten");
+    }
+
+    #[test]
+    fn an_image_has_the_names_of_its_tags_or_else_of_its_digests() {
+        let texts = |list: &[&str]| list.iter().map(ToString::to_string).collect();
+        let of = |tags: &[&str], digests: &[&str]| {
+            let image =
+                ImageSummary { repo_tags: texts(tags), repo_digests: texts(digests), ..ImageSummary::default() };
+            names(image).collect::<Vec<_>>()
+        };
+        assert_eq!(of(&["docker.io/library/a:1", "localhost/b"], &["a@sha256:0"]), ["a:1", "b:latest"]);
+        assert_eq!(of(&["<none>:<none>"], &["a@sha256:0"]), ["a@sha256:0"]);
+        assert!(of(&[], &["<none>@<none>"]).is_empty());
     }
 
     #[test]
     fn a_name_is_the_same_with_and_without_the_usual_registry() {
-        assert_eq!(canonical("a"), "a:latest");
-        assert_eq!(canonical("h:5000/a:2"), "h:5000/a:2");
+        assert_eq!(normal("docker.io/library/a"), "a:latest");
+        assert_eq!(normal("h:5000/a:2"), "h:5000/a:2");
         assert!(is_same("docker.io/library/busybox:1", "busybox:1") && is_same("a:1", "a:1"));
         assert!(!is_same("mybusybox:1", "busybox:1") && !is_same("a:1", "a:2"));
     }

@@ -2,7 +2,7 @@
 //!
 //! Reading order: `place` (where the engine is), `run` (the way of an attempt), `pull`
 //! (with `credentials` and their `helper`s), `create` (what a container is made
-//! with), `wait` (its end), `doer` (whose doing that was), `images` (which of them may be removed), `storage`, `meter`
+//! with), `wait` (its end), `doer` (whose doing that was), `images` (which there are, and which may be removed), `storage`, `meter`
 //! (what memory and processors it takes), `logs`, `outcome` (the sentences), `exec` (programs beside them); `seen`, `error` and `stamp` read
 //! the engine's answers.
 
@@ -32,7 +32,7 @@ use async_trait::async_trait;
 use bollard::errors::Error;
 use bollard::models::SystemVersion;
 use bollard::query_parameters::{
-    DownloadFromContainerOptionsBuilder, ListContainersOptionsBuilder, RemoveContainerOptionsBuilder,
+    DownloadFromContainerOptionsBuilder, ListContainersOptionsBuilder, ListImagesOptions, RemoveContainerOptionsBuilder,
 };
 use bollard::{API_DEFAULT_VERSION, Docker};
 use cloudai_core::ids::{Attempt, Incarnation};
@@ -289,6 +289,16 @@ impl Executor for DockerExecutor {
 
     async fn remove_unused_image(&self) -> Result<Option<String>, EngineError> {
         Ok(self.engine.images.remove_oldest(&self.engine.docker).await?)
+    }
+
+    async fn images(&self) -> Result<Vec<String>, EngineError> {
+        let list = || self.engine.docker.list_images(None::<ListImagesOptions>);
+        let list = patiently(Duration::ZERO, list).await?;
+        Ok(self.engine.images.by_use(list.into_iter().flat_map(images::names).collect()))
+    }
+
+    async fn images_moved(&self) {
+        self.engine.images.moved().await;
     }
 
     async fn existing(&self) -> Result<Vec<(Attempt, Incarnation)>, EngineError> {
