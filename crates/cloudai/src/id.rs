@@ -92,6 +92,13 @@ pub(crate) fn short(id: &str) -> String {
 /// # Errors
 /// The word is too short, means no task or several.
 pub(crate) async fn resolve(client: &Client, typed: &str) -> Result<String, Failure> {
+    // An element, as lists show it: the id of its array and its index.
+    if let Some((array, index)) = typed.split_once('.')
+        && index.parse::<u32>().is_ok()
+    {
+        let array = resolve_as::<Task>(client, array).await?;
+        return Ok(format!("{array}.{index}"));
+    }
     resolve_as::<Task>(client, typed).await
 }
 

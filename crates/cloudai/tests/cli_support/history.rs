@@ -44,7 +44,7 @@ fn a_history_is_read_page_by_page_until_it_is_older_than_asked_for() {
     assert_eq!((&told["metrics"]["tasks"], &told["history"]["completed"]), (&2.into(), &2.into()), "{told:#}");
     assert_eq!(told["history"]["more"], false);
     let queries: Vec<String> = server.asked(TASKS).into_iter().map(|request| request.query).collect();
-    let common = "sort=-created&limit=1000&user=ann";
+    let common = "sort=-created&limit=1000&expand=true&user=ann";
     assert_eq!(queries, [common.to_owned(), format!("{common}&cursor=c1"), format!("{common}&cursor=c2")]);
 }
 

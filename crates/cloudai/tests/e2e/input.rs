@@ -73,7 +73,7 @@ async fn bodies_that_are_no_task_are_refused_and_the_master_goes_on() {
         ("/api/v1/tasks", b"null".to_vec(), 400, "expected a map"),
         ("/api/v1/tasks", b"{\"image\":\"a\",\"image\":\"b\"}".to_vec(), 400, "given twice"),
         ("/api/v1/tasks", nested, 400, "recursion limit"),
-        ("/api/v1/tasks", vec![b' '; 1_048_577], 413, "1 MiB"),
+        ("/api/v1/tasks", vec![b' '; 16_777_217], 413, "16 MiB"),
         ("/api/v1/tasks/batch", vec![b' '; 16 * 1_048_576 + 1], 413, "16 MiB"),
         ("/api/v1/tasks/batch", tasks(1001), 400, "1 to 1,000"),
         ("/api/v1/tasks/batch", tasks(0), 400, "tasks"),

@@ -113,7 +113,7 @@ async fn what_failed_runs_again_as_a_job_of_its_own() {
     .await;
     let end = ended(&cluster, &job).await;
     assert_eq!(end["status"], "failed");
-    assert_eq!(end["parts"][0]["message"], "1 of 3 failed: 1");
+    assert_eq!(end["parts"][0]["message"], "1 of 3 failed: 1 (exit code 3)");
     assert_eq!(end["parts"][1]["message"], "it needs map, which failed");
     assert!(end["message"].as_str().unwrap().contains("map failed, so reduce did not run"), "{end:#}");
     let again = post(&cluster, &format!("{}/retry", path(&job))).await;

@@ -22,8 +22,9 @@ impl Cluster {
         let Some(job) = self.jobs.get_mut(&id) else { return };
         let Some(place) = job.plan.place_of(id, task.id) else { return };
         if job.progress.moved(place, before, now) {
-            if now == Status::Running && job.record.started_at.is_none() {
-                Arc::make_mut(&mut job.record).started_at = Some(out.now);
+            // A short program has ended before its start is heard of.
+            if let Some(at) = task.started_at.filter(|_| job.record.started_at.is_none()) {
+                Arc::make_mut(&mut job.record).started_at = Some(at);
             }
             out.touch(id);
         }

@@ -108,8 +108,15 @@ impl Whole {
             let needs = self.plan.group(group).map(|group| group.needs.as_slice()).unwrap_or_default();
             listed(needs.iter().filter(|need| which(need)).map(|need| self.name(need.on)))
         };
-        let or_outside =
-            |named: String| if named.is_empty() { "something outside of the job".to_owned() } else { named };
+        // How those outside ended is not known here: of several it is one.
+        let or_outside = |named: String| {
+            let outside = names(&|need| need.when == DependsWhen::Success && need.group().is_none());
+            match (named.is_empty(), outside.contains(", ")) {
+                (false, _) => named,
+                (true, false) => outside,
+                (true, true) => format!("one of {outside}"),
+            }
+        };
         let ended = |need: &Need, as_what: Status| match need.on {
             On::Group(on) => self.groups.get(on).is_some_and(|on| on.end() == as_what),
             // How that ended is not known here.

@@ -6,6 +6,7 @@ use super::Handle;
 use crate::mailbox::AskError;
 use crate::model::{SeenJob, SeenTask, arrays_of, wants_array};
 use crate::principal::Principal;
+use cloudai_core::ids::TaskId;
 use cloudai_core::job::{Groups, JobRecord};
 use cloudai_core::state::Status;
 use cloudai_store::query::{Cursor, JobQuery, Page, Sort, TaskQuery};
@@ -18,6 +19,10 @@ const MOST_PLANS: usize = 200;
 const MOST_JOBS: usize = 5000;
 /// Records of one look.
 const AT_ONCE: usize = 200;
+/// So many named tasks of a job are found by the end of their id once the job has ended.
+const FIRST_GROUPS: u32 = 32;
+/// The longest end of an id that is looked for, in characters; a whole one has one more.
+const LONGEST_END: usize = 25;
 
 /// A row.
 #[derive(Clone, Debug)]
@@ -52,6 +57,23 @@ impl Handle {
     pub(crate) fn resolve_arrays(&self, who: &Principal, part: &str, limit: usize) -> Vec<(SeenJob, u32)> {
         let found = self.shared.model.arrays_like(&part.to_ascii_uppercase(), limit);
         found.into_iter().filter(|(job, _)| who.may_touch(&job.record.owner)).collect()
+    }
+
+    /// Ids of named tasks and arrays of the caller's jobs that end so, also of jobs that have ended and of tasks that
+    /// never had a record. They are the ids of their jobs and a little more: only the first of a job are found.
+    pub(crate) async fn resolve_places(&self, who: &Principal, part: &str) -> Result<Vec<TaskId>, AskError> {
+        let part = part.to_ascii_uppercase();
+        let mut found = Vec::new();
+        for group in 0..FIRST_GROUPS {
+            let Some(end_of_job) = digits_before(&part, u128::from(group) + 1) else { break };
+            for job in self.resolve_job(who, &end_of_job, AT_ONCE).await? {
+                let id = job.record.id.group(group);
+                if group < job.record.groups && id.to_string().ends_with(&part) {
+                    found.push(id);
+                }
+            }
+        }
+        Ok(found)
     }
 
     /// Arrays of jobs that have ended, from the cursor on and as far as tasks are known, and the place up to which they
@@ -115,6 +137,18 @@ impl Handle {
         let wanted = |(order, number): &(u64, u32)| query.is_after(*order) && wants_array(query, &job, *number);
         Ok(arrays_of(&job).into_iter().filter(wanted).map(|(order, number)| (order, job.clone(), number)).collect())
     }
+}
+
+/// The digits of an id's end that is so much less; none of what is no end of an id.
+fn digits_before(end: &str, by: u128) -> Option<String> {
+    const DIGITS: &str = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+    let values: Option<Vec<u128>> = end.chars().map(|c| DIGITS.find(c).map(|digit| digit as u128)).collect();
+    let values = values.filter(|values| (1..=LONGEST_END).contains(&values.len()))?;
+    let all = 1_u128 << (5 * values.len());
+    let number = values.iter().fold(0, |sum, digit| (sum << 5) | digit);
+    let less = (number + all - by % all) % all;
+    let digit = |place: usize| DIGITS.as_bytes().get((less >> (5 * place)) as usize % 32).map(|byte| char::from(*byte));
+    (0..values.len()).rev().map(digit).collect()
 }
 
 /// The jobs of which arrays are asked for.
@@ -190,6 +224,29 @@ mod tests {
         };
         cluster.ok(Event::SubmitJob(Box::new(new)));
         SeenJob { record: cluster.job_record(id), plan, groups: Groups::default() }
+    }
+
+    #[test]
+    fn an_end_so_much_less_borrows_from_what_stands_before_it() {
+        let rows = [
+            ("0001", 1, Some("0000")),
+            ("0000", 1, Some("ZZZZ")),
+            ("0010", 1, Some("000Z")),
+            ("7K3M9QZE", 3, Some("7K3M9QZB")),
+        ];
+        for (end, by, expected) in rows {
+            assert_eq!(digits_before(end, by).as_deref(), expected, "{end}");
+        }
+        assert_eq!(
+            (digits_before("", 1), digits_before("ABCU", 1), digits_before(&"0".repeat(26), 1)),
+            (None, None, None)
+        );
+        let job = JobId::new(u128::MAX >> 9);
+        for group in 0..FIRST_GROUPS {
+            let (id, end) = (job.group(group).to_string(), job.to_string());
+            let (id, end) = (&id[id.len() - 8..], &end[end.len() - 8..]);
+            assert_eq!(digits_before(id, u128::from(group) + 1).as_deref(), Some(end), "{group}");
+        }
     }
 
     fn task(order: u64) -> SeenTask {

@@ -13,8 +13,16 @@ pub(super) const MOST_PARTS: usize = 1000;
 /// So many names are told of a longer list.
 const NAMED: usize = 3;
 
-/// Of some groups the first indexes that failed.
-pub(super) type Failed = BTreeMap<u32, Vec<u32>>;
+/// Of some groups the first tasks that failed.
+pub(super) type Failed = BTreeMap<u32, FirstFailed>;
+
+/// The first tasks of a group that failed.
+pub(super) struct FirstFailed {
+    /// Their indexes, where it is an array.
+    pub(super) indexes: Vec<u32>,
+    /// What is said of the end of the first.
+    pub(super) why: String,
+}
 
 fn counts(counts: &Counts, tasks: u64) -> JobCounts {
     JobCounts {
@@ -122,7 +130,12 @@ fn story(seen: &SeenJob) -> String {
             let waits = names(&|state| state.queued > 0 && state.pending + state.running == 0);
             let runs = if runs.is_empty() { String::new() } else { format!("; {runs} at work") };
             let waits = if waits.is_empty() { String::new() } else { format!("; {waits} waiting for a place") };
-            format!("{} of {} have ended{runs}{waits}", record.counts.ended(), record.tasks)
+            let held = if record.held.is_some() {
+                format!("; it is held, what has not had its turn waits for: cloudai job release {}", record.id)
+            } else {
+                String::new()
+            };
+            format!("{} of {} have ended{runs}{waits}{held}", record.counts.ended(), record.tasks)
         }
         JobStatus::Queued => {
             let waits = names(&|state| state.queued > 0);
@@ -247,17 +260,22 @@ pub(super) fn part_status(seen: &SeenJob, number: u32) -> &'static str {
     }
 }
 
-fn part_message(seen: &SeenJob, number: u32, failed: Option<&Vec<u32>>) -> String {
+fn part_message(seen: &SeenJob, number: u32, failed: Option<&FirstFailed>) -> String {
     let (Some(group), Some(state)) = (seen.plan.group(number), seen.groups.get(number)) else { return String::new() };
     if let Some(fate) = state.fate {
         return seen.why_ended(number, fate);
     }
-    if state.failed > 0 && group.elements.is_some() {
-        let indexes = failed.map(Vec::as_slice).unwrap_or_default();
+    let why = failed.map(|first| first.why.as_str()).unwrap_or_default();
+    if state.failed > 0 && group.elements.is_none() {
+        return why.to_owned();
+    }
+    if state.failed > 0 {
+        let indexes = failed.map(|first| first.indexes.as_slice()).unwrap_or_default();
         let named: Vec<String> = indexes.iter().take(NAMED).map(ToString::to_string).collect();
         let more = if state.failed as usize > named.len() { ", ..." } else { "" };
         let named = if named.is_empty() { String::new() } else { format!(": {}{more}", named.join(", ")) };
-        return format!("{} of {} failed{named}", state.failed, group.count());
+        let why = if why.is_empty() { String::new() } else { format!(" ({why})") };
+        return format!("{} of {} failed{named}{why}", state.failed, group.count());
     }
     if state.unmet > 0 { seen.unmet(number) } else { String::new() }
 }

@@ -3,7 +3,7 @@
 use super::dto::{Job, List, Task};
 use super::extract::{Caller, Document, JobPath};
 use super::job_forecast;
-use super::job_view::{self, Failed};
+use super::job_view::{self, Failed, FirstFailed};
 use super::problem::{Code, Problem};
 use super::query::Parameters;
 use super::tasks::{id_part, key_of, wait, with_key};
@@ -23,7 +23,9 @@ use cloudai_core::event::Part;
 use cloudai_core::ids::IdError;
 use cloudai_core::job::{Indexes, JobFile, JobStatus, graph};
 use cloudai_core::spec::SpecError;
-use cloudai_core::state::Status;
+use cloudai_core::state::{Reason, Status};
+use cloudai_core::task::TaskRecord;
+use cloudai_core::text::shortened;
 use cloudai_store::query::{Cursor, JobQuery, MAX_LIMIT, Page, Sort};
 
 /// The largest body with a job: 100,000 tasks and more.
@@ -36,6 +38,8 @@ const MAX_FOUND: usize = 20;
 const MOST_FAILED: usize = 20;
 /// So many of them are told.
 const FAILED_TOLD: usize = 4;
+/// The most that is said of one's end, in bytes.
+const MOST_WORDS: usize = 200;
 
 /// Accepts a job; with `dry_run` tells what would become of it.
 pub(super) async fn submit(
@@ -163,9 +167,8 @@ pub(super) async fn get(
 /// A job with its named tasks, and which elements of its arrays failed first.
 pub(super) async fn whole(handle: &Handle, job: &SeenJob, from: usize) -> Result<Job, Problem> {
     let mut failed = Failed::new();
-    let arrays = job.plan.groups.iter().zip(job.groups.iter()).zip(0u32..).skip(from).take(job_view::MOST_PARTS);
-    let arrays = arrays.filter(|((group, state), _)| group.elements.is_some() && state.failed > 0);
-    for (_, number) in arrays.take(MOST_FAILED) {
+    let shown = job.groups.iter().zip(0u32..).skip(from).take(job_view::MOST_PARTS);
+    for (_, number) in shown.filter(|(state, _)| state.failed > 0).take(MOST_FAILED) {
         let query = JobTaskQuery {
             group: Some(number),
             statuses: vec![Status::Failed],
@@ -173,9 +176,21 @@ pub(super) async fn whole(handle: &Handle, job: &SeenJob, from: usize) -> Result
             ..JobTaskQuery::default()
         };
         let tasks = handle.job_tasks(job, &query).await?.items;
-        failed.insert(number, tasks.iter().filter_map(|task| task.record.id.index()).collect());
+        let indexes = tasks.iter().filter_map(|task| task.record.id.index()).collect();
+        let why = tasks.first().map(|task| cause(&task.record)).unwrap_or_default();
+        failed.insert(number, FirstFailed { indexes, why });
     }
     Ok(job_view::whole(job, from, &failed))
+}
+
+/// Why a task failed, in few words: what is to be done next stands beside it.
+fn cause(task: &TaskRecord) -> String {
+    let Some(end) = task.finished() else { return String::new() };
+    let said = match (end.reason, end.exit_code) {
+        (Some(Reason::ExitCode), Some(code)) => format!("exit code {code}"),
+        _ => end.message.clone(),
+    };
+    shortened(&said, MOST_WORDS)
 }
 
 /// A named task of a job, and elements of it.

@@ -133,8 +133,11 @@ impl Problem {
 
     /// A task that is not there, or not the caller's.
     pub(super) fn no_task(id: TaskId) -> Self {
-        Self::new(Code::NotFound, format!("there is no {id}, or no longer: {KEPT_FOR_A_TIME}"))
-            .next("cloudai task list --all")
+        Self::new(
+            Code::NotFound,
+            format!("there is no {id}, or no longer: {KEPT_FOR_A_TIME}; of an array its job tells (cloudai job list)"),
+        )
+        .next("cloudai task list --all")
     }
 
     /// A worker that is not there.
@@ -153,7 +156,7 @@ impl Problem {
         let path = format!("tasks[{index}]");
         let field = dto::FieldProblem { path, value: None, problem: format!("can not be run: {message}") };
         Self::new(Code::Unsatisfiable, format!("no worker could ever run this: {message}"))
-            .next("ask for less, or submit with --allow-pending to wait for a worker that fits")
+            .next("ask for what a worker has, or wait for one that fits: allow_pending = true in the file, --allow-pending of task submit")
             .errors(vec![field])
     }
 

@@ -13,6 +13,7 @@ use cloudai_core::predict;
 use cloudai_core::spec::Value;
 use cloudai_core::strategy::knobs::Knob as Known;
 use cloudai_core::strategy::{Knobs, about, names};
+use cloudai_core::text::distance;
 
 /// A name and some numbers.
 pub(super) const MAX_BODY: usize = 16 * 1024;
@@ -82,7 +83,9 @@ fn read(document: &Value, mut knobs: Knobs) -> Result<Chosen, Vec<FieldProblem>>
             ("knobs", Value::Map(given)) => {
                 for (name, value) in given {
                     if let Err(problem) = set_knob(&mut knobs, name, value) {
-                        errors.push(wrong(&format!("knobs.{name}"), Some(value), problem));
+                        // Of what is no knob the value says nothing.
+                        let value = Known::of(name).map(|_| value);
+                        errors.push(wrong(&format!("knobs.{name}"), value, problem));
                     }
                 }
             }
@@ -114,7 +117,9 @@ fn set_knob(knobs: &mut Knobs, name: &str, value: &Value) -> Result<(), String> 
     knobs.set(name, &text).map_err(|_| {
         let known = Known::of(name).map(|knob| format!("is not allowed: it takes {}", knob.allowed()));
         let all: Vec<_> = Knobs::default().each().map(|(knob, _)| knob.name).collect();
-        known.unwrap_or_else(|| format!("is no knob: there are {}", all.join(", ")))
+        let near = all.iter().find(|known| distance(known, name) <= 2);
+        let near = near.map(|near| format!(", did you mean {near}?")).unwrap_or_default();
+        known.unwrap_or_else(|| format!("is no knob{near}: there are {}", all.join(", ")))
     })
 }
 

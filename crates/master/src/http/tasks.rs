@@ -265,6 +265,14 @@ pub(super) async fn resolve(
     let arrays = handle.resolve_arrays(&who, &part, MAX_FOUND + 1);
     let arrays = arrays.iter().filter_map(|(job, number)| job_view::array(job, *number));
     let mut found: Vec<Task> = tasks.iter().map(view::task).chain(arrays).collect();
+    if found.is_empty() {
+        for id in handle.resolve_places(&who, &part).await? {
+            found.push(match handle.array(&who, id).await {
+                Ok((job, number)) => job_view::array(&job, number).ok_or_else(|| Problem::no_task(id))?,
+                Err(_) => view::task(&handle.task(&who, id).await?),
+            });
+        }
+    }
     found.sort_unstable_by(|one, other| other.id.cmp(&one.id));
     // The list has no second page: a longer part finds the rest.
     let next_cursor = (found.len() > MAX_FOUND).then(|| "more".to_owned());

@@ -45,6 +45,9 @@ async fn a_task_that_waits_for_another_is_a_job_of_one_and_answered_as_a_task() 
     let id = second["id"].as_str().unwrap();
     let found = get(&fake, &format!("/api/v1/tasks/{id}")).await;
     assert_eq!(found["job_id"], second["job_id"]);
+    // It has no record; lists and answers show the end of its id all the same.
+    let resolved = get(&fake, &format!("/api/v1/tasks/resolve?part={}", &id[id.len() - 8..])).await;
+    assert_eq!((resolved["items"].as_array().map(Vec::len), &resolved["items"][0]["id"]), (Some(1), &json!(id)));
     let job = get(&fake, &format!("/api/v1/jobs/{}", second["job_id"].as_str().unwrap())).await;
     assert_eq!((&job["name"], &job["tasks"], &job["parts"][0]["id"]), (&json!("My second"), &json!(1), &second["id"]));
     let alone = submit(&fake, &json!({"image": "a", "depends_on": [], "array": null})).await;

@@ -57,12 +57,12 @@ async fn every_wrong_field_of_a_task_is_named() {
 #[tokio::test]
 async fn a_body_that_is_too_large_or_no_json_is_refused() {
     let fake = Fake::start().await;
-    let large = format!(r#"{{"image":"{}"}}"#, "a".repeat(1 << 20));
-    assert!(fake.post("/api/v1/tasks", &large).await.refused(413, "too_large").contains("1 MiB"));
+    let of = |bytes: usize| format!(r#"{{"image":"{}"}}"#, "a".repeat(bytes));
+    assert!(fake.post("/api/v1/tasks", &of(16 << 20)).await.refused(413, "too_large").contains("16 MiB"));
     assert!(fake.post("/api/v1/tasks", "{\"image\"\n:}").await.refused(400, "invalid").contains("line 2, column 2"));
     let plain = Request::post("/api/v1/tasks").header("content-type", "text/plain").body(Body::from("{}")).unwrap();
     fake.ask(plain).await.refused(415, "unsupported");
-    let within_a_batch = format!(r#"{{"tasks":[{large}]}}"#);
+    let within_a_batch = format!(r#"{{"tasks":[{}]}}"#, of(1 << 20));
     fake.post("/api/v1/tasks/batch", &within_a_batch).await.refused(400, "invalid");
 }
 
