@@ -12,6 +12,9 @@ MAKEFLAGS += --no-print-directory
 PROFILE := ci
 export CARGO_INCREMENTAL := 0
 export CARGO_TERM_COLOR ?= auto
+# What a test claims stands in its message; forty lines of the runtime's frames only push it out of a log that is cut.
+# For once: make test RUST_BACKTRACE=1
+export RUST_BACKTRACE := 0
 
 CARGO_FLAGS := --locked --profile $(PROFILE)
 # cargo-nextest where it is installed (time limits and groups of .config/nextest.toml), else cargo's own runner.

@@ -76,6 +76,10 @@ pub(crate) fn run(form: Form) {
         runtime.block_on(once(form, seed, network));
     });
     if let Err(panic) = ran.join() {
+        // Once more, below what the processes told: of a long output often the end alone is kept.
+        if let Some(what) = panic.downcast_ref::<String>() {
+            eprintln!("---- what this storm broke ----\n{what}");
+        }
         std::panic::resume_unwind(panic);
     }
 }

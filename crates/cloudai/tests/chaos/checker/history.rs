@@ -92,6 +92,12 @@ impl Tried {
     pub(crate) fn lost(&self) -> bool {
         self.reason == "worker_lost"
     }
+
+    /// Whether it went back to the queue uncounted: nobody drains workers here, so its worker was deaf
+    /// (`core/src/cluster/deaf.rs`), and it must never have begun.
+    pub(crate) fn given_back(&self) -> bool {
+        self.reason == "drained"
+    }
 }
 
 fn text(value: &Value) -> String {

@@ -148,13 +148,14 @@ impl Judge<'_> {
         right.then_some(()).ok_or_else(what)
     }
 
-    /// They are counted from 1; what was given up was lost, or cancelled without an answer.
+    /// They are counted from 1; what was given up was lost, or goes back because a worker that heard nothing never began it.
     fn attempts(&self) -> Result<(), String> {
         let attempts = &self.task.attempts;
         if !attempts.iter().map(|tried| tried.number).eq((1..).take(attempts.len())) {
             return Err(format!("its attempts are not counted from 1: {attempts:?}"));
         }
-        let odd = attempts.iter().find(|tried| !tried.accepted && !tried.lost());
+        let never_began = |tried: &Tried| tried.given_back() && self.run(tried).is_none();
+        let odd = attempts.iter().find(|tried| !tried.accepted && !tried.lost() && !never_began(tried));
         odd.map_or(Ok(()), |tried| Err(format!("attempt {} was given up for {:?}", tried.number, tried.reason)))
     }
 
@@ -178,7 +179,7 @@ impl Judge<'_> {
         }
     }
 
-    /// An attempt is lost only when something was done to its worker, its link or the master.
+    /// An attempt is lost, or goes back, only when something was done to its worker, its link or the master.
     fn losses(&self) -> Result<(), String> {
         let harmed = |tried: &Tried| {
             let until = tried.ended.unwrap_or(f64::INFINITY);
@@ -186,8 +187,9 @@ impl Judge<'_> {
             let in_time = |span: &Span| span.from <= until && span.to + AFTERMATH >= tried.assigned;
             self.history.harm.iter().any(|span| concerns(span) && in_time(span))
         };
-        let odd = self.task.attempts.iter().find(|tried| tried.lost() && !harmed(tried));
-        odd.map_or(Ok(()), |tried| Err(format!("attempt {} was lost and nothing had been done", tried.number)))
+        let odd = self.task.attempts.iter().find(|tried| (tried.lost() || tried.given_back()) && !harmed(tried));
+        let what = |tried: &Tried| if tried.lost() { "was lost" } else { "went back" };
+        odd.map_or(Ok(()), |odd| Err(format!("attempt {} {} and nothing had been done", odd.number, what(odd))))
     }
 
     /// Of two attempts the earlier has stopped before the later starts, unless its worker could not

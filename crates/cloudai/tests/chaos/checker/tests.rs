@@ -236,8 +236,27 @@ fn a_task_may_fail_for_lost_workers_only_when_so_many_were_lost() {
 #[test]
 fn an_attempt_that_is_given_up_for_nothing_is_caught() {
     let mut drained = history().lost_once();
-    drained.first().attempts[0].reason = "drained".into();
-    caught(drained, "was given up for \"drained\"");
+    drained.first().attempts[0].reason = "preempted".into();
+    caught(drained, "was given up for \"preempted\"");
+}
+
+#[test]
+fn an_attempt_goes_back_only_when_it_never_began_and_something_was_done() {
+    let back = || {
+        let mut back = history().lost_once();
+        back.first().attempts[0].reason = "drained".into();
+        back
+    };
+    caught(back(), "was given up for \"drained\"");
+    let unbegun = || {
+        let mut unbegun = back();
+        unbegun.marks.retain(|mark| !matches!(mark, Mark::Start { attempt, .. } | Mark::End { attempt, .. } if *attempt == ("task-a".into(), 1)));
+        unbegun
+    };
+    assert_eq!(unbegun().found(), [] as [String; 0]);
+    let mut unharmed = unbegun();
+    unharmed.harm[0].worker = Some("w2".into());
+    caught(unharmed, "attempt 1 went back and nothing had been done");
 }
 
 #[test]
