@@ -31,6 +31,12 @@ trait Named: DeserializeOwned {
     fn whole(text: &str) -> Option<String>;
     fn id(&self) -> &str;
     fn name(&self) -> Option<&str>;
+
+    /// The id of the one that was submitted last.
+    async fn last(client: &Client) -> Result<String, Failure> {
+        let newest = newest::<Self>(client).await?;
+        newest.map(|newest| newest.id().to_owned()).ok_or_else(none_yet::<Self>)
+    }
 }
 
 impl Named for Task {
@@ -49,6 +55,16 @@ impl Named for Task {
     }
     fn name(&self) -> Option<&str> {
         self.name.as_deref()
+    }
+
+    /// A task that waits for others is in no list until it has its turn: then its job tells that it is there.
+    async fn last(client: &Client) -> Result<String, Failure> {
+        let listed = newest::<Self>(client).await?.and_then(|task| task.id.parse::<TaskId>().ok());
+        // An older master knows no jobs.
+        let job = newest::<Job>(client).await.ok().flatten().filter(|job| job.groups == 1);
+        let only = job.and_then(|job| job.id.parse::<JobId>().ok()).map(|job| job.group(0));
+        let later = only.filter(|only| listed.is_none_or(|listed| only.ulid() > listed.ulid()));
+        later.or(listed).map(|id| id.to_string()).ok_or_else(none_yet::<Self>)
     }
 }
 
@@ -112,7 +128,7 @@ pub(crate) async fn resolve_job(client: &Client, typed: &str) -> Result<String, 
 async fn resolve_as<T: Named>(client: &Client, typed: &str) -> Result<String, Failure> {
     let (noun, prefix) = (T::NOUN, T::PREFIX);
     if typed == "last" {
-        return newest::<T>(client).await;
+        return T::last(client).await;
     }
     if typed.starts_with(T::Other::PREFIX) {
         let other = T::Other::NOUN;
@@ -146,12 +162,14 @@ async fn like<T: Named>(client: &Client, part: &str) -> Result<List<T>, Failure>
     client.get(&["api", "v1", T::NOUNS, "resolve"], &[("part", part.to_owned())]).await
 }
 
-async fn newest<T: Named>(client: &Client) -> Result<String, Failure> {
+async fn newest<T: Named>(client: &Client) -> Result<Option<T>, Failure> {
     let query: Vec<_> = T::NEWEST.iter().map(|(key, value)| (*key, (*value).to_owned())).collect();
     let list: List<T> = client.get(&["api", "v1", T::NOUNS], &query).await?;
-    list.items.first().map(|newest| newest.id().to_owned()).ok_or_else(|| {
-        Failure::not_found(format!("there is no last {}", T::NOUN)).why("nothing was submitted yet").next(T::FIRST)
-    })
+    Ok(list.items.into_iter().next())
+}
+
+fn none_yet<T: Named>() -> Failure {
+    Failure::not_found(format!("there is no last {}", T::NOUN)).why("nothing was submitted yet").next(T::FIRST)
 }
 
 /// The failure of a part that no id has: what else it is, or those among the newest that come close.

@@ -234,8 +234,12 @@ fn workers(counts: &WorkerCounts) -> String {
 #[must_use]
 pub(crate) fn cluster(cluster: &Cluster, screen: &Screen) -> String {
     let tasks = |word: &str| count(cluster.tasks.get(word).copied().unwrap_or(0));
+    let later = match cluster.without_turn {
+        0 => String::new(),
+        tasks => format!(" (+{} that wait for others)", count(tasks)),
+    };
     let line = format!(
-        "{}  term {}  workers {}  queue {}  run {}  store {}",
+        "{}  term {}  workers {}  queue {}{later}  run {}  store {}",
         cluster.cluster,
         cluster.term,
         workers(&cluster.workers),

@@ -31,6 +31,24 @@ async fn a_task_starts_when_what_it_waits_for_has_ended() {
 }
 
 #[tokio::test]
+async fn what_waits_for_others_is_counted_and_is_the_last() {
+    let cluster = Cluster::of(fake_worker("w1")).await;
+    let first = submit(&cluster, &["fake:a", "--hold", "-o", "quiet"]).await;
+    let second = submit(&cluster, &["fake:b", "--after", "last", "-o", "quiet"]).await;
+    let third = submit(&cluster, &["fake:c", "--after", "last", "-o", "json"]).await;
+    let [first, second] = [&first, &second].map(|ran| ran.out.trim().to_owned());
+    let third: Value = serde_json::from_str(&third.out).unwrap();
+    let graph = cluster.run(&["job", "graph", third["job_id"].as_str().unwrap()]).await;
+    assert!(graph.out.contains(&second[second.len() - 8..]), "the third waits for the second: {graph:?}");
+    let queue = cluster.run(&["queue"]).await;
+    assert!(queue.err.contains("2 more wait for other tasks of their jobs: cloudai job list"), "{queue:?}");
+    assert!(cluster.run(&["cluster", "status"]).await.out.contains("queue 1 (+2 that wait for others)"));
+    assert_eq!(cluster.run(&["task", "release", &first]).await.code, 0);
+    assert_eq!(cluster.run(&["task", "wait", third["id"].as_str().unwrap()]).await.code, 0);
+    assert!(!cluster.run(&["cluster", "status"]).await.out.contains("that wait for others"));
+}
+
+#[tokio::test]
 async fn an_array_is_submitted_without_a_file_and_is_one_row() {
     let cluster = Cluster::of(fake_worker("w1")).await;
     let words =

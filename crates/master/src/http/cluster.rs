@@ -43,6 +43,7 @@ pub(super) async fn get(
         uptime_s: handle.uptime().as_secs(),
         workers: counts(&workers),
         tasks: tasks.into_iter().map(|(status, count)| (status.word().into(), count)).collect(),
+        without_turn: handle.shared.model.without_turn().0,
         capacity: view::offered(active().map(|(worker, _)| &worker.capacity)),
         allocated: view::held(workers.iter().map(|(_, load)| load)),
     }))

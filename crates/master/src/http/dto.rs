@@ -318,8 +318,11 @@ pub struct Cluster {
     pub uptime_s: u64,
     /// How many workers.
     pub workers: WorkerCounts,
-    /// How many tasks, by status word.
+    /// How many tasks, by status word; those without a turn are in none of them.
     pub tasks: BTreeMap<String, u64>,
+    /// How many tasks of jobs have had no turn yet: they wait for others, and stand in no list but their job's.
+    #[serde(default)]
+    pub without_turn: u64,
     /// The sum over workers that are connected and well, those that get no new work included.
     pub capacity: Resources,
     /// The sum over all attempts.

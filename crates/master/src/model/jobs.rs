@@ -67,12 +67,15 @@ impl Living {
     /// How many tasks somebody holds, or their jobs; those without a record counted.
     pub(crate) fn held(&self) -> u64 {
         let is_held = |task: &&Arc<TaskRecord>| task.phase(false) == Some(Phase::Held);
-        let in_jobs = self.jobs.iter().filter(|job| job.record.held.is_some()).map(|job| {
-            let born: u64 = job.groups.iter().map(|group| u64::from(group.queued)).sum();
-            job.record.counts.queued(job.record.tasks).saturating_sub(born)
-        });
+        let in_jobs = self.jobs.iter().filter(|job| job.record.held.is_some()).map(without_turn);
         self.tasks.iter().filter(is_held).count() as u64 + in_jobs.sum::<u64>()
     }
+}
+
+/// How many tasks of a live job have had no turn yet: they wait for others, or their job is held, and have no records.
+fn without_turn(job: &SeenJob) -> u64 {
+    let born: u64 = job.groups.iter().map(|group| u64::from(group.queued)).sum();
+    job.record.counts.queued(job.record.tasks).saturating_sub(born)
 }
 
 /// Live jobs, by their ids.
@@ -138,6 +141,14 @@ impl super::Model {
     #[must_use]
     pub fn job(&self, id: JobId) -> Option<SeenJob> {
         self.read().jobs.live.get(&id).cloned()
+    }
+
+    /// How many tasks of live jobs have had no turn yet, and of how many jobs they are.
+    #[must_use]
+    pub fn without_turn(&self) -> (u64, u64) {
+        let read = self.read();
+        let of_each = read.jobs.live.values().map(without_turn).filter(|tasks| *tasks > 0);
+        of_each.fold((0, 0), |(tasks, jobs), of_one| (tasks + of_one, jobs + 1))
     }
 
     /// Whether a job has not ended.
