@@ -152,10 +152,10 @@ async fn a_worker_that_fails_everything_is_quarantined_and_opened_again_when_it_
 async fn a_worker_whose_disk_is_full_takes_no_work_until_there_is_room() {
     let dir = tempfile::tempdir().unwrap();
     let cluster = hosts(dir.path()).worker(fake_worker("w1")).start().await;
-    std::fs::write(dir.path().join("w1.disk"), "97").unwrap();
+    std::fs::write(dir.path().join("w1.disk"), "100").unwrap();
     cluster.worker_until("w1", "disk_pressure").await;
     let why = worker(&cluster, "w1").await["disk_pressure"].as_str().unwrap().to_owned();
-    assert!(why.contains("97 % full"), "{why}");
+    assert!(why.contains("100 % full"), "{why}");
     let listed = cluster.run(&["worker", "list"]).await;
     assert!(listed.out.contains("disk_pressure") && listed.err.contains(&why), "{listed:?}");
     let id = cluster.rest.submit(task("x", "0")).await;

@@ -225,7 +225,7 @@ impl World {
                 capacity: capacity.clone(),
                 labels: BTreeMap::new(),
                 engine: Engine::Fake(FakeOptions { journal: Some(dir.join("journal")), ..FakeOptions::default() }),
-                disk: DiskLimits::default(),
+                disk: DiskLimits { collect: 100, pressure: 100, ..DiskLimits::default() },
                 offers: Offers::default(),
                 exec: true,
                 local_inputs: false,
