@@ -120,7 +120,7 @@ fn a_bad_setting_stops_a_master_before_it_starts() {
         (&[("HTTP_PORT", "x")], &["master"], "HTTP_PORT is \"x\""),
         (&[("MONGO_URI", "mongodb://h")], &["master"], "MongoDB store is still to come"),
         (&[], &["master", "--store", "mongodb"], "MongoDB store is still to come"),
-        (&[], &["master", "--http", "0.0.0.0:0"], "--i-know-this-is-insecure"),
+        (&[], &["master", "--insecure", "--http", "0.0.0.0:0"], "--i-know-this-is-insecure"),
         (&[("CLOUDAI_JOIN_TOKEN", "t")], &["worker", "start", "--executor", "oci"], "oci executor is still to come"),
     ];
     for (variables, words, said) in rows {

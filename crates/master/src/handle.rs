@@ -32,6 +32,7 @@ use crate::http::Live;
 use crate::logs::Logs;
 use crate::mailbox::{AskError, Mailboxes};
 use crate::model::{Model, SeenTask, SeenWorker};
+use crate::pki::Pki;
 use crate::placing::Placing;
 use crate::predictions::Saved;
 use crate::principal::Principal;
@@ -73,6 +74,8 @@ pub struct Handle {
 pub(crate) struct Shared {
     pub(crate) facts: Facts,
     pub(crate) join_token: String,
+    /// The certificates of machines; none without security.
+    pub(crate) pki: Option<Arc<Pki>>,
     pub(crate) mailboxes: Arc<Mailboxes>,
     pub(crate) placing: Arc<Placing>,
     pub(crate) store: Arc<dyn Store>,
@@ -208,7 +211,7 @@ impl Handle {
                 None => self.record(id).await?,
             },
         };
-        let record = record.filter(|record| who.may_touch(&record.owner)).ok_or(Rejected::NoSuchTask(id))?;
+        let record = record.filter(|record| who.may_see(&record.owner)).ok_or(Rejected::NoSuchTask(id))?;
         Ok(self.see(record))
     }
 
@@ -277,7 +280,7 @@ impl Handle {
     /// [`AskError::Store`]; also for a combination that no index serves.
     pub async fn tasks(&self, who: &Principal, query: TaskQuery) -> Result<Page<SeenTask>, AskError> {
         let owner = query.owner.clone().unwrap_or_else(|| who.user.clone());
-        if !who.may_touch(&owner) {
+        if !who.may_see(&owner) {
             return Ok(Page { items: Vec::new(), next: None });
         }
         query.check().map_err(|error| AskError::Store(Arc::new(error)))?;
@@ -288,7 +291,7 @@ impl Handle {
             None => Page { items: Vec::new(), next: None },
         };
         let page = query.merge(live, ended);
-        let items = page.items.into_iter().filter(|task| who.may_touch(&task.owner));
+        let items = page.items.into_iter().filter(|task| who.may_see(&task.owner));
         Ok(Page { items: items.map(|task| self.see(task)).collect(), next: page.next })
     }
 
@@ -389,11 +392,27 @@ impl Handle {
         self.ask(who, Event::SetLabels(LabelOrder { worker, set, remove, by: who.user.clone() })).await.map(drop)
     }
 
-    /// Takes a worker out.
+    /// Takes a worker out, and its certificates back.
     /// # Errors
     /// [`AskError`].
     pub async fn remove(&self, who: &Principal, removal: Removal) -> Result<(), AskError> {
-        self.ask(who, Event::Remove(removal)).await.map(drop)
+        let worker = removal.worker.clone();
+        let asked = self.ask(who, Event::Remove(removal)).await.map(drop);
+        let Some(pki) = &self.shared.pki else { return asked };
+        // One that has a certificate and never came is known by that alone.
+        let unknown = matches!(&asked, Err(AskError::Rejected(Rejected::NoSuchWorker(_))));
+        if asked.is_err() && !unknown {
+            return asked;
+        }
+        let revoked = pki.revoke(&worker).await?;
+        if unknown {
+            return if revoked > 0 { Ok(()) } else { asked };
+        }
+        // It may have come back before that.
+        match self.ask(who, Event::Remove(Removal { worker, force: true })).await {
+            Ok(_) | Err(AskError::Rejected(_)) => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     /// How many tasks there are, by status; every status is present.
@@ -406,6 +425,12 @@ impl Handle {
     #[must_use]
     pub fn join_token(&self, _who: &Principal) -> &str {
         &self.shared.join_token
+    }
+
+    /// The certificates of machines; none without security.
+    #[must_use]
+    pub fn pki(&self) -> Option<&Arc<Pki>> {
+        self.shared.pki.as_ref()
     }
 
     /// Logs and files. Of a task that the caller has asked for before: that says whether it may.

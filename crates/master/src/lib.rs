@@ -6,7 +6,8 @@
 //! `retention` (tasks that are kept no longer), `schedules` (what is submitted when its time comes),
 //! `templates` (what is filled and submitted), `sweeping` (contents that nobody needs), `quota` (limits of
 //! what tasks leave), [`choice`] (which strategy places), `rescue` (what if it has a
-//! fault), `predictions` (what it learned, kept over restarts), [`trail`] (what it did last), [`delivery`], [`opened`] (how
+//! fault), `predictions` (what it learned, kept over restarts), [`trail`] (what it did last), [`pki`] and
+//! [`security`] (who calls, and how that is known), [`delivery`], [`opened`] (how
 //! they are put together), then the two edges `grpc` and [`http`]. Protobuf types are known in `grpc` alone, JSON in
 //! `http` alone, but for what is stored (predictions, secrets, templates, schedules).
 
@@ -28,6 +29,7 @@ mod mailbox;
 pub mod model;
 pub mod opened;
 mod pace;
+pub mod pki;
 mod placing;
 mod predictions;
 pub mod principal;
@@ -40,6 +42,7 @@ mod rules;
 mod schedules;
 mod sealing;
 mod secrets;
+pub mod security;
 mod serve;
 mod sweeping;
 mod templates;
@@ -53,4 +56,5 @@ pub use quota::{FileLimits, MOST_FILES};
 pub use retention::Retention;
 pub use rules::Rules;
 pub use secrets::{KeyError, SecretRules};
+pub use security::{Registration, Secured, Security};
 pub use serve::{Addresses, BindError, Config, Ended, Master, RunError};

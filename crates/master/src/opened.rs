@@ -21,6 +21,7 @@ use crate::retention::{self, Retention};
 use crate::rules::Rules;
 use crate::schedules::Schedules;
 use crate::secrets::Secrets;
+use crate::security::{Security, Standing};
 use crate::serve::{BindError, Ended, RunError};
 use crate::templates::Templates;
 use crate::trail::Trail;
@@ -63,6 +64,8 @@ pub struct Setup {
     pub timing: Timing,
     /// What its operator says of tasks.
     pub rules: Rules,
+    /// Whether callers say who they are.
+    pub security: Security,
     /// Its clocks and threads.
     pub machine: Machine,
 }
@@ -94,7 +97,7 @@ impl Opened {
     /// # Errors
     /// [`BindError`].
     pub async fn open(setup: Setup) -> Result<Self, BindError> {
-        let Setup { store, bulk, strategy: configured, fallback, timing, rules, machine } = setup;
+        let Setup { store, bulk, strategy: configured, fallback, timing, rules, security, machine } = setup;
         let Rules { retention, max_log_bytes, files, secrets, inputs, exec } = rules;
         let secrets = Secrets::open(secrets, Arc::clone(&store))?;
         match secrets.lost().await {
@@ -111,9 +114,8 @@ impl Opened {
         let term = store.lead().await?;
         let loaded = store.load().await?;
         bulk.claim(&loaded.cluster).await?;
-        let fresh_token = new_join_token();
-        let join_token = store.keep_fact("join_token", &fresh_token).await?;
-        let first_start = join_token == fresh_token;
+        let of = (term, loaded.cluster.as_str(), machine.clocks.wall);
+        let Standing { pki, join_token, first_start } = security.open(&store, &secrets, of).await?;
         let clock = Arc::new(Clock::start(machine.clocks, loaded.last_commit));
         let cluster = Cluster::new(timing, start_of(&loaded), clock.now());
         let (model, mut view) = mirrors(&cluster, &loaded.ended);
@@ -143,6 +145,7 @@ impl Opened {
         let shared = Shared {
             facts,
             join_token,
+            pki,
             mailboxes: Arc::new(mailboxes),
             placing: Arc::clone(&placing),
             store,
@@ -194,7 +197,13 @@ impl Opened {
         let cut = CancellationToken::new();
         let _cut = cut.clone().drop_guard();
         let incoming = doors.grpc.map(move |connection| connection.map(|connection| Cut::new(connection, &cut)));
-        parts.spawn(serve_grpc(incoming, routes, subscriptions, stop.clone()));
+        match &handle.shared.pki {
+            None => parts.spawn(serve_grpc(incoming, routes, subscriptions, stop.clone())),
+            Some(pki) => {
+                let incoming = grpc::tls::incoming(incoming, Arc::clone(pki));
+                parts.spawn(serve_grpc(incoming, routes, subscriptions, stop.clone()))
+            }
+        };
         parts.spawn(health.keep(handle.clone()));
         if let Some((listener, address)) = doors.http {
             let router = http::router(handle.clone(), address.ip().is_loopback());
@@ -302,11 +311,6 @@ fn mirrors(cluster: &Cluster, ended: &BTreeMap<String, u64>) -> (Model, View) {
     let rows = rows().chain(cluster.job_rows());
     let ended = ended.iter().filter_map(|(word, count)| Some((word.parse::<Status>().ok()?, *count)));
     (Model::new(rows, ended.collect()), view)
-}
-
-/// 128 random bits. The middle part will pin the cluster's CA once there is one.
-fn new_join_token() -> String {
-    format!("cai1-0-{}", hex::encode(rand::random::<[u8; 16]>()))
 }
 
 /// Ends whoever waits for news, and waits until the live clients have been told.

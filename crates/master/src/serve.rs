@@ -6,8 +6,10 @@ use crate::external::Fallback;
 use crate::handle::Handle;
 use crate::machine::Machine;
 use crate::opened::{Doors, Opened, Setup};
+use crate::pki::PkiError;
 use crate::rules::Rules;
 use crate::secrets::KeyError;
+use crate::security::Security;
 use cloudai_core::strategy;
 use cloudai_core::timing::Timing;
 use cloudai_store::bulk::{BulkError, BulkStore};
@@ -38,6 +40,8 @@ pub struct Config {
     pub timing: Timing,
     /// What its operator says of tasks.
     pub rules: Rules,
+    /// Whether callers say who they are.
+    pub security: Security,
 }
 
 /// Why a master can not start.
@@ -62,6 +66,9 @@ pub enum BindError {
     /// The keys of stored secrets can not be read.
     #[error("stored secrets can not be opened: {0}; the file is named by secrets.key_file")]
     Secrets(#[from] KeyError),
+    /// The certificates of the cluster can not be had.
+    #[error(transparent)]
+    Pki(#[from] PkiError),
     /// No such strategy.
     #[error("strategy {given:?} is not known: allowed are {}", strategy::names().join(", "))]
     Strategy {
@@ -137,9 +144,9 @@ impl Master {
     /// # Errors
     /// [`BindError`].
     pub async fn bind(config: Config) -> Result<Self, BindError> {
-        let Config { grpc, http, store, bulk, strategy, fallback, timing, rules } = config;
+        let Config { grpc, http, store, bulk, strategy, fallback, timing, rules, security } = config;
         let addresses = Addresses::take(grpc, http).await?;
-        let setup = Setup { store, bulk, strategy, fallback, timing, rules, machine: Machine::default() };
+        let setup = Setup { store, bulk, strategy, fallback, timing, rules, security, machine: Machine::default() };
         Self::at(&addresses, setup).await
     }
 
@@ -149,7 +156,8 @@ impl Master {
     pub async fn at(addresses: &Addresses, setup: Setup) -> Result<Self, BindError> {
         let (grpc, grpc_address) = listener(&addresses.grpc, "--grpc")?;
         let (http, http_address) = listener(&addresses.http, "--http")?;
-        let opened = Opened::open(setup).await?;
+        let security = setup.security.at([grpc_address.ip(), http_address.ip()]);
+        let opened = Opened::open(Setup { security, ..setup }).await?;
         Ok(Self { grpc, http, grpc_address, http_address, opened })
     }
 

@@ -50,6 +50,7 @@ async fn setup(dir: &Path) -> Setup {
         fallback,
         timing,
         rules: Rules { retention, exec: true, ..Rules::default() },
+        security: cloudai_master::Security::Insecure,
         machine,
     }
 }

@@ -51,6 +51,7 @@ impl Life {
             fallback: Fallback::default(),
             timing: Timing::default(),
             rules: Rules::default(),
+            security: cloudai_master::Security::Insecure,
             machine: Machine { clocks, threads: Threads::default() },
         };
         let master = Master::at(addresses, setup).await.unwrap();

@@ -40,9 +40,20 @@ impl std::fmt::Debug for v1::ResolvedRegistry {
     }
 }
 
+/// Who wants a certificate, never the token.
+impl std::fmt::Debug for v1::EnrollRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("EnrollRequest").field("worker_id", &self.worker_id).finish_non_exhaustive()
+    }
+}
+
 /// Files, messages and services of `proto/` as an encoded `FileDescriptorSet`, comments left out:
 /// what reflection answers.
 pub const DESCRIPTOR: &[u8] = include_bytes!("gen/cloudai.v1.bin");
+
+/// The name that the certificate of every master has, whatever its address is: workers ask for it. No certificate of a
+/// worker has it, so none of them can pass for the master.
+pub const MASTER_NAME: &str = "master.cloudai.internal";
 
 /// The newest version of the protocol between master and workers.
 pub const PROTOCOL: u32 = 1;

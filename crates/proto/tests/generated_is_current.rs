@@ -18,7 +18,12 @@ fn generated_code_is_current() {
         .bytes(".cloudai.v1.ContentChunk.data")
         .bytes(".cloudai.v1.SmallFile.data")
         .bytes(".cloudai.v1.ResolvedSecret.value")
-        .skip_debug([".cloudai.v1.ResolvedInput", ".cloudai.v1.ResolvedSecret", ".cloudai.v1.ResolvedRegistry"])
+        .skip_debug([
+            ".cloudai.v1.EnrollRequest",
+            ".cloudai.v1.ResolvedInput",
+            ".cloudai.v1.ResolvedSecret",
+            ".cloudai.v1.ResolvedRegistry",
+        ])
         .bytes(".cloudai.v1.ExecFromWorker.stdout")
         .bytes(".cloudai.v1.ExecFromWorker.stderr")
         .bytes(".cloudai.v1.ExecToWorker.stdin")

@@ -30,7 +30,7 @@ fn understood(name: &str, frame: &[u8]) -> Vec<u8> {
             }
         };
     }
-    table!(WorkerInfo GpuDevice RegisterAck Heartbeat EngineImages TaskInfo HeartbeatAck Task Allocation GpuShare SubscribeRequest
+    table!(EnrollRequest EnrollAck WorkerInfo GpuDevice RegisterAck Heartbeat EngineImages TaskInfo HeartbeatAck Task Allocation GpuShare SubscribeRequest
         CommandBatch Command StopTask Ping TaskResult TaskResults OutputFile ResultAck ResultAcks TaskProgressList ProgressAck
         LogChunk LogHeader LogRecords LogRecord LogAck FileChunk FileHeader FileAck SmallFiles SmallFile SmallFilesAck AttemptRef
         ResolvedInputs ResolvedInput ResolvedSecrets ResolvedSecret ResolvedRegistry FetchRequest WantedContent ContentChunk LeaveRequest LeaveAck

@@ -1,7 +1,7 @@
 //! The worker of CloudAI: runs attempts as containers and tells the master.
 //!
 //! Reading order: `serve` (from a configuration to a running worker), `shell` (drives the core's
-//! agent: decide, journal, do), `link` (the session with the master), `run` (one attempt),
+//! agent: decide, journal, do), `link` (the session with the master; `identity` and `tls`: who this worker is to it, and what makes it the right one), `run` (one attempt),
 //! [`executor`] (what runs it), `engine_watch` (whether it answers), `image_watch` (which images it has), `inputs` and `cache` (what it finds before it starts),
 //! `logins` (what is stored for it on the master), `upload` (its log and files; `kept` and `pace` say how much of a log and how
 //! fast), [`reaper`] (containers that nobody holds).
@@ -18,6 +18,7 @@ mod engine_watch;
 mod exec;
 pub mod executor;
 mod files;
+mod identity;
 mod image_watch;
 mod inputs;
 pub mod journal;
@@ -37,6 +38,7 @@ mod run;
 mod serve;
 mod shell;
 mod steps;
+mod tls;
 mod unfit;
 mod upload;
 pub mod vault;

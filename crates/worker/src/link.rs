@@ -5,6 +5,7 @@ use crate::client::{Backoff, Master};
 use crate::clock::Clock;
 use crate::convert;
 use crate::exec;
+use crate::identity::{Identity, NotYet};
 use crate::image_watch::Stock;
 use crate::membership::Membership;
 use crate::messages::{Beat, Input, Report};
@@ -37,10 +38,10 @@ const REPORTED: usize = 1 << 20;
 /// How long steps wait to be told together: too short for people to see, long for short attempts.
 const STEPS: Duration = Duration::from_millis(20);
 /// For the answer to a registration, heartbeat or report; the next one carries the same.
-const ANSWER: Duration = Duration::from_secs(10);
+pub(crate) const ANSWER: Duration = Duration::from_secs(10);
 
 /// What such a call failed with.
-const UNANSWERED: &str = "a call was not answered in time";
+pub(crate) const UNANSWERED: &str = "a call was not answered in time";
 
 /// What the link needs to know of its worker.
 #[derive(Clone, Debug)]
@@ -57,12 +58,15 @@ pub(crate) struct Link {
     pub(crate) unfit: watch::Receiver<Unfit>,
     /// The images of the engine.
     pub(crate) images: Arc<Stock>,
+    /// Who it is to a master that asks.
+    pub(crate) identity: Option<Arc<Identity>>,
 }
 
 /// Why a registration was refused for good.
 #[derive(Debug, thiserror::Error)]
-#[error("the master refused this worker: {why}")]
+#[error("{what}: {why}")]
 pub struct Refused {
+    what: &'static str,
     why: String,
     /// What for.
     pub because: Because,
@@ -86,7 +90,19 @@ impl From<&tonic::Status> for Refused {
             Code::AlreadyExists => Because::Name,
             _ => Because::Other,
         };
-        Self { why: status.message().to_owned(), because }
+        Self { because, ..Self::by_master(status.message().to_owned()) }
+    }
+}
+
+impl Refused {
+    /// For something that the master says, or is.
+    fn by_master(why: String) -> Self {
+        Self { what: "the master refused this worker", why, because: Because::Other }
+    }
+
+    /// For something that this worker knows itself.
+    pub(crate) fn here(why: String, because: Because) -> Self {
+        Self { what: "this worker can not join", why, because }
     }
 }
 
@@ -99,6 +115,14 @@ impl Link {
     ) -> Result<(convert::Registered, Timestamp), Refused> {
         let mut wait = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
         loop {
+            if let Err(not_yet) = self.be_known().await {
+                match not_yet {
+                    NotYet::Refused(refused) => return Err(refused),
+                    NotYet::Later(why) => absence.missed(self.clock.now(), &why),
+                }
+                tokio::time::sleep(wait.wait()).await;
+                continue;
+            }
             let sent_at = self.clock.now();
             let (held, (engine_away, disk_pressure)) = (held.clone(), self.unfit.borrow().told());
             let stock = self.images.all();
@@ -111,6 +135,7 @@ impl Link {
                     let registered = convert::registered(ack.get_ref());
                     absence.renewed(self.clock.now(), sent_at, registered.timing);
                     self.images.told(stock);
+                    self.identity.iter().for_each(|identity| identity.met());
                     return Ok((registered, sent_at));
                 }
                 Ok(Err(status)) if is_refusal(status.code()) => return Err(Refused::from(&status)),
@@ -118,6 +143,14 @@ impl Link {
                 Err(_) => absence.missed(self.clock.now(), UNANSWERED),
             }
             tokio::time::sleep(wait.wait()).await;
+        }
+    }
+
+    /// Sees to it that it has a certificate, where it needs one.
+    async fn be_known(&self) -> Result<(), NotYet> {
+        match &self.identity {
+            Some(identity) => identity.ensure().await,
+            None => Ok(()),
         }
     }
 
@@ -172,7 +205,7 @@ impl Link {
                 member.cluster,
                 told.cluster
             );
-            return Err(Refused { why, because: Because::Other });
+            return Err(Refused::by_master(why));
         }
         if told != *member {
             if let Err(error) = told.save(&self.data_dir) {
@@ -201,7 +234,7 @@ impl Link {
                     wait = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
                     self.take_commands(stream.into_inner()).await;
                 }
-                Err(status) if status.code() == Code::FailedPrecondition => return,
+                Err(status) if status.code() == Code::FailedPrecondition || is_denial(status.code()) => return,
                 Err(status) => debug!(why = why(&status), "command stream not opened"),
             }
             tokio::select! {
@@ -272,6 +305,8 @@ impl Link {
             let mut master = self.master.clone();
             match tokio::time::timeout(ANSWER, master.send_heartbeat(message)).await {
                 Ok(Ok(ack)) if ack.get_ref().register_again => return,
+                // The next registration says what for.
+                Ok(Err(status)) if is_denial(status.code()) => return,
                 Ok(Ok(_)) => {
                     news.into_iter().for_each(|news| self.images.told(news));
                     if absence.renewed(self.clock.now(), sent_at, timing) {
@@ -419,11 +454,16 @@ fn check_protocol(told: u32) -> Result<(), Refused> {
         return Ok(());
     }
     let why = format!("it speaks protocol {told}, this worker 1 to {PROTOCOL}: bring both to one version of cloudai");
-    Err(Refused { why, because: Because::Other })
+    Err(Refused::by_master(why))
+}
+
+/// The master does not let this worker in any more.
+fn is_denial(code: Code) -> bool {
+    matches!(code, Code::Unauthenticated | Code::PermissionDenied)
 }
 
 /// What trying again does not mend.
-fn is_refusal(code: Code) -> bool {
+pub(crate) fn is_refusal(code: Code) -> bool {
     matches!(
         code,
         Code::Unauthenticated

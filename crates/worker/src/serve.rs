@@ -3,14 +3,15 @@
 
 use crate::absence::Absence;
 use crate::cache::Cache;
-use crate::client::{self, AddressError, Master};
+use crate::client::{AddressError, Master, Shows, Way};
 use crate::clock::Clock;
 use crate::disk_watch::{self, DiskLimits};
 use crate::engine_watch;
-use crate::exec::{self, Execs, Way};
+use crate::exec::{self, Execs};
 use crate::executor::docker::{DockerExecutor, DockerOptions, Places};
 use crate::executor::fake::{FakeExecutor, FakeOptions};
 use crate::executor::{EngineError, Executor, Identity};
+use crate::identity::{self, Token};
 use crate::image_watch::{self, Stock};
 use crate::inputs::Addresses;
 use crate::journal::Journal;
@@ -55,7 +56,7 @@ pub struct Config {
     pub id: WorkerId,
     /// The master's `host:port`.
     pub master: String,
-    /// What lets it in.
+    /// What lets it in; empty for one that has a certificate from an earlier life.
     pub join_token: String,
     /// Where it can be reached; may be empty.
     pub address: String,
@@ -171,6 +172,7 @@ pub struct Worker {
     /// Held for the worker's life.
     _lock: std::fs::File,
     link: Link,
+    way: Way,
     inputs: (mpsc::Sender<Input>, mpsc::Receiver<Input>),
     /// Programs that users want to run.
     execs: mpsc::Receiver<exec::Order>,
@@ -199,7 +201,9 @@ impl Worker {
             Ok(all) => images.set(all),
             Err(error) => warn!(%error, "images of the engine not listed"),
         }
-        let master = client::client(&config.master, &config.join_token, machine.dial.clone())?;
+        let way = way(&config, &machine)?;
+        let master = way.client()?;
+        let identity = way.shows.identity();
         let mut info = convert::worker_info(&config.id, &config.capacity);
         info.worker_ip.clone_from(&config.address);
         info.labels = config.labels.clone().into_iter().collect();
@@ -219,9 +223,19 @@ impl Worker {
         // It answered just now.
         let (unfit, known) = watch::channel(Unfit::default());
         let (id, clock) = (config.id.clone(), machine.clock);
-        let link =
-            Link { id, master, clock, inputs: inputs.0.clone(), execs: execs_in, info, data_dir, unfit: known, images };
-        Ok(Self { config, machine, _lock: lock, link, inputs, execs, unfit })
+        let link = Link {
+            id,
+            master,
+            clock,
+            inputs: inputs.0.clone(),
+            execs: execs_in,
+            info,
+            data_dir,
+            unfit: known,
+            images,
+            identity,
+        };
+        Ok(Self { config, machine, _lock: lock, link, way, inputs, execs, unfit })
     }
 
     /// Runs until told to stop; then stops its attempts, reports them and leaves. What an earlier
@@ -229,7 +243,7 @@ impl Worker {
     /// # Errors
     /// [`StartError::Refused`], or a folder that can not be written.
     pub async fn run(self, stop: CancellationToken) -> Result<(), StartError> {
-        let Self { config, machine, link, inputs, execs, unfit, .. } = self;
+        let Self { config, machine, link, way, inputs, execs, unfit, .. } = self;
         let clock = machine.clock;
         let in_folder = |source| StartError::DataDir { path: config.data_dir.clone(), source };
         let (journal, entries) = Journal::open(&config.data_dir).map_err(in_folder)?;
@@ -251,7 +265,7 @@ impl Worker {
         };
         let (agent, resume) = Agent::restore(member.timing(), config.capacity.clone(), entries, clock.now());
         let cache = Arc::new(Cache::open(&config.data_dir, config.disk.inputs).map_err(in_folder)?);
-        let contents = client::client(&config.master, &config.join_token, machine.dial.clone())?;
+        let contents = way.client()?;
         let runner = runner(&config, &member, &link, contents, Arc::clone(&cache))?;
         let watcher = tokio::spawn(engine_watch::watch(Arc::clone(&runner.executor), unfit.clone()));
         let image_watcher = tokio::spawn(image_watch::watch(Arc::clone(&runner.executor), Arc::clone(&link.images)));
@@ -266,8 +280,7 @@ impl Worker {
         let channels = Channels { inputs: inputs.1, reports, steps: Arc::clone(&steps) };
         let mut shell = Shell::new(clock, agent, journal, runner, channels);
         shell.begin(resume);
-        let dial = machine.dial.clone();
-        let way = Way { address: config.master.clone(), token: config.join_token.clone(), dial };
+        let renewer = link.identity.clone().map(|identity| tokio::spawn(identity.keep_fresh(link.master.clone())));
         let (worker, allowed, session) = (config.id.clone(), config.exec, shell.session());
         let leaving = shell.leaving();
         let programs = Execs { worker, executor, way, allowed, inputs: asked, session };
@@ -294,6 +307,7 @@ impl Worker {
         image_watcher.abort();
         disk_watcher.abort();
         reaper.abort();
+        renewer.iter().for_each(tokio::task::JoinHandle::abort);
         vault.close();
         info!("worker stopped");
         match ended {
@@ -302,6 +316,21 @@ impl Worker {
             Ended::Link(result) => result.map_err(StartError::from),
         }
     }
+}
+
+/// How the master is reached: in the clear with a token that names no CA, else with a certificate.
+fn way(config: &Config, machine: &Machine) -> Result<Way, StartError> {
+    let (address, dial) = (config.master.clone(), machine.dial.clone());
+    let shows = match Token::read(&config.join_token) {
+        Token::Plain(token) => Shows::Token(token),
+        token @ (Token::None | Token::Open | Token::Pinned { .. }) => {
+            let folder = |source| StartError::DataDir { path: config.data_dir.clone(), source };
+            let whose = (config.id.clone(), config.data_dir.clone());
+            let identity = identity::Identity::open(whose, (address.clone(), dial.clone()), token).map_err(folder)?;
+            Shows::Certificate(Arc::new(identity))
+        }
+    };
+    Ok(Way { address, shows, dial })
 }
 
 fn runner(

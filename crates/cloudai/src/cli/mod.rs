@@ -46,6 +46,7 @@ mod strategy;
 mod submit;
 mod task;
 mod template;
+mod token;
 mod wait;
 mod waits;
 mod when;

@@ -3,14 +3,14 @@
 use super::cancel::confirm;
 use super::plan::{NOTHING, Would};
 use super::several::Refused;
-use super::{Context, duty, label, plan};
+use super::{Context, duty, label, plan, token};
 use crate::config::WorkerFlags;
 use crate::exit::{Exit, Failure};
 use crate::render;
 use clap::Subcommand;
 use cloudai_core::ids::WorkerId;
 use cloudai_core::text::distance;
-use cloudai_master::http::dto::{JoinToken, List, Worker};
+use cloudai_master::http::dto::{List, Worker};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -18,9 +18,11 @@ pub(super) enum Command {
     #[command(before_help = "  CLOUDAI_JOIN_TOKEN=$(cloudai worker token) cloudai worker start --id w1\n  \
                              cloudai worker start --master gpu-01:50051 --cpus 8 --mem 32g --label zone=a")]
     Start(Box<WorkerFlags>),
-    /// Prints the token that a worker shows to join
-    #[command(before_help = "  cloudai worker token                         on the master's machine")]
-    Token,
+    /// Prints the token that a worker shows to join; makes others, lists them, takes them back
+    #[command(before_help = "  cloudai worker token                         on the master's machine\n  \
+                             cloudai worker token --new --single-use --expires 1h\n  \
+                             cloudai worker token --list\n  cloudai worker token --revoke 1f00ba12")]
+    Token(token::Token),
     /// Lists workers
     #[command(before_help = "  cloudai worker list -o wide")]
     List,
@@ -96,7 +98,7 @@ pub(super) async fn run(command: Command, cx: &Context) -> Result<Exit, Failure>
     match command {
         // Needs no master to talk to: `cli::run` starts it.
         Command::Start(_) => Ok(Exit::Ok),
-        Command::Token => token(cx).await,
+        Command::Token(args) => token::run(&args, cx).await,
         Command::List => list(cx, false).await,
         Command::Info(args) => info(&args.id, cx).await,
         Command::Cordon(args) => duty::cordon(&args, cx).await,
@@ -106,14 +108,6 @@ pub(super) async fn run(command: Command, cx: &Context) -> Result<Exit, Failure>
         Command::Register(args) => register(&args, cx).await,
         Command::Remove(args) => remove(&args, cx).await,
     }
-}
-
-async fn token(cx: &Context) -> Result<Exit, Failure> {
-    let token: JoinToken = cx.client.get(&["api", "v1", "cluster", "join-token"], &[]).await?;
-    cx.screen.one(&token, &token.join_token, || token.join_token.clone())?;
-    cx.screen.hint("On the worker's machine:");
-    cx.screen.hint(&format!("  CLOUDAI_JOIN_TOKEN={} cloudai worker start --master HOST:50051", token.join_token));
-    Ok(Exit::Ok)
 }
 
 /// The workers; as the reference's box where that is wanted and seen by people.
@@ -227,10 +221,14 @@ async fn remove_one(id: &str, force: bool, cx: &Context) -> Result<(), Failure> 
     cx.screen.note(&format!("{id} is removed"));
     if connected {
         cx.screen.note(&format!(
-            "Its process is running and joins again within seconds: stop it there, then cloudai worker remove {id}"
+            "Its certificate is revoked and its process ends; one of a master with --insecure joins again within seconds: \
+             stop it there, then cloudai worker remove {id}"
         ));
     } else if force {
-        cx.screen.note("If its process still runs it comes back with its token: stop it there, then remove it.");
+        cx.screen.note(
+            "Its certificate is revoked. With --insecure it comes back with its token if its process still runs: stop it \
+             there, then remove it.",
+        );
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ use Fallback::{Found, Nothing, Text};
 use User::{Bench, Client, Master, Up, Worker};
 use cloudai_core::access::Access;
 use cloudai_core::ids::WorkerId;
-use cloudai_master::UrlPrefix;
+use cloudai_master::{Registration, UrlPrefix};
 use cloudai_store::bulk::s3::S3Address;
 use cloudai_worker::volumes::OfferedVolume;
 use reqwest::Url;
@@ -346,6 +346,24 @@ settings! {
         parse: truth, takes: Truth, allowed: "true or false",
         fallback: Text("true"), used_by: [Master, Worker, Up],
     }
+    /// Names and addresses of the master beside those that it finds out, for its certificate.
+    TLS_NAMES: Vec<String> {
+        key: "tls.names", variables: ["CLOUDAI_TLS_NAMES"],
+        parse: values::tls_names, takes: List, allowed: "names and IP addresses, several with commas",
+        fallback: Nothing("those of the machine"), used_by: [Master, Up],
+    }
+    /// How long the certificate of a worker is valid; it gets the next one when a third of that is left.
+    WORKER_DAYS: u32 {
+        key: "tls.worker_days", variables: ["CLOUDAI_TLS_WORKER_DAYS"],
+        parse: values::worker_days, takes: Number, allowed: "days, 1 to 365",
+        fallback: Text("30"), used_by: [Master, Up],
+    }
+    /// Which workers are let in: those with a join token, of those the registered ones, or all of the master's own machine.
+    REGISTRATION: Registration {
+        key: "workers.registration", variables: ["CLOUDAI_WORKERS_REGISTRATION"],
+        parse: values::registration, allowed: "token, preregistered or open",
+        fallback: Text("token"), used_by: [Master, Up],
+    }
     /// Where a worker's master is.
     MASTER: String {
         key: "worker.master", flag: "--master", variables: ["CLOUDAI_MASTER", "MASTER_ADDR"],
@@ -355,7 +373,7 @@ settings! {
     /// What a worker shows to join; in the environment `ps` does not show it.
     JOIN_TOKEN: String {
         key: "worker.join_token", flag: "--join-token", variables: ["CLOUDAI_JOIN_TOKEN"],
-        parse: values::token, allowed: "what `cloudai worker token` prints",
+        parse: values::token, allowed: "what `cloudai worker token` prints; open for a master that takes all workers of its machine",
         fallback: Nothing(""), secret: true, used_by: [Worker],
     }
     /// A worker's name.

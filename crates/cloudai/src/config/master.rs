@@ -3,7 +3,8 @@
 use super::files::{self, Sourced};
 use super::known::{
     DATA_DIR, EXEC, EXTERNAL_FALLBACK, EXTERNAL_TIMEOUT, GRPC, HEARTBEAT, HTTP, INACTIVE, INPUT_URLS, KNOB_SETTINGS,
-    LEASE, LEASE_MARGIN, LOGS_MAX, SECRETS_ALLOW_ENV, SECRETS_KEY_FILE, STORE, STRATEGY, TASKS_DAYS, TASKS_MAX,
+    LEASE, LEASE_MARGIN, LOGS_MAX, REGISTRATION, SECRETS_ALLOW_ENV, SECRETS_KEY_FILE, STORE, STRATEGY, TASKS_DAYS,
+    TASKS_MAX, TLS_NAMES, WORKER_DAYS,
 };
 use super::log::LogFlags;
 use super::parse::Listen;
@@ -13,7 +14,7 @@ use cloudai_core::spec::DEFAULT_KILL_AFTER;
 use cloudai_core::strategy::knobs::KNOBS;
 use cloudai_core::timing::{Timing, TimingError};
 use cloudai_master::choice::Configured;
-use cloudai_master::{Fallback, FileLimits, Retention, SecretRules, UrlPrefix};
+use cloudai_master::{Fallback, FileLimits, Registration, Retention, SecretRules, Secured, Security, UrlPrefix};
 use cloudai_store::bulk::s3::S3Settings;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -40,7 +41,7 @@ pub(crate) struct MasterFlags {
     /// Do not read commands from this terminal
     #[arg(long)]
     pub(crate) no_shell: bool,
-    /// Serve without encryption on addresses that others can reach; needs the next flag as well
+    /// No users and no encryption, for this machine alone; on addresses that others can reach it needs the next flag as well
     #[arg(long)]
     pub(crate) insecure: bool,
     /// Everyone who reaches those addresses can run containers on your machines
@@ -103,8 +104,8 @@ pub(crate) struct MasterSettings {
     pub(crate) exec: bool,
     /// Commands are read from the terminal.
     pub(crate) shell: bool,
-    /// Both flags were given: addresses may be reachable by others. One alone changes nothing.
-    pub(crate) insecure: bool,
+    /// Whether callers say who they are.
+    pub(crate) security: Security,
     /// One line of JSON with the addresses goes to stdout.
     pub(crate) print_addresses: bool,
     /// One line of JSON with what the first start made goes to stdout.
@@ -125,11 +126,11 @@ impl MasterSettings {
 
     /// The settings of a resolver that has been checked; of the flags the mere switches count.
     pub(super) fn resolve_checked(resolver: &Resolver<'_>, flags: &MasterFlags, user: User) -> Result<Self, Failure> {
-        let insecure = flags.insecure && flags.i_know_this_is_insecure;
-        let anywhere = if insecure { Ipv4Addr::UNSPECIFIED } else { Ipv4Addr::LOCALHOST };
+        let sure = flags.insecure && flags.i_know_this_is_insecure;
+        let anywhere = if sure { Ipv4Addr::UNSPECIFIED } else { Ipv4Addr::LOCALHOST };
         let address = |setting: &'static Setting<Listen>| {
             let address = resolver.required(setting)?.at(anywhere);
-            let allowed = address.ip().is_loopback() || insecure;
+            let allowed = address.ip().is_loopback() || sure || !flags.insecure;
             if allowed { Ok(address) } else { Err(not_loopback(resolver, setting, address, user)) }
         };
         if let Some(problem) = shared_port(resolver) {
@@ -137,6 +138,7 @@ impl MasterSettings {
         }
         Ok(Self {
             data_dir: resolver.required(&DATA_DIR)?,
+            security: security(resolver, flags.insecure, address(&GRPC)?)?,
             grpc: address(&GRPC)?,
             http: address(&HTTP)?,
             store: resolver.required(&STORE)?,
@@ -155,7 +157,6 @@ impl MasterSettings {
             input_buckets: files::sources(resolver)?,
             exec: resolver.required(&EXEC)?,
             shell: !flags.no_shell,
-            insecure,
             print_addresses: flags.print_addresses,
             print_credentials: flags.print_credentials,
             log: LogSettings::resolve(resolver)?,
@@ -163,17 +164,41 @@ impl MasterSettings {
     }
 }
 
+/// Whether callers say who they are, and how workers are let in.
+fn security(resolver: &Resolver<'_>, insecure: bool, grpc: SocketAddr) -> Result<Security, Failure> {
+    if insecure {
+        return Ok(Security::Insecure);
+    }
+    let registration = resolver.required(&REGISTRATION)?;
+    if registration == Registration::Open && !grpc.ip().is_loopback() {
+        return Err(Failure::usage(format!(
+            "workers.registration is open, and --grpc {grpc} can be reached by others"
+        ))
+        .why("everyone who reaches it could give your tasks a worker, and be told their secrets")
+        .next(format!("workers.registration = \"token\", or --grpc 127.0.0.1:{}", grpc.port())));
+    }
+    let days = u64::from(resolver.required(&WORKER_DAYS)?);
+    Ok(Security::Secured(Secured {
+        names: resolver.value(&TLS_NAMES)?.unwrap_or_default(),
+        addresses: Vec::new(),
+        registration,
+        worker_life: Duration::from_secs(days * 24 * 60 * 60),
+    }))
+}
+
 fn not_loopback(resolver: &Resolver<'_>, setting: &Setting<Listen>, address: SocketAddr, user: User) -> Failure {
     let flag = setting.facts.name();
     let place = resolver.find(&setting.facts).map_or_else(|| flag.into(), |found| found.source.place());
-    let (here, sure) = (format!("{flag} 127.0.0.1:{}", address.port()), "--insecure --i-know-this-is-insecure");
+    let (here, sure) = (format!("{flag} 127.0.0.1:{}", address.port()), "--i-know-this-is-insecure as well");
     let next = match user {
-        // It is for one machine: it has no such flags.
-        User::Up => format!("{here}; for several machines: cloudai master {flag} {address} {sure}"),
-        User::Master | User::Worker | User::Client | User::Bench => format!("{here}, or {sure}"),
+        // It is for one machine: it has no such flag.
+        User::Up => format!("{here}, or leave --insecure out"),
+        User::Master | User::Worker | User::Client | User::Bench => {
+            format!("{here}, or leave --insecure out; {sure} where everyone may do everything")
+        }
     };
     Failure::usage(format!("{place} {address} can be reached by others"))
-        .why("there are no users and no encryption yet: everyone who reaches it can run containers on your machines")
+        .why("with --insecure there are no users and no encryption: everyone who reaches it can run containers on your machines")
         .next(next)
 }
 

@@ -2,7 +2,9 @@
 
 use super::known::{GRPC, HTTP, KNOWN, STRATEGY};
 use super::*;
+use cloudai_master::{Registration, Security};
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 /// Surroundings out of tables.
 #[derive(Default)]
@@ -235,7 +237,6 @@ fn validating_lists_every_problem_of_every_place_also_the_overridden() {
         .file(".env", "HTTP_PORT=y\nCLOUDAI_WORKER_LEASE_SS=9\nOTHER=z\n")
         .var("CLOUDAI_HTTP", "z")
         .var("HTTP_PORT", "0.0.0.0:1")
-        .var("GRPC_PORT", "0.0.0.0:1")
         .var("CLOUDAI_FAKE_JOURNAL", "f")
         .var("JWT_SECRET", "hush");
     let told: Vec<_> = Resolver::open(&from, None).unwrap().validate().iter().map(ToString::to_string).collect();
@@ -246,7 +247,6 @@ fn validating_lists_every_problem_of_every_place_also_the_overridden() {
         "cloudai.toml:3: master.http is \"x\": ",
         "cloudai.toml:5: worker.cpus is \"many\": it is no number; worker.cpus: a number of cores, as 4 or 0.5",
         "JWT_SECRET: users and their tokens are still to come",
-        "GRPC_PORT is \"0.0.0.0:1\": the address can be reached by others",
         "cloudai.toml:6: worker.port is \"7\": it has no effect without worker.ip",
         "HTTP_PORT is \"0.0.0.0:1\": CLOUDAI_HTTP is the same setting and wins; take one of them out",
         ".env:2: CLOUDAI_WORKER_LEASE_SS: there is no such setting; did you mean CLOUDAI_WORKER_LEASE_S?",
@@ -346,21 +346,66 @@ fn a_master_that_others_can_reach_needs_both_flags() {
         http: Some(http.into()),
         ..MasterFlags::default()
     };
+    let asks = |settings: &MasterSettings| matches!(settings.security, Security::Secured(_));
     for (insecure, sure) in [(false, false), (true, false), (false, true)] {
         let closed = MasterSettings::resolve(&resolver, &flags(insecure, sure, ":1")).unwrap();
-        assert_eq!((closed.http.to_string(), closed.insecure), ("127.0.0.1:1".into(), false));
-        let http = "0.0.0.0:1";
-        let failure = MasterSettings::resolve(&resolver, &flags(insecure, sure, http)).unwrap_err();
-        assert!(failure.to_string().contains("--i-know-this-is-insecure"), "{failure}");
+        assert_eq!((closed.http.to_string(), asks(&closed)), ("127.0.0.1:1".into(), !insecure));
+        let open = MasterSettings::resolve(&resolver, &flags(insecure, sure, "0.0.0.0:1"));
+        match open {
+            Ok(open) => assert!(!insecure && asks(&open), "one flag alone opened it"),
+            Err(failure) => assert!(insecure && failure.to_string().contains("--i-know-this-is-insecure"), "{failure}"),
+        }
     }
-    // `up` has no such flags.
-    let up = UpFlags { http: Some("0.0.0.0:1".into()), ..UpFlags::default() };
+    // `up` has only the first of them.
+    let up = UpFlags { http: Some("0.0.0.0:1".into()), insecure: true, ..UpFlags::default() };
     let failure = UpSettings::resolve(&resolver, &up).unwrap_err();
-    let next = "--http 127.0.0.1:1; for several machines: cloudai master --http 0.0.0.0:1 --insecure \
-                --i-know-this-is-insecure";
-    assert_eq!(failure.next, next);
+    assert_eq!(failure.next, "--http 127.0.0.1:1, or leave --insecure out");
+    let up = UpSettings::resolve(&resolver, &UpFlags::default()).unwrap();
+    assert!(asks(&up.master));
     let open = MasterSettings::resolve(&resolver, &flags(true, true, ":1")).unwrap();
-    assert_eq!((open.http.to_string(), open.insecure), ("0.0.0.0:1".into(), true));
+    assert_eq!((open.http.to_string(), asks(&open)), ("0.0.0.0:1".into(), false));
+}
+
+#[test]
+fn how_workers_are_let_in_is_said_by_the_operator_and_open_only_on_one_machine() {
+    let from = MadeUp::default()
+        .var("HOME", "h")
+        .var("CLOUDAI_WORKERS_REGISTRATION", "open")
+        .var("CLOUDAI_TLS_NAMES", "gpu.example.org, 10.0.0.9")
+        .var("CLOUDAI_TLS_WORKER_DAYS", "7");
+    let settings = master(&from, &MasterFlags::default()).unwrap();
+    let Security::Secured(secured) = settings.security else { panic!("it asks nobody") };
+    assert_eq!(secured.registration, Registration::Open);
+    assert_eq!(secured.names, ["gpu.example.org", "10.0.0.9"]);
+    assert_eq!(secured.worker_life, Duration::from_secs(7 * 24 * 60 * 60));
+    let flags = MasterFlags { grpc: Some("0.0.0.0:1".into()), ..MasterFlags::default() };
+    let failure = master(&from, &flags).unwrap_err();
+    assert!(failure.what.contains("workers.registration is open"), "{failure}");
+    for (variable, text) in [
+        ("CLOUDAI_WORKERS_REGISTRATION", "all"),
+        ("CLOUDAI_TLS_NAMES", "a b"),
+        ("CLOUDAI_TLS_WORKER_DAYS", "0"),
+        ("CLOUDAI_TLS_WORKER_DAYS", "366"),
+    ] {
+        let from = MadeUp::default().var("HOME", "h").var(variable, text);
+        let failure = master(&from, &MasterFlags::default()).unwrap_err();
+        assert!(failure.to_string().contains(variable), "{variable} {text}: {failure}");
+    }
+}
+
+#[test]
+fn a_worker_that_has_joined_needs_no_token() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().display().to_string();
+    let from = MadeUp::default().var("HOME", "h");
+    let resolver = Resolver::open(&from, None).unwrap();
+    let flags = WorkerFlags { data_dir: Some(data), id: Some("w1".into()), ..WorkerFlags::default() };
+    let failure = WorkerSettings::resolve(&resolver, &flags).unwrap_err();
+    assert!(failure.to_string().contains("cloudai worker token"), "{failure}");
+    let folder = crate::serve::worker_folder(dir.path(), &"w1".parse().unwrap());
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("worker.crt"), "").unwrap();
+    assert_eq!(WorkerSettings::resolve(&resolver, &flags).unwrap().join_token, "");
 }
 
 #[test]

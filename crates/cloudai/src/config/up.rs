@@ -53,6 +53,9 @@ pub(crate) struct UpFlags {
     /// How tasks are placed: `cloudai strategy list` shows all
     #[arg(long, value_name = "NAME")]
     pub(crate) strategy: Option<String>,
+    /// No users and no encryption, for this machine alone
+    #[arg(long)]
+    pub(crate) insecure: bool,
     /// Print the chosen addresses as one line of JSON: {"grpc": "...", "http": "..."}
     #[arg(long)]
     pub(crate) print_addresses: bool,
@@ -108,7 +111,12 @@ impl UpSettings {
     pub(crate) fn resolve(resolver: &Resolver<'_>, flags: &UpFlags) -> Result<Self, Failure> {
         let resolver = resolver.given(flags.given());
         resolver.check(User::Up)?;
-        let switches = MasterFlags { no_shell: true, print_addresses: flags.print_addresses, ..MasterFlags::default() };
+        let switches = MasterFlags {
+            no_shell: true,
+            insecure: flags.insecure,
+            print_addresses: flags.print_addresses,
+            ..MasterFlags::default()
+        };
         let executor = resolver.required(&EXECUTOR)?;
         Ok(Self {
             master: MasterSettings::resolve_checked(&resolver, &switches, User::Up)?,

@@ -1,6 +1,6 @@
 //! Looks at everything that is configured at once, also at what another place overrides.
 
-use super::known::{GRPC, HTTP, KNOWN, NO_SETTINGS, WORKER_IP, WORKER_PORT};
+use super::known::{KNOWN, NO_SETTINGS, WORKER_IP, WORKER_PORT};
 use super::problem::{Problem, Severity};
 use super::sources::{Layer, Source, Texts};
 use super::{Facts, Found, Resolver, master};
@@ -19,30 +19,11 @@ impl Resolver<'_> {
         }
         found.extend(master::discord(self));
         found.extend(master::shared_port(self));
-        found.extend(self.open_addresses());
         found.extend(self.port_without_address());
         found.extend(self.hidden_variables());
         found.extend(self.unknown_variables());
         found.sort_by_key(|problem| problem.severity == Severity::Warning);
         found
-    }
-
-    /// Right only with two flags, which no file can give.
-    fn open_addresses(&self) -> Vec<Problem> {
-        let open = [&GRPC, &HTTP].into_iter().filter_map(|setting| {
-            let found = self.find(&setting.facts)?;
-            let address = (setting.parse)(&found.text).ok()?;
-            let open = address.ip.is_some_and(|ip| !ip.is_loopback());
-            open.then(|| Problem {
-                severity: Severity::Warning,
-                key: Some(setting.facts.key.into()),
-                at: found.source,
-                value: Some(found.text),
-                problem: "the address can be reached by others".into(),
-                next: "a master refuses it without --insecure --i-know-this-is-insecure, `up` always".into(),
-            })
-        });
-        open.collect()
     }
 
     fn port_without_address(&self) -> Option<Problem> {

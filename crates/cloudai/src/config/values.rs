@@ -7,6 +7,7 @@ use cloudai_core::access::{Access, Origin};
 use cloudai_core::ids::{IdError, WorkerId};
 use cloudai_core::strategy::knobs::Knob;
 use cloudai_core::strategy::{ALL as STRATEGIES, EXTERNAL};
+use cloudai_master::Registration;
 use cloudai_worker::volumes::OfferedVolume;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -183,6 +184,33 @@ pub(super) fn master(text: &str) -> Result<String, String> {
 
 pub(super) fn token(text: &str) -> Result<String, String> {
     if text.is_empty() { Err("it is empty".into()) } else { Ok(text.into()) }
+}
+
+/// Names that a certificate can have.
+pub(super) fn tls_names(text: &str) -> Result<Vec<String>, String> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || ".-*".contains(c);
+    let one = |name: &str| match name.trim() {
+        "" => Err("a name is empty".into()),
+        name if name.parse::<IpAddr>().is_ok() || name.chars().all(plain) => Ok(name.to_owned()),
+        name => Err(format!("{name:?} is neither a name nor an IP address")),
+    };
+    text.split(',').map(one).collect()
+}
+
+pub(super) fn worker_days(text: &str) -> Result<u32, String> {
+    match super::parse::whole(text, 365)? {
+        0 => Err("0 days: a certificate has to be valid for a while".into()),
+        days => Ok(days),
+    }
+}
+
+pub(super) fn registration(text: &str) -> Result<Registration, String> {
+    match text {
+        "token" => Ok(Registration::Token),
+        "preregistered" => Ok(Registration::Preregistered),
+        "open" => Ok(Registration::Open),
+        _ => Err("it is no way to let workers in".into()),
+    }
 }
 
 pub(super) fn worker_id(text: &str) -> Result<WorkerId, String> {

@@ -12,7 +12,7 @@ use cloudai_worker::DiskLimits;
 use cloudai_worker::volumes::Offers;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What `cloudai worker start` was given on its command line.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -102,7 +102,7 @@ impl WorkerFlags {
 pub(crate) struct WorkerSettings {
     /// `host:port` of its master.
     pub(crate) master: String,
-    /// What it shows to join.
+    /// What it shows to join; empty for one that has a certificate.
     pub(crate) join_token: String,
     /// Its name.
     pub(crate) id: WorkerId,
@@ -154,10 +154,15 @@ impl WorkerSettings {
         resolver.check(User::Worker)?;
         let port = resolver.required(&WORKER_PORT)?;
         let executor = resolver.required(&EXECUTOR)?;
+        let (id, data_dir) = (resolver.required(&WORKER_ID)?, resolver.required(&DATA_DIR)?);
         Ok(Self {
             master: resolver.required(&MASTER)?,
-            join_token: resolver.value(&JOIN_TOKEN)?.ok_or_else(no_token)?,
-            id: resolver.required(&WORKER_ID)?,
+            join_token: match resolver.value(&JOIN_TOKEN)? {
+                Some(token) => token,
+                None if certificate(&data_dir, &id).exists() => String::new(),
+                None => return Err(no_token()),
+            },
+            id,
             address: resolver.value(&WORKER_IP)?.map(|ip| SocketAddr::new(ip, port)),
             executor,
             engine: engine(&resolver, executor)?,
@@ -173,7 +178,7 @@ impl WorkerSettings {
             local_inputs: resolver.required(&LOCAL_INPUTS)?,
             log_rate: resolver.required(&LOG_RATE)?,
             labels: resolver.value(&LABELS)?.unwrap_or_default(),
-            data_dir: resolver.required(&DATA_DIR)?,
+            data_dir,
             log: LogSettings::resolve(&resolver)?,
         })
     }
@@ -206,8 +211,13 @@ pub(super) fn engine(resolver: &Resolver<'_>, executor: Executor) -> Result<Opti
     }
 }
 
+/// What lets a worker in once it has joined.
+fn certificate(data_dir: &Path, id: &WorkerId) -> PathBuf {
+    crate::serve::worker_folder(data_dir, id).join("worker.crt")
+}
+
 fn no_token() -> Failure {
-    Failure::usage("a worker needs the join token of its cluster")
+    Failure::usage("a worker that has not joined yet needs the join token of its cluster")
         .why("neither --join-token nor CLOUDAI_JOIN_TOKEN is set")
         .next("on the master: cloudai worker token")
 }

@@ -16,6 +16,7 @@ pub(crate) mod strategy;
 pub(crate) mod table;
 pub(crate) mod task;
 pub(crate) mod template;
+pub(crate) mod token;
 mod used;
 pub(crate) mod worker;
 

@@ -7,7 +7,7 @@ use anyhow::Context;
 use cloudai_master::machine::Machine;
 use cloudai_master::opened::Setup;
 use cloudai_master::principal::Principal;
-use cloudai_master::{Addresses, Ended, InputRules, Master, Rules};
+use cloudai_master::{Addresses, Ended, InputRules, Master, Rules, Security};
 use cloudai_store::StoreError;
 use cloudai_store::bulk::local::LocalBulk;
 use cloudai_store::bulk::s3::{Bucket, BucketError, Sources};
@@ -137,6 +137,7 @@ fn open(settings: &MasterSettings) -> anyhow::Result<Setup> {
             inputs: inputs(settings)?,
             exec: settings.exec,
         },
+        security: settings.security.clone(),
         machine: Machine::default(),
     })
 }
@@ -152,7 +153,7 @@ pub(super) fn announce(settings: &MasterSettings, master: &Master) -> anyhow::Re
         writeln!(out, "{}", json!({"join_token": master.handle().join_token(&Principal::local())}))?;
     }
     out.flush()?;
-    if settings.insecure {
+    if settings.security == Security::Insecure && !(grpc.ip().is_loopback() && http.ip().is_loopback()) {
         warn!("listening without encryption and users: everyone who reaches this master can run containers");
     }
     if !settings.print_addresses {

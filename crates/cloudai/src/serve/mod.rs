@@ -8,4 +8,4 @@ mod worker;
 
 pub(crate) use master::run_master;
 pub(crate) use up::run_up;
-pub(crate) use worker::run_worker;
+pub(crate) use worker::{folder as worker_folder, run_worker};

@@ -53,7 +53,7 @@ fn config(settings: WorkerSettings) -> anyhow::Result<Config> {
 
 /// Each worker has a folder of its own, so that several may share a data directory, also with a
 /// master.
-pub(super) fn folder(data_dir: &Path, id: &WorkerId) -> PathBuf {
+pub(crate) fn folder(data_dir: &Path, id: &WorkerId) -> PathBuf {
     data_dir.join("workers").join(id.as_str())
 }
 

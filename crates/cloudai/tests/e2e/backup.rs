@@ -299,7 +299,7 @@ async fn a_master_that_is_killed_before_it_begins_again_completes_the_restore_at
 async fn a_master_and_its_workers_in_one_process_begin_again_and_one_in_memory_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let words = |words: &str| words.split(' ').map(ToOwned::to_owned).collect::<Vec<_>>();
-    let up = "up --executor fake --data-dir state --grpc :0 --http :0 --print-addresses";
+    let up = "up --insecure --executor fake --data-dir state --grpc :0 --http :0 --print-addresses";
     let mut up = Process::start(dir.path(), "up", &[("CLOUDAI_HEARTBEAT_S".into(), "0.2".into())], &words(up));
     let http = up.printed("http").await["http"].as_str().unwrap().to_owned();
     let rest = Rest::new(&http);
@@ -313,7 +313,7 @@ async fn a_master_and_its_workers_in_one_process_begin_again_and_one_in_memory_i
     let id = rest.submit(small).await;
     rest.completed(&id).await;
 
-    let memory = "master --store memory --data-dir memory --grpc :0 --http :0 --print-addresses";
+    let memory = "master --insecure --store memory --data-dir memory --grpc :0 --http :0 --print-addresses";
     let mut memory = Process::start(dir.path(), "memory", &[], &words(memory));
     let http = memory.printed("http").await["http"].as_str().unwrap().to_owned();
     let refused = run(dir.path(), &told(&http), &["cluster", "restore", "now.backup", "--yes"]).await;

@@ -179,7 +179,7 @@ fn start_master(
 ) -> Process {
     let state = state.to_str().unwrap();
     let words = ["master", "--data-dir", state, "--grpc", grpc, "--http", http, "--strategy", strategy];
-    let flags = ["--no-shell", "--print-addresses", "--print-credentials"];
+    let flags = ["--insecure", "--no-shell", "--print-addresses", "--print-credentials"];
     let words: Vec<_> = words.into_iter().chain(flags).map(ToOwned::to_owned).collect();
     Process::start(dir, "master", variables, &words)
 }

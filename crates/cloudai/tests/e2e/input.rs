@@ -175,7 +175,7 @@ async fn mistakes_on_the_command_line_exit_64() {
         (&["master", "--grpc", "here"], "--grpc"),
         (&["master", "--strategy", "best"], "round_robin"),
         (&["master", "--store", "paper"], "sqlite"),
-        (&["master", "--http", "0.0.0.0:0"], "can be reached by others"),
+        (&["master", "--insecure", "--http", "0.0.0.0:0"], "can be reached by others"),
         (&["worker", "start"], "join token"),
         (&["worker", "start", "--join-token", "t", "--id", "a b"], "no worker id"),
         (&["worker", "start", "--join-token", "t", "--cpus", "-1"], "--cpus"),
@@ -188,7 +188,7 @@ async fn mistakes_on_the_command_line_exit_64() {
         (&["worker", "start", "--join-token", "t", "--disk", "900000t"], "is more than this machine has"),
         (&["worker", "start", "--join-token", "t", "--gpus", "1000"], "is more than this machine has"),
         (&["master", "--log-level", "info,cloudai_mastr=debug"], "no module cloudai_mastr"),
-        (&["up", "--http", "0.0.0.0:1"], "for several machines: cloudai master --http"),
+        (&["up", "--insecure", "--http", "0.0.0.0:1"], "or leave --insecure out"),
         (&["up", "--workers", "x"], "--workers"),
         (&["task", "wait"], "<ID>"),
     ];

@@ -7,7 +7,7 @@ use std::net::TcpListener;
 use std::path::Path;
 
 async fn master(dir: &Path, variables: &[(&str, &str)], words: &[&str]) -> Ran {
-    let all = [&["master", "--no-shell", "--print-addresses"], words].concat();
+    let all = [&["master", "--insecure", "--no-shell", "--print-addresses"], words].concat();
     let variables: Vec<_> = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     process::run(dir, &variables, &all).await
 }
@@ -84,7 +84,7 @@ async fn a_worker_without_an_engine_says_which_it_looked_for() {
     let ran = process::run(cluster.dir(), &[("DOCKER_HOST".into(), nowhere.into())], &words).await;
     assert_eq!((ran.code, ran.out.as_str()), (1, ""), "{}", ran.err);
     assert!(ran.err.contains(nowhere), "{}", ran.err);
-    let up = ["up", "--data-dir", "up", "--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0"];
+    let up = ["up", "--insecure", "--data-dir", "up", "--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0"];
     let ran = process::run(cluster.dir(), &[("DOCKER_HOST".into(), nowhere.into())], &up).await;
     assert_eq!(ran.code, 1, "{}", ran.err);
     assert!(ran.err.contains(nowhere), "{}", ran.err);

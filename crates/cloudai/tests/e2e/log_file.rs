@@ -6,8 +6,8 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::path::Path;
 
-const MASTER: [&str; 8] =
-    ["master", "--data-dir", "state", "--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0", "--no-shell"];
+const MASTER: [&str; 9] =
+    ["master", "--insecure", "--data-dir", "state", "--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0", "--no-shell"];
 
 fn words(words: &[&[&str]]) -> Vec<String> {
     words.concat().into_iter().map(ToOwned::to_owned).collect()
@@ -79,8 +79,8 @@ async fn a_log_file_that_can_not_be_written_stops_the_start() {
 #[tokio::test]
 async fn a_second_sigterm_ends_a_worker_at_once_and_says_so() {
     let dir = tempfile::tempdir().unwrap();
-    let up = ["up", "--executor", "fake", "--data-dir", "state", "--grpc", ":0", "--http", ":0", "--print-addresses"];
-    let mut process = Process::start(dir.path(), "up", &[], &words(&[&up]));
+    let up = ["up", "--insecure", "--executor", "fake", "--data-dir", "state", "--print-addresses"];
+    let mut process = Process::start(dir.path(), "up", &[], &words(&[&up, &["--grpc", ":0", "--http", ":0"]]));
     let rest = Rest::new(process.printed("http").await["http"].as_str().unwrap());
     let slow = json!({"FAKE_DURATION_MS": 1_000_000, "FAKE_IGNORE_TERM": 1});
     let document = json!({"image": "fake:x", "cpu_cores": 0.01, "memory_gb": 0.01, "storage_gb": 0,

@@ -27,6 +27,7 @@ mod debug;
 mod disk;
 mod duty;
 mod engine_restart_docker;
+mod enrol;
 mod exec;
 mod exec_docker;
 mod faults_docker;

@@ -212,8 +212,9 @@ async fn outputs_come_back_with_the_records_when_the_masters_disk_is_lost() {
 async fn a_master_does_not_start_on_a_bucket_that_it_can_not_use() {
     let mut server = S3Server::start();
     let dir = tempfile::tempdir().unwrap();
-    let words =
-        |data| ["master", "--no-shell", "--print-addresses", "--data-dir", data, "--grpc", ":0", "--http", ":0"];
+    let words = |data| {
+        ["master", "--insecure", "--no-shell", "--print-addresses", "--data-dir", data, "--grpc", ":0", "--http", ":0"]
+    };
     let with = |changed: &[(&str, &str)]| {
         let mut all = variables(&server);
         for (name, value) in changed {

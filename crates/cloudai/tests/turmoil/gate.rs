@@ -201,6 +201,11 @@ impl Gatekeeper {
 
 #[tonic::async_trait]
 impl MasterService for Gatekeeper {
+    async fn enroll_worker(&self, request: Request<pb::EnrollRequest>) -> Result<Response<pb::EnrollAck>, Status> {
+        self.gate.open()?;
+        self.master().enroll_worker(forward(&request, request.get_ref().clone())).await
+    }
+
     async fn register_worker(&self, request: Request<pb::WorkerInfo>) -> Result<Response<pb::RegisterAck>, Status> {
         let faults = self.gate.open()?;
         faults.passes(self.master().register_worker(forward(&request, request.get_ref().clone())).await?)

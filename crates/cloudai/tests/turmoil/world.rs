@@ -475,6 +475,7 @@ async fn run_master(
         fallback: cloudai_master::Fallback::default(),
         timing,
         rules: Rules { max_log_bytes, exec: true, ..Rules::default() },
+        security: cloudai_master::Security::Insecure,
         machine,
     };
     let opened = Opened::open(setup).await?;

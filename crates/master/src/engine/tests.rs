@@ -71,6 +71,7 @@ async fn a_row_that_the_store_refuses_fails_its_sender_alone_and_every_worker_re
         fallback: crate::Fallback::default(),
         timing: Timing::default(),
         rules: crate::Rules { exec: true, ..crate::Rules::default() },
+        security: crate::Security::Insecure,
     };
     let master = Master::bind(config).await.unwrap();
     let (handle, stop, who) = (master.handle().clone(), CancellationToken::new(), Principal::local());

@@ -82,7 +82,7 @@ pub(super) fn kept_log(told: LogEnd, kept: LogPosition) -> LogEnd {
 /// The answer to an end that was not taken in: whether to tell it again. One that names no attempt,
 /// or that the store refuses all the same, never will be; its attempt then counts as vanished.
 pub(super) fn not_taken(status: &Status) -> pb::ResultAck {
-    let never = matches!(status.code(), Code::InvalidArgument | Code::Internal);
+    let never = matches!(status.code(), Code::InvalidArgument | Code::Internal | Code::PermissionDenied);
     pb::ResultAck { message: status.message().into(), again: !never, sent_command: u64::MAX, ..Default::default() }
 }
 

@@ -20,8 +20,12 @@ const MAX_CONTENTS: usize = 10_000;
 const PIECE: usize = 256 * 1024;
 
 /// What an attempt finds before it starts.
-pub(super) async fn resolve(handle: &Handle, of: &pb::AttemptRef) -> Result<pb::ResolvedInputs, Status> {
-    let attempt = known_attempt(handle, Some(of)).await?;
+pub(super) async fn resolve(
+    who: &Principal,
+    handle: &Handle,
+    of: &pb::AttemptRef,
+) -> Result<pb::ResolvedInputs, Status> {
+    let attempt = known_attempt(who, handle, Some(of)).await?;
     let found = handle.inputs_of(attempt).await.map_err(|why| match why {
         NoInputs::Bulk(error) => bulk_status(error),
         // What signs was asked again and again before it gave up.
@@ -44,7 +48,7 @@ pub(super) async fn fetch(
     handle: &Handle,
     request: pb::FetchRequest,
 ) -> Result<BoxStream<'static, Result<pb::ContentChunk, Status>>, Status> {
-    let attempt = known_attempt(handle, request.attempt.as_ref()).await?;
+    let attempt = known_attempt(who, handle, request.attempt.as_ref()).await?;
     if request.contents.len() > MAX_CONTENTS {
         return Err(Status::invalid_argument(format!("contents: more than {MAX_CONTENTS}")));
     }

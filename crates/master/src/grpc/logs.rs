@@ -1,7 +1,9 @@
 //! Logs and files from workers: checked against the read model, written beside the engine.
 
 use super::convert;
+use super::guard::refused;
 use crate::handle::Handle;
+use crate::pki::Refusal;
 use crate::principal::Principal;
 use crate::quota::NotAdmitted;
 use cloudai_core::event::Rejected;
@@ -28,7 +30,7 @@ pub(super) async fn stream_logs(
         }
     };
     let of = pb::AttemptRef { task_id: header.task_id, attempt: header.attempt, incarnation: header.incarnation };
-    let attempt = known_attempt(handle, Some(&of)).await?;
+    let attempt = known_attempt(who, handle, Some(&of)).await?;
     let logs = handle.logs(who);
     let mut kept = logs.bulk().log_position(attempt).await.map_err(bulk_status)?;
     let mut next = header.first_record;
@@ -75,7 +77,7 @@ pub(super) async fn upload_files(
         }
     };
     let of = pb::AttemptRef { task_id: header.task_id, attempt: header.attempt, incarnation: header.incarnation };
-    let (attempt, task) = known(handle, Some(&of)).await?;
+    let (attempt, task) = known(who, handle, Some(&of)).await?;
     // Also before anything is sent.
     admit(handle, &task, attempt, [(header.path.as_str(), header.size)]).await?;
     let bulk = handle.logs(who).bulk();
@@ -109,7 +111,7 @@ pub(super) async fn upload_small(
     handle: &Handle,
     request: pb::SmallFiles,
 ) -> Result<pb::SmallFilesAck, Status> {
-    let (attempt, task) = known(handle, request.attempt.as_ref()).await?;
+    let (attempt, task) = known(who, handle, request.attempt.as_ref()).await?;
     let sizes = request.files.iter().map(|file| (file.path.as_str(), file.data.len() as u64));
     admit(handle, &task, attempt, sizes).await?;
     let file = |file: pb::SmallFile| {
@@ -138,19 +140,39 @@ async fn admit<'a>(
 }
 
 /// An attempt that the cluster has made, in this life of its data.
-pub(super) async fn known_attempt(handle: &Handle, of: Option<&pb::AttemptRef>) -> Result<Attempt, Status> {
-    known(handle, of).await.map(|(attempt, _)| attempt)
+pub(super) async fn known_attempt(
+    who: &Principal,
+    handle: &Handle,
+    of: Option<&pb::AttemptRef>,
+) -> Result<Attempt, Status> {
+    known(who, handle, of).await.map(|(attempt, _)| attempt)
 }
 
 /// The same with its task.
-async fn known(handle: &Handle, of: Option<&pb::AttemptRef>) -> Result<(Attempt, Arc<TaskRecord>), Status> {
+async fn known(
+    who: &Principal,
+    handle: &Handle,
+    of: Option<&pb::AttemptRef>,
+) -> Result<(Attempt, Arc<TaskRecord>), Status> {
     let of = of.ok_or_else(|| Status::invalid_argument("attempt: must be given"))?;
     let attempt = convert::attempt(&of.task_id, of.attempt)?;
     let task = handle.record(attempt.task).await.map_err(|error| Status::unavailable(error.to_string()))?;
     let is_now = of.incarnation == handle.facts().incarnation.0;
     let task = task.filter(|task| is_now && attempt.number <= task.number());
     let task = task.ok_or_else(|| Status::not_found(Rejected::Superseded(attempt).to_string()))?;
+    its_own(who, &task, attempt)?;
     Ok((attempt, task))
+}
+
+/// Whether an attempt was given to the worker that calls.
+pub(super) fn its_own(who: &Principal, task: &TaskRecord, attempt: Attempt) -> Result<(), Status> {
+    let given = task.attempts.iter().find(|one| one.number == attempt.number);
+    match (given, who.worker_name()) {
+        (Some(given), Some(is)) if given.worker != *is => {
+            Err(refused(&Refusal::AnotherName { is: is.clone(), asked: given.worker.clone() }))
+        }
+        (Some(_) | None, Some(_) | None) => Ok(()),
+    }
 }
 
 pub(super) fn bulk_status(error: BulkError) -> Status {

@@ -1,10 +1,11 @@
 //! What workers call.
 
-use super::{convert, end, exec, inputs, logs, secrets};
+use super::{convert, end, enrol, exec, guard, inputs, logs, secrets};
 use crate::delivery::subscribe::Subscriptions;
 use crate::exec::Order;
 use crate::handle::Handle;
 use crate::mailbox::AskError;
+use crate::pki::Refusal;
 use crate::principal::Principal;
 use cloudai_core::effect::Dispatch;
 use cloudai_core::event::{Answer, EndReport, Event, Rejected};
@@ -59,6 +60,12 @@ impl WorkerApi {
         let shared = &self.handle.shared;
         let recorded = shared.model.worker_record(worker).is_some_and(|record| record.session == session);
         recorded && shared.heartbeats.knows(worker, session)
+    }
+
+    /// Whether a live attempt runs on the caller; of others nothing is known here, and news of them are none.
+    fn is_its_own(&self, who: &Principal, attempt: Attempt) -> bool {
+        let task = self.handle.shared.model.task(attempt.task);
+        task.is_none_or(|task| logs::its_own(who, &task, attempt).is_ok())
     }
 
     /// Takes ends in, all in one commit. One that can not be taken in now holds no other back.
@@ -120,6 +127,7 @@ impl WorkerApi {
     async fn end(&self, who: &Principal, result: pb::TaskResult) -> Result<(Option<WorkerId>, EndReport), Status> {
         let worker = convert::worker_id(&result.worker_id).ok();
         let mut report = end::report(result)?;
+        self.may_end(who, worker.as_ref(), &report).await?;
         let told = report.outcome.log;
         let kept = if told.records > 0 {
             self.handle.logs(who).bulk().sync_log(report.attempt).await.map_err(logs::bulk_status)?
@@ -128,6 +136,23 @@ impl WorkerApi {
         };
         Arc::make_mut(&mut report.outcome).log = end::kept_log(told, kept);
         Ok((worker, report))
+    }
+
+    /// Whether the caller is the worker that an end is of. Of another life of the data nobody here can say it: what is
+    /// told of that is not heard.
+    async fn may_end(&self, who: &Principal, told: Option<&WorkerId>, report: &EndReport) -> Result<(), Status> {
+        if who.worker_name().is_none() {
+            return Ok(());
+        }
+        if let Some(told) = told {
+            itself(who, told)?;
+        }
+        if report.incarnation != self.incarnation() {
+            return Ok(());
+        }
+        let task = self.handle.record(report.attempt.task).await;
+        let task = task.map_err(|error| Status::unavailable(error.to_string()))?;
+        task.map_or(Ok(()), |task| logs::its_own(who, &task, report.attempt))
     }
 
     async fn end_ack(
@@ -181,6 +206,13 @@ impl WorkerApi {
 
 #[tonic::async_trait]
 impl MasterService for WorkerApi {
+    async fn enroll_worker(&self, request: Request<pb::EnrollRequest>) -> Result<Response<pb::EnrollAck>, Status> {
+        match self.handle.pki() {
+            Some(pki) => enrol::enrol(&self.handle, pki, request).await.map(Response::new),
+            None => caller(&request).and_then(|_| Err(enrol::none_given())),
+        }
+    }
+
     async fn register_worker(&self, request: Request<pb::WorkerInfo>) -> Result<Response<pb::RegisterAck>, Status> {
         let who = &caller(&request)?;
         let info = request.into_inner();
@@ -189,6 +221,7 @@ impl MasterService for WorkerApi {
         }
         let protocol = info.protocol.min(PROTOCOL);
         let registration = convert::registration(info, self.incarnation())?;
+        itself(who, &registration.worker)?;
         let worker = registration.worker.clone();
         let epoch = self.handle.shared.heartbeats.epoch();
         match self.tell(who, Event::Register(Box::new(registration))).await.map_err(status)? {
@@ -202,9 +235,10 @@ impl MasterService for WorkerApi {
     }
 
     async fn send_heartbeat(&self, request: Request<pb::Heartbeat>) -> Result<Response<pb::HeartbeatAck>, Status> {
-        caller(&request)?;
+        let who = &caller(&request)?;
         let now = self.handle.now();
         let (heartbeat, heard) = convert::heartbeat(request.get_ref(), self.incarnation(), now)?;
+        itself(who, &heartbeat.worker)?;
         let current = self.is_current(&heartbeat.worker, heartbeat.session);
         if current {
             self.handle.shared.heartbeats.put(heartbeat, heard);
@@ -244,6 +278,7 @@ impl MasterService for WorkerApi {
     ) -> Result<Response<pb::ProgressAck>, Status> {
         let who = &caller(&request)?;
         let held = convert::all_held(&request.get_ref().tasks, self.incarnation())?;
+        let held: Vec<_> = held.into_iter().filter(|held| self.is_its_own(who, held.attempt)).collect();
         for told in self.tell_all(who, held.into_iter().map(Event::Progress).collect()).await {
             match told {
                 // Old news is no failure.
@@ -279,8 +314,8 @@ impl MasterService for WorkerApi {
     }
 
     async fn resolve_inputs(&self, request: Request<pb::AttemptRef>) -> Result<Response<pb::ResolvedInputs>, Status> {
-        caller(&request)?;
-        inputs::resolve(&self.handle, request.get_ref()).await.map(Response::new)
+        let who = &caller(&request)?;
+        inputs::resolve(who, &self.handle, request.get_ref()).await.map(Response::new)
     }
 
     type FetchContentsStream = BoxStream<'static, Result<pb::ContentChunk, Status>>;
@@ -294,16 +329,16 @@ impl MasterService for WorkerApi {
     }
 
     async fn resolve_secrets(&self, request: Request<pb::AttemptRef>) -> Result<Response<pb::ResolvedSecrets>, Status> {
-        caller(&request)?;
-        secrets::resolve(&self.handle, request.get_ref()).await.map(Response::new)
+        let who = &caller(&request)?;
+        secrets::resolve(who, &self.handle, request.get_ref()).await.map(Response::new)
     }
 
     async fn resolve_registry(
         &self,
         request: Request<pb::AttemptRef>,
     ) -> Result<Response<pb::ResolvedRegistry>, Status> {
-        caller(&request)?;
-        secrets::resolve_registry(&self.handle, request.get_ref()).await.map(Response::new)
+        let who = &caller(&request)?;
+        secrets::resolve_registry(who, &self.handle, request.get_ref()).await.map(Response::new)
     }
 
     type SubscribeStream = BoxStream<'static, Result<pb::CommandBatch, Status>>;
@@ -314,6 +349,7 @@ impl MasterService for WorkerApi {
     ) -> Result<Response<Self::SubscribeStream>, Status> {
         let who = &caller(&request)?;
         let worker = convert::worker_id(&request.get_ref().worker_id)?;
+        itself(who, &worker)?;
         let session = Session(request.get_ref().session);
         if !self.is_current(&worker, session) {
             return Err(status(AskError::Rejected(Rejected::StaleSession)));
@@ -338,6 +374,7 @@ impl MasterService for WorkerApi {
     async fn leave_cluster(&self, request: Request<pb::LeaveRequest>) -> Result<Response<pb::LeaveAck>, Status> {
         let who = &caller(&request)?;
         let worker = convert::worker_id(&request.get_ref().worker_id)?;
+        itself(who, &worker)?;
         let session = Session(request.get_ref().session);
         match self.tell(who, Event::Leave(worker.clone(), session)).await {
             Ok(_) => info!(%worker, "worker left"),
@@ -372,6 +409,16 @@ impl WorkerApi {
 fn caller<T>(request: &Request<T>) -> Result<Principal, Status> {
     let who = request.extensions().get::<Principal>().cloned();
     who.filter(Principal::may_report).ok_or_else(|| Status::unauthenticated("the call does not say who asks"))
+}
+
+/// Whether the caller is the worker that its call is about.
+fn itself(who: &Principal, worker: &WorkerId) -> Result<(), Status> {
+    match who.worker_name() {
+        Some(is) if is != worker => {
+            Err(guard::refused(&Refusal::AnotherName { is: is.clone(), asked: worker.clone() }))
+        }
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// What waits on the stream is sent together.

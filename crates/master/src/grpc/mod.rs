@@ -3,12 +3,15 @@
 mod agent;
 mod convert;
 mod end;
+mod enrol;
 mod exec;
+mod guard;
 mod health;
 mod inputs;
 mod logs;
 mod master_service;
 mod secrets;
+pub(crate) mod tls;
 mod view;
 
 use crate::delivery::subscribe::Subscriptions;
@@ -18,12 +21,11 @@ use crate::serve::RunError;
 use agent::AgentApi;
 use cloudai_proto::v1::agent_service_server::AgentServiceServer;
 use cloudai_proto::v1::master_service_server::MasterServiceServer;
+use guard::{AgentToken, Certified, JoinToken};
 use master_service::WorkerApi;
-use sha2::{Digest, Sha256};
 use std::sync::Arc;
+use tonic::service::Routes;
 use tonic::service::interceptor::InterceptedService;
-use tonic::service::{Interceptor, Routes};
-use tonic::{Request, Status};
 
 /// The largest message of a worker: a batch of log records or a part of a file is far below it, a
 /// heartbeat of ten thousand attempts fits.
@@ -32,7 +34,7 @@ const MAX_MESSAGE: usize = 16 << 20;
 /// The largest message of an agent: as many proposals as a call may have are far below it.
 const MAX_PROPOSALS: usize = 1 << 20;
 
-/// Makes all services: what workers and agents call, behind the join token; health and reflection,
+/// Makes all services: what workers and agents call, behind certificates and join tokens; health and reflection,
 /// open.
 ///
 /// Those two need no token: they tell whether the master serves, which a load balancer without
@@ -55,41 +57,15 @@ pub(crate) fn routes(
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
     let unreadable = |error| RunError::Server("gRPC reflection", std::io::Error::other(error));
-    let routes = Routes::new(InterceptedService::new(service, token(Principal::worker())))
-        .add_service(InterceptedService::new(agents, token(Principal::agent())))
+    let routes = match &handle.shared.pki {
+        None => Routes::new(InterceptedService::new(service, token(Principal::worker())))
+            .add_service(InterceptedService::new(agents, token(Principal::agent()))),
+        Some(pki) => Routes::new(Certified::new(service, Arc::clone(pki)))
+            .add_service(InterceptedService::new(agents, AgentToken::new(Arc::clone(pki)))),
+    };
+    let routes = routes
         .add_service(health)
         .add_service(schema().build_v1().map_err(unreadable)?)
         .add_service(schema().build_v1alpha().map_err(unreadable)?);
     Ok((routes, reporter))
-}
-
-/// Lets only those in who show the join token.
-#[derive(Clone, Debug)]
-pub(crate) struct JoinToken {
-    digest: [u8; 32],
-    /// As whom.
-    who: Principal,
-}
-
-impl JoinToken {
-    fn new(token: &str, who: Principal) -> Self {
-        Self { digest: Sha256::digest(token).into(), who }
-    }
-}
-
-impl Interceptor for JoinToken {
-    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        let shown = request.metadata().get("authorization").and_then(|value| value.to_str().ok());
-        let token = shown.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
-        // Digests are compared, so the time taken tells nothing about the token.
-        if <[u8; 32]>::from(Sha256::digest(token)) == self.digest {
-            request.extensions_mut().insert(self.who.clone());
-            Ok(request)
-        } else {
-            Err(Status::unauthenticated(
-                "the join token is wrong or missing: print the right one on the master with `cloudai worker token` \
-                 and give it with --join-token or CLOUDAI_JOIN_TOKEN",
-            ))
-        }
-    }
 }

@@ -6,13 +6,18 @@ use super::master_service::status;
 use crate::handle::Handle;
 use crate::handle::registries::Found;
 use crate::handle::secrets::NoSecret;
+use crate::principal::Principal;
 use crate::secrets::registries::Whose;
 use cloudai_proto::v1 as pb;
 use tonic::Status;
 
 /// All of its secrets, in the order of the task's spec.
-pub(super) async fn resolve(handle: &Handle, of: &pb::AttemptRef) -> Result<pb::ResolvedSecrets, Status> {
-    let attempt = known_attempt(handle, Some(of)).await?;
+pub(super) async fn resolve(
+    who: &Principal,
+    handle: &Handle,
+    of: &pb::AttemptRef,
+) -> Result<pb::ResolvedSecrets, Status> {
+    let attempt = known_attempt(who, handle, Some(of)).await?;
     let values = handle.secrets_of(attempt).await.map_err(|why| match why {
         NoSecret::Wrong(why) => Status::failed_precondition(why),
         NoSecret::Failed(error) => status(error),
@@ -25,8 +30,12 @@ pub(super) async fn resolve(handle: &Handle, of: &pb::AttemptRef) -> Result<pb::
 }
 
 /// What is stored for the registry of its image.
-pub(super) async fn resolve_registry(handle: &Handle, of: &pb::AttemptRef) -> Result<pb::ResolvedRegistry, Status> {
-    let attempt = known_attempt(handle, Some(of)).await?;
+pub(super) async fn resolve_registry(
+    who: &Principal,
+    handle: &Handle,
+    of: &pb::AttemptRef,
+) -> Result<pb::ResolvedRegistry, Status> {
+    let attempt = known_attempt(who, handle, Some(of)).await?;
     Ok(handle.registry_of(attempt).await.map_err(status)?.map(registry_shown).unwrap_or_default())
 }
 

@@ -96,7 +96,7 @@ impl Handle {
                 Some(record) => Some(record.owner.clone()),
                 None => self.job_with(task).await?.map(|job| job.record.owner.clone()),
             };
-            if !owner.is_some_and(|owner| who.may_touch(&owner)) {
+            if !owner.is_some_and(|owner| who.may_see(&owner)) {
                 return Err(Rejected::NoSuchTask(task).into());
             }
             if let Some(status) = self.shared.store.ended(task).await? {
@@ -121,7 +121,7 @@ impl Handle {
     /// [`AskError::Rejected`] with `NoSuchJob` also for another's job.
     pub async fn job(&self, who: &Principal, id: JobId) -> Result<SeenJob, AskError> {
         let job = self.whole_job(id).await?;
-        Ok(job.filter(|job| who.may_touch(&job.record.owner)).ok_or(Rejected::NoSuchJob(id))?)
+        Ok(job.filter(|job| who.may_see(&job.record.owner)).ok_or(Rejected::NoSuchJob(id))?)
     }
 
     async fn whole_job(&self, id: JobId) -> Result<Option<SeenJob>, AskError> {
@@ -154,7 +154,7 @@ impl Handle {
     /// [`AskError::Rejected`] with `NoSuchTask` for what is no array, and for another's.
     pub async fn array(&self, who: &Principal, id: TaskId) -> Result<(SeenJob, u32), AskError> {
         let found = if id.index().is_none() { self.job_with(id).await? } else { None };
-        let found = found.filter(|job| who.may_touch(&job.record.owner)).and_then(|job| {
+        let found = found.filter(|job| who.may_see(&job.record.owner)).and_then(|job| {
             let number = job.record.id.group_of(id)?;
             job.plan.group(number)?.elements.as_ref()?;
             Some((job, number))
@@ -196,7 +196,7 @@ impl Handle {
     /// [`AskError::Store`].
     pub async fn jobs(&self, who: &Principal, mut query: JobQuery) -> Result<Page<Arc<JobRecord>>, AskError> {
         let owner = query.owner.take().unwrap_or_else(|| who.user.clone());
-        if !who.may_touch(&owner) {
+        if !who.may_see(&owner) {
             return Ok(Page { items: Vec::new(), next: None });
         }
         query.owner = Some(owner);

@@ -74,7 +74,7 @@ impl Handle {
         limit: usize,
     ) -> Result<Kept, AskError> {
         let mut kept = Kept { files: Vec::new(), next: None, usage: Usage::default() };
-        if !who.may_touch(owner) {
+        if !who.may_see(owner) {
             return Ok(kept);
         }
         let store = &self.shared.store;

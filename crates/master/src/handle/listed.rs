@@ -49,14 +49,14 @@ impl Handle {
         let live = self.shared.model.arrays(&query);
         let tasks = self.tasks(who, query.clone()).await?;
         let (ended, edge) = self.ended_arrays(&query, tasks.next).await?;
-        let arrays = live.into_iter().chain(ended).filter(|(_, job, _)| who.may_touch(&job.record.owner));
+        let arrays = live.into_iter().chain(ended).filter(|(_, job, _)| who.may_see(&job.record.owner));
         Ok(merged(&query, tasks, arrays, edge))
     }
 
     /// Live arrays of the caller's whose ids begin or end so.
     pub(crate) fn resolve_arrays(&self, who: &Principal, part: &str, limit: usize) -> Vec<(SeenJob, u32)> {
         let found = self.shared.model.arrays_like(&part.to_ascii_uppercase(), limit);
-        found.into_iter().filter(|(job, _)| who.may_touch(&job.record.owner)).collect()
+        found.into_iter().filter(|(job, _)| who.may_see(&job.record.owner)).collect()
     }
 
     /// Ids of named tasks and arrays of the caller's jobs that end so, also of jobs that have ended and of tasks that

@@ -100,7 +100,7 @@ impl Handle {
     /// A task of the queue as one may see it; none when it waits no more.
     fn waiting(&self, who: &Principal, cursor: Cursor, task: TaskId) -> Option<Waiting> {
         let record = self.shared.model.task(task)?;
-        let waits = record.status() == Status::Queued && who.may_touch(&record.owner);
+        let waits = record.status() == Status::Queued && who.may_see(&record.owner);
         let has_turn = matches!(cursor.spot, Stand::Waits(Spot::Pinned(_) | Spot::Line(_)));
         waits.then(|| Waiting { cursor, place: has_turn.then_some(cursor.places), task: self.see(record) })
     }

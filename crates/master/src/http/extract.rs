@@ -70,6 +70,18 @@ impl<S: Send + Sync> FromRequestParts<S> for WorkerPath {
     }
 }
 
+/// The join token of a path with `{id}`: any word can be the id of one that is not there.
+#[derive(Debug)]
+pub(super) struct TokenPath(pub(super) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for TokenPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        path_part(parts, state, "id").await.map(Self)
+    }
+}
+
 /// The file of a path with `{*path}`.
 #[derive(Debug)]
 pub(super) struct FilePath(pub(super) String);

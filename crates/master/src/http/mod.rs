@@ -21,6 +21,7 @@ mod follow;
 mod job_forecast;
 mod job_view;
 mod jobs;
+mod join_tokens;
 mod kept;
 mod labels;
 mod live;
@@ -55,88 +56,129 @@ use axum::Router;
 use axum::extract::Request;
 use axum::middleware::{Next, from_fn};
 use axum::response::Response;
-use table::{Route, delete, get, patch, post, put};
+use table::{ADMIN, OPEN, OPERATOR, Route, USER, VIEWER, delete, get, patch, post, put};
 use tower_http::catch_panic::CatchPanicLayer;
 
 /// Every route.
 fn routes() -> Vec<Route> {
+    [of_the_reference(), of_tasks(), of_jobs(), of_what_is_kept(), of_workers(), of_the_cluster()]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+/// Probes, and the reference's own.
+fn of_the_reference() -> Vec<Route> {
     vec![
-        get("/livez", probes::livez),
-        get("/readyz", probes::readyz),
-        get("/health", reference::health),
-        get("/telemetry", reference::telemetry),
-        get("/telemetry/{id}", reference::telemetry_of),
-        get("/workers", reference::workers),
-        get("/ws/telemetry", live::all),
-        get("/ws/telemetry/{id}", live::one),
-        get("/api/v1/tasks", tasks::list),
-        post("/api/v1/tasks", tasks::submit),
-        post("/api/v1/tasks/batch", tasks::submit_batch),
-        get("/api/v1/tasks/resolve", tasks::resolve),
-        get("/api/v1/tasks/{id}", tasks::get),
-        get("/api/v1/tasks/{id}/explain", explain::get),
-        get("/api/v1/tasks/{id}/exec", exec::open),
-        post("/api/v1/tasks/{id}/cancel", tasks::cancel),
-        post("/api/v1/tasks/{id}/hold", tasks::hold),
-        post("/api/v1/tasks/{id}/retry", tasks::retry),
-        post("/api/v1/tasks/{id}/release", tasks::release),
-        get("/api/v1/tasks/{id}/logs", logs::read),
-        get("/api/v1/tasks/{id}/archive", archive::get),
-        get("/api/v1/tasks/{id}/files", files::list),
-        get("/api/v1/tasks/{id}/files/{*path}", files::download),
-        get("/api/v1/jobs", jobs::list),
-        post("/api/v1/jobs", jobs::submit),
-        get("/api/v1/jobs/resolve", jobs::resolve),
-        get("/api/v1/jobs/{id}", jobs::get),
-        get("/api/v1/jobs/{id}/tasks", jobs::tasks),
-        get("/api/v1/jobs/{id}/graph", jobs::graph),
-        post("/api/v1/jobs/{id}/cancel", jobs::cancel),
-        post("/api/v1/jobs/{id}/hold", jobs::hold),
-        post("/api/v1/jobs/{id}/release", jobs::release),
-        post("/api/v1/jobs/{id}/retry", jobs::retry),
-        get("/api/v1/files", kept::list),
-        post("/api/v1/blobs", blobs::several),
-        post("/api/v1/blobs/kept", blobs::kept),
-        put("/api/v1/blobs/{sha256}", blobs::put),
-        get("/api/v1/secrets", secrets::list),
-        post("/api/v1/secrets/rotate", secrets::rotate),
-        put("/api/v1/secrets/{name}", secrets::put),
-        delete("/api/v1/secrets/{name}", secrets::remove),
-        get("/api/v1/registries", registries::list),
-        put("/api/v1/registries/{host}", registries::put),
-        delete("/api/v1/registries/{host}", registries::remove),
-        get("/api/v1/templates", templates::list),
-        get("/api/v1/templates/{name}", templates::get),
-        put("/api/v1/templates/{name}", templates::put),
-        delete("/api/v1/templates/{name}", templates::remove),
-        post("/api/v1/templates/{name}/run", templates::run),
-        get("/api/v1/schedules", schedules::list),
-        get("/api/v1/schedules/{name}", schedules::get),
-        put("/api/v1/schedules/{name}", schedules::put),
-        delete("/api/v1/schedules/{name}", schedules::remove),
-        post("/api/v1/schedules/{name}/pause", schedules::pause),
-        post("/api/v1/schedules/{name}/resume", schedules::resume),
-        post("/api/v1/schedules/{name}/run", schedules::run),
-        get("/api/v1/workers", workers::list),
-        post("/api/v1/workers", workers::create),
-        get("/api/v1/cluster/join-token", workers::token),
-        get("/api/v1/workers/{id}", workers::get),
-        delete("/api/v1/workers/{id}", workers::remove),
-        patch("/api/v1/workers/{id}/labels", labels::change),
-        post("/api/v1/workers/{id}/cordon", duty::cordon),
-        post("/api/v1/workers/{id}/drain", duty::drain),
-        post("/api/v1/workers/{id}/undrain", duty::undrain),
-        get("/api/v1/advice", advice::get),
-        get("/api/v1/queue", queue::list),
-        get("/api/v1/strategies", strategies::list),
-        put("/api/v1/strategies/current", strategies::set),
-        get("/api/v1/strategies/predictions", strategies::predictions),
-        get("/api/v1/cluster", cluster::get),
-        post("/api/v1/cluster/backup", cluster::backup),
-        post(restore::PATH, restore::restore),
-        get("/api/v1/debug/state", debug::state),
-        get("/api/v1/debug/events", debug::events),
-        post("/api/v1/debug/reconcile", debug::reconcile),
+        get(OPEN, "/livez", probes::livez),
+        get(OPEN, "/readyz", probes::readyz),
+        get(OPEN, "/health", reference::health),
+        get(VIEWER, "/telemetry", reference::telemetry),
+        get(VIEWER, "/telemetry/{id}", reference::telemetry_of),
+        get(VIEWER, "/workers", reference::workers),
+        get(VIEWER, "/ws/telemetry", live::all),
+        get(VIEWER, "/ws/telemetry/{id}", live::one),
+    ]
+}
+
+/// Tasks, their logs and files.
+fn of_tasks() -> Vec<Route> {
+    vec![
+        get(VIEWER, "/api/v1/tasks", tasks::list),
+        post(USER, "/api/v1/tasks", tasks::submit),
+        post(USER, "/api/v1/tasks/batch", tasks::submit_batch),
+        get(VIEWER, "/api/v1/tasks/resolve", tasks::resolve),
+        get(VIEWER, "/api/v1/tasks/{id}", tasks::get),
+        get(VIEWER, "/api/v1/tasks/{id}/explain", explain::get),
+        get(USER, "/api/v1/tasks/{id}/exec", exec::open),
+        post(USER, "/api/v1/tasks/{id}/cancel", tasks::cancel),
+        post(USER, "/api/v1/tasks/{id}/hold", tasks::hold),
+        post(USER, "/api/v1/tasks/{id}/retry", tasks::retry),
+        post(USER, "/api/v1/tasks/{id}/release", tasks::release),
+        get(VIEWER, "/api/v1/tasks/{id}/logs", logs::read),
+        get(VIEWER, "/api/v1/tasks/{id}/archive", archive::get),
+        get(VIEWER, "/api/v1/tasks/{id}/files", files::list),
+        get(VIEWER, "/api/v1/tasks/{id}/files/{*path}", files::download),
+    ]
+}
+
+/// Jobs.
+fn of_jobs() -> Vec<Route> {
+    vec![
+        get(VIEWER, "/api/v1/jobs", jobs::list),
+        post(USER, "/api/v1/jobs", jobs::submit),
+        get(VIEWER, "/api/v1/jobs/resolve", jobs::resolve),
+        get(VIEWER, "/api/v1/jobs/{id}", jobs::get),
+        get(VIEWER, "/api/v1/jobs/{id}/tasks", jobs::tasks),
+        get(VIEWER, "/api/v1/jobs/{id}/graph", jobs::graph),
+        post(USER, "/api/v1/jobs/{id}/cancel", jobs::cancel),
+        post(USER, "/api/v1/jobs/{id}/hold", jobs::hold),
+        post(USER, "/api/v1/jobs/{id}/release", jobs::release),
+        post(USER, "/api/v1/jobs/{id}/retry", jobs::retry),
+    ]
+}
+
+/// What tasks use and leave, and what makes tasks.
+fn of_what_is_kept() -> Vec<Route> {
+    vec![
+        get(VIEWER, "/api/v1/files", kept::list),
+        post(USER, "/api/v1/blobs", blobs::several),
+        post(USER, "/api/v1/blobs/kept", blobs::kept),
+        put(USER, "/api/v1/blobs/{sha256}", blobs::put),
+        get(VIEWER, "/api/v1/secrets", secrets::list),
+        post(ADMIN, "/api/v1/secrets/rotate", secrets::rotate),
+        put(USER, "/api/v1/secrets/{name}", secrets::put),
+        delete(USER, "/api/v1/secrets/{name}", secrets::remove),
+        get(VIEWER, "/api/v1/registries", registries::list),
+        put(USER, "/api/v1/registries/{host}", registries::put),
+        delete(USER, "/api/v1/registries/{host}", registries::remove),
+        get(VIEWER, "/api/v1/templates", templates::list),
+        get(VIEWER, "/api/v1/templates/{name}", templates::get),
+        put(USER, "/api/v1/templates/{name}", templates::put),
+        delete(USER, "/api/v1/templates/{name}", templates::remove),
+        post(USER, "/api/v1/templates/{name}/run", templates::run),
+        get(VIEWER, "/api/v1/schedules", schedules::list),
+        get(VIEWER, "/api/v1/schedules/{name}", schedules::get),
+        put(USER, "/api/v1/schedules/{name}", schedules::put),
+        delete(USER, "/api/v1/schedules/{name}", schedules::remove),
+        post(USER, "/api/v1/schedules/{name}/pause", schedules::pause),
+        post(USER, "/api/v1/schedules/{name}/resume", schedules::resume),
+        post(USER, "/api/v1/schedules/{name}/run", schedules::run),
+    ]
+}
+
+/// Workers, and how they join.
+fn of_workers() -> Vec<Route> {
+    vec![
+        get(VIEWER, "/api/v1/workers", workers::list),
+        post(OPERATOR, "/api/v1/workers", workers::create),
+        get(OPERATOR, "/api/v1/cluster/join-token", workers::token),
+        get(OPERATOR, "/api/v1/join-tokens", join_tokens::list),
+        post(OPERATOR, "/api/v1/join-tokens", join_tokens::create),
+        delete(OPERATOR, "/api/v1/join-tokens/{id}", join_tokens::revoke),
+        get(VIEWER, "/api/v1/workers/{id}", workers::get),
+        delete(OPERATOR, "/api/v1/workers/{id}", workers::remove),
+        patch(OPERATOR, "/api/v1/workers/{id}/labels", labels::change),
+        post(OPERATOR, "/api/v1/workers/{id}/cordon", duty::cordon),
+        post(OPERATOR, "/api/v1/workers/{id}/drain", duty::drain),
+        post(OPERATOR, "/api/v1/workers/{id}/undrain", duty::undrain),
+    ]
+}
+
+/// The cluster as a whole.
+fn of_the_cluster() -> Vec<Route> {
+    vec![
+        get(VIEWER, "/api/v1/advice", advice::get),
+        get(VIEWER, "/api/v1/queue", queue::list),
+        get(VIEWER, "/api/v1/strategies", strategies::list),
+        put(OPERATOR, "/api/v1/strategies/current", strategies::set),
+        get(VIEWER, "/api/v1/strategies/predictions", strategies::predictions),
+        get(VIEWER, "/api/v1/cluster", cluster::get),
+        post(ADMIN, "/api/v1/cluster/backup", cluster::backup),
+        post(ADMIN, restore::PATH, restore::restore),
+        get(ADMIN, "/api/v1/debug/state", debug::state),
+        get(ADMIN, "/api/v1/debug/events", debug::events),
+        post(ADMIN, "/api/v1/debug/reconcile", debug::reconcile),
     ]
 }
 

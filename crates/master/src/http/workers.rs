@@ -2,10 +2,11 @@
 
 use super::dto::{JoinToken, List, Worker};
 use super::extract::{Caller, Document, WorkerPath};
-use super::problem::Problem;
+use super::problem::{Code, Problem};
 use super::query::Parameters;
 use super::{dto, view};
 use crate::handle::Handle;
+use crate::pki::tokens::TokenState;
 use crate::principal::Principal;
 use axum::Json;
 use axum::extract::State;
@@ -141,7 +142,13 @@ pub(super) async fn token(
     query: Parameters,
 ) -> Result<Json<JoinToken>, Problem> {
     query.close()?;
-    Ok(Json(JoinToken { join_token: handle.join_token(&who).to_owned() }))
+    match handle.pki().map(|pki| pki.first_token_state()) {
+        None | Some(TokenState::Valid) => Ok(Json(JoinToken { join_token: handle.join_token(&who).to_owned() })),
+        Some(TokenState::Used | TokenState::Expired | TokenState::Revoked) => {
+            let why = "the join token that the first start made was revoked";
+            Err(Problem::new(Code::NotFound, why).next("cloudai worker token --new"))
+        }
+    }
 }
 
 #[cfg(test)]

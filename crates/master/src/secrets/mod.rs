@@ -103,6 +103,16 @@ impl Secrets {
         self.sealed.value(&id(owner, name)).await
     }
 
+    /// Keeps something of the cluster's own under the name of a fact, which must be one that [`sealed`] knows.
+    pub(crate) async fn put_own(&self, term: Term, now: Timestamp, id: &str, value: &[u8]) -> Result<(), AskError> {
+        self.sealed.put(term, now, id, value).await.map(drop)
+    }
+
+    /// Something of the cluster's own; none where there is none.
+    pub(crate) async fn own(&self, id: &str) -> Result<Option<Result<Zeroizing<Vec<u8>>, KeyError>>, AskError> {
+        self.sealed.value(id).await
+    }
+
     /// Seals every value, those of registries included, with a new key, then forgets the old ones; answers how many.
     pub(crate) async fn rotate(&self, term: Term) -> Result<usize, AskError> {
         self.sealed.rotate(term).await

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 /// Before the names of all facts that are sealed: the kinds of values that there are.
-const PREFIXES: [&str; 2] = [super::PREFIX, super::registries::PREFIX];
+const PREFIXES: [&str; 4] = [super::PREFIX, super::registries::PREFIX, crate::pki::CA_KEY, crate::pki::FIRST_TEXT];
 
 /// The sealed values of a cluster.
 #[derive(Debug)]

@@ -13,7 +13,7 @@ use cloudai_core::task::{OutputFile, TaskRecord};
 use cloudai_core::time::Timestamp;
 use cloudai_core::timing::Timing;
 use cloudai_master::principal::Principal;
-use cloudai_master::{Config, Ended, Fallback, FileLimits, Master, Retention, Rules, RunError};
+use cloudai_master::{Config, Ended, Fallback, FileLimits, Master, Retention, Rules, RunError, Security};
 use cloudai_store::bulk::local::LocalBulk;
 use cloudai_store::memory::MemoryStore;
 use cloudai_store::query::{Collectable, JobQuery, Page, RetentionQuery, TaskQuery};
@@ -86,6 +86,7 @@ impl Running {
             fallback,
             timing,
             rules: Rules { exec: true, ..rules },
+            security: Security::Insecure,
         });
         let master = master.await.unwrap();
         let (http, grpc, stop) = (master.http_address(), master.grpc_address(), CancellationToken::new());

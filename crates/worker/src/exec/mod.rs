@@ -6,10 +6,9 @@
 
 mod session;
 
-use crate::client::{self, AddressError, Master};
+use crate::client::Way;
 use crate::executor::Executor;
 use crate::executor::exec::{ExecWish, WindowSize};
-use crate::machine::Dial;
 use crate::messages::Input;
 use crate::reaper::Ordered;
 use cloudai_core::ids::{Attempt, Incarnation, Session, WorkerId};
@@ -60,21 +59,6 @@ impl Order {
 fn size(told: &pb::WindowSize) -> Option<WindowSize> {
     let side = |side: u32| u16::try_from(side).ok().filter(|side| *side > 0);
     Some(WindowSize { cols: side(told.cols)?, rows: side(told.rows)? })
-}
-
-/// How a connection to the master is made.
-#[derive(Clone, Debug)]
-pub(crate) struct Way {
-    pub(crate) address: String,
-    pub(crate) token: String,
-    pub(crate) dial: Option<Arc<dyn Dial>>,
-}
-
-impl Way {
-    /// Another connection; made when it is first used.
-    fn open(&self) -> Result<Master, AddressError> {
-        client::client(&self.address, &self.token, self.dial.clone())
-    }
 }
 
 /// What all of them need.

@@ -45,7 +45,7 @@ enum Over {
 
 impl Exec {
     pub(super) async fn run(self) {
-        let mut master = match self.execs.way.open() {
+        let mut master = match self.execs.way.client_of_one() {
             Ok(master) => master,
             Err(error) => return debug!(%error, "exec not opened"),
         };

@@ -97,6 +97,7 @@ impl Fake {
         let parts = (Arc::clone(&store), Arc::clone(&bulk), Arc::clone(&model));
         let shared = Shared {
             join_token: "cai1-0-token".into(),
+            pki: None,
             facts,
             mailboxes: Arc::new(mailboxes),
             placing: Arc::default(),
