@@ -109,6 +109,7 @@ fixtures: ## when a version is released: keep the data and the frames that it wr
 
 docs: ## write the table of settings into docs/configuration.md again, and docs/job.schema.json
 	UPDATE_GENERATED=1 cargo test $(CARGO_FLAGS) -p cloudai --bin cloudai -- the_document_has_every_setting the_schema_of_the_documentation
+	UPDATE_GENERATED=1 cargo test $(CARGO_FLAGS) -p cloudai-master --lib -- the_document_says_what_each_role_may
 
 images: ## make the sample images; no registry needed
 	@scripts/images.sh

@@ -10,7 +10,8 @@ TASKS=()        # ids of what was submitted
 STOPPED=        # set once all that is done
 STARTED_ENGINE= # set when no engine ran before
 GRPC='' HTTP=''
-unset CLOUDAI_ADDR CLOUDAI_TOKEN
+unset CLOUDAI_ADDR CLOUDAI_TOKEN CLOUDAI_CA
+export CLOUDAI_CONFIG_DIR=$ROOT/.run/contexts # not the contexts of whoever runs this
 
 # stop_all: ends it all, once; fails when a container of the demo had outlived its worker.
 stop_all() {

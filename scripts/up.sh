@@ -10,7 +10,8 @@ WORKERS=${WORKERS:-1}
 HTTP_PORT_WANTED=8080
 GRPC_PORT_WANTED=50051
 GRPC='' HTTP=''
-unset CLOUDAI_ADDR CLOUDAI_TOKEN
+unset CLOUDAI_ADDR CLOUDAI_TOKEN CLOUDAI_CA
+export CLOUDAI_CONFIG_DIR=$ROOT/.run/contexts # not the contexts of whoever runs this
 
 [[ $WORKERS =~ ^[1-9][0-9]?$ ]] || die "WORKERS=$WORKERS is not a number from 1 to 99" '' 'make up WORKERS=2'
 

@@ -3,19 +3,25 @@
 //! Knows nothing of commands and output. Every call here may be repeated without harm (a
 //! submission carries an idempotency key), so lost connections are retried.
 
+mod credentials;
 mod socket;
+mod trust;
 
 use crate::exit::{Exit, Failure};
 use bytes::Bytes;
 use cloudai_master::http::dto::Problem;
-use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE};
+pub(crate) use credentials::{Credentials, Tokens};
+use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, LOCATION};
 use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 use serde::de::DeserializeOwned;
 pub(crate) use socket::Socket;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
+pub(crate) use trust::{Trust, UNTRUSTED, is_local};
 
+/// The address of a master that nobody named another of.
+pub(crate) const DEFAULT_ADDR: &str = "http://127.0.0.1:8080";
 /// Pauses before a lost request is sent again; together under a second, so that a missing master is told at once.
 const PAUSES: [Duration; 3] = [Duration::from_millis(100), Duration::from_millis(200), Duration::from_millis(400)];
 /// Time to build a connection.
@@ -28,18 +34,16 @@ const ANSWER: Duration = Duration::from_secs(60);
 pub(crate) struct Client {
     http: reqwest::Client,
     base: Url,
+    who: Credentials,
     /// The master's clock minus ours, in milliseconds, from the last answer.
     offset: Arc<AtomicI64>,
 }
 
-/// Reads an address as people type it: `http://host:port`, `host:port`, `:port`, `port`.
+/// Reads an address as people type it: `http://host:port`, `https://host:port`, `host:port`, `:port`, `port`.
 /// # Errors
 /// What is allowed instead.
 pub(crate) fn parse_addr(text: &str) -> Result<Url, String> {
-    let allowed = "expected a URL, as http://127.0.0.1:8080";
-    if text.starts_with("https:") {
-        return Err("https is still to come: this version talks http only, as http://127.0.0.1:8080".into());
-    }
+    let allowed = "expected a URL, as http://127.0.0.1:8080 or https://gpu-01:8080";
     let full = if text.contains("://") {
         text.to_owned()
     } else if let Some(port) = text.strip_prefix(':').or_else(|| text.parse::<u16>().ok().map(|_| text)) {
@@ -48,29 +52,29 @@ pub(crate) fn parse_addr(text: &str) -> Result<Url, String> {
         format!("http://{text}")
     };
     let url = Url::parse(&full).map_err(|_| allowed.to_owned())?;
-    if url.scheme() != "http" || url.host().is_none() || url.query().is_some() {
+    if !matches!(url.scheme(), "http" | "https") || url.host().is_none() || url.query().is_some() {
         return Err(allowed.into());
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("an address has no name and no password: cloudai login asks for them".into());
     }
     Ok(url)
 }
 
 impl Client {
-    /// A client of the master at `base`; connects with the first call.
+    /// A client of the master at `base` that trusts the system's certificates and says nothing of who
+    /// asks; connects with the first call.
     /// # Errors
     /// When the HTTP library can not start.
     pub(crate) fn new(base: Url) -> Result<Self, Failure> {
-        // Whoever was first decides; it is the same everywhere.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let http = reqwest::Client::builder()
-            // It speaks to masters without encryption so far: no certificates have to be read, or be there.
-            .tls_certs_only([])
-            .connect_timeout(CONNECT)
-            .tcp_keepalive(Duration::from_secs(15))
-            .no_proxy()
-            .user_agent(concat!("cloudai/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(|error| Failure::error("the HTTP client could not start").why(chain(&error)))?;
-        Ok(Self { http, base, offset: Arc::default() })
+        Self::with(base, &Trust::System, Credentials::Nobody)
+    }
+
+    /// The same that trusts and is known as it is told.
+    /// # Errors
+    /// When the HTTP library can not start, or the certificates are none.
+    pub(crate) fn with(base: Url, trust: &Trust, who: Credentials) -> Result<Self, Failure> {
+        Ok(Self { http: trust.client(&base)?, base, who, offset: Arc::default() })
     }
 
     /// The address, for messages.
@@ -135,8 +139,7 @@ impl Client {
     /// The master's problem, or that it could not be reached.
     pub(crate) async fn post_bytes<T: DeserializeOwned>(&self, path: &[&str], body: Bytes) -> Result<T, Failure> {
         let request = self.request(Method::POST, path).timeout(ANSWER).body(body);
-        let response = request.header(CONTENT_TYPE, "application/json").send().await;
-        let response = self.accept(response.map_err(|error| self.unreachable(&error))?).await?;
+        let response = self.once(request.header(CONTENT_TYPE, "application/json")).await?;
         self.json(response).await
     }
 
@@ -150,8 +153,7 @@ impl Client {
         size: u64,
     ) -> Result<T, Failure> {
         let request = self.request(Method::POST, path).header(CONTENT_TYPE, "application/octet-stream");
-        let response = request.header(CONTENT_LENGTH, size).body(file).send().await;
-        let response = self.accept(response.map_err(|error| self.unreachable(&error))?).await?;
+        let response = self.once(request.header(CONTENT_LENGTH, size).body(file)).await?;
         self.json(response).await
     }
 
@@ -244,10 +246,38 @@ impl Client {
     /// # Errors
     /// As [`Client::stream`].
     pub(crate) async fn stream_once(&self, path: &[&str], query: &[(&str, String)]) -> Result<Response, Failure> {
-        match self.request(Method::GET, path).query(query).send().await {
+        self.once(self.request(Method::GET, path).query(query)).await
+    }
+
+    /// `GET` of a text, which is no JSON.
+    /// # Errors
+    /// The master's problem, or that it could not be reached.
+    pub(crate) async fn text(&self, path: &[&str]) -> Result<String, Failure> {
+        let response = self.send(|| self.request(Method::GET, path).timeout(ANSWER)).await?;
+        response.text().await.map_err(|error| self.unreachable(&error))
+    }
+
+    /// `POST` and `PATCH` of JSON whose answer has no body.
+    /// # Errors
+    /// The master's problem, or that it could not be reached.
+    pub(crate) async fn tell(&self, method: Method, path: &[&str], body: &serde_json::Value) -> Result<(), Failure> {
+        self.send(|| self.request(method.clone(), path).json(body).timeout(ANSWER)).await.map(drop)
+    }
+
+    /// Sends one request once.
+    async fn once(&self, request: RequestBuilder) -> Result<Response, Failure> {
+        match self.signed(request).await?.send().await {
             Ok(response) => self.accept(response).await,
             Err(error) => Err(self.unreachable(&error)),
         }
+    }
+
+    /// A request that says who asks.
+    async fn signed(&self, request: RequestBuilder) -> Result<RequestBuilder, Failure> {
+        Ok(match self.who.token(self).await? {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        })
     }
 
     fn request(&self, method: Method, path: &[&str]) -> RequestBuilder {
@@ -261,13 +291,21 @@ impl Client {
     /// Sends, and sends again while the connection fails or the master is too busy.
     async fn send(&self, make: impl Fn() -> RequestBuilder) -> Result<Response, Failure> {
         let mut pauses = PAUSES.iter();
+        let mut renewed = false;
         loop {
-            let failure = match make().send().await {
+            let failure = match self.signed(make()).await?.send().await {
+                // A master that was restored, or has another clock, knows the token no more.
+                Ok(response) if response.status() == StatusCode::UNAUTHORIZED && !renewed && self.who.can_renew() => {
+                    renewed = true;
+                    self.who.renew(self).await?;
+                    continue;
+                }
                 Ok(response) if response.status() != StatusCode::SERVICE_UNAVAILABLE => {
                     return self.accept(response).await;
                 }
                 Ok(response) => self.accept(response).await.err(),
                 Err(error) if error.is_timeout() && !error.is_connect() => return Err(self.unreachable(&error)),
+                Err(error) if trust::fault(&error).is_some() => return Err(self.unreachable(&error)),
                 Err(error) => Some(self.unreachable(&error)),
             };
             match (pauses.next(), failure) {
@@ -285,8 +323,22 @@ impl Client {
         if status.is_success() {
             return Ok(response);
         }
+        if status == StatusCode::PERMANENT_REDIRECT
+            && let Some(secret) = self.encrypted(&response)
+        {
+            return Err(Failure::error(format!("{} is spoken to by https only", self.addr()))
+                .why("nothing is sent there in the clear")
+                .next(format!("cloudai login {secret}, or --addr {secret}")));
+        }
         let body = response.bytes().await.unwrap_or_default();
         Err(match serde_json::from_slice::<Problem>(&body) {
+            // The master does not know by which address it is called.
+            Ok(problem)
+                if problem.code == "unauthenticated"
+                    && problem.next.as_ref().is_none_or(|next| next.starts_with("cloudai login")) =>
+            {
+                Failure::of_problem(problem).next(format!("cloudai login {}", self.addr()))
+            }
             Ok(problem) => Failure::of_problem(problem),
             Err(_) => Failure::error(format!("{} answered {status}", self.addr()))
                 .why("that is not how a CloudAI master answers")
@@ -303,8 +355,19 @@ impl Client {
         })
     }
 
+    /// The encrypted address of a master that is called without encryption and says so.
+    fn encrypted(&self, response: &Response) -> Option<String> {
+        let told = response.headers().get(LOCATION)?.to_str().ok().filter(|told| told.starts_with("https://"));
+        let mut secret = self.base.clone();
+        secret.set_scheme("https").ok()?;
+        told.filter(|_| self.base.scheme() == "http").map(|_| secret.as_str().trim_end_matches('/').to_owned())
+    }
+
     /// The failure of a request that got no whole answer.
     pub(crate) fn unreachable(&self, error: &reqwest::Error) -> Failure {
+        if let Some(fault) = trust::fault(error) {
+            return trust::told(fault, self.addr());
+        }
         Failure::new(Exit::Unreachable, "unreachable", format!("no master at {}", self.addr()))
             .why(chain(error))
             .next("start one with `cloudai up`, or name it with --addr URL")
@@ -348,6 +411,7 @@ mod tests {
             ("9090", "http://127.0.0.1:9090/"),
             ("gpu-01:80", "http://gpu-01/"),
             ("http://gw/cloudai", "http://gw/cloudai"),
+            ("https://gpu-01:8080", "https://gpu-01:8080/"),
         ];
         for (typed, url) in rows {
             assert_eq!(parse_addr(typed).unwrap().as_str(), url, "{typed}");
@@ -357,7 +421,7 @@ mod tests {
     #[test]
     fn what_can_not_be_reached_is_refused_with_what_can() {
         for (typed, said) in
-            [("https://x", "still to come"), ("ftp://x", "expected"), ("", "expected"), (":x", "expected")]
+            [("http://a:b@x", "cloudai login"), ("ftp://x", "expected"), ("", "expected"), (":x", "expected")]
         {
             assert!(parse_addr(typed).unwrap_err().contains(said), "{typed}");
         }

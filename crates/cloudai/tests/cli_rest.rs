@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
 
+#[path = "cli_support/accounts.rs"]
+mod accounts;
 #[path = "cli_support/advising.rs"]
 mod advising;
 #[path = "cli_support/explaining.rs"]
@@ -84,7 +86,7 @@ fn mistakes_on_the_command_line_exit_64() {
         (&["task", "submit"], "image: is missing"),
         (&["task", "info", "7K"], "too short"),
         (&["task", "info", "a/b"], "is no task id"),
-        (&["--addr", "https://x", "task", "list"], "still to come"),
+        (&["--addr", "http://a:b@x", "task", "list"], "cloudai login"),
         (&[], "Usage"),
     ];
     for (words, said) in rows {

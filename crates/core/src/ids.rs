@@ -266,7 +266,12 @@ name!(
     "schedule's name"
 );
 name!(
-    /// Who owns a task. `local` until identities exist.
+    /// What a team is called.
+    ProjectName,
+    "project's name"
+);
+name!(
+    /// Who owns a task. `local` on a cluster without identities.
     UserId,
     "user name"
 );
@@ -288,6 +293,18 @@ impl UserId {
     #[must_use]
     pub fn agents() -> Self {
         Self("system.agents".into())
+    }
+
+    /// Whom those act as who look at what is open on the master's own machine; owns nothing.
+    #[must_use]
+    pub fn guests() -> Self {
+        Self("system.guests".into())
+    }
+
+    /// Whether no person is called so: the cluster itself is.
+    #[must_use]
+    pub fn is_reserved(&self) -> bool {
+        *self == Self::local() || self.as_str().starts_with("system.")
     }
 }
 

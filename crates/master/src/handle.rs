@@ -1,10 +1,12 @@
 //! The only way in: typed calls that end in the engine, the read model or the store.
 
 mod advice;
+mod ca;
 mod debug;
 pub(crate) mod exec;
 pub(crate) mod explain;
 pub(crate) mod foresee;
+pub(crate) mod identity;
 pub(crate) mod inputs;
 mod inputs_in_job;
 mod job_retry;
@@ -24,6 +26,7 @@ pub mod strategy;
 pub(crate) mod templates;
 
 use crate::addresses::InputRules;
+use crate::auth::Identity;
 use crate::choice::Choice;
 use crate::clock::Clock;
 use crate::exec::Execs;
@@ -35,7 +38,7 @@ use crate::model::{Model, SeenTask, SeenWorker};
 use crate::pki::Pki;
 use crate::placing::Placing;
 use crate::predictions::Saved;
-use crate::principal::Principal;
+use crate::principal::{Principal, Role};
 use crate::quota::Quota;
 use crate::schedules::Schedules;
 use crate::secrets::Secrets;
@@ -63,6 +66,9 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
 
+/// Ids that a part of one fits, which are looked at for somebody who does not see all of them.
+const MOST_LOOKED_AT: usize = 1000;
+
 /// Cheap to clone; every part of the master that is not the engine holds one.
 #[derive(Clone, Debug)]
 pub struct Handle {
@@ -85,6 +91,8 @@ pub(crate) struct Shared {
     /// Which files of attempts come in.
     pub(crate) quota: Quota,
     pub(crate) secrets: Secrets,
+    /// Who comes in; none where everybody is the one local user.
+    pub(crate) identity: Option<Identity>,
     pub(crate) templates: Templates,
     pub(crate) schedules: Schedules,
     pub(crate) inputs: InputRules,
@@ -259,11 +267,13 @@ impl Handle {
     /// [`AskError::Store`].
     pub async fn resolve(&self, who: &Principal, part: &str, limit: usize) -> Result<Vec<SeenTask>, AskError> {
         let part = part.to_ascii_uppercase();
-        let mut ids = self.shared.model.live_like(&part, limit);
-        ids.extend(self.shared.store.tasks_like(&part, limit).await?);
+        // Others' are found as well, and hide none of the caller's.
+        let most = if who.has(Role::Operator) { limit } else { limit.max(MOST_LOOKED_AT) };
+        let mut ids = self.shared.model.live_like(&part, most);
+        ids.extend(self.shared.store.tasks_like(&part, most).await?);
         ids.sort_unstable_by(|one, other| other.cmp(one));
         ids.dedup();
-        ids.truncate(limit);
+        ids.truncate(most);
         let mut tasks = Vec::with_capacity(ids.len());
         for id in ids {
             match self.task(who, id).await {
@@ -271,18 +281,19 @@ impl Handle {
                 Err(AskError::Rejected(Rejected::NoSuchTask(_))) => {}
                 Err(error) => return Err(error),
             }
+            if tasks.len() >= limit {
+                break;
+            }
         }
         Ok(tasks)
     }
 
-    /// One page of the caller's tasks.
+    /// One page of tasks that the caller sees: without an owner everybody's for operators, else the caller's own; of a
+    /// worker all that the caller sees, on pages that may be short.
     /// # Errors
     /// [`AskError::Store`]; also for a combination that no index serves.
     pub async fn tasks(&self, who: &Principal, query: TaskQuery) -> Result<Page<SeenTask>, AskError> {
-        let owner = query.owner.clone().unwrap_or_else(|| who.user.clone());
-        if !who.may_see(&owner) {
-            return Ok(Page { items: Vec::new(), next: None });
-        }
+        let Some(query) = listed::narrowed(who, query) else { return Ok(Page { items: Vec::new(), next: None }) };
         query.check().map_err(|error| AskError::Store(Arc::new(error)))?;
         // First what lives: what ends meanwhile is found twice rather than not at all.
         let live = self.shared.model.live(&query).map_err(|error| AskError::Store(Arc::new(error)))?;
@@ -299,7 +310,7 @@ impl Handle {
     /// # Errors
     /// [`AskError`].
     pub async fn cancel(&self, who: &Principal, id: TaskId) -> Result<SeenTask, AskError> {
-        let task = self.task(who, id).await?;
+        let task = self.task_to_change(who, id).await?;
         if task.record.finished().is_some() {
             return Ok(task);
         }
@@ -326,7 +337,7 @@ impl Handle {
 
     /// Puts an event to the engine that means nothing to a task that has ended.
     async fn while_live(&self, who: &Principal, id: TaskId, event: Event) -> Result<SeenTask, AskError> {
-        if self.task(who, id).await?.record.finished().is_none() {
+        if self.task_to_change(who, id).await?.record.finished().is_none() {
             match self.ask(who, event).await {
                 Ok(_) => return self.task(who, id).await,
                 // It ended in between.

@@ -4,7 +4,7 @@
 //! [`model`] (what readers see), `placing` (the strategy's thread; `external` and `watching` are for
 //! agents that place from outside), `sealing` (logs that have ended),
 //! `retention` (tasks that are kept no longer), `schedules` (what is submitted when its time comes),
-//! `templates` (what is filled and submitted), `sweeping` (contents that nobody needs), `quota` (limits of
+//! `auth` (who comes in, where there are users), `templates` (what is filled and submitted), `sweeping` (contents that nobody needs), `quota` (limits of
 //! what tasks leave), [`choice`] (which strategy places), `rescue` (what if it has a
 //! fault), `predictions` (what it learned, kept over restarts), [`trail`] (what it did last), [`pki`] and
 //! [`security`] (who calls, and how that is known), [`delivery`], [`opened`] (how
@@ -12,6 +12,7 @@
 //! `http` alone, but for what is stored (predictions, secrets, templates, schedules).
 
 mod addresses;
+mod auth;
 pub mod choice;
 pub mod clock;
 mod cut;
@@ -50,7 +51,9 @@ pub mod trail;
 mod watching;
 
 pub use addresses::{InputRules, UrlPrefix};
+pub use auth::{AuthRules, Costs};
 pub use external::Fallback;
+pub use http::{CertificateError, CertificateFiles, Https};
 pub use mailbox::{AskError, NotNow};
 pub use quota::{FileLimits, MOST_FILES};
 pub use retention::Retention;

@@ -39,6 +39,9 @@ pub enum AskError {
     /// What is wrong with tasks of a list, each with its place.
     #[error("{}", .0.first().map_or_else(String::new, |(_, first)| first.to_string()))]
     Specs(Arc<Vec<(usize, SpecError)>>),
+    /// The caller sees it and may not change it: a sentence for people.
+    #[error("{0}")]
+    Forbidden(Arc<str>),
     /// The master is stopping.
     #[error("the master is stopping")]
     Stopped,

@@ -1,5 +1,6 @@
 //! A master without addresses: it holds the lead and the state, and serves whatever doors it is given.
 
+use crate::auth::{AuthRules, FirstPassword, Identity, Parts};
 use crate::choice::{self, Choice, Configured};
 use crate::clock::Clock;
 use crate::cut::Cut;
@@ -13,14 +14,14 @@ use crate::handle::{Facts, Handle, Shared};
 use crate::heartbeats::Heartbeats;
 use crate::logs::Logs;
 use crate::machine::Machine;
-use crate::mailbox::mailboxes;
+use crate::mailbox::{Inbox, mailboxes};
 use crate::model::Model;
 use crate::placing::{self, Placing, Stage};
 use crate::quota::Quota;
 use crate::retention::{self, Retention};
 use crate::rules::Rules;
 use crate::schedules::Schedules;
-use crate::secrets::Secrets;
+use crate::secrets::{SecretRules, Secrets};
 use crate::security::{Security, Standing};
 use crate::serve::{BindError, Ended, RunError};
 use crate::templates::Templates;
@@ -84,7 +85,10 @@ pub struct Doors<S> {
 pub struct Opened {
     machine: Machine,
     retention: Retention,
+    https: http::Https,
     first_start: bool,
+    /// Made by the first start with identities.
+    admin_password: FirstPassword,
     handle: Handle,
     engine: Engine,
     subscriptions: Arc<Subscriptions>,
@@ -98,14 +102,8 @@ impl Opened {
     /// [`BindError`].
     pub async fn open(setup: Setup) -> Result<Self, BindError> {
         let Setup { store, bulk, strategy: configured, fallback, timing, rules, security, machine } = setup;
-        let Rules { retention, max_log_bytes, files, secrets, inputs, exec } = rules;
-        let secrets = Secrets::open(secrets, Arc::clone(&store))?;
-        match secrets.lost().await {
-            Ok(0) | Err(_) => {}
-            Ok(lost) => {
-                warn!(secrets = lost, file = secrets.place(), "stored secrets can not be opened: their key is not here")
-            }
-        }
+        let Rules { retention, max_log_bytes, files, secrets, inputs, exec, auth, https } = rules;
+        let secrets = open_secrets(secrets, &store).await?;
         let chosen = choice::at_start(&*store, configured).await?;
         let strategy = chosen.make().ok_or_else(|| BindError::Strategy { given: chosen.name().into() })?;
         let placing = Arc::new(Placing::default());
@@ -115,8 +113,12 @@ impl Opened {
         let loaded = store.load().await?;
         bulk.claim(&loaded.cluster).await?;
         let of = (term, loaded.cluster.as_str(), machine.clocks.wall);
+        let asks = matches!(security, Security::Secured(_));
         let Standing { pki, join_token, first_start } = security.open(&store, &secrets, of).await?;
         let clock = Arc::new(Clock::start(machine.clocks, loaded.last_commit));
+        let (cluster, clock_of_users) = ((loaded.cluster.clone(), loaded.incarnation), Arc::clone(&clock));
+        let parts = Parts { store: Arc::clone(&store), secrets: &secrets, clock: clock_of_users, term, cluster };
+        let (identity, admin_password) = identities(asks, auth, parts).await?;
         let cluster = Cluster::new(timing, start_of(&loaded), clock.now());
         let (model, mut view) = mirrors(&cluster, &loaded.ended);
         view.set_knobs(&chosen.knobs);
@@ -126,19 +128,6 @@ impl Opened {
         let (heartbeats, subscriptions) = (Arc::new(Heartbeats::default()), Arc::new(Subscriptions::default()));
         let model = Arc::new(model);
         let trail = Arc::new(Trail::default());
-        let engine = Engine {
-            cluster,
-            term,
-            store: Arc::clone(&store),
-            clock: Arc::clone(&clock),
-            inbox,
-            pulse: Arc::default(),
-            heartbeats: Arc::clone(&heartbeats),
-            delivery: Arc::clone(&subscriptions) as Arc<dyn Delivery>,
-            model: Arc::clone(&model),
-            placing: Arc::clone(&placing),
-            trail: Arc::clone(&trail),
-        };
         let (templates, schedules) = (Templates::new(Arc::clone(&store)), Schedules::new(Arc::clone(&store)));
         schedules.load().await?;
         let quota = Quota::new(files, Arc::clone(&store), Arc::clone(&bulk), Arc::clone(&model));
@@ -154,6 +143,7 @@ impl Opened {
             logs: Arc::new(Logs::new(bulk).limited(max_log_bytes)),
             quota,
             secrets,
+            identity,
             templates,
             schedules,
             inputs,
@@ -166,15 +156,33 @@ impl Opened {
             restoring: Restoring::default(),
             stopping: CancellationToken::new(),
         };
+        let engine = engine_of(&shared, cluster, inbox, Arc::clone(&subscriptions) as Arc<dyn Delivery>);
         let handle = Handle { shared: Arc::new(shared) };
         let stage = Stage::new(view, strategy, external);
-        Ok(Self { machine, retention, first_start, handle, engine, subscriptions, placing, stage })
+        Ok(Self {
+            machine,
+            retention,
+            https,
+            first_start,
+            admin_password,
+            handle,
+            engine,
+            subscriptions,
+            placing,
+            stage,
+        })
     }
 
     /// Whether the data was made by this start.
     #[must_use]
     pub fn is_first_start(&self) -> bool {
         self.first_start
+    }
+
+    /// The password of `admin`, where this start made that user: nobody can tell it later.
+    #[must_use]
+    pub fn admin_password(&self) -> Option<&str> {
+        self.admin_password.as_ref().map(|password| password.as_str())
     }
 
     /// The way in, for callers in this process.
@@ -191,7 +199,7 @@ impl Opened {
         S: Stream<Item = io::Result<C>> + Send + 'static,
         C: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
     {
-        let Self { machine, retention, handle, engine, subscriptions, placing, stage, .. } = self;
+        let Self { machine, retention, https, handle, engine, subscriptions, placing, stage, .. } = self;
         let mut parts = JoinSet::new();
         let (routes, health) = grpc::routes(&handle, Arc::clone(&subscriptions))?;
         let cut = CancellationToken::new();
@@ -207,18 +215,16 @@ impl Opened {
         parts.spawn(health.keep(handle.clone()));
         if let Some((listener, address)) = doors.http {
             let router = http::router(handle.clone(), address.ip().is_loopback());
-            parts.spawn(serve_http(listener, router, stop.clone()));
+            let own = handle.shared.pki.as_ref().map(|pki| pki.server());
+            let guard = https.guard(address, own).map_err(|why| RunError::Server("HTTP", io::Error::other(why)))?;
+            parts.spawn(serve_http(listener, router, (guard, https.certificate), stop.clone()));
         }
         parts.spawn(say_that_it_stops(handle.clone(), stop.clone()));
         let commits =
             pulse::watch(Arc::clone(&engine.pulse), Arc::downgrade(&engine.inbox.health), Arc::clone(&engine.clock));
         let stopping = stop.clone();
         parts.spawn(async move { stopping.run_until_cancelled(commits).await.map_or(Ok(()), Ok) });
-        let (stopping, seals) = (stop.clone(), sealing::run(handle.clone()));
-        parts.spawn(async move {
-            stopping.run_until_cancelled(seals).await;
-            Ok(())
-        });
+        parts.spawn(until(stop.clone(), sealing::run(handle.clone())));
         let (stopping, collecting) = (stop.clone(), retention::run(handle.clone(), retention));
         parts.spawn(async move {
             // One that has nothing to collect ends, the master does not.
@@ -226,21 +232,11 @@ impl Opened {
             stopping.cancelled().await;
             Ok(())
         });
-        let (stopping, sweeps) = (stop.clone(), sweeping::run(handle.clone()));
-        parts.spawn(async move {
-            stopping.run_until_cancelled(sweeps).await;
-            Ok(())
-        });
-        let (stopping, times) = (stop.clone(), schedules::run::run(handle.clone()));
-        parts.spawn(async move {
-            stopping.run_until_cancelled(times).await;
-            Ok(())
-        });
-        let (stopping, saving) = (stop.clone(), predictions::run(handle.clone()));
-        parts.spawn(async move {
-            stopping.run_until_cancelled(saving).await;
-            Ok(())
-        });
+        parts.spawn(until(stop.clone(), sweeping::run(handle.clone())));
+        parts.spawn(until(stop.clone(), schedules::run::run(handle.clone())));
+        let users = handle.clone();
+        parts.spawn(until(stop.clone(), async move { users.tend_users().await }));
+        parts.spawn(until(stop.clone(), predictions::run(handle.clone())));
         // Also when nobody waits for this any more.
         let (engine_stop, placer_stop) = (CancellationToken::new(), CancellationToken::new());
         let _stops = (engine_stop.clone().drop_guard(), placer_stop.clone().drop_guard());
@@ -264,6 +260,12 @@ impl Opened {
         info!("master stopped");
         ended.map(|()| if restore.is_cancelled() { Ended::Restore } else { Ended::Stopped })
     }
+}
+
+/// What goes on beside the servers, until the stop.
+async fn until(stop: CancellationToken, work: impl Future<Output = ()>) -> Result<(), RunError> {
+    stop.run_until_cancelled(work).await;
+    Ok(())
 }
 
 /// Waits for the stop, a restore that is ordered or the first part that ends; then the servers end, then the engine.
@@ -297,6 +299,48 @@ async fn supervise(
 
 fn flatten(ended: Result<Result<(), EngineError>, tokio::task::JoinError>) -> Result<(), EngineError> {
     ended.unwrap_or_else(|panicked| std::panic::resume_unwind(panicked.into_panic()))
+}
+
+/// The stored secrets; says so where some can not be opened.
+async fn open_secrets(rules: SecretRules, store: &Arc<dyn Store>) -> Result<Secrets, BindError> {
+    let secrets = Secrets::open(rules, Arc::clone(store))?;
+    match secrets.lost().await {
+        Ok(0) | Err(_) => {}
+        Ok(lost) => {
+            warn!(secrets = lost, file = secrets.place(), "stored secrets can not be opened: their key is not here")
+        }
+    }
+    Ok(secrets)
+}
+
+/// What decides, over what everybody shares.
+fn engine_of(shared: &Shared, cluster: Cluster, inbox: Inbox, delivery: Arc<dyn Delivery>) -> Engine {
+    Engine {
+        cluster,
+        term: shared.facts.term,
+        store: Arc::clone(&shared.store),
+        clock: Arc::clone(&shared.clock),
+        inbox,
+        pulse: Arc::default(),
+        heartbeats: Arc::clone(&shared.heartbeats),
+        delivery,
+        model: Arc::clone(&shared.model),
+        placing: Arc::clone(&shared.placing),
+        trail: Arc::clone(&shared.trail),
+    }
+}
+
+/// Everybody who may come in, where callers say who they are.
+async fn identities(
+    wanted: bool,
+    rules: AuthRules,
+    parts: Parts<'_>,
+) -> Result<(Option<Identity>, FirstPassword), BindError> {
+    if !wanted {
+        return Ok((None, None));
+    }
+    let (identity, password) = Identity::open(rules, parts).await.map_err(BindError::Identity)?;
+    Ok((Some(identity), password))
 }
 
 /// The read model and the strategy's view of the same state.
@@ -345,7 +389,21 @@ where
         .map_err(|error| RunError::Server("gRPC", io::Error::other(error)))
 }
 
-async fn serve_http(listener: TcpListener, router: axum::Router, stop: CancellationToken) -> Result<(), RunError> {
-    http::door::serve(listener, router, http::door::Limits::default(), stop).await;
+async fn serve_http(
+    listener: TcpListener,
+    router: axum::Router,
+    (guard, certificate): (http::door_tls::Guard, Option<Arc<http::CertificateFiles>>),
+    stop: CancellationToken,
+) -> Result<(), RunError> {
+    let watch = async {
+        match certificate {
+            Some(files) => files.watch().await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = http::door::serve(listener, router, guard, http::door::Limits::default(), stop) => {}
+        () = watch => {}
+    }
     Ok(())
 }

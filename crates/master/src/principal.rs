@@ -1,8 +1,10 @@
 //! Who asks. Every method, route and call takes one.
 
 use cloudai_core::ids::{UserId, WorkerId};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 
 /// An authenticated caller.
@@ -18,7 +20,8 @@ pub struct Principal {
 }
 
 /// What a person may do; each may what those before it may.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Role {
     /// Looks.
     Viewer,
@@ -52,6 +55,15 @@ impl fmt::Display for Role {
     }
 }
 
+impl FromStr for Role {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let known = Self::ALL.into_iter().find(|role| role.word() == text);
+        known.ok_or_else(|| format!("is no role: there are {}", Self::ALL.map(Self::word).join(", ")))
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Person(Role),
@@ -72,7 +84,8 @@ impl Principal {
         Self { user, kind: Kind::Person(role), team, worker: None }
     }
 
-    /// A person, for whom something is looked up, or done that this one has ordered before.
+    /// A person on a cluster without identities, for whom something is done that this one has ordered before;
+    /// `Handle::owner` knows of teams.
     #[must_use]
     pub(crate) fn of(user: UserId) -> Self {
         Self::person(user, Role::User, Arc::default())
@@ -94,6 +107,21 @@ impl Principal {
     #[must_use]
     pub fn agent() -> Self {
         Self { user: UserId::agents(), kind: Kind::Agent, team: Arc::default(), worker: None }
+    }
+
+    /// Whoever looks from the master's own machine at what is open there.
+    #[must_use]
+    pub(crate) fn guest() -> Self {
+        Self::person(UserId::guests(), Role::Viewer, Arc::default())
+    }
+
+    /// The role of a person; workers and agents have none.
+    #[must_use]
+    pub const fn rank(&self) -> Option<Role> {
+        match self.kind {
+            Kind::Person(role) => Some(role),
+            Kind::Worker | Kind::Agent => None,
+        }
     }
 
     /// The role of a person; what is none may nothing that people may.
@@ -166,5 +194,38 @@ mod tests {
         for nobody in [Principal::local(), Principal::agent()] {
             assert!(!nobody.may_speak_for(&one), "{nobody:?}");
         }
+    }
+    fn who(name: &str, role: Role, team: &[&str]) -> Principal {
+        let team = team.iter().map(|name| name.parse().unwrap()).collect();
+        Principal::person(name.parse().unwrap(), role, Arc::new(team))
+    }
+
+    #[test]
+    fn teammates_see_and_only_owners_and_operators_change() {
+        let (ann, bob, eve): (UserId, UserId, UserId) =
+            ("ann".parse().unwrap(), "bob".parse().unwrap(), "eve".parse().unwrap());
+        // Who asks, then what it may see and change of ann's, bob's and eve's.
+        let rows = [
+            (who("ann", Role::Viewer, &["bob"]), [(true, false), (true, false), (false, false)]),
+            (who("ann", Role::User, &["bob"]), [(true, true), (true, false), (false, false)]),
+            (who("ann", Role::Operator, &[]), [(true, true), (true, true), (true, true)]),
+            (who("ann", Role::Admin, &[]), [(true, true), (true, true), (true, true)]),
+            (Principal::worker(), [(false, false); 3]),
+            (Principal::agent(), [(false, false); 3]),
+            (Principal::guest(), [(false, false); 3]),
+        ];
+        for (who, expected) in rows {
+            let found = [&ann, &bob, &eve].map(|owner| (who.may_see(owner), who.may_change(owner)));
+            assert_eq!(found, expected, "{who:?}");
+        }
+    }
+
+    #[test]
+    fn a_role_is_read_back_as_written_and_any_other_word_names_all() {
+        for role in Role::ALL {
+            assert_eq!(role.word().parse(), Ok(role));
+            assert_eq!(serde_json::to_string(&role).unwrap(), format!("{:?}", role.word()));
+        }
+        assert!("root".parse::<Role>().unwrap_err().contains("viewer, user, operator, admin"));
     }
 }

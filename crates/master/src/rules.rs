@@ -1,6 +1,8 @@
-//! What an operator says of tasks and of what they find, print and leave.
+//! What an operator says of tasks, of what they find, print and leave, and of users.
 
 use crate::addresses::InputRules;
+use crate::auth::AuthRules;
+use crate::http::Https;
 use crate::quota::FileLimits;
 use crate::retention::Retention;
 use crate::secrets::SecretRules;
@@ -21,4 +23,8 @@ pub struct Rules {
     pub inputs: InputRules,
     /// Whether users may run programs in containers.
     pub exec: bool,
+    /// How users come in, where there are any.
+    pub auth: AuthRules,
+    /// How users are talked to.
+    pub https: Https,
 }

@@ -5,6 +5,7 @@ use crate::engine::EngineError;
 use crate::external::Fallback;
 use crate::handle::Handle;
 use crate::machine::Machine;
+use crate::mailbox::AskError;
 use crate::opened::{Doors, Opened, Setup};
 use crate::pki::PkiError;
 use crate::rules::Rules;
@@ -69,6 +70,9 @@ pub enum BindError {
     /// The certificates of the cluster can not be had.
     #[error(transparent)]
     Pki(#[from] PkiError),
+    /// Users can not be read, or the first one can not be made.
+    #[error("users can not be loaded: {0}")]
+    Identity(AskError),
     /// No such strategy.
     #[error("strategy {given:?} is not known: allowed are {}", strategy::names().join(", "))]
     Strategy {
@@ -177,6 +181,12 @@ impl Master {
     #[must_use]
     pub fn is_first_start(&self) -> bool {
         self.opened.is_first_start()
+    }
+
+    /// The password of `admin`, where this start made that user: nobody can tell it later.
+    #[must_use]
+    pub fn admin_password(&self) -> Option<&str> {
+        self.opened.admin_password()
     }
 
     /// The way in, for callers in this process.

@@ -2,7 +2,7 @@
 
 use crate::addresses::without_passwords;
 use crate::config::{
-    ADDR, DOTENV, FileAlone, Flags, KNOWN, Layer, Process, Resolver, Severity, Source, Surroundings, file_candidates,
+    DOTENV, FileAlone, Flags, KNOWN, Layer, Process, Resolver, Severity, Source, Surroundings, file_candidates,
 };
 use crate::exit::{Exit, Failure};
 use crate::render::Screen;
@@ -52,13 +52,8 @@ struct Place {
     state: &'static str,
 }
 
-pub(super) fn run(
-    command: &Command,
-    named: Option<&Path>,
-    addr: Option<&String>,
-    screen: &Screen,
-) -> Result<Exit, Failure> {
-    let flags = || Flags::default().with(&ADDR, addr);
+pub(super) fn run(command: &Command, named: Option<&Path>, settings: &Flags, screen: &Screen) -> Result<Exit, Failure> {
+    let flags = || settings.clone();
     match command {
         Command::Show => show(&Resolver::open(&Process, named)?.given(flags()), screen),
         Command::Path => path(&Resolver::open(&Process, named)?, named, screen),

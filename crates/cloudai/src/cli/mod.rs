@@ -5,9 +5,12 @@ mod backup;
 mod bench;
 mod beside;
 mod brought;
+mod ca;
 mod cancel;
 mod cluster;
 mod config;
+mod connect;
+mod context;
 mod debug;
 mod document;
 mod download;
@@ -27,10 +30,13 @@ mod label;
 mod limits;
 mod list;
 mod local;
+mod login;
 mod logs;
 mod made;
+mod password;
 mod placement;
 mod plan;
+mod project;
 mod queue;
 mod reference;
 mod registry;
@@ -47,6 +53,7 @@ mod submit;
 mod task;
 mod template;
 mod token;
+mod user;
 mod wait;
 mod waits;
 mod when;
@@ -55,7 +62,8 @@ mod worker;
 use crate::aliases;
 use crate::client::Client;
 use crate::config::{
-    ADDR, Flags, KNOWN, MasterFlags, MasterSettings, Process, Resolver, UpFlags, UpSettings, User, WorkerSettings,
+    ADDR, CA, Flags, KNOWN, MasterFlags, MasterSettings, Process, Resolver, TOKEN, UpFlags, UpSettings, User,
+    WorkerSettings,
 };
 use crate::exit::{self, Exit, Failure};
 use crate::render::{Format, Screen};
@@ -88,6 +96,12 @@ struct Global {
     /// The master's HTTP address
     #[arg(long, global = true, value_name = "URL", help_heading = "Everywhere")]
     addr: Option<String>,
+    /// Who you are to it: an API key; in the environment `ps` does not show it
+    #[arg(long, global = true, value_name = "KEY", help_heading = "Everywhere")]
+    token: Option<String>,
+    /// Trust the certificates in this file for its https, and no others
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Everywhere")]
+    ca: Option<String>,
     /// A configuration file, instead of ./cloudai.toml and the user's
     #[arg(long, global = true, value_name = "FILE", help_heading = "Everywhere")]
     config: Option<PathBuf>,
@@ -102,6 +116,12 @@ struct Global {
 impl Global {
     fn format(&self) -> Option<Format> {
         if self.json { Some(Format::Json) } else { self.output }
+    }
+
+    /// What of it are settings.
+    fn settings(&self) -> Flags {
+        let flags = Flags::default().with(&ADDR, self.addr.as_ref());
+        flags.with(&TOKEN, self.token.as_ref()).with(&CA, self.ca.as_ref())
     }
 }
 
@@ -154,6 +174,27 @@ enum Command {
     /// The cluster as a whole
     #[command(subcommand)]
     Cluster(cluster::Command),
+    /// Signs in at a master and has commands go there from now on
+    #[command(before_help = "  cloudai login https://gpu-01:8080 --user ann       asks for the password\n  \
+                             cloudai login https://gpu-01:8080 --ca-hash HEX    trusts its authority by this hash\n  \
+                             cloudai login --user ci --password-stdin < file")]
+    Login(login::Login),
+    /// Ends the sign-in at the master in use
+    Logout,
+    /// Shows who you are to the master in use
+    Whoami,
+    /// The masters that you work with, and which of them commands use
+    #[command(subcommand)]
+    Context(context::Command),
+    /// Who may come in: users, their passwords and roles, and the API keys of programs
+    #[command(subcommand)]
+    User(user::Command),
+    /// Users who see each other's tasks
+    #[command(subcommand)]
+    Project(project::Command),
+    /// The certificate by which the cluster's https is known
+    #[command(subcommand)]
+    Ca(ca::Command),
     /// Settings and where they come from
     #[command(subcommand)]
     Config(config::Command),
@@ -275,9 +316,12 @@ async fn run(cli: Cli) -> Result<Exit, Failure> {
     if reads_files && let Command::Sim(command) = cli.command {
         return sim::run(command, &screen);
     }
-    let (named, addr) = (cli.global.config.as_deref(), cli.global.addr.as_ref());
+    let (named, settings) = (cli.global.config.as_deref(), cli.global.settings());
     if let Command::Config(command) = &cli.command {
-        return config::run(command, named, addr, &screen);
+        return config::run(command, named, &settings, &screen);
+    }
+    if let Command::Context(command) = cli.command {
+        return context::run(command, &screen);
     }
     let resolver = Resolver::open(&Process, named)?;
     match cli.command {
@@ -296,17 +340,26 @@ async fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Cluster(cluster::Command::Restore(args)) if args.is_local() => {
             restore::run_restore(&args, &resolver, &screen)
         }
+        Command::Login(args) => Box::pin(login::login(&args, &asking(&resolver, settings)?, screen)).await,
+        Command::Logout => login::logout(&asking(&resolver, settings)?, &screen).await,
+        Command::Whoami => login::whoami(&asking(&resolver, settings)?, screen).await,
+        Command::Ca(command) => Box::pin(ca::run(&command, &asking(&resolver, settings)?, screen)).await,
         command => {
-            let resolver = resolver.given(Flags::default().with(&ADDR, addr));
-            resolver.check(User::Client)?;
-            let base = resolver.required(&ADDR)?;
-            let cx = Context { client: Client::new(base)?, screen };
+            let resolver = asking(&resolver, settings)?;
+            let cx = Context { client: connect::connect(&resolver)?, screen };
             match command {
                 Command::Debug(debug::Command::Bundle(args)) => Box::pin(debug::bundle(&args, &resolver, &cx)).await,
                 command => Box::pin(ask(command, &cx)).await,
             }
         }
     }
+}
+
+/// The settings of a command that asks a master.
+fn asking<'a>(resolver: &Resolver<'a>, settings: Flags) -> Result<Resolver<'a>, Failure> {
+    let resolver = resolver.given(settings);
+    resolver.check(User::Client)?;
+    Ok(resolver)
 }
 
 /// The commands that talk to a master.
@@ -326,7 +379,10 @@ async fn ask(command: Command, cx: &Context) -> Result<Exit, Failure> {
         Command::Debug(command) => debug::run(command, cx).await,
         Command::Reference(command) => reference::run(command, cx).await,
         Command::Sim(command) => sim::run_history(command, cx).await,
+        Command::User(command) => user::run(command, cx).await,
+        Command::Project(command) => project::run(command, cx).await,
         Command::Master(_) | Command::Up(_) | Command::Config(_) | Command::Bench(_) | Command::Version => Ok(Exit::Ok),
+        Command::Login(_) | Command::Logout | Command::Whoami | Command::Context(_) | Command::Ca(_) => Ok(Exit::Ok),
     }
 }
 

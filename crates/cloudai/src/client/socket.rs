@@ -21,6 +21,7 @@ impl Client {
         let request = self.request(Method::GET, path).query(query);
         let request = request.header(CONNECTION, "Upgrade").header(UPGRADE, "websocket");
         let request = request.header(SEC_WEBSOCKET_VERSION, "13").header(SEC_WEBSOCKET_KEY, &key);
+        let request = self.signed(request).await?;
         let answer = tokio::time::timeout(ANSWER, request.send()).await;
         let answer = answer.map_err(|_| self.no_socket("it did not answer in time"))?;
         let answer = answer.map_err(|error| self.unreachable(&error))?;

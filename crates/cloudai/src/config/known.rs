@@ -72,18 +72,21 @@ settings! {
     /// The master that clients talk to.
     ADDR: Url {
         key: "addr", flag: "--addr", variables: ["CLOUDAI_ADDR"],
-        parse: crate::client::parse_addr, allowed: "a URL, as http://127.0.0.1:8080",
-        fallback: Text("http://127.0.0.1:8080"), used_by: [Client],
+        parse: crate::client::parse_addr, allowed: "a URL, as http://127.0.0.1:8080 or https://gpu-01:8080",
+        fallback: Found("that of the current context, else http://127.0.0.1:8080", crate::context::current_addr),
+        used_by: [Client],
     }
     /// Who a client is.
-    TOKEN: () {
-        key: "token", variables: ["CLOUDAI_TOKEN"],
-        parse: values::users_to_come, allowed: "", fallback: Nothing(""), secret: true, used_by: [Client],
+    TOKEN: String {
+        key: "token", flag: "--token", variables: ["CLOUDAI_TOKEN"],
+        parse: values::bearer, allowed: "an API key, as `cloudai user token` makes one",
+        fallback: Nothing("that of the address's context"), secret: true, used_by: [Client],
     }
     /// Whose certificates a client trusts.
-    CA: () {
-        key: "ca", variables: ["CLOUDAI_CA"],
-        parse: values::tls_to_come, allowed: "", fallback: Nothing(""), used_by: [Client],
+    CA: PathBuf {
+        key: "ca", flag: "--ca", variables: ["CLOUDAI_CA"],
+        parse: values::present_file, allowed: "a file with certificates as PEM: no others are trusted then",
+        fallback: Nothing("those of the address's context, else the system's"), used_by: [Client],
     }
     /// Where state is kept.
     DATA_DIR: PathBuf {
@@ -340,6 +343,30 @@ settings! {
         parse: truth, takes: Truth, allowed: "true or false",
         fallback: Text("false"), used_by: [Master, Up],
     }
+    /// What signs the access tokens of users; a cluster makes and keeps its own.
+    JWT_SECRET: String {
+        key: "auth.jwt_secret", variables: ["CLOUDAI_AUTH_JWT_SECRET", "JWT_SECRET"],
+        parse: values::signing_key, allowed: "32 bytes or more, by chance",
+        fallback: Nothing("made by the first start"), secret: true, used_by: [Master, Up],
+    }
+    /// Whether people may register by themselves; they become viewers.
+    SELF_REGISTER: bool {
+        key: "auth.self_register", variables: ["CLOUDAI_AUTH_SELF_REGISTER"],
+        parse: truth, takes: Truth, allowed: "true or false",
+        fallback: Text("false"), used_by: [Master, Up],
+    }
+    /// How long an access token is good; whoever signed in gets the next one by a refresh token.
+    ACCESS_MINUTES: u32 {
+        key: "auth.access_minutes", variables: ["CLOUDAI_AUTH_ACCESS_MINUTES"],
+        parse: |text| values::from_one(text, 1440), takes: Number, allowed: "minutes, 1 to 1440",
+        fallback: Text("15"), used_by: [Master, Up],
+    }
+    /// How long a session goes on that nobody uses.
+    REFRESH_DAYS: u32 {
+        key: "auth.refresh_days", variables: ["CLOUDAI_AUTH_REFRESH_DAYS"],
+        parse: |text| values::from_one(text, 3650), takes: Number, allowed: "days, 1 to 3650",
+        fallback: Text("30"), used_by: [Master, Up],
+    }
     /// Whether users may run programs in containers (`cloudai task exec`); of a master and of a worker, both must allow it.
     EXEC: bool {
         key: "exec.enabled", variables: ["CLOUDAI_EXEC_ENABLED"],
@@ -508,26 +535,23 @@ settings! {
         key: "mongodb_password", variables: ["CLOUDAI_MONGODB_PASSWORD", "MONGODB_PASSWORD"],
         parse: values::mongo_to_come, allowed: "", fallback: Nothing(""), secret: true, used_by: [Master, Up],
     }
-    /// What signs the tokens of signed-in users.
-    JWT_SECRET: () {
-        key: "jwt_secret", variables: ["CLOUDAI_JWT_SECRET", "JWT_SECRET"],
-        parse: values::users_to_come, allowed: "", fallback: Nothing(""), secret: true, used_by: [Master, Up],
+    /// Whether clients are talked to by https: false only where everyone who reaches the master is trusted (`--insecure`).
+    TLS_ENABLED: bool {
+        key: "tls.enabled", variables: ["CLOUDAI_TLS_ENABLED", "TLS_ENABLED"],
+        parse: truth, takes: Truth, allowed: "true (on loopback as well) or false",
+        fallback: Nothing("on every address but loopback"), used_by: [Master, Up],
     }
-    /// Whether connections are encrypted.
-    TLS_ENABLED: () {
-        key: "tls_enabled", variables: ["CLOUDAI_TLS_ENABLED", "TLS_ENABLED"],
-        parse: |text| if truth(text)? { values::tls_to_come(text) } else { Ok(()) },
-        takes: Truth, allowed: "false: TLS is still to come", fallback: Text("false"), used_by: [Master, Worker, Up],
-    }
-    /// The certificate that is shown to clients.
-    TLS_CERT_FILE: () {
-        key: "tls_cert_file", variables: ["CLOUDAI_TLS_CERT_FILE", "TLS_CERT_FILE"],
-        parse: values::tls_to_come, allowed: "", fallback: Nothing(""), used_by: [Master, Up],
+    /// The certificate that clients are shown; read again when it changes.
+    TLS_CERT_FILE: PathBuf {
+        key: "tls.cert_file", variables: ["CLOUDAI_TLS_CERT_FILE", "TLS_CERT_FILE"],
+        parse: values::present_file, allowed: "a file with a chain of certificates as PEM, the server's first",
+        fallback: Nothing("the cluster's own"), used_by: [Master, Up],
     }
     /// The key of that certificate.
-    TLS_KEY_FILE: () {
-        key: "tls_key_file", variables: ["CLOUDAI_TLS_KEY_FILE", "TLS_KEY_FILE"],
-        parse: values::tls_to_come, allowed: "", fallback: Nothing(""), used_by: [Master, Up],
+    TLS_KEY_FILE: PathBuf {
+        key: "tls.key_file", variables: ["CLOUDAI_TLS_KEY_FILE", "TLS_KEY_FILE"],
+        parse: values::present_file, allowed: "a file with a private key as PEM, without a password",
+        fallback: Nothing("the cluster's own"), used_by: [Master, Up],
     }
 }
 
@@ -545,8 +569,9 @@ pub(super) static KNOB_SETTINGS: [&Setting<f64>; 10] = [
     &KNOB_PREEMPTION,
 ];
 
-/// Variables of ours that are no settings: hooks of the fake executor, and one of the scripts.
-pub(crate) const NO_SETTINGS: [&str; 3] = ["CLOUDAI_FAKE_JOURNAL", "CLOUDAI_FAKE_HOST", "CLOUDAI_NO_INSTALL"];
+/// Variables of ours that are no settings: hooks of the fake executor, one of the scripts, the folder of contexts.
+pub(crate) const NO_SETTINGS: [&str; 4] =
+    ["CLOUDAI_FAKE_JOURNAL", "CLOUDAI_FAKE_HOST", "CLOUDAI_NO_INSTALL", crate::context::FOLDER];
 
 /// System-wide for root, the user's own otherwise.
 fn data_dir(from: &dyn Surroundings) -> Option<String> {

@@ -1,10 +1,11 @@
 //! The settings of a master, checked: what is still to come is refused, not ignored.
 
 use super::files::{self, Sourced};
+use super::https::HttpsSettings;
 use super::known::{
-    DATA_DIR, EXEC, EXTERNAL_FALLBACK, EXTERNAL_TIMEOUT, GRPC, HEARTBEAT, HTTP, INACTIVE, INPUT_URLS, KNOB_SETTINGS,
-    LEASE, LEASE_MARGIN, LOGS_MAX, REGISTRATION, SECRETS_ALLOW_ENV, SECRETS_KEY_FILE, STORE, STRATEGY, TASKS_DAYS,
-    TASKS_MAX, TLS_NAMES, WORKER_DAYS,
+    ACCESS_MINUTES, DATA_DIR, EXEC, EXTERNAL_FALLBACK, EXTERNAL_TIMEOUT, GRPC, HEARTBEAT, HTTP, INACTIVE, INPUT_URLS,
+    JWT_SECRET, KNOB_SETTINGS, LEASE, LEASE_MARGIN, LOGS_MAX, REFRESH_DAYS, REGISTRATION, SECRETS_ALLOW_ENV,
+    SECRETS_KEY_FILE, SELF_REGISTER, STORE, STRATEGY, TASKS_DAYS, TASKS_MAX, TLS_NAMES, WORKER_DAYS,
 };
 use super::log::LogFlags;
 use super::parse::Listen;
@@ -14,7 +15,9 @@ use cloudai_core::spec::DEFAULT_KILL_AFTER;
 use cloudai_core::strategy::knobs::KNOBS;
 use cloudai_core::timing::{Timing, TimingError};
 use cloudai_master::choice::Configured;
-use cloudai_master::{Fallback, FileLimits, Registration, Retention, SecretRules, Secured, Security, UrlPrefix};
+use cloudai_master::{
+    AuthRules, Fallback, FileLimits, Registration, Retention, SecretRules, Secured, Security, UrlPrefix,
+};
 use cloudai_store::bulk::s3::S3Settings;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -50,7 +53,7 @@ pub(crate) struct MasterFlags {
     /// Print the chosen addresses as one line of JSON: {"grpc": "...", "http": "..."}
     #[arg(long)]
     pub(crate) print_addresses: bool,
-    /// Print what the first start made as one line of JSON: {"join_token": "..."}
+    /// Print what the first start made as one line of JSON: {"join_token": "...", "admin_password": "..."}
     #[arg(long)]
     pub(crate) print_credentials: bool,
     #[command(flatten)]
@@ -102,10 +105,14 @@ pub(crate) struct MasterSettings {
     pub(crate) input_buckets: Sourced,
     /// Whether users may run programs in containers.
     pub(crate) exec: bool,
+    /// How users come in.
+    pub(crate) auth: AuthRules,
     /// Commands are read from the terminal.
     pub(crate) shell: bool,
     /// Whether callers say who they are.
     pub(crate) security: Security,
+    /// How users are talked to.
+    pub(crate) https: HttpsSettings,
     /// One line of JSON with the addresses goes to stdout.
     pub(crate) print_addresses: bool,
     /// One line of JSON with what the first start made goes to stdout.
@@ -136,11 +143,13 @@ impl MasterSettings {
         if let Some(problem) = shared_port(resolver) {
             return Err(Failure::usage(problem.problem).why("workers and users need a port each").next(problem.next));
         }
+        let http = address(&HTTP)?;
         Ok(Self {
             data_dir: resolver.required(&DATA_DIR)?,
             security: security(resolver, flags.insecure, address(&GRPC)?)?,
             grpc: address(&GRPC)?,
-            http: address(&HTTP)?,
+            http,
+            https: HttpsSettings::resolve(resolver, http, flags.insecure)?,
             store: resolver.required(&STORE)?,
             strategy: strategy(resolver)?,
             fallback: Fallback {
@@ -156,6 +165,7 @@ impl MasterSettings {
             input_urls: resolver.required(&INPUT_URLS)?,
             input_buckets: files::sources(resolver)?,
             exec: resolver.required(&EXEC)?,
+            auth: auth(resolver)?,
             shell: !flags.no_shell,
             print_addresses: flags.print_addresses,
             print_credentials: flags.print_credentials,
@@ -251,6 +261,19 @@ fn secrets(resolver: &Resolver<'_>) -> Result<SecretRules, Failure> {
         (None, Store::Memory) => None,
     };
     Ok(SecretRules { key_file, allow_env: resolver.required(&SECRETS_ALLOW_ENV)? })
+}
+
+/// How users come in.
+fn auth(resolver: &Resolver<'_>) -> Result<AuthRules, Failure> {
+    let minutes = u64::from(resolver.required(&ACCESS_MINUTES)?);
+    let days = u64::from(resolver.required(&REFRESH_DAYS)?);
+    Ok(AuthRules {
+        jwt_secret: resolver.value(&JWT_SECRET)?.map(Into::into),
+        self_register: resolver.required(&SELF_REGISTER)?,
+        access: Duration::from_secs(minutes * 60),
+        refresh: Duration::from_secs(days * 24 * 60 * 60),
+        ..AuthRules::default()
+    })
 }
 
 /// 0 keeps for ever.

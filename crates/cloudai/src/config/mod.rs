@@ -6,6 +6,7 @@
 //! and `up.rs` make the plain structs that `serve` starts from.
 
 mod files;
+mod https;
 mod known;
 mod log;
 mod master;
@@ -21,7 +22,8 @@ mod values;
 mod worker;
 
 pub(crate) use files::Sourced;
-pub(crate) use known::{ADDR, DATA_DIR, ENGINE, KNOWN, LOG_FILE};
+pub(crate) use https::HttpsSettings;
+pub(crate) use known::{ADDR, CA, DATA_DIR, ENGINE, KNOWN, LOG_FILE, TOKEN};
 pub(crate) use log::LogSettings;
 pub(crate) use master::{MasterFlags, MasterSettings};
 pub(crate) use parse::{cores, duration, gigabytes, key_value, with_unit};

@@ -147,10 +147,6 @@ fn what_is_still_to_come_stops_whoever_would_use_it_and_says_what_to_do() {
         (variable("DB_NAME"), plain(), "MongoDB", "unset DB_NAME"),
         (variable("MONGODB_USERNAME"), plain(), "MongoDB", "unset MONGODB_USERNAME"),
         (variable("MONGODB_PASSWORD"), plain(), "MongoDB", "unset MONGODB_PASSWORD"),
-        (variable("JWT_SECRET"), plain(), "users", "unset JWT_SECRET"),
-        (variable("TLS_CERT_FILE"), plain(), "TLS", "unset TLS_CERT_FILE"),
-        (variable("TLS_KEY_FILE"), plain(), "TLS", "unset TLS_KEY_FILE"),
-        (MadeUp::default().var("TLS_ENABLED", "true"), plain(), "TLS", "next: TLS_ENABLED: false"),
         (MadeUp::default().file(FILE, "mongo_uri = 'secret'"), plain(), "MongoDB", "next: take mongo_uri out"),
         (MadeUp::default(), MasterFlags { store: Some("mongodb".into()), ..plain() }, "MongoDB", "--store: sqlite"),
     ];
@@ -159,7 +155,7 @@ fn what_is_still_to_come_stops_whoever_would_use_it_and_says_what_to_do() {
         let said = failure.to_string();
         assert!(said.contains("still to come") && said.contains(feature) && said.contains(next), "{said}");
     }
-    for hidden in ["MONGO_URI", "MONGODB_PASSWORD", "JWT_SECRET"] {
+    for hidden in ["MONGO_URI", "MONGODB_PASSWORD"] {
         let said = master(&variable(hidden).var("HOME", "h"), &plain()).unwrap_err().to_string();
         assert!(!said.contains("secret"), "{said}");
     }
@@ -169,14 +165,55 @@ fn what_is_still_to_come_stops_whoever_would_use_it_and_says_what_to_do() {
         WorkerSettings::resolve(&Resolver::open(from, None).unwrap(), &flags)
     };
     assert!(worker(&from, Some("oci")).unwrap_err().to_string().contains("still to come"));
-    assert!(worker(&from.var("TLS_ENABLED", "1"), None).unwrap_err().to_string().contains("TLS is still to come"));
-    // A client that was given a token or a certificate means to be safe.
-    for name in ["CLOUDAI_TOKEN", "CLOUDAI_CA"] {
-        let from = variable(name);
-        assert!(Resolver::open(&from, None).unwrap().check(User::Client).is_err(), "{name}");
+}
+
+#[test]
+fn a_certificate_goes_with_its_key_and_encryption_is_off_only_where_nobody_is_known() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name).display().to_string();
+    for name in ["cert.pem", "key.pem"] {
+        std::fs::write(at(name), "").unwrap();
     }
-    // Off is off.
-    assert!(master(&MadeUp::default().var("HOME", "h").var("TLS_ENABLED", "false"), &plain()).is_ok());
+    let home = || MadeUp::default().var("HOME", "h");
+    let both = || home().var("TLS_CERT_FILE", &at("cert.pem")).var("TLS_KEY_FILE", &at("key.pem"));
+    let https = |from: MadeUp, flags: &MasterFlags| master(&from, flags).map(|master| master.https);
+    let plain = MasterFlags::default();
+    assert_eq!(https(home(), &plain), Ok(HttpsSettings::default()));
+    assert_eq!(https(home().var("TLS_ENABLED", "false"), &plain), Ok(HttpsSettings::default()));
+    let files = Some((dir.path().join("cert.pem"), dir.path().join("key.pem")));
+    assert_eq!(https(both(), &plain).unwrap().files, files);
+    assert!(https(both().var("TLS_ENABLED", "true"), &plain).unwrap().on_loopback);
+    let rows = [
+        (home().var("TLS_CERT_FILE", &at("cert.pem")), "give CLOUDAI_TLS_KEY_FILE or TLS_KEY_FILE as well"),
+        (home().var("TLS_KEY_FILE", &at("key.pem")), "give CLOUDAI_TLS_CERT_FILE or TLS_CERT_FILE as well"),
+        (both().var("TLS_CERT_FILE", &at("none.pem")), "there is no such file"),
+        (both().var("TLS_ENABLED", "false"), "take one of them out"),
+    ];
+    for (from, said) in rows {
+        let failure = https(from, &plain).unwrap_err().to_string();
+        assert!(failure.contains(said), "{failure}");
+    }
+    let from = home().var("TLS_ENABLED", "false");
+    let resolver = Resolver::open(&from, None).unwrap();
+    let others: std::net::SocketAddr = "10.0.0.1:8080".parse().unwrap();
+    let failure = HttpsSettings::resolve(&resolver, others, false).unwrap_err().to_string();
+    assert!(failure.contains("tls.enabled is false") && failure.contains("10.0.0.1:8080"), "{failure}");
+    assert_eq!(HttpsSettings::resolve(&resolver, others, true), Ok(HttpsSettings::default()));
+}
+
+#[test]
+fn a_client_calls_the_current_context_unless_it_is_told_another_address() {
+    let contexts = "current = \"prod\"\n[contexts.prod]\naddr = \"https://m1:8080\"\n";
+    let addr = |from: &MadeUp| Resolver::open(from, None).unwrap().required(&ADDR).unwrap().to_string();
+    let from = MadeUp::default().var("HOME", "h");
+    assert_eq!(addr(&from), "http://127.0.0.1:8080/");
+    let from = from.file("h/.config/cloudai/contexts.toml", contexts);
+    assert_eq!(addr(&from), "https://m1:8080/");
+    let from = from.file("c/contexts.toml", &contexts.replace("m1", "m2")).var("CLOUDAI_CONFIG_DIR", "c");
+    assert_eq!(addr(&from), "https://m2:8080/");
+    let from = from.file(FILE, "addr = 'http://m3:1'\n");
+    assert_eq!(addr(&from), "http://m3:1/");
+    assert_eq!(addr(&from.var("CLOUDAI_ADDR", "http://m4:1")), "http://m4:1/");
 }
 
 #[test]
@@ -245,8 +282,8 @@ fn validating_lists_every_problem_of_every_place_also_the_overridden() {
         "CLOUDAI_HTTP is \"z\": ",
         ".env:1: HTTP_PORT is \"y\": ",
         "cloudai.toml:3: master.http is \"x\": ",
+        "JWT_SECRET: it has 4 bytes, and 32 are the least",
         "cloudai.toml:5: worker.cpus is \"many\": it is no number; worker.cpus: a number of cores, as 4 or 0.5",
-        "JWT_SECRET: users and their tokens are still to come",
         "cloudai.toml:6: worker.port is \"7\": it has no effect without worker.ip",
         "HTTP_PORT is \"0.0.0.0:1\": CLOUDAI_HTTP is the same setting and wins; take one of them out",
         ".env:2: CLOUDAI_WORKER_LEASE_SS: there is no such setting; did you mean CLOUDAI_WORKER_LEASE_S?",
@@ -473,6 +510,30 @@ fn up_is_a_master_without_a_shell_and_its_workers() {
     assert_eq!((settings.workers, settings.executor, settings.master.shell), (3, Executor::Fake, false));
     assert_eq!((settings.master.strategy.name.as_str(), settings.master.strategy.explicit), ("greedy", true));
     assert_eq!(found(&from, &STRATEGY, None).1, "environment SCHEDULER_STRATEGY");
+}
+
+#[test]
+fn how_users_come_in_is_set_and_a_key_that_can_be_guessed_is_refused_unseen() {
+    let from = || MadeUp::default().var("HOME", "h");
+    let plain = master(&from(), &MasterFlags::default()).unwrap().auth;
+    assert_eq!(plain, cloudai_master::AuthRules::default(), "the defaults are those of a master that is told nothing");
+    let key = "0123456789abcdef0123456789abcdef";
+    let set = from()
+        .var("JWT_SECRET", key)
+        .var("CLOUDAI_AUTH_SELF_REGISTER", "true")
+        .var("CLOUDAI_AUTH_ACCESS_MINUTES", "5")
+        .var("CLOUDAI_AUTH_REFRESH_DAYS", "7");
+    let auth = master(&set, &MasterFlags::default()).unwrap().auth;
+    assert_eq!(auth.jwt_secret.as_ref().map(|secret| secret.as_str()), Some(key));
+    assert!(auth.self_register);
+    assert_eq!((auth.access.as_secs(), auth.refresh.as_secs()), (5 * 60, 7 * 24 * 60 * 60));
+    assert!(!format!("{auth:?}").contains(key));
+    let short = master(&from().var("JWT_SECRET", &key[1..]), &MasterFlags::default()).unwrap_err().to_string();
+    assert!(short.contains("31 bytes") && !short.contains(&key[1..]), "{short}");
+    for (name, value) in [("CLOUDAI_AUTH_ACCESS_MINUTES", "0"), ("CLOUDAI_AUTH_REFRESH_DAYS", "3651")] {
+        let said = master(&from().var(name, value), &MasterFlags::default()).unwrap_err().to_string();
+        assert!(said.contains(name) && said.contains(value), "{said}");
+    }
 }
 
 /// The table between the marks of the document, as it must be.

@@ -45,12 +45,16 @@ pub(super) fn mongo_to_come(_: &str) -> Result<(), String> {
     Err("the MongoDB store is still to come, and tasks must not land elsewhere".into())
 }
 
-pub(super) fn users_to_come(_: &str) -> Result<(), String> {
-    Err("users and their tokens are still to come, and nothing must seem to be checked that is not".into())
+/// A file that must be there.
+pub(super) fn present_file(text: &str) -> Result<PathBuf, String> {
+    let path = std::path::absolute(text).map_err(|error| error.to_string())?;
+    if path.is_file() { Ok(path) } else { Err("there is no such file".into()) }
 }
 
-pub(super) fn tls_to_come(_: &str) -> Result<(), String> {
-    Err("TLS is still to come, and nothing must be sent in the clear where it is asked for".into())
+/// What goes behind `Bearer`. The text is never told.
+pub(super) fn bearer(text: &str) -> Result<String, String> {
+    let plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
+    if plain { Ok(text.into()) } else { Err("it is empty, or no key: those have no spaces".into()) }
 }
 
 /// Absolute from here on: an engine takes no other path for its mounts. It is made when it is not there.
@@ -213,6 +217,21 @@ pub(super) fn registration(text: &str) -> Result<Registration, String> {
     }
 }
 
+/// A key that signs: one that can be guessed would let everybody in.
+pub(super) fn signing_key(text: &str) -> Result<String, String> {
+    const LEAST: usize = 32;
+    if text.len() < LEAST {
+        return Err(format!("it has {} bytes, and {LEAST} are the least: openssl rand -hex 32 makes one", text.len()));
+    }
+    Ok(text.into())
+}
+
+/// A whole number from 1 on.
+pub(super) fn from_one(text: &str, most: u32) -> Result<u32, String> {
+    let number = text.parse::<u32>().ok().filter(|number| (1..=most).contains(number));
+    number.ok_or_else(|| format!("{text:?} is no whole number from 1 to {most}"))
+}
+
 pub(super) fn worker_id(text: &str) -> Result<WorkerId, String> {
     text.parse().map_err(|_: IdError| "it is no worker id".into())
 }
@@ -315,6 +334,19 @@ mod tests {
             assert_eq!(log_file(&bad), Err("it is a folder".into()), "{bad}");
         }
         assert!(folder(&at("new/deep")).is_ok() && folder(&at("file")).is_err());
+    }
+
+    #[test]
+    fn a_file_that_is_read_is_there_and_a_key_is_one_word() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name).display().to_string();
+        std::fs::write(at("ca.pem"), "").unwrap();
+        assert_eq!(present_file(&at("ca.pem")), Ok(dir.path().join("ca.pem")));
+        assert!(present_file(&at("other")).is_err() && present_file(&at("")).is_err());
+        assert_eq!(bearer("caik_A-b_9").as_deref(), Ok("caik_A-b_9"));
+        for bad in ["", "a b", "a\nb", "ä"] {
+            assert!(bearer(bad).is_err(), "{bad:?}");
+        }
     }
 
     #[test]

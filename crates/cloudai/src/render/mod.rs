@@ -2,6 +2,7 @@
 //!
 //! Data goes to stdout, messages to stderr. Nothing here talks to a master.
 
+pub(crate) mod account;
 pub(crate) mod advice;
 mod array;
 pub(crate) mod explain;

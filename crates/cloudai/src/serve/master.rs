@@ -1,13 +1,14 @@
 //! Starts a master.
 
 use super::{logging, stop};
-use crate::config::{ADDR, MasterSettings, Sourced, Store};
+use crate::client::DEFAULT_ADDR;
+use crate::config::{HttpsSettings, MasterSettings, Sourced, Store};
 use crate::exit::Failure;
 use anyhow::Context;
 use cloudai_master::machine::Machine;
 use cloudai_master::opened::Setup;
 use cloudai_master::principal::Principal;
-use cloudai_master::{Addresses, Ended, InputRules, Master, Rules, Security};
+use cloudai_master::{Addresses, CertificateFiles, Ended, Https, InputRules, Master, Rules, Security};
 use cloudai_store::StoreError;
 use cloudai_store::bulk::local::LocalBulk;
 use cloudai_store::bulk::s3::{Bucket, BucketError, Sources};
@@ -34,7 +35,7 @@ pub(crate) async fn run_master(settings: MasterSettings) -> anyhow::Result<()> {
     let stop = stop::on_signal(logging::start(&settings.log)?)?;
     let (master, addresses) = bind(&settings).await?;
     announce(&settings, &master)?;
-    run(master, settings, addresses, stop).await
+    Box::pin(run(master, settings, addresses, stop)).await
 }
 
 /// Runs a master, and after a restore the next one at the same addresses, until told to stop.
@@ -109,6 +110,21 @@ fn inputs(settings: &MasterSettings) -> anyhow::Result<InputRules> {
     Ok(InputRules { urls, buckets: buckets.unwrap_or_default() })
 }
 
+/// How users are talked to.
+fn https(settings: &MasterSettings) -> anyhow::Result<Https> {
+    let HttpsSettings { files, on_loopback } = settings.https.clone();
+    let open = |(cert, key)| {
+        CertificateFiles::open(cert, key).map(Arc::new).map_err(|error| {
+            let failure = Failure::usage(error.to_string());
+            let why = std::error::Error::source(&error).map(ToString::to_string);
+            why.into_iter()
+                .fold(failure, Failure::why)
+                .next("check tls.cert_file and tls.key_file: cloudai config show")
+        })
+    };
+    Ok(Https { certificate: files.map(open).transpose()?, on_loopback })
+}
+
 /// Opens the data.
 fn open(settings: &MasterSettings) -> anyhow::Result<Setup> {
     let dir = &settings.data_dir;
@@ -136,6 +152,8 @@ fn open(settings: &MasterSettings) -> anyhow::Result<Setup> {
             secrets: settings.secrets.clone(),
             inputs: inputs(settings)?,
             exec: settings.exec,
+            auth: settings.auth.clone(),
+            https: https(settings)?,
         },
         security: settings.security.clone(),
         machine: Machine::default(),
@@ -149,37 +167,68 @@ pub(super) fn announce(settings: &MasterSettings, master: &Master) -> anyhow::Re
     if settings.print_addresses {
         writeln!(out, "{}", json!({"grpc": grpc.to_string(), "http": http.to_string()}))?;
     }
-    if settings.print_credentials && master.is_first_start() {
-        writeln!(out, "{}", json!({"join_token": master.handle().join_token(&Principal::local())}))?;
+    // A cluster of before may get its users by a later start than its first.
+    if settings.print_credentials && (master.is_first_start() || master.admin_password().is_some()) {
+        let mut made = json!({"join_token": master.handle().join_token(&Principal::local())});
+        if let Some(password) = master.admin_password() {
+            made["admin_password"] = password.into();
+        }
+        writeln!(out, "{made}")?;
     }
     out.flush()?;
     if settings.security == Security::Insecure && !(grpc.ip().is_loopback() && http.ip().is_loopback()) {
         warn!("listening without encryption and users: everyone who reaches this master can run containers");
     }
+    // It is told whatever else is not: nobody could come in without it.
+    if !settings.print_credentials {
+        tell_first_password(master);
+    }
     if !settings.print_addresses {
-        eprintln!("master ready   workers at {grpc}   users at http://{http}");
+        let scheme = scheme(settings, master);
+        eprintln!("master ready   workers at {grpc}   users at {scheme}://{http}");
         if master.is_first_start() && !settings.print_credentials {
             eprintln!(
                 "join token:    {}   (made just now; again: cloudai worker token)",
                 master.handle().join_token(&Principal::local())
             );
         }
-        let cloudai = client(http);
+        let cloudai = client(scheme, http);
+        if master.handle().has_users() {
+            eprintln!("sign in:       cloudai login {} --user admin", here(scheme, http));
+        }
         eprintln!("add a worker:  cloudai worker start --master {grpc} --join-token $({cloudai} worker token)");
         eprintln!("run a task:    {cloudai} task submit IMAGE --follow -- COMMAND");
     }
     Ok(())
 }
 
-/// How a client of this machine is called that talks to this master.
-pub(super) fn client(http: SocketAddr) -> String {
+/// Tells the password of the administrator that this start made, which nobody can tell later.
+pub(super) fn tell_first_password(master: &Master) {
+    if let Some(password) = master.admin_password() {
+        eprintln!("administrator: admin   password {password}   (shown once; another one: cloudai user passwd)");
+    }
+}
+
+/// How users talk to a master.
+pub(super) fn scheme(settings: &MasterSettings, master: &Master) -> &'static str {
+    let https = &settings.https;
+    let has = master.handle().has_users() || https.files.is_some();
+    if has && (https.on_loopback || !master.http_address().ip().is_loopback()) { "https" } else { "http" }
+}
+
+/// The address by which a program of this machine calls this master.
+fn here(scheme: &str, http: SocketAddr) -> String {
     let here = match http.ip() {
         ip if !ip.is_unspecified() => http,
         _ => SocketAddr::new(Ipv4Addr::LOCALHOST.into(), http.port()),
     };
-    let address = format!("http://{here}");
-    let default = ADDR.facts.fallback.words();
-    if address == default { "cloudai".into() } else { format!("cloudai --addr {address}") }
+    format!("{scheme}://{here}")
+}
+
+/// How a client of this machine is called that talks to this master.
+fn client(scheme: &str, http: SocketAddr) -> String {
+    let address = here(scheme, http);
+    if address == DEFAULT_ADDR { "cloudai".into() } else { format!("cloudai --addr {address}") }
 }
 
 #[cfg(test)]
@@ -195,7 +244,9 @@ mod tests {
             ("[::1]:8080", "cloudai --addr http://[::1]:8080"),
         ];
         for (http, command) in rows {
-            assert_eq!(client(http.parse().unwrap()), command, "{http}");
+            assert_eq!(client("http", http.parse().unwrap()), command, "{http}");
         }
+        let secret = client("https", "10.0.0.1:8080".parse().unwrap());
+        assert_eq!(secret, "cloudai --addr https://10.0.0.1:8080");
     }
 }

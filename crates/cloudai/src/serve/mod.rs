@@ -1,5 +1,6 @@
 //! Starts what the settings describe; returns when it was asked to stop.
 
+mod local;
 mod logging;
 mod master;
 mod stop;

@@ -1,6 +1,6 @@
 //! Starts a master and its workers in one process.
 
-use super::{logging, master, stop, worker};
+use super::{local, logging, master, stop, worker};
 use crate::config::{Executor, UpSettings};
 use anyhow::Context;
 use cloudai_core::ids::WorkerId;
@@ -20,12 +20,13 @@ pub(crate) async fn run_up(settings: UpSettings) -> anyhow::Result<()> {
     let stop = stop::on_signal(logging::start(&settings.master.log)?)?;
     let (master, addresses) = master::bind(&settings.master).await?;
     let (workers, each) = prepare_workers(&settings, &master).await?;
+    local::keep_context(&settings.master, &master).await;
     announce(&settings, &master)?;
     if let Some(note) = too_small(&each, settings.workers) {
         eprintln!("{note}");
     }
     let master_stop = CancellationToken::new();
-    let running = master::run(master, settings.master, addresses, master_stop.clone());
+    let running = Box::pin(master::run(master, settings.master, addresses, master_stop.clone()));
     run(running, master_stop, workers, stop).await
 }
 
@@ -123,13 +124,13 @@ fn announce(settings: &UpSettings, master: &Master) -> anyhow::Result<()> {
     if settings.master.print_addresses {
         return master::announce(&settings.master, master);
     }
-    let http = master.http_address();
-    eprintln!("ready   {} worker(s)   http://{http}", settings.workers);
+    eprintln!("ready   {} worker(s)   {}", settings.workers, local::link(&settings.master, master));
+    master::tell_first_password(master);
     let (image, command) = match settings.executor {
         Executor::Docker => ("IMAGE", " -- COMMAND"),
         Executor::Fake => ("fake:NAME", ""),
     };
-    eprintln!("run a task:  cloudai --addr http://{http} task submit {image} --follow{command}");
+    eprintln!("run a task:  {} task submit {image} --follow{command}", local::command(&settings.master, master));
     Ok(())
 }
 

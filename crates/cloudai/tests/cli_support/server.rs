@@ -14,6 +14,8 @@ pub(crate) struct Request {
     pub(crate) path: String,
     pub(crate) query: String,
     pub(crate) key: Option<String>,
+    /// What stands behind `Bearer`.
+    pub(crate) token: Option<String>,
     pub(crate) body: Vec<u8>,
 }
 
@@ -80,6 +82,11 @@ impl Server {
         self.seen().into_iter().filter(|request| request.line() == line).collect()
     }
 
+    /// Where it is.
+    pub(crate) fn addr(&self) -> &str {
+        &self.addr
+    }
+
     /// The folder in which commands run.
     pub(crate) fn dir(&self) -> &Path {
         self.dir.path()
@@ -106,9 +113,20 @@ pub(crate) struct Ran {
 
 /// Runs the real binary in a folder, with nothing but these variables.
 pub(crate) fn run_in(dir: &Path, variables: &[(&str, &str)], words: &[&str]) -> Ran {
+    run_fed(dir, variables, words, "")
+}
+
+/// The same with something on its standard input.
+pub(crate) fn run_fed(dir: &Path, variables: &[(&str, &str)], words: &[&str], input: &str) -> Ran {
     let mut command = Command::new(env!("CARGO_BIN_EXE_cloudai"));
-    command.args(words).current_dir(dir).env_clear().envs(variables.iter().copied()).stdin(Stdio::null());
-    let Output { status, stdout, stderr } = command.output().unwrap();
+    command.args(words).current_dir(dir).env_clear().env("CLOUDAI_CONFIG_DIR", dir.join("contexts"));
+    command.envs(variables.iter().copied()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.stdin(if input.is_empty() { Stdio::null() } else { Stdio::piped() }).spawn().unwrap();
+    if let Some(mut stdin) = child.stdin.take() {
+        // One that ends before it has read everything is no failure.
+        let _ = stdin.write_all(input.as_bytes());
+    }
+    let Output { status, stdout, stderr } = child.wait_with_output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     Ran { code: status.code().unwrap(), out: text(stdout), err: text(stderr) }
 }
@@ -121,7 +139,7 @@ fn read(stream: &TcpStream) -> Option<Request> {
     let (method, target) = (words.next()?.to_owned(), words.next()?);
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let (path, query) = (path.to_owned(), query.to_owned());
-    let (mut length, mut key) = (0, None);
+    let (mut length, mut key, mut token) = (0, None, None);
     loop {
         let mut header = String::new();
         reader.read_line(&mut header).ok()?;
@@ -129,12 +147,13 @@ fn read(stream: &TcpStream) -> Option<Request> {
         match name.to_ascii_lowercase().as_str() {
             "content-length" => length = value.parse().ok()?,
             "idempotency-key" => key = Some(value.to_owned()),
+            "authorization" => token = value.strip_prefix("Bearer ").map(ToOwned::to_owned),
             _ => {}
         }
     }
     let mut body = vec![0; length];
     reader.read_exact(&mut body).ok()?;
-    Some(Request { method, path, query, key, body })
+    Some(Request { method, path, query, key, token, body })
 }
 
 fn write(stream: &mut TcpStream, reply: Reply) -> std::io::Result<()> {

@@ -34,6 +34,8 @@ fn command(before: &[String], dir: &Path, variables: &[(String, String)], words:
     command.args(&all[1..]).args(words).current_dir(dir).env_clear().env("HOME", dir).stdin(Stdio::null());
     // How full the disk of the machine is that tests run on is nothing to them.
     command.envs([("CLOUDAI_DISK_PRESSURE_PERCENT", "100"), ("CLOUDAI_COLLECT_IMAGES_PERCENT", "100")]);
+    // Whatever a command keeps of who signed in where is the test's own.
+    command.env("CLOUDAI_CONFIG_DIR", dir.join("contexts"));
     for name in ["PATH", "DOCKER_HOST"] {
         if let Some(value) = std::env::var_os(name) {
             command.env(name, value);

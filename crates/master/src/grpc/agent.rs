@@ -165,6 +165,7 @@ fn status(error: AskError) -> Status {
         AskError::Bulk(source) => Status::unavailable(source.to_string()),
         AskError::Keys(source) => Status::unavailable(source.to_string()),
         AskError::Specs(_) => Status::invalid_argument(error.to_string()),
+        AskError::Forbidden(why) => Status::permission_denied(why.to_string()),
         AskError::Internal(why) => Status::internal(why),
     }
 }

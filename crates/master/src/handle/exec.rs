@@ -99,7 +99,7 @@ impl Handle {
 
     /// The attempt that runs, and where.
     async fn running(&self, who: &Principal, id: TaskId) -> Result<(Attempt, WorkerId), ExecError> {
-        let task = self.task(who, id).await?;
+        let task = self.task_to_change(who, id).await?;
         let record = &task.record;
         let not = |what: String, next: String| Err(ExecError::NotRunning(format!("{id} {what}"), next));
         if record.finished().is_some() {

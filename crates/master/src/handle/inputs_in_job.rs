@@ -52,7 +52,7 @@ impl Handle {
     ) -> Result<Content, Missing> {
         let gone = || Missing::Wrong("is of a job that is no longer live".into());
         let job = task.job.and_then(|job| self.shared.model.job(job)).ok_or_else(gone)?;
-        let who = Principal::of(task.owner.clone());
+        let who = self.owner(&task.owner);
         let group = job.plan.group_named(name).ok_or_else(|| Missing::Wrong("names no task of the job".into()))?;
         let id = of_place(&job, Place { group, ordinal: 0 }, None);
         let is_array = job.plan.group(group).is_some_and(|group| group.elements.is_some());

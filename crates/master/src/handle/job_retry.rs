@@ -20,7 +20,7 @@ impl Handle {
     /// # Errors
     /// [`AskError`]; rejected with `JobNotEnded` while it goes on, with `JobEnded` where all of it completed.
     pub async fn retry_job(&self, who: &Principal, id: JobId) -> Result<JobAccepted, AskError> {
-        let old = self.job(who, id).await?;
+        let old = self.job_to_change(who, id).await?;
         let status = old.record.status();
         if !status.is_final() {
             return Err(Rejected::JobNotEnded(id, status).into());
@@ -41,7 +41,7 @@ impl Handle {
             done: self.completed_of(&old).await?,
             ended: BTreeMap::new(),
         };
-        self.submit_new_job(who, new).await
+        self.submit_new_job(&self.as_owner(who, &old.record.owner), new).await
     }
 
     /// The job that runs this one again.

@@ -3,7 +3,7 @@
 use super::Handle;
 use crate::mailbox::AskError;
 use crate::model::SeenJob;
-use crate::principal::Principal;
+use crate::principal::{Principal, Role};
 use cloudai_core::event::{Answer, CancelJob, Event, NewJob, NewTask, Part, Rejected};
 use cloudai_core::ids::{JobId, TaskId};
 use cloudai_core::job::{Group, Groups, JobFile, JobRecord, On};
@@ -191,15 +191,16 @@ impl Handle {
         self.job(who, id).await
     }
 
-    /// One page of the caller's jobs.
+    /// One page of jobs that the caller sees: without an owner everybody's for operators, else the caller's own.
     /// # Errors
     /// [`AskError::Store`].
     pub async fn jobs(&self, who: &Principal, mut query: JobQuery) -> Result<Page<Arc<JobRecord>>, AskError> {
-        let owner = query.owner.take().unwrap_or_else(|| who.user.clone());
-        if !who.may_see(&owner) {
-            return Ok(Page { items: Vec::new(), next: None });
+        match &query.owner {
+            Some(owner) if !who.may_see(owner) => return Ok(Page { items: Vec::new(), next: None }),
+            Some(_) => {}
+            None if who.has(Role::Operator) => {}
+            None => query.owner = Some(who.user.clone()),
         }
-        query.owner = Some(owner);
         query.check().map_err(|error| AskError::Store(Arc::new(error)))?;
         // First what lives: what ends meanwhile is found twice rather than not at all.
         let live = self.shared.model.jobs(&query);
@@ -212,17 +213,22 @@ impl Handle {
     /// [`AskError::Store`].
     pub async fn resolve_job(&self, who: &Principal, part: &str, limit: usize) -> Result<Vec<SeenJob>, AskError> {
         let part = part.to_ascii_uppercase();
-        let mut ids = self.shared.model.jobs_like(&part, limit);
-        ids.extend(self.shared.store.jobs_like(&part, limit).await?);
+        // Others' are found as well, and hide none of the caller's.
+        let most = if who.has(Role::Operator) { limit } else { limit.max(super::MOST_LOOKED_AT) };
+        let mut ids = self.shared.model.jobs_like(&part, most);
+        ids.extend(self.shared.store.jobs_like(&part, most).await?);
         ids.sort_unstable_by(|one, other| other.cmp(one));
         ids.dedup();
-        ids.truncate(limit);
+        ids.truncate(most);
         let mut jobs = Vec::with_capacity(ids.len());
         for id in ids {
             match self.job(who, id).await {
                 Ok(job) => jobs.push(job),
                 Err(AskError::Rejected(Rejected::NoSuchJob(_))) => {}
                 Err(error) => return Err(error),
+            }
+            if jobs.len() >= limit {
+                break;
             }
         }
         Ok(jobs)
@@ -232,7 +238,7 @@ impl Handle {
     /// # Errors
     /// [`AskError`].
     pub async fn cancel_job(&self, who: &Principal, id: JobId, parts: Vec<Part>) -> Result<SeenJob, AskError> {
-        let job = self.job(who, id).await?;
+        let job = self.job_to_change(who, id).await?;
         if job.record.end.is_some() {
             return Ok(job);
         }
@@ -252,7 +258,7 @@ impl Handle {
     /// # Errors
     /// [`AskError`]; rejected with `JobEnded` when it has.
     pub async fn hold_job(&self, who: &Principal, id: JobId, hold: bool) -> Result<SeenJob, AskError> {
-        if self.job(who, id).await?.record.end.is_none() {
+        if self.job_to_change(who, id).await?.record.end.is_none() {
             let event = if hold { Event::HoldJob(id, who.user.clone()) } else { Event::ReleaseJob(id) };
             match self.ask(who, event).await {
                 Ok(_) => return self.job(who, id).await,

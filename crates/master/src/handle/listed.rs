@@ -5,7 +5,7 @@
 use super::Handle;
 use crate::mailbox::AskError;
 use crate::model::{SeenJob, SeenTask, arrays_of, wants_array};
-use crate::principal::Principal;
+use crate::principal::{Principal, Role};
 use cloudai_core::ids::TaskId;
 use cloudai_core::job::{Groups, JobRecord};
 use cloudai_core::state::Status;
@@ -41,6 +41,7 @@ impl Handle {
     /// # Errors
     /// As [`Handle::tasks`].
     pub(crate) async fn listed(&self, who: &Principal, query: TaskQuery) -> Result<Page<Listed>, AskError> {
+        let Some(query) = narrowed(who, query) else { return Ok(Page { items: Vec::new(), next: None }) };
         if query.has_elements() {
             let Page { items, next } = self.tasks(who, query).await?;
             return Ok(Page { items: items.into_iter().map(Listed::Task).collect(), next });
@@ -137,6 +138,19 @@ impl Handle {
         let wanted = |(order, number): &(u64, u32)| query.is_after(*order) && wants_array(query, &job, *number);
         Ok(arrays_of(&job).into_iter().filter(wanted).map(|(order, number)| (order, job.clone(), number)).collect())
     }
+}
+
+/// The question with whose tasks are asked for; none where the caller sees none of them. Of a worker it stays open: no index
+/// serves both, so what the caller does not see is left out of the answer.
+pub(super) fn narrowed(who: &Principal, mut query: TaskQuery) -> Option<TaskQuery> {
+    let of_worker = query.worker.is_some() && query.name_prefix.is_none();
+    match &query.owner {
+        Some(owner) if !who.may_see(owner) => return None,
+        Some(_) => {}
+        None if who.has(Role::Operator) || of_worker => {}
+        None => query.owner = Some(who.user.clone()),
+    }
+    Some(query)
 }
 
 /// The digits of an id's end that is so much less; none of what is no end of an id.

@@ -3,7 +3,7 @@
 use super::Handle;
 use super::secrets::NotKept;
 use crate::mailbox::AskError;
-use crate::principal::Principal;
+use crate::principal::{Principal, Role};
 use crate::secrets::KeyError;
 use crate::secrets::registries::{AboutRegistry, Credentials, MAX_REGISTRIES, Whose};
 use cloudai_core::ids::Attempt;
@@ -27,6 +27,7 @@ impl Handle {
         (whose, host): (&Whose, &RegistryName),
         credentials: &Credentials,
     ) -> Result<(AboutRegistry, bool), NotKept> {
+        may_change(who, whose)?;
         let secrets = &self.shared.secrets;
         if !secrets.knows_registry(whose, host).await? && secrets.registries_of(whose).await?.len() >= MAX_REGISTRIES {
             return Err(NotKept::TooMany);
@@ -51,6 +52,7 @@ impl Handle {
         whose: &Whose,
         host: &RegistryName,
     ) -> Result<bool, AskError> {
+        may_change(who, whose)?;
         let removed = self.shared.secrets.remove_registry(self.facts().term, whose, host).await?;
         if removed {
             info!(user = %who.user, registry = %host, ?whose, "credentials of a registry were removed");
@@ -69,4 +71,16 @@ impl Handle {
         }
         Ok(None)
     }
+}
+
+/// The cluster's credentials are used by everybody's tasks: those who look after it keep them.
+fn may_change(who: &Principal, whose: &Whose) -> Result<(), AskError> {
+    if *whose == Whose::Cluster && !who.has(Role::Operator) {
+        let why = format!(
+            "credentials for the whole cluster take the role operator, and {} has not: store your own",
+            who.user
+        );
+        return Err(AskError::Forbidden(why.into()));
+    }
+    Ok(())
 }

@@ -18,7 +18,7 @@ impl Handle {
     /// [`AskError`]; rejected with `NotEnded` while the task waits or runs, with `KeyReused` when it
     /// is followed by one that differs from what is asked for.
     pub async fn retry(&self, who: &Principal, id: TaskId, changed: Option<TaskSpec>) -> Result<Submitted, AskError> {
-        let ended = self.task(who, id).await?.record;
+        let ended = self.task_to_change(who, id).await?.record;
         if ended.finished().is_none() {
             return Err(Rejected::NotEnded(id, ended.status()).into());
         }
@@ -37,7 +37,7 @@ impl Handle {
         // It is none of its job, which may have ended by its end.
         let (owner, depends_on) = (ended.owner.clone(), Vec::new());
         let new = NewTask { id: self.new_task_id(), owner, job: None, depends_on, retry_of: Some(id), spec };
-        let accepted = self.submit_fresh(who, vec![new], &[0]).await?;
+        let accepted = self.submit_fresh(&self.as_owner(who, &ended.owner), vec![new], &[0]).await?;
         accepted.into_iter().next().ok_or(AskError::Stopped)
     }
 

@@ -3,7 +3,8 @@
 use super::Handle;
 use crate::choice::{self, Chosen};
 use crate::mailbox::{AskError, NotNow};
-use crate::principal::Principal;
+use crate::principal::{Principal, Role};
+use cloudai_core::ids::UserId;
 use cloudai_core::predict::{Accuracy, Kind};
 use std::sync::Arc;
 use tracing::info;
@@ -46,14 +47,24 @@ impl Handle {
         Ok(())
     }
 
-    /// What is known of run times, at most so many kinds of tasks.
+    /// What is known of run times, at most so many kinds of tasks: of those whose tasks the caller sees.
     /// # Errors
     /// [`AskError::Unavailable`] when too many ask.
-    pub async fn predictions(&self, _who: &Principal, most: usize) -> Result<Predictions, AskError> {
+    pub async fn predictions(&self, who: &Principal, most: usize) -> Result<Predictions, AskError> {
+        let who = who.clone();
         let look = self.shared.placing.visit(move |stage| {
             let learner = stage.view.learner();
-            let (kinds, all) = learner.kinds(most);
-            Predictions { accuracy: learner.accuracy(), kinds, all }
+            let accuracy = learner.accuracy();
+            if who.has(Role::Operator) {
+                let (kinds, all) = learner.kinds(most);
+                return Predictions { accuracy, kinds, all };
+            }
+            let (mut kinds, _) = learner.kinds(usize::MAX);
+            let user = |kind: &Kind| kind.user.as_ref().and_then(|user| user.parse::<UserId>().ok());
+            kinds.retain(|kind| user(kind).is_some_and(|user| who.may_see(&user)));
+            let all = kinds.len();
+            kinds.truncate(most);
+            Predictions { accuracy, kinds, all }
         });
         look.await.ok_or(AskError::Unavailable(NotNow::BUSY))
     }

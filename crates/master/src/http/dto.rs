@@ -1,6 +1,7 @@
 //! The JSON of `/api/v1`: what clients send and get. The command line reads the same types.
 
 pub mod advice;
+mod auth;
 mod duty;
 mod exec;
 pub mod explain;
@@ -14,6 +15,7 @@ mod secrets;
 mod templates;
 mod usage;
 
+pub use auth::{ApiKey, Me, Once, Project, Tokens, User, Who};
 pub use duty::Duty;
 pub use exec::{ExecEnd, ExecSaid, STDERR, STDIN, STDOUT};
 pub use files::{Blob, File, Files, KeptFile, Link};

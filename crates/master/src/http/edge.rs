@@ -1,5 +1,6 @@
 //! What every request passes first and every answer last: an id, time and origin limits, panics.
 
+use super::door::Peer;
 use super::problem::{Code, Problem};
 use super::{blobs, restore};
 use axum::extract::Request;
@@ -10,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use std::any::Any;
 use std::net::IpAddr;
 use std::time::Duration;
+use tracing::field::display;
 use tracing::{Instrument, debug, error, info_span};
 use ulid::Ulid;
 
@@ -37,6 +39,7 @@ pub(super) async fn edge(limits: Limits, request: Request, next: Next) -> Respon
     let id = request_id(request.headers());
     let shown = id.to_str().unwrap_or_default().to_owned();
     let span = info_span!("request", request = shown, method = %request.method(), path = request.uri().path());
+    let peer = request.extensions().get::<Peer>().map(|Peer(peer)| display(*peer));
     let answer = async {
         let allowed = refuse_other_names(limits.local, &request).and_then(|()| refuse_other_origins(&request));
         let response = match allowed {
@@ -46,7 +49,7 @@ pub(super) async fn edge(limits: Limits, request: Request, next: Next) -> Respon
                 Err(_) => too_slow(patience).into_response(),
             },
         };
-        debug!(status = response.status().as_u16(), "request answered");
+        debug!(status = response.status().as_u16(), peer, "request answered");
         response
     };
     let mut response = answer.instrument(span).await;

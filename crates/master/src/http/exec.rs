@@ -47,6 +47,7 @@ pub(super) async fn open(
     upgrade: Upgrade,
 ) -> Result<Response, Problem> {
     let wish = wish(query)?;
+    handle.task_to_change(&who, id).await?;
     let upgrade = upgrade.map_err(|rejection| {
         Problem::new(Code::Invalid, format!("this is a WebSocket: {}", rejection.body_text()))
             .next(format!("cloudai task exec {id}, or a WebSocket client"))

@@ -1,5 +1,6 @@
 //! What handlers get of a request: the caller, the ids of the path, the JSON of the body.
 
+use super::identify;
 use super::problem::{Code, Problem};
 use crate::principal::Principal;
 use axum::body::{Body, BodyDataStream, HttpBody};
@@ -8,7 +9,9 @@ use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::request::Parts;
 use bytes::{Bytes, BytesMut};
-use cloudai_core::ids::{IdError, JobId, ScheduleName, SecretName, TaskId, TemplateName, WorkerId};
+use cloudai_core::ids::{
+    IdError, JobId, ProjectName, ScheduleName, SecretName, TaskId, TemplateName, UserId, WorkerId,
+};
 use cloudai_core::sha256::Sha256;
 use cloudai_core::spec::{RegistryName, Value};
 use futures::StreamExt;
@@ -21,7 +24,7 @@ const BODY_PATIENCE: Duration = Duration::from_secs(30);
 /// only when they have sent everything.
 const DISCARDED: usize = 32 << 20;
 
-/// Who asks: put into the request by `identify` of `mod.rs`, the one place that knows.
+/// Who asks: put into the request by `identify.rs`, the one place that knows.
 #[derive(Debug)]
 pub(super) struct Caller(pub(super) Principal);
 
@@ -30,7 +33,7 @@ impl<S: Sync> FromRequestParts<S> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
         let who = parts.extensions.get::<Principal>().cloned();
-        who.map(Self).ok_or_else(|| Problem::new(Code::Unauthenticated, "the request does not say who asks"))
+        who.map(Self).ok_or_else(|| Problem::new(Code::Unauthenticated, identify::NOBODY))
     }
 }
 
@@ -143,6 +146,47 @@ impl<S: Send + Sync> FromRequestParts<S> for SchedulePath {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let part = path_part(parts, state, "name").await?;
         part.parse().map(Self).map_err(|why: IdError| Problem::field("name", why.to_string()))
+    }
+}
+
+/// The user of a path with `{name}`.
+#[derive(Debug)]
+pub(super) struct UserPath(pub(super) UserId);
+
+impl<S: Send + Sync> FromRequestParts<S> for UserPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let part = path_part(parts, state, "name").await?;
+        part.parse().map(Self).map_err(|why: IdError| Problem::field("name", why.to_string()))
+    }
+}
+
+/// The project of a path with `{name}`.
+#[derive(Debug)]
+pub(super) struct ProjectPath(pub(super) ProjectName);
+
+impl<S: Send + Sync> FromRequestParts<S> for ProjectPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let part = path_part(parts, state, "name").await?;
+        part.parse().map(Self).map_err(|why: IdError| Problem::field("name", why.to_string()))
+    }
+}
+
+/// A word of a path that is looked for as it is: the id of a key, the code of a link.
+#[derive(Debug)]
+pub(super) struct WordPath(pub(super) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for WordPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let all = RawPathParams::from_request_parts(parts, state).await;
+        let all = all.map_err(|error| Problem::new(Code::Invalid, error.body_text()))?;
+        let only = all.iter().next().map(|(_, value)| value.to_owned());
+        only.map(Self).ok_or_else(|| Problem::new(Code::Invalid, "the path has no such part"))
     }
 }
 

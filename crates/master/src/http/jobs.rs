@@ -6,7 +6,7 @@ use super::job_forecast;
 use super::job_view::{self, Failed, FirstFailed};
 use super::problem::{Code, Problem};
 use super::query::Parameters;
-use super::tasks::{id_part, key_of, wait, with_key};
+use super::tasks::{Whose, id_part, key_of, wait, with_key};
 use super::view;
 use crate::handle::Handle;
 use crate::handle::job_tasks::JobTaskQuery;
@@ -20,7 +20,6 @@ use axum::http::header::{CONTENT_TYPE, LOCATION};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use cloudai_core::event::Part;
-use cloudai_core::ids::IdError;
 use cloudai_core::job::{Indexes, JobFile, JobStatus, graph};
 use cloudai_core::spec::SpecError;
 use cloudai_core::state::{Reason, Status};
@@ -97,15 +96,17 @@ pub(super) async fn list(
     State(handle): State<Handle>,
     mut query: Parameters,
 ) -> Result<Json<List<Job>>, Problem> {
-    let asked = JobQuery {
+    let whose = Whose::of(&mut query);
+    let mut asked = JobQuery {
         statuses: query.parsed("status", statuses).unwrap_or_default(),
-        owner: query.parsed("user", |text| text.parse().map_err(|error: IdError| error.to_string())),
+        owner: None,
         name_prefix: query.text("name"),
         sort: Sort::Newest,
         limit: limit(&mut query),
         cursor: query.parsed("cursor", cursor),
     };
     query.close()?;
+    asked.owner = whose.owner(&who)?;
     let Page { items, next } = handle.jobs(&who, asked).await?;
     let next_cursor = next.map(|Cursor(at)| at.to_string());
     Ok(Json(List { items: items.iter().map(|job| job_view::job(job)).collect(), next_cursor }))

@@ -1,28 +1,35 @@
 //! HTTP: the REST API and the reference's routes. Only here is JSON made.
 //!
 //! The table of all routes is [`routes`]. A request passes `edge.rs` (request id, limits,
-//! panics), then [`identify`] (who asks), then its handler. Nothing here decides anything about
+//! panics), then `identify.rs` (who asks), then its handler. Nothing here decides anything about
 //! the cluster: handlers read parameters, ask the [`Handle`], and show what it answers.
 
 mod advice;
 mod archive;
+mod auth;
 mod blobs;
+mod ca;
+mod certificate;
 mod cluster;
 mod debug;
 pub(crate) mod door;
+pub(crate) mod door_tls;
 pub mod dto;
 mod duty;
 mod edge;
 mod exec;
 mod explain;
 mod extract;
+mod fields;
 mod files;
 mod follow;
+mod identify;
 mod job_forecast;
 mod job_view;
 mod jobs;
 mod join_tokens;
 mod kept;
+mod keys;
 mod labels;
 mod live;
 mod log_pattern;
@@ -31,6 +38,7 @@ mod logs;
 mod made;
 mod probes;
 mod problem;
+mod projects;
 mod query;
 mod queue;
 mod reference;
@@ -45,23 +53,25 @@ mod tasks;
 mod templates;
 #[cfg(test)]
 mod tests;
+mod users;
 mod view;
 mod workers;
 
+pub use certificate::{CertificateError, CertificateFiles};
+pub use door_tls::Https;
 pub(crate) use live::Live;
 
 use crate::handle::Handle;
-use crate::principal::Principal;
 use axum::Router;
 use axum::extract::Request;
-use axum::middleware::{Next, from_fn};
-use axum::response::Response;
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use identify::Listener;
 use table::{ADMIN, OPEN, OPERATOR, Route, USER, VIEWER, delete, get, patch, post, put};
 use tower_http::catch_panic::CatchPanicLayer;
 
 /// Every route.
 fn routes() -> Vec<Route> {
-    [of_the_reference(), of_tasks(), of_jobs(), of_what_is_kept(), of_workers(), of_the_cluster()]
+    [of_the_reference(), of_tasks(), of_jobs(), of_what_is_kept(), of_workers(), of_the_cluster(), of_people()]
         .into_iter()
         .flatten()
         .collect()
@@ -73,6 +83,7 @@ fn of_the_reference() -> Vec<Route> {
         get(OPEN, "/livez", probes::livez),
         get(OPEN, "/readyz", probes::readyz),
         get(OPEN, "/health", reference::health),
+        get(OPEN, "/ca.pem", ca::get),
         get(VIEWER, "/telemetry", reference::telemetry),
         get(VIEWER, "/telemetry/{id}", reference::telemetry_of),
         get(VIEWER, "/workers", reference::workers),
@@ -182,12 +193,39 @@ fn of_the_cluster() -> Vec<Route> {
     ]
 }
 
-/// The whole API over a master; `local` when it listens for this machine alone.
-pub fn router(handle: Handle, local: bool) -> Router {
-    at_the_edge(local, for_strangers(handle).layer(from_fn(identify)))
+/// What is about who comes in.
+fn of_people() -> Vec<Route> {
+    vec![
+        post(OPEN, "/api/v1/auth/login", auth::login),
+        post(OPEN, "/api/v1/auth/refresh", auth::refresh),
+        post(OPEN, "/api/v1/auth/logout", auth::logout),
+        post(OPEN, "/api/v1/auth/register", auth::register),
+        get(VIEWER, "/api/v1/auth/whoami", auth::whoami),
+        post(VIEWER, "/api/v1/auth/password", auth::password),
+        post(OPEN, "/api/auth/login", auth::login),
+        post(OPEN, "/api/auth/register", auth::register),
+        get(OPEN, "/login/{code}", auth::follow),
+        get(ADMIN, "/api/v1/users", users::list),
+        post(ADMIN, "/api/v1/users", users::create),
+        get(ADMIN, "/api/v1/users/{name}", users::get),
+        patch(ADMIN, "/api/v1/users/{name}", users::change),
+        delete(ADMIN, "/api/v1/users/{name}", users::remove),
+        get(VIEWER, "/api/v1/projects", projects::list),
+        put(ADMIN, "/api/v1/projects/{name}", projects::put),
+        delete(ADMIN, "/api/v1/projects/{name}", projects::remove),
+        get(VIEWER, "/api/v1/keys", keys::list),
+        post(VIEWER, "/api/v1/keys", keys::create),
+        delete(VIEWER, "/api/v1/keys/{id}", keys::remove),
+    ]
 }
 
-/// All routes for callers of whom nothing is known: each but `/livez` and `/readyz` refuses them.
+/// The whole API over a master; `local` when it listens for this machine alone.
+pub fn router(handle: Handle, local: bool) -> Router {
+    let known = from_fn_with_state(Listener { handle: handle.clone(), local }, identify::identify);
+    at_the_edge(local, for_strangers(handle).layer(known))
+}
+
+/// All routes for callers of whom nothing is known: each that is not open refuses them.
 fn for_strangers(handle: Handle) -> Router {
     table::router(routes()).with_state(handle)
 }
@@ -200,11 +238,4 @@ fn at_the_edge(local: bool, router: Router) -> Router {
 fn within(limits: edge::Limits, router: Router) -> Router {
     let edge = move |request: Request, next: Next| edge::edge(limits, request, next);
     router.layer(CatchPanicLayer::custom(edge::panicked)).layer(from_fn(edge))
-}
-
-/// Says who asks. Until there are identities everybody who reaches this listener is the one local
-/// user: it is loopback, or was opened by a flag that says what that means.
-async fn identify(mut request: Request, next: Next) -> Response {
-    request.extensions_mut().insert(Principal::local());
-    next.run(request).await
 }

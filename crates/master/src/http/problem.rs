@@ -1,9 +1,10 @@
 //! Every error as a problem document (RFC 9457): one status and one stable word for each kind.
 
 use super::dto;
+use crate::auth::{self, AuthError};
 use crate::mailbox::AskError;
 use axum::Json;
-use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use cloudai_core::event::Rejected;
@@ -34,6 +35,7 @@ pub(super) enum Code {
     TooLarge,
     Unsupported,
     Unsatisfiable,
+    RateLimited,
     Internal,
     NotPossible,
     Unavailable,
@@ -62,6 +64,7 @@ impl Code {
             Self::TooLarge => ("too_large", StatusCode::PAYLOAD_TOO_LARGE),
             Self::Unsupported => ("unsupported", StatusCode::UNSUPPORTED_MEDIA_TYPE),
             Self::Unsatisfiable => ("unsatisfiable", StatusCode::UNPROCESSABLE_ENTITY),
+            Self::RateLimited => ("rate_limited", StatusCode::TOO_MANY_REQUESTS),
             Self::Internal => ("internal", StatusCode::INTERNAL_SERVER_ERROR),
             Self::NotPossible => ("not_possible", StatusCode::NOT_IMPLEMENTED),
             Self::Unavailable => ("unavailable", StatusCode::SERVICE_UNAVAILABLE),
@@ -267,7 +270,36 @@ impl From<AskError> for Problem {
                 Self::new(Code::Unavailable, keys.to_string()).next("docs/secrets.md: where the keys are")
             }
             AskError::Specs(errors) => batch_errors(errors),
+            AskError::Forbidden(why) => {
+                Self::new(Code::Forbidden, why.to_string()).next("cloudai whoami shows who you are, and what you may")
+            }
             AskError::Internal(_) => Self::internal(&error),
+        }
+    }
+}
+
+impl From<AuthError> for Problem {
+    fn from(error: AuthError) -> Self {
+        let said = error.to_string();
+        match error {
+            AuthError::NoUsers => {
+                Self::new(Code::Conflict, said).next("start the master without --insecure, and it has users")
+            }
+            AuthError::WrongPassword => Self::new(Code::Unauthenticated, said)
+                .next("try again, or ask an administrator for another password: cloudai user passwd NAME"),
+            AuthError::Later(wait) => Self::new(Code::RateLimited, said).retry_after(auth::seconds(wait)),
+            AuthError::Ended => Self::new(Code::Unauthenticated, said).next("cloudai login"),
+            AuthError::Field { path, value, problem } => {
+                let value = value.map(|value| format!("{value:?}"));
+                Self::fields(vec![dto::FieldProblem { path: path.into(), value, problem }])
+            }
+            AuthError::NoSuch(_) => Self::new(Code::NotFound, said),
+            AuthError::Taken(_) | AuthError::TooMany(_) => Self::new(Code::Conflict, said),
+            AuthError::LastAdmin(_) => Self::new(Code::Conflict, said).next("cloudai user role NAME admin"),
+            AuthError::Closed => {
+                Self::new(Code::Forbidden, said).next("ask an administrator of the cluster: cloudai user add NAME")
+            }
+            AuthError::Ask(error) => error.into(),
         }
     }
 }
@@ -336,6 +368,9 @@ impl IntoResponse for Problem {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if let Some(seconds) = retry_after {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"cloudai\""));
         }
         response
     }

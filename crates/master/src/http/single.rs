@@ -69,6 +69,7 @@ pub(super) async fn array(
 /// Asks for the end of what is left of an array.
 pub(super) async fn cancel_array(handle: &Handle, who: &Principal, id: TaskId) -> Result<Response, Problem> {
     let (job, number) = handle.array(who, id).await?;
+    handle.may_change(who, &job.record.owner, &id)?;
     let had_ended = job.groups.get(number).is_some_and(|state| Some(state.ended()) == count(&job, number));
     let all = Part { group: number, from: 0, to: u32::MAX };
     let job = if had_ended { job } else { handle.cancel_job(who, job.record.id, vec![all]).await? };

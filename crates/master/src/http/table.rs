@@ -1,5 +1,6 @@
 //! The table of routes as values: it makes the router, and answers for what is not in it.
 
+use super::identify;
 use super::problem::{Code, Problem};
 use crate::handle::Handle;
 use crate::principal::{Principal, Role};
@@ -39,7 +40,7 @@ pub(super) const ADMIN: Access = Access::Least(Role::Admin);
 pub(super) struct Route {
     pub(super) method: Method,
     pub(super) path: &'static str,
-    #[cfg_attr(not(test), expect(dead_code, reason = "what is made of the table is still to come"))]
+    #[cfg_attr(not(test), expect(dead_code, reason = "what is made of the table, its document, is still to come"))]
     pub(super) access: Access,
     handler: MethodRouter<Handle>,
 }
@@ -80,7 +81,7 @@ pub(super) fn delete<H: Handler<T, Handle>, T: 'static>(access: Access, path: &'
 async fn admit(State(access): State<Access>, request: Request, next: Next) -> Response {
     let refused = match (access, request.extensions().get::<Principal>()) {
         (Access::Open, _) => None,
-        (Access::Least(_), None) => Some(Problem::new(Code::Unauthenticated, "the request does not say who asks")),
+        (Access::Least(_), None) => Some(identify::unknown(&request)),
         (Access::Least(role), Some(who)) if who.has(role) => None,
         (Access::Least(role), Some(who)) => Some(not_allowed(who, role)),
     };

@@ -9,7 +9,7 @@ use crate::handle::Handle;
 use crate::handle::listed::Listed;
 use crate::mailbox::AskError;
 use crate::model::SeenTask;
-use crate::principal::Principal;
+use crate::principal::{Principal, Role};
 use axum::Json;
 use axum::extract::State;
 use axum::http::header::LOCATION;
@@ -18,7 +18,7 @@ use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use cloudai_core::event::{Rejected, Submitted as Fate};
-use cloudai_core::ids::{IdError, TaskId};
+use cloudai_core::ids::{IdError, TaskId, UserId};
 use cloudai_core::job::TaskFile;
 use cloudai_core::spec::{SpecError, TaskSpec, Value};
 use cloudai_core::state::Status;
@@ -189,8 +189,13 @@ pub(super) async fn list(
     State(handle): State<Handle>,
     mut query: Parameters,
 ) -> Result<Json<List<Task>>, Problem> {
-    let asked = task_query(&mut query);
+    let (whose, mut asked) = task_query(&mut query);
     query.close()?;
+    asked.owner = match whose {
+        // No index serves both: it is narrowed down to what the caller sees.
+        Whose::Own if asked.worker.is_some() && asked.name_prefix.is_none() => None,
+        whose => whose.owner(&who)?,
+    };
     let sort = asked.sort;
     let Page { items, next } = handle.listed(&who, asked).await?;
     let next_cursor = next.map(|cursor| write_cursor(sort, cursor));
@@ -201,7 +206,7 @@ pub(super) async fn list(
     Ok(Json(List { items: items.iter().filter_map(row).collect(), next_cursor }))
 }
 
-fn task_query(query: &mut Parameters) -> TaskQuery {
+fn task_query(query: &mut Parameters) -> (Whose, TaskQuery) {
     let sort = query.parsed("sort", |text| match text {
         "-created" => Ok(Sort::Newest),
         "created" => Ok(Sort::Oldest),
@@ -210,9 +215,10 @@ fn task_query(query: &mut Parameters) -> TaskQuery {
     let sort = sort.unwrap_or_default();
     let statuses = query.parsed("status", |text| text.split(',').map(|word| word.trim().parse::<Status>()).collect());
     let limit = query.whole("limit", 1..=MAX_LIMIT as u64).unwrap_or(DEFAULT_LIMIT);
-    TaskQuery {
+    let whose = Whose::of(query);
+    let asked = TaskQuery {
         statuses: statuses.unwrap_or_default(),
-        owner: query.parsed("user", |text| text.parse().map_err(|error: IdError| error.to_string())),
+        owner: None,
         worker: query.parsed("worker", |text| text.parse().map_err(|error: IdError| error.to_string())),
         name_prefix: query.text("name"),
         dead: query.flag("dead"),
@@ -221,6 +227,43 @@ fn task_query(query: &mut Parameters) -> TaskQuery {
         sort,
         limit: usize::try_from(limit).unwrap_or(MAX_LIMIT),
         cursor: query.parsed("cursor", |text| read_cursor(text, sort)),
+    };
+    (whose, asked)
+}
+
+/// Whose tasks or jobs a list has.
+#[derive(Debug)]
+pub(super) enum Whose {
+    Own,
+    Everybody,
+    Of(UserId),
+}
+
+impl Whose {
+    /// What `user=` says.
+    pub(super) fn of(query: &mut Parameters) -> Self {
+        let whose = query.parsed("user", |text| match text {
+            "*" => Ok(Self::Everybody),
+            name => name.parse().map(Self::Of).map_err(|error: IdError| error.to_string()),
+        });
+        whose.unwrap_or(Self::Own)
+    }
+
+    /// The owner of what is listed; none for everybody's.
+    pub(super) fn owner(self, who: &Principal) -> Result<Option<UserId>, Problem> {
+        match self {
+            Self::Own => Ok(Some(who.user.clone())),
+            Self::Of(name) => Ok(Some(name)),
+            Self::Everybody if who.has(Role::Operator) => Ok(None),
+            Self::Everybody => {
+                let why = format!(
+                    "user=* is everybody's, which takes the role operator: {} has the role {}",
+                    who.user,
+                    who.role()
+                );
+                Err(Problem::new(Code::Forbidden, why).next("leave it out for your own, or name one of your projects"))
+            }
+        }
     }
 }
 
@@ -428,7 +471,8 @@ mod tests {
     #[test]
     fn a_list_is_read_with_its_filters() {
         let mut query = of("status=queued,running&worker=w1&name=train-&sort=created&limit=7");
-        let asked = task_query(&mut query);
+        let (whose, asked) = task_query(&mut query);
+        assert!(matches!(whose, Whose::Own));
         assert!(query.close().is_ok());
         let expected = TaskQuery {
             statuses: vec![Status::Queued, Status::Running],
@@ -439,7 +483,17 @@ mod tests {
             ..TaskQuery::default()
         };
         assert_eq!(asked, expected);
-        assert_eq!(task_query(&mut of("")), TaskQuery { limit: 50, ..TaskQuery::default() });
+        assert_eq!(task_query(&mut of("")).1, TaskQuery { limit: 50, ..TaskQuery::default() });
+    }
+
+    #[test]
+    fn everybodys_tasks_are_for_operators_and_a_name_is_looked_up_whoever_asks() {
+        let who = |role| Principal::person("ann".parse().unwrap(), role, Arc::default());
+        let owner = |text: &str, role| Whose::of(&mut of(text)).owner(&who(role)).map_err(|_| "refused");
+        assert_eq!(owner("", Role::Admin).unwrap(), "ann".parse().ok());
+        assert_eq!(owner("user=bob", Role::Viewer).unwrap(), "bob".parse().ok());
+        assert_eq!(owner("user=*", Role::Operator).unwrap(), None);
+        assert!(owner("user=*", Role::User).is_err());
     }
 
     #[test]

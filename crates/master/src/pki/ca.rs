@@ -49,7 +49,7 @@ impl Ca {
             Some(sealed) => (KeyPair::try_from(sealed?.as_slice())?, false),
             None => {
                 let key = KeyPair::generate()?;
-                secrets.put_own(term, now, KEY, key.serialized_der()).await?;
+                secrets.put_own((term, now), KEY, key.serialized_der()).await?;
                 (key, true)
             }
         };

@@ -122,7 +122,7 @@ impl Tokens {
             }
             None => {
                 let text = fresh(&ca);
-                secrets.put_own(term, now, FIRST_TEXT, text.as_bytes()).await?;
+                secrets.put_own((term, now), FIRST_TEXT, text.as_bytes()).await?;
                 text
             }
         };

@@ -10,7 +10,6 @@ use crate::handle::Handle;
 use crate::handle::made::{Made, Run};
 use crate::handle::templates::NotMade;
 use crate::mailbox::AskError;
-use crate::principal::Principal;
 use cloudai_core::event::Rejected;
 use cloudai_core::rfc3339;
 use cloudai_core::time::Timestamp;
@@ -88,7 +87,7 @@ async fn submit(
     time: Timestamp,
     replaced: Option<Made>,
 ) -> Result<Made, NotMade> {
-    let who = Principal::of(key.0.clone());
+    let who = handle.orderer(&key.0)?;
     if let Some(last) = replaced {
         handle.cancel_made(&who, last).await?;
     }
@@ -116,7 +115,11 @@ fn is_passing(error: &NotMade) -> bool {
             AskError::Bulk(bulk) => {
                 matches!(**bulk, BulkError::Full | BulkError::Unavailable(_) | BulkError::Bucket(_))
             }
-            AskError::Rejected(_) | AskError::Keys(_) | AskError::Specs(_) | AskError::Internal(_) => false,
+            AskError::Rejected(_)
+            | AskError::Keys(_)
+            | AskError::Specs(_)
+            | AskError::Forbidden(_)
+            | AskError::Internal(_) => false,
         },
     }
 }

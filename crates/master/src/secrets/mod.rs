@@ -21,6 +21,13 @@ pub(crate) const MAX_SECRET: usize = 64 << 10;
 pub(crate) const MAX_SECRETS: usize = 1000;
 /// Before the names of all facts that are secrets.
 const PREFIX: &str = "secret/";
+/// The names of all facts that are the cluster's own.
+const OWN: [&str; 3] = [crate::pki::CA_KEY, crate::pki::FIRST_TEXT, crate::auth::SIGNING_KEY];
+
+/// Whether nobody but the cluster stored this.
+fn is_own(id: &str) -> bool {
+    OWN.iter().any(|own| id.starts_with(own))
+}
 
 /// What an operator says of secrets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -103,14 +110,20 @@ impl Secrets {
         self.sealed.value(&id(owner, name)).await
     }
 
-    /// Keeps something of the cluster's own under the name of a fact, which must be one that [`sealed`] knows.
-    pub(crate) async fn put_own(&self, term: Term, now: Timestamp, id: &str, value: &[u8]) -> Result<(), AskError> {
+    /// A value of the cluster's own, by the whole name of its fact; none where there is none.
+    pub(crate) async fn own(&self, id: &str) -> Result<Option<Result<Zeroizing<Vec<u8>>, KeyError>>, AskError> {
+        debug_assert!(is_own(id), "{id} is sealed with no new key");
+        self.sealed.value(id).await
+    }
+
+    /// Keeps one.
+    pub(crate) async fn put_own(&self, (term, now): (Term, Timestamp), id: &str, value: &[u8]) -> Result<(), AskError> {
         self.sealed.put(term, now, id, value).await.map(drop)
     }
 
-    /// Something of the cluster's own; none where there is none.
-    pub(crate) async fn own(&self, id: &str) -> Result<Option<Result<Zeroizing<Vec<u8>>, KeyError>>, AskError> {
-        self.sealed.value(id).await
+    /// Removes one.
+    pub(crate) async fn drop_own(&self, term: Term, id: &str) -> Result<(), AskError> {
+        self.sealed.remove(term, id).await.map(drop)
     }
 
     /// Seals every value, those of registries included, with a new key, then forgets the old ones; answers how many.

@@ -11,7 +11,8 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 /// Before the names of all facts that are sealed: the kinds of values that there are.
-const PREFIXES: [&str; 4] = [super::PREFIX, super::registries::PREFIX, crate::pki::CA_KEY, crate::pki::FIRST_TEXT];
+const PREFIXES: [&str; 5] =
+    [super::PREFIX, super::registries::PREFIX, crate::pki::CA_KEY, crate::pki::FIRST_TEXT, crate::auth::SIGNING_KEY];
 
 /// The sealed values of a cluster.
 #[derive(Debug)]
@@ -105,7 +106,8 @@ impl Sealed {
     }
 
     /// Seals every value with a new key, then forgets the old ones; answers how many values. Cut off in the middle it
-    /// leaves some under the old key, which is kept until all are under a new one.
+    /// leaves some under the old key, which is kept until all are under a new one. The cluster's own are not counted: nobody
+    /// stored them.
     pub(super) async fn rotate(&self, term: Term) -> Result<usize, AskError> {
         let _alone = self.changing.lock().await;
         self.nothing_lost().await?;
@@ -118,7 +120,7 @@ impl Sealed {
             self.set(term, id, &Stored { sealed, ..stored }).await?;
         }
         self.keys.forget_old()?;
-        Ok(facts.len())
+        Ok(facts.iter().filter(|(id, _)| !super::is_own(id)).count())
     }
 
     async fn nothing_lost(&self) -> Result<(), AskError> {

@@ -3,6 +3,7 @@
 use super::*;
 use crate::heartbeats::{Heard, Usage};
 use crate::http::door;
+use crate::http::door_tls::Guard;
 use crate::http::live::Limits;
 use cloudai_core::effect::Row;
 use cloudai_core::event::{Event, Heartbeat, Removal};
@@ -41,7 +42,7 @@ impl Served {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (address, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
         let router = router(fake.handle.clone(), true);
-        tokio::spawn(door::serve(listener, router, door::Limits::default(), stop.clone()));
+        tokio::spawn(door::serve(listener, router, Guard::Plain, door::Limits::default(), stop.clone()));
         Self { fake, address, stop }
     }
 

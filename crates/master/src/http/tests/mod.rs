@@ -2,6 +2,7 @@
 //! that every moment of a task's life can be held still and looked at.
 
 mod advice;
+mod auth;
 mod explain;
 mod follow;
 mod foresee;
@@ -11,6 +12,7 @@ mod logs;
 mod probes;
 mod reference;
 mod registries;
+mod roles;
 mod routes;
 mod schedules;
 mod sealing;
@@ -20,6 +22,8 @@ mod templates;
 mod workers;
 
 use super::{Live, dto, router};
+use crate::auth::tests::CHEAP;
+use crate::auth::{AuthRules, Identity, Parts};
 use crate::clock::Clock;
 use crate::external::{External, Fallback};
 use crate::handle::{Facts, Handle, Shared};
@@ -83,6 +87,15 @@ impl Fake {
     }
 
     async fn with(live: Live) -> Self {
+        Self::of(live, None).await
+    }
+
+    /// One whose callers have to say who they are.
+    async fn secured(rules: AuthRules) -> Self {
+        Self::of(Live::default(), Some(AuthRules { costs: CHEAP, ..rules })).await
+    }
+
+    async fn of(live: Live, users: Option<AuthRules>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
         let term = store.lead().await.unwrap();
@@ -95,13 +108,30 @@ impl Fake {
         let core = Arc::new(Mutex::new(core));
         let bulk: Arc<dyn BulkStore> = Arc::new(LocalBulk::open(dir.path()).unwrap());
         let parts = (Arc::clone(&store), Arc::clone(&bulk), Arc::clone(&model));
+        let secrets =
+            crate::secrets::Secrets::open(crate::secrets::SecretRules::default(), Arc::clone(&store)).unwrap();
+        let clock = Arc::new(Clock::start(Clocks::default(), cloudai_core::testing::START));
+        let identity = match users {
+            Some(rules) => {
+                let parts = Parts {
+                    store: Arc::clone(&store),
+                    secrets: &secrets,
+                    clock: Arc::clone(&clock),
+                    term,
+                    cluster: (facts.cluster.clone(), facts.incarnation),
+                };
+                Some(Identity::open(rules, parts).await.unwrap().0)
+            }
+            None => None,
+        };
         let shared = Shared {
             join_token: "cai1-0-token".into(),
             pki: None,
             facts,
             mailboxes: Arc::new(mailboxes),
             placing: Arc::default(),
-            secrets: crate::secrets::Secrets::open(crate::secrets::SecretRules::default(), Arc::clone(&store)).unwrap(),
+            secrets,
+            identity,
             templates: crate::templates::Templates::new(Arc::clone(&store)),
             schedules: crate::schedules::Schedules::new(Arc::clone(&store)),
             inputs: crate::addresses::InputRules::default(),
@@ -110,7 +140,7 @@ impl Fake {
             heartbeats: Arc::new(Heartbeats::default()),
             logs: Arc::new(Logs::new(bulk)),
             quota: Quota::new(FileLimits::default(), parts.0, parts.1, parts.2),
-            clock: Arc::new(Clock::start(Clocks::default(), cloudai_core::testing::START)),
+            clock,
             trail: Arc::default(),
             choice: Arc::new(crate::choice::Choice::new(greedy())),
             saved: crate::predictions::Saved::default(),

@@ -21,6 +21,7 @@ fn filled(path: &str) -> String {
         .replace("{sha256}", &"0".repeat(64))
         .replace("{name}", "token")
         .replace("{host}", "ghcr.io")
+        .replace("{code}", "none")
 }
 
 #[test]
@@ -51,8 +52,8 @@ async fn every_route_refuses_a_stranger_before_anything_else() {
     for route in routes() {
         let request = json(route.method.clone(), &format!("{}?unknown=1", filled(route.path)), "not json");
         let status = router.clone().oneshot(request).await.unwrap().status();
-        let expected = if route.access == Access::Open { 200 } else { 401 };
-        assert_eq!(status, expected, "{} {}", route.method, route.path);
+        let is_open = route.access == Access::Open;
+        assert_eq!(status != 401, is_open, "{} {}: {status}", route.method, route.path);
     }
 }
 
@@ -63,7 +64,8 @@ async fn every_answer_has_a_request_id_and_every_error_is_a_problem() {
         let answer = fake.ask(json(route.method.clone(), &filled(route.path), "{}")).await;
         assert!(answer.headers.contains_key("x-request-id"), "{}", route.path);
         assert_eq!(answer.headers["x-content-type-options"], "nosniff");
-        if !answer.status.is_success() {
+        // What a link shows, a person reads in a browser.
+        if !answer.status.is_success() && route.path != "/login/{code}" {
             answer.problem();
         }
     }
