@@ -24,7 +24,7 @@ DOCKER_TESTS := (binary(/docker|^tidy$$/) - binary(tidy)) + test(/docker/)
 # Rustdoc links a program per example: only when there are any.
 DOCTESTS = $(shell grep -rlE --include='*.rs' '^\s*//[/!] ```(rust|no_run|should_panic|compile_fail|$$)' crates/*/src)
 
-.PHONY: help doctor setup all check lint fmt fmt-check test doctest e2e planted agent-python bench bench-scheduling chaos seeds proto fixtures docs images demo up down release clean
+.PHONY: help doctor setup all check lint fmt fmt-check test doctest e2e planted api-check fuzz agent-python bench bench-scheduling chaos seeds proto fixtures docs images demo up down release clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | \
@@ -50,6 +50,12 @@ endif
 planted: ## the simulator catches every fault that is planted on purpose
 	cargo test $(CARGO_FLAGS) --quiet -p cloudai-sim --features planted --test planted
 
+api-check: all ## what the OpenAPI document allows and does not, against a running master (API_SECONDS=90)
+	@scripts/schemathesis.sh $(or $(API_SECONDS),90) "$(or $(CARGO_TARGET_DIR),target)/$(PROFILE)/cloudai"
+
+fuzz: ## the same for long (FUZZ_SECONDS=1200)
+	@$(MAKE) api-check API_SECONDS=$(or $(FUZZ_SECONDS),1200)
+
 # Each measures fresh processes of what users get; nothing else should run beside it.
 BENCHES := dispatch latency docker submit list logs memory placing
 
@@ -72,7 +78,7 @@ seeds: ## many more seeds of the simulator (SEEDS=20000)
 	SEEDS=$(or $(SEEDS),20000) cargo test $(CARGO_FLAGS) -p cloudai-sim --test faults
 
 # The runner comes last, so that its summary is the last thing printed.
-test: setup images agent-python fmt-check lint doctest planted ## everything, containers included; installs what the tests need
+test: setup images agent-python fmt-check lint doctest planted api-check ## everything, containers included; installs what the tests need
 ifeq ($(NEXTEST),yes)
 	@echo 'tests run by cargo-nextest'
 	cargo nextest run --locked --workspace --cargo-profile $(PROFILE)
@@ -107,14 +113,14 @@ fixtures: ## when a version is released: keep the data and the frames that it wr
 	cargo test $(CARGO_FLAGS) -p cloudai-proto --test released -- --ignored make_the_frames_of_this_version
 	cargo test $(CARGO_FLAGS) -p cloudai --test e2e -- --ignored make_the_fixture_of_this_version
 
-docs: ## write the table of settings into docs/configuration.md again, and docs/job.schema.json
+docs: ## write the tables of docs/configuration.md and docs/roles.md again, docs/job.schema.json and docs/openapi.json
 	UPDATE_GENERATED=1 cargo test $(CARGO_FLAGS) -p cloudai --bin cloudai -- the_document_has_every_setting the_schema_of_the_documentation
-	UPDATE_GENERATED=1 cargo test $(CARGO_FLAGS) -p cloudai-master --lib -- the_document_says_what_each_role_may
+	UPDATE_GENERATED=1 cargo test $(CARGO_FLAGS) -p cloudai-master --lib -- the_document_says_what_each_role_may the_committed_document_is_what_the_routes_say
 
 images: ## make the sample images; no registry needed
 	@scripts/images.sh
 
-agent-python: ## what samples/agent-python runs with: its packages (pip) and stubs, in .run/agent-python
+agent-python: ## what the samples in Python run with: their packages (pip) and stubs, in .run/agent-python
 	@scripts/agent-python.sh
 
 demo: ## a cluster of three workers runs two tasks before your eyes, then everything is stopped

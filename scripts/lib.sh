@@ -162,10 +162,12 @@ build() {
     fi || die 'the build failed' 'the lines above are the compiler'\''s' "${cargo[*]}"
 }
 
-# start_master DIR GRPC HTTP: returns when it answers; leaves its addresses in GRPC and HTTP, the client's in CLOUDAI_ADDR.
+# start_master DIR GRPC HTTP [secured]: returns when it answers; leaves its addresses in GRPC and HTTP, the client's in
+# CLOUDAI_ADDR. One that is not said to be secured has no users and no encryption.
 start_master() {
-    local dir=$1
-    spawn "$dir" master "$BIN" master --insecure --data-dir "$ROOT/$dir/master" --grpc "$2" --http "$3" \
+    local dir=$1 open=--insecure
+    [ "${4:-}" != secured ] || open=
+    spawn "$dir" master "$BIN" master ${open:+"$open"} --data-dir "$ROOT/$dir/master" --grpc "$2" --http "$3" \
         --strategy greedy --no-shell --print-addresses --print-credentials
     wait_for 30 'the master' master_answers_or_died "$dir" || true
     find_master "$dir" || {

@@ -6,6 +6,8 @@
 mod accounts;
 #[path = "cli_support/advising.rs"]
 mod advising;
+#[path = "cli_support/events.rs"]
+mod events;
 #[path = "cli_support/explaining.rs"]
 mod explaining;
 #[path = "cli_support/history.rs"]

@@ -141,10 +141,11 @@ impl Engine {
     /// Makes a committed batch visible, answers its senders, sends its commands: in this order, so
     /// that an answered caller reads its own write.
     fn tell(&mut self, batch: Batch, rows: Vec<Row>) {
-        self.trail.note(batch.now(), batch.done());
+        let at = batch.now();
+        self.trail.note(at, batch.done());
         let (replies, dispatches) = batch.into_told();
         if !rows.is_empty() {
-            self.model.publish(&rows);
+            self.model.publish(at, &rows);
             self.placing.publish(rows);
         }
         for (reply, answers) in replies {
@@ -152,7 +153,8 @@ impl Engine {
             let _ = reply.send(answers);
         }
         if !dispatches.is_empty() {
-            self.delivery.deliver(dispatches);
+            // What nobody hears is lost: a heartbeat shows it.
+            drop(self.delivery.deliver(dispatches));
         }
     }
 }

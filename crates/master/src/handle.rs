@@ -47,7 +47,7 @@ use crate::trail::Trail;
 use cloudai_core::event::{
     Admission, Answer, Cancel, DutyOrder, DutyWish, Event, LabelOrder, NewTask, Rejected, Removal, Submitted,
 };
-use cloudai_core::ids::{Incarnation, JobId, TaskId, Term, WorkerId};
+use cloudai_core::ids::{Incarnation, JobId, Session, TaskId, Term, WorkerId};
 use cloudai_core::resources::Allocation;
 use cloudai_core::spec::TaskSpec;
 use cloudai_core::task::TaskRecord;
@@ -473,6 +473,12 @@ impl Handle {
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.shared.clock.now()
+    }
+
+    /// Whether a worker's session lives: begun under this master and not ended by it since.
+    pub(crate) fn has_session(&self, worker: &WorkerId, session: Session) -> bool {
+        let recorded = self.shared.model.worker_record(worker).is_some_and(|record| record.session == session);
+        recorded && self.shared.heartbeats.knows(worker, session)
     }
 
     /// Puts what a worker tells to the engine; returns once its changes are on disk.

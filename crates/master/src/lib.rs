@@ -4,14 +4,16 @@
 //! [`model`] (what readers see), `placing` (the strategy's thread; `external` and `watching` are for
 //! agents that place from outside), `sealing` (logs that have ended),
 //! `retention` (tasks that are kept no longer), `schedules` (what is submitted when its time comes),
-//! `auth` (who comes in, where there are users), `templates` (what is filled and submitted), `sweeping` (contents that nobody needs), `quota` (limits of
+//! `templates` (what is filled and submitted), `sweeping` (contents that nobody needs), `quota` (limits of
 //! what tasks leave), [`choice`] (which strategy places), `rescue` (what if it has a
-//! fault), `predictions` (what it learned, kept over restarts), [`trail`] (what it did last), [`pki`] and
-//! [`security`] (who calls, and how that is known), [`delivery`], [`opened`] (how
-//! they are put together), then the two edges `grpc` and [`http`]. Protobuf types are known in `grpc` alone, JSON in
-//! `http` alone, but for what is stored (predictions, secrets, templates, schedules).
+//! fault), `predictions` (what it learned, kept over restarts), [`trail`] (what it did last), `feed` (what
+//! changed, for those who follow), `auth` (who comes in, where there are users), [`pki`] and [`security`]
+//! (who calls, and how that is known), [`delivery`], `announcing` (workers that wait to be called), [`opened`] (how they
+//! are put together), then the two edges `grpc` and [`http`]. Protobuf types are known in `grpc` alone, JSON in `http` alone, but for what is
+//! stored (predictions, secrets, templates, schedules, users, certificates).
 
 mod addresses;
+mod announcing;
 mod auth;
 pub mod choice;
 pub mod clock;
@@ -20,6 +22,7 @@ pub mod delivery;
 mod engine;
 mod exec;
 mod external;
+mod feed;
 mod grpc;
 pub mod handle;
 pub mod heartbeats;
@@ -28,6 +31,7 @@ pub mod logs;
 pub mod machine;
 mod mailbox;
 pub mod model;
+mod only;
 pub mod opened;
 mod pace;
 pub mod pki;

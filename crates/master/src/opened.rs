@@ -4,8 +4,7 @@ use crate::auth::{AuthRules, FirstPassword, Identity, Parts};
 use crate::choice::{self, Choice, Configured};
 use crate::clock::Clock;
 use crate::cut::Cut;
-use crate::delivery::Delivery;
-use crate::delivery::subscribe::Subscriptions;
+use crate::delivery::{Deliveries, Delivery};
 use crate::engine::{Engine, EngineError, start_of};
 use crate::exec::Execs;
 use crate::external::{External, Fallback};
@@ -26,7 +25,7 @@ use crate::security::{Security, Standing};
 use crate::serve::{BindError, Ended, RunError};
 use crate::templates::Templates;
 use crate::trail::Trail;
-use crate::{grpc, http, predictions, pulse, schedules, sealing, sweeping};
+use crate::{announcing, grpc, http, predictions, pulse, schedules, sealing, sweeping};
 use cloudai_core::cluster::Cluster;
 use cloudai_core::effect::Row;
 use cloudai_core::state::Status;
@@ -78,6 +77,8 @@ pub struct Doors<S> {
     pub grpc: S,
     /// Where users call; none for a master that only this process asks.
     pub http: Option<(TcpListener, SocketAddr)>,
+    /// Where that is, told to workers that wait to be called; none for a master that calls nobody.
+    pub grpc_address: Option<SocketAddr>,
 }
 
 /// A master that holds its state, and does not run yet.
@@ -91,7 +92,7 @@ pub struct Opened {
     admin_password: FirstPassword,
     handle: Handle,
     engine: Engine,
-    subscriptions: Arc<Subscriptions>,
+    deliveries: Deliveries,
     placing: Arc<Placing>,
     stage: Stage,
 }
@@ -125,7 +126,7 @@ impl Opened {
         let saved = predictions::load(&*store, view.learner_mut()).await;
         let facts = Facts { cluster: loaded.cluster.clone(), incarnation: loaded.incarnation, term, timing };
         let (mailboxes, inbox) = mailboxes();
-        let (heartbeats, subscriptions) = (Arc::new(Heartbeats::default()), Arc::new(Subscriptions::default()));
+        let (heartbeats, deliveries) = (Arc::new(Heartbeats::default()), Deliveries::default());
         let model = Arc::new(model);
         let trail = Arc::new(Trail::default());
         let (templates, schedules) = (Templates::new(Arc::clone(&store)), Schedules::new(Arc::clone(&store)));
@@ -156,21 +157,10 @@ impl Opened {
             restoring: Restoring::default(),
             stopping: CancellationToken::new(),
         };
-        let engine = engine_of(&shared, cluster, inbox, Arc::clone(&subscriptions) as Arc<dyn Delivery>);
+        let engine = engine_of(&shared, cluster, inbox, Arc::new(deliveries.clone()));
         let handle = Handle { shared: Arc::new(shared) };
         let stage = Stage::new(view, strategy, external);
-        Ok(Self {
-            machine,
-            retention,
-            https,
-            first_start,
-            admin_password,
-            handle,
-            engine,
-            subscriptions,
-            placing,
-            stage,
-        })
+        Ok(Self { machine, retention, https, first_start, admin_password, handle, engine, deliveries, placing, stage })
     }
 
     /// Whether the data was made by this start.
@@ -199,17 +189,17 @@ impl Opened {
         S: Stream<Item = io::Result<C>> + Send + 'static,
         C: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
     {
-        let Self { machine, retention, https, handle, engine, subscriptions, placing, stage, .. } = self;
+        let Self { machine, retention, https, handle, engine, deliveries, placing, stage, .. } = self;
         let mut parts = JoinSet::new();
-        let (routes, health) = grpc::routes(&handle, Arc::clone(&subscriptions))?;
+        let (routes, health) = grpc::routes(&handle, deliveries.clone())?;
         let cut = CancellationToken::new();
         let _cut = cut.clone().drop_guard();
         let incoming = doors.grpc.map(move |connection| connection.map(|connection| Cut::new(connection, &cut)));
         match &handle.shared.pki {
-            None => parts.spawn(serve_grpc(incoming, routes, subscriptions, stop.clone())),
+            None => parts.spawn(serve_grpc(incoming, routes, deliveries, stop.clone())),
             Some(pki) => {
                 let incoming = grpc::tls::incoming(incoming, Arc::clone(pki));
-                parts.spawn(serve_grpc(incoming, routes, subscriptions, stop.clone()))
+                parts.spawn(serve_grpc(incoming, routes, deliveries, stop.clone()))
             }
         };
         parts.spawn(health.keep(handle.clone()));
@@ -236,6 +226,7 @@ impl Opened {
         parts.spawn(until(stop.clone(), schedules::run::run(handle.clone())));
         let users = handle.clone();
         parts.spawn(until(stop.clone(), async move { users.tend_users().await }));
+        parts.spawn(until(stop.clone(), announcing::run(handle.clone(), doors.grpc_address)));
         parts.spawn(until(stop.clone(), predictions::run(handle.clone())));
         // Also when nobody waits for this any more.
         let (engine_stop, placer_stop) = (CancellationToken::new(), CancellationToken::new());
@@ -370,23 +361,26 @@ async fn say_that_it_stops(handle: Handle, stop: CancellationToken) -> Result<()
 async fn serve_grpc<S, C>(
     incoming: S,
     routes: tonic::service::Routes,
-    subscriptions: Arc<Subscriptions>,
+    deliveries: Deliveries,
     stop: CancellationToken,
 ) -> Result<(), RunError>
 where
     S: Stream<Item = io::Result<C>>,
     C: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
 {
+    let closing = deliveries.clone();
     let stopped = async move {
         stop.cancelled().await;
-        subscriptions.close_all();
+        closing.close_all();
     };
-    tonic::transport::Server::builder()
+    let served = tonic::transport::Server::builder()
         .http2_keepalive_interval(Some(Duration::from_secs(10)))
         .add_routes(routes)
         .serve_with_incoming_shutdown(incoming, stopped)
-        .await
-        .map_err(|error| RunError::Server("gRPC", io::Error::other(error)))
+        .await;
+    deliveries.close_all();
+    deliveries.pushes.ended().await;
+    served.map_err(|error| RunError::Server("gRPC", io::Error::other(error)))
 }
 
 async fn serve_http(

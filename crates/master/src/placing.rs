@@ -3,6 +3,7 @@
 use crate::choice::Choice;
 use crate::clock::Clock;
 use crate::external::{External, Word};
+use crate::feed::What;
 use crate::machine::Threads;
 use crate::mailbox::{AskError, Mailboxes};
 use crate::model::Model;
@@ -297,7 +298,13 @@ pub(crate) async fn run(
         stage.restless |= stage.external.patience_left(clock.now()) == Some(Duration::ZERO);
         stage.attend(inbox);
         if stage.restless {
+            let before = choice.now().name();
             let placements = rescue::round(&mut stage, clock.now(), &choice);
+            let places = choice.now().name();
+            if places != before {
+                // It had a fault: who follows hears of it as of a switch that somebody ordered.
+                model.feed().add(clock.now(), vec![What::Strategy(places.into())]);
+            }
             stage.restless = false;
             if let Some((number, thinking)) = stage.thinking() {
                 placing.think(threads, number, thinking);

@@ -339,7 +339,7 @@ mod tests {
         async fn publish(&mut self) {
             let rows = &self.cluster.rows[self.published..];
             self.store.commit(self.term, self.cluster.now, rows).await.unwrap();
-            self.model.publish(rows);
+            self.model.publish(self.cluster.now, rows);
             self.published = self.cluster.rows.len();
         }
 

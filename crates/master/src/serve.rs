@@ -203,7 +203,8 @@ impl Master {
         info!(grpc = %grpc_address, http = %http_address, "master started");
         // The builder's own setting does not reach connections that come from a listener of ours.
         let grpc = TcpIncoming::from(grpc).with_nodelay(Some(true));
-        opened.run(Doors { grpc, http: Some((http, http_address)) }, stop).await
+        let doors = Doors { grpc, http: Some((http, http_address)), grpc_address: Some(grpc_address) };
+        opened.run(doors, stop).await
     }
 }
 

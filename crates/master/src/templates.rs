@@ -3,6 +3,7 @@
 //! The head is what counts: a version that it does not name is a rest of something that was cut off, and is not there.
 
 use crate::mailbox::AskError;
+use crate::only::Only;
 use cloudai_core::ids::{TemplateName, Term, UserId};
 use cloudai_core::spec::Value;
 use cloudai_core::template::{Makes, Template};
@@ -61,6 +62,15 @@ pub(crate) enum Kept {
     Same(Head),
     /// Its owner has as many as one may have.
     TooMany,
+    /// It is not what its owner takes it for: nothing was kept.
+    Changed,
+}
+
+impl Version {
+    /// What tells it from every other, also from those of a template of the name that was removed.
+    pub(crate) fn tag(self) -> String {
+        format!("{}-{}", self.number, self.created_at.as_millis())
+    }
 }
 
 impl Head {
@@ -75,18 +85,23 @@ impl Templates {
         Self { store, changing: tokio::sync::Mutex::default() }
     }
 
-    /// Keeps a template as its next version, unless it is the latest already. `document` is what `template` was read from.
+    /// Keeps a template as its next version, unless it is the latest already, if the condition holds for that. `document`
+    /// is what `template` was read from.
     pub(crate) async fn put(
         &self,
         (term, now): (Term, Timestamp),
         owner: &UserId,
         name: &TemplateName,
         (document, template): (&Value, &Template),
+        only: &Only,
     ) -> Result<Kept, AskError> {
         let _alone = self.changing.lock().await;
         let text = json(document)?;
         let before = self.head(owner, name).await?;
         let latest = before.as_ref().and_then(Head::latest);
+        if !only.holds(latest.map(Version::tag).as_deref()) {
+            return Ok(Kept::Changed);
+        }
         match (before.as_ref(), latest) {
             (Some(head), Some(latest)) => {
                 let same = self.store.fact(&of_version(owner, name, latest.number)).await?;
@@ -202,10 +217,14 @@ mod tests {
         }
 
         async fn put(&self, name: &str, image: &str) -> Kept {
+            self.put_only(name, image, &Only::Always).await
+        }
+
+        async fn put_only(&self, name: &str, image: &str, only: &Only) -> Kept {
             let document: Value = serde_json::from_str(&format!(r#"{{"task": {{"image": "{image}"}}}}"#)).unwrap();
             let template = Template::from_value(&document).unwrap();
             let when = (self.term, Timestamp::from_millis(7));
-            self.templates.put(when, &ann(), &name.parse().unwrap(), (&document, &template)).await.unwrap()
+            self.templates.put(when, &ann(), &name.parse().unwrap(), (&document, &template), only).await.unwrap()
         }
 
         /// The names of all facts.
@@ -223,7 +242,20 @@ mod tests {
             Kept::New(head) => (true, head.versions.iter().map(|version| version.number).collect()),
             Kept::Same(head) => (false, head.versions.iter().map(|version| version.number).collect()),
             Kept::TooMany => panic!("too many"),
+            Kept::Changed => panic!("changed"),
         }
+    }
+
+    #[tokio::test]
+    async fn of_two_who_edit_the_same_version_one_is_told_of_the_other() {
+        let stored = Stored::new().await;
+        assert_eq!(stored.put_only("t", "a", &Only::IfThere).await, Kept::Changed);
+        let Kept::New(head) = stored.put_only("t", "a", &Only::IfNew).await else { panic!("it is new") };
+        assert_eq!(stored.put_only("t", "b", &Only::IfNew).await, Kept::Changed);
+        let seen = Only::If(vec![head.latest().unwrap().tag()]);
+        assert_eq!(numbers(&stored.put_only("t", "b", &seen).await), (true, vec![1, 2]));
+        assert_eq!(stored.put_only("t", "c", &seen).await, Kept::Changed);
+        assert_eq!(numbers(&stored.put("t", "b").await), (false, vec![1, 2]), "nothing was kept of that");
     }
 
     #[tokio::test]

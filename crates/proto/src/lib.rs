@@ -60,7 +60,10 @@ pub const PROTOCOL: u32 = 1;
 
 /// What a side of this version can do beyond the first version of the protocol; told by both at
 /// registration. Unknown words are ignored.
-pub const CAPABILITIES: &[&str] = &["draining", "log_resume", "file_resume", EXEC];
+pub const CAPABILITIES: &[&str] = &["draining", "log_resume", "file_resume", EXEC, PUSH];
+
+/// The capability of a master to bring commands to workers that ask for it.
+pub const PUSH: &str = "push";
 
 /// The capability to run programs in the containers of tasks.
 pub const EXEC: &str = "exec";

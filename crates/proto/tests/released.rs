@@ -4,12 +4,17 @@
 //! every field set; one line for each choice of a `oneof`. A file is made once, by `make fixtures`
 //! of the version that is released, and never changed.
 
-use cloudai_proto::{DESCRIPTOR, v1};
+use cloudai_proto::DESCRIPTOR;
 use prost::Message;
 use prost_types::field_descriptor_proto::{Label, Type};
 use prost_types::{DescriptorProto, EnumDescriptorProto, FieldDescriptorProto, FileDescriptorSet};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+
+/// Messages as `proto/` calls them: one has another name in Rust.
+mod v1 {
+    pub(crate) use cloudai_proto::v1::{TaskId as TaskID, *};
+}
 
 fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
@@ -34,6 +39,7 @@ fn understood(name: &str, frame: &[u8]) -> Vec<u8> {
         CommandBatch Command StopTask Ping TaskResult TaskResults OutputFile ResultAck ResultAcks TaskProgressList ProgressAck
         LogChunk LogHeader LogRecords LogRecord LogAck FileChunk FileHeader FileAck SmallFiles SmallFile SmallFilesAck AttemptRef
         ResolvedInputs ResolvedInput ResolvedSecrets ResolvedSecret ResolvedRegistry FetchRequest WantedContent ContentChunk LeaveRequest LeaveAck
+        TaskID CommandPlace TaskAck Announcement AnnounceAck
         ExecOrder WindowSize ExecFromWorker ExecStarted ExecRefused ExecEnded ExecToWorker ExecEndOfInput
         WatchRequest ClusterUpdate Amounts ClusterWorker FreeGpu WaitingTask PlacedTask Proposals Proposal ProposalResults
         ProposalResult)

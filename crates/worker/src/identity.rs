@@ -13,6 +13,7 @@ use cloudai_proto::v1 as pb;
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
 use sha2::{Digest, Sha256};
 use std::fmt;
 use std::io::{self, ErrorKind};
@@ -21,6 +22,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 const KEY: &str = "worker.key";
@@ -92,6 +94,8 @@ impl From<Refused> for NotYet {
 #[derive(Debug)]
 struct Current {
     terms: Terms,
+    /// The same certificate as the master sees it that calls.
+    shown: Arc<CertifiedKey>,
     /// The hash of its CA.
     ca: String,
     /// Since the epoch.
@@ -139,6 +143,17 @@ impl Identity {
         let current = self.current.load_full();
         let none = || io::Error::new(ErrorKind::NotConnected, "this worker has no certificate yet");
         Ok(current.ok_or_else(none)?.terms.clone())
+    }
+
+    /// What a master that calls is shown, and what ends its connection: the next certificate. None before the first one.
+    pub(crate) fn shown(&self) -> Option<(Arc<CertifiedKey>, CancellationToken)> {
+        self.current.load().as_ref().map(|current| (Arc::clone(&current.shown), current.terms.ends.clone()))
+    }
+
+    /// The hash of the CA whose masters are followed: that of the certificate, before the first one that of the token.
+    pub(crate) fn ca(&self) -> Option<String> {
+        let current = self.current.load().as_ref().map(|current| current.ca.clone());
+        current.or_else(|| self.token.pin().map(str::to_owned))
     }
 
     /// The master has let it in: from now on it is only away when it does not answer.
@@ -312,8 +327,9 @@ fn load(dir: &Path, worker: &WorkerId) -> io::Result<Option<Current>> {
         warn!(is = name, "certificate of another worker found, not used");
         return Ok(None);
     }
+    let shown = tls::shown(&ca, &certificate, &key).map_err(|error| damaged(&error))?;
     let terms = tls::known(&ca, certificate, key).map_err(|error| damaged(&error))?;
-    Ok(Some(Current { terms, ca: hash(&ca), from, until }))
+    Ok(Some(Current { terms, shown, ca: hash(&ca), from, until }))
 }
 
 /// The name in a certificate, and from when until when it is valid.
@@ -395,8 +411,8 @@ mod tests {
 
     #[test]
     fn the_next_certificate_is_due_when_a_third_of_the_life_is_left() {
-        let ends = tls::first(None).unwrap();
+        let (terms, shown) = (tls::first(None).unwrap(), crate::caller::nobody().unwrap());
         let (from, until) = (Duration::from_secs(1000), Duration::from_secs(1300));
-        assert_eq!(Current { terms: ends, ca: String::new(), from, until }.due(), Duration::from_secs(1200));
+        assert_eq!(Current { terms, shown, ca: String::new(), from, until }.due(), Duration::from_secs(1200));
     }
 }

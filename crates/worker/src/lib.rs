@@ -1,7 +1,8 @@
 //! The worker of CloudAI: runs attempts as containers and tells the master.
 //!
 //! Reading order: `serve` (from a configuration to a running worker), `shell` (drives the core's
-//! agent: decide, journal, do), `link` (the session with the master; `identity` and `tls`: who this worker is to it, and what makes it the right one), `run` (one attempt),
+//! agent: decide, journal, do), `link` (the session with the master; `identity` and `tls`: who this worker is to it, and what
+//! makes it the right one), `door`, `caller` and `whereabouts` (for workers that it calls), `run` (one attempt),
 //! [`executor`] (what runs it), `engine_watch` (whether it answers), `image_watch` (which images it has), `inputs` and `cache` (what it finds before it starts),
 //! `logins` (what is stored for it on the master), `upload` (its log and files; `kept` and `pace` say how much of a log and how
 //! fast), [`reaper`] (containers that nobody holds).
@@ -10,10 +11,12 @@
 mod absence;
 mod archive;
 mod cache;
+mod caller;
 mod client;
 pub mod clock;
 mod convert;
 mod disk_watch;
+mod door;
 mod engine_watch;
 mod exec;
 pub mod executor;
@@ -43,8 +46,10 @@ mod unfit;
 mod upload;
 pub mod vault;
 pub mod volumes;
+mod whereabouts;
 
 pub use client::AddressError;
 pub use disk_watch::DiskLimits;
+pub use door::{Called, Listening};
 pub use link::{Because, Refused};
 pub use serve::{Config, Engine, StartError, Worker};

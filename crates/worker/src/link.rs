@@ -4,6 +4,7 @@ use crate::absence::{Absence, why};
 use crate::client::{Backoff, Master};
 use crate::clock::Clock;
 use crate::convert;
+use crate::door::Pushed;
 use crate::exec;
 use crate::identity::{Identity, NotYet};
 use crate::image_watch::Stock;
@@ -13,13 +14,14 @@ use crate::probe::host::Sampler;
 use crate::steps::Steps;
 use crate::unfit::Unfit;
 use crate::upload::Whose;
+use crate::whereabouts::Whereabouts;
 use cloudai_core::agent::AgentEvent;
 use cloudai_core::event::LastSent;
 use cloudai_core::ids::{CommandSeq, Session, Term, WorkerId};
 use cloudai_core::images::Images;
 use cloudai_core::time::Timestamp;
 use cloudai_core::timing::Timing;
-use cloudai_proto::{PROTOCOL, v1 as pb};
+use cloudai_proto::{PROTOCOL, PUSH, v1 as pb};
 use prost::Message;
 use std::sync::Arc;
 use std::time::Duration;
@@ -60,6 +62,10 @@ pub(crate) struct Link {
     pub(crate) images: Arc<Stock>,
     /// Who it is to a master that asks.
     pub(crate) identity: Option<Arc<Identity>>,
+    /// Where the master is, of a worker that waits to be called.
+    pub(crate) whereabouts: Option<Arc<Whereabouts>>,
+    /// Which commands are let in that the master brings; none for a worker that subscribes to them.
+    pub(crate) pushed: Option<Arc<Pushed>>,
 }
 
 /// Why a registration was refused for good.
@@ -114,6 +120,7 @@ impl Link {
         absence: &mut Absence,
     ) -> Result<(convert::Registered, Timestamp), Refused> {
         let mut wait = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
+        self.called().await;
         loop {
             if let Err(not_yet) = self.be_known().await {
                 match not_yet {
@@ -132,6 +139,7 @@ impl Link {
             match tokio::time::timeout(ANSWER, master.register_worker(info)).await {
                 Ok(Ok(ack)) => {
                     check_protocol(ack.get_ref().protocol)?;
+                    self.check_delivery(ack.get_ref())?;
                     let registered = convert::registered(ack.get_ref());
                     absence.renewed(self.clock.now(), sent_at, registered.timing);
                     self.images.told(stock);
@@ -152,6 +160,24 @@ impl Link {
             Some(identity) => identity.ensure().await,
             None => Ok(()),
         }
+    }
+
+    /// Waits until it is known where the master is.
+    async fn called(&self) {
+        let Some(whereabouts) = &self.whereabouts else { return };
+        if whereabouts.first().is_none() {
+            info!("waiting to be called by a master: cloudai worker register ID IP:PORT");
+        }
+        whereabouts.known().await;
+    }
+
+    /// A master that brings no commands would never be heard.
+    fn check_delivery(&self, ack: &pb::RegisterAck) -> Result<(), Refused> {
+        if self.pushed.is_none() || ack.capabilities.iter().any(|capability| capability == PUSH) {
+            return Ok(());
+        }
+        let why = "its version brings no commands to workers: start this one with --delivery subscribe".to_owned();
+        Err(Refused::by_master(why))
     }
 
     /// Keeps a session alive until told to stop: commands in, heartbeats out, a new registration
@@ -178,14 +204,14 @@ impl Link {
                 }
             };
             self.belongs(&mut member, &registered.0)?;
-            let (session, timing) = (registered.0.session, registered.0.timing);
+            let (session, timing, term) = (registered.0.session, registered.0.timing, registered.0.term);
             absence.renewed(self.clock.now(), registered.1, timing);
             self.registered(registered).await;
             let answered = Notify::new();
             let disowned = tokio::select! {
                 biased;
                 () = stop.cancelled() => return Ok(()),
-                () = self.hear(session, &answered) => true,
+                () = self.hear(session, term, &answered) => true,
                 () = self.beat(&mut sampler, &mut absence, (session, timing), (&leaving, &answered)) => true,
             };
             if disowned {
@@ -223,9 +249,17 @@ impl Link {
         self.input(AgentEvent::Registered { session, incarnation, term, timing, sent_at }).await;
     }
 
-    /// Hears commands until the master disowns the session; a broken stream is opened again, at once when the master has
-    /// `answered` after an absence: whoever is heard and does not hear is given no work.
-    async fn hear(&self, session: Session, answered: &Notify) {
+    /// Hears commands until the master disowns the session: as it brings them, or on a stream.
+    async fn hear(&self, session: Session, term: Term, answered: &Notify) {
+        match &self.pushed {
+            Some(pushed) => pushed.hear(session, term).await,
+            None => self.subscribe(session, answered).await,
+        }
+    }
+
+    /// A broken stream is opened again, at once when the master has `answered` after an absence: whoever is heard and does
+    /// not hear is given no work.
+    async fn subscribe(&self, session: Session, answered: &Notify) {
         let mut wait = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
         loop {
             let request = pb::SubscribeRequest { worker_id: self.id.to_string(), session: session.0 };
@@ -248,24 +282,25 @@ impl Link {
         let mut specs = convert::Specs::default();
         loop {
             match stream.message().await {
-                Ok(Some(batch)) => {
-                    let (session, term) = (Session(batch.session), Term(batch.term));
-                    for order in batch.execs.into_iter().filter_map(|order| exec::Order::read(session, order)) {
-                        if self.execs.try_send(order).is_err() {
-                            warn!("order of a user's program dropped, too many wait");
-                        }
-                    }
-                    for command in batch.commands {
-                        match convert::command(command, &mut specs) {
-                            Ok((seq, command)) => {
-                                self.input(AgentEvent::Command { session, term, seq, command }).await;
-                            }
-                            Err(error) => warn!(%error, "command dropped"),
-                        }
-                    }
-                }
+                Ok(Some(batch)) => self.take(batch, &mut specs).await,
                 Ok(None) => return,
                 Err(status) => return debug!(why = why(&status), "command stream broke"),
+            }
+        }
+    }
+
+    /// Takes in what the master sends, in order, however it came.
+    pub(crate) async fn take(&self, batch: pb::CommandBatch, specs: &mut convert::Specs) {
+        let (session, term) = (Session(batch.session), Term(batch.term));
+        for order in batch.execs.into_iter().filter_map(|order| exec::Order::read(session, order)) {
+            if self.execs.try_send(order).is_err() {
+                warn!("order of a user's program dropped, too many wait");
+            }
+        }
+        for command in batch.commands {
+            match convert::command(command, specs) {
+                Ok((seq, command)) => self.input(AgentEvent::Command { session, term, seq, command }).await,
+                Err(error) => warn!(%error, "command dropped"),
             }
         }
     }

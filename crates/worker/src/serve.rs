@@ -6,6 +6,7 @@ use crate::cache::Cache;
 use crate::client::{AddressError, Master, Shows, Way};
 use crate::clock::Clock;
 use crate::disk_watch::{self, DiskLimits};
+use crate::door::{Called, Door, Pushed};
 use crate::engine_watch;
 use crate::exec::{self, Execs};
 use crate::executor::docker::{DockerExecutor, DockerOptions, Places};
@@ -26,6 +27,7 @@ use crate::unfit::Unfit;
 use crate::upload::Whose;
 use crate::vault::Vault;
 use crate::volumes::Offers;
+use crate::whereabouts::{Follow, SOMEWHERE, Whereabouts};
 use crate::{convert, reaper};
 use cloudai_core::agent::Agent;
 use cloudai_core::ids::{Incarnation, WorkerId};
@@ -54,11 +56,13 @@ const PATIENCE: Duration = Duration::from_secs(90);
 pub struct Config {
     /// Its name.
     pub id: WorkerId,
-    /// The master's `host:port`.
-    pub master: String,
+    /// The master's `host:port`; none for a worker that waits to be called.
+    pub master: Option<String>,
+    /// How the master calls it; none for a worker that nobody calls.
+    pub called: Option<Called>,
     /// What lets it in; empty for one that has a certificate from an earlier life.
     pub join_token: String,
-    /// Where it can be reached; may be empty.
+    /// Where it can be reached; may be empty. A worker that is called finds that out where it can.
     pub address: String,
     /// What it offers.
     pub capacity: Capacity,
@@ -153,6 +157,14 @@ pub enum StartError {
         /// Why.
         source: std::io::Error,
     },
+    /// It knows no master, and no master can call it.
+    #[error(
+        "a worker needs the address of its master (--master HOST:PORT), or one of its own to wait for its call (--listen)"
+    )]
+    Alone,
+    /// Its master could not call it.
+    #[error("calls of the master can not be taken under TLS")]
+    Door(#[source] std::io::Error),
     /// Another worker uses the folder.
     #[error("{0} is in use by another worker: stop that one, or give another --data-dir")]
     Locked(PathBuf),
@@ -172,7 +184,10 @@ pub struct Worker {
     /// Held for the worker's life.
     _lock: std::fs::File,
     link: Link,
+    /// How the master is called.
     way: Way,
+    /// Where it calls this worker.
+    door: Option<Door>,
     inputs: (mpsc::Sender<Input>, mpsc::Receiver<Input>),
     /// Programs that users want to run.
     execs: mpsc::Receiver<exec::Order>,
@@ -190,7 +205,7 @@ impl Worker {
     /// [`Self::prepare`] on another machine than this one.
     /// # Errors
     /// [`StartError`].
-    pub async fn prepare_on(machine: Machine, mut config: Config) -> Result<Self, StartError> {
+    pub async fn prepare_on(mut machine: Machine, mut config: Config) -> Result<Self, StartError> {
         let lock = lock_folder(&config.data_dir)?;
         for why in config.offers.missing().await {
             warn!(%why, "an offered path was not found fit for tasks");
@@ -201,11 +216,27 @@ impl Worker {
             Ok(all) => images.set(all),
             Err(error) => warn!(%error, "images of the engine not listed"),
         }
-        let way = way(&config, &machine)?;
+        let folder = |source| StartError::DataDir { path: config.data_dir.clone(), source };
+        let called = config.called.take();
+        let whereabouts = match &called {
+            Some(_) => Whereabouts::open(config.id.clone(), &config.data_dir, config.master.as_deref()).map(Some),
+            None => Ok(None),
+        };
+        let whereabouts = whereabouts.map_err(folder)?.map(Arc::new);
+        if let Some(whereabouts) = whereabouts.clone() {
+            machine.dial = Some(Arc::new(Follow { whereabouts, by: machine.dial.take() }));
+        }
+        let place = config.master.clone().or_else(|| whereabouts.as_ref().map(|_| SOMEWHERE.to_owned()));
+        let place = place.ok_or(StartError::Alone)?;
+        let way = way(&config, place, &machine)?;
         let master = way.client()?;
         let identity = way.shows.identity();
         let mut info = convert::worker_info(&config.id, &config.capacity);
-        info.worker_ip.clone_from(&config.address);
+        info.worker_ip = own_address(&config.address, called.as_ref(), whereabouts.as_deref()).await;
+        let pushed = called.as_ref().is_some_and(|called| called.push).then(Arc::<Pushed>::default);
+        if pushed.is_some() {
+            info.set_delivery(cloudai_proto::v1::Delivery::Push);
+        }
         info.labels = config.labels.clone().into_iter().collect();
         info.offers = config.offers.accesses().map(ToString::to_string).collect();
         info.version = env!("CARGO_PKG_VERSION").into();
@@ -213,7 +244,6 @@ impl Worker {
         info.engine = engine;
         info.os = std::env::consts::OS.into();
         info.arch = std::env::consts::ARCH.into();
-        let folder = |source| StartError::DataDir { path: config.data_dir.clone(), source };
         info.instance = membership::instance(&config.data_dir).map_err(folder)?;
         let off = (!config.exec).then_some(&cloudai_proto::EXEC_OFF);
         info.capabilities = cloudai_proto::CAPABILITIES.iter().chain(off).map(ToString::to_string).collect();
@@ -234,8 +264,13 @@ impl Worker {
             unfit: known,
             images,
             identity,
+            whereabouts: whereabouts.clone(),
+            pushed,
         };
-        Ok(Self { config, machine, _lock: lock, link, way, inputs, execs, unfit })
+        let door = called.zip(whereabouts);
+        let door = door.map(|(called, place)| Door::new(called.listening, link.clone(), place, &way.shows));
+        let door = door.transpose().map_err(StartError::Door)?;
+        Ok(Self { config, machine, _lock: lock, link, way, door, inputs, execs, unfit })
     }
 
     /// Runs until told to stop; then stops its attempts, reports them and leaves. What an earlier
@@ -243,7 +278,8 @@ impl Worker {
     /// # Errors
     /// [`StartError::Refused`], or a folder that can not be written.
     pub async fn run(self, stop: CancellationToken) -> Result<(), StartError> {
-        let Self { config, machine, link, way, inputs, execs, unfit, .. } = self;
+        let Self { config, machine, link, way, door, inputs, execs, unfit, .. } = self;
+        let _open = door.map(Door::open);
         let clock = machine.clock;
         let in_folder = |source| StartError::DataDir { path: config.data_dir.clone(), source };
         let (journal, entries) = Journal::open(&config.data_dir).map_err(in_folder)?;
@@ -319,8 +355,8 @@ impl Worker {
 }
 
 /// How the master is reached: in the clear with a token that names no CA, else with a certificate.
-fn way(config: &Config, machine: &Machine) -> Result<Way, StartError> {
-    let (address, dial) = (config.master.clone(), machine.dial.clone());
+fn way(config: &Config, address: String, machine: &Machine) -> Result<Way, StartError> {
+    let dial = machine.dial.clone();
     let shows = match Token::read(&config.join_token) {
         Token::Plain(token) => Shows::Token(token),
         token @ (Token::None | Token::Open | Token::Pinned { .. }) => {
@@ -331,6 +367,13 @@ fn way(config: &Config, machine: &Machine) -> Result<Way, StartError> {
         }
     };
     Ok(Way { address, shows, dial })
+}
+
+/// Where a master finds this worker: as its operator says, else as far as it can tell.
+async fn own_address(given: &str, called: Option<&Called>, whereabouts: Option<&Whereabouts>) -> String {
+    let (Some(called), true) = (called, given.is_empty()) else { return given.to_owned() };
+    let master = whereabouts.and_then(Whereabouts::first).unwrap_or_default();
+    called.listening.seen_from(&master).await.map_or_else(String::new, |address| address.to_string())
 }
 
 fn runner(

@@ -1,5 +1,6 @@
-//! Connections to a master under TLS: what makes it the right master, and what this worker shows. The master's address
-//! says nothing of that: every master has the one name of masters in its certificate, and no worker has it.
+//! Connections with a master under TLS: what makes it the right master, and what this worker shows. The master's address
+//! says nothing of that: every master has the one name of masters in its certificate, and no worker has it. Those that the
+//! master opens are `caller`'s.
 
 use crate::machine::{Connection, Dial};
 use cloudai_proto::MASTER_NAME;
@@ -8,6 +9,7 @@ use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::sign::CertifiedKey;
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, Error, OtherError, RootCertStore, SignatureScheme,
 };
@@ -22,6 +24,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+use tonic::transport::server::Connected;
 
 /// For a connection to come about, its handshake included.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -65,6 +68,18 @@ pub(crate) fn known(
     Ok(terms(config))
 }
 
+/// What a worker that is called shows: a certificate of this CA.
+/// # Errors
+/// [`Error`]: the key is of no kind that is known.
+pub(crate) fn shown(
+    ca: &CertificateDer<'static>,
+    certificate: &CertificateDer<'static>,
+    key: &PrivateKeyDer<'static>,
+) -> Result<Arc<CertifiedKey>, Error> {
+    let key = ring::sign::any_supported_type(key)?;
+    Ok(Arc::new(CertifiedKey::new(vec![certificate.clone(), ca.clone()], key)))
+}
+
 fn terms(mut config: ClientConfig) -> Terms {
     config.alpn_protocols = vec![b"h2".to_vec()];
     Terms { config: Arc::new(config), ends: CancellationToken::new() }
@@ -73,7 +88,7 @@ fn terms(mut config: ClientConfig) -> Terms {
 /// Opens a connection.
 /// # Errors
 /// Nobody answers there, or whoever does is not the master: [`why_not`] says which.
-pub(crate) async fn open(address: &str, dial: Option<&Arc<dyn Dial>>, terms: &Terms) -> io::Result<TokioIo<Safe>> {
+pub(crate) async fn open(address: &str, dial: Option<&Arc<dyn Dial>>, terms: &Terms) -> io::Result<TokioIo<ToMaster>> {
     let connect = async {
         let inner: Box<dyn Connection> = match dial {
             Some(dial) => dial.dial(address).await?,
@@ -88,7 +103,7 @@ pub(crate) async fn open(address: &str, dial: Option<&Arc<dyn Dial>>, terms: &Te
     };
     let connected = tokio::time::timeout(CONNECT, connect).await;
     let inner = connected.unwrap_or_else(|_| Err(ErrorKind::TimedOut.into()))?;
-    Ok(TokioIo::new(Safe { inner, ends: Box::pin(terms.ends.clone().cancelled_owned()) }))
+    Ok(TokioIo::new(Safe::new(inner, &terms.ends)))
 }
 
 /// What stands against a master that was reached.
@@ -117,7 +132,21 @@ struct Pinned {
     provider: Arc<CryptoProvider>,
 }
 
-/// The server sent no CA of the hash that was looked for.
+/// The CA of this hash among what was sent; without a hash the last that was.
+/// # Errors
+/// It is not there.
+pub(crate) fn sent(chain: &[CertificateDer<'_>], hash: Option<&str>) -> Result<RootCertStore, Error> {
+    let is_it = |one: &&CertificateDer<'_>| hash.is_none_or(|hash| hex::encode(Sha256::digest(one)) == hash);
+    let ca = chain.iter().rev().find(is_it).ok_or_else(|| {
+        let why = NotOfIt(hash.unwrap_or_default().to_owned());
+        Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(why))))
+    })?;
+    let mut roots = RootCertStore::empty();
+    roots.add(ca.clone().into_owned())?;
+    Ok(roots)
+}
+
+/// Whoever is at the other end sent no CA of the hash that was looked for.
 #[derive(Debug, thiserror::Error)]
 #[error("it shows no certificate of the CA {0}")]
 struct NotOfIt(String);
@@ -131,17 +160,8 @@ impl ServerCertVerifier for Pinned {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let is_it = |sent: &&CertificateDer<'_>| match &self.hash {
-            Some(hash) => hex::encode(Sha256::digest(sent)) == *hash,
-            None => true,
-        };
-        let ca = intermediates.iter().rev().find(is_it).ok_or_else(|| {
-            let why = NotOfIt(self.hash.clone().unwrap_or_default());
-            Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(why))))
-        })?;
-        let mut roots = RootCertStore::empty();
-        roots.add(ca.clone().into_owned())?;
-        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&self.provider))
+        let roots = Arc::new(sent(intermediates, self.hash.as_deref())?);
+        let verifier = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&self.provider))
             .build()
             .map_err(|why| Error::General(why.to_string()))?;
         verifier.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
@@ -170,19 +190,34 @@ impl ServerCertVerifier for Pinned {
     }
 }
 
-/// A connection that breaks off at its next read once what it showed is out of date.
-pub(crate) struct Safe {
-    inner: TlsStream<Box<dyn Connection>>,
+/// One that this worker opened.
+pub(crate) type ToMaster = Safe<TlsStream<Box<dyn Connection>>>;
+
+/// A connection that breaks off at its next read once what this worker showed is out of date.
+pub(crate) struct Safe<S> {
+    inner: S,
     ends: Pin<Box<WaitForCancellationFutureOwned>>,
 }
 
-impl std::fmt::Debug for Safe {
+impl<S> Safe<S> {
+    pub(crate) fn new(inner: S, ends: &CancellationToken) -> Self {
+        Self { inner, ends: Box::pin(ends.clone().cancelled_owned()) }
+    }
+}
+
+impl<S> std::fmt::Debug for Safe<S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Safe")
     }
 }
 
-impl AsyncRead for Safe {
+impl<S> Connected for Safe<S> {
+    type ConnectInfo = ();
+
+    fn connect_info(&self) {}
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Safe<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if self.ends.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Err(ErrorKind::ConnectionAborted.into()));
@@ -191,7 +226,7 @@ impl AsyncRead for Safe {
     }
 }
 
-impl AsyncWrite for Safe {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Safe<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.inner).poll_write(cx, bytes)
     }
@@ -215,6 +250,56 @@ impl AsyncWrite for Safe {
     fn is_write_vectored(&self) -> bool {
         self.inner.is_write_vectored()
     }
+}
+
+/// Terms of a test, for a client that shows this and looks at nothing.
+#[cfg(test)]
+pub(crate) fn showing(shows: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>) -> Terms {
+    #[derive(Debug)]
+    struct Any(CryptoProvider);
+
+    impl ServerCertVerifier for Any {
+        fn verify_server_cert(
+            &self,
+            _: &CertificateDer<'_>,
+            _: &[CertificateDer<'_>],
+            _: &ServerName<'_>,
+            _: &[u8],
+            _: UnixTime,
+        ) -> Result<ServerCertVerified, Error> {
+            Ok(ServerCertVerified::assertion())
+        }
+
+        fn verify_tls12_signature(
+            &self,
+            _: &[u8],
+            _: &CertificateDer<'_>,
+            _: &DigitallySignedStruct,
+        ) -> Result<HandshakeSignatureValid, Error> {
+            Ok(HandshakeSignatureValid::assertion())
+        }
+
+        fn verify_tls13_signature(
+            &self,
+            _: &[u8],
+            _: &CertificateDer<'_>,
+            _: &DigitallySignedStruct,
+        ) -> Result<HandshakeSignatureValid, Error> {
+            Ok(HandshakeSignatureValid::assertion())
+        }
+
+        fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+            self.0.signature_verification_algorithms.supported_schemes()
+        }
+    }
+
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
+    let config = config.with_safe_default_protocol_versions().unwrap().dangerous();
+    let config = config.with_custom_certificate_verifier(Arc::new(Any(ring::default_provider())));
+    terms(match shows {
+        None => config.with_no_client_auth(),
+        Some((chain, key)) => config.with_client_auth_cert(chain, key).unwrap(),
+    })
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ mod document;
 mod download;
 mod duty;
 mod empty;
+mod event;
 mod exec;
 mod explain;
 mod files;
@@ -162,6 +163,9 @@ enum Command {
         #[command(subcommand)]
         verb: Option<queue::Command>,
     },
+    /// What changes, as it changes
+    #[command(subcommand)]
+    Event(event::Command),
     /// What places tasks: lists, switches, shows what is predicted
     #[command(subcommand)]
     Strategy(strategy::Command),
@@ -372,6 +376,7 @@ async fn ask(command: Command, cx: &Context) -> Result<Exit, Failure> {
         Command::Worker(command) => worker::run(command, cx).await,
         Command::Files(args) => kept::run(&args, cx).await,
         Command::Queue { verb } => queue::run(verb, cx).await,
+        Command::Event(command) => event::run(command, cx).await,
         Command::Strategy(command) => strategy::run(command, cx).await,
         Command::Secret(command) => secret::run(command, cx).await,
         Command::Registry(command) => registry::run(command, cx).await,

@@ -15,8 +15,10 @@ use cloudai_master::http::dto::{List, Worker};
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Starts a worker: runs the tasks that its master gives it
-    #[command(before_help = "  CLOUDAI_JOIN_TOKEN=$(cloudai worker token) cloudai worker start --id w1\n  \
-                             cloudai worker start --master gpu-01:50051 --cpus 8 --mem 32g --label zone=a")]
+    #[command(before_help = "  export CLOUDAI_JOIN_TOKEN=$(cloudai worker token)\n  \
+                       cloudai worker start --master 127.0.0.1:50051 --id w1\n  \
+                       cloudai worker start --master gpu-01:50051 --cpus 8 --mem 32g --label zone=a\n  \
+                       cloudai worker start --id w4                 waits for: cloudai worker register w4 IP:50052")]
     Start(Box<WorkerFlags>),
     /// Prints the token that a worker shows to join; makes others, lists them, takes them back
     #[command(before_help = "  cloudai worker token                         on the master's machine\n  \
@@ -48,7 +50,7 @@ pub(super) enum Command {
                              cloudai worker label w4 disk-                it has no label disk any more"
     )]
     Label(label::Label),
-    /// Makes a worker known before it comes
+    /// Makes a worker known before it comes; one with an address is called there until it comes
     #[command(before_help = "  cloudai worker register w4 10.0.0.7:50052")]
     Register(Register),
     /// Forgets workers; refused of one that has work, unless forced
@@ -68,7 +70,7 @@ pub(super) struct Register {
     /// Its name
     #[arg(value_parser = worker_id)]
     id: String,
-    /// Where it can be reached
+    /// Where it can be reached: the master says there where it is
     #[arg(value_name = "IP:PORT")]
     address: Option<String>,
 }

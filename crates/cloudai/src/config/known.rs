@@ -1,10 +1,11 @@
 //! The table of every setting. Nothing else lists settings: flags' help, `config show`,
 //! `config validate` and `docs/configuration.md` are made of it.
 
+use super::declared::settings;
 use super::parse::{Listen, bytes, bytes_or_zero, duration, listen, plain_port, thousandths, truth, whole};
-use super::setting::{Facts, Fallback, Known, Setting, User};
-use super::values::{self, Executor, LogFormat, Store};
-use super::{Form, Surroundings, files};
+use super::setting::{Fallback, Setting, User};
+use super::values::{self, Delivery, Executor, LogFormat, Store};
+use super::{Surroundings, files};
 use Fallback::{Found, Nothing, Text};
 use User::{Bench, Client, Master, Up, Worker};
 use cloudai_core::access::Access;
@@ -17,56 +18,6 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
-
-/// Declares the settings as statics and the list of them; the doc comment is what users read.
-macro_rules! settings {
-    ($(
-        #[doc = $about:literal]
-        $name:ident: $value:ty {
-            key: $key:literal, $(flag: $flag:literal,)? variables: [$($variable:literal),+],
-            parse: $parse:expr, $(takes: $takes:ident,)? allowed: $allowed:expr, fallback: $fallback:expr,
-            $(secret: $secret:literal,)? used_by: [$($user:ident),+] $(,)?
-        }
-    )+) => {
-        $(
-            #[doc = $about]
-            pub(crate) static $name: Setting<$value> = Setting {
-                facts: Facts {
-                    key: $key,
-                    about: $about.trim_ascii(),
-                    flag: optional!($($flag)?),
-                    variables: &[$($variable),+],
-                    takes: form!($($takes)?),
-                    allowed: $allowed,
-                    fallback: $fallback,
-                    secret: false $(|| $secret)?,
-                    used_by: &[$($user),+],
-                },
-                parse: $parse,
-            };
-        )+
-        /// Every setting, in the order of `config show`.
-        pub(crate) static KNOWN: &[&dyn Known] = &[$(&$name),+];
-    };
-}
-
-macro_rules! optional {
-    () => {
-        None
-    };
-    ($flag:literal) => {
-        Some($flag)
-    };
-}
-
-macro_rules! form {
-    () => {
-        Form::Text
-    };
-    ($form:ident) => {
-        Form::$form
-    };
-}
 
 settings! {
     /// The master that clients talk to.
@@ -395,7 +346,19 @@ settings! {
     MASTER: String {
         key: "worker.master", flag: "--master", variables: ["CLOUDAI_MASTER", "MASTER_ADDR"],
         parse: values::master, takes: List, allowed: "host:port; several are still to come",
-        fallback: Text("127.0.0.1:50051"), used_by: [Worker],
+        fallback: Nothing("it waits to be called"), used_by: [Worker],
+    }
+    /// How commands come to a worker: it subscribes to them, or the master calls it.
+    DELIVERY: Delivery {
+        key: "worker.delivery", flag: "--delivery", variables: ["CLOUDAI_DELIVERY"],
+        parse: values::delivery, allowed: "subscribe or push",
+        fallback: Text("subscribe"), used_by: [Worker],
+    }
+    /// Where a master calls a worker that asked for push delivery or was not told where its master is; others listen nowhere unless this is given.
+    WORKER_LISTEN: Listen {
+        key: "worker.listen", flag: "--listen", variables: ["CLOUDAI_LISTEN"],
+        parse: listen, takes: Number, allowed: "ip:port, localhost:port, :port or a port; port 0 takes a free one",
+        fallback: Nothing("port 50052, the next free one when it is taken"), used_by: [Worker],
     }
     /// What a worker shows to join; in the environment `ps` does not show it.
     JOIN_TOKEN: String {
@@ -419,7 +382,7 @@ settings! {
     WORKER_PORT: u16 {
         key: "worker.port", variables: ["CLOUDAI_WORKER_PORT", "WORKER_PORT"],
         parse: plain_port, takes: Number, allowed: "a port from 1, as 50052 or :50052",
-        fallback: Text("50052"), used_by: [Worker],
+        fallback: Nothing("the port that it listens on, else 50052"), used_by: [Worker],
     }
     /// What runs containers: docker, or fake for tests.
     EXECUTOR: Executor {

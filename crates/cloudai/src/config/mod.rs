@@ -5,6 +5,7 @@
 //! and `values.rs` read texts; `validate.rs` looks at everything at once; `master.rs`, `worker.rs`
 //! and `up.rs` make the plain structs that `serve` starts from.
 
+mod declared;
 mod files;
 mod https;
 mod known;
@@ -31,8 +32,8 @@ pub(crate) use problem::{Problem, Severity};
 pub(crate) use setting::{Facts, Setting, User};
 pub(crate) use sources::{DOTENV, FileAlone, Form, Layer, Process, Source, Surroundings};
 pub(crate) use up::{UpFlags, UpSettings};
-pub(crate) use values::{Executor, LogFormat, Store};
-pub(crate) use worker::{WorkerFlags, WorkerSettings};
+pub(crate) use values::{Delivery, Executor, LogFormat, Store};
+pub(crate) use worker::{ListenAt, USUAL_PORT, WorkerFlags, WorkerSettings};
 
 use crate::exit::Failure;
 use known::EXECUTOR;

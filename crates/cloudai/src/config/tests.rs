@@ -6,6 +6,8 @@ use cloudai_master::{Registration, Security};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+mod document;
+
 /// Surroundings out of tables.
 #[derive(Default)]
 pub(crate) struct MadeUp {
@@ -468,8 +470,8 @@ fn a_worker_takes_the_names_of_the_reference() {
         ..Default::default()
     };
     let settings = WorkerSettings::resolve(&resolver, &flags).unwrap();
-    assert_eq!(settings.master, "m1:50051");
-    assert_eq!(settings.address.unwrap().to_string(), "10.0.0.1:7");
+    assert_eq!((settings.master.as_deref(), settings.listen), (Some("m1:50051"), None));
+    assert_eq!((settings.ip, settings.port), (Some([10, 0, 0, 1].into()), Some(7)));
     assert_eq!(settings.id.as_str(), "gpu-01");
     assert_eq!(
         (settings.offer.cpu_milli, settings.offer.memory, settings.offer.gpus),
@@ -477,6 +479,25 @@ fn a_worker_takes_the_names_of_the_reference() {
     );
     assert_eq!(settings.labels["a"], "1");
     assert_eq!(settings.data_dir, PathBuf::from("/h/.local/share/cloudai"));
+}
+
+#[test]
+fn a_worker_listens_where_its_master_is_to_call_it_and_nowhere_else() {
+    let from = MadeUp::default().var("HOME", "/h").var("CLOUDAI_JOIN_TOKEN", "t");
+    let resolver = Resolver::open(&from, None).unwrap();
+    let listens = |master: Option<&str>, delivery: Option<&str>, listen: Option<&str>| {
+        let given = |text: Option<&str>| text.map(ToOwned::to_owned);
+        let (master, delivery, listen) = (given(master), given(delivery), given(listen));
+        let flags = WorkerFlags { master, delivery, listen, ..WorkerFlags::default() };
+        let listen = WorkerSettings::resolve(&resolver, &flags).unwrap().listen;
+        listen.map(|listen| (listen.address.to_string(), listen.exact))
+    };
+    let usual = || Some(("0.0.0.0:50052".to_owned(), false));
+    assert_eq!(listens(Some("m:1"), None, None), None);
+    assert_eq!(listens(None, None, None), usual());
+    assert_eq!(listens(Some("m:1"), Some("push"), None), usual());
+    assert_eq!(listens(Some("m:1"), None, Some("localhost:0")), Some(("127.0.0.1:0".to_owned(), true)));
+    assert_eq!(listens(None, Some("push"), Some("7")), Some(("0.0.0.0:7".to_owned(), true)));
 }
 
 #[test]
@@ -533,52 +554,5 @@ fn how_users_come_in_is_set_and_a_key_that_can_be_guessed_is_refused_unseen() {
     for (name, value) in [("CLOUDAI_AUTH_ACCESS_MINUTES", "0"), ("CLOUDAI_AUTH_REFRESH_DAYS", "3651")] {
         let said = master(&from().var(name, value), &MasterFlags::default()).unwrap_err().to_string();
         assert!(said.contains(name) && said.contains(value), "{said}");
-    }
-}
-
-/// The table between the marks of the document, as it must be.
-fn document() -> String {
-    let cell = |text: &str| text.replace('|', "\\|");
-    let code = |text: &str| if text.is_empty() { "–".to_owned() } else { format!("`{}`", cell(text)) };
-    let mut table = String::from(
-        "| key | flag | variables | value | default | used by | what it is |\n|---|---|---|---|---|---|---|\n",
-    );
-    for facts in KNOWN.iter().map(|setting| setting.facts()) {
-        let variables: Vec<_> = facts.variables.iter().map(|name| code(name)).collect();
-        let default = match facts.fallback {
-            setting::Fallback::Text(text) => code(text),
-            setting::Fallback::Found(words, _) | setting::Fallback::Nothing(words) => cell(words),
-        };
-        let users: Vec<_> = facts.used_by.iter().map(|user| user.word()).collect();
-        let allowed = if facts.allowed.is_empty() { "none yet: still to come" } else { facts.allowed };
-        table.push_str(&format!(
-            "| `{}` | {} | {} | {} | {} | {} | {} |\n",
-            facts.key,
-            code(facts.flag.unwrap_or_default()),
-            variables.join(" "),
-            cell(allowed),
-            default,
-            users.join(", "),
-            cell(facts.about),
-        ));
-    }
-    table
-}
-
-#[test]
-fn the_document_has_every_setting_as_it_is() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/configuration.md");
-    let text = std::fs::read_to_string(&path).unwrap();
-    let (begin, end) = ("<!-- settings: made by `make docs` -->\n", "<!-- settings end -->\n");
-    let (before, rest) = text.split_once(begin).unwrap();
-    let (kept, after) = rest.split_once(end).unwrap();
-    let fresh = document();
-    if std::env::var_os("UPDATE_GENERATED").is_some() {
-        std::fs::write(&path, format!("{before}{begin}{fresh}{end}{after}")).unwrap();
-    } else {
-        assert!(
-            kept == fresh,
-            "docs/configuration.md is older than crates/cloudai/src/config/known.rs: run `make docs`"
-        );
     }
 }

@@ -32,6 +32,15 @@ pub(crate) enum Executor {
     Fake,
 }
 
+/// How commands come to a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Delivery {
+    /// On a stream that it keeps open.
+    Subscribe,
+    /// By calls of the master.
+    Push,
+}
+
 /// The form of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LogFormat {
@@ -131,6 +140,14 @@ pub(super) fn engine(text: &str) -> Result<String, String> {
         Err("it has no port".into())
     } else {
         Ok(format!("tcp://{host}:{port}"))
+    }
+}
+
+pub(super) fn delivery(text: &str) -> Result<Delivery, String> {
+    match text {
+        "subscribe" => Ok(Delivery::Subscribe),
+        "push" => Ok(Delivery::Push),
+        _ => Err("there is no such delivery".into()),
     }
 }
 

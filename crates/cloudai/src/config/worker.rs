@@ -1,17 +1,18 @@
 //! The settings of a worker, checked.
 
 use super::known::{
-    ALLOW_PATHS, ALLOW_VOLUMES, COLLECT_IMAGES, CPUS, DATA_DIR, DISK, DISK_PRESSURE, ENGINE, EXEC, EXECUTOR, GPUS,
-    INPUT_CACHE, JOIN_TOKEN, LABELS, LOCAL_INPUTS, LOG_RATE, MASTER, MEM, WORKER_ID, WORKER_IP, WORKER_PORT,
+    ALLOW_PATHS, ALLOW_VOLUMES, COLLECT_IMAGES, CPUS, DATA_DIR, DELIVERY, DISK, DISK_PRESSURE, ENGINE, EXEC, EXECUTOR,
+    GPUS, INPUT_CACHE, JOIN_TOKEN, LABELS, LOCAL_INPUTS, LOG_RATE, MASTER, MEM, WORKER_ID, WORKER_IP, WORKER_LISTEN,
+    WORKER_PORT,
 };
 use super::log::LogFlags;
-use super::{Executor, Flags, LogSettings, Resolver, User};
+use super::{Delivery, Executor, Flags, LogSettings, Resolver, User};
 use crate::exit::Failure;
 use cloudai_core::ids::WorkerId;
 use cloudai_worker::DiskLimits;
 use cloudai_worker::volumes::Offers;
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 /// What `cloudai worker start` was given on its command line.
@@ -20,6 +21,12 @@ pub(crate) struct WorkerFlags {
     /// Where its master is
     #[arg(long, value_name = "ADDR")]
     pub(crate) master: Option<String>,
+    /// How commands come to it: subscribe, or push where the master can call it
+    #[arg(long, value_name = "HOW")]
+    pub(crate) delivery: Option<String>,
+    /// Where its master calls it
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) listen: Option<String>,
     /// What `cloudai worker token` prints
     #[arg(long, value_name = "TOKEN")]
     pub(crate) join_token: Option<String>,
@@ -77,6 +84,8 @@ impl WorkerFlags {
         let labels = list(&self.labels);
         let flags = Flags::default()
             .with(&MASTER, self.master.as_ref())
+            .with(&DELIVERY, self.delivery.as_ref())
+            .with(&WORKER_LISTEN, self.listen.as_ref())
             .with(&JOIN_TOKEN, self.join_token.as_ref())
             .with(&WORKER_ID, self.id.as_ref())
             .with(&EXECUTOR, self.executor.as_ref())
@@ -100,14 +109,20 @@ impl WorkerFlags {
 /// Everything that a worker is started with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct WorkerSettings {
-    /// `host:port` of its master.
-    pub(crate) master: String,
+    /// `host:port` of its master; none waits to be called.
+    pub(crate) master: Option<String>,
+    /// How commands come to it.
+    pub(crate) delivery: Delivery,
+    /// Where its master calls it; none for one that nobody calls.
+    pub(crate) listen: Option<ListenAt>,
     /// What it shows to join; empty for one that has a certificate.
     pub(crate) join_token: String,
     /// Its name.
     pub(crate) id: WorkerId,
     /// The address that it tells (`WORKER_IP`, `WORKER_PORT`).
-    pub(crate) address: Option<SocketAddr>,
+    pub(crate) ip: Option<IpAddr>,
+    /// The port of it; none for the one that it listens on.
+    pub(crate) port: Option<u16>,
     /// What runs its containers.
     pub(crate) executor: Executor,
     /// Where the engine is; none looks in the usual places.
@@ -132,6 +147,18 @@ pub(crate) struct WorkerSettings {
     pub(crate) log: LogSettings,
 }
 
+/// Where a worker listens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ListenAt {
+    /// The address.
+    pub(crate) address: SocketAddr,
+    /// Whether it was asked for: the usual port gives way to the next one that is free.
+    pub(crate) exact: bool,
+}
+
+/// The port of a worker.
+pub(crate) const USUAL_PORT: u16 = 50_052;
+
 /// Given amounts; what is absent is detected.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Offer {
@@ -152,18 +179,22 @@ impl WorkerSettings {
     pub(crate) fn resolve(resolver: &Resolver<'_>, flags: &WorkerFlags) -> Result<Self, Failure> {
         let resolver = resolver.given(flags.given());
         resolver.check(User::Worker)?;
-        let port = resolver.required(&WORKER_PORT)?;
         let executor = resolver.required(&EXECUTOR)?;
         let (id, data_dir) = (resolver.required(&WORKER_ID)?, resolver.required(&DATA_DIR)?);
+        let (master, delivery) = (resolver.value(&MASTER)?, resolver.required(&DELIVERY)?);
+        let listen = listen(&resolver, master.is_none() || delivery == Delivery::Push)?;
         Ok(Self {
-            master: resolver.required(&MASTER)?,
+            master,
+            delivery,
+            listen,
             join_token: match resolver.value(&JOIN_TOKEN)? {
                 Some(token) => token,
                 None if certificate(&data_dir, &id).exists() => String::new(),
                 None => return Err(no_token()),
             },
             id,
-            address: resolver.value(&WORKER_IP)?.map(|ip| SocketAddr::new(ip, port)),
+            ip: resolver.value(&WORKER_IP)?,
+            port: resolver.value(&WORKER_PORT)?,
             executor,
             engine: engine(&resolver, executor)?,
             offer: Offer {
@@ -182,6 +213,13 @@ impl WorkerSettings {
             log: LogSettings::resolve(&resolver)?,
         })
     }
+}
+
+/// Where a worker listens that its master `calls`, or that was told to.
+fn listen(resolver: &Resolver<'_>, calls: bool) -> Result<Option<ListenAt>, Failure> {
+    let given = resolver.value(&WORKER_LISTEN)?.map(|listen| listen.at(Ipv4Addr::UNSPECIFIED));
+    let usual = || calls.then(|| ListenAt { address: (Ipv4Addr::UNSPECIFIED, USUAL_PORT).into(), exact: false });
+    Ok(given.map(|address| ListenAt { address, exact: true }).or_else(usual))
 }
 
 /// When something is done about a full disk.

@@ -64,7 +64,8 @@ async fn prepare_workers(settings: &UpSettings, master: &Master) -> anyhow::Resu
     for number in 1..=settings.workers {
         let id: WorkerId = format!("local-{number}").parse()?;
         let config = Config {
-            master: master.grpc_address().to_string(),
+            master: Some(master.grpc_address().to_string()),
+            called: None,
             join_token: master.handle().join_token(&Principal::local()).to_owned(),
             address: String::new(),
             capacity: each.clone(),

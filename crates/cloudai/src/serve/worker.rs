@@ -1,14 +1,15 @@
 //! Starts a worker.
 
 use super::{logging, stop};
-use crate::config::{Executor, WorkerSettings};
+use crate::config::{Delivery, Executor, ListenAt, USUAL_PORT, WorkerSettings};
 use crate::exit::{Exit, Failure};
 use anyhow::Context;
 use cloudai_core::ids::WorkerId;
 use cloudai_worker::executor::docker::{DockerOptions, Places};
 use cloudai_worker::executor::fake::FakeOptions;
 use cloudai_worker::probe::host::{Declared, Host, ProbeError};
-use cloudai_worker::{Because, Config, Engine, Refused, StartError, Worker};
+use cloudai_worker::{Because, Called, Config, Engine, Listening, Refused, StartError, Worker};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 /// Runs a worker until the process is asked to stop.
@@ -16,7 +17,8 @@ use std::path::{Path, PathBuf};
 /// When it can not start, or fails on the way.
 pub(crate) async fn run_worker(settings: WorkerSettings) -> anyhow::Result<()> {
     let stop = stop::on_signal(logging::start(&settings.log)?)?;
-    let worker = Worker::prepare(config(settings)?).await?;
+    let called = called(&settings).await?;
+    let worker = Worker::prepare(config(settings, called)?).await?;
     worker.run(stop).await.map_err(|error| match &error {
         StartError::Refused(Refused { because: Because::Token, .. }) => {
             anyhow::Error::new(Failure::new(Exit::NotAllowed, "forbidden", error.to_string()))
@@ -28,17 +30,35 @@ pub(crate) async fn run_worker(settings: WorkerSettings) -> anyhow::Result<()> {
     })
 }
 
-fn config(settings: WorkerSettings) -> anyhow::Result<Config> {
+/// Takes the address where its master calls the worker, if it does.
+async fn called(settings: &WorkerSettings) -> anyhow::Result<Option<Called>> {
+    let Some(ListenAt { address, exact }) = settings.listen else { return Ok(None) };
+    let listening = Listening::take(address, exact).await.map_err(|error| {
+        Failure::error(format!("the worker can not listen on {address}"))
+            .why(error.to_string())
+            .next("give another --listen, or port 0 for a free one")
+    })?;
+    let push = match settings.delivery {
+        Delivery::Subscribe => false,
+        Delivery::Push => true,
+    };
+    Ok(Some(Called { listening, push }))
+}
+
+fn config(settings: WorkerSettings, called: Option<Called>) -> anyhow::Result<Config> {
     let data_dir = folder(&settings.data_dir, &settings.id);
     let offer = settings.offer;
     let declared =
         Declared { cpu_milli: offer.cpu_milli, memory: offer.memory, storage: offer.storage, gpus: offer.gpus };
     let capacity = capacity(&data_dir, &declared, settings.executor)?;
+    let listens = called.as_ref().map_or(USUAL_PORT, |called| called.listening.address().port());
+    let port = settings.port.unwrap_or(listens);
     Ok(Config {
         id: settings.id,
         master: settings.master,
         join_token: settings.join_token,
-        address: settings.address.map(|address| address.to_string()).unwrap_or_default(),
+        called,
+        address: settings.ip.map(|ip| SocketAddr::new(ip, port).to_string()).unwrap_or_default(),
         capacity,
         labels: settings.labels,
         engine: engine(settings.executor, settings.engine),

@@ -12,18 +12,25 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
 }
 
-/// Starts the sample with its packages and stubs, which are made first where they are not current.
-fn agent(cluster: &Cluster, name: &str) -> Process {
+/// Starts a sample in Python with its packages and stubs, which are made first where they are not current.
+pub(crate) fn python(cluster: &Cluster, name: &str, script: &str, words: &[&str]) -> Process {
+    python_in(cluster.dir(), name, cluster.token(), script, words)
+}
+
+/// The same in any folder, with any join token.
+pub(crate) fn python_in(dir: &Path, name: &str, token: &str, script: &str, words: &[&str]) -> Process {
     let made = Command::new(root().join("scripts/agent-python.sh")).output().unwrap();
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     let path = |part: &str| root().join(part).display().to_string();
-    let words =
-        [&path(".run/agent-python/bin/python"), &path("samples/agent-python/agent.py"), "--master", cluster.grpc()];
-    let words: Vec<_> = words.into_iter().map(ToOwned::to_owned).collect();
-    let variables =
-        [("PYTHONPATH", path(".run/agent-python/stubs")), ("CLOUDAI_JOIN_TOKEN", cluster.token().to_owned())];
+    let program = [path(".run/agent-python/bin/python"), path(script)];
+    let words: Vec<_> = program.into_iter().chain(words.iter().map(ToString::to_string)).collect();
+    let variables = [("PYTHONPATH", path(".run/agent-python/stubs")), ("CLOUDAI_JOIN_TOKEN", token.to_owned())];
     let variables = variables.map(|(name, value)| (name.to_owned(), value));
-    Process::start_other(cluster.dir(), name, &variables, &words)
+    Process::start_other(dir, name, &variables, &words)
+}
+
+fn agent(cluster: &Cluster, name: &str) -> Process {
+    python(cluster, name, "samples/agent-python/agent.py", &["--master", cluster.grpc()])
 }
 
 /// A large worker, which comes first, and a small one; the agent may be silent for so long.

@@ -39,19 +39,19 @@ use tower::service_fn;
 type Client = MasterServiceClient<Channel>;
 
 /// A master that asks who calls, in this process.
-struct Asking {
-    handle: cloudai_master::handle::Handle,
-    grpc: SocketAddr,
-    dir: TempDir,
+pub(crate) struct Asking {
+    pub(crate) handle: cloudai_master::handle::Handle,
+    pub(crate) grpc: SocketAddr,
+    pub(crate) dir: TempDir,
     stop: CancellationToken,
 }
 
 impl Asking {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::with(Secured::default()).await
     }
 
-    async fn with(secured: Secured) -> Self {
+    pub(crate) async fn with(secured: Secured) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let config = cloudai_master::Config {
@@ -72,20 +72,21 @@ impl Asking {
         Self { handle, grpc, dir, stop }
     }
 
-    fn token(&self) -> String {
+    pub(crate) fn token(&self) -> String {
         self.handle.join_token(&Principal::local()).to_owned()
     }
 
     /// The folder of a worker, as the command line makes it.
-    fn folder(&self, id: &str) -> PathBuf {
+    pub(crate) fn folder(&self, id: &str) -> PathBuf {
         self.dir.path().join("workers").join(id)
     }
 
-    /// A worker in this process.
-    async fn worker(&self, id: &str, token: &str) -> Joined {
-        let config = Config {
+    /// How a worker of this cluster is begun.
+    pub(crate) fn config(&self, id: &str, token: &str) -> Config {
+        Config {
             id: worker_id(id),
-            master: self.grpc.to_string(),
+            master: Some(self.grpc.to_string()),
+            called: None,
             join_token: token.to_owned(),
             address: String::new(),
             capacity: Capacity { cpu_milli: 4000, memory: 8 * GIB, storage: 80 * GIB, gpus: Vec::new() },
@@ -97,10 +98,12 @@ impl Asking {
             exec: true,
             local_inputs: false,
             log_rate: 0,
-        };
-        let stop = CancellationToken::new();
-        let worker = Worker::prepare(config).await.unwrap();
-        Joined { stop: stop.clone(), ended: tokio::spawn(worker.run(stop)) }
+        }
+    }
+
+    /// A worker in this process.
+    async fn worker(&self, id: &str, token: &str) -> Joined {
+        Joined::begin(self.config(id, token)).await
     }
 
     /// `cloudai worker start`, which must end.
@@ -111,7 +114,7 @@ impl Asking {
         process::run(self.dir.path(), &[], &[&words[..], &token].concat()).await
     }
 
-    async fn active(&self, id: &str) {
+    pub(crate) async fn active(&self, id: &str) {
         until(&format!("{id} is active"), async || {
             let worker = self.handle.worker(&Principal::local(), &worker_id(id))?;
             (worker.record.status == WorkerStatus::Active).then_some(())
@@ -120,7 +123,7 @@ impl Asking {
     }
 
     /// Runs a task to its end.
-    async fn runs_a_task(&self) {
+    pub(crate) async fn runs_a_task(&self) {
         let document: Value = serde_json::from_value(json!({"image": "fake:x", "env": {"FAKE_STDOUT": "hi"}})).unwrap();
         let spec = Arc::new(TaskSpec::from_value(&document).unwrap());
         let who = Principal::local();
@@ -136,13 +139,19 @@ impl Drop for Asking {
     }
 }
 
-struct Joined {
+pub(crate) struct Joined {
     stop: CancellationToken,
     ended: JoinHandle<Result<(), StartError>>,
 }
 
 impl Joined {
-    async fn leaves(self) {
+    pub(crate) async fn begin(config: Config) -> Self {
+        let stop = CancellationToken::new();
+        let worker = Worker::prepare(config).await.unwrap();
+        Self { stop: stop.clone(), ended: tokio::spawn(worker.run(stop)) }
+    }
+
+    pub(crate) async fn leaves(self) {
         self.stop.cancel();
         self.ended().await.unwrap();
     }
@@ -152,7 +161,7 @@ impl Joined {
     }
 }
 
-fn worker_id(name: &str) -> WorkerId {
+pub(crate) fn worker_id(name: &str) -> WorkerId {
     name.parse().unwrap()
 }
 

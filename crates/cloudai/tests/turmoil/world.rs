@@ -219,7 +219,8 @@ impl World {
         self.sim.host(host.clone(), move || {
             let config = Config {
                 id: worker_id(&name),
-                master: net::address(&calls),
+                master: Some(net::address(&calls)),
+                called: None,
                 join_token: token.clone(),
                 address: String::new(),
                 capacity: capacity.clone(),
@@ -480,7 +481,7 @@ async fn run_master(
     };
     let opened = Opened::open(setup).await?;
     *handle.borrow_mut() = Some(opened.handle().clone());
-    let doors = Doors { grpc: net::incoming().await?, http: None };
+    let doors = Doors { grpc: net::incoming().await?, http: None, grpc_address: None };
     opened.run(doors, CancellationToken::new()).await?;
     Ok(())
 }

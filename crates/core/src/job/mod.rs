@@ -28,7 +28,7 @@ pub use progress::{Fate, GroupProgress, Progress, Stage};
 pub use ranges::Ranges;
 pub use read::JobFile;
 pub use record::{Counts, Done, Dropped, JobEnd, JobRecord, JobStatus, Stop, StoredJob, Sweep};
-pub use schema::schema;
+pub use schema::{schema, task_schema};
 pub use single::TaskFile;
 pub use stored::StoredJobs;
 pub use unborn::Whole;

@@ -35,6 +35,21 @@ pub fn schema() -> Value {
     ])
 }
 
+/// The schema of a task document that is submitted by itself; what it refers to stands in the `$defs` of [`schema`].
+#[must_use]
+pub fn task_schema() -> Value {
+    let name = [("type", word("string")), ("minLength", Value::Int(1)), ("maxLength", Value::Int(200))];
+    let mut fields = properties();
+    fields.extend(in_job().into_iter().filter(|(name, _)| name != "name"));
+    fields.push(described("template", "The stored template that says what it is", &name));
+    fields.push(described("params", "What the template is filled with", &[("type", word("object"))]));
+    let one_of = ["image", "template"].map(|field| shape(&[("required", words(&[field]))]));
+    let Value::Map(mut entries) = closed(fields, &[], "A task, or a job of one task") else { return Value::Null };
+    entries.retain(|(name, _)| name != "required");
+    entries.push(("anyOf".into(), Value::List(one_of.into())));
+    Value::Map(entries)
+}
+
 /// The fields of a job.
 fn of_job() -> Vec<(String, Value)> {
     let line = [("type", word("string")), ("minLength", Value::Int(1)), ("maxLength", Value::Int(200))];
@@ -160,6 +175,13 @@ mod tests {
         assert_eq!(keys(inner(&schema, &["$defs", "task", "properties"])), task);
         let defaults: BTreeSet<_> = task.iter().copied().filter(|name| !OF_TASKS.contains(name)).collect();
         assert_eq!(keys(inner(&schema, &["$defs", "defaults", "properties"])), defaults);
+    }
+
+    #[test]
+    fn a_task_by_itself_has_every_field_that_is_read_and_no_other() {
+        let mut expected: BTreeSet<_> = LIVE.iter().chain(&OF_TASKS).copied().collect();
+        expected.extend(["template", "params"]);
+        assert_eq!(keys(inner(&task_schema(), &["properties"])), expected);
     }
 
     #[test]

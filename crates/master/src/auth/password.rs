@@ -14,9 +14,9 @@ use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
 /// The fewest characters.
-const LEAST: usize = 10;
+pub(crate) const LEAST: usize = 10;
 /// The most: longer ones cost without being safer.
-const MOST: usize = 1024;
+pub(crate) const MOST: usize = 1024;
 /// Hashed at a time: two cores at most, and some 40 MiB, however many sign in.
 const AT_ONCE: usize = 2;
 /// Hashed or waiting for that: each takes some 30 ms, so the last of them waits a second.

@@ -67,7 +67,7 @@ impl Engine {
         let _ = self.cluster.apply(self.clock.now(), Event::Paused(Duration::ZERO));
         // Every worker is to register again. No row says so: readers and the strategy must hear it.
         let workers: Vec<_> = self.cluster.workers().map(|worker| Row::Worker(Arc::clone(worker))).collect();
-        self.model.publish(&workers);
+        self.model.publish(self.clock.now(), &workers);
         self.placing.publish(workers);
         Ok(())
     }

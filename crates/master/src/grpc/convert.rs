@@ -1,6 +1,8 @@
 //! Between protobuf and the core's types. What a worker sends is checked here; ends of attempts in
 //! `end.rs`.
 
+use super::exec;
+use crate::exec::Order;
 use crate::heartbeats::{Heard, Usage};
 use cloudai_core::access::Access;
 use cloudai_core::effect::{Command, Dispatch, StartOrder};
@@ -180,7 +182,12 @@ fn finite(percent: f64) -> f64 {
 pub(super) fn commands(session: Session, term: Term, dispatches: Vec<Dispatch>) -> Result<pb::CommandBatch, Status> {
     let mut specs = Specs::default();
     let commands = dispatches.into_iter().map(|dispatch| command(dispatch, &mut specs)).collect::<Result<_, _>>()?;
-    Ok(pb::CommandBatch { session: session.0, term: term.0, commands, execs: Vec::new() })
+    Ok(pb::CommandBatch { session: session.0, term: term.0, commands, ..Default::default() })
+}
+
+/// The order of a program as it goes beside them.
+pub(super) fn order(session: Session, term: Term, order: Order) -> pb::CommandBatch {
+    pb::CommandBatch { session: session.0, term: term.0, execs: vec![exec::order(order)], ..Default::default() }
 }
 
 /// The last spec with its text: tasks that were submitted together often share one.
@@ -230,6 +237,7 @@ fn task(order: &StartOrder, specs: &mut Specs) -> Result<pb::Task, Status> {
         allocation: Some(allocation(&order.allocation)),
         job_id: order.job.map(|job| job.to_string()).unwrap_or_default(),
         created_at_ms: order.submitted_at.as_millis(),
+        place: None,
     })
 }
 

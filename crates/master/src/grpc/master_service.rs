@@ -1,7 +1,7 @@
 //! What workers call.
 
-use super::{convert, end, enrol, exec, guard, inputs, logs, secrets};
-use crate::delivery::subscribe::Subscriptions;
+use super::{convert, end, enrol, exec, guard, inputs, logs, secrets, worker_line};
+use crate::delivery::{COMMANDS, Deliveries};
 use crate::exec::Order;
 use crate::handle::Handle;
 use crate::mailbox::AskError;
@@ -24,8 +24,6 @@ use tracing::{debug, info, warn};
 
 /// Events that are put to the engine together at most.
 const TOGETHER: usize = 1024;
-/// Commands that go over the wire in one message at most.
-const COMMANDS: usize = 256;
 
 /// No session, and a number that no command of any exceeds.
 const ANY_COMMAND: (u64, u64) = (0, u64::MAX);
@@ -34,12 +32,12 @@ const ANY_COMMAND: (u64, u64) = (0, u64::MAX);
 #[derive(Debug)]
 pub(crate) struct WorkerApi {
     handle: Handle,
-    subscriptions: Arc<Subscriptions>,
+    deliveries: Deliveries,
 }
 
 impl WorkerApi {
-    pub(super) fn new(handle: Handle, subscriptions: Arc<Subscriptions>) -> Self {
-        Self { handle, subscriptions }
+    pub(super) fn new(handle: Handle, deliveries: Deliveries) -> Self {
+        Self { handle, deliveries }
     }
 
     async fn tell(&self, who: &Principal, event: Event) -> Result<Answer, AskError> {
@@ -53,13 +51,6 @@ impl WorkerApi {
     /// The life of the data that this master leads.
     fn incarnation(&self) -> Incarnation {
         self.handle.facts().incarnation
-    }
-
-    /// Whether the session lives: begun under this master and not ended by it since.
-    fn is_current(&self, worker: &WorkerId, session: Session) -> bool {
-        let shared = &self.handle.shared;
-        let recorded = shared.model.worker_record(worker).is_some_and(|record| record.session == session);
-        recorded && shared.heartbeats.knows(worker, session)
     }
 
     /// Whether a live attempt runs on the caller; of others nothing is known here, and news of them are none.
@@ -220,6 +211,7 @@ impl MasterService for WorkerApi {
             return Err(Status::failed_precondition("protocol: must be given; this master speaks 1"));
         }
         let protocol = info.protocol.min(PROTOCOL);
+        let called = worker_line::asked(&self.handle, &info)?;
         let registration = convert::registration(info, self.incarnation())?;
         itself(who, &registration.worker)?;
         let worker = registration.worker.clone();
@@ -227,6 +219,10 @@ impl MasterService for WorkerApi {
         match self.tell(who, Event::Register(Box::new(registration))).await.map_err(status)? {
             Answer::Registered(session) => {
                 self.handle.shared.heartbeats.begin(worker.clone(), session, epoch);
+                if let Some(line) = called {
+                    let home = Arc::new(self.handle.clone());
+                    self.deliveries.pushes.begin(worker.clone(), session, home, Arc::new(line));
+                }
                 info!(%worker, session = session.0, "worker registered");
                 Ok(Response::new(self.register_ack(protocol, session)))
             }
@@ -239,7 +235,7 @@ impl MasterService for WorkerApi {
         let now = self.handle.now();
         let (heartbeat, heard) = convert::heartbeat(request.get_ref(), self.incarnation(), now)?;
         itself(who, &heartbeat.worker)?;
-        let current = self.is_current(&heartbeat.worker, heartbeat.session);
+        let current = self.handle.has_session(&heartbeat.worker, heartbeat.session);
         if current {
             self.handle.shared.heartbeats.put(heartbeat, heard);
         }
@@ -351,10 +347,10 @@ impl MasterService for WorkerApi {
         let worker = convert::worker_id(&request.get_ref().worker_id)?;
         itself(who, &worker)?;
         let session = Session(request.get_ref().session);
-        if !self.is_current(&worker, session) {
+        if !self.handle.has_session(&worker, session) {
             return Err(status(AskError::Rejected(Rejected::StaleSession)));
         }
-        let stream = self.subscriptions.open(worker.clone(), session);
+        let stream = self.deliveries.subscriptions.open(worker.clone(), session);
         let execs = self.handle.shared.execs.listen(worker.clone(), session);
         self.tell(who, Event::Subscribed(worker, session)).await.map_err(status)?;
         let term = self.handle.facts().term;
@@ -440,8 +436,7 @@ fn batches(
                     yield convert::commands(session, term, std::mem::take(&mut waiting));
                 }
                 Some(order) = execs.recv() => {
-                    let execs = vec![exec::order(order)];
-                    yield Ok(pb::CommandBatch { session: session.0, term: term.0, commands: Vec::new(), execs });
+                    yield Ok(convert::order(session, term, order));
                 }
             }
         }

@@ -13,8 +13,9 @@ mod master_service;
 mod secrets;
 pub(crate) mod tls;
 mod view;
+mod worker_line;
 
-use crate::delivery::subscribe::Subscriptions;
+use crate::delivery::Deliveries;
 use crate::handle::Handle;
 use crate::principal::Principal;
 use crate::serve::RunError;
@@ -26,6 +27,7 @@ use master_service::WorkerApi;
 use std::sync::Arc;
 use tonic::service::Routes;
 use tonic::service::interceptor::InterceptedService;
+pub(crate) use worker_line::announce;
 
 /// The largest message of a worker: a batch of log records or a part of a file is far below it, a
 /// heartbeat of ten thousand attempts fits.
@@ -41,12 +43,9 @@ const MAX_PROPOSALS: usize = 1 << 20;
 /// secrets asks, and the schema, which everyone can read in `proto/`.
 /// # Errors
 /// When the committed schema can not be read: a fault of the build.
-pub(crate) fn routes(
-    handle: &Handle,
-    subscriptions: Arc<Subscriptions>,
-) -> Result<(Routes, health::Reporter), RunError> {
+pub(crate) fn routes(handle: &Handle, deliveries: Deliveries) -> Result<(Routes, health::Reporter), RunError> {
     let token = |who| JoinToken::new(handle.join_token(&Principal::local()), who);
-    let service = MasterServiceServer::new(WorkerApi::new(handle.clone(), subscriptions))
+    let service = MasterServiceServer::new(WorkerApi::new(handle.clone(), deliveries))
         .max_decoding_message_size(MAX_MESSAGE)
         .max_encoding_message_size(MAX_MESSAGE);
     let agents = AgentServiceServer::new(AgentApi::new(handle.clone())).max_decoding_message_size(MAX_PROPOSALS);

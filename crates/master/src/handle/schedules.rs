@@ -4,6 +4,7 @@ use super::Handle;
 use super::made::Run;
 use super::templates::NotMade;
 use crate::mailbox::AskError;
+use crate::only::Only;
 use crate::principal::Principal;
 use crate::schedules::definition::{Given, What};
 use crate::schedules::state::Last;
@@ -28,9 +29,12 @@ impl Handle {
         name: &ScheduleName,
         given: Given,
         now: Timestamp,
+        only: &Only,
     ) -> Result<Put, AskError> {
-        let put = self.shared.schedules.put((self.facts().term, now), &key(who, name), given).await?;
-        info!(user = %who.user, schedule = %name, "a schedule was kept");
+        let put = self.shared.schedules.put((self.facts().term, now), &key(who, name), given, only).await?;
+        if matches!(put, Put::New(_) | Put::Replaced(_)) {
+            info!(user = %who.user, schedule = %name, "a schedule was kept");
+        }
         Ok(put)
     }
 

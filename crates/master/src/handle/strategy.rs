@@ -2,6 +2,7 @@
 
 use super::Handle;
 use crate::choice::{self, Chosen};
+use crate::feed::What;
 use crate::mailbox::{AskError, NotNow};
 use crate::principal::{Principal, Role};
 use cloudai_core::ids::UserId;
@@ -43,6 +44,7 @@ impl Handle {
             choice.set(chosen)
         });
         let before = taken.await.ok_or(AskError::Unavailable(NotNow::BUSY))?;
+        self.shared.model.feed().add(self.now(), vec![What::Strategy(chosen.name().into())]);
         info!(strategy = %chosen, %before, user = %who.user, "the strategy was set");
         Ok(())
     }

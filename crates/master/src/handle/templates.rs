@@ -3,6 +3,7 @@
 use super::Handle;
 use super::made::{Run, wrong};
 use crate::mailbox::AskError;
+use crate::only::Only;
 use crate::principal::Principal;
 use crate::templates::{Head, Kept, Version};
 use cloudai_core::ids::TemplateName;
@@ -42,16 +43,17 @@ pub(crate) enum NotMade {
 }
 
 impl Handle {
-    /// Keeps a template of the caller's as its next version, unless it is the latest already; `document` is what
-    /// `template` was read from.
+    /// Keeps a template of the caller's as its next version, unless it is the latest already, if the condition holds
+    /// for that; `document` is what `template` was read from.
     pub(crate) async fn put_template(
         &self,
         who: &Principal,
         name: &TemplateName,
         (document, template): (&Value, &Template),
+        only: &Only,
     ) -> Result<Kept, AskError> {
         let when = (self.facts().term, self.shared.clock.now());
-        let kept = self.shared.templates.put(when, &who.user, name, (document, template)).await?;
+        let kept = self.shared.templates.put(when, &who.user, name, (document, template), only).await?;
         if let Kept::New(head) = &kept {
             let version = head.latest().map(|latest| latest.number);
             info!(user = %who.user, template = %name, version, "a template was kept");

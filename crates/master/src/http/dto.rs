@@ -3,6 +3,7 @@
 pub mod advice;
 mod auth;
 mod duty;
+pub mod events;
 mod exec;
 pub mod explain;
 mod files;
@@ -30,9 +31,10 @@ pub use usage::Usage;
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use utoipa::ToSchema;
 
 /// A list and where it goes on.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct List<T> {
     /// The rows.
     pub items: Vec<T>,
@@ -42,7 +44,7 @@ pub struct List<T> {
 }
 
 /// A task of the queue.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Queued {
     /// The task.
     #[serde(flatten)]
@@ -54,7 +56,7 @@ pub struct Queued {
 }
 
 /// A task. Times are ISO 8601 in UTC with milliseconds.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Task {
     /// `task-<ulid>`, an array element with `.<index>`.
     pub id: String,
@@ -149,7 +151,7 @@ pub struct Task {
 }
 
 /// A place in the strategy's plan: it is followed if all ends as thought, and changes with what comes.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Planned {
     /// Where.
     pub worker_id: String,
@@ -158,7 +160,7 @@ pub struct Planned {
 }
 
 /// Amounts, in the units of the task file.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Resources {
     /// Cores.
     pub cpu_cores: f64,
@@ -171,7 +173,7 @@ pub struct Resources {
 }
 
 /// One execution of a task.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Attempt {
     /// From 1.
     pub attempt: u32,
@@ -216,7 +218,7 @@ pub struct Batch<T> {
 }
 
 /// The fate of one task of a batch.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Submitted {
     /// Its id.
     pub id: String,
@@ -225,7 +227,7 @@ pub struct Submitted {
 }
 
 /// A worker.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Worker {
     /// Its name.
     pub id: String,
@@ -284,7 +286,7 @@ pub struct Worker {
 }
 
 /// A device of a worker.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Gpu {
     /// Its id.
     pub id: String,
@@ -293,7 +295,7 @@ pub struct Gpu {
 }
 
 /// `POST /api/v1/workers`: adds a worker before it comes.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewWorker {
     /// Its name.
@@ -304,7 +306,7 @@ pub struct NewWorker {
 }
 
 /// `GET /api/v1/cluster`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Cluster {
     /// The cluster's id.
     pub cluster: String,
@@ -334,7 +336,7 @@ pub struct Cluster {
 }
 
 /// `GET /api/v1/strategies`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Strategies {
     /// The one that places now.
     pub current: String,
@@ -345,7 +347,7 @@ pub struct Strategies {
 }
 
 /// What can place tasks.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Strategy {
     /// Its name.
     pub name: String,
@@ -356,7 +358,7 @@ pub struct Strategy {
 }
 
 /// What can be set of strategies.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Knob {
     /// Its name.
     pub name: String,
@@ -373,7 +375,7 @@ pub struct Knob {
 }
 
 /// `GET /api/v1/strategies/predictions`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Predictions {
     /// Runs that were learned from.
     pub runs: u64,
@@ -389,7 +391,7 @@ pub struct Predictions {
 }
 
 /// How good predictions were.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Figures {
     /// The shorter of predicted and actual time in the longer, in the mean: 1 is exact.
     pub closeness: f64,
@@ -400,7 +402,7 @@ pub struct Figures {
 }
 
 /// Tasks of one user, image and shape of the command.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct KindOfTask {
     /// Whose.
     pub user_id: Option<String>,
@@ -427,7 +429,7 @@ pub struct KindOfTask {
 }
 
 /// `POST /api/v1/cluster/restore`: what the master begins again with.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Restore {
     /// The cluster's id.
     pub cluster: String,
@@ -440,7 +442,7 @@ pub struct Restore {
 }
 
 /// What a backup says of itself.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Backup {
     /// The version that made it.
     pub version: String,
@@ -455,7 +457,7 @@ pub struct Backup {
 }
 
 /// Workers by state.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 pub struct WorkerCounts {
     /// All that are known.
     pub total: usize,
@@ -468,14 +470,14 @@ pub struct WorkerCounts {
 }
 
 /// `GET /api/v1/cluster/join-token`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct JoinToken {
     /// What a worker shows to join.
     pub join_token: String,
 }
 
 /// Every error (RFC 9457, `application/problem+json`).
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Problem {
     /// `about:blank`, or a page about the code.
     #[serde(rename = "type")]
@@ -499,7 +501,7 @@ pub struct Problem {
 }
 
 /// What is wrong with one field.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct FieldProblem {
     /// Where, as `env.PATH` or `tasks[3].cpu_cores`.
     pub path: String,
@@ -511,7 +513,7 @@ pub struct FieldProblem {
 }
 
 /// What a comparison of ledgers, tasks and workers' words found.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Reconciled {
     /// Nothing was mended.
     pub dry_run: bool,
@@ -526,7 +528,7 @@ pub struct Reconciled {
 }
 
 /// Two that should agree and do not.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Difference {
     /// Of which worker.
     pub worker_id: String,
@@ -543,7 +545,7 @@ pub struct Difference {
 }
 
 /// An event of the engine.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Happened {
     /// When.
     pub at: String,

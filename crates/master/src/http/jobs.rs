@@ -1,5 +1,6 @@
 //! `/api/v1/jobs`: submit, list, find, look at, cancel, hold, release.
 
+use super::columns::{Columns, OF_JOBS};
 use super::dto::{Job, List, Task};
 use super::extract::{Caller, Document, JobPath};
 use super::job_forecast;
@@ -95,7 +96,7 @@ pub(super) async fn list(
     Caller(who): Caller,
     State(handle): State<Handle>,
     mut query: Parameters,
-) -> Result<Json<List<Job>>, Problem> {
+) -> Result<Response, Problem> {
     let whose = Whose::of(&mut query);
     let mut asked = JobQuery {
         statuses: query.parsed("status", statuses).unwrap_or_default(),
@@ -105,11 +106,12 @@ pub(super) async fn list(
         limit: limit(&mut query),
         cursor: query.parsed("cursor", cursor),
     };
+    let columns = Columns::read(&mut query, &OF_JOBS);
     query.close()?;
     asked.owner = whose.owner(&who)?;
     let Page { items, next } = handle.jobs(&who, asked).await?;
     let next_cursor = next.map(|Cursor(at)| at.to_string());
-    Ok(Json(List { items: items.iter().map(|job| job_view::job(job)).collect(), next_cursor }))
+    columns.answer(List { items: items.iter().map(|job| job_view::job(job)).collect(), next_cursor })
 }
 
 fn statuses(text: &str) -> Result<Vec<JobStatus>, String> {

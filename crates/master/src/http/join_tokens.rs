@@ -20,7 +20,7 @@ use std::time::Duration;
 /// The largest body of these routes: a few fields.
 const MAX_BODY: usize = 64 * 1024;
 /// The longest that a token with an end may be good for: a hundred years.
-const LONGEST_S: i64 = 100 * 365 * 24 * 60 * 60;
+pub(super) const LONGEST_S: i64 = 100 * 365 * 24 * 60 * 60;
 
 /// The certificates of this cluster.
 fn pki(handle: &Handle) -> Result<&Arc<Pki>, Problem> {

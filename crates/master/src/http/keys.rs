@@ -17,7 +17,7 @@ use cloudai_core::ids::{IdError, UserId};
 use std::time::Duration;
 
 /// The longest life of a key that has an end: ten years.
-const LONGEST: u64 = 10 * 365 * 24 * 60 * 60;
+pub(super) const LONGEST: u64 = 10 * 365 * 24 * 60 * 60;
 
 fn shown(key: &Key) -> ApiKey {
     ApiKey {

@@ -20,6 +20,7 @@ use std::time::Duration;
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 use tracing::debug;
 
 /// What live clients are held to.
@@ -44,9 +45,9 @@ impl Default for Limits {
 }
 
 /// How long a client may take to answer our closing.
-const FAREWELL: Duration = Duration::from_secs(1);
+pub(super) const FAREWELL: Duration = Duration::from_secs(1);
 /// What a client says is not looked at: the longest frame, in bytes.
-const HEARING: usize = 4 << 10;
+pub(super) const HEARING: usize = 4 << 10;
 
 /// All live clients.
 #[derive(Debug)]
@@ -80,6 +81,22 @@ impl Live {
         Self { limits, places, tasks: TaskTracker::new(), latest: Mutex::default() }
     }
 
+    /// A place for one more client.
+    pub(super) fn place(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        Arc::clone(&self.places).try_acquire_owned().map_err(|_| {
+            Problem::new(Code::Unavailable, format!("{} clients listen already", self.limits.clients)).retry_after(60)
+        })
+    }
+
+    /// A client that a stop waits for.
+    pub(super) fn track(&self) -> TaskTrackerToken {
+        self.tasks.token()
+    }
+
+    pub(super) const fn limits(&self) -> Limits {
+        self.limits
+    }
+
     /// How many clients there are.
     #[must_use]
     pub(crate) fn clients(&self) -> usize {
@@ -103,7 +120,7 @@ enum Topic {
 }
 
 /// The result of the extractor, so that who asks is known before what is wrong with the asking.
-type Upgrade = Result<WebSocketUpgrade, WebSocketUpgradeRejection>;
+pub(super) type Upgrade = Result<WebSocketUpgrade, WebSocketUpgradeRejection>;
 
 /// Every worker's telemetry whenever a heartbeat came.
 pub(super) async fn all(
@@ -137,13 +154,9 @@ fn open(upgrade: Upgrade, client: Client) -> Result<Response, Problem> {
             .next("connect with a WebSocket client, as to ws://127.0.0.1:8080/ws/telemetry")
     })?;
     let live = &client.handle.shared.live;
-    let place = Arc::clone(&live.places).try_acquire_owned().map_err(|_| {
-        Problem::new(Code::Unavailable, format!("{} clients listen already", live.limits.clients))
-            .next("GET /telemetry tells the same")
-            .retry_after(60)
-    })?;
+    let place = live.place().map_err(|problem| problem.next("GET /telemetry tells the same"))?;
     // Taken now: a stop that comes before the upgrade is done waits for this client as well.
-    let tracked = live.tasks.token();
+    let tracked = live.track();
     Ok(upgrade.max_message_size(HEARING).max_frame_size(HEARING).write_buffer_size(0).on_upgrade(
         move |socket| async move {
             client.run(socket, place).await;

@@ -11,12 +11,15 @@ mod blobs;
 mod ca;
 mod certificate;
 mod cluster;
+mod columns;
 mod debug;
+mod docs;
 pub(crate) mod door;
 pub(crate) mod door_tls;
 pub mod dto;
 mod duty;
 mod edge;
+mod events;
 mod exec;
 mod explain;
 mod extract;
@@ -36,6 +39,8 @@ mod log_pattern;
 mod log_reader;
 mod logs;
 mod made;
+mod only;
+mod openapi;
 mod probes;
 mod problem;
 mod projects;
@@ -71,151 +76,180 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 /// Every route.
 fn routes() -> Vec<Route> {
-    [of_the_reference(), of_tasks(), of_jobs(), of_what_is_kept(), of_workers(), of_the_cluster(), of_people()]
-        .into_iter()
-        .flatten()
-        .collect()
+    let parts = [
+        of_the_reference(),
+        of_the_api(),
+        of_tasks(),
+        of_jobs(),
+        of_what_is_kept(),
+        of_workers(),
+        of_the_cluster(),
+        of_people(),
+    ];
+    parts.into_iter().flatten().collect()
 }
 
 /// Probes, and the reference's own.
 fn of_the_reference() -> Vec<Route> {
     vec![
-        get(OPEN, "/livez", probes::livez),
-        get(OPEN, "/readyz", probes::readyz),
-        get(OPEN, "/health", reference::health),
-        get(OPEN, "/ca.pem", ca::get),
-        get(VIEWER, "/telemetry", reference::telemetry),
-        get(VIEWER, "/telemetry/{id}", reference::telemetry_of),
-        get(VIEWER, "/workers", reference::workers),
-        get(VIEWER, "/ws/telemetry", live::all),
-        get(VIEWER, "/ws/telemetry/{id}", live::one),
+        get(OPEN, "/livez", probes::livez, &docs::telemetry::LIVEZ),
+        get(OPEN, "/readyz", probes::readyz, &docs::telemetry::READYZ),
+        get(OPEN, "/health", reference::health, &docs::telemetry::HEALTH),
+        get(OPEN, "/ca.pem", ca::get, &docs::telemetry::CA),
+        get(VIEWER, "/telemetry", reference::telemetry, &docs::telemetry::ALL),
+        get(VIEWER, "/telemetry/{id}", reference::telemetry_of, &docs::telemetry::ONE),
+        get(VIEWER, "/workers", reference::workers, &docs::telemetry::WORKERS),
+        get(VIEWER, "/ws/telemetry", live::all, &docs::telemetry::LIVE_ALL),
+        get(VIEWER, "/ws/telemetry/{id}", live::one, &docs::telemetry::LIVE_ONE),
+        get(VIEWER, "/api/tasks", tasks::list, &docs::tasks::OLD_LIST),
+        post(USER, "/api/tasks", tasks::submit, &docs::tasks::OLD_SUBMIT),
+        get(VIEWER, "/api/tasks/{id}", tasks::get, &docs::tasks::OLD_GET),
+        delete(USER, "/api/tasks/{id}", tasks::cancel, &docs::tasks::OLD_CANCEL),
+        get(VIEWER, "/api/tasks/{id}/logs", logs::read, &docs::logs::OLD_READ),
+        get(VIEWER, "/api/tasks/{id}/files", files::list, &docs::logs::OLD_LIST),
+        get(VIEWER, "/api/tasks/{id}/files/{*path}", files::download, &docs::logs::OLD_DOWNLOAD),
+        get(VIEWER, "/api/workers", workers::list, &docs::workers::OLD_LIST),
+        post(OPERATOR, "/api/workers", workers::create, &docs::workers::OLD_CREATE),
+        get(VIEWER, "/api/workers/{id}", workers::get, &docs::workers::OLD_GET),
+        delete(OPERATOR, "/api/workers/{id}", workers::remove, &docs::workers::OLD_REMOVE),
+        get(VIEWER, "/api/files", kept::list, &docs::logs::OLD_KEPT),
+        post(OPEN, "/api/auth/login", auth::login, &docs::people::OLD_LOGIN),
+        post(OPEN, "/api/auth/register", auth::register, &docs::people::OLD_REGISTER),
+    ]
+}
+
+/// What tells of the API itself, and of all that changes.
+fn of_the_api() -> Vec<Route> {
+    vec![
+        get(OPEN, "/api/openapi.json", openapi::serve, &docs::telemetry::OPENAPI),
+        get(OPEN, "/api/docs", openapi::page, &docs::telemetry::PAGE),
+        get(VIEWER, "/api/v1/events", events::stream, &docs::events::STREAM),
+        get(VIEWER, "/ws/events", events::socket, &docs::events::SOCKET),
     ]
 }
 
 /// Tasks, their logs and files.
 fn of_tasks() -> Vec<Route> {
     vec![
-        get(VIEWER, "/api/v1/tasks", tasks::list),
-        post(USER, "/api/v1/tasks", tasks::submit),
-        post(USER, "/api/v1/tasks/batch", tasks::submit_batch),
-        get(VIEWER, "/api/v1/tasks/resolve", tasks::resolve),
-        get(VIEWER, "/api/v1/tasks/{id}", tasks::get),
-        get(VIEWER, "/api/v1/tasks/{id}/explain", explain::get),
-        get(USER, "/api/v1/tasks/{id}/exec", exec::open),
-        post(USER, "/api/v1/tasks/{id}/cancel", tasks::cancel),
-        post(USER, "/api/v1/tasks/{id}/hold", tasks::hold),
-        post(USER, "/api/v1/tasks/{id}/retry", tasks::retry),
-        post(USER, "/api/v1/tasks/{id}/release", tasks::release),
-        get(VIEWER, "/api/v1/tasks/{id}/logs", logs::read),
-        get(VIEWER, "/api/v1/tasks/{id}/archive", archive::get),
-        get(VIEWER, "/api/v1/tasks/{id}/files", files::list),
-        get(VIEWER, "/api/v1/tasks/{id}/files/{*path}", files::download),
+        get(VIEWER, "/api/v1/tasks", tasks::list, &docs::tasks::LIST),
+        post(USER, "/api/v1/tasks", tasks::submit, &docs::tasks::SUBMIT),
+        post(USER, "/api/v1/tasks/batch", tasks::submit_batch, &docs::tasks::BATCH),
+        get(VIEWER, "/api/v1/tasks/resolve", tasks::resolve, &docs::tasks::RESOLVE),
+        get(VIEWER, "/api/v1/tasks/{id}", tasks::get, &docs::tasks::GET),
+        get(VIEWER, "/api/v1/tasks/{id}/explain", explain::get, &docs::tasks::EXPLAIN),
+        get(USER, "/api/v1/tasks/{id}/exec", exec::open, &docs::tasks::EXEC),
+        post(USER, "/api/v1/tasks/{id}/cancel", tasks::cancel, &docs::tasks::CANCEL),
+        post(USER, "/api/v1/tasks/{id}/hold", tasks::hold, &docs::tasks::HOLD),
+        post(USER, "/api/v1/tasks/{id}/retry", tasks::retry, &docs::tasks::RETRY),
+        post(USER, "/api/v1/tasks/{id}/release", tasks::release, &docs::tasks::RELEASE),
+        get(VIEWER, "/api/v1/tasks/{id}/logs", logs::read, &docs::logs::READ),
+        get(VIEWER, "/api/v1/tasks/{id}/archive", archive::get, &docs::logs::ARCHIVE),
+        get(VIEWER, "/api/v1/tasks/{id}/files", files::list, &docs::logs::LIST),
+        get(VIEWER, "/api/v1/tasks/{id}/files/{*path}", files::download, &docs::logs::DOWNLOAD),
     ]
 }
 
 /// Jobs.
 fn of_jobs() -> Vec<Route> {
     vec![
-        get(VIEWER, "/api/v1/jobs", jobs::list),
-        post(USER, "/api/v1/jobs", jobs::submit),
-        get(VIEWER, "/api/v1/jobs/resolve", jobs::resolve),
-        get(VIEWER, "/api/v1/jobs/{id}", jobs::get),
-        get(VIEWER, "/api/v1/jobs/{id}/tasks", jobs::tasks),
-        get(VIEWER, "/api/v1/jobs/{id}/graph", jobs::graph),
-        post(USER, "/api/v1/jobs/{id}/cancel", jobs::cancel),
-        post(USER, "/api/v1/jobs/{id}/hold", jobs::hold),
-        post(USER, "/api/v1/jobs/{id}/release", jobs::release),
-        post(USER, "/api/v1/jobs/{id}/retry", jobs::retry),
+        get(VIEWER, "/api/v1/jobs", jobs::list, &docs::jobs::LIST),
+        post(USER, "/api/v1/jobs", jobs::submit, &docs::jobs::SUBMIT),
+        get(VIEWER, "/api/v1/jobs/resolve", jobs::resolve, &docs::jobs::RESOLVE),
+        get(VIEWER, "/api/v1/jobs/{id}", jobs::get, &docs::jobs::GET),
+        get(VIEWER, "/api/v1/jobs/{id}/tasks", jobs::tasks, &docs::jobs::TASKS),
+        get(VIEWER, "/api/v1/jobs/{id}/graph", jobs::graph, &docs::jobs::GRAPH),
+        post(USER, "/api/v1/jobs/{id}/cancel", jobs::cancel, &docs::jobs::CANCEL),
+        post(USER, "/api/v1/jobs/{id}/hold", jobs::hold, &docs::jobs::HOLD),
+        post(USER, "/api/v1/jobs/{id}/release", jobs::release, &docs::jobs::RELEASE),
+        post(USER, "/api/v1/jobs/{id}/retry", jobs::retry, &docs::jobs::RETRY),
     ]
 }
 
 /// What tasks use and leave, and what makes tasks.
 fn of_what_is_kept() -> Vec<Route> {
     vec![
-        get(VIEWER, "/api/v1/files", kept::list),
-        post(USER, "/api/v1/blobs", blobs::several),
-        post(USER, "/api/v1/blobs/kept", blobs::kept),
-        put(USER, "/api/v1/blobs/{sha256}", blobs::put),
-        get(VIEWER, "/api/v1/secrets", secrets::list),
-        post(ADMIN, "/api/v1/secrets/rotate", secrets::rotate),
-        put(USER, "/api/v1/secrets/{name}", secrets::put),
-        delete(USER, "/api/v1/secrets/{name}", secrets::remove),
-        get(VIEWER, "/api/v1/registries", registries::list),
-        put(USER, "/api/v1/registries/{host}", registries::put),
-        delete(USER, "/api/v1/registries/{host}", registries::remove),
-        get(VIEWER, "/api/v1/templates", templates::list),
-        get(VIEWER, "/api/v1/templates/{name}", templates::get),
-        put(USER, "/api/v1/templates/{name}", templates::put),
-        delete(USER, "/api/v1/templates/{name}", templates::remove),
-        post(USER, "/api/v1/templates/{name}/run", templates::run),
-        get(VIEWER, "/api/v1/schedules", schedules::list),
-        get(VIEWER, "/api/v1/schedules/{name}", schedules::get),
-        put(USER, "/api/v1/schedules/{name}", schedules::put),
-        delete(USER, "/api/v1/schedules/{name}", schedules::remove),
-        post(USER, "/api/v1/schedules/{name}/pause", schedules::pause),
-        post(USER, "/api/v1/schedules/{name}/resume", schedules::resume),
-        post(USER, "/api/v1/schedules/{name}/run", schedules::run),
+        get(VIEWER, "/api/v1/files", kept::list, &docs::logs::KEPT),
+        post(USER, "/api/v1/blobs", blobs::several, &docs::stored::BLOBS),
+        post(USER, "/api/v1/blobs/kept", blobs::kept, &docs::stored::BLOBS_KEPT),
+        put(USER, "/api/v1/blobs/{sha256}", blobs::put, &docs::stored::BLOB),
+        get(VIEWER, "/api/v1/secrets", secrets::list, &docs::stored::SECRETS),
+        post(ADMIN, "/api/v1/secrets/rotate", secrets::rotate, &docs::stored::SECRETS_ROTATE),
+        put(USER, "/api/v1/secrets/{name}", secrets::put, &docs::stored::SECRET_PUT),
+        delete(USER, "/api/v1/secrets/{name}", secrets::remove, &docs::stored::SECRET_REMOVE),
+        get(VIEWER, "/api/v1/registries", registries::list, &docs::stored::REGISTRIES),
+        put(USER, "/api/v1/registries/{host}", registries::put, &docs::stored::REGISTRY_PUT),
+        delete(USER, "/api/v1/registries/{host}", registries::remove, &docs::stored::REGISTRY_REMOVE),
+        get(VIEWER, "/api/v1/templates", templates::list, &docs::stored::TEMPLATES),
+        get(VIEWER, "/api/v1/templates/{name}", templates::get, &docs::stored::TEMPLATE),
+        put(USER, "/api/v1/templates/{name}", templates::put, &docs::stored::TEMPLATE_PUT),
+        delete(USER, "/api/v1/templates/{name}", templates::remove, &docs::stored::TEMPLATE_REMOVE),
+        post(USER, "/api/v1/templates/{name}/run", templates::run, &docs::stored::TEMPLATE_RUN),
+        get(VIEWER, "/api/v1/schedules", schedules::list, &docs::stored::SCHEDULES),
+        get(VIEWER, "/api/v1/schedules/{name}", schedules::get, &docs::stored::SCHEDULE),
+        put(USER, "/api/v1/schedules/{name}", schedules::put, &docs::stored::SCHEDULE_PUT),
+        delete(USER, "/api/v1/schedules/{name}", schedules::remove, &docs::stored::SCHEDULE_REMOVE),
+        post(USER, "/api/v1/schedules/{name}/pause", schedules::pause, &docs::stored::SCHEDULE_PAUSE),
+        post(USER, "/api/v1/schedules/{name}/resume", schedules::resume, &docs::stored::SCHEDULE_RESUME),
+        post(USER, "/api/v1/schedules/{name}/run", schedules::run, &docs::stored::SCHEDULE_RUN),
     ]
 }
 
 /// Workers, and how they join.
 fn of_workers() -> Vec<Route> {
     vec![
-        get(VIEWER, "/api/v1/workers", workers::list),
-        post(OPERATOR, "/api/v1/workers", workers::create),
-        get(OPERATOR, "/api/v1/cluster/join-token", workers::token),
-        get(OPERATOR, "/api/v1/join-tokens", join_tokens::list),
-        post(OPERATOR, "/api/v1/join-tokens", join_tokens::create),
-        delete(OPERATOR, "/api/v1/join-tokens/{id}", join_tokens::revoke),
-        get(VIEWER, "/api/v1/workers/{id}", workers::get),
-        delete(OPERATOR, "/api/v1/workers/{id}", workers::remove),
-        patch(OPERATOR, "/api/v1/workers/{id}/labels", labels::change),
-        post(OPERATOR, "/api/v1/workers/{id}/cordon", duty::cordon),
-        post(OPERATOR, "/api/v1/workers/{id}/drain", duty::drain),
-        post(OPERATOR, "/api/v1/workers/{id}/undrain", duty::undrain),
+        get(VIEWER, "/api/v1/workers", workers::list, &docs::workers::LIST),
+        post(OPERATOR, "/api/v1/workers", workers::create, &docs::workers::CREATE),
+        get(OPERATOR, "/api/v1/cluster/join-token", workers::token, &docs::workers::TOKEN),
+        get(OPERATOR, "/api/v1/join-tokens", join_tokens::list, &docs::workers::JOIN_TOKENS),
+        post(OPERATOR, "/api/v1/join-tokens", join_tokens::create, &docs::workers::JOIN_TOKEN_MAKE),
+        delete(OPERATOR, "/api/v1/join-tokens/{id}", join_tokens::revoke, &docs::workers::JOIN_TOKEN_REVOKE),
+        get(VIEWER, "/api/v1/workers/{id}", workers::get, &docs::workers::GET),
+        delete(OPERATOR, "/api/v1/workers/{id}", workers::remove, &docs::workers::REMOVE),
+        patch(OPERATOR, "/api/v1/workers/{id}/labels", labels::change, &docs::workers::LABELS),
+        post(OPERATOR, "/api/v1/workers/{id}/cordon", duty::cordon, &docs::workers::CORDON),
+        post(OPERATOR, "/api/v1/workers/{id}/drain", duty::drain, &docs::workers::DRAIN),
+        post(OPERATOR, "/api/v1/workers/{id}/undrain", duty::undrain, &docs::workers::UNDRAIN),
     ]
 }
 
 /// The cluster as a whole.
 fn of_the_cluster() -> Vec<Route> {
     vec![
-        get(VIEWER, "/api/v1/advice", advice::get),
-        get(VIEWER, "/api/v1/queue", queue::list),
-        get(VIEWER, "/api/v1/strategies", strategies::list),
-        put(OPERATOR, "/api/v1/strategies/current", strategies::set),
-        get(VIEWER, "/api/v1/strategies/predictions", strategies::predictions),
-        get(VIEWER, "/api/v1/cluster", cluster::get),
-        post(ADMIN, "/api/v1/cluster/backup", cluster::backup),
-        post(ADMIN, restore::PATH, restore::restore),
-        get(ADMIN, "/api/v1/debug/state", debug::state),
-        get(ADMIN, "/api/v1/debug/events", debug::events),
-        post(ADMIN, "/api/v1/debug/reconcile", debug::reconcile),
+        get(VIEWER, "/api/v1/advice", advice::get, &docs::cluster::ADVICE),
+        get(VIEWER, "/api/v1/queue", queue::list, &docs::tasks::QUEUE),
+        get(VIEWER, "/api/v1/strategies", strategies::list, &docs::cluster::STRATEGIES),
+        put(OPERATOR, "/api/v1/strategies/current", strategies::set, &docs::cluster::SET),
+        get(VIEWER, "/api/v1/strategies/predictions", strategies::predictions, &docs::cluster::PREDICTIONS),
+        get(VIEWER, "/api/v1/cluster", cluster::get, &docs::cluster::GET),
+        post(ADMIN, "/api/v1/cluster/backup", cluster::backup, &docs::cluster::BACKUP),
+        post(ADMIN, restore::PATH, restore::restore, &docs::cluster::RESTORE),
+        get(ADMIN, "/api/v1/debug/state", debug::state, &docs::cluster::STATE),
+        get(ADMIN, "/api/v1/debug/events", debug::events, &docs::cluster::EVENTS),
+        post(ADMIN, "/api/v1/debug/reconcile", debug::reconcile, &docs::cluster::RECONCILE),
     ]
 }
 
 /// What is about who comes in.
 fn of_people() -> Vec<Route> {
     vec![
-        post(OPEN, "/api/v1/auth/login", auth::login),
-        post(OPEN, "/api/v1/auth/refresh", auth::refresh),
-        post(OPEN, "/api/v1/auth/logout", auth::logout),
-        post(OPEN, "/api/v1/auth/register", auth::register),
-        get(VIEWER, "/api/v1/auth/whoami", auth::whoami),
-        post(VIEWER, "/api/v1/auth/password", auth::password),
-        post(OPEN, "/api/auth/login", auth::login),
-        post(OPEN, "/api/auth/register", auth::register),
-        get(OPEN, "/login/{code}", auth::follow),
-        get(ADMIN, "/api/v1/users", users::list),
-        post(ADMIN, "/api/v1/users", users::create),
-        get(ADMIN, "/api/v1/users/{name}", users::get),
-        patch(ADMIN, "/api/v1/users/{name}", users::change),
-        delete(ADMIN, "/api/v1/users/{name}", users::remove),
-        get(VIEWER, "/api/v1/projects", projects::list),
-        put(ADMIN, "/api/v1/projects/{name}", projects::put),
-        delete(ADMIN, "/api/v1/projects/{name}", projects::remove),
-        get(VIEWER, "/api/v1/keys", keys::list),
-        post(VIEWER, "/api/v1/keys", keys::create),
-        delete(VIEWER, "/api/v1/keys/{id}", keys::remove),
+        post(OPEN, "/api/v1/auth/login", auth::login, &docs::people::LOGIN),
+        post(OPEN, "/api/v1/auth/refresh", auth::refresh, &docs::people::REFRESH),
+        post(OPEN, "/api/v1/auth/logout", auth::logout, &docs::people::LOGOUT),
+        post(OPEN, "/api/v1/auth/register", auth::register, &docs::people::REGISTER),
+        get(VIEWER, "/api/v1/auth/whoami", auth::whoami, &docs::people::WHOAMI),
+        post(VIEWER, "/api/v1/auth/password", auth::password, &docs::people::PASSWORD),
+        get(OPEN, "/login/{code}", auth::follow, &docs::people::LINK),
+        get(ADMIN, "/api/v1/users", users::list, &docs::people::USERS),
+        post(ADMIN, "/api/v1/users", users::create, &docs::people::USER_MAKE),
+        get(ADMIN, "/api/v1/users/{name}", users::get, &docs::people::USER_GET),
+        patch(ADMIN, "/api/v1/users/{name}", users::change, &docs::people::USER_CHANGE),
+        delete(ADMIN, "/api/v1/users/{name}", users::remove, &docs::people::USER_REMOVE),
+        get(VIEWER, "/api/v1/projects", projects::list, &docs::people::PROJECTS),
+        put(ADMIN, "/api/v1/projects/{name}", projects::put, &docs::people::PROJECT_PUT),
+        delete(ADMIN, "/api/v1/projects/{name}", projects::remove, &docs::people::PROJECT_REMOVE),
+        get(VIEWER, "/api/v1/keys", keys::list, &docs::people::KEYS),
+        post(VIEWER, "/api/v1/keys", keys::create, &docs::people::KEY_MAKE),
+        delete(VIEWER, "/api/v1/keys/{id}", keys::remove, &docs::people::KEY_REMOVE),
     ]
 }
 

@@ -40,6 +40,10 @@ pub(super) enum Code {
     NotPossible,
     Unavailable,
     Full,
+    /// What was asked for is no more.
+    Gone,
+    /// It is not what the caller takes it for.
+    Changed,
 }
 
 impl Code {
@@ -69,6 +73,8 @@ impl Code {
             Self::NotPossible => ("not_possible", StatusCode::NOT_IMPLEMENTED),
             Self::Unavailable => ("unavailable", StatusCode::SERVICE_UNAVAILABLE),
             Self::Full => ("full", StatusCode::INSUFFICIENT_STORAGE),
+            Self::Gone => ("gone", StatusCode::GONE),
+            Self::Changed => ("precondition_failed", StatusCode::PRECONDITION_FAILED),
         }
     }
 }

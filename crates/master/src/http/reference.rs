@@ -15,9 +15,10 @@ use cloudai_core::state::Status;
 use cloudai_core::time::Timestamp;
 use serde::Serialize;
 use std::collections::BTreeMap;
+use utoipa::ToSchema;
 
 /// `GET /health`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Health {
     /// `healthy`, or `degraded` while the store is away.
     status: &'static str,
@@ -33,7 +34,7 @@ pub(super) struct Health {
 }
 
 /// A worker of `GET /telemetry`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Telemetry {
     worker_id: String,
     /// Percent, as are the next two.
@@ -47,7 +48,7 @@ pub(super) struct Telemetry {
 }
 
 /// A task that a worker holds.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct RunningTask {
     task_id: String,
     cpu_allocated: f64,
@@ -58,7 +59,7 @@ pub(super) struct RunningTask {
 }
 
 /// A worker of `GET /workers`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Basic {
     worker_id: String,
     is_active: bool,

@@ -6,7 +6,7 @@ use super::problem::{Code, Problem};
 use super::query::Parameters;
 use super::templates::not_too_large;
 use super::view::time;
-use super::{made, tasks};
+use super::{made, only, tasks};
 use crate::handle::Handle;
 use crate::handle::made::Made;
 use crate::handle::templates::NotMade;
@@ -47,10 +47,10 @@ pub(super) async fn get(
     SchedulePath(name): SchedulePath,
     State(handle): State<Handle>,
     query: Parameters,
-) -> Result<Json<Schedule>, Problem> {
+) -> Result<Response, Problem> {
     query.close()?;
     let entry = handle.schedule(&who, &name).ok_or_else(|| absent(&name))?;
-    whole(&handle, &name, &entry).await.map(Json)
+    Ok(only::tagged(&entry.tag(), Json(whole(&handle, &name, &entry).await?)))
 }
 
 /// Keeps a schedule, in the place of an earlier one of the name.
@@ -59,9 +59,11 @@ pub(super) async fn put(
     SchedulePath(name): SchedulePath,
     State(handle): State<Handle>,
     query: Parameters,
+    headers: HeaderMap,
     body: Document<MAX_BODY>,
-) -> Result<(StatusCode, Json<Schedule>), Problem> {
+) -> Result<Response, Problem> {
     query.close()?;
+    let only = only::only(&headers)?;
     let document = body.parse()?;
     let given = definition::read(&document)?;
     if let Some(other) = given.name.as_ref().filter(|other| **other != name) {
@@ -69,15 +71,16 @@ pub(super) async fn put(
     }
     not_too_large(&document, MAX_SCHEDULE, "schedule")?;
     check_template(&handle, &who, &given.definition.what).await?;
-    let (status, entry) = match handle.put_schedule(&who, &name, given, handle.wall()).await? {
+    let (status, entry) = match handle.put_schedule(&who, &name, given, handle.wall(), &only).await? {
         Put::New(entry) => (StatusCode::CREATED, entry),
         Put::Replaced(entry) => (StatusCode::OK, entry),
+        Put::Changed => return Err(only::changed("schedule")),
         Put::TooMany => {
             let why = format!("you have {MAX_SCHEDULES} schedules, the most there may be");
             return Err(Problem::new(Code::Conflict, why).next("cloudai schedule remove NAME"));
         }
     };
-    Ok((status, Json(whole(&handle, &name, &entry).await?)))
+    Ok(only::tagged(&entry.tag(), (status, Json(whole(&handle, &name, &entry).await?))))
 }
 
 /// Whether what it names is there and can be filled so, as things are now.

@@ -1,6 +1,7 @@
 //! The table of routes as values: it makes the router, and answers for what is not in it.
 
 use super::identify;
+use super::openapi::doc::Doc;
 use super::problem::{Code, Problem};
 use crate::handle::Handle;
 use crate::principal::{Principal, Role};
@@ -35,13 +36,13 @@ pub(super) const USER: Access = Access::Least(Role::User);
 pub(super) const OPERATOR: Access = Access::Least(Role::Operator);
 pub(super) const ADMIN: Access = Access::Least(Role::Admin);
 
-/// One call: method, path, who may make it, handler.
+/// One call: method, path, who may make it, what is said of it, handler.
 #[derive(Debug)]
 pub(super) struct Route {
     pub(super) method: Method,
     pub(super) path: &'static str,
-    #[cfg_attr(not(test), expect(dead_code, reason = "what is made of the table, its document, is still to come"))]
     pub(super) access: Access,
+    pub(super) doc: &'static Doc,
     handler: MethodRouter<Handle>,
 }
 
@@ -51,30 +52,56 @@ impl Route {
         access: Access,
         path: &'static str,
         handler: H,
+        doc: &'static Doc,
     ) -> Self {
         let handler = on(filter, handler).layer(from_fn_with_state(access, admit));
-        Self { method, path, access, handler }
+        Self { method, path, access, doc, handler }
     }
 }
 
-pub(super) fn get<H: Handler<T, Handle>, T: 'static>(access: Access, path: &'static str, handler: H) -> Route {
-    Route::new((Method::GET, MethodFilter::GET), access, path, handler)
+pub(super) fn get<H: Handler<T, Handle>, T: 'static>(
+    access: Access,
+    path: &'static str,
+    handler: H,
+    doc: &'static Doc,
+) -> Route {
+    Route::new((Method::GET, MethodFilter::GET), access, path, handler, doc)
 }
 
-pub(super) fn post<H: Handler<T, Handle>, T: 'static>(access: Access, path: &'static str, handler: H) -> Route {
-    Route::new((Method::POST, MethodFilter::POST), access, path, handler)
+pub(super) fn post<H: Handler<T, Handle>, T: 'static>(
+    access: Access,
+    path: &'static str,
+    handler: H,
+    doc: &'static Doc,
+) -> Route {
+    Route::new((Method::POST, MethodFilter::POST), access, path, handler, doc)
 }
 
-pub(super) fn put<H: Handler<T, Handle>, T: 'static>(access: Access, path: &'static str, handler: H) -> Route {
-    Route::new((Method::PUT, MethodFilter::PUT), access, path, handler)
+pub(super) fn put<H: Handler<T, Handle>, T: 'static>(
+    access: Access,
+    path: &'static str,
+    handler: H,
+    doc: &'static Doc,
+) -> Route {
+    Route::new((Method::PUT, MethodFilter::PUT), access, path, handler, doc)
 }
 
-pub(super) fn patch<H: Handler<T, Handle>, T: 'static>(access: Access, path: &'static str, handler: H) -> Route {
-    Route::new((Method::PATCH, MethodFilter::PATCH), access, path, handler)
+pub(super) fn patch<H: Handler<T, Handle>, T: 'static>(
+    access: Access,
+    path: &'static str,
+    handler: H,
+    doc: &'static Doc,
+) -> Route {
+    Route::new((Method::PATCH, MethodFilter::PATCH), access, path, handler, doc)
 }
 
-pub(super) fn delete<H: Handler<T, Handle>, T: 'static>(access: Access, path: &'static str, handler: H) -> Route {
-    Route::new((Method::DELETE, MethodFilter::DELETE), access, path, handler)
+pub(super) fn delete<H: Handler<T, Handle>, T: 'static>(
+    access: Access,
+    path: &'static str,
+    handler: H,
+    doc: &'static Doc,
+) -> Route {
+    Route::new((Method::DELETE, MethodFilter::DELETE), access, path, handler, doc)
 }
 
 /// Lets those pass who may make the call.
@@ -168,7 +195,7 @@ mod tests {
         let rows = [
             ("/api/v1/task", Some("/api/v1/tasks")),
             ("/tasks", Some("/api/v1/tasks")),
-            ("/api/tasks", Some("/api/v1/tasks")),
+            ("/api/tasks", Some("/api/tasks")),
             ("/api/v1/tasks/", Some("/api/v1/tasks")),
             ("/api/v1/tasks/task-1/log", Some("/api/v1/tasks/{id}/logs")),
             ("/api/v1/tasks/task-1/cancle", Some("/api/v1/tasks/{id}/cancel")),

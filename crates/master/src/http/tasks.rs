@@ -1,5 +1,6 @@
 //! `/api/v1/tasks`: submit, list, find, look at, cancel, hold, release, retry.
 
+use super::columns::{Columns, OF_TASKS};
 use super::dto::{List, Submitted, Task};
 use super::extract::{Caller, Document, Perhaps, TaskPath};
 use super::problem::{Code, Problem, batch_errors};
@@ -188,8 +189,9 @@ pub(super) async fn list(
     Caller(who): Caller,
     State(handle): State<Handle>,
     mut query: Parameters,
-) -> Result<Json<List<Task>>, Problem> {
+) -> Result<Response, Problem> {
     let (whose, mut asked) = task_query(&mut query);
+    let columns = Columns::read(&mut query, &OF_TASKS);
     query.close()?;
     asked.owner = match whose {
         // No index serves both: it is narrowed down to what the caller sees.
@@ -203,7 +205,7 @@ pub(super) async fn list(
         Listed::Task(task) => Some(view::task(task)),
         Listed::Array(job, number) => job_view::array(job, *number),
     };
-    Ok(Json(List { items: items.iter().filter_map(row).collect(), next_cursor }))
+    columns.answer(List { items: items.iter().filter_map(row).collect(), next_cursor })
 }
 
 fn task_query(query: &mut Parameters) -> (Whose, TaskQuery) {

@@ -5,7 +5,7 @@ use super::extract::{Caller, Document, Perhaps, TemplatePath};
 use super::problem::{Code, Problem};
 use super::query::Parameters;
 use super::view::time;
-use super::{made, tasks};
+use super::{made, only, tasks};
 use crate::handle::Handle;
 use crate::handle::templates::TemplateUse;
 use crate::templates::{Head, Kept, MAX_TEMPLATE, MAX_TEMPLATES, Version};
@@ -39,11 +39,11 @@ pub(super) async fn get(
     TemplatePath(name): TemplatePath,
     State(handle): State<Handle>,
     mut query: Parameters,
-) -> Result<Json<Template>, Problem> {
+) -> Result<Response, Problem> {
     let version = version(&mut query);
     query.close()?;
     let (head, version, document) = handle.template(&who, &name, version).await.map_err(made::refused)?;
-    Ok(Json(whole(&name, &head, version, &document)))
+    Ok(only::tagged(&version.tag(), Json(whole(&name, &head, version, &document))))
 }
 
 /// Keeps the body as the next version, unless it is the latest already.
@@ -52,25 +52,28 @@ pub(super) async fn put(
     TemplatePath(name): TemplatePath,
     State(handle): State<Handle>,
     query: Parameters,
+    headers: HeaderMap,
     body: Document<MAX_BODY>,
-) -> Result<(StatusCode, Json<Template>), Problem> {
+) -> Result<Response, Problem> {
     query.close()?;
+    let only = only::only(&headers)?;
     let document = body.parse()?;
     let template = template::Template::from_value(&document)?;
     if let Some(other) = template.name.as_ref().filter(|other| **other != name) {
         return Err(Problem::field("name", format!("is {other}, and it is to be kept as {name}: leave it out")));
     }
     not_too_large(&document, MAX_TEMPLATE, "template")?;
-    let (status, head) = match handle.put_template(&who, &name, (&document, &template)).await? {
+    let (status, head) = match handle.put_template(&who, &name, (&document, &template), &only).await? {
         Kept::New(head) => (StatusCode::CREATED, head),
         Kept::Same(head) => (StatusCode::OK, head),
+        Kept::Changed => return Err(only::changed("template")),
         Kept::TooMany => {
             let why = format!("you have {MAX_TEMPLATES} templates, the most there may be");
             return Err(Problem::new(Code::Conflict, why).next("cloudai template remove NAME"));
         }
     };
     let latest = head.latest().ok_or_else(|| Problem::new(Code::Internal, "the template has no version"))?;
-    Ok((status, Json(shown(&name, &head, latest))))
+    Ok(only::tagged(&latest.tag(), (status, Json(shown(&name, &head, latest)))))
 }
 
 /// Removes it with all of its versions: schedules that name it come to nothing.

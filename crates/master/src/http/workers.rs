@@ -1,10 +1,12 @@
 //! `/api/v1/workers`: list, look at, add, take out, and what a new one needs to join.
 
+use super::columns::{Columns, OF_WORKERS};
 use super::dto::{JoinToken, List, Worker};
 use super::extract::{Caller, Document, WorkerPath};
 use super::problem::{Code, Problem};
 use super::query::Parameters;
 use super::{dto, view};
+use crate::delivery::check_address;
 use crate::handle::Handle;
 use crate::pki::tokens::TokenState;
 use crate::principal::Principal;
@@ -19,21 +21,20 @@ use cloudai_core::spec::Value;
 
 /// The largest body of these routes: a name and an address.
 const MAX_BODY: usize = 64 * 1024;
-/// The longest address: a host name has at most 253 characters.
-const MAX_ADDRESS: usize = 260;
 
 /// Every worker.
 pub(super) async fn list(
     Caller(who): Caller,
     State(handle): State<Handle>,
-    query: Parameters,
-) -> Result<Json<List<Worker>>, Problem> {
+    mut query: Parameters,
+) -> Result<Response, Problem> {
+    let columns = Columns::read(&mut query, &OF_WORKERS);
     query.close()?;
     let workers = handle.workers(&who);
     let up = up(&handle);
     let show =
         |worker: &crate::model::SeenWorker| view::worker(worker, handle.heard(&who, &worker.record.id).as_ref(), &up);
-    Ok(Json(List { items: workers.iter().map(show).collect(), next_cursor: None }))
+    columns.answer(List { items: workers.iter().map(show).collect(), next_cursor: None })
 }
 
 /// One worker.
@@ -107,19 +108,6 @@ fn admission(document: Value) -> Result<Admission, Problem> {
         None if errors.is_empty() => Err(Problem::field("id", "is missing: give the worker a name")),
         Some(_) | None => Err(Problem::fields(errors)),
     }
-}
-
-/// `ip:port` or `host:port`.
-fn check_address(text: &str) -> Result<(), String> {
-    let wrong = || "is no address: expected ip:port, as 10.0.0.7:50052".to_owned();
-    let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
-    let port: Option<u16> = port.parse().ok().filter(|port| *port > 0);
-    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-    let good = match bare {
-        Some(ip) => ip.parse::<std::net::Ipv6Addr>().is_ok(),
-        None => !host.is_empty() && host.chars().all(|c| c.is_ascii_alphanumeric() || ".-_".contains(c)),
-    };
-    if good && port.is_some() && text.len() <= MAX_ADDRESS { Ok(()) } else { Err(wrong()) }
 }
 
 /// Takes a worker out; with `force` also one that holds attempts.

@@ -2,7 +2,7 @@
 
 use cloudai_core::effect::Row;
 use cloudai_core::ids::{JobId, TaskId};
-use cloudai_core::job::{JobPlan, JobRecord, Place, Whole};
+use cloudai_core::job::{JobPlan, JobRecord, JobStatus, Place, Whole};
 use cloudai_core::state::{Phase, Status};
 use cloudai_core::task::TaskRecord;
 use cloudai_core::waiting;
@@ -89,6 +89,11 @@ pub(super) struct Jobs {
 }
 
 impl Jobs {
+    /// Where a live job stands.
+    pub(super) fn status(&self, id: JobId) -> Option<JobStatus> {
+        self.live.get(&id).map(|job| job.record.status())
+    }
+
     pub(super) fn apply(&mut self, row: &Row) {
         match row {
             Row::JobPlanned(id, plan) => drop(self.plans.insert(*id, Arc::clone(plan))),

@@ -1,13 +1,15 @@
 //! The committed state as readers see it: shares the core's records, updated batch by batch.
 //!
 //! Reading takes a short lock and never waits for the store or the engine. `live.rs` has the lists,
-//! `news.rs` says what operators want to see in the log.
+//! `news.rs` says what operators want to see in the log, `changes.rs` what those who follow are told.
 
+mod changes;
 mod jobs;
 mod live;
 mod news;
 mod orders;
 
+use crate::feed::Feed;
 use cloudai_core::effect::Row;
 use cloudai_core::ids::{TaskId, WorkerId};
 use cloudai_core::queue::Place;
@@ -16,6 +18,7 @@ use cloudai_core::rfc3339;
 use cloudai_core::state::{Phase, Status};
 use cloudai_core::strategy::{Ahead, Fleet, Planned, Seen};
 use cloudai_core::task::{State, Step, TaskRecord};
+use cloudai_core::time::Timestamp;
 use cloudai_core::waiting::{self, Candidate};
 use cloudai_core::worker::{WorkerRecord, WorkerStatus};
 use cloudai_store::StoreError;
@@ -38,6 +41,8 @@ pub struct Model {
     state: RwLock<Committed>,
     /// Counts batches: whoever waits for a change waits here.
     batches: watch::Sender<u64>,
+    /// What changed last.
+    feed: Feed,
 }
 
 #[derive(Debug, Default)]
@@ -88,19 +93,33 @@ impl Model {
         let counts = none.chain(ended).collect();
         let mut state = Committed { counts, ..Committed::default() };
         rows.into_iter().for_each(|row| state.apply(&row));
-        Self { state: RwLock::new(state), batches: watch::Sender::new(0) }
+        Self { state: RwLock::new(state), batches: watch::Sender::new(0), feed: Feed::default() }
     }
 
-    /// Takes a committed batch in and wakes who waits.
-    pub fn publish(&self, rows: &[Row]) {
-        let mut news = Vec::new();
+    /// The same, of which so many changes are kept.
+    #[cfg(test)]
+    pub(crate) fn keeping(self, changes: usize) -> Self {
+        Self { feed: Feed::keeping(changes), ..self }
+    }
+
+    /// What changed last.
+    pub(crate) const fn feed(&self) -> &Feed {
+        &self.feed
+    }
+
+    /// Takes a batch in that was committed at this time, and wakes who waits.
+    pub fn publish(&self, at: Timestamp, rows: &[Row]) {
+        let (mut news, mut changes) = (Vec::new(), Vec::new());
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         for row in rows {
             news.extend(state.news(row));
+            changes.extend(state.change(row));
             state.apply(row);
         }
         drop(state);
         news.into_iter().for_each(News::log);
+        // Behind the state: who is told of a change and looks sees it.
+        self.feed.add(at, changes);
         self.batches.send_modify(|batches| *batches += 1);
     }
 
@@ -174,6 +193,13 @@ impl Model {
     #[must_use]
     pub fn worker_record(&self, id: &WorkerId) -> Option<Arc<WorkerRecord>> {
         self.read().fleet.get(id).map(|seen| Arc::clone(seen.record()))
+    }
+
+    /// Workers of which it is known where they can be reached.
+    pub(crate) fn with_address(&self) -> Vec<Arc<WorkerRecord>> {
+        let state = self.read();
+        let records = state.fleet.each().map(Seen::record);
+        records.filter(|record| record.address.is_some()).map(Arc::clone).collect()
     }
 
     /// Every worker with the sum of what its attempts hold.
@@ -351,7 +377,7 @@ mod tests {
         }
         let model = Model::new(cluster.rows.clone(), BTreeMap::new());
         assert_eq!(model.counts()[&Status::Completed], 2);
-        model.publish(&[Row::TaskRemoved(gone, Status::Completed)]);
+        model.publish(cluster.now, &[Row::TaskRemoved(gone, Status::Completed)]);
         assert_eq!(model.counts()[&Status::Completed], 1);
         assert!(model.task(gone).is_none() && model.task(stays).is_some());
     }

@@ -91,6 +91,12 @@ impl Issued {
         self.lock().values().any(|given| good(&given.record) && given.record.key.as_deref() != Some(key))
     }
 
+    /// Whether a worker has one that is good.
+    pub(super) fn holds_one(&self, worker: &WorkerId, now: Timestamp) -> bool {
+        let good = |record: &CertRecord| record.worker == *worker && !record.revoked && now <= record.not_after;
+        self.lock().values().any(|given| good(&given.record))
+    }
+
     /// What ends connections that show this one. One that the CA signed and nobody noted was given in a life of the data
     /// that a restore ended: it is good until its worker is removed. One that was taken back ends no new connection: on that
     /// each call is refused, and told why.

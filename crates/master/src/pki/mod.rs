@@ -2,9 +2,10 @@
 //! workers get theirs.
 //!
 //! [`ca`] signs, [`names`] is the master's own certificate, [`tokens`] let workers ask, [`issued`] knows what they were
-//! given, [`verify`] reads what they show. People are not known here.
+//! given, [`verify`] reads what they show, [`calling`] is for calls of the master to them. People are not known here.
 
 mod ca;
+mod calling;
 mod issued;
 mod names;
 #[cfg(test)]
@@ -13,6 +14,7 @@ pub mod tokens;
 mod verify;
 
 pub(crate) use ca::KEY as CA_KEY;
+pub(crate) use calling::About;
 pub(crate) use tokens::FIRST_TEXT;
 pub(crate) use verify::Shown;
 
@@ -167,6 +169,7 @@ pub struct Pki {
     ca: Arc<Ca>,
     server: Arc<Server>,
     terms: Arc<ServerConfig>,
+    calls: calling::Terms,
     tokens: Tokens,
     issued: Issued,
     registration: Registration,
@@ -195,12 +198,14 @@ impl Pki {
         let names = names::all(&secured.names, &secured.addresses);
         let server = Arc::new(Server::new(Arc::clone(&ca), names, wall)?);
         let terms = verify::terms(ca.der(), Arc::clone(&server) as Arc<dyn ResolvesServerCert>)?;
+        let calls = calling::Terms::new(ca.der(), &server)?;
         let tokens = Tokens::open(store, secrets, (term, now), ca.hash()).await?;
         let issued = Issued::open(store, (term, now)).await?;
         let pki = Self {
             ca,
             server,
             terms,
+            calls,
             tokens,
             issued,
             registration: secured.registration,

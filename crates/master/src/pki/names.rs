@@ -6,6 +6,8 @@ use arc_swap::ArcSwap;
 use cloudai_core::time::Timestamp;
 use cloudai_proto::MASTER_NAME;
 use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, KeyPair, KeyUsagePurpose};
+use rustls::SignatureScheme;
+use rustls::client::ResolvesClientCert;
 use rustls::crypto::ring;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
@@ -71,11 +73,22 @@ impl ResolvesServerCert for Server {
     }
 }
 
+/// The master calls workers with the same certificate: by its name they know who calls.
+impl ResolvesClientCert for Server {
+    fn resolve(&self, _hints: &[&[u8]], _schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        Some(self.key())
+    }
+
+    fn has_certs(&self) -> bool {
+        true
+    }
+}
+
 fn make(ca: &Ca, names: &[String], now: Timestamp) -> Result<Shown, PkiError> {
     let mut params = CertificateParams::new(names)?;
     params.distinguished_name = named("CloudAI master");
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
     params.use_authority_key_identifier_extension = true;
     valid(&mut params, now, LIFE);
     let key = KeyPair::generate()?;

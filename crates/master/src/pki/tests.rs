@@ -30,14 +30,14 @@ fn now() -> Timestamp {
 }
 
 /// What a master keeps.
-struct Disk {
-    store: Arc<dyn Store>,
-    secrets: Secrets,
-    term: Term,
+pub(super) struct Disk {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) secrets: Secrets,
+    pub(super) term: Term,
 }
 
 impl Disk {
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         at(0);
         let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
         let secrets = Secrets::open(SecretRules::default(), Arc::clone(&store)).unwrap();
@@ -56,11 +56,11 @@ pub(super) async fn authority() -> (Ca, bool) {
     Ca::open(&*disk.store, &disk.secrets, (disk.term, now()), "c1").await.unwrap()
 }
 
-fn id(name: &str) -> WorkerId {
+pub(super) fn id(name: &str) -> WorkerId {
     name.parse().unwrap()
 }
 
-fn request(key: &KeyPair) -> String {
+pub(super) fn request(key: &KeyPair) -> String {
     let mut params = CertificateParams::default();
     params.distinguished_name = ca::named("whoever it says that it is");
     params.serialize_request(key).unwrap().pem().unwrap()
@@ -85,7 +85,7 @@ async fn renewed(pki: &Pki, name: &str, token: &str, key: &KeyPair, shown: Optio
     }
 }
 
-fn key() -> KeyPair {
+pub(super) fn key() -> KeyPair {
     KeyPair::generate().unwrap()
 }
 

@@ -10,6 +10,7 @@ pub(crate) mod state;
 pub(crate) mod times;
 
 use crate::mailbox::AskError;
+use crate::only::{self, Only};
 use cloudai_core::ids::{ScheduleName, Term, UserId};
 use cloudai_core::time::Timestamp;
 use cloudai_store::{Store, StoreError};
@@ -83,6 +84,8 @@ pub(crate) enum Put {
     Replaced(Entry),
     /// Its owner has as many as one may have.
     TooMany,
+    /// It is not what its owner takes it for: nothing was kept.
+    Changed,
 }
 
 impl Entry {
@@ -95,6 +98,12 @@ impl Entry {
 
     fn find_next(&mut self) {
         self.next = self.times.as_ref().ok().and_then(|times| times.next_after(self.state.since));
+    }
+
+    /// What tells it from what it was before somebody said otherwise; its state does not count.
+    pub(crate) fn tag(&self) -> String {
+        // What was stored as JSON is JSON.
+        only::tag(&serde_json::to_string(&*self.kept).unwrap_or_default())
     }
 
     /// The next times, by what is known now; none while it is paused.
@@ -170,11 +179,20 @@ impl Schedules {
     }
 
     /// Keeps a schedule, in the place of an earlier one of the name, which keeps its past: but times of another expression
-    /// come from now on only.
-    pub(crate) async fn put(&self, (term, now): (Term, Timestamp), key: &Key, given: Given) -> Result<Put, AskError> {
+    /// come from now on only. Nothing is kept unless the condition holds for the earlier one.
+    pub(crate) async fn put(
+        &self,
+        (term, now): (Term, Timestamp),
+        key: &Key,
+        given: Given,
+        only: &Only,
+    ) -> Result<Put, AskError> {
         let _alone = self.changing.lock().await;
         let Given { definition, times, paused, .. } = given;
         let before = self.get(key);
+        if !only.holds(before.as_ref().map(Entry::tag).as_deref()) {
+            return Ok(Put::Changed);
+        }
         if before.is_none() && self.of(&key.0).len() >= MAX_SCHEDULES {
             return Ok(Put::TooMany);
         }

@@ -74,9 +74,18 @@ impl Running {
     }
 
     async fn placing_by(strategy: &str, fallback: Fallback, store: Switched, timing: Timing, rules: Rules) -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        let data = (Arc::new(store), tempfile::tempdir().unwrap());
+        Self::on(data, strategy, fallback, timing, rules).await
+    }
+
+    async fn on(
+        (store, dir): (Arc<Switched>, TempDir),
+        strategy: &str,
+        fallback: Fallback,
+        timing: Timing,
+        rules: Rules,
+    ) -> Self {
         let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let store = Arc::new(store);
         let master = Master::bind(Config {
             grpc: any,
             http: any,
@@ -93,6 +102,15 @@ impl Running {
         let token = master.handle().join_token(&Principal::local()).to_owned();
         let ended = tokio::spawn(master.run(stop.clone()));
         Self { http, grpc, token, store, stop, ended, dir }
+    }
+
+    /// Stops it; the next one begins on the same data, at other addresses.
+    pub(crate) async fn next(self, timing: Timing) -> Self {
+        self.stop.cancel();
+        let Self { store, dir, ended, .. } = self;
+        let ended = tokio::time::timeout(PATIENCE, ended).await;
+        ended.expect("the master did not stop").unwrap().unwrap();
+        Self::on((store, dir), "greedy", Fallback::default(), timing, Rules::default()).await
     }
 
     pub(crate) async fn stop(self) {

@@ -94,6 +94,9 @@ pub struct WorkerInfo {
     /// The images that its engine has, at most 256, as "busybox:latest".
     #[prost(string, repeated, tag = "23")]
     pub images: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// How commands come to it. Only a master whose RegisterAck has the capability "push" calls a worker.
+    #[prost(enumeration = "Delivery", tag = "24")]
+    pub delivery: i32,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct EngineImages {
@@ -246,6 +249,72 @@ pub struct Task {
     /// Milliseconds since the epoch: `created_at` exactly.
     #[prost(uint64, tag = "13")]
     pub created_at_ms: u64,
+    /// Which command it is; only in AssignTask.
+    #[prost(message, optional, tag = "14")]
+    pub place: ::core::option::Option<CommandPlace>,
+}
+/// An attempt to end.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TaskId {
+    #[prost(string, tag = "1")]
+    pub task_id: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "2")]
+    pub attempt: u32,
+    /// As in StopTask.
+    #[prost(uint64, tag = "3")]
+    pub kill_after_ms: u64,
+    /// Which command it is.
+    #[prost(message, optional, tag = "4")]
+    pub place: ::core::option::Option<CommandPlace>,
+}
+/// The place of a command that comes alone.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CommandPlace {
+    /// Whom it is for; another worker takes nothing in.
+    #[prost(string, tag = "1")]
+    pub worker_id: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "2")]
+    pub session: u64,
+    #[prost(uint64, tag = "3")]
+    pub term: u64,
+    /// As Command.seq.
+    #[prost(uint64, tag = "4")]
+    pub seq: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TaskAck {
+    /// Everything was taken in. If not, the master tries again while the session lasts.
+    #[prost(bool, tag = "1")]
+    pub success: bool,
+    /// Why not, for people.
+    #[prost(string, tag = "2")]
+    pub message: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Announcement {
+    /// Where the master hears workers, as host:port: the first that answers.
+    #[prost(string, repeated, tag = "1")]
+    pub addresses: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// The cluster's id: a worker whose folder holds the work of another one does not follow.
+    #[prost(string, tag = "2")]
+    pub cluster: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "3")]
+    pub incarnation: u64,
+    /// Of the master; a worker that has heard of a newer one does not follow.
+    #[prost(uint64, tag = "4")]
+    pub term: u64,
+    /// Whom it calls; another worker does not follow.
+    #[prost(string, tag = "5")]
+    pub worker_id: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AnnounceAck {
+    /// The worker registers there.
+    #[prost(bool, tag = "1")]
+    pub success: bool,
+    /// Why not, for people.
+    #[prost(string, tag = "2")]
+    pub message: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Allocation {
@@ -316,6 +385,9 @@ pub struct CommandBatch {
     /// again, its user is told.
     #[prost(message, repeated, tag = "4")]
     pub execs: ::prost::alloc::vec::Vec<ExecOrder>,
+    /// Whom it is for, in DeliverCommands: another worker takes nothing in.
+    #[prost(string, tag = "5")]
+    pub worker_id: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Command {
@@ -745,6 +817,39 @@ pub mod exec_to_worker {
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ExecEndOfInput {}
+/// How commands come to a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Delivery {
+    /// As DELIVERY_SUBSCRIBE.
+    Unspecified = 0,
+    /// The worker calls Subscribe.
+    Subscribe = 1,
+    /// The master calls WorkerService at worker_ip.
+    Push = 2,
+}
+impl Delivery {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "DELIVERY_UNSPECIFIED",
+            Self::Subscribe => "DELIVERY_SUBSCRIBE",
+            Self::Push => "DELIVERY_PUSH",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "DELIVERY_UNSPECIFIED" => Some(Self::Unspecified),
+            "DELIVERY_SUBSCRIBE" => Some(Self::Subscribe),
+            "DELIVERY_PUSH" => Some(Self::Push),
+            _ => None,
+        }
+    }
+}
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum HeldStage {
@@ -946,7 +1051,8 @@ pub mod master_service_client {
     )]
     use tonic::codegen::*;
     use tonic::codegen::http::Uri;
-    /// Served by the master. A worker needs no open port: commands come over Subscribe.
+    /// Served by the master. A worker needs no open port: commands come over Subscribe, unless it asks for them to be brought
+    /// (WorkerInfo.delivery).
     #[derive(Debug, Clone)]
     pub struct MasterServiceClient<T> {
         inner: tonic::client::Grpc<T>,
@@ -1534,7 +1640,8 @@ pub mod master_service_server {
             request: tonic::Request<super::LeaveRequest>,
         ) -> std::result::Result<tonic::Response<super::LeaveAck>, tonic::Status>;
     }
-    /// Served by the master. A worker needs no open port: commands come over Subscribe.
+    /// Served by the master. A worker needs no open port: commands come over Subscribe, unless it asks for them to be brought
+    /// (WorkerInfo.delivery).
     #[derive(Debug)]
     pub struct MasterServiceServer<T> {
         inner: Arc<T>,
@@ -2372,6 +2479,530 @@ pub mod master_service_server {
     /// Generated gRPC service name
     pub const SERVICE_NAME: &str = "cloudai.v1.MasterService";
     impl<T> tonic::server::NamedService for MasterServiceServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}
+/// Generated client implementations.
+pub mod worker_service_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    /// Served by a worker that the master calls: one that asked for push delivery, and one that waits to be called.
+    ///
+    /// The master calls under TLS with its certificate, which has the name master.cloudai.internal: nobody else is to be heard. It
+    /// goes on only where the certificate of that worker is shown; a worker that has none yet hears AnnounceMaster alone. Without
+    /// security it shows the cluster's join token in the clear, as `authorization: Bearer <token>`. A session's commands come in the order
+    /// of their numbers, one call after the other; a call that was not answered is repeated, so that a worker sees commands that
+    /// it has taken in already: those count once. Of another session, or of an older term than the highest that the worker has
+    /// seen, it takes nothing in: `success` is false.
+    #[derive(Debug, Clone)]
+    pub struct WorkerServiceClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl WorkerServiceClient<tonic::transport::Channel> {
+        /// Attempt to create a new client by connecting to a given endpoint.
+        pub async fn connect<D>(dst: D) -> Result<Self, tonic::transport::Error>
+        where
+            D: TryInto<tonic::transport::Endpoint>,
+            D::Error: Into<StdError>,
+        {
+            let conn = tonic::transport::Endpoint::new(dst)?.connect().await?;
+            Ok(Self::new(conn))
+        }
+    }
+    impl<T> WorkerServiceClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> WorkerServiceClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            WorkerServiceClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// Brings one attempt to run: what a CommandBatch with this one start says.
+        pub async fn assign_task(
+            &mut self,
+            request: impl tonic::IntoRequest<super::Task>,
+        ) -> std::result::Result<tonic::Response<super::TaskAck>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/cloudai.v1.WorkerService/AssignTask",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("cloudai.v1.WorkerService", "AssignTask"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Ends one attempt: what a CommandBatch with this one stop says.
+        pub async fn cancel_task(
+            &mut self,
+            request: impl tonic::IntoRequest<super::TaskId>,
+        ) -> std::result::Result<tonic::Response<super::TaskAck>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/cloudai.v1.WorkerService/CancelTask",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("cloudai.v1.WorkerService", "CancelTask"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Both for several, in order, and what Subscribe carries beside them.
+        pub async fn deliver_commands(
+            &mut self,
+            request: impl tonic::IntoRequest<super::CommandBatch>,
+        ) -> std::result::Result<tonic::Response<super::TaskAck>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/cloudai.v1.WorkerService/DeliverCommands",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("cloudai.v1.WorkerService", "DeliverCommands"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// A master says where it is, until the worker has registered there.
+        pub async fn announce_master(
+            &mut self,
+            request: impl tonic::IntoRequest<super::Announcement>,
+        ) -> std::result::Result<tonic::Response<super::AnnounceAck>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/cloudai.v1.WorkerService/AnnounceMaster",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("cloudai.v1.WorkerService", "AnnounceMaster"));
+            self.inner.unary(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+pub mod worker_service_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with WorkerServiceServer.
+    #[async_trait]
+    pub trait WorkerService: std::marker::Send + std::marker::Sync + 'static {
+        /// Brings one attempt to run: what a CommandBatch with this one start says.
+        async fn assign_task(
+            &self,
+            request: tonic::Request<super::Task>,
+        ) -> std::result::Result<tonic::Response<super::TaskAck>, tonic::Status>;
+        /// Ends one attempt: what a CommandBatch with this one stop says.
+        async fn cancel_task(
+            &self,
+            request: tonic::Request<super::TaskId>,
+        ) -> std::result::Result<tonic::Response<super::TaskAck>, tonic::Status>;
+        /// Both for several, in order, and what Subscribe carries beside them.
+        async fn deliver_commands(
+            &self,
+            request: tonic::Request<super::CommandBatch>,
+        ) -> std::result::Result<tonic::Response<super::TaskAck>, tonic::Status>;
+        /// A master says where it is, until the worker has registered there.
+        async fn announce_master(
+            &self,
+            request: tonic::Request<super::Announcement>,
+        ) -> std::result::Result<tonic::Response<super::AnnounceAck>, tonic::Status>;
+    }
+    /// Served by a worker that the master calls: one that asked for push delivery, and one that waits to be called.
+    ///
+    /// The master calls under TLS with its certificate, which has the name master.cloudai.internal: nobody else is to be heard. It
+    /// goes on only where the certificate of that worker is shown; a worker that has none yet hears AnnounceMaster alone. Without
+    /// security it shows the cluster's join token in the clear, as `authorization: Bearer <token>`. A session's commands come in the order
+    /// of their numbers, one call after the other; a call that was not answered is repeated, so that a worker sees commands that
+    /// it has taken in already: those count once. Of another session, or of an older term than the highest that the worker has
+    /// seen, it takes nothing in: `success` is false.
+    #[derive(Debug)]
+    pub struct WorkerServiceServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> WorkerServiceServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for WorkerServiceServer<T>
+    where
+        T: WorkerService,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/cloudai.v1.WorkerService/AssignTask" => {
+                    #[allow(non_camel_case_types)]
+                    struct AssignTaskSvc<T: WorkerService>(pub Arc<T>);
+                    impl<T: WorkerService> tonic::server::UnaryService<super::Task>
+                    for AssignTaskSvc<T> {
+                        type Response = super::TaskAck;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::Task>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as WorkerService>::assign_task(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = AssignTaskSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/cloudai.v1.WorkerService/CancelTask" => {
+                    #[allow(non_camel_case_types)]
+                    struct CancelTaskSvc<T: WorkerService>(pub Arc<T>);
+                    impl<T: WorkerService> tonic::server::UnaryService<super::TaskId>
+                    for CancelTaskSvc<T> {
+                        type Response = super::TaskAck;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::TaskId>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as WorkerService>::cancel_task(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = CancelTaskSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/cloudai.v1.WorkerService/DeliverCommands" => {
+                    #[allow(non_camel_case_types)]
+                    struct DeliverCommandsSvc<T: WorkerService>(pub Arc<T>);
+                    impl<
+                        T: WorkerService,
+                    > tonic::server::UnaryService<super::CommandBatch>
+                    for DeliverCommandsSvc<T> {
+                        type Response = super::TaskAck;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::CommandBatch>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as WorkerService>::deliver_commands(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = DeliverCommandsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/cloudai.v1.WorkerService/AnnounceMaster" => {
+                    #[allow(non_camel_case_types)]
+                    struct AnnounceMasterSvc<T: WorkerService>(pub Arc<T>);
+                    impl<
+                        T: WorkerService,
+                    > tonic::server::UnaryService<super::Announcement>
+                    for AnnounceMasterSvc<T> {
+                        type Response = super::AnnounceAck;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::Announcement>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as WorkerService>::announce_master(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = AnnounceMasterSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for WorkerServiceServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "cloudai.v1.WorkerService";
+    impl<T> tonic::server::NamedService for WorkerServiceServer<T> {
         const NAME: &'static str = SERVICE_NAME;
     }
 }

@@ -2,9 +2,10 @@
 
 use super::List;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// What tasks of some names took, and what the next should ask for.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Advice {
     /// The share of runs for which a proposal is to be enough.
     pub quantile: f64,
@@ -14,7 +15,7 @@ pub struct Advice {
 }
 
 /// What tasks of one name took, and what the next should ask for. What is not known is absent.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Advised {
     /// The name.
     pub name: String,
@@ -45,7 +46,7 @@ pub struct Advised {
 }
 
 /// Fields of the task document.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Requested {
     /// Cores.
     pub cpu_cores: f64,
@@ -54,7 +55,7 @@ pub struct Requested {
 }
 
 /// How an amount lies over attempts.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Spread<T> {
     /// What half of them did not exceed.
     pub p50: T,
@@ -65,7 +66,7 @@ pub struct Spread<T> {
 }
 
 /// Parts of what was asked for, over all runs, from 0 to 1.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Wasted {
     /// Of the cores.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -76,7 +77,7 @@ pub struct Wasted {
 }
 
 /// Fields of the task document, and flags that say the same.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Proposed {
     /// Cores.
     pub cpu_cores: f64,

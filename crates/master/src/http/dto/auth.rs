@@ -2,9 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use utoipa::ToSchema;
 
 /// A secret that is told once. Its `Debug` does not show it.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(transparent)]
 pub struct Once(pub String);
 
@@ -15,7 +16,7 @@ impl fmt::Debug for Once {
 }
 
 /// What whoever signs in is given.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Tokens {
     /// For `Authorization: Bearer`, for some minutes.
     pub access_token: Once,
@@ -30,7 +31,7 @@ pub struct Tokens {
 }
 
 /// A name and a role.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Who {
     /// The name.
     pub name: String,
@@ -39,7 +40,7 @@ pub struct Who {
 }
 
 /// Who asks.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Me {
     /// The name.
     pub name: String,
@@ -56,7 +57,7 @@ pub struct Me {
 }
 
 /// A user.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct User {
     /// The name.
     pub name: String,
@@ -74,7 +75,7 @@ pub struct User {
 }
 
 /// A project.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Project {
     /// The name.
     pub name: String,
@@ -87,7 +88,7 @@ pub struct Project {
 }
 
 /// An API key.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ApiKey {
     /// What it is removed by.
     pub id: String,

@@ -1,9 +1,10 @@
 //! What keeps a worker from work.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// Why a worker is given no new work.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Duty {
     /// `cordoned`, `draining`, `drained` (it is empty) or `quarantined`.
     pub state: String,

@@ -3,9 +3,10 @@
 use super::{Planned, Resources};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use utoipa::ToSchema;
 
 /// Why a task stands where it stands. What is not known or does not apply is absent.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Explanation {
     /// Which task.
     pub id: String,
@@ -65,7 +66,7 @@ pub struct Explanation {
 }
 
 /// When there is room, at the latest, if all ends as thought.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Start {
     /// When.
     pub at: String,
@@ -77,7 +78,7 @@ pub struct Start {
 }
 
 /// One worker.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Looked {
     /// Its name.
     pub id: String,
@@ -100,7 +101,7 @@ pub struct Looked {
 }
 
 /// What stands against a worker.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Against {
     /// The word that programs branch on.
     pub code: String,
@@ -118,7 +119,7 @@ pub struct Against {
 }
 
 /// A change that helps.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Change {
     /// `ask`, `unpin`, `undrain` or `label`.
     pub kind: String,
@@ -141,7 +142,7 @@ pub struct Change {
 }
 
 /// How full a worker is with a task on it, from 0 to 1.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Score {
     /// Which.
     pub worker_id: String,
@@ -157,7 +158,7 @@ pub struct Score {
 }
 
 /// What a strategy does with a waiting task.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Outlook {
     /// Its name.
     pub strategy: String,

@@ -2,9 +2,10 @@
 
 use super::List;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// A kept file.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct File {
     /// Relative to `/out`.
     pub path: String,
@@ -19,7 +20,7 @@ pub struct File {
 }
 
 /// `GET /api/v1/files`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Files {
     /// How many files there are, on all pages.
     pub files: u64,
@@ -31,7 +32,7 @@ pub struct Files {
 }
 
 /// A kept file, and which task left it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct KeptFile {
     /// The task.
     pub task_id: String,
@@ -47,7 +48,7 @@ pub struct KeptFile {
 }
 
 /// Where a file can be fetched without the master, by whoever has this address.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Link {
     /// The presigned address.
     pub url: String,
@@ -56,7 +57,7 @@ pub struct Link {
 }
 
 /// A content and how much of it is kept.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Blob {
     /// 64 hex digits.
     pub sha256: String,

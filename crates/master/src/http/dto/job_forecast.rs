@@ -1,9 +1,10 @@
 //! `POST /api/v1/jobs?dry_run=true`: what would become of a job.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// What would become of a job if it were submitted now. Times are seconds from now.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct JobForecast {
     /// How many tasks it has, elements of arrays counted.
     pub tasks: u64,
@@ -31,14 +32,14 @@ pub struct JobForecast {
 }
 
 /// Tasks that wait and are left out of a look ahead.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct NotCounted {
     /// Held by somebody, or of a job that is: nobody knows when they start.
     pub held: u64,
 }
 
 /// What would become of a named task of a job, or of an array.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct PartForecast {
     /// Its name in the job.
     pub name: String,

@@ -1,9 +1,10 @@
 //! Jobs, as clients see them.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// A job. Times are ISO 8601 in UTC with milliseconds.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Job {
     /// `job-<ulid>`.
     pub id: String,
@@ -44,7 +45,7 @@ pub struct Job {
 }
 
 /// How tasks stand; together they are all there are.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct JobCounts {
     /// Wait.
     pub queued: u64,
@@ -61,7 +62,7 @@ pub struct JobCounts {
 }
 
 /// How the elements of an array stand.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ArrayCounts {
     /// How many there are.
     pub total: u64,
@@ -71,7 +72,7 @@ pub struct ArrayCounts {
 }
 
 /// A named task of a job, or an array.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct JobPart {
     /// Its name in the job.
     pub name: String,
@@ -98,7 +99,7 @@ pub struct JobPart {
 }
 
 /// What a task of a job needs.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct JobNeed {
     /// The name of another task of the job, or the id of one outside.
     pub task: String,

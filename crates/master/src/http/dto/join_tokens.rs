@@ -1,9 +1,10 @@
 //! Join tokens as operators see them.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// What lets workers join; the token itself is told once, when it is made.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct IssuedToken {
     /// What it is called.
     pub id: String,

@@ -1,9 +1,10 @@
 //! Logs, line by line, and what was cut of them.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// One line of `GET /api/v1/tasks/{id}/logs` (JSON lines).
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum LogLine {
     /// A record of the log.
@@ -17,7 +18,7 @@ pub enum LogLine {
 }
 
 /// Records of a log that are lost.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct LogDamage {
     /// Whose log.
     pub attempt: u32,
@@ -28,7 +29,7 @@ pub struct LogDamage {
 }
 
 /// A record of a log.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct LogEntry {
     /// Which attempt wrote it.
     pub attempt: u32,
@@ -47,7 +48,7 @@ pub struct LogEntry {
 }
 
 /// Where a followed task stands.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct LogState {
     /// One of the six words.
     pub status: String,
@@ -69,7 +70,7 @@ pub struct LogState {
 }
 
 /// The end of a log that was not kept, because it was larger than `logs.max_bytes` allows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct LogCut {
     /// Records.
     pub records: u64,

@@ -1,9 +1,10 @@
 //! Schedules.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// A schedule and where it stands.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Schedule {
     /// What it is called.
     pub name: String,
@@ -49,7 +50,7 @@ pub struct Schedule {
 }
 
 /// A template and what it is filled with.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct TemplateUse {
     /// Its name.
     pub name: String,
@@ -62,7 +63,7 @@ pub struct TemplateUse {
 }
 
 /// A run of a schedule.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ScheduleRun {
     /// For which time; absent of one that somebody asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -80,7 +81,7 @@ pub struct ScheduleRun {
 }
 
 /// Why a schedule's time came to nothing.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ScheduleError {
     /// Which time.
     pub time: String,

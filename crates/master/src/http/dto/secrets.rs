@@ -1,9 +1,10 @@
 //! Stored secrets, and stored credentials of registries.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// A stored secret; its value is shown to nobody.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Secret {
     /// What it is called.
     pub name: String,
@@ -16,14 +17,14 @@ pub struct Secret {
 }
 
 /// What a new key was made for.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Rotated {
     /// How many secrets are sealed with it, credentials of registries included.
     pub secrets: usize,
 }
 
 /// Stored credentials; their password is shown to nobody.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Registry {
     /// `HOST[:PORT]`; `docker.io` is Docker Hub.
     pub host: String,

@@ -1,9 +1,10 @@
 //! Stored templates.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// A stored template in one of its versions; in lists in the latest.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Template {
     /// What it is called.
     pub name: String,
@@ -26,7 +27,7 @@ pub struct Template {
 }
 
 /// A version of a template.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct TemplateVersion {
     /// From 1.
     pub version: u32,

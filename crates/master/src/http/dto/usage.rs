@@ -1,9 +1,10 @@
 //! What an attempt took of its worker and of its user's time.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// What an attempt took. What is not known, or not known yet, is absent.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Usage {
     /// The most memory that it was seen to need at once, in bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -345,7 +345,8 @@ async fn a_schedule_of_who_may_run_nothing_any_more_runs_nothing_and_says_why() 
     let given = definition::read(&serde_json::from_value::<Value>(schedule).unwrap()).unwrap();
     let at = |text: &str| rfc3339::parse(&format!("2026-01-31T{text}Z")).unwrap();
     let who = Principal::of(ann.clone());
-    fake.handle.put_schedule(&who, &"nightly".parse().unwrap(), given, at("08:30:00")).await.unwrap();
+    let always = crate::only::Only::Always;
+    fake.handle.put_schedule(&who, &"nightly".parse().unwrap(), given, at("08:30:00"), &always).await.unwrap();
     look(&fake.handle, at("09:00:00")).await;
     let count =
         async |token: &str| fake.get_as(token, "/api/v1/tasks").await.json::<dto::List<dto::Task>>().items.len();

@@ -249,7 +249,8 @@ async fn a_client_that_takes_nothing_is_dropped_and_disturbs_no_other() {
         let one = core.cluster.worker_record("w1");
         let named =
             |number: u32| WorkerRecord { id: worker_id(&format!("{number}-{}", "w".repeat(55))), ..(*one).clone() };
-        core.model.publish(&(0..4_000).map(|number| Row::Worker(Arc::new(named(number)))).collect::<Vec<_>>());
+        let rows: Vec<_> = (0..4_000).map(|number| Row::Worker(Arc::new(named(number)))).collect();
+        core.model.publish(core.cluster.now, &rows);
     }
     let slow = listen_and_read_nothing(served.address).await;
     served.clients_are(1).await;
@@ -295,6 +296,32 @@ async fn a_client_that_gives_no_sign_is_gone_and_one_that_answers_pings_stays() 
     assert!(quiet.is_err(), "{quiet:?}");
     served.beat("w1", session, 2_000);
     assert_eq!(next_json(&mut alive).await["w1"]["last_update"], 2_000);
+}
+
+#[tokio::test]
+async fn events_come_over_a_websocket_as_well_and_its_clients_are_counted_with_the_others() {
+    let served = Served::start(Limits { clients: 1, ..fast() }).await;
+    let mut client = served.connect("/ws/events?types=task").await;
+    served.clients_are(1).await;
+    let start = next_json(&mut client).await;
+    assert_eq!((&start["type"], &start["seq"]), (&json!("start"), &json!(0)));
+    let (status, body) = served.refused("/ws/events", &[]).await;
+    assert!(status == 503 && body.contains("1 clients listen already"), "{status} {body}");
+    served.worker("w1").await;
+    let task = served.fake.task().await;
+    let event = next_json(&mut client).await;
+    assert_eq!((&event["type"], &event["status"]), (&json!("task"), &json!("queued")));
+    assert_eq!(event["task_id"], json!(task.to_string()), "the worker that came before is not asked for");
+    drop(client);
+    served.clients_are(0).await;
+    let (status, body) = served.refused("/ws/events?from_seq=999", &[]).await;
+    assert!(status == 410 && body.contains("is not kept"), "{status} {body}");
+    let mut again = served.connect(&format!("/ws/events?from_seq={}", event["id"].as_str().unwrap())).await;
+    assert_eq!(next_json(&mut again).await["type"], "start");
+    assert_eq!(next_json(&mut again).await, event);
+    served.fake.handle.shared.stopping.cancel();
+    let Message::Close(Some(frame)) = next(&mut again).await else { panic!("no goodbye") };
+    assert_eq!((frame.code, frame.reason.as_str()), (CloseCode::Away, "the master is stopping"));
 }
 
 #[tokio::test]

@@ -3,12 +3,15 @@
 
 mod advice;
 mod auth;
+mod edited;
+mod events;
 mod explain;
 mod follow;
 mod foresee;
 mod kept;
 mod live;
 mod logs;
+mod openapi;
 mod probes;
 mod reference;
 mod registries;
@@ -76,7 +79,7 @@ impl Core {
     async fn publish(&mut self) {
         let rows = &self.cluster.rows[self.published..];
         self.store.commit(self.term, self.cluster.now, rows).await.unwrap();
-        self.model.publish(rows);
+        self.model.publish(self.cluster.now, rows);
         self.published = self.cluster.rows.len();
     }
 }
@@ -87,19 +90,20 @@ impl Fake {
     }
 
     async fn with(live: Live) -> Self {
-        Self::of(live, None).await
+        Self::made(live, crate::feed::KEPT, None).await
     }
 
     /// One whose callers have to say who they are.
     async fn secured(rules: AuthRules) -> Self {
-        Self::of(Live::default(), Some(AuthRules { costs: CHEAP, ..rules })).await
+        Self::made(Live::default(), crate::feed::KEPT, Some(AuthRules { costs: CHEAP, ..rules })).await
     }
 
-    async fn of(live: Live, users: Option<AuthRules>) -> Self {
+    /// One that keeps so many changes for those who follow.
+    async fn made(live: Live, changes: usize, users: Option<AuthRules>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
         let term = store.lead().await.unwrap();
-        let model = Arc::new(Model::new([], BTreeMap::new()));
+        let model = Arc::new(Model::new([], BTreeMap::new()).keeping(changes));
         let (mailboxes, mut inbox) = mailboxes();
         let facts =
             Facts { cluster: "the-cluster".into(), incarnation: Incarnation(1), term, timing: Timing::default() };
@@ -212,9 +216,7 @@ impl Fake {
     }
 
     async fn ask(&self, request: Request<Body>) -> Answer {
-        let (parts, body) = self.open(request).await.into_parts();
-        let body = to_bytes(body, usize::MAX).await.unwrap();
-        Answer { status: parts.status, headers: parts.headers, body }
+        Answer::of(self.open(request).await).await
     }
 
     /// An answer whose body has not been read.
@@ -244,6 +246,12 @@ struct Answer {
 }
 
 impl Answer {
+    async fn of(response: Response) -> Self {
+        let (parts, body) = response.into_parts();
+        let body = to_bytes(body, usize::MAX).await.unwrap();
+        Self { status: parts.status, headers: parts.headers, body }
+    }
+
     fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }

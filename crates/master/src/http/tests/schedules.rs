@@ -24,7 +24,8 @@ async fn keep(fake: &Fake, fields: serde_json::Value) {
     }
     let document: Value = serde_json::from_value(document).unwrap();
     let given = definition::read(&document).unwrap();
-    fake.handle.put_schedule(&Principal::local(), &"nightly".parse().unwrap(), given, at("08:30:00")).await.unwrap();
+    let (name, always) = ("nightly".parse().unwrap(), crate::only::Only::Always);
+    fake.handle.put_schedule(&Principal::local(), &name, given, at("08:30:00"), &always).await.unwrap();
 }
 
 async fn put(fake: &Fake, path: &str, body: serde_json::Value) -> Answer {
