@@ -53,7 +53,8 @@ planted: ## the simulator catches every fault that is planted on purpose
 api-check: all ## what the OpenAPI document allows and does not, against a running master (API_SECONDS=90)
 	@scripts/schemathesis.sh $(or $(API_SECONDS),90) "$(or $(CARGO_TARGET_DIR),target)/$(PROFILE)/cloudai"
 
-fuzz: ## the same for long (FUZZ_SECONDS=1200)
+fuzz: ## what all readers claim of any bytes (crates/fuzzing; wants nightly), then api-check for long (FUZZ_SECONDS=1200 each)
+	@scripts/fuzz.sh $(or $(FUZZ_SECONDS),1200)
 	@$(MAKE) api-check API_SECONDS=$(or $(FUZZ_SECONDS),1200)
 
 # Each measures fresh processes of what users get; nothing else should run beside it.

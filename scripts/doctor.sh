@@ -62,6 +62,7 @@ check_rust() {
     need clippy "$(first_version cargo clippy --version)" hand 'rustup component add clippy'
     version=$(first_version cargo nextest --version)
     need nextest "$version" optional 'cargo test is used instead'
+    need 'nightly rust' "$(first_version rustc +nightly --version)" optional 'for make fuzz alone: rustup toolchain install nightly --profile minimal'
 }
 
 check_engine() {

@@ -69,7 +69,7 @@ impl Exit {
         match code {
             "unsatisfiable" => Self::Unsatisfiable,
             "not_found" => Self::NotFound,
-            "forbidden" | "unauthenticated" => Self::NotAllowed,
+            "forbidden" | "policy_denied" | "unauthenticated" => Self::NotAllowed,
             "conflict" => Self::Conflict,
             "invalid" | "too_large" | "unsupported" => Self::Usage,
             _ => Self::Error,

@@ -3,7 +3,7 @@
 //! Reading order: `cli` (the command tree and what each command does), `aliases` (the words and
 //! spellings of the reference), `client` (the REST API), `context` (masters, and how one
 //! is known there), `render` (output), `config` (settings and
-//! where they come from), `serve` (starting master and workers), `bench` (how fast it is), `exit` (codes and failures).
+//! where they come from), `serve` (starting master and workers), `policy` (the file of an operator's rules), `bench` (how fast it is), `exit` (codes and failures).
 
 mod account;
 mod addresses;
@@ -15,6 +15,7 @@ mod config;
 mod context;
 mod exit;
 mod id;
+mod policy;
 mod render;
 mod serve;
 

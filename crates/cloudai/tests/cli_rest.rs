@@ -43,6 +43,7 @@ fn every_problem_has_its_exit_code_and_tells_what_and_next() {
         (404, "not_found", 5),
         (401, "unauthenticated", 6),
         (403, "forbidden", 6),
+        (403, "policy_denied", 6),
         (409, "conflict", 7),
         (400, "invalid", 64),
         (413, "too_large", 64),

@@ -4,6 +4,7 @@
 //! [`worker`] (records); [`event`] and [`effect`] (everything that goes in and comes out);
 //! [`cluster`] (the master's decisions, one file for each family of events) with [`feasible`], [`need`], [`label`], [`kin`],
 //! [`verdict`] and [`retry`]; [`waiting`] (why a task has no place); [`batch`] (what is committed together); [`images`] (what a worker has of them); [`log_room`] (what of a log is kept); [`debug`] (what is shown of all this); [`strategy`] (proposals); [`predict`] (how long tasks will run); [`sizing`] (what they should ask for);
+//! [`policy`] (what an operator lets tasks ask for);
 //! [`template`] (documents with places for parameters); [`planted`] (faults that suites must catch); [`agent`] (the worker's decisions).
 //!
 //! Forbidden here: IO, clocks, randomness, `HashMap` order, async, protobuf, `serde_json::Value`.
@@ -32,6 +33,7 @@ pub mod log_room;
 pub mod need;
 pub mod path;
 pub mod planted;
+pub mod policy;
 pub mod predict;
 pub mod preemption;
 pub mod queue;

@@ -64,6 +64,7 @@ fn of_cause(task: &TaskRecord, outcome: &Outcome, largest: Largest<'_>) -> Verdi
         Cause::InputError => failed(outcome, Reason::InputError),
         Cause::OutputError => failed(outcome, Reason::OutputError),
         Cause::StorageExceeded => failed(outcome, Reason::StorageExceeded),
+        Cause::PolicyDenied => failed(outcome, Reason::PolicyDenied),
         Cause::ImagePull | Cause::ImageAbsent => retry(Budget::ImagePull, Reason::ImagePull),
         Cause::EngineError => retry(Budget::WorkerLost, Reason::EngineError),
         Cause::LeaseEnded | Cause::Vanished => retry(Budget::WorkerLost, Reason::WorkerLost),
@@ -86,7 +87,8 @@ const fn may_be_of_a_stop(cause: Cause) -> bool {
         | Cause::StartError
         | Cause::InputError
         | Cause::OutputError
-        | Cause::StorageExceeded => false,
+        | Cause::StorageExceeded
+        | Cause::PolicyDenied => false,
     }
 }
 

@@ -131,6 +131,7 @@ fn failures_of_tasks_and_what_was_stopped_neither_count_nor_begin_the_row_anew()
         Cause::ImageAbsent,
         Cause::StartError,
         Cause::InputError,
+        Cause::PolicyDenied,
         Cause::OutputError,
         Cause::Stopped,
         Cause::LeaseEnded,

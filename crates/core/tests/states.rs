@@ -47,6 +47,7 @@ fn every_outcome_of_an_attempt_ends_as_the_table_says() {
         ("the engine refuses to create or start", of(Cause::StartError), Failed, Some(Reason::StartError)),
         ("inputs not brought", of(Cause::InputError), Failed, Some(Reason::InputError)),
         ("outputs lost", of(Cause::OutputError), Failed, Some(Reason::OutputError)),
+        ("denied by the worker's policy: never retried", of(Cause::PolicyDenied), Failed, Some(Reason::PolicyDenied)),
         ("too much written", of(Cause::StorageExceeded), Failed, Some(Reason::StorageExceeded)),
         ("pulls are tried again", of(Cause::ImagePull), Queued, Some(Reason::ImagePull)),
         ("engine errors count as lost workers", of(Cause::EngineError), Queued, Some(Reason::EngineError)),

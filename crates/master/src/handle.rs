@@ -1,6 +1,7 @@
 //! The only way in: typed calls that end in the engine, the read model or the store.
 
 mod advice;
+mod audit;
 mod ca;
 mod debug;
 pub(crate) mod exec;
@@ -15,6 +16,7 @@ pub mod jobs;
 mod left;
 pub(crate) mod listed;
 pub(crate) mod made;
+mod policy;
 pub(crate) mod propose;
 pub mod queue;
 pub(crate) mod registries;
@@ -24,8 +26,10 @@ mod schedules;
 pub(crate) mod secrets;
 pub mod strategy;
 pub(crate) mod templates;
+pub(crate) mod usage;
 
 use crate::addresses::InputRules;
+use crate::audit::Auditor;
 use crate::auth::Identity;
 use crate::choice::Choice;
 use crate::clock::Clock;
@@ -37,6 +41,7 @@ use crate::mailbox::{AskError, Mailboxes};
 use crate::model::{Model, SeenTask, SeenWorker};
 use crate::pki::Pki;
 use crate::placing::Placing;
+use crate::policy::Policies;
 use crate::predictions::Saved;
 use crate::principal::{Principal, Role};
 use crate::quota::Quota;
@@ -93,12 +98,16 @@ pub(crate) struct Shared {
     pub(crate) secrets: Secrets,
     /// Who comes in; none where everybody is the one local user.
     pub(crate) identity: Option<Identity>,
+    /// What tasks may ask for.
+    pub(crate) policies: Policies,
     pub(crate) templates: Templates,
     pub(crate) schedules: Schedules,
     pub(crate) inputs: InputRules,
     pub(crate) clock: Arc<Clock>,
     /// What the engine did last.
     pub(crate) trail: Arc<Trail>,
+    /// Who did what.
+    pub(crate) audit: Auditor,
     /// Which strategy places.
     pub(crate) choice: Arc<Choice>,
     /// Up to where predictions are stored.
@@ -170,6 +179,7 @@ impl Handle {
         if fresh.is_empty() {
             return Ok(Vec::new());
         }
+        self.check_policy(places.iter().copied().zip(fresh.iter().map(|new| &*new.spec)))?;
         self.check_secrets(&fresh, places).await?;
         let holders = self.hold_inputs(who, &fresh, places).await?;
         let asked = self.ask(who, Event::Submit(fresh)).await;
@@ -457,10 +467,11 @@ impl Handle {
         Ok(self.shared.store.backup().await?)
     }
 
-    /// `ok`, or what is wrong with the store and since when.
+    /// `ok`, or what is wrong with the store, or with the audit log in it.
     #[must_use]
     pub fn store_state(&self) -> String {
-        self.shared.mailboxes.store_state()
+        let trouble = self.shared.mailboxes.health().borrow().trouble.clone();
+        trouble.or_else(|| self.shared.audit.trouble()).unwrap_or_else(|| "ok".into())
     }
 
     /// Time since this master started.

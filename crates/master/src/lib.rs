@@ -5,7 +5,7 @@
 //! agents that place from outside), `sealing` (logs that have ended),
 //! `retention` (tasks that are kept no longer), `schedules` (what is submitted when its time comes),
 //! `templates` (what is filled and submitted), `sweeping` (contents that nobody needs), `quota` (limits of
-//! what tasks leave), [`choice`] (which strategy places), `rescue` (what if it has a
+//! what tasks leave), `policy` (what they may ask for), `audit` (who did what), [`choice`] (which strategy places), `rescue` (what if it has a
 //! fault), `predictions` (what it learned, kept over restarts), [`trail`] (what it did last), `feed` (what
 //! changed, for those who follow), `auth` (who comes in, where there are users), [`pki`] and [`security`]
 //! (who calls, and how that is known), [`delivery`], `announcing` (workers that wait to be called), [`opened`] (how they
@@ -14,6 +14,7 @@
 
 mod addresses;
 mod announcing;
+mod audit;
 mod auth;
 pub mod choice;
 pub mod clock;
@@ -23,6 +24,8 @@ mod engine;
 mod exec;
 mod external;
 mod feed;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod grpc;
 pub mod handle;
 pub mod heartbeats;
@@ -36,6 +39,7 @@ pub mod opened;
 mod pace;
 pub mod pki;
 mod placing;
+mod policy;
 mod predictions;
 pub mod principal;
 mod pulse;
@@ -59,6 +63,7 @@ pub use auth::{AuthRules, Costs};
 pub use external::Fallback;
 pub use http::{CertificateError, CertificateFiles, Https};
 pub use mailbox::{AskError, NotNow};
+pub use policy::Policies;
 pub use quota::{FileLimits, MOST_FILES};
 pub use retention::Retention;
 pub use rules::Rules;

@@ -42,6 +42,9 @@ pub enum AskError {
     /// The caller sees it and may not change it: a sentence for people.
     #[error("{0}")]
     Forbidden(Arc<str>),
+    /// What of tasks of a list the operator's policy denies, each with its place.
+    #[error("{}", .0.first().map_or_else(String::new, |(_, first)| first.to_string()))]
+    Denied(Arc<Vec<(usize, SpecError)>>),
     /// The master is stopping.
     #[error("the master is stopping")]
     Stopped,
@@ -78,6 +81,8 @@ pub struct NotNow {
 impl NotNow {
     /// No commit goes through.
     pub const STORE_AWAY: Self = Self { why: "the store does not answer: nothing was changed", again_s: 5 };
+    /// What would be done could not be written down.
+    pub const NO_AUDIT: Self = Self { why: "the audit log can not be written: nothing was changed", again_s: 5 };
     /// One user's share of the mailbox is used up.
     pub const TOO_MANY: Self = Self { why: "too many of your requests are under way", again_s: 1 };
     /// The mailbox is full.
@@ -200,10 +205,6 @@ impl Mailboxes {
         let (reply, answers) = oneshot::channel();
         self.reports.send(Ask { events, reply, claim: None }).await.map_err(|_| AskError::Stopped)?;
         answers.await.map_err(|_| AskError::Stopped)
-    }
-
-    pub(crate) fn store_state(&self) -> String {
-        self.health.borrow().trouble.clone().unwrap_or_else(|| "ok".into())
     }
 
     /// The store's state; closed when there is no engine any more.

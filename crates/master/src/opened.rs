@@ -1,5 +1,6 @@
 //! A master without addresses: it holds the lead and the state, and serves whatever doors it is given.
 
+use crate::audit;
 use crate::auth::{AuthRules, FirstPassword, Identity, Parts};
 use crate::choice::{self, Choice, Configured};
 use crate::clock::Clock;
@@ -28,11 +29,12 @@ use crate::trail::Trail;
 use crate::{announcing, grpc, http, predictions, pulse, schedules, sealing, sweeping};
 use cloudai_core::cluster::Cluster;
 use cloudai_core::effect::Row;
+use cloudai_core::ids::Term;
 use cloudai_core::state::Status;
 use cloudai_core::strategy::View;
 use cloudai_core::timing::Timing;
-use cloudai_store::Store;
 use cloudai_store::bulk::BulkStore;
+use cloudai_store::{Loaded, Store, StoreError};
 use futures::{Stream, StreamExt};
 use std::collections::BTreeMap;
 use std::io;
@@ -81,18 +83,26 @@ pub struct Doors<S> {
     pub grpc_address: Option<SocketAddr>,
 }
 
+/// What a first start made.
+#[derive(Debug)]
+struct First {
+    /// Whether it was one.
+    start: bool,
+    /// Made by the first start with identities.
+    admin_password: FirstPassword,
+}
+
 /// A master that holds its state, and does not run yet.
 #[derive(Debug)]
 pub struct Opened {
     machine: Machine,
     retention: Retention,
     https: http::Https,
-    first_start: bool,
-    /// Made by the first start with identities.
-    admin_password: FirstPassword,
+    first: First,
     handle: Handle,
     engine: Engine,
     deliveries: Deliveries,
+    auditing: audit::Writer,
     placing: Arc<Placing>,
     stage: Stage,
 }
@@ -103,7 +113,7 @@ impl Opened {
     /// [`BindError`].
     pub async fn open(setup: Setup) -> Result<Self, BindError> {
         let Setup { store, bulk, strategy: configured, fallback, timing, rules, security, machine } = setup;
-        let Rules { retention, max_log_bytes, files, secrets, inputs, exec, auth, https } = rules;
+        let Rules { retention, max_log_bytes, files, secrets, policies, inputs, exec, auth, https } = rules;
         let secrets = open_secrets(secrets, &store).await?;
         let chosen = choice::at_start(&*store, configured).await?;
         let strategy = chosen.make().ok_or_else(|| BindError::Strategy { given: chosen.name().into() })?;
@@ -120,6 +130,8 @@ impl Opened {
         let (cluster, clock_of_users) = ((loaded.cluster.clone(), loaded.incarnation), Arc::clone(&clock));
         let parts = Parts { store: Arc::clone(&store), secrets: &secrets, clock: clock_of_users, term, cluster };
         let (identity, admin_password) = identities(asks, auth, parts).await?;
+        let first = First { start: first_start, admin_password };
+        let (audit, auditing) = audit_log(&store, &secrets, &clock, term, &loaded).await?;
         let cluster = Cluster::new(timing, start_of(&loaded), clock.now());
         let (model, mut view) = mirrors(&cluster, &loaded.ended);
         view.set_knobs(&chosen.knobs);
@@ -145,11 +157,13 @@ impl Opened {
             quota,
             secrets,
             identity,
+            policies,
             templates,
             schedules,
             inputs,
             clock,
             trail,
+            audit,
             choice: Arc::new(Choice::new(chosen)),
             saved,
             live: http::Live::default(),
@@ -160,19 +174,19 @@ impl Opened {
         let engine = engine_of(&shared, cluster, inbox, Arc::new(deliveries.clone()));
         let handle = Handle { shared: Arc::new(shared) };
         let stage = Stage::new(view, strategy, external);
-        Ok(Self { machine, retention, https, first_start, admin_password, handle, engine, deliveries, placing, stage })
+        Ok(Self { machine, retention, https, first, handle, engine, auditing, deliveries, placing, stage })
     }
 
     /// Whether the data was made by this start.
     #[must_use]
     pub fn is_first_start(&self) -> bool {
-        self.first_start
+        self.first.start
     }
 
     /// The password of `admin`, where this start made that user: nobody can tell it later.
     #[must_use]
     pub fn admin_password(&self) -> Option<&str> {
-        self.admin_password.as_ref().map(|password| password.as_str())
+        self.first.admin_password.as_ref().map(|password| password.as_str())
     }
 
     /// The way in, for callers in this process.
@@ -189,7 +203,7 @@ impl Opened {
         S: Stream<Item = io::Result<C>> + Send + 'static,
         C: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
     {
-        let Self { machine, retention, https, handle, engine, deliveries, placing, stage, .. } = self;
+        let Self { machine, retention, https, handle, engine, auditing, deliveries, placing, stage, .. } = self;
         let mut parts = JoinSet::new();
         let (routes, health) = grpc::routes(&handle, deliveries.clone())?;
         let cut = CancellationToken::new();
@@ -214,23 +228,13 @@ impl Opened {
             pulse::watch(Arc::clone(&engine.pulse), Arc::downgrade(&engine.inbox.health), Arc::clone(&engine.clock));
         let stopping = stop.clone();
         parts.spawn(async move { stopping.run_until_cancelled(commits).await.map_or(Ok(()), Ok) });
-        parts.spawn(until(stop.clone(), sealing::run(handle.clone())));
-        let (stopping, collecting) = (stop.clone(), retention::run(handle.clone(), retention));
-        parts.spawn(async move {
-            // One that has nothing to collect ends, the master does not.
-            stopping.run_until_cancelled(collecting).await;
-            stopping.cancelled().await;
-            Ok(())
-        });
-        parts.spawn(until(stop.clone(), sweeping::run(handle.clone())));
-        parts.spawn(until(stop.clone(), schedules::run::run(handle.clone())));
-        let users = handle.clone();
-        parts.spawn(until(stop.clone(), async move { users.tend_users().await }));
-        parts.spawn(until(stop.clone(), announcing::run(handle.clone(), doors.grpc_address)));
-        parts.spawn(until(stop.clone(), predictions::run(handle.clone())));
+        start_loops(&mut parts, &handle, retention, doors.grpc_address, &stop);
         // Also when nobody waits for this any more.
         let (engine_stop, placer_stop) = (CancellationToken::new(), CancellationToken::new());
         let _stops = (engine_stop.clone().drop_guard(), placer_stop.clone().drop_guard());
+        let audit_stop = CancellationToken::new();
+        let _audit_stop = audit_stop.clone().drop_guard();
+        let auditing = machine.threads.start(auditing.run(audit_stop.clone())).map_err(RunError::Thread)?;
         let engine = machine.threads.start(engine.run(engine_stop.clone())).map_err(RunError::Thread)?;
         let shared = &handle.shared;
         let (clock, mailboxes) = (Arc::clone(&shared.clock), Arc::clone(&shared.mailboxes));
@@ -241,6 +245,9 @@ impl Opened {
 
         let restore = handle.shared.restoring.ordered().clone();
         let ended = supervise(&mut parts, engine, &mut placer, [&stop, &restore], &engine_stop).await;
+        // What was answered is written by now, what was refused last is not.
+        audit_stop.cancel();
+        let _ = auditing.await;
         handle.shared.logs.bulk().stop();
         predictions::save_at_stop(&handle).await;
         placer_stop.cancel();
@@ -253,7 +260,31 @@ impl Opened {
     }
 }
 
-/// What goes on beside the servers, until the stop.
+/// Starts what goes on beside the servers.
+fn start_loops(
+    parts: &mut JoinSet<Result<(), RunError>>,
+    handle: &Handle,
+    retention: Retention,
+    grpc_address: Option<SocketAddr>,
+    stop: &CancellationToken,
+) {
+    parts.spawn(until(stop.clone(), sealing::run(handle.clone())));
+    let (stopping, collecting) = (stop.clone(), retention::run(handle.clone(), retention));
+    parts.spawn(async move {
+        // One that has nothing to collect ends, the master does not.
+        stopping.run_until_cancelled(collecting).await;
+        stopping.cancelled().await;
+        Ok(())
+    });
+    parts.spawn(until(stop.clone(), sweeping::run(handle.clone())));
+    parts.spawn(until(stop.clone(), schedules::run::run(handle.clone())));
+    let users = handle.clone();
+    parts.spawn(until(stop.clone(), async move { users.tend_users().await }));
+    parts.spawn(until(stop.clone(), announcing::run(handle.clone(), grpc_address)));
+    parts.spawn(until(stop.clone(), predictions::run(handle.clone())));
+}
+
+/// One of them, until the stop.
 async fn until(stop: CancellationToken, work: impl Future<Output = ()>) -> Result<(), RunError> {
     stop.run_until_cancelled(work).await;
     Ok(())
@@ -332,6 +363,20 @@ async fn identities(
     }
     let (identity, password) = Identity::open(rules, parts).await.map_err(BindError::Identity)?;
     Ok((Some(identity), password))
+}
+
+/// The audit log, with this start as its last row.
+async fn audit_log(
+    store: &Arc<dyn Store>,
+    secrets: &Secrets,
+    clock: &Arc<Clock>,
+    term: Term,
+    loaded: &Loaded,
+) -> Result<(audit::Auditor, audit::Writer), StoreError> {
+    let (audit, mut auditing) = audit::Auditor::open(store, secrets, clock, term, &loaded.cluster).await?;
+    let started = audit::Entry::new("master started").detail("incarnation", loaded.incarnation.0);
+    auditing.begin_with(started.detail("term", term.0)).await.map_err(audit::unwritten)?;
+    Ok((audit, auditing))
 }
 
 /// The read model and the strategy's view of the same state.

@@ -350,8 +350,15 @@ async fn propose(placements: Vec<Placement>, mailboxes: &Mailboxes) -> usize {
             taken
         }
         Ok(_) | Err(AskError::Rejected(_) | AskError::Unavailable(_) | AskError::Store(_)) => 0,
-        Err(AskError::Bulk(_) | AskError::Keys(_) | AskError::Specs(_) | AskError::Forbidden(_)) => 0,
-        Err(AskError::Stopped | AskError::Internal(_)) => 0,
+        Err(
+            AskError::Bulk(_)
+            | AskError::Keys(_)
+            | AskError::Specs(_)
+            | AskError::Denied(_)
+            | AskError::Forbidden(_)
+            | AskError::Stopped
+            | AskError::Internal(_),
+        ) => 0,
     }
 }
 

@@ -14,6 +14,8 @@ pub enum Unready {
     NoEngine,
     /// No commit goes through.
     Store(String),
+    /// What is done can not be written down, so nothing is begun.
+    Audit(String),
 }
 
 impl fmt::Display for Unready {
@@ -22,6 +24,7 @@ impl fmt::Display for Unready {
             Self::Stopping => f.write_str("the master is stopping"),
             Self::NoEngine => f.write_str("the engine has ended"),
             Self::Store(trouble) => write!(f, "store: {trouble}"),
+            Self::Audit(trouble) => write!(f, "audit: {trouble}"),
         }
     }
 }
@@ -37,12 +40,24 @@ impl Handle {
         let trouble = health.borrow().trouble.clone();
         let stopping = self.shared.stopping.is_cancelled().then_some(Unready::Stopping);
         let engine = health.has_changed().is_err().then_some(Unready::NoEngine);
-        stopping.into_iter().chain(engine).chain(trouble.map(Unready::Store)).collect()
+        let audit = self.shared.audit.trouble().map(Unready::Audit);
+        stopping.into_iter().chain(engine).chain(trouble.map(Unready::Store)).chain(audit).collect()
     }
 
     /// Returns when readiness may have changed since `seen` was looked at; whether it may change
     /// again, which it does not once the master stops.
-    pub(crate) async fn readiness_changed(&self, seen: &mut watch::Receiver<StoreHealth>) -> bool {
-        matches!(self.shared.stopping.run_until_cancelled(seen.changed()).await, Some(Ok(())))
+    pub(crate) async fn readiness_changed(
+        &self,
+        seen: &mut watch::Receiver<StoreHealth>,
+        audit: &mut watch::Receiver<Option<String>>,
+    ) -> bool {
+        let changed = async {
+            tokio::select! {
+                changed = seen.changed() => changed.is_ok(),
+                // Its writer ends with the engine, which is told by the other.
+                Ok(()) = audit.changed() => true,
+            }
+        };
+        self.shared.stopping.run_until_cancelled(changed).await == Some(true)
     }
 }

@@ -3,12 +3,14 @@
 use crate::addresses::InputRules;
 use crate::auth::AuthRules;
 use crate::http::Https;
+use crate::policy::Policies;
 use crate::quota::FileLimits;
 use crate::retention::Retention;
 use crate::secrets::SecretRules;
 
 /// The rules of a master. Without a word nothing goes by age and no log is cut, files have the limits of
-/// [`FileLimits::default`], and nothing beyond the plain is allowed.
+/// [`FileLimits::default`], nothing beyond the plain is allowed, and no policy
+/// denies anything.
 #[derive(Clone, Debug, Default)]
 pub struct Rules {
     /// How long ended tasks are kept.
@@ -19,6 +21,8 @@ pub struct Rules {
     pub files: FileLimits,
     /// What is said of stored secrets.
     pub secrets: SecretRules,
+    /// What tasks may ask for.
+    pub policies: Policies,
     /// From which addresses tasks may have inputs.
     pub inputs: InputRules,
     /// Whether users may run programs in containers.

@@ -4,14 +4,17 @@
 //! logs and files. Both have one conformance suite that every backend passes. Nothing here
 //! decides anything: rows come from the core, in batches, under a term.
 
+pub mod audit;
 pub mod backup;
 pub mod bulk;
+pub mod consumed;
 pub mod memory;
 pub mod query;
 mod rules;
 pub mod sqlite;
 
 use async_trait::async_trait;
+use audit::{AUDIT_HEAD, AuditQuery, AuditRow};
 use backup::Snapshot;
 use cloudai_core::effect::Row;
 use cloudai_core::ids::{Attempt, Incarnation, JobId, TaskId, Term, UserId};
@@ -20,10 +23,12 @@ use cloudai_core::state::Status;
 use cloudai_core::task::{OutputFile, TaskRecord};
 use cloudai_core::time::Timestamp;
 use cloudai_core::worker::WorkerRecord;
+use consumed::Consumed;
 use query::{Collectable, JobQuery, Page, RetentionQuery, TaskQuery};
 use sqlite::{Prepared, RestoreError};
 use std::collections::BTreeMap;
 use std::io::Read;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -127,6 +132,28 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
     /// # Errors
     /// As [`Store::commit`].
     async fn drop_fact(&self, term: Term, name: &str) -> Result<bool, CommitError>;
+
+    /// Adds rows to the audit log, and sets its head, in one commit; without rows the head alone.
+    /// # Errors
+    /// As [`Store::commit`]; a row whose place is taken is refused.
+    async fn append_audit(&self, term: Term, rows: &[AuditRow], head: &str) -> Result<(), CommitError>;
+
+    /// One page of the audit log, the latest first.
+    /// # Errors
+    /// [`StoreError::Unsupported`] for a pair of filters that no index serves.
+    async fn audit(&self, query: &AuditQuery) -> Result<Page<AuditRow>, StoreError>;
+
+    /// Up to `limit` rows of the audit log behind this place, in their order.
+    async fn audit_after(&self, seq: u64, limit: usize) -> Result<Vec<AuditRow>, StoreError>;
+
+    /// The head of the audit log, as it was written with its last row.
+    async fn audit_head(&self) -> Result<Option<String>, StoreError> {
+        self.fact(AUDIT_HEAD).await
+    }
+
+    /// What attempts that ended took in these hours (counted from the epoch), by owner in the order of their names; of one
+    /// owner alone where one is named.
+    async fn consumed(&self, hours: Range<u64>, owner: Option<&UserId>) -> Result<Vec<(UserId, Consumed)>, StoreError>;
 
     /// A copy of all records as they are at one moment; commits go on meanwhile.
     /// # Errors

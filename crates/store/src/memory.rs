@@ -2,8 +2,11 @@
 
 mod jobs;
 
+use crate::audit::{AUDIT_HEAD, AuditQuery, AuditRow};
+use crate::consumed::{self, Consumed};
 use crate::query::{
-    Collectable, JobQuery, MAX_NAMES, Page, Part, RetentionQuery, Sort, TaskQuery, has_name, is_part, too_many_names,
+    Collectable, Cursor, JobQuery, MAX_NAMES, Page, Part, RetentionQuery, Sort, TaskQuery, has_name, is_part,
+    too_many_names,
 };
 use crate::rules::{self, Fixed};
 use crate::{CommitError, Loaded, Store, StoreError, Usage};
@@ -16,6 +19,7 @@ use cloudai_core::task::{OutputFile, TaskRecord};
 use cloudai_core::time::Timestamp;
 use cloudai_core::worker::WorkerRecord;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The state of a cluster in memory: what every other store does, but for the disk.
@@ -39,6 +43,11 @@ struct Tables {
     workers: BTreeMap<WorkerId, Arc<WorkerRecord>>,
     outputs: BTreeMap<Attempt, Vec<OutputFile>>,
     facts: BTreeMap<String, String>,
+    audit: BTreeMap<u64, AuditRow>,
+    /// By owner and hour.
+    consumed: BTreeMap<(UserId, u64), Consumed>,
+    /// What the batch that is being applied adds to that.
+    added: Vec<((UserId, u64), Consumed)>,
 }
 
 /// What a row replaced, to be put back when a later row of its batch is refused.
@@ -77,11 +86,34 @@ impl Tables {
                 Ok(before) => undo.extend(before),
                 Err(why) => {
                     undo.into_iter().rev().for_each(|before| self.restore(before));
+                    self.added.clear();
                     return Err(CommitError::Refused { row, why });
                 }
             }
         }
+        for (of, more) in std::mem::take(&mut self.added) {
+            let sum = self.consumed.entry(of).or_default();
+            *sum = sum.plus(more);
+        }
         Ok(())
+    }
+
+    /// Notes what a version of a task adds to its owner's hours.
+    fn count(&mut self, task: &TaskRecord, stored: Option<&TaskRecord>) {
+        let counted = stored.map_or(0, consumed::ended);
+        let task_counted = stored.is_some_and(|stored| stored.finished_at.is_some());
+        let hours = consumed::added(task, counted, task_counted).into_iter();
+        self.added.extend(hours.map(|(hour, more)| ((task.owner.clone(), hour), more)));
+    }
+
+    fn audit_page(&self, query: &AuditQuery) -> Result<Page<AuditRow>, StoreError> {
+        let before = query.cursor.map_or(u64::MAX, |cursor| cursor.0);
+        let rows = self.audit.range(..before).rev().map(|(_, row)| row).filter(|row| query.matches(row));
+        let mut items: Vec<AuditRow> = rows.take(query.limit.saturating_add(1)).cloned().collect();
+        let more = items.len() > query.limit;
+        items.truncate(query.limit);
+        let next = items.last().filter(|_| more).map(|row| Cursor(row.seq));
+        Ok(Page { items, next })
     }
 
     fn put(&mut self, row: &Row) -> Result<Option<Before>, String> {
@@ -114,6 +146,7 @@ impl Tables {
                 return Ok(None);
             }
             let before = self.tasks.insert(task.id, Arc::clone(task));
+            self.count(task, before.as_deref());
             return Ok(before.map(Before::Task));
         }
         if self.by_order.contains_key(&task.order) {
@@ -126,6 +159,7 @@ impl Tables {
         }
         self.taken_up.extend(task.retry_of);
         self.put_in(Arc::clone(task));
+        self.count(task, None);
         Ok(Some(Before::NoTask(task.id)))
     }
 
@@ -402,5 +436,42 @@ impl Store for MemoryStore {
             return Err(CommitError::Fenced);
         }
         Ok(tables.facts.remove(name).is_some())
+    }
+
+    async fn append_audit(&self, term: Term, rows: &[AuditRow], head: &str) -> Result<(), CommitError> {
+        let mut tables = self.tables();
+        if tables.term != term {
+            return Err(CommitError::Fenced);
+        }
+        for (row, new) in rows.iter().enumerate() {
+            if tables.audit.contains_key(&new.seq) || rows.iter().skip(row + 1).any(|other| other.seq == new.seq) {
+                return Err(CommitError::Refused { row, why: rules::seq_taken(new.seq) });
+            }
+        }
+        tables.audit.extend(rows.iter().map(|row| (row.seq, row.clone())));
+        tables.facts.insert(AUDIT_HEAD.to_owned(), head.to_owned());
+        Ok(())
+    }
+
+    async fn audit(&self, query: &AuditQuery) -> Result<Page<AuditRow>, StoreError> {
+        query.check()?;
+        self.tables().audit_page(query)
+    }
+
+    async fn audit_after(&self, seq: u64, limit: usize) -> Result<Vec<AuditRow>, StoreError> {
+        let tables = self.tables();
+        let after = tables.audit.range(seq.saturating_add(1)..).map(|(_, row)| row.clone());
+        Ok(after.take(limit).collect())
+    }
+
+    async fn consumed(&self, hours: Range<u64>, owner: Option<&UserId>) -> Result<Vec<(UserId, Consumed)>, StoreError> {
+        let tables = self.tables();
+        let mut sums: BTreeMap<UserId, Consumed> = BTreeMap::new();
+        let wanted = |of: &UserId, hour: u64| hours.contains(&hour) && owner.is_none_or(|owner| owner == of);
+        for ((of, _), more) in tables.consumed.iter().filter(|((of, hour), _)| wanted(of, *hour)) {
+            let sum = sums.entry(of.clone()).or_default();
+            *sum = sum.plus(*more);
+        }
+        Ok(sums.into_iter().collect())
     }
 }

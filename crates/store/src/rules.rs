@@ -70,6 +70,10 @@ pub(crate) fn key_taken(owner: &UserId) -> String {
     format!("{owner} has another task with this idempotency key")
 }
 
+pub(crate) fn seq_taken(seq: u64) -> String {
+    format!("the audit log has a row {seq} already")
+}
+
 pub(crate) fn order_taken(order: u64) -> String {
     format!("another task has the submission order {order}")
 }

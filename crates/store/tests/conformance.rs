@@ -2,10 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a test's helpers are tests")]
 
+mod audit;
 mod common;
+mod consumed;
+mod facts;
 mod jobs;
 mod retention;
 
+use audit::*;
 use cloudai_core::effect::Row;
 use cloudai_core::ids::{Incarnation, Term};
 use cloudai_core::state::Status;
@@ -13,6 +17,8 @@ use cloudai_core::task::Step;
 use cloudai_store::query::{MAX_NAMES, Page, Sort, TaskQuery};
 use cloudai_store::{CommitError, Store, StoreError};
 use common::*;
+use consumed::*;
+use facts::*;
 use jobs::*;
 use retention::*;
 use std::collections::BTreeMap;
@@ -91,6 +97,10 @@ backends!([
     a_removed_job_is_gone_with_its_plan_and_its_key_is_free
     rows_of_jobs_that_contradict_what_is_stored_are_refused
     a_refused_batch_leaves_jobs_as_they_were
+    audit_rows_are_added_with_their_head_or_not_at_all
+    pages_of_every_filter_of_the_audit_log_tell_each_row_once_the_latest_first
+    attempts_are_counted_once_when_they_have_ended_each_hour_its_share
+    a_refused_batch_counts_nothing
 ] memory sqlite);
 
 async fn commit(store: &Arc<dyn Store>, term: Term, rows: &[Row]) {
@@ -552,47 +562,4 @@ async fn outputs_come_in_the_order_of_their_paths_and_are_replaced_as_a_whole(st
     commit(&store, term, &[outputs(attempt(1, 1), &["new"])]).await;
     assert_eq!(store.outputs(attempt(1, 1)).await.unwrap(), [file("new")]);
     assert_eq!(store.outputs(attempt(1, 2)).await.unwrap(), [file("second")]);
-}
-
-async fn a_fact_is_set_by_who_leads_only(store: Arc<dyn Store>) {
-    let term = store.lead().await.unwrap();
-    store.keep_fact("strategy", "one").await.unwrap();
-    store.set_fact(term, "strategy", "two").await.unwrap();
-    store.set_fact(term, "other", "x").await.unwrap();
-    assert_eq!(store.fact("strategy").await.unwrap().as_deref(), Some("two"));
-    assert_eq!(store.fact("other").await.unwrap().as_deref(), Some("x"));
-    let next = store.lead().await.unwrap();
-    let late = store.set_fact(term, "strategy", "late").await;
-    assert!(matches!(late, Err(CommitError::Fenced)), "{late:?}");
-    assert_eq!(store.fact("strategy").await.unwrap().as_deref(), Some("two"));
-    store.set_fact(next, "strategy", "three").await.unwrap();
-    assert_eq!(store.fact("strategy").await.unwrap().as_deref(), Some("three"));
-}
-
-async fn facts_are_listed_by_how_their_names_begin_and_removed_by_who_leads_only(store: Arc<dyn Store>) {
-    let term = store.lead().await.unwrap();
-    for name in ["a/2", "a/1", "a", "a0", "b/1", "a/%"] {
-        store.set_fact(term, name, name).await.unwrap();
-    }
-    let names = async |prefix: &str| {
-        let facts = store.facts(prefix).await.unwrap();
-        assert!(facts.iter().all(|(name, value)| name == value));
-        facts.into_iter().map(|(name, _)| name).collect::<Vec<_>>()
-    };
-    assert_eq!(names("a/").await, ["a/%", "a/1", "a/2"]);
-    assert_eq!(names("c").await, [] as [&str; 0]);
-    assert!(store.drop_fact(term, "a/1").await.unwrap());
-    assert!(!store.drop_fact(term, "a/1").await.unwrap());
-    store.lead().await.unwrap();
-    let late = store.drop_fact(term, "a/2").await;
-    assert!(matches!(late, Err(CommitError::Fenced)), "{late:?}");
-    assert_eq!(names("a/").await, ["a/%", "a/2"]);
-}
-
-async fn the_fact_that_was_kept_first_stays(store: Arc<dyn Store>) {
-    assert_eq!(store.fact("join_token").await.unwrap(), None);
-    assert_eq!(store.keep_fact("join_token", "one").await.unwrap(), "one");
-    assert_eq!(store.keep_fact("join_token", "two").await.unwrap(), "one");
-    assert_eq!(store.fact("join_token").await.unwrap().as_deref(), Some("one"));
-    assert_eq!(store.fact("other").await.unwrap(), None);
 }

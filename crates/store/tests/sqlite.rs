@@ -114,8 +114,11 @@ async fn files_of_an_earlier_version_are_counted_once_for_their_owners() {
     }
 }
 
-/// Takes the step to jobs back.
+/// Takes the steps from jobs on back.
 const BEFORE_JOBS: &str = "
+    DROP TABLE audit;
+    DROP TABLE consumed;
+    ALTER TABLE tasks DROP COLUMN counted;
     DROP TABLE jobs;
     DROP TABLE job_plans;
     DROP TABLE job_needs;

@@ -445,6 +445,7 @@ mod tests {
             inputs: Vec::new(),
             volumes: Vec::new(),
             secrets: Vec::new(),
+            fences: crate::executor::fences::Fences::default(),
             logins: Arc::new(crate::executor::login::NoLogins),
             resume: false,
             skip_records: tokio::sync::watch::Sender::new(Some(0)).subscribe(),

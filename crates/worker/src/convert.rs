@@ -216,6 +216,7 @@ fn cause(cause: Cause) -> pb::Cause {
         Cause::StartError => pb::Cause::StartError,
         Cause::EngineError => pb::Cause::EngineError,
         Cause::InputError => pb::Cause::InputError,
+        Cause::PolicyDenied => pb::Cause::PolicyDenied,
         Cause::OutputError => pb::Cause::OutputError,
         Cause::StorageExceeded => pb::Cause::StorageExceeded,
     }

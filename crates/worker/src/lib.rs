@@ -21,6 +21,8 @@ mod engine_watch;
 mod exec;
 pub mod executor;
 mod files;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod identity;
 mod image_watch;
 mod inputs;

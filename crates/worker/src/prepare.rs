@@ -43,11 +43,14 @@ impl Runner {
         let nothing = inputs.is_empty() && container.secrets.is_empty();
         // Until it was noted no container was made, and nothing is to be taken over.
         let resume = run.resume && (nothing || self.note(whose).exists());
+        if !resume {
+            self.allowed(&run.order)?;
+        }
         let preparing = async {
             if !resume {
                 self.bring(whose, (&inputs, run.order.allocation.storage), steps).await?;
             }
-            let volumes = match self.offers.find(&container.volumes).await {
+            let volumes = match self.offers.find(&container.volumes, &self.sockets).await {
                 // A container that was made with them goes on.
                 Err(_) if resume => Vec::new(),
                 found => found.map_err(|why| without_run(Cause::InputError, why))?,
@@ -67,6 +70,22 @@ impl Runner {
             prepared = preparing => prepared?,
         };
         Ok(Prepared { inputs, volumes, secrets, resume })
+    }
+
+    /// What the master checked when the task was submitted is checked again where it runs: the policy may be another here,
+    /// or another by now.
+    fn allowed(&self, order: &StartOrder) -> Result<(), Outcome> {
+        let denied = self.policy.borrow().policy.check(&order.spec).err().unwrap_or_default();
+        let Some(first) = denied.first() else { return Ok(()) };
+        let more = match denied.len() {
+            1 => String::new(),
+            all => format!(" (and {} more)", all - 1),
+        };
+        let why = format!(
+            "worker {} made no container for it: {first}{more}; submit it within these rules, or ask the worker's operator",
+            self.identity.worker
+        );
+        Err(without_run(Cause::PolicyDenied, why))
     }
 
     /// There once an attempt has all that its container is made with.

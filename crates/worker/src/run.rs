@@ -3,6 +3,7 @@
 use crate::archive;
 use crate::cache::Cache;
 use crate::client::Master;
+use crate::executor::fences::Fences;
 use crate::executor::{Executor, Identity, Job, JobIo, LogRecord, Stop, Teller};
 use crate::inputs::Addresses;
 use crate::kept::Kept;
@@ -15,6 +16,7 @@ use crate::upload::{self, Whose};
 use crate::vault::{Given, Vault};
 use crate::volumes::Offers;
 use cloudai_core::effect::StartOrder;
+use cloudai_core::policy::InForce;
 use cloudai_core::spec::{Outputs, SecretPlace};
 use cloudai_core::task::{Cause, LogEnd, Outcome};
 use std::collections::BTreeSet;
@@ -40,6 +42,10 @@ pub(crate) struct Runner {
     pub(crate) addresses: Arc<Addresses>,
     /// What of its host tasks may see.
     pub(crate) offers: Arc<Offers>,
+    /// The sockets of container engines, which no task is given.
+    pub(crate) sockets: Arc<[PathBuf]>,
+    /// What tasks may ask for here.
+    pub(crate) policy: watch::Receiver<Arc<InForce>>,
     /// Secrets of attempts.
     pub(crate) vault: Vault,
     /// Bytes a second of each attempt's log that go to the master; 0 for any number.
@@ -99,6 +105,7 @@ impl Runner {
             inputs,
             volumes,
             secrets,
+            fences: Fences::from(&self.policy.borrow().policy),
             logins: Arc::new(OfMaster { master: self.master.clone(), whose }),
             resume,
             skip_records,

@@ -9,7 +9,7 @@ use crate::disk_watch::{self, DiskLimits};
 use crate::door::{Called, Door, Pushed};
 use crate::engine_watch;
 use crate::exec::{self, Execs};
-use crate::executor::docker::{DockerExecutor, DockerOptions, Places};
+use crate::executor::docker::{DockerExecutor, DockerOptions, NO_NAMESPACES, Places};
 use crate::executor::fake::{FakeExecutor, FakeOptions};
 use crate::executor::{EngineError, Executor, Identity};
 use crate::identity::{self, Token};
@@ -32,6 +32,7 @@ use crate::{convert, reaper};
 use cloudai_core::agent::Agent;
 use cloudai_core::ids::{Incarnation, WorkerId};
 use cloudai_core::images::Images;
+use cloudai_core::policy::InForce;
 use cloudai_core::resources::Capacity;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -70,6 +71,8 @@ pub struct Config {
     pub labels: BTreeMap<String, String>,
     /// What of its host tasks may see.
     pub offers: Offers,
+    /// What tasks may ask for here, as it is read by somebody else.
+    pub policy: watch::Receiver<Arc<InForce>>,
     /// What runs its attempts.
     pub engine: Engine,
     /// Where its journal and its attempts' folders are.
@@ -132,6 +135,26 @@ impl Engine {
         }
     }
 
+    /// Whether root inside of the containers of an engine that was found is nobody on its machine. What is no container
+    /// harms nobody.
+    async fn has_user_namespaces(&self, worker: &WorkerId) -> Result<bool, EngineError> {
+        match self {
+            Self::Docker(_, options) => {
+                let nobody = Identity { cluster: Arc::from(""), incarnation: Incarnation(0), worker: worker.clone() };
+                DockerExecutor::connect(nobody, options)?.has_user_namespaces().await
+            }
+            Self::Fake(_) => Ok(true),
+        }
+    }
+
+    /// The sockets of engines on this machine.
+    fn sockets(&self) -> Vec<PathBuf> {
+        match self {
+            Self::Docker(places, options) => places.sockets(&options.address),
+            Self::Fake(_) => Places::Usual(Vec::new()).sockets(""),
+        }
+    }
+
     fn open(&self, identity: Identity, clock: Clock) -> Result<Arc<dyn Executor>, EngineError> {
         Ok(match self {
             Self::Docker(_, options) => Arc::new(DockerExecutor::connect(identity, options)?),
@@ -168,6 +191,12 @@ pub enum StartError {
     /// Another worker uses the folder.
     #[error("{0} is in use by another worker: stop that one, or give another --data-dir")]
     Locked(PathBuf),
+    /// Its policy wants what its engine has not got.
+    #[error("worker {worker} is not started: {}", NO_NAMESPACES)]
+    NoUserNamespaces {
+        /// Its name.
+        worker: WorkerId,
+    },
     /// The system gives it no thread of its own.
     #[error("the worker can not be started")]
     Thread(#[source] std::io::Error),
@@ -207,10 +236,14 @@ impl Worker {
     /// [`StartError`].
     pub async fn prepare_on(mut machine: Machine, mut config: Config) -> Result<Self, StartError> {
         let lock = lock_folder(&config.data_dir)?;
-        for why in config.offers.missing().await {
+        let engine = config.engine.find(&config.id, &config.data_dir).await?;
+        for why in config.offers.missing(&config.engine.sockets()).await {
             warn!(%why, "an offered path was not found fit for tasks");
         }
-        let engine = config.engine.find(&config.id, &config.data_dir).await?;
+        let namespaces = config.policy.borrow().policy.wants_user_namespaces();
+        if namespaces && !config.engine.has_user_namespaces(&config.id).await? {
+            return Err(StartError::NoUserNamespaces { worker: config.id });
+        }
         let images = Arc::new(Stock::default());
         match config.engine.images(&config.id).await {
             Ok(all) => images.set(all),
@@ -319,7 +352,8 @@ impl Worker {
         let renewer = link.identity.clone().map(|identity| tokio::spawn(identity.keep_fresh(link.master.clone())));
         let (worker, allowed, session) = (config.id.clone(), config.exec, shell.session());
         let leaving = shell.leaving();
-        let programs = Execs { worker, executor, way, allowed, inputs: asked, session };
+        let policy = config.policy.clone();
+        let programs = Execs { worker, executor, way, allowed, policy, inputs: asked, session };
         let programs = tokio::spawn(programs.serve(execs, leaving.clone()));
         let reporter = tokio::spawn(link.clone().report(reports_in));
         let teller = tokio::spawn(link.clone().tell(steps));
@@ -390,8 +424,22 @@ fn runner(
     let offers = Arc::new(config.offers.clone());
     let vault = Vault::of(&link.info.instance);
     let addresses = Arc::new(Addresses::new(config.local_inputs));
-    let log_rate = config.log_rate;
-    Ok(Runner { executor, identity, master, contents, data_dir, cache, addresses, offers, vault, log_rate })
+    let (log_rate, policy) = (config.log_rate, config.policy.clone());
+    let sockets = config.engine.sockets().into();
+    Ok(Runner {
+        executor,
+        identity,
+        master,
+        contents,
+        data_dir,
+        cache,
+        addresses,
+        offers,
+        sockets,
+        policy,
+        vault,
+        log_rate,
+    })
 }
 
 enum Ended {

@@ -119,11 +119,18 @@ impl Offers {
         self.paths.iter().chain(self.volumes.iter().map(|volume| &volume.access))
     }
 
-    /// What of the paths can be given to no task as it is now, a sentence each; it may be there later.
-    pub async fn missing(&self) -> Vec<String> {
+    /// What of the paths can be given to no task as it is now, a sentence each; it may be there later. `sockets` are those
+    /// of container engines.
+    pub async fn missing(&self, sockets: &[PathBuf]) -> Vec<String> {
         let mut missing = Vec::new();
         for offer in &self.paths {
             let (Origin::HostPath(path) | Origin::Volume(path)) = &offer.origin;
+            if let Ok(real) = tokio::fs::canonicalize(path).await
+                && let Some(socket) = socket_within(&real, sockets).await
+            {
+                missing.push(engines(path, socket));
+                continue;
+            }
             match tokio::fs::metadata(path).await {
                 Ok(kind) if kind.is_dir() || kind.is_file() => {}
                 Ok(_) => missing.push(neither(path)),
@@ -133,14 +140,14 @@ impl Offers {
         missing
     }
 
-    /// Where the volumes of a task are on this host.
+    /// Where the volumes of a task are on this host; `sockets` are those of container engines, which no task is given.
     /// # Errors
     /// A sentence: what is not offered, or is not there.
-    pub async fn find(&self, volumes: &[Volume]) -> Result<Vec<Mounted>, String> {
+    pub async fn find(&self, volumes: &[Volume], sockets: &[PathBuf]) -> Result<Vec<Mounted>, String> {
         let mut found = Vec::with_capacity(volumes.len());
         for volume in volumes {
             let what = match &volume.access.origin {
-                Origin::HostPath(path) => Mountable::Host(self.on_host(path, &volume.access).await?),
+                Origin::HostPath(path) => Mountable::Host(self.on_host(path, &volume.access, sockets).await?),
                 Origin::Volume(_) => Mountable::Volume(self.volume(&volume.access)?.clone()),
             };
             found.push(Mounted { what, path: volume.path.clone(), writable: volume.access.writable });
@@ -155,12 +162,15 @@ impl Offers {
 
     /// The file or folder behind all links, which must lie within what is offered too: whoever may write there must
     /// not reach the rest of the host by a link.
-    async fn on_host(&self, path: &str, need: &Access) -> Result<PathBuf, String> {
+    async fn on_host(&self, path: &str, need: &Access, sockets: &[PathBuf]) -> Result<PathBuf, String> {
         let offers: Vec<&Access> = self.paths.iter().filter(|offer| offer.covers(need)).collect();
         if offers.is_empty() {
             return Err(not_offered(need));
         }
         let real = tokio::fs::canonicalize(path).await.map_err(|why| cannot_see(path, &why))?;
+        if let Some(socket) = socket_within(&real, sockets).await {
+            return Err(engines(path, socket));
+        }
         let kind = tokio::fs::metadata(&real).await.map_err(|why| cannot_see(path, &why))?;
         if !kind.is_dir() && !kind.is_file() {
             return Err(neither(path));
@@ -173,6 +183,30 @@ impl Offers {
         }
         Err(format!("host path {path} leads to {} by a link, out of what this worker offers", shown(&real)))
     }
+}
+
+/// The first of these sockets that is at a path without links, or within it; also one that is not there now, as its
+/// engine makes it anew when it starts.
+async fn socket_within<'a>(real: &Path, sockets: &'a [PathBuf]) -> Option<&'a Path> {
+    for socket in sockets {
+        let mut places = vec![socket.clone()];
+        places.extend(tokio::fs::canonicalize(socket).await);
+        if let (Some(folder), Some(name)) = (socket.parent(), socket.file_name()) {
+            places.extend(tokio::fs::canonicalize(folder).await.map(|folder| folder.join(name)));
+        }
+        if places.iter().any(|place| place.starts_with(real)) {
+            return Some(socket.as_path());
+        }
+    }
+    None
+}
+
+fn engines(path: &str, socket: &Path) -> String {
+    format!(
+        "host path {path} holds the socket of a container engine ({}): who reaches that is root of this worker, so no task \
+         is given it; offer a folder beside it",
+        shown(socket)
+    )
 }
 
 fn not_offered(need: &Access) -> String {
@@ -217,7 +251,7 @@ mod tests {
         let _socket = std::os::unix::net::UnixListener::bind(inside.join("socket")).unwrap();
         let offers = offers(&inside);
         let at = |name: &str| inside.join(name).display().to_string();
-        let found = async |name: &str| offers.find(&[need(&at(name), true)]).await;
+        let found = async |name: &str| offers.find(&[need(&at(name), true)], &[]).await;
 
         let expected = Mounted { what: Mountable::Host(inside.join("a")), path: "/data".into(), writable: false };
         for name in ["a", "link"] {
@@ -232,8 +266,32 @@ mod tests {
             let told = found(name).await.unwrap_err();
             assert!(told.contains(why), "{name}: {told}");
         }
-        let told = offers.find(&[need(&outside.display().to_string(), true)]).await.unwrap_err();
+        let told = offers.find(&[need(&outside.display().to_string(), true)], &[]).await.unwrap_err();
         assert!(told.contains("does not offer") && told.contains("--allow-path"), "{told}");
+    }
+
+    /// SPEC 9: "no docker socket".
+    #[tokio::test]
+    async fn no_path_is_given_that_is_or_holds_the_socket_of_an_engine_whatever_is_offered() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().canonicalize().unwrap();
+        std::fs::create_dir_all(root.join("run/engine")).unwrap();
+        std::fs::create_dir_all(root.join("run/other")).unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(root.join("run/engine/engine.sock")).unwrap();
+        // The engine is named by a link, and so is what is asked for.
+        std::os::unix::fs::symlink(root.join("run"), root.join("var-run")).unwrap();
+        std::os::unix::fs::symlink(root.join("run/engine/engine.sock"), root.join("run/other/link.sock")).unwrap();
+        let offers = offers(&root);
+        let sockets = [root.join("var-run/engine/engine.sock"), root.join("absent/gone.sock")];
+        std::fs::create_dir(root.join("absent")).unwrap();
+        let at = |name: &str| root.join(name).display().to_string();
+        for name in ["", "run", "var-run", "run/engine", "run/engine/engine.sock", "run/other/link.sock", "absent"] {
+            let told = offers.find(&[need(&at(name), true)], &sockets).await.unwrap_err();
+            assert!(told.contains("holds the socket of a container engine"), "{name}: {told}");
+        }
+        assert!(offers.find(&[need(&at("run/other"), false)], &sockets).await.is_ok());
+        let missing = offers.missing(&sockets).await;
+        assert!(missing.len() == 1 && missing[0].contains("holds the socket"), "{missing:?}");
     }
 
     #[tokio::test]
@@ -244,7 +302,7 @@ mod tests {
         let _socket = std::os::unix::net::UnixListener::bind(at("socket")).unwrap();
         let offer = |name: &str| at(name).display().to_string().parse::<Access>().unwrap();
         let paths = ["", "file", "socket", "absent"].map(offer).to_vec();
-        let missing = Offers { paths, volumes: Vec::new() }.missing().await;
+        let missing = Offers { paths, volumes: Vec::new() }.missing(&[]).await;
         assert_eq!(missing.len(), 2, "{missing:?}");
         assert!(missing[0].contains("/socket is neither a file nor a folder"), "{missing:?}");
         assert!(missing[1].contains("/absent can not be used on this worker"), "{missing:?}");
@@ -253,9 +311,9 @@ mod tests {
     #[tokio::test]
     async fn what_is_offered_to_be_read_is_not_given_to_be_written_to() {
         let offers = Offers { paths: Vec::new(), volumes: vec!["data:ro=nfs://10.0.0.5/export".parse().unwrap()] };
-        let found = offers.find(&[need("data", true)]).await.unwrap();
+        let found = offers.find(&[need("data", true)], &[]).await.unwrap();
         assert!(matches!(&found[0].what, Mountable::Volume(volume) if volume.nfs.is_some()), "{found:?}");
-        assert!(offers.find(&[need("data", false)]).await.unwrap_err().contains("--allow-volume data"));
+        assert!(offers.find(&[need("data", false)], &[]).await.unwrap_err().contains("--allow-volume data"));
     }
 
     #[test]

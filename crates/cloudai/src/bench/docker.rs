@@ -11,6 +11,7 @@ use cloudai_core::ids::{Attempt, Incarnation, TaskId, WorkerId};
 use cloudai_core::spec::TaskSpec;
 use cloudai_master::http::dto::{List, Submitted};
 use cloudai_worker::executor::docker::{DockerExecutor, DockerOptions, Places};
+use cloudai_worker::executor::fences::Fences;
 use cloudai_worker::executor::login::NoLogins;
 use cloudai_worker::executor::{Identity, Job};
 use std::path::Path;
@@ -159,6 +160,7 @@ impl Bare {
             inputs: Vec::new(),
             volumes: Vec::new(),
             secrets: Vec::new(),
+            fences: Fences::default(),
             logins: Arc::new(NoLogins),
             resume: false,
             skip_records: watch::Sender::new(Some(0)).subscribe(),

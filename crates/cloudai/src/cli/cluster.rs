@@ -1,6 +1,6 @@
 //! `cloudai cluster`, and `cloudai status`.
 
-use super::{Context, backup, restore};
+use super::{Context, backup, restore, usage};
 use crate::exit::{Exit, Failure};
 use crate::render;
 use clap::Subcommand;
@@ -11,6 +11,11 @@ pub(super) enum Command {
     /// Shows workers, queue and store in one line; with -o wide all numbers
     #[command(before_help = "  cloudai cluster status\n  cloudai cluster status -o wide")]
     Status,
+    /// Tells what attempts took of the cluster: hours of cores, of memory and of GPUs
+    #[command(before_help = "  cloudai cluster usage                        by user, of the last 30 days\n  \
+                             cloudai cluster usage --since 7d --by label:team\n  \
+                             cloudai cluster usage --since 2026-01-01 --until 2026-02-01 --csv > january.csv")]
+    Usage(usage::Args),
     /// Writes the cluster's records to a file while the master goes on
     ///
     /// Tasks, their results, workers and the join token are in it, as they are at one moment. Logs
@@ -31,6 +36,7 @@ pub(super) enum Command {
 pub(super) async fn run(command: Command, cx: &Context) -> Result<Exit, Failure> {
     match command {
         Command::Status => status(cx, false).await,
+        Command::Usage(args) => usage::run(&args, cx).await,
         Command::Backup(args) => backup::backup(&args, cx).await,
         // What talks to no master `cli::run` does.
         Command::Restore(args) => restore::into_running(&args, cx).await,

@@ -1,9 +1,12 @@
 //! Files that people write in TOML, YAML or JSON, as they are: what their fields mean is not known here.
 
+mod text;
+
 use crate::exit::Failure;
 use cloudai_core::spec::{MAX_SPEC_BYTES, Value};
 use std::io::Read;
 use std::path::Path;
+use text::parse;
 
 /// What a file is to hold.
 #[derive(Clone, Copy, Debug)]
@@ -32,13 +35,7 @@ impl Kind {
     pub(super) fn read(self, path: &Path) -> Result<Value, Failure> {
         let text = self.text(path)?;
         let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default().to_ascii_lowercase();
-        let parsed = match ending.as_str() {
-            "json" => serde_json::from_str(&text).map_err(|error| error.to_string()),
-            "toml" => toml::from_str(&text).map_err(|error| error.to_string()),
-            "yaml" | "yml" => serde_yaml_ng::from_str(&text).map_err(|error| error.to_string()),
-            _ => guess(&text),
-        };
-        let parsed = parsed.and_then(|value: Value| match value {
+        let parsed = parse(&ending, &text).and_then(|value: Value| match value {
             Value::Map(_) => Ok(value),
             other => Err(format!("it is {}: expected fields with their values", other.kind())),
         });
@@ -70,17 +67,6 @@ impl Kind {
 /// Endings that tell the form of a file.
 const ENDINGS: [&str; 4] = ["toml", "yaml", "yml", "json"];
 
-/// A text without an ending: JSON begins with a brace, TOML does not parse as anything else.
-fn guess(text: &str) -> Result<Value, String> {
-    if text.trim_start().starts_with('{') {
-        return serde_json::from_str(text).map_err(|error| error.to_string());
-    }
-    match toml::from_str(text) {
-        Ok(value) => Ok(value),
-        Err(_) => serde_yaml_ng::from_str(text).map_err(|error| error.to_string()),
-    }
-}
-
 fn is_stdin(path: &Path) -> bool {
     path.as_os_str() == "-"
 }
@@ -103,15 +89,6 @@ pub(super) fn unreadable(path: &Path, error: &std::io::Error) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_text_without_an_ending_is_read_as_what_it_is() {
-        let expected = Value::Map(vec![("image".into(), Value::Text("a".into()))]);
-        for text in ["{\"image\": \"a\"}", "image = \"a\"\n", "image: a\n", "# x\nimage: a"] {
-            assert_eq!(guess(text), Ok(expected.clone()), "{text}");
-        }
-        assert!(guess("a: [").is_err());
-    }
 
     #[test]
     fn a_file_that_is_no_task_says_which_forms_there_are() {

@@ -1,6 +1,7 @@
 //! The one command tree: what can be typed, and which function does it.
 
 mod advise;
+mod audit;
 mod backup;
 mod bench;
 mod beside;
@@ -37,6 +38,7 @@ mod made;
 mod password;
 mod placement;
 mod plan;
+mod policy;
 mod project;
 mod queue;
 mod reference;
@@ -54,6 +56,7 @@ mod submit;
 mod task;
 mod template;
 mod token;
+mod usage;
 mod user;
 mod wait;
 mod waits;
@@ -175,6 +178,9 @@ enum Command {
     /// Credentials of registries, by which images are pulled
     #[command(subcommand)]
     Registry(registry::Command),
+    /// What the operator lets tasks ask for
+    #[command(subcommand)]
+    Policy(policy::Command),
     /// The cluster as a whole
     #[command(subcommand)]
     Cluster(cluster::Command),
@@ -199,6 +205,9 @@ enum Command {
     /// The certificate by which the cluster's https is known
     #[command(subcommand)]
     Ca(ca::Command),
+    /// Who did what, from where, with which outcome
+    #[command(subcommand)]
+    Audit(audit::Command),
     /// Settings and where they come from
     #[command(subcommand)]
     Config(config::Command),
@@ -316,6 +325,11 @@ async fn run(cli: Cli) -> Result<Exit, Failure> {
     {
         return ran;
     }
+    if let Command::Policy(command) = &cli.command
+        && let Some(ran) = policy::offline(command, &screen)
+    {
+        return ran;
+    }
     let reads_files = matches!(&cli.command, Command::Sim(command) if !command.asks_master());
     if reads_files && let Command::Sim(command) = cli.command {
         return sim::run(command, &screen);
@@ -380,7 +394,9 @@ async fn ask(command: Command, cx: &Context) -> Result<Exit, Failure> {
         Command::Strategy(command) => strategy::run(command, cx).await,
         Command::Secret(command) => secret::run(command, cx).await,
         Command::Registry(command) => registry::run(command, cx).await,
+        Command::Policy(command) => policy::run(command, cx).await,
         Command::Cluster(command) => cluster::run(command, cx).await,
+        Command::Audit(command) => audit::run(&command, cx).await,
         Command::Debug(command) => debug::run(command, cx).await,
         Command::Reference(command) => reference::run(command, cx).await,
         Command::Sim(command) => sim::run_history(command, cx).await,

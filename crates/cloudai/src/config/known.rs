@@ -285,7 +285,7 @@ settings! {
     /// Where the keys are that stored secrets are sealed with: apart from the data is better, and in no backup of it.
     SECRETS_KEY_FILE: PathBuf {
         key: "secrets.key_file", variables: ["CLOUDAI_SECRETS_KEY_FILE"],
-        parse: values::folder, allowed: "a file; it is made with the first secret",
+        parse: values::file, allowed: "a file; it is made with the first secret",
         fallback: Nothing("secrets.key in the data folder"), used_by: [Master, Up],
     }
     /// Whether a task may be given a secret as a variable, which everybody sees who may ask its worker's container engine.
@@ -317,6 +317,12 @@ settings! {
         key: "auth.refresh_days", variables: ["CLOUDAI_AUTH_REFRESH_DAYS"],
         parse: |text| values::from_one(text, 3650), takes: Number, allowed: "days, 1 to 3650",
         fallback: Text("30"), used_by: [Master, Up],
+    }
+    /// What tasks may ask for, docs/policy.md: read again when it has changed. The master checks it when tasks are submitted, a worker before it makes a container.
+    POLICY: PathBuf {
+        key: "policy.file", flag: "--policy", variables: ["CLOUDAI_POLICY_FILE"],
+        parse: values::file, allowed: "a TOML file: cloudai policy check FILE",
+        fallback: Nothing("nothing is denied"), used_by: [Master, Worker, Up],
     }
     /// Whether users may run programs in containers (`cloudai task exec`); of a master and of a worker, both must allow it.
     EXEC: bool {

@@ -4,7 +4,7 @@ use super::files::{self, Sourced};
 use super::https::HttpsSettings;
 use super::known::{
     ACCESS_MINUTES, DATA_DIR, EXEC, EXTERNAL_FALLBACK, EXTERNAL_TIMEOUT, GRPC, HEARTBEAT, HTTP, INACTIVE, INPUT_URLS,
-    JWT_SECRET, KNOB_SETTINGS, LEASE, LEASE_MARGIN, LOGS_MAX, REFRESH_DAYS, REGISTRATION, SECRETS_ALLOW_ENV,
+    JWT_SECRET, KNOB_SETTINGS, LEASE, LEASE_MARGIN, LOGS_MAX, POLICY, REFRESH_DAYS, REGISTRATION, SECRETS_ALLOW_ENV,
     SECRETS_KEY_FILE, SELF_REGISTER, STORE, STRATEGY, TASKS_DAYS, TASKS_MAX, TLS_NAMES, WORKER_DAYS,
 };
 use super::log::LogFlags;
@@ -41,6 +41,9 @@ pub(crate) struct MasterFlags {
     /// How tasks are placed: `cloudai strategy list` shows all
     #[arg(long, value_name = "NAME")]
     pub(crate) strategy: Option<String>,
+    /// What tasks may ask for, as a TOML file; read again when it has changed
+    #[arg(long, value_name = "FILE")]
+    pub(crate) policy: Option<String>,
     /// Do not read commands from this terminal
     #[arg(long)]
     pub(crate) no_shell: bool,
@@ -67,7 +70,8 @@ impl MasterFlags {
             .with(&GRPC, self.grpc.as_ref())
             .with(&HTTP, self.http.as_ref())
             .with(&STORE, self.store.as_ref())
-            .with(&STRATEGY, self.strategy.as_ref());
+            .with(&STRATEGY, self.strategy.as_ref())
+            .with(&POLICY, self.policy.as_ref());
         self.log.add_to(flags)
     }
 }
@@ -97,6 +101,8 @@ pub(crate) struct MasterSettings {
     pub(crate) files: FileLimits,
     /// Where contents are kept when it is not the data folder.
     pub(crate) bucket: Option<S3Settings>,
+    /// Where it stands what tasks may ask for.
+    pub(crate) policy: Option<PathBuf>,
     /// What is said of stored secrets.
     pub(crate) secrets: SecretRules,
     /// What addresses of inputs may begin with.
@@ -161,6 +167,7 @@ impl MasterSettings {
             max_log_bytes: resolver.required(&LOGS_MAX)?,
             files: files::limits(resolver)?,
             bucket: files::bucket(resolver)?,
+            policy: resolver.value(&POLICY)?,
             secrets: secrets(resolver)?,
             input_urls: resolver.required(&INPUT_URLS)?,
             input_buckets: files::sources(resolver)?,

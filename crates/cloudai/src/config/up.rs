@@ -2,7 +2,7 @@
 
 use super::known::{
     ALLOW_PATHS, ALLOW_VOLUMES, COLLECT_IMAGES, DATA_DIR, DISK_PRESSURE, ENGINE, EXECUTOR, GRPC, HTTP, INPUT_CACHE,
-    LOCAL_INPUTS, LOG_RATE, STRATEGY, UP_WORKERS,
+    LOCAL_INPUTS, LOG_RATE, POLICY, STRATEGY, UP_WORKERS,
 };
 use super::log::LogFlags;
 use super::worker::list;
@@ -41,6 +41,9 @@ pub(crate) struct UpFlags {
     /// A volume of the engine that tasks may see, as NAME, NAME:ro or NAME=nfs://SERVER/PATH; may be repeated
     #[arg(long = "allow-volume", value_name = "NAME[:ro]")]
     pub(crate) allow_volumes: Vec<String>,
+    /// What tasks may ask for, as a TOML file; read again when it has changed
+    #[arg(long, value_name = "FILE")]
+    pub(crate) policy: Option<String>,
     /// Master and workers keep their state here
     #[arg(long, value_name = "DIR")]
     pub(crate) data_dir: Option<String>,
@@ -75,6 +78,7 @@ impl UpFlags {
             .with(&LOG_RATE, self.log_rate.as_ref())
             .with(&ALLOW_PATHS, list(&self.allow_paths).as_ref())
             .with(&ALLOW_VOLUMES, list(&self.allow_volumes).as_ref())
+            .with(&POLICY, self.policy.as_ref())
             .with(&DATA_DIR, self.data_dir.as_ref())
             .with(&GRPC, self.grpc.as_ref())
             .with(&HTTP, self.http.as_ref())

@@ -72,6 +72,12 @@ pub(super) fn folder(text: &str) -> Result<PathBuf, String> {
     if path.is_file() { Err("it is a file".into()) } else { Ok(path) }
 }
 
+/// A file; whether it is there is seen by who reads it.
+pub(super) fn file(text: &str) -> Result<PathBuf, String> {
+    let path = std::path::absolute(text).map_err(|error| error.to_string())?;
+    if path.is_dir() { Err("it is a folder".into()) } else { Ok(path) }
+}
+
 /// A file that can be made where it is not there; its folder never is.
 pub(super) fn log_file(text: &str) -> Result<PathBuf, String> {
     let path = std::path::absolute(text).map_err(|error| error.to_string())?;

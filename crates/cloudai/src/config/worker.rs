@@ -2,8 +2,8 @@
 
 use super::known::{
     ALLOW_PATHS, ALLOW_VOLUMES, COLLECT_IMAGES, CPUS, DATA_DIR, DELIVERY, DISK, DISK_PRESSURE, ENGINE, EXEC, EXECUTOR,
-    GPUS, INPUT_CACHE, JOIN_TOKEN, LABELS, LOCAL_INPUTS, LOG_RATE, MASTER, MEM, WORKER_ID, WORKER_IP, WORKER_LISTEN,
-    WORKER_PORT,
+    GPUS, INPUT_CACHE, JOIN_TOKEN, LABELS, LOCAL_INPUTS, LOG_RATE, MASTER, MEM, POLICY, WORKER_ID, WORKER_IP,
+    WORKER_LISTEN, WORKER_PORT,
 };
 use super::log::LogFlags;
 use super::{Delivery, Executor, Flags, LogSettings, Resolver, User};
@@ -66,6 +66,9 @@ pub(crate) struct WorkerFlags {
     /// A volume of its engine that tasks may see, as NAME, NAME:ro or NAME=nfs://SERVER/PATH; may be repeated
     #[arg(long = "allow-volume", value_name = "NAME[:ro]")]
     pub(crate) allow_volumes: Vec<String>,
+    /// What tasks may ask for there, as a TOML file; read again when it has changed
+    #[arg(long, value_name = "FILE")]
+    pub(crate) policy: Option<String>,
     /// Devices it offers
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub(crate) gpus: Option<String>,
@@ -99,6 +102,7 @@ impl WorkerFlags {
             .with(&LOG_RATE, self.log_rate.as_ref())
             .with(&ALLOW_PATHS, list(&self.allow_paths).as_ref())
             .with(&ALLOW_VOLUMES, list(&self.allow_volumes).as_ref())
+            .with(&POLICY, self.policy.as_ref())
             .with(&GPUS, self.gpus.as_ref())
             .with(&LABELS, labels.as_ref())
             .with(&DATA_DIR, self.data_dir.as_ref());
@@ -133,6 +137,8 @@ pub(crate) struct WorkerSettings {
     pub(crate) disk: DiskLimits,
     /// What of the host tasks may see.
     pub(crate) offers: Offers,
+    /// Where it stands what tasks may ask for there.
+    pub(crate) policy: Option<PathBuf>,
     /// Whether users may run programs in its containers.
     pub(crate) exec: bool,
     /// Whether inputs may be fetched from loopback and link-local addresses.
@@ -205,6 +211,7 @@ impl WorkerSettings {
             },
             disk: disk_limits(&resolver)?,
             offers: offers(&resolver)?,
+            policy: resolver.value(&POLICY)?,
             exec: resolver.required(&EXEC)?,
             local_inputs: resolver.required(&LOCAL_INPUTS)?,
             log_rate: resolver.required(&LOG_RATE)?,

@@ -5,6 +5,7 @@
 pub(crate) mod account;
 pub(crate) mod advice;
 mod array;
+pub(crate) mod audit;
 pub(crate) mod explain;
 pub(crate) mod files;
 pub(crate) mod job;
@@ -18,6 +19,7 @@ pub(crate) mod table;
 pub(crate) mod task;
 pub(crate) mod template;
 pub(crate) mod token;
+pub(crate) mod usage;
 mod used;
 pub(crate) mod worker;
 

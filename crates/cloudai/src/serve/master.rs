@@ -1,5 +1,6 @@
 //! Starts a master.
 
+use super::policy::Followed;
 use super::{logging, stop};
 use crate::client::DEFAULT_ADDR;
 use crate::config::{HttpsSettings, MasterSettings, Sourced, Store};
@@ -8,7 +9,7 @@ use anyhow::Context;
 use cloudai_master::machine::Machine;
 use cloudai_master::opened::Setup;
 use cloudai_master::principal::Principal;
-use cloudai_master::{Addresses, CertificateFiles, Ended, Https, InputRules, Master, Rules, Security};
+use cloudai_master::{Addresses, CertificateFiles, Ended, Https, InputRules, Master, Policies, Rules, Security};
 use cloudai_store::StoreError;
 use cloudai_store::bulk::local::LocalBulk;
 use cloudai_store::bulk::s3::{Bucket, BucketError, Sources};
@@ -33,15 +34,17 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// When it can not start, or fails on the way.
 pub(crate) async fn run_master(settings: MasterSettings) -> anyhow::Result<()> {
     let stop = stop::on_signal(logging::start(&settings.log)?)?;
-    let (master, addresses) = bind(&settings).await?;
+    let policy = Followed::of(settings.policy.as_deref()).await?;
+    let (master, addresses) = bind(&settings, &policy).await?;
     announce(&settings, &master)?;
-    Box::pin(run(master, settings, addresses, stop)).await
+    Box::pin(run(master, settings, policy, addresses, stop)).await
 }
 
 /// Runs a master, and after a restore the next one at the same addresses, until told to stop.
 pub(super) async fn run(
     mut master: Master,
     settings: MasterSettings,
+    policy: Followed,
     addresses: Addresses,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
@@ -50,7 +53,7 @@ pub(super) async fn run(
         if ended == Ended::Stopped || stop.is_cancelled() {
             return Ok(());
         }
-        let data = reopen(&settings).await.with_context(|| {
+        let data = reopen(&settings, &policy).await.with_context(|| {
             let dir = settings.data_dir.display();
             format!("the restored data in {dir} can not be opened: the next start of a master tries again")
         })?;
@@ -60,21 +63,21 @@ pub(super) async fn run(
 }
 
 /// Opens the data and takes the addresses.
-pub(super) async fn bind(settings: &MasterSettings) -> anyhow::Result<(Master, Addresses)> {
+pub(super) async fn bind(settings: &MasterSettings, policy: &Followed) -> anyhow::Result<(Master, Addresses)> {
     if let Some(bucket) = bucket(settings)? {
         bucket.probe().await.map_err(unusable)?;
     }
-    let data = open(settings)?;
+    let data = open(settings, Policies::of(policy.now()))?;
     let addresses = Addresses::take(settings.grpc, settings.http).await?;
     Ok((Master::at(&addresses, data).await?, addresses))
 }
 
 /// Opens the data once the last reader of the life before has gone.
-async fn reopen(settings: &MasterSettings) -> anyhow::Result<Setup> {
+async fn reopen(settings: &MasterSettings, policy: &Followed) -> anyhow::Result<Setup> {
     let mut tries = 0;
     loop {
-        let settings = settings.clone();
-        match tokio::task::spawn_blocking(move || open(&settings)).await? {
+        let (settings, policies) = (settings.clone(), Policies::of(policy.now()));
+        match tokio::task::spawn_blocking(move || open(&settings, policies)).await? {
             Err(error) if tries < TRIES && matches!(error.downcast_ref(), Some(StoreError::Locked(_))) => {
                 tries += 1;
                 tokio::time::sleep(PAUSE).await;
@@ -126,7 +129,7 @@ fn https(settings: &MasterSettings) -> anyhow::Result<Https> {
 }
 
 /// Opens the data.
-fn open(settings: &MasterSettings) -> anyhow::Result<Setup> {
+fn open(settings: &MasterSettings, policies: Policies) -> anyhow::Result<Setup> {
     let dir = &settings.data_dir;
     let store: Arc<dyn cloudai_store::Store> = match settings.store {
         Store::Sqlite => Arc::new(SqliteStore::open(dir)?),
@@ -150,6 +153,7 @@ fn open(settings: &MasterSettings) -> anyhow::Result<Setup> {
             max_log_bytes: settings.max_log_bytes,
             files: settings.files,
             secrets: settings.secrets.clone(),
+            policies,
             inputs: inputs(settings)?,
             exec: settings.exec,
             auth: settings.auth.clone(),

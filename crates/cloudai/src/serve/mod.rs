@@ -3,6 +3,7 @@
 mod local;
 mod logging;
 mod master;
+mod policy;
 mod stop;
 mod up;
 mod worker;

@@ -1,5 +1,6 @@
 //! Starts a master and its workers in one process.
 
+use super::policy::Followed;
 use super::{local, logging, master, stop, worker};
 use crate::config::{Executor, UpSettings};
 use anyhow::Context;
@@ -18,15 +19,16 @@ use tokio_util::sync::CancellationToken;
 /// When it can not start, or fails on the way.
 pub(crate) async fn run_up(settings: UpSettings) -> anyhow::Result<()> {
     let stop = stop::on_signal(logging::start(&settings.master.log)?)?;
-    let (master, addresses) = master::bind(&settings.master).await?;
-    let (workers, each) = prepare_workers(&settings, &master).await?;
+    let policy = Followed::of(settings.master.policy.as_deref()).await?;
+    let (master, addresses) = master::bind(&settings.master, &policy).await?;
+    let (workers, each) = prepare_workers(&settings, &policy, &master).await?;
     local::keep_context(&settings.master, &master).await;
     announce(&settings, &master)?;
     if let Some(note) = too_small(&each, settings.workers) {
         eprintln!("{note}");
     }
     let master_stop = CancellationToken::new();
-    let running = Box::pin(master::run(master, settings.master, addresses, master_stop.clone()));
+    let running = Box::pin(master::run(master, settings.master, policy, addresses, master_stop.clone()));
     run(running, master_stop, workers, stop).await
 }
 
@@ -56,7 +58,11 @@ async fn run(
 }
 
 /// The workers, and what each of them offers.
-async fn prepare_workers(settings: &UpSettings, master: &Master) -> anyhow::Result<(Vec<Worker>, Capacity)> {
+async fn prepare_workers(
+    settings: &UpSettings,
+    policy: &Followed,
+    master: &Master,
+) -> anyhow::Result<(Vec<Worker>, Capacity)> {
     let data_dir = &settings.master.data_dir;
     let whole = worker::capacity(data_dir, &Declared::default(), settings.executor)?;
     let each = share(&whole, settings.workers);
@@ -74,6 +80,7 @@ async fn prepare_workers(settings: &UpSettings, master: &Master) -> anyhow::Resu
             data_dir: worker::folder(data_dir, &id),
             disk: settings.disk,
             offers: settings.offers.clone(),
+            policy: policy.now(),
             exec: settings.master.exec,
             local_inputs: settings.local_inputs,
             log_rate: settings.log_rate,

@@ -1,5 +1,6 @@
 //! Starts a worker.
 
+use super::policy::Followed;
 use super::{logging, stop};
 use crate::config::{Delivery, Executor, ListenAt, USUAL_PORT, WorkerSettings};
 use crate::exit::{Exit, Failure};
@@ -17,8 +18,9 @@ use std::path::{Path, PathBuf};
 /// When it can not start, or fails on the way.
 pub(crate) async fn run_worker(settings: WorkerSettings) -> anyhow::Result<()> {
     let stop = stop::on_signal(logging::start(&settings.log)?)?;
+    let policy = Followed::of(settings.policy.as_deref()).await?;
     let called = called(&settings).await?;
-    let worker = Worker::prepare(config(settings, called)?).await?;
+    let worker = Worker::prepare(config(settings, called, &policy)?).await?;
     worker.run(stop).await.map_err(|error| match &error {
         StartError::Refused(Refused { because: Because::Token, .. }) => {
             anyhow::Error::new(Failure::new(Exit::NotAllowed, "forbidden", error.to_string()))
@@ -45,7 +47,7 @@ async fn called(settings: &WorkerSettings) -> anyhow::Result<Option<Called>> {
     Ok(Some(Called { listening, push }))
 }
 
-fn config(settings: WorkerSettings, called: Option<Called>) -> anyhow::Result<Config> {
+fn config(settings: WorkerSettings, called: Option<Called>, policy: &Followed) -> anyhow::Result<Config> {
     let data_dir = folder(&settings.data_dir, &settings.id);
     let offer = settings.offer;
     let declared =
@@ -65,6 +67,7 @@ fn config(settings: WorkerSettings, called: Option<Called>) -> anyhow::Result<Co
         data_dir,
         disk: settings.disk,
         offers: settings.offers,
+        policy: policy.now(),
         exec: settings.exec,
         local_inputs: settings.local_inputs,
         log_rate: settings.log_rate,

@@ -96,6 +96,7 @@ impl Asking {
             data_dir: self.folder(id),
             disk: DiskLimits { collect: 100, pressure: 100, ..DiskLimits::default() },
             exec: true,
+            policy: tokio::sync::watch::Sender::new(Arc::default()).subscribe(),
             local_inputs: false,
             log_rate: 0,
         }

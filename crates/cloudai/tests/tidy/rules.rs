@@ -15,13 +15,18 @@ struct Edges {
     banned: &'static [&'static str],
 }
 
-const EDGES: [Edges; 7] = [
+const EDGES: [Edges; 8] = [
     Edges { of: "core", allowed: &[], banned: &["tokio", "tonic", "rand", "serde_json"] },
     Edges { of: "proto", allowed: &[], banned: &[] },
     Edges { of: "sim", allowed: &["core"], banned: &["tokio", "tonic", "axum"] },
     Edges { of: "store", allowed: &["core"], banned: &["tonic", "axum"] },
     Edges { of: "worker", allowed: &["core", "proto"], banned: &["axum"] },
     Edges { of: "master", allowed: &["core", "proto", "store", "sim"], banned: &["bollard"] },
+    Edges {
+        of: "fuzzing",
+        allowed: &["core", "proto", "sim", "store", "worker", "master"],
+        banned: &["axum", "bollard"],
+    },
     Edges { of: "cloudai", allowed: &["core", "proto", "sim", "store", "worker", "master"], banned: &[] },
 ];
 

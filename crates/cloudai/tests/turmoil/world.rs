@@ -229,6 +229,7 @@ impl World {
                 disk: DiskLimits { collect: 100, pressure: 100, ..DiskLimits::default() },
                 offers: Offers::default(),
                 exec: true,
+                policy: tokio::sync::watch::Sender::new(Arc::default()).subscribe(),
                 local_inputs: false,
                 log_rate,
                 data_dir: dir.join(&host),

@@ -60,8 +60,8 @@ impl Streak {
 /// - A container that is lost, or ended by the engine: the worker's, but a restart of engine or
 ///   host ends many at once and is one incident.
 /// - A program that ran, however it ended, and a container that wrote too much: the worker works.
-/// - What the engine refuses to start may be the image's fault; what was stopped, and what a worker
-///   ended that had lost its master, tells nothing. Silence is judged by `liveness`.
+/// - What the engine refuses to start may be the image's fault; what a policy denies, what was stopped, and what a
+///   worker ended that had lost its master, tells nothing. Silence is judged by `liveness`.
 pub(super) fn sign(task: &TaskRecord, outcome: &Outcome) -> Sign {
     let words = || shortened(outcome.message.trim(), MAX_WORDS);
     let ran = outcome.run.is_some() || task.active().is_some_and(|active| active.step == Step::Running);
@@ -74,6 +74,7 @@ pub(super) fn sign(task: &TaskRecord, outcome: &Outcome) -> Sign {
         | Cause::StartError
         | Cause::InputError
         | Cause::OutputError
+        | Cause::PolicyDenied
         | Cause::Stopped
         | Cause::LeaseEnded
         | Cause::WorkerStopped => Sign::None,

@@ -91,7 +91,7 @@ fn in_the_task(error: SpecError) -> SpecError {
     let placed = |error: FieldError| {
         let path = match error.path.strip_prefix(PLACE) {
             Some("") => "task".to_owned(),
-            Some(rest) => rest.trim_start_matches('.').to_owned(),
+            Some(rest) => rest.strip_prefix('.').unwrap_or(rest).to_owned(),
             // Too many elements are told of the list as a whole.
             None if error.path == "tasks" => "array".to_owned(),
             None => error.path,
@@ -182,6 +182,7 @@ mod tests {
             (r#"{"image": "a", "depends_on": [{"task": "task-x"}]}"#, "depends_on[0].task"),
             (r#"{"image": "a", "at_once": 3}"#, "at_once"),
             (r#"{"array": 3}"#, "image"),
+            (r#"{"image": "a", "array": 3, "..": 1}"#, ".."),
             (r#"{"image": "a", "array": 3, "template": "t"}"#, "template"),
         ];
         for (text, path) in rows {

@@ -40,7 +40,7 @@ pub use volumes::Volume;
 pub(crate) use fields::{nearest, refusal};
 pub(crate) use filled::wrong_when_filled;
 pub(crate) use names::{is_task_name, task_or_element};
-pub(crate) use read::{Form, MAX_ITEMS, Reader, of_fields};
+pub(crate) use read::{Form, MAX_ITEMS, Reader, as_number, of_fields, to_units};
 pub(crate) use schema::{properties, shape};
 
 use crate::ids::WorkerId;

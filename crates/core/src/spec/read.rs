@@ -539,7 +539,7 @@ fn as_size(value: &Value) -> Option<u64> {
 }
 
 #[allow(clippy::cast_precision_loss, reason = "numbers beyond 2^53 are out of every range")]
-fn as_number(value: &Value) -> Option<f64> {
+pub(crate) fn as_number(value: &Value) -> Option<f64> {
     match value {
         Value::Int(number) => Some(*number as f64),
         Value::Float(number) if number.is_finite() => Some(*number),
@@ -555,9 +555,11 @@ fn as_number(value: &Value) -> Option<f64> {
     clippy::cast_precision_loss,
     reason = "range checked"
 )]
-fn to_units(number: f64, unit: u64) -> Option<u64> {
+pub(crate) fn to_units(number: f64, unit: u64) -> Option<u64> {
     let exact = number * unit as f64;
-    let rounded = if (exact - exact.round()).abs() < 1e-6 { exact.round() } else { exact.ceil() };
+    // Of large amounts the last digit of a fraction is more than that, and readers of JSON may have it wrong by one.
+    let noise = (exact.abs() * 2.0 * f64::EPSILON).max(1e-6);
+    let rounded = if (exact - exact.round()).abs() < noise { exact.round() } else { exact.ceil() };
     (0.0..=9e18).contains(&rounded).then_some(rounded as u64)
 }
 

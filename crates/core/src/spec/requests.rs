@@ -159,6 +159,15 @@ mod tests {
     }
 
     #[test]
+    fn an_amount_that_was_written_as_a_decimal_is_read_as_the_same_bytes() {
+        // A reader of JSON may take the last digit of such a number for another one.
+        for (decimal, bytes) in [("25904.016592129134", 27_814_226_024_559), ("7.300000000745058", 7_838_315_316)] {
+            assert_eq!(read(&format!("\"memory_gb\": {decimal}")).unwrap().demand.memory, bytes, "{decimal}");
+        }
+        assert_eq!(read("\"memory_gb\": 7.3").unwrap().demand.memory, 7_838_315_316, "rounded up");
+    }
+
+    #[test]
     fn every_wrong_request_is_named() {
         let rows = [
             (r#""requests": {"cpu_cores": 1}"#, "requests", "must be a list of requests"),

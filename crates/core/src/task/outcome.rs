@@ -87,6 +87,8 @@ pub enum Cause {
     OutputError,
     /// It wrote more than it asked for.
     StorageExceeded,
+    /// The policy of its worker forbids it: no container was made.
+    PolicyDenied,
 }
 
 /// A kept file of an attempt.

@@ -228,6 +228,11 @@ impl Identity {
         seen.map(|(name, project)| (name.clone(), Arc::clone(project))).collect()
     }
 
+    /// Every project.
+    pub(crate) fn all_projects(&self) -> Vec<(ProjectName, Arc<Project>)> {
+        self.directory().projects().map(|(name, project)| (name.clone(), Arc::clone(project))).collect()
+    }
+
     /// Says who is of a project; answers whether it is a new one.
     pub(crate) async fn put_project(
         &self,

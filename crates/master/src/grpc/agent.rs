@@ -105,9 +105,9 @@ fn updates(watch: Watch, handle: Handle) -> BoxStream<'static, Result<pb::Cluste
 }
 
 /// A proposal, or what is wrong with its words.
-type Read = Result<Placement, String>;
+pub(super) type Read = Result<Placement, String>;
 
-fn read(proposals: &[pb::Proposal]) -> Vec<Read> {
+pub(super) fn read(proposals: &[pb::Proposal]) -> Vec<Read> {
     let mut tasks: BTreeSet<TaskId> = BTreeSet::new();
     let read = |proposal: &pb::Proposal| {
         let task = proposal.task_id.parse().map_err(|error| format!("task_id: {error}"))?;
@@ -166,6 +166,7 @@ fn status(error: AskError) -> Status {
         AskError::Keys(source) => Status::unavailable(source.to_string()),
         AskError::Specs(_) => Status::invalid_argument(error.to_string()),
         AskError::Forbidden(why) => Status::permission_denied(why.to_string()),
+        AskError::Denied(_) => Status::permission_denied(error.to_string()),
         AskError::Internal(why) => Status::internal(why),
     }
 }

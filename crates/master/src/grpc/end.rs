@@ -132,6 +132,7 @@ fn cause(cause: pb::Cause) -> Option<Cause> {
         pb::Cause::StartError => Cause::StartError,
         pb::Cause::EngineError => Cause::EngineError,
         pb::Cause::InputError => Cause::InputError,
+        pb::Cause::PolicyDenied => Cause::PolicyDenied,
         pb::Cause::OutputError => Cause::OutputError,
         pb::Cause::StorageExceeded => Cause::StorageExceeded,
         pb::Cause::Unspecified => return None,

@@ -70,7 +70,7 @@ fn write(message: ToWorker) -> pb::ExecToWorker {
     pb::ExecToWorker { what: Some(what) }
 }
 
-fn read(message: pb::ExecFromWorker) -> Result<FromWorker, Lost> {
+pub(super) fn read(message: pb::ExecFromWorker) -> Result<FromWorker, Lost> {
     let nonsense = || Lost("the worker sent a message that is not understood".into());
     match message.what.ok_or_else(nonsense)? {
         What::ExecId(_) => Err(nonsense()),

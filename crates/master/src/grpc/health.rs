@@ -26,11 +26,13 @@ impl Reporter {
     /// ends.
     pub(crate) async fn keep(mut self, handle: Handle) -> Result<(), RunError> {
         let mut seen = handle.shared.mailboxes.health();
+        let mut audit = handle.shared.audit.health();
         loop {
             seen.mark_unchanged();
+            audit.mark_unchanged();
             let ready = handle.unready().is_empty();
             self.tell(if ready { ServingStatus::Serving } else { ServingStatus::NotServing }).await;
-            if !handle.readiness_changed(&mut seen).await {
+            if !handle.readiness_changed(&mut seen, &mut audit).await {
                 break;
             }
         }

@@ -457,6 +457,7 @@ pub(super) fn status(error: AskError) -> Status {
         AskError::Keys(source) => Status::unavailable(source.to_string()),
         AskError::Specs(_) => Status::invalid_argument(error.to_string()),
         AskError::Forbidden(why) => Status::permission_denied(why.to_string()),
+        AskError::Denied(_) => Status::permission_denied(error.to_string()),
         AskError::Internal(why) => Status::internal(why),
     }
 }

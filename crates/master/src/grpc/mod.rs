@@ -5,6 +5,8 @@ mod convert;
 mod end;
 mod enrol;
 mod exec;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod guard;
 mod health;
 mod inputs;

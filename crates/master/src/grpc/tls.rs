@@ -4,7 +4,9 @@
 use crate::cut::Cut;
 use crate::pki::{Pki, Shown};
 use futures::{Stream, StreamExt};
+use std::any::Any;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -13,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
-use tonic::transport::server::Connected;
+use tonic::transport::server::{Connected, TcpConnectInfo};
 use tracing::debug;
 
 /// Handshakes under way at a time; more connections wait in the listener's queue. Each takes milliseconds, unless its
@@ -27,6 +29,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(crate) struct Peer {
     /// What its certificate says, if it showed one.
     pub(crate) shown: Option<Arc<Shown>>,
+    /// From where it comes, where that is known.
+    pub(crate) address: Option<SocketAddr>,
 }
 
 /// A connection under TLS. It ends when its certificate is taken back.
@@ -40,7 +44,7 @@ pub(crate) struct Safe<C> {
 pub(crate) fn incoming<S, C>(connections: S, pki: Arc<Pki>) -> impl Stream<Item = io::Result<Safe<C>>> + Send + 'static
 where
     S: Stream<Item = io::Result<C>> + Send + 'static,
-    C: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    C: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
 {
     let acceptor = TlsAcceptor::from(pki.terms());
     async_stream::stream! {
@@ -78,15 +82,16 @@ enum Came<C> {
 
 async fn shake<C>(acceptor: TlsAcceptor, connection: C, pki: Arc<Pki>) -> Option<Safe<C>>
 where
-    C: AsyncRead + AsyncWrite + Unpin,
+    C: AsyncRead + AsyncWrite + Connected + Unpin,
 {
+    let address = address_of(&connection);
     match tokio::time::timeout(PATIENCE, acceptor.accept(connection)).await {
         Ok(Ok(stream)) => {
             let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
             let shown = certificate.and_then(|certificate| pki.read(certificate)).map(Arc::new);
             // Without a certificate there is nothing that could be taken back.
             let ends = shown.as_ref().map_or_else(Default::default, |shown| pki.ends(shown));
-            Some(Safe { inner: Cut::new(stream, &ends), peer: Peer { shown } })
+            Some(Safe { inner: Cut::new(stream, &ends), peer: Peer { shown, address } })
         }
         Ok(Err(error)) => {
             debug!(%error, "a connection to the gRPC port did not get under TLS");
@@ -97,6 +102,12 @@ where
             None
         }
     }
+}
+
+/// From where a connection over TCP comes.
+fn address_of<C: Connected>(connection: &C) -> Option<SocketAddr> {
+    let info = connection.connect_info();
+    (&info as &dyn Any).downcast_ref::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr)
 }
 
 impl<C> Connected for Safe<C> {

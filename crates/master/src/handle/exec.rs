@@ -63,6 +63,9 @@ impl Handle {
             let why = "programs beside tasks are forbidden on this cluster: exec.enabled is false on its master";
             return Err(ExecError::Forbidden(why.into()));
         }
+        if !wish.user.is_empty() {
+            self.policy().policy.check_exec(&wish.user).map_err(|denied| ExecError::Forbidden(denied.to_string()))?;
+        }
         let record = self.shared.model.worker_record(&worker);
         let Some(record) = record else { return Err(silent(&worker)) };
         if !record.about.capabilities.iter().any(|word| word == EXEC) {

@@ -1,7 +1,7 @@
 //! What would become of a job: the same checks as of a submission, and nothing is submitted.
 
 use super::Handle;
-use super::jobs::as_tasks;
+use super::jobs::{as_tasks, groups_to_run};
 use crate::mailbox::{AskError, NotNow};
 use crate::model::{Living, SeenJob};
 use crate::principal::Principal;
@@ -79,6 +79,7 @@ impl Handle {
             done: Vec::new(),
             ended: BTreeMap::new(),
         };
+        self.check_policy(groups_to_run(&new))?;
         let (tasks, places) = as_tasks(&new);
         self.check_secrets(&tasks, &places).await?;
         self.look_for_inputs(who, &tasks, &places).await?;

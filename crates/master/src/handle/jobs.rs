@@ -7,6 +7,7 @@ use crate::principal::{Principal, Role};
 use cloudai_core::event::{Answer, CancelJob, Event, NewJob, NewTask, Part, Rejected};
 use cloudai_core::ids::{JobId, TaskId};
 use cloudai_core::job::{Group, Groups, JobFile, JobRecord, On};
+use cloudai_core::spec::TaskSpec;
 use cloudai_core::state::Status;
 use cloudai_core::task::TaskRecord;
 use cloudai_store::query::{JobQuery, Page};
@@ -46,6 +47,7 @@ impl Handle {
         if let Some(id) = self.stored_job_twin(&new).await? {
             return Ok(JobAccepted { id, fresh: false });
         }
+        self.check_policy(groups_to_run(&new))?;
         let (tasks, places) = as_tasks(&new);
         self.check_secrets(&tasks, &places).await?;
         let holders = self.hold_inputs(who, &tasks, &places).await?;
@@ -270,6 +272,15 @@ impl Handle {
         let status = self.job(who, id).await?.record.status();
         Err(Rejected::JobEnded(id, status).into())
     }
+}
+
+/// What the groups of a job run that have not completed before, each with its place. An array is one: what its elements
+/// differ by is nothing that a policy speaks of.
+pub(super) fn groups_to_run(new: &NewJob) -> impl Iterator<Item = (usize, &TaskSpec)> {
+    let done = new.done_groups();
+    let runs = move |number: usize| !u32::try_from(number).is_ok_and(|number| done.contains(&number));
+    let groups = new.plan.groups.iter().enumerate().filter(move |(number, _)| runs(*number));
+    groups.map(|(number, group)| (number, &*group.spec))
 }
 
 /// The groups of a job as tasks, for what is checked and held of each: an array is one.

@@ -110,14 +110,27 @@ impl Handle {
 
 /// What is wrong with tasks of a job, as what is wrong with its document.
 fn of_a_job(error: AskError) -> AskError {
-    let AskError::Specs(tasks) = &error else { return error };
-    let mut fields = Vec::new();
-    for (place, task) in tasks.iter() {
-        let within =
-            |field: &FieldError| FieldError { path: format!("tasks[{place}].{}", field.path), ..field.clone() };
-        fields.extend(task.0.iter().map(within));
+    let within = |tasks: &[(usize, SpecError)]| {
+        let mut fields = Vec::new();
+        for (place, task) in tasks {
+            let within =
+                |field: &FieldError| FieldError { path: format!("tasks[{place}].{}", field.path), ..field.clone() };
+            fields.extend(task.0.iter().map(within));
+        }
+        SpecError(fields)
+    };
+    match &error {
+        AskError::Specs(tasks) => wrong(within(tasks)),
+        AskError::Denied(tasks) => AskError::Denied(Arc::new(vec![(0, within(tasks))])),
+        AskError::Rejected(_)
+        | AskError::Forbidden(_)
+        | AskError::Unavailable(_)
+        | AskError::Store(_)
+        | AskError::Bulk(_)
+        | AskError::Keys(_)
+        | AskError::Stopped
+        | AskError::Internal(_) => error,
     }
-    wrong(SpecError(fields))
 }
 
 /// What is wrong with the only document.

@@ -1,5 +1,6 @@
 //! `/api/v1/auth`: sign in, go on, sign out, who one is. The paths of the reference for two of them are the same calls.
 
+use super::audited::Noted;
 use super::dto::{Me, Once, Tokens, User, Who};
 use super::extract::{Caller, Document, Perhaps, WordPath};
 use super::fields::{Fields, MAX_FIELDS, missing};
@@ -31,14 +32,14 @@ pub(super) async fn login(
     Address(peer): Address,
     query: Parameters,
     body: Document<MAX_FIELDS>,
-) -> Result<Json<Tokens>, Problem> {
+) -> Result<(Extension<Noted>, Json<Tokens>), Problem> {
     query.close()?;
     let mut fields = Fields::of(body.parse()?)?;
     let (name, password) = (fields.text("user"), fields.secret("password"));
     let (name, password) = (fields.needed("user", name), fields.needed("password", password));
     fields.close()?;
     let (name, password) = name.zip(password).ok_or_else(missing)?;
-    Ok(Json(tokens(handle.identity()?.login(&name, password, peer).await?)))
+    Ok(tokens(handle.identity()?.login(&name, password, peer).await?))
 }
 
 /// New tokens for a refresh token, which is good once.
@@ -46,10 +47,10 @@ pub(super) async fn refresh(
     State(handle): State<Handle>,
     query: Parameters,
     body: Document<MAX_FIELDS>,
-) -> Result<Json<Tokens>, Problem> {
+) -> Result<(Extension<Noted>, Json<Tokens>), Problem> {
     query.close()?;
     let token = refresh_token(Fields::of(body.parse()?)?)?.ok_or_else(missing)?;
-    Ok(Json(tokens(handle.identity()?.refresh(&token).await?)))
+    Ok(tokens(handle.identity()?.refresh(&token).await?))
 }
 
 fn refresh_token(mut fields: Fields) -> Result<Option<Zeroizing<String>>, Problem> {
@@ -90,7 +91,7 @@ pub(super) async fn register(
     Address(peer): Address,
     query: Parameters,
     body: Document<MAX_FIELDS>,
-) -> Result<(StatusCode, Json<User>), Problem> {
+) -> Result<(StatusCode, Extension<Noted>, Json<User>), Problem> {
     query.close()?;
     let mut fields = Fields::of(body.parse()?)?;
     let name = fields.parsed("user", |text| text.parse::<UserId>().map_err(|error: IdError| error.to_string()));
@@ -99,7 +100,8 @@ pub(super) async fn register(
     fields.close()?;
     let (name, password) = name.zip(password).ok_or_else(missing)?;
     let user = handle.identity()?.register(&name, password, peer).await?;
-    Ok((StatusCode::CREATED, Json(shown(&name, &user))))
+    let noted = Noted::default().on(name.to_string());
+    Ok((StatusCode::CREATED, Extension(noted), Json(shown(&name, &user))))
 }
 
 /// Who asks, and by what.
@@ -165,13 +167,16 @@ pub(super) async fn follow(
     Ok((StatusCode::SEE_OTHER, headers).into_response())
 }
 
-fn tokens(given: entering::Tokens) -> Tokens {
+/// The answer, and whose it is.
+fn tokens(given: entering::Tokens) -> (Extension<Noted>, Json<Tokens>) {
     let entering::Tokens { access, expires_in, refresh, user, role } = given;
-    Tokens {
+    let noted = Noted::default().on(user.to_string());
+    let tokens = Tokens {
         access_token: Once(access.to_string()),
         token_type: "Bearer".into(),
         expires_in: expires_in.as_secs(),
         refresh_token: Once(refresh.to_string()),
         user: Who { name: user.to_string(), role: role.word().into() },
-    }
+    };
+    (Extension(noted), Json(tokens))
 }

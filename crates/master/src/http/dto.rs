@@ -1,7 +1,9 @@
 //! The JSON of `/api/v1`: what clients send and get. The command line reads the same types.
 
 pub mod advice;
+pub mod audit;
 mod auth;
+pub mod consumed;
 mod duty;
 pub mod events;
 mod exec;
@@ -11,6 +13,7 @@ mod job_forecast;
 mod jobs;
 mod join_tokens;
 mod logs;
+mod policy;
 mod schedules;
 mod secrets;
 mod templates;
@@ -24,6 +27,7 @@ pub use job_forecast::{JobForecast, NotCounted, PartForecast};
 pub use jobs::{ArrayCounts, Job, JobCounts, JobNeed, JobPart};
 pub use join_tokens::IssuedToken;
 pub use logs::{LogCut, LogDamage, LogEntry, LogLine, LogState};
+pub use policy::Policy;
 pub use schedules::{Schedule, ScheduleError, ScheduleRun, TemplateUse};
 pub use secrets::{Registry, Rotated, Secret};
 pub use templates::{Template, TemplateVersion};
@@ -487,7 +491,7 @@ pub struct Problem {
     /// The HTTP status.
     pub status: u16,
     /// A stable word: `invalid`, `unsatisfiable`, `not_found`, `conflict`, `unavailable`,
-    /// `too_large`, `unauthenticated`, `forbidden`, `too_many_requests`, `internal`,
+    /// `too_large`, `unauthenticated`, `forbidden`, `policy_denied`, `too_many_requests`, `internal`,
     /// `method_not_allowed`, `unsupported`, `timeout`.
     pub code: String,
     /// What happened and why.

@@ -15,7 +15,7 @@ use tracing::field::display;
 use tracing::{Instrument, debug, error, info_span};
 use ulid::Ulid;
 
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The longest id that a client may choose for its request.
 const LONGEST_ID: usize = 64;
 /// An answer must have begun in this time: longer than the longest wait that a call offers (60 s).
@@ -32,11 +32,13 @@ pub(super) struct Limits {
 }
 
 /// Gives the request an id, which its log lines and its answer carry, and ends what takes too long.
-pub(super) async fn edge(limits: Limits, request: Request, next: Next) -> Response {
+pub(super) async fn edge(limits: Limits, mut request: Request, next: Next) -> Response {
     let path = request.uri().path();
     let uploads = path == restore::PATH || path.starts_with(blobs::PATH);
     let patience = if uploads { restore::PATIENCE } else { limits.patience };
     let id = request_id(request.headers());
+    // What is written of the request names it as its answer does.
+    request.headers_mut().insert(REQUEST_ID, id.clone());
     let shown = id.to_str().unwrap_or_default().to_owned();
     let span = info_span!("request", request = shown, method = %request.method(), path = request.uri().path());
     let peer = request.extensions().get::<Peer>().map(|Peer(peer)| display(*peer));

@@ -3,9 +3,10 @@
 //! Here somebody is only looked up, in memory. What is wrong with a token is noted for the table of routes, which refuses
 //! who must say who asks: routes that are open take anybody, also one with a token that has expired.
 
+use super::audited::Via;
 use super::door::Peer;
 use super::problem::{Code, Problem};
-use crate::auth::entering::{Entered, Unknown};
+use crate::auth::entering::{By, Entered, Unknown};
 use crate::handle::Handle;
 use crate::principal::Principal;
 use axum::extract::{FromRequestParts, Request, State};
@@ -57,6 +58,7 @@ pub(super) async fn identify(State(listener): State<Listener>, mut request: Requ
     extensions.insert(Local(local));
     match found {
         Found::Somebody(Entered { who, by }) => {
+            extensions.insert(via(&by, handle.has_users()));
             extensions.insert(who);
             extensions.insert(by);
         }
@@ -66,6 +68,17 @@ pub(super) async fn identify(State(listener): State<Listener>, mut request: Requ
         }
     }
     next.run(request).await
+}
+
+/// By what somebody is known, for the audit log.
+fn via(by: &By, has_users: bool) -> Via {
+    let By { key, session, expires_at: _ } = by;
+    Via(match (key, session) {
+        (Some(key), _) => format!("key {key}"),
+        (None, Some(_)) => "session".into(),
+        (None, None) if has_users => "guest".into(),
+        (None, None) => "insecure".into(),
+    })
 }
 
 enum Found {

@@ -22,7 +22,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use cloudai_core::event::Part;
 use cloudai_core::job::{Indexes, JobFile, JobStatus, graph};
-use cloudai_core::spec::SpecError;
+use cloudai_core::spec::{FieldError, SpecError};
 use cloudai_core::state::{Reason, Status};
 use cloudai_core::task::TaskRecord;
 use cloudai_core::text::shortened;
@@ -68,17 +68,19 @@ pub(super) async fn submit(
 
 /// What is wrong with a task of a job stands under its place in the file.
 fn of_a_job(error: AskError) -> Problem {
+    let within = |errors: &[(usize, SpecError)]| -> Vec<FieldError> {
+        let fields = errors.iter().flat_map(|(index, error)| {
+            let of_task = move |field: &FieldError| FieldError {
+                path: format!("tasks[{index}].{}", field.path),
+                ..field.clone()
+            };
+            error.0.iter().map(of_task)
+        });
+        fields.collect()
+    };
     match error {
-        AskError::Specs(errors) => {
-            let fields = errors.iter().flat_map(|(index, error)| {
-                let of_task = move |field: &cloudai_core::spec::FieldError| cloudai_core::spec::FieldError {
-                    path: format!("tasks[{index}].{}", field.path),
-                    ..field.clone()
-                };
-                error.0.iter().map(of_task)
-            });
-            SpecError(fields.collect()).into()
-        }
+        AskError::Specs(errors) => SpecError(within(&errors)).into(),
+        AskError::Denied(errors) => Problem::denied(within(&errors)),
         other => other.into(),
     }
 }

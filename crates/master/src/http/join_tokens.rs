@@ -1,5 +1,6 @@
 //! `/api/v1/join-tokens`: what lets workers join; made, listed, taken back.
 
+use super::audited::Noted;
 use super::dto::{FieldProblem, IssuedToken, List};
 use super::extract::{Caller, Perhaps, TokenPath};
 use super::problem::{Code, Problem};
@@ -8,11 +9,11 @@ use super::view::time;
 use crate::handle::Handle;
 use crate::pki::Pki;
 use crate::pki::tokens::{MOST, TokenRecord};
-use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::header::LOCATION;
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use cloudai_core::spec::Value;
 use std::sync::Arc;
 use std::time::Duration;
@@ -70,7 +71,8 @@ pub(super) async fn create(
         return Err(Problem::new(Code::Conflict, why).next("cloudai worker token --revoke ID"));
     };
     let location = [(LOCATION, format!("/api/v1/join-tokens/{id}"))];
-    Ok((StatusCode::CREATED, location, Json(shown(pki, id, Some(token), &record))).into_response())
+    let noted = Noted::default().detail("reusable", reusable);
+    Ok((StatusCode::CREATED, location, Extension(noted), Json(shown(pki, id, Some(token), &record))).into_response())
 }
 
 /// Takes one back: it lets nobody in any more, and workers that it let in stay.

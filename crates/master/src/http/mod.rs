@@ -1,11 +1,14 @@
 //! HTTP: the REST API and the reference's routes. Only here is JSON made.
 //!
 //! The table of all routes is [`routes`]. A request passes `edge.rs` (request id, limits,
-//! panics), then `identify.rs` (who asks), then its handler. Nothing here decides anything about
-//! the cluster: handlers read parameters, ask the [`Handle`], and show what it answers.
+//! panics), `audited.rs` (what is done is written down), then `identify.rs` (who asks), then its handler.
+//! Nothing here decides anything about the cluster: handlers read parameters, ask the [`Handle`], and
+//! show what it answers.
 
 mod advice;
 mod archive;
+mod audit;
+mod audited;
 mod auth;
 mod blobs;
 mod ca;
@@ -41,6 +44,7 @@ mod logs;
 mod made;
 mod only;
 mod openapi;
+mod policy;
 mod probes;
 mod problem;
 mod projects;
@@ -58,6 +62,7 @@ mod tasks;
 mod templates;
 #[cfg(test)]
 mod tests;
+mod usage;
 mod users;
 mod view;
 mod workers;
@@ -179,6 +184,7 @@ fn of_what_is_kept() -> Vec<Route> {
         get(VIEWER, "/api/v1/registries", registries::list, &docs::stored::REGISTRIES),
         put(USER, "/api/v1/registries/{host}", registries::put, &docs::stored::REGISTRY_PUT),
         delete(USER, "/api/v1/registries/{host}", registries::remove, &docs::stored::REGISTRY_REMOVE),
+        get(VIEWER, "/api/v1/policy", policy::get, &docs::stored::POLICY),
         get(VIEWER, "/api/v1/templates", templates::list, &docs::stored::TEMPLATES),
         get(VIEWER, "/api/v1/templates/{name}", templates::get, &docs::stored::TEMPLATE),
         put(USER, "/api/v1/templates/{name}", templates::put, &docs::stored::TEMPLATE_PUT),
@@ -221,6 +227,9 @@ fn of_the_cluster() -> Vec<Route> {
         put(OPERATOR, "/api/v1/strategies/current", strategies::set, &docs::cluster::SET),
         get(VIEWER, "/api/v1/strategies/predictions", strategies::predictions, &docs::cluster::PREDICTIONS),
         get(VIEWER, "/api/v1/cluster", cluster::get, &docs::cluster::GET),
+        get(VIEWER, "/api/v1/usage", usage::get, &docs::cluster::USAGE),
+        get(ADMIN, "/api/v1/audit", audit::list, &docs::cluster::AUDIT),
+        get(ADMIN, "/api/v1/audit/verify", audit::verify, &docs::cluster::AUDIT_VERIFY),
         post(ADMIN, "/api/v1/cluster/backup", cluster::backup, &docs::cluster::BACKUP),
         post(ADMIN, restore::PATH, restore::restore, &docs::cluster::RESTORE),
         get(ADMIN, "/api/v1/debug/state", debug::state, &docs::cluster::STATE),
@@ -256,7 +265,8 @@ fn of_people() -> Vec<Route> {
 /// The whole API over a master; `local` when it listens for this machine alone.
 pub fn router(handle: Handle, local: bool) -> Router {
     let known = from_fn_with_state(Listener { handle: handle.clone(), local }, identify::identify);
-    at_the_edge(local, for_strangers(handle).layer(known))
+    let known = for_strangers(handle.clone()).layer(from_fn(audited::caller)).layer(known);
+    at_the_edge(local, known.layer(from_fn_with_state(handle, audited::audited)))
 }
 
 /// All routes for callers of whom nothing is known: each that is not open refuses them.

@@ -28,6 +28,7 @@ pub(super) enum Code {
     BadBackup,
     Unauthenticated,
     Forbidden,
+    PolicyDenied,
     NotFound,
     MethodNotAllowed,
     Timeout,
@@ -61,6 +62,7 @@ impl Code {
             Self::BadBackup => ("bad_backup", StatusCode::BAD_REQUEST),
             Self::Unauthenticated => ("unauthenticated", StatusCode::UNAUTHORIZED),
             Self::Forbidden => ("forbidden", StatusCode::FORBIDDEN),
+            Self::PolicyDenied => ("policy_denied", StatusCode::FORBIDDEN),
             Self::NotFound => ("not_found", StatusCode::NOT_FOUND),
             Self::MethodNotAllowed => ("method_not_allowed", StatusCode::METHOD_NOT_ALLOWED),
             Self::Timeout => ("timeout", StatusCode::REQUEST_TIMEOUT),
@@ -78,6 +80,10 @@ impl Code {
         }
     }
 }
+
+/// The word of the problem that an answer is, for those whom it passes.
+#[derive(Clone, Debug)]
+pub(super) struct Word(pub(super) String);
 
 /// A refused request on its way to the client.
 #[derive(Debug)]
@@ -128,6 +134,15 @@ impl Problem {
     /// Fields or parameters with what is wrong with each.
     pub(super) fn fields(errors: Vec<dto::FieldProblem>) -> Self {
         Self::new(Code::Invalid, told(&errors)).errors(errors)
+    }
+
+    /// Fields that the operator's policy denies, each with the rule.
+    pub(super) fn denied(errors: impl IntoIterator<Item = FieldError>) -> Self {
+        Self::denied_fields(errors.into_iter().take(MAX_ERRORS).map(field_problem).collect())
+    }
+
+    fn denied_fields(errors: Vec<dto::FieldProblem>) -> Self {
+        Self::new(Code::PolicyDenied, told(&errors)).errors(errors).next("cloudai policy show")
     }
 
     /// One field or parameter.
@@ -279,6 +294,7 @@ impl From<AskError> for Problem {
             AskError::Forbidden(why) => {
                 Self::new(Code::Forbidden, why.to_string()).next("cloudai whoami shows who you are, and what you may")
             }
+            AskError::Denied(errors) => Self::denied_fields(placed(errors)),
             AskError::Internal(_) => Self::internal(&error),
         }
     }
@@ -336,6 +352,10 @@ impl From<IdError> for Problem {
 
 /// The errors of the documents of a batch, each under its place, as many as one answer holds.
 pub(super) fn batch_errors(errors: &[(usize, SpecError)]) -> Problem {
+    Problem::fields(placed(errors))
+}
+
+fn placed(errors: &[(usize, SpecError)]) -> Vec<dto::FieldProblem> {
     let all = errors.iter().flat_map(|(index, error)| error.0.iter().map(move |field| (*index, field)));
     let named = all.take(MAX_ERRORS).map(|(index, field)| {
         let path = match field.path.as_str() {
@@ -344,7 +364,7 @@ pub(super) fn batch_errors(errors: &[(usize, SpecError)]) -> Problem {
         };
         dto::FieldProblem { path, ..field_problem(field.clone()) }
     });
-    Problem::fields(named.collect())
+    named.collect()
 }
 
 fn field_problem(field: FieldError) -> dto::FieldProblem {
@@ -369,7 +389,9 @@ impl std::fmt::Display for Chain<'_> {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let Inner { status, body, retry_after } = *self.0;
+        let word = Word(body.code.clone());
         let mut response = (status, Json(body)).into_response();
+        response.extensions_mut().insert(word);
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if let Some(seconds) = retry_after {
@@ -419,6 +441,7 @@ mod tests {
             (store(StoreError::Corrupt("row".into())), 503, "unavailable", Some(STORE_PATIENCE)),
             (AskError::Bulk(Arc::new(BulkError::Full)), 507, "full", Some(FULL_PATIENCE)),
             (AskError::Bulk(Arc::new(BulkError::NotFound)), 404, "not_found", None),
+            (AskError::Denied(Arc::default()), 403, "policy_denied", None),
             (AskError::Internal("x".into()), 500, "internal", None),
         ];
         for (error, status, code, retry) in rows {

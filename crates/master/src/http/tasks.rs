@@ -1,5 +1,6 @@
 //! `/api/v1/tasks`: submit, list, find, look at, cancel, hold, release, retry.
 
+use super::audited::Noted;
 use super::columns::{Columns, OF_TASKS};
 use super::dto::{List, Submitted, Task};
 use super::extract::{Caller, Document, Perhaps, TaskPath};
@@ -11,11 +12,11 @@ use crate::handle::listed::Listed;
 use crate::mailbox::AskError;
 use crate::model::SeenTask;
 use crate::principal::{Principal, Role};
-use axum::Json;
 use axum::extract::State;
 use axum::http::header::LOCATION;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use cloudai_core::event::{Rejected, Submitted as Fate};
@@ -76,6 +77,7 @@ pub(super) async fn submit(
 pub(super) fn of_the_only_one(error: AskError) -> Problem {
     match error {
         AskError::Specs(errors) => SpecError(errors.iter().flat_map(|(_, error)| error.0.clone()).collect()).into(),
+        AskError::Denied(errors) => Problem::denied(errors.iter().flat_map(|(_, error)| error.0.clone())),
         other => Problem::from(other).without_errors(),
     }
 }
@@ -103,8 +105,19 @@ pub(super) async fn submit_batch(
     let specs = read.map_err(|error| Problem::internal(&error))??;
     let fates = handle.submit(&who, specs).await?;
     let status = if fates.iter().any(|fate| fate.fresh) { StatusCode::CREATED } else { StatusCode::OK };
+    let noted = noted(&fates);
     let items = fates.into_iter().map(|fate| Submitted { id: fate.id.to_string(), fresh: fate.fresh }).collect();
-    Ok((status, Json(List::<Submitted> { items, next_cursor: None })).into_response())
+    Ok((status, Extension(noted), Json(List::<Submitted> { items, next_cursor: None })).into_response())
+}
+
+/// A batch is one row of the audit log, however many it brings.
+fn noted(fates: &[Fate]) -> Noted {
+    let fresh = fates.iter().filter(|fate| fate.fresh).count();
+    let noted = Noted::default().detail("tasks", fates.len()).detail("new", fresh);
+    match (fates.first(), fates.last()) {
+        (Some(first), Some(last)) => noted.on(first.id.to_string()).detail("last", last.id.to_string()),
+        (None, _) | (_, None) => noted,
+    }
 }
 
 /// The key of the header; the field of the same meaning stands in the document.
@@ -432,7 +445,7 @@ pub(super) async fn retry(
         AskError::Rejected(why @ Rejected::Unsatisfiable { .. }) => Problem::from(AskError::Rejected(why))
             .without_errors()
             .next("ask for what a worker offers, or add such a worker: cloudai worker list"),
-        error => Problem::from(error).without_errors(),
+        error => of_the_only_one(error),
     })?;
     answer(&handle, &who, fate).await
 }

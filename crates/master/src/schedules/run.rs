@@ -119,6 +119,7 @@ fn is_passing(error: &NotMade) -> bool {
             | AskError::Keys(_)
             | AskError::Specs(_)
             | AskError::Forbidden(_)
+            | AskError::Denied(_)
             | AskError::Internal(_) => false,
         },
     }
@@ -140,6 +141,7 @@ mod tests {
             (AskError::Store(Arc::new(StoreError::Unsupported("pair".into()))), false),
             (Rejected::Unsatisfiable { index: 0, message: "cpu".into() }.into(), false),
             (Rejected::NoSuchTask(task).into(), false),
+            (AskError::Denied(Arc::default()), false),
             (AskError::Internal("x".into()), false),
         ];
         for (error, again) in rows {

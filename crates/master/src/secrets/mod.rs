@@ -22,7 +22,7 @@ pub(crate) const MAX_SECRETS: usize = 1000;
 /// Before the names of all facts that are secrets.
 const PREFIX: &str = "secret/";
 /// The names of all facts that are the cluster's own.
-const OWN: [&str; 3] = [crate::pki::CA_KEY, crate::pki::FIRST_TEXT, crate::auth::SIGNING_KEY];
+const OWN: [&str; 4] = [crate::pki::CA_KEY, crate::pki::FIRST_TEXT, crate::auth::SIGNING_KEY, crate::audit::KEYS];
 
 /// Whether nobody but the cluster stored this.
 fn is_own(id: &str) -> bool {
@@ -119,6 +119,21 @@ impl Secrets {
     /// Keeps one.
     pub(crate) async fn put_own(&self, (term, now): (Term, Timestamp), id: &str, value: &[u8]) -> Result<(), AskError> {
         self.sealed.put(term, now, id, value).await.map(drop)
+    }
+
+    /// Keeps one that may be lost; answers whether it could be sealed.
+    pub(crate) async fn try_put_own(
+        &self,
+        (term, now): (Term, Timestamp),
+        id: &str,
+        value: &[u8],
+    ) -> Result<bool, AskError> {
+        self.sealed.try_put(term, now, id, value).await
+    }
+
+    /// The cluster's own whose names begin so, each under the rest of its name; none for one that can not be opened.
+    pub(crate) async fn all_own(&self, prefix: &str) -> Result<Vec<(String, Option<Zeroizing<Vec<u8>>>)>, AskError> {
+        self.sealed.values(prefix).await
     }
 
     /// Removes one.

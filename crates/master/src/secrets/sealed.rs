@@ -11,8 +11,20 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 /// Before the names of all facts that are sealed: the kinds of values that there are.
-const PREFIXES: [&str; 5] =
-    [super::PREFIX, super::registries::PREFIX, crate::pki::CA_KEY, crate::pki::FIRST_TEXT, crate::auth::SIGNING_KEY];
+const PREFIXES: [&str; 6] = [
+    super::PREFIX,
+    super::registries::PREFIX,
+    crate::pki::CA_KEY,
+    crate::pki::FIRST_TEXT,
+    crate::auth::SIGNING_KEY,
+    crate::audit::KEYS,
+];
+
+/// Whether the cluster goes on without this value: the audit log tells itself which of its keys are lost, and they are kept
+/// for ever.
+fn may_be_lost(id: &str) -> bool {
+    id.starts_with(crate::audit::KEYS)
+}
 
 /// The sealed values of a cluster.
 #[derive(Debug)]
@@ -61,10 +73,33 @@ impl Sealed {
         Ok((stored, before.is_none()))
     }
 
-    /// How many were sealed with a key that is not here any more.
+    /// Keeps a value that may be lost under the name of a fact; answers whether it could be sealed. Beside values whose
+    /// key is lost no new key is made: then it is noted that there was one, and nobody can open it.
+    pub(super) async fn try_put(&self, term: Term, now: Timestamp, id: &str, value: &[u8]) -> Result<bool, AskError> {
+        let _alone = self.changing.lock().await;
+        let sealed = if self.lost().await? == 0 { self.keys.seal(id, value).ok() } else { None };
+        let kept = sealed.is_some();
+        let sealed = sealed.unwrap_or_default();
+        self.set(term, id, &Stored { sealed, bytes: value.len(), created_at: now, updated_at: now }).await?;
+        Ok(kept)
+    }
+
+    /// The values of all whose facts' names begin so, each under the rest of its name; none for one that can not be opened.
+    pub(super) async fn values(&self, prefix: &str) -> Result<Vec<(String, Option<Zeroizing<Vec<u8>>>)>, AskError> {
+        let facts = self.store.facts(prefix).await?;
+        let read = |(id, text): (String, String)| {
+            let name = id.strip_prefix(prefix)?.to_owned();
+            let stored = serde_json::from_str::<Stored>(&text).ok();
+            Some((name, stored.and_then(|stored| self.opened(&id, &stored).ok())))
+        };
+        Ok(facts.into_iter().filter_map(read).collect())
+    }
+
+    /// How many were sealed with a key that is not here any more, and are missed.
     pub(super) async fn lost(&self) -> Result<usize, AskError> {
         let facts = self.facts().await?;
-        let sealed = facts.iter().filter_map(|(_, text)| serde_json::from_str::<Stored>(text).ok());
+        let missed = facts.iter().filter(|(id, _)| !may_be_lost(id));
+        let sealed = missed.filter_map(|(_, text)| serde_json::from_str::<Stored>(text).ok());
         Ok(sealed.filter(|stored| !self.keys.knows(&stored.sealed)).count())
     }
 
@@ -114,13 +149,23 @@ impl Sealed {
         self.keys.renew()?;
         let facts = self.facts().await?;
         for (id, text) in &facts {
-            let stored: Stored = serde_json::from_str(text).map_err(|why| AskError::Internal(why.to_string()))?;
-            let value = self.opened(id, &stored)?;
-            let sealed = self.keys.seal(id, &value)?;
-            self.set(term, id, &Stored { sealed, ..stored }).await?;
+            match self.sealed_anew(id, text) {
+                Ok(stored) => self.set(term, id, &stored).await?,
+                // One that nobody can open stays as it is.
+                Err(_) if may_be_lost(id) => {}
+                Err(error) => return Err(error),
+            }
         }
         self.keys.forget_old()?;
         Ok(facts.iter().filter(|(id, _)| !super::is_own(id)).count())
+    }
+
+    /// The same value under the key of now.
+    fn sealed_anew(&self, id: &str, text: &str) -> Result<Stored, AskError> {
+        let stored: Stored = serde_json::from_str(text).map_err(|why| AskError::Internal(why.to_string()))?;
+        let value = self.opened(id, &stored)?;
+        let sealed = self.keys.seal(id, &value)?;
+        Ok(Stored { sealed, ..stored })
     }
 
     async fn nothing_lost(&self) -> Result<(), AskError> {

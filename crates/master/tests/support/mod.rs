@@ -14,7 +14,9 @@ use cloudai_core::time::Timestamp;
 use cloudai_core::timing::Timing;
 use cloudai_master::principal::Principal;
 use cloudai_master::{Config, Ended, Fallback, FileLimits, Master, Retention, Rules, RunError, Security};
+use cloudai_store::audit::{AuditQuery, AuditRow};
 use cloudai_store::bulk::local::LocalBulk;
+use cloudai_store::consumed::Consumed;
 use cloudai_store::memory::MemoryStore;
 use cloudai_store::query::{Collectable, JobQuery, Page, RetentionQuery, TaskQuery};
 use cloudai_store::{CommitError, Loaded, Store, StoreError, Usage};
@@ -144,6 +146,7 @@ pub(crate) async fn post(master: &Running, path: &str, body: &str) -> u16 {
 pub(crate) struct Switched {
     store: Box<dyn Store>,
     away: AtomicBool,
+    no_audit: AtomicBool,
     hold: tokio::sync::RwLock<()>,
     loads: AtomicUsize,
     collected: Mutex<Vec<usize>>,
@@ -160,6 +163,7 @@ impl Switched {
         Self {
             store: Box::new(store),
             away: AtomicBool::new(false),
+            no_audit: AtomicBool::new(false),
             hold: tokio::sync::RwLock::default(),
             loads: AtomicUsize::new(0),
             collected: Mutex::default(),
@@ -173,6 +177,11 @@ impl Switched {
 
     pub(crate) fn set_away(&self, away: bool) {
         self.away.store(away, Ordering::SeqCst);
+    }
+
+    /// Takes no rows of the audit log, while everything else goes on.
+    pub(crate) fn set_no_audit(&self, away: bool) {
+        self.no_audit.store(away, Ordering::SeqCst);
     }
 
     /// Commits wait until the answer is dropped.
@@ -276,5 +285,24 @@ impl Store for Switched {
     }
     async fn drop_fact(&self, term: Term, name: &str) -> Result<bool, CommitError> {
         self.store.drop_fact(term, name).await
+    }
+    async fn append_audit(&self, term: Term, rows: &[AuditRow], head: &str) -> Result<(), CommitError> {
+        if self.away.load(Ordering::SeqCst) || self.no_audit.load(Ordering::SeqCst) {
+            return Err(CommitError::Unavailable(std::io::Error::other("switched off")));
+        }
+        self.store.append_audit(term, rows, head).await
+    }
+    async fn audit(&self, query: &AuditQuery) -> Result<Page<AuditRow>, StoreError> {
+        self.store.audit(query).await
+    }
+    async fn audit_after(&self, seq: u64, limit: usize) -> Result<Vec<AuditRow>, StoreError> {
+        self.store.audit_after(seq, limit).await
+    }
+    async fn consumed(
+        &self,
+        hours: std::ops::Range<u64>,
+        owner: Option<&UserId>,
+    ) -> Result<Vec<(UserId, Consumed)>, StoreError> {
+        self.store.consumed(hours, owner).await
     }
 }

@@ -910,6 +910,8 @@ pub enum Cause {
     ImageAbsent = 12,
     /// Its inputs could not be brought.
     InputError = 13,
+    /// The policy of its worker forbids it.
+    PolicyDenied = 14,
 }
 impl Cause {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -932,6 +934,7 @@ impl Cause {
             Self::StorageExceeded => "CAUSE_STORAGE_EXCEEDED",
             Self::ImageAbsent => "CAUSE_IMAGE_ABSENT",
             Self::InputError => "CAUSE_INPUT_ERROR",
+            Self::PolicyDenied => "CAUSE_POLICY_DENIED",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -951,6 +954,7 @@ impl Cause {
             "CAUSE_STORAGE_EXCEEDED" => Some(Self::StorageExceeded),
             "CAUSE_IMAGE_ABSENT" => Some(Self::ImageAbsent),
             "CAUSE_INPUT_ERROR" => Some(Self::InputError),
+            "CAUSE_POLICY_DENIED" => Some(Self::PolicyDenied),
             _ => None,
         }
     }

@@ -30,8 +30,15 @@ pub fn read_workload(tasks: &Path, workers: &Path) -> Result<Workload, ReadError
 /// # Errors
 /// [`ReadError`].
 pub fn read_tasks(path: &Path) -> Result<Vec<Task>, ReadError> {
+    tasks_of(&read::text(path)?, path)
+}
+
+/// The tasks of a text, which is called so.
+/// # Errors
+/// [`ReadError`].
+pub fn tasks_of(text: &str, path: &Path) -> Result<Vec<Task>, ReadError> {
     let required = ["task_id", "arrival_s", "cpu", "mem_gb", "storage_gb", "gpu", "runtime_s"];
-    let sheet = Sheet::open(path, &required, &OPTIONAL, "task")?;
+    let sheet = Sheet::of(text, path, &required, &OPTIONAL, "task")?;
     let mut ids = Ids::default();
     sheet.rows.iter().map(|record| Row { sheet: &sheet, record }).map(|row| task(&row, &mut ids)).collect()
 }
@@ -55,7 +62,14 @@ fn task(row: &Row<'_>, ids: &mut Ids) -> Result<Task, ReadError> {
 /// # Errors
 /// [`ReadError`].
 pub fn read_workers(path: &Path) -> Result<Vec<Machine>, ReadError> {
-    let sheet = Sheet::open(path, &["worker_id", "cpu", "mem_gb", "storage_gb", "gpu"], &[], "worker")?;
+    workers_of(&read::text(path)?, path)
+}
+
+/// The workers of a text, which is called so.
+/// # Errors
+/// [`ReadError`].
+pub fn workers_of(text: &str, path: &Path) -> Result<Vec<Machine>, ReadError> {
+    let sheet = Sheet::of(text, path, &["worker_id", "cpu", "mem_gb", "storage_gb", "gpu"], &[], "worker")?;
     let mut ids = Ids::default();
     let rows = sheet.rows.iter().map(|record| Row { sheet: &sheet, record });
     rows.map(|row| Ok(Machine { id: ids.new_one(&row, "worker_id")?, capacity: row.amounts()? })).collect()
@@ -65,7 +79,8 @@ pub fn read_workers(path: &Path) -> Result<Vec<Machine>, ReadError> {
 /// # Errors
 /// [`ReadError`], also for a task or worker that the workload does not have.
 pub fn read_assignments(path: &Path, workload: &Workload) -> Result<Vec<Assignment>, ReadError> {
-    let sheet = Sheet::open(path, &["task_id", "worker_id", "start_s", "end_s"], &[], "assignment")?;
+    let required = ["task_id", "worker_id", "start_s", "end_s"];
+    let sheet = Sheet::of(&read::text(path)?, path, &required, &[], "assignment")?;
     let tasks: BTreeMap<_, _> = workload.tasks.iter().enumerate().map(|(at, task)| (task.id.as_str(), at)).collect();
     let workers: BTreeMap<_, _> =
         workload.workers.iter().enumerate().map(|(at, worker)| (worker.id.as_str(), at)).collect();
@@ -116,8 +131,13 @@ struct Sheet<'a> {
 }
 
 impl<'a> Sheet<'a> {
-    fn open(path: &'a Path, required: &[&str], optional: &[&'static str], of: &str) -> Result<Self, ReadError> {
-        let text = read::text(path)?;
+    fn of(
+        text: &str,
+        path: &'a Path,
+        required: &[&str],
+        optional: &[&'static str],
+        of: &str,
+    ) -> Result<Self, ReadError> {
         let text = text.trim_start_matches('\u{feff}');
         let mut reader = ReaderBuilder::new().flexible(true).trim(Trim::All).from_reader(text.as_bytes());
         let malformed = |error: ::csv::Error| {

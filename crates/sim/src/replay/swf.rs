@@ -32,7 +32,13 @@ struct Field(&'static str, usize);
 /// # Errors
 /// [`ReadError`] names file, line, field and value, or the header line that is missing.
 pub fn read_swf(path: &Path, procs: Option<u32>) -> Result<Workload, ReadError> {
-    let text = read::text(path)?;
+    swf_of(&read::text(path)?, path, procs)
+}
+
+/// The same of a text, which is called so.
+/// # Errors
+/// As [`read_swf`].
+pub fn swf_of(text: &str, path: &Path, procs: Option<u32>) -> Result<Workload, ReadError> {
     let mut header = Header::default();
     let mut jobs: BTreeMap<u64, (u64, Task)> = BTreeMap::new();
     for (line, row) in (1..).zip(text.lines()) {

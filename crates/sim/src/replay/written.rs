@@ -20,7 +20,10 @@ pub fn write_workload(workload: &Workload, name: &Path) -> Result<[PathBuf; 2], 
     Ok([dir.join(tasks_file), dir.join(workers_file)])
 }
 
-fn tasks(workload: &Workload) -> io::Result<String> {
+/// The tasks of a workload, as [`super::csv::tasks_of`] reads them.
+/// # Errors
+/// None that a workload could cause.
+pub fn tasks(workload: &Workload) -> io::Result<String> {
     let mut out = Writer::from_writer(Vec::new());
     let head = ["task_id", "arrival_s", "cpu", "mem_gb", "storage_gb", "gpu", "runtime_s"];
     out.write_record(head.iter().chain(&["estimate_s", "priority", "deadline_s", "user", "image"]))?;
@@ -35,7 +38,10 @@ fn tasks(workload: &Workload) -> io::Result<String> {
     written(out)
 }
 
-fn workers(workload: &Workload) -> io::Result<String> {
+/// The workers of a workload, as [`super::csv::workers_of`] reads them.
+/// # Errors
+/// None that a workload could cause.
+pub fn workers(workload: &Workload) -> io::Result<String> {
     let mut out = Writer::from_writer(Vec::new());
     out.write_record(["worker_id"].iter().chain(&AMOUNTS))?;
     for worker in &workload.workers {

@@ -13,7 +13,7 @@ use std::time::Duration;
 /// How long a statement waits for somebody else's lock, as an operator's `sqlite3` holding one.
 const BUSY: Duration = Duration::from_secs(5);
 /// Prepared statements kept per connection: above the number that this crate has.
-const STATEMENTS: usize = 64;
+const STATEMENTS: usize = 96;
 
 /// The name of the database in the data directory.
 pub(super) fn file_in(dir: &Path) -> PathBuf {

@@ -6,7 +6,9 @@
 //! it is in use, `restore.rs` puts a copy in the place of one that is not; `pending.rs` keeps one for
 //! the next opening.
 
+mod audit;
 mod backup;
+mod consumed;
 mod jobs;
 mod kept;
 mod migrate;
@@ -22,7 +24,9 @@ mod write;
 pub use pending::{Planned, Prepared};
 pub use restore::{RestoreError, Restored, restore};
 
+use crate::audit::{AuditQuery, AuditRow};
 use crate::backup::Snapshot;
+use crate::consumed::Consumed;
 use crate::query::{Collectable, JobQuery, Page, RetentionQuery, TaskQuery};
 use crate::{CommitError, Loaded, Store, StoreError, Usage};
 use async_trait::async_trait;
@@ -34,6 +38,7 @@ use cloudai_core::task::{OutputFile, TaskRecord};
 use cloudai_core::time::Timestamp;
 use read::Readers;
 use std::io::Read;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use write::Writer;
@@ -185,6 +190,25 @@ impl Store for SqliteStore {
 
     async fn drop_fact(&self, term: Term, name: &str) -> Result<bool, CommitError> {
         self.writer.drop_fact(term, name)
+    }
+
+    async fn append_audit(&self, term: Term, rows: &[AuditRow], head: &str) -> Result<(), CommitError> {
+        self.writer.append_audit(term, rows, head)
+    }
+
+    async fn audit(&self, query: &AuditQuery) -> Result<Page<AuditRow>, StoreError> {
+        query.check()?;
+        let query = query.clone();
+        self.readers.run(move |conn| audit::page(conn, &query)).await
+    }
+
+    async fn audit_after(&self, seq: u64, limit: usize) -> Result<Vec<AuditRow>, StoreError> {
+        self.readers.run(move |conn| audit::after(conn, seq, limit)).await
+    }
+
+    async fn consumed(&self, hours: Range<u64>, owner: Option<&UserId>) -> Result<Vec<(UserId, Consumed)>, StoreError> {
+        let owner = owner.cloned();
+        self.readers.run(move |conn| consumed::of_hours(conn, &hours, owner.as_ref())).await
     }
 
     async fn backup(&self) -> Result<Snapshot, StoreError> {

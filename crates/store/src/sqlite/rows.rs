@@ -1,5 +1,6 @@
 //! How a row of a batch becomes rows of tables.
 
+use super::consumed::{self, Counted, Sums};
 use super::{jobs, kept};
 use crate::Usage;
 use crate::rules::{self, Fixed};
@@ -48,9 +49,10 @@ pub(super) fn id_of(ulid: [u8; 16], idx: i64) -> TaskId {
     u32::try_from(idx).map_or(id, |index| id.element(index))
 }
 
-pub(super) fn put(tx: &Transaction<'_>, row: &Row) -> Result<(), RowError> {
+/// Writes a row; what it adds to its owner's hours is noted in `sums`, which are written with the batch.
+pub(super) fn put(tx: &Transaction<'_>, row: &Row, sums: &mut Sums) -> Result<(), RowError> {
     match row {
-        Row::Task(task) => put_task(tx, task),
+        Row::Task(task) => put_task(tx, task, sums),
         Row::Worker(worker) => put_worker(tx, worker),
         Row::WorkerRemoved(id) => {
             tx.prepare_cached("DELETE FROM workers WHERE id = ?1")?.execute([id.as_str()])?;
@@ -77,14 +79,19 @@ fn put_worker(tx: &Transaction<'_>, worker: &WorkerRecord) -> Result<(), RowErro
 
 /// Most rows are newer versions of what is there, and the others are new: only what is neither is
 /// looked at.
-fn put_task(tx: &Transaction<'_>, task: &TaskRecord) -> Result<(), RowError> {
-    if task.version > FIRST_VERSION && update_task(tx, task)? {
-        return Ok(());
+fn put_task(tx: &Transaction<'_>, task: &TaskRecord, sums: &mut Sums) -> Result<(), RowError> {
+    if task.version > FIRST_VERSION {
+        let counted = consumed::counted(tx, task)?;
+        if update_task(tx, task)? {
+            sums.add(task, counted);
+            return Ok(());
+        }
     }
     if is_stored(tx, task)? {
         return Ok(());
     }
     insert_task(tx, task)?;
+    sums.add(task, Counted::default());
     insert_dependencies(tx, task)?;
     take_up(tx, task)
 }
@@ -127,8 +134,8 @@ fn insert_task(tx: &Transaction<'_>, task: &TaskRecord) -> Result<(), RowError> 
     let (ulid, idx) = key(task.id);
     tx.prepare_cached(
         "INSERT INTO tasks (ord, ulid, idx, version, owner, job, status, worker, name, idem_key,
-             created_at, finished_at, priority, body, ended, dead)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
+             created_at, finished_at, priority, body, ended, dead, counted)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
     )?
     .execute(params![
         rules::number(task.order)?,
@@ -147,6 +154,7 @@ fn insert_task(tx: &Transaction<'_>, task: &TaskRecord) -> Result<(), RowError> 
         serde_json::to_string(task)?,
         ended(task),
         dead(task),
+        consumed::to_be_counted(task),
     ])
     .map_err(|error| taken(error, task))?;
     Ok(())
@@ -169,7 +177,8 @@ fn update_task(tx: &Transaction<'_>, task: &TaskRecord) -> Result<bool, RowError
     let fixed = Fixed::of(task);
     let changed = tx
         .prepare_cached(
-            "UPDATE tasks SET version = ?2, status = ?3, worker = ?4, finished_at = ?5, body = ?6, ended = ?7
+            "UPDATE tasks SET version = ?2, status = ?3, worker = ?4, finished_at = ?5, body = ?6, ended = ?7,
+                 counted = ?13
              WHERE ord = ?1 AND version < ?2 AND ulid = ?8 AND idx = ?9 AND owner = ?10 AND name IS ?11
                  AND idem_key IS ?12",
         )?
@@ -186,6 +195,7 @@ fn update_task(tx: &Transaction<'_>, task: &TaskRecord) -> Result<bool, RowError
             fixed.owner,
             fixed.name,
             fixed.key,
+            consumed::to_be_counted(task),
         ])?;
     // Apart: a statement that names a column updates its indexes each time.
     if changed > 0 && dead(task).is_some() {

@@ -1,7 +1,43 @@
 //! The tables, as the list of steps that lead to them. A step is never edited once it shipped.
 
 /// One step per schema version: the first makes version 1 of an empty file.
-pub(super) const STEPS: &[&str] = &[FIRST, ENDED_APART, NO_ENDINGS, DEAD_LETTERS, KEPT, JOBS];
+pub(super) const STEPS: &[&str] = &[FIRST, ENDED_APART, NO_ENDINGS, DEAD_LETTERS, KEPT, JOBS, AUDIT, CONSUMED];
+
+/// What attempts took, by owner and hour, changed with the rows of tasks (`consumed.rs`); it stays when they go. `counted`
+/// says how many attempts of a task are in it. What ended before there was this table is not.
+const CONSUMED: &str = "
+CREATE TABLE consumed (
+    owner         TEXT    NOT NULL,
+    hour          INTEGER NOT NULL,
+    tasks         INTEGER NOT NULL,
+    attempts      INTEGER NOT NULL,
+    cpu_ms        INTEGER NOT NULL,
+    memory_mib_ms INTEGER NOT NULL,
+    gpu_ms        INTEGER NOT NULL,
+    used_cpu_ms   INTEGER NOT NULL,
+    PRIMARY KEY (owner, hour)
+) STRICT, WITHOUT ROWID;
+ALTER TABLE tasks ADD COLUMN counted INTEGER NOT NULL DEFAULT 0;
+";
+
+/// Rows are added and never changed. Each index ends with the row id, which is the place in the log: so each is sorted by
+/// (its columns, place) and serves its pages in that order.
+const AUDIT: &str = "
+CREATE TABLE audit (
+    seq    INTEGER PRIMARY KEY,
+    at     INTEGER NOT NULL,
+    who    TEXT    NOT NULL,
+    action TEXT    NOT NULL,
+    object TEXT,
+    body   TEXT    NOT NULL,
+    mac    BLOB    NOT NULL
+) STRICT;
+CREATE INDEX audit_at         ON audit (at);
+CREATE INDEX audit_who        ON audit (who);
+CREATE INDEX audit_action     ON audit (action);
+CREATE INDEX audit_who_action ON audit (who, action);
+CREATE INDEX audit_object     ON audit (object) WHERE object IS NOT NULL;
+";
 
 /// The submission order of a job is that of its first task; those of the others follow, so that the tasks of a job are a
 /// range of rows. Plans are large and read by their job alone: compressed, in a table of their own. Lists of tasks leave

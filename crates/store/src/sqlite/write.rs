@@ -1,8 +1,10 @@
 //! The one writing connection. Whoever commits does so on its own thread and waits for the disk:
 //! in a master that is the engine, which has a thread for it and one commit at a time.
 
+use super::consumed::Sums;
 use super::migrate::read_error;
-use super::rows;
+use super::{audit, rows};
+use crate::audit::AuditRow;
 use crate::{CommitError, StoreError, rules};
 use cloudai_core::effect::Row;
 use cloudai_core::ids::Term;
@@ -42,6 +44,10 @@ impl Writer {
         drop_fact(&mut self.conn(), term, name)
     }
 
+    pub(super) fn append_audit(&self, term: Term, rows: &[AuditRow], head: &str) -> Result<(), CommitError> {
+        append_audit(&mut self.conn(), term, rows, head)
+    }
+
     /// A caller that panicked left no open transaction behind: it was rolled back as it was dropped.
     fn conn(&self) -> MutexGuard<'_, Connection> {
         self.conn.lock().unwrap_or_else(PoisonError::into_inner)
@@ -75,15 +81,27 @@ fn drop_fact(conn: &mut Connection, term: Term, name: &str) -> Result<bool, Comm
     Ok(gone > 0)
 }
 
+/// Rows of the audit log with their head: all or nothing.
+fn append_audit(conn: &mut Connection, term: Term, rows: &[AuditRow], head: &str) -> Result<(), CommitError> {
+    let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate).map_err(unavailable)?;
+    fence(&tx, term)?;
+    for (number, row) in rows.iter().enumerate() {
+        audit::put(&tx, row).map_err(|error| row_error(number, error))?;
+    }
+    audit::put_head(&tx, head).map_err(unavailable)?;
+    tx.commit().map_err(unavailable)
+}
+
 /// One transaction: all of the batch or nothing.
 fn commit(conn: &mut Connection, term: Term, now: Timestamp, batch: &[Row]) -> Result<(), CommitError> {
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate).map_err(unavailable)?;
     fence(&tx, term)?;
-    let mut last_order = 0;
+    let (mut last_order, mut sums) = (0, Sums::default());
     for (number, row) in batch.iter().enumerate() {
-        rows::put(&tx, row).map_err(|error| row_error(number, error))?;
+        rows::put(&tx, row, &mut sums).map_err(|error| row_error(number, error))?;
         last_order = last_order.max(rules::last_order(row));
     }
+    sums.write(&tx).map_err(unavailable)?;
     let times = [now.as_millis(), last_order].map(|value| i64::try_from(value).unwrap_or(i64::MAX));
     tx.prepare_cached("UPDATE cluster SET last_commit = max(last_commit, ?1), last_order = max(last_order, ?2)")
         .and_then(|mut statement| statement.execute(times))

@@ -12,6 +12,7 @@ use crate::executor::exec::{ExecWish, WindowSize};
 use crate::messages::Input;
 use crate::reaper::Ordered;
 use cloudai_core::ids::{Attempt, Incarnation, Session, WorkerId};
+use cloudai_core::policy::InForce;
 use cloudai_proto::v1 as pb;
 use std::sync::Arc;
 use std::time::Duration;
@@ -69,6 +70,8 @@ pub(crate) struct Execs {
     pub(crate) way: Way,
     /// Whether the worker's operator lets users do this.
     pub(crate) allowed: bool,
+    /// What the worker's operator lets tasks have.
+    pub(crate) policy: watch::Receiver<Arc<InForce>>,
     /// Where to ask what is held.
     pub(crate) inputs: mpsc::Sender<Input>,
     /// The present session.

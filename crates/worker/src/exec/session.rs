@@ -86,6 +86,10 @@ impl Exec {
                 format!("programs beside tasks are forbidden on worker {}: its exec.enabled is false", execs.worker);
             return refused(pb::ExecRefusal::Forbidden, why);
         }
+        let denied = order.wish.user.as_deref().and_then(|user| execs.policy.borrow().policy.check_exec(user).err());
+        if let Some(denied) = denied {
+            return refused(pb::ExecRefusal::Forbidden, format!("worker {}: {denied}", execs.worker));
+        }
         if self.full {
             let why = format!("{MOST} programs are open on worker {} already: end one of them", execs.worker);
             return refused(pb::ExecRefusal::TooMany, why);

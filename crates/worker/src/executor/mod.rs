@@ -6,6 +6,7 @@
 pub mod docker;
 pub mod exec;
 pub mod fake;
+pub mod fences;
 pub mod login;
 
 use crate::vault::Given;
@@ -17,6 +18,7 @@ use cloudai_core::resources::Allocation;
 use cloudai_core::spec::TaskSpec;
 use cloudai_core::task::{Cause, Outcome, Step};
 use exec::{ExecError, ExecWish, Execution};
+use fences::Fences;
 use login::ImageLogins;
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -157,6 +159,8 @@ pub struct Job {
     pub volumes: Vec<Mounted>,
     /// The secrets that the container is given.
     pub secrets: Vec<Given>,
+    /// What the container is kept within.
+    pub fences: Fences,
     /// What is stored for its image's registry; asked when the image is pulled.
     pub logins: Arc<dyn ImageLogins>,
     /// Whether a container may exist already.

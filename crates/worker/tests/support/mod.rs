@@ -10,6 +10,7 @@ use cloudai_core::resources::{Allocation, MIB};
 use cloudai_core::spec::{PullPolicy, TaskSpec};
 use cloudai_core::task::{Cause, Outcome, Step};
 use cloudai_worker::executor::docker::{DockerExecutor, DockerOptions};
+use cloudai_worker::executor::fences::Fences;
 use cloudai_worker::executor::login::NoLogins;
 use cloudai_worker::executor::{Executor, Identity, Job, JobIo, LogRecord, Progress, Stop, Teller};
 use std::path::Path;
@@ -51,6 +52,7 @@ pub fn job(identity: &Identity, image: &str, out_dir: &Path) -> Job {
         inputs: Vec::new(),
         volumes: Vec::new(),
         secrets: Vec::new(),
+        fences: Fences::default(),
         logins: Arc::new(NoLogins),
         resume: false,
         skip_records: watch::Sender::new(Some(0)).subscribe(),

@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::http::dto::advice::Advice;
+use crate::http::dto::audit::{Row, Verdict};
+use crate::http::dto::consumed::Report;
 use crate::http::dto::{Cluster, Happened, Predictions, Reconciled, Restore, Strategies};
 use serde_json::{Value, json};
 
@@ -40,6 +42,40 @@ pub(in crate::http) const PREDICTIONS: Doc = Doc::new(
 
 pub(in crate::http) const GET: Doc =
     Doc::new("cluster_get", "The cluster in short", &[Answer::json(200, "How it is", of::<Cluster>)]);
+
+const SINCE: Param = Param::text("since", "From this moment on, as 2026-01-31T08:00:00Z");
+const UNTIL: Param = Param::text("until", "Until this moment");
+
+pub(in crate::http) const USAGE: Doc = Doc::new(
+    "usage_get",
+    "What ended attempts took of the cluster, added up",
+    &[Answer::json_or(200, "The sums; with `format=csv` a table for spreadsheets", of::<Report>, "text/csv")],
+)
+.params(&[
+    SINCE,
+    UNTIL,
+    Param::text("by", "`user`, `project`, `name` or `label:KEY`").default("user"),
+    Param::word("format", &["json", "csv"], "As what").default("json"),
+]);
+
+pub(in crate::http) const AUDIT: Doc = Doc::new(
+    "audit_list",
+    "Who did what, the latest first",
+    &[Answer::json(200, "A page of the audit log", list_of::<Row>)],
+)
+.params(&[
+    SINCE,
+    UNTIL,
+    Param::text("user", "What this one did"),
+    Param::text("action", "The beginning of actions"),
+    Param::text("object", "What was done to it"),
+    LIMIT,
+    CURSOR,
+]);
+
+pub(in crate::http) const AUDIT_VERIFY: Doc =
+    Doc::new("audit_verify", "Whether the audit log is whole", &[Answer::json(200, "What was found", of::<Verdict>)])
+        .params(&[Param::text("expect_head", "`SEQ:MAC`, a head that was kept elsewhere: it must be among the rows")]);
 
 pub(in crate::http) const BACKUP: Doc = Doc::new(
     "cluster_backup",

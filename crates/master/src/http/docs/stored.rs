@@ -1,7 +1,7 @@
 //! What the master keeps for users: contents, secrets, credentials, templates, schedules.
 
 use super::*;
-use crate::http::dto::{Blob, Job, Registry, Rotated, Schedule, Secret, Task, Template};
+use crate::http::dto::{Blob, Job, Policy, Registry, Rotated, Schedule, Secret, Task, Template};
 use serde_json::{Value, json};
 
 const VERSION: Param = Param::whole("version", (1, 4_294_967_295), "Which version; the latest where nothing is said");
@@ -85,6 +85,9 @@ pub(in crate::http) const REGISTRY_PUT: Doc = Doc::new(
 pub(in crate::http) const REGISTRY_REMOVE: Doc =
     Doc::new("registries_remove", "Removes credentials of a registry", &[Answer::nothing(204, "They are gone")])
         .params(&[Param::word("scope", &["own", "cluster"], "Whose").default("own")]);
+
+pub(in crate::http) const POLICY: Doc =
+    Doc::new("policy_get", "What tasks may ask for", &[Answer::json(200, "As it is in force", of::<Policy>)]);
 
 pub(in crate::http) const TEMPLATES: Doc = Doc::new(
     "templates_list",

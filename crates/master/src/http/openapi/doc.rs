@@ -165,6 +165,8 @@ pub(in crate::http) struct Answer {
 pub(super) enum Content {
     Nothing,
     Json(Shape),
+    /// JSON, or the same as another type.
+    JsonOr(Shape, &'static str),
     /// Of one of these types.
     Raw(&'static [&'static str]),
 }
@@ -172,6 +174,10 @@ pub(super) enum Content {
 impl Answer {
     pub(in crate::http) const fn json(status: u16, about: &'static str, shape: Shape) -> Self {
         Self { status, about, content: Content::Json(shape), header: None }
+    }
+
+    pub(in crate::http) const fn json_or(status: u16, about: &'static str, shape: Shape, other: &'static str) -> Self {
+        Self { status, about, content: Content::JsonOr(shape, other), header: None }
     }
 
     pub(in crate::http) const fn raw(status: u16, about: &'static str, types: &'static [&'static str]) -> Self {

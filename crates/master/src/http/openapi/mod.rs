@@ -242,6 +242,9 @@ fn response(answer: &Answer, schemas: &mut Schemas) -> Value {
     match answer.content {
         Content::Nothing => {}
         Content::Json(shape) => fields["content"] = json!({ JSON: { "schema": shape(schemas) } }),
+        Content::JsonOr(shape, other) => {
+            fields["content"] = json!({ JSON: { "schema": shape(schemas) }, other: raw(other) });
+        }
         Content::Raw(kinds) => {
             let content: Map<String, Value> = kinds.iter().map(|kind| ((*kind).to_owned(), raw(kind))).collect();
             fields["content"] = Value::Object(content);

@@ -2,6 +2,7 @@
 //! that every moment of a task's life can be held still and looked at.
 
 mod advice;
+mod audit;
 mod auth;
 mod edited;
 mod events;
@@ -12,6 +13,7 @@ mod kept;
 mod live;
 mod logs;
 mod openapi;
+mod policy;
 mod probes;
 mod reference;
 mod registries;
@@ -36,6 +38,7 @@ use crate::machine::{Clocks, Threads};
 use crate::mailbox::{Ask, AskError, StoreHealth, mailboxes};
 use crate::model::Model;
 use crate::placing::{self, Stage};
+use crate::policy::Policies;
 use crate::principal::Principal;
 use crate::quota::{FileLimits, Quota};
 use axum::body::{Body, to_bytes};
@@ -43,6 +46,7 @@ use axum::http::{HeaderMap, Method, Request, StatusCode};
 use axum::response::Response;
 use bytes::Bytes;
 use cloudai_core::ids::{Attempt, Incarnation, TaskId, Term};
+use cloudai_core::policy::Policy;
 use cloudai_core::strategy::View;
 use cloudai_core::task::{LogCut, LogEnd, Outcome, OutputFile};
 use cloudai_core::testing::TestCluster;
@@ -55,7 +59,7 @@ use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tempfile::TempDir;
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, mpsc, watch};
 use tower::ServiceExt;
 
 /// A master without engine loop, placing and workers: the test is all three.
@@ -84,6 +88,16 @@ impl Core {
     }
 }
 
+/// The engine: applies what is asked, and shows it.
+async fn answer(core: Arc<Mutex<Core>>, mut users: mpsc::Receiver<Ask>) {
+    while let Some(Ask { events, reply, .. }) = users.recv().await {
+        let mut core = core.lock().await;
+        let answers: Vec<_> = events.into_iter().map(|event| core.cluster.apply(event)).collect();
+        core.publish().await;
+        let _ = reply.send(answers.into_iter().map(|answer| answer.map_err(AskError::from)).collect());
+    }
+}
+
 impl Fake {
     async fn start() -> Self {
         Self::with(Live::default()).await
@@ -100,11 +114,20 @@ impl Fake {
 
     /// One that keeps so many changes for those who follow.
     async fn made(live: Live, changes: usize, users: Option<AuthRules>) -> Self {
+        Self::of(live, changes, users, Policies::default()).await
+    }
+
+    /// One whose operator lets tasks ask for no more than this.
+    async fn under(policy: Policy) -> Self {
+        Self::of(Live::default(), crate::feed::KEPT, None, policy.into()).await
+    }
+
+    async fn of(live: Live, changes: usize, users: Option<AuthRules>, policies: Policies) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
         let term = store.lead().await.unwrap();
         let model = Arc::new(Model::new([], BTreeMap::new()).keeping(changes));
-        let (mailboxes, mut inbox) = mailboxes();
+        let (mailboxes, inbox) = mailboxes();
         let facts =
             Facts { cluster: "the-cluster".into(), incarnation: Incarnation(1), term, timing: Timing::default() };
         let cluster = TestCluster::default();
@@ -129,6 +152,7 @@ impl Fake {
             None => None,
         };
         let shared = Shared {
+            audit: audit_log(&store, &secrets, &clock, &facts).await,
             join_token: "cai1-0-token".into(),
             pki: None,
             facts,
@@ -136,6 +160,7 @@ impl Fake {
             placing: Arc::default(),
             secrets,
             identity,
+            policies,
             templates: crate::templates::Templates::new(Arc::clone(&store)),
             schedules: crate::schedules::Schedules::new(Arc::clone(&store)),
             inputs: crate::addresses::InputRules::default(),
@@ -167,15 +192,7 @@ impl Fake {
             choice,
             Threads::Shared,
         ));
-        let engine = Arc::clone(&core);
-        tokio::spawn(async move {
-            while let Some(Ask { events, reply, .. }) = inbox.users.recv().await {
-                let mut core = engine.lock().await;
-                let answers: Vec<_> = events.into_iter().map(|event| core.cluster.apply(event)).collect();
-                core.publish().await;
-                let _ = reply.send(answers.into_iter().map(|answer| answer.map_err(AskError::from)).collect());
-            }
-        });
+        tokio::spawn(answer(Arc::clone(&core), inbox.users));
         Self { handle: Handle { shared: Arc::new(shared) }, core, health: inbox.health, _dir: dir }
     }
 
@@ -223,6 +240,19 @@ impl Fake {
     async fn open(&self, request: Request<Body>) -> Response {
         router(self.handle.clone(), true).oneshot(request).await.unwrap()
     }
+}
+
+/// An audit log whose rows are written.
+async fn audit_log(
+    store: &Arc<dyn Store>,
+    secrets: &crate::secrets::Secrets,
+    clock: &Arc<Clock>,
+    facts: &Facts,
+) -> crate::audit::Auditor {
+    let opened = crate::audit::Auditor::open(store, secrets, clock, facts.term, &facts.cluster);
+    let (audit, auditing) = opened.await.unwrap();
+    tokio::spawn(auditing.run(tokio_util::sync::CancellationToken::new()));
+    audit
 }
 
 fn greedy() -> crate::choice::Chosen {

@@ -15,6 +15,8 @@ mod blobs;
 mod contents;
 mod files;
 mod frame;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod growing;
 mod held;
 mod logs;

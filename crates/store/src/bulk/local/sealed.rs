@@ -41,7 +41,7 @@ impl From<io::Error> for Unsealable {
 }
 
 /// A file on its way to become a sealed log.
-struct Writer {
+pub(super) struct Writer {
     file: BufWriter<File>,
     pack: Compressor<'static>,
     index: Index,
@@ -54,7 +54,7 @@ struct Writer {
 const EMPTY: Block = Block { first: 0, time_ns: 0, latest_ns: 0, offset: 0, records: 0, packed: 0, size: 0, check: 0 };
 
 impl Writer {
-    fn new(path: &Path) -> io::Result<Self> {
+    pub(super) fn new(path: &Path) -> io::Result<Self> {
         // Readable: what was written is checked before it takes its place.
         let options = OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(path);
         let mut file = BufWriter::new(options?);
@@ -66,7 +66,7 @@ impl Writer {
         Ok(Self { file, pack, index, hash: Sha256::new(), content: Vec::new(), open })
     }
 
-    fn push(&mut self, record: &LogRecord) -> io::Result<()> {
+    pub(super) fn push(&mut self, record: &LogRecord) -> io::Result<()> {
         if self.open.records == 0 {
             self.open.time_ns = record.time_ns;
         }
@@ -95,7 +95,7 @@ impl Writer {
     }
 
     /// Writes the index; then all of it is on disk, under its present name.
-    fn finish(mut self) -> io::Result<(File, Index)> {
+    pub(super) fn finish(mut self) -> io::Result<(File, Index)> {
         self.close_block()?;
         self.index.sha256 = self.hash.finalize().into();
         self.file.write_all(&self.index.write()?)?;

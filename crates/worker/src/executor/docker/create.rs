@@ -11,17 +11,8 @@ use cloudai_core::spec::{ContainerSpec, Network, SecretPlace};
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
-/// Processes and threads of one container: enough for a build or a JVM with many threads, while
-/// eight runaway containers still leave room below the kernel's default of 32,768 ids.
-pub(super) const PIDS: i64 = 4096;
 /// The engine's smallest share, in thousandths of a core: below it the kernel refuses the quota.
 const LEAST_CPU_MILLI: u64 = 10;
-/// What ordinary images need as root inside: installing files for other users (CHOWN,
-/// DAC_OVERRIDE, FOWNER), starting a service under its own user and ending it (SETGID, SETUID,
-/// KILL), listening below port 1024 (NET_BIND_SERVICE). Not: raw sockets, device nodes, audit,
-/// chroot, file capabilities.
-pub(super) const CAPABILITIES: [&str; 7] =
-    ["CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID", "KILL", "NET_BIND_SERVICE"];
 /// Where a container puts its results.
 const OUTPUT_DIR: &str = "/out";
 
@@ -55,7 +46,7 @@ impl Kind {
 /// Which capabilities a container's first process is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Rights {
-    /// Those of [`CAPABILITIES`].
+    /// Those that its fences leave it.
     Few,
     None,
 }
@@ -76,6 +67,8 @@ pub(super) struct Host {
     pub(super) cpus: u64,
     /// Whether it has a GPU driver; without one GPUs are only told by environment.
     pub(super) gpu_driver: bool,
+    /// Whether root inside of its containers is nobody on its machine.
+    pub(super) user_namespaces: bool,
 }
 
 /// The name that fences an attempt: a second container of it can not be made on this engine.
@@ -192,11 +185,11 @@ fn host_config(job: &Job, host: Host, rights: Rights) -> HostConfig {
         memory: Some(memory),
         // The same amount for memory and swap together: none of it is swap.
         memory_swap: Some(memory),
-        pids_limit: Some(PIDS),
+        pids_limit: Some(job.fences.pids.into()),
         init: Some(true),
         cap_drop: Some(vec!["ALL".into()]),
         cap_add: match rights {
-            Rights::Few => Some(CAPABILITIES.map(Into::into).to_vec()),
+            Rights::Few => Some(job.fences.capabilities.iter().map(ToString::to_string).collect()),
             Rights::None => None,
         },
         security_opt: Some(vec!["no-new-privileges".into()]),
@@ -317,12 +310,13 @@ fn device_requests(job: &Job, host: Host) -> Option<Vec<DeviceRequest>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::executor::fences::Fences;
     use cloudai_core::ids::Incarnation;
     use cloudai_core::resources::Allocation;
     use cloudai_core::spec::TaskSpec;
     use std::sync::Arc;
 
-    const HOST: Host = Host { kind: Kind::Docker, cpus: 2, gpu_driver: false };
+    const HOST: Host = Host { kind: Kind::Docker, cpus: 2, gpu_driver: false, user_namespaces: false };
 
     fn job(change: impl FnOnce(&mut TaskSpec, &mut Allocation)) -> Job {
         let mut spec = TaskSpec::of_image("busybox").unwrap();
@@ -338,6 +332,7 @@ mod tests {
             inputs: Vec::new(),
             volumes: Vec::new(),
             secrets: Vec::new(),
+            fences: Fences::default(),
             logins: Arc::new(crate::executor::login::NoLogins),
             resume: false,
             skip_records: tokio::sync::watch::Sender::new(Some(0)).subscribe(),
@@ -379,6 +374,46 @@ mod tests {
         for other in ["1", "65534:0", "nobody", "rooter"] {
             assert_eq!(Rights::of_user(other), Rights::None, "{other}");
         }
+    }
+
+    /// What the engine is told of the fences of a container.
+    fn fences(job: &Job) -> HostConfig {
+        body(job, HOST, Rights::Few).host_config.unwrap()
+    }
+
+    /// SPEC 9: "Containers: no-new-privileges, all capabilities dropped but a short list, pids limit, network none by
+    /// default, no privileged".
+    #[test]
+    fn every_container_is_fenced_whatever_its_task_asks_for() {
+        let greedy = job(|spec, _| {
+            spec.container.network = Network::Bridge;
+            spec.container.user = Some("root".into());
+            spec.container.env.insert("DOCKER_HOST".into(), "unix:///var/run/docker.sock".into());
+        });
+        for job in [job(|_, _| ()), greedy] {
+            let told = fences(&job);
+            assert_eq!(told.security_opt, Some(vec!["no-new-privileges".to_owned()]));
+            assert_eq!((told.privileged, told.pids_limit), (Some(false), Some(4096)));
+            assert_eq!(told.cap_drop, Some(vec!["ALL".to_owned()]));
+            let kept = ["CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID", "KILL", "NET_BIND_SERVICE"];
+            assert_eq!(told.cap_add, Some(kept.map(ToOwned::to_owned).to_vec()));
+            // Nothing of the host's own: neither devices nor folders beside the mounts, nor names that it shares.
+            assert_eq!((told.devices, told.binds, told.volumes_from), (None, None, None));
+            assert_eq!((told.pid_mode, told.ipc_mode, told.uts_mode, told.userns_mode), (None, None, None, None));
+            assert_eq!((told.cgroup_parent, told.device_cgroup_rules, told.sysctls), (None, None, None));
+        }
+        assert_eq!(fences(&job(|_, _| ())).network_mode.as_deref(), Some("none"));
+        assert_eq!(fences(&job(|_, _| ())).readonly_rootfs, Some(false));
+        assert_eq!(fences(&job(|spec, _| spec.container.read_only_root = true)).readonly_rootfs, Some(true));
+        assert_eq!(body(&job(|_, _| ()), HOST, Rights::None).host_config.unwrap().cap_add, None);
+    }
+
+    #[test]
+    fn a_policy_lowers_the_fences_of_every_container() {
+        let mut job = job(|_, _| ());
+        job.fences = Fences { pids: 64, capabilities: vec!["CHOWN"], user_namespaces: false };
+        let told = fences(&job);
+        assert_eq!((told.pids_limit, told.cap_add), (Some(64), Some(vec!["CHOWN".to_owned()])));
     }
 
     #[test]

@@ -42,6 +42,7 @@ pub use credentials::Logins;
 use error::{Backoff, Fault, PATIENCE, chain, patiently};
 use futures::{StreamExt, stream};
 pub use place::Places;
+pub(crate) use run::NO_NAMESPACES;
 use seen::inspect;
 use std::collections::HashMap;
 use std::future::ready;
@@ -132,10 +133,17 @@ impl Engine {
                 self.root.get_or_init(|| root.into());
             }
             let cpus = info.ncpu.and_then(|cpus| u64::try_from(cpus).ok()).unwrap_or(1);
-            Ok(Host { kind, cpus, gpu_driver: Path::new(GPU_DRIVER).exists() })
+            let user_namespaces = has_user_namespaces(&info.security_options.unwrap_or_default());
+            Ok(Host { kind, cpus, gpu_driver: Path::new(GPU_DRIVER).exists(), user_namespaces })
         };
         self.host.get_or_try_init(ask).await.copied()
     }
+}
+
+/// Whether root inside of an engine's containers is nobody on its machine: by its `userns-remap`, or because all of it
+/// runs as a user.
+fn has_user_namespaces(options: &[String]) -> bool {
+    options.iter().flat_map(|option| option.split(',')).any(|word| matches!(word, "name=userns" | "name=rootless"))
 }
 
 /// Which engine a version is of, and its number.
@@ -194,6 +202,13 @@ impl DockerExecutor {
     /// The engine does not answer.
     pub async fn cpus(&self) -> Result<u64, EngineError> {
         Ok(self.engine.host().await?.cpus)
+    }
+
+    /// Whether root inside of its containers is nobody on its machine.
+    /// # Errors
+    /// The engine does not answer.
+    pub async fn has_user_namespaces(&self) -> Result<bool, EngineError> {
+        Ok(self.engine.host().await?.user_namespaces)
     }
 }
 
@@ -312,5 +327,19 @@ impl Executor for DockerExecutor {
             list.into_iter().filter_map(|container| create::attempt_of(&container.labels?)).collect();
         attempts.sort_unstable();
         Ok(attempts)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::has_user_namespaces;
+
+    #[test]
+    fn user_namespaces_are_told_by_what_the_engine_says_of_itself() {
+        let said = |options: &[&str]| has_user_namespaces(&options.iter().map(ToString::to_string).collect::<Vec<_>>());
+        assert!(said(&["name=seccomp,profile=builtin", "name=userns"]));
+        assert!(said(&["name=rootless"]));
+        assert!(!said(&["name=apparmor", "name=seccomp,profile=userns", "name=cgroupns"]));
+        assert!(!said(&[]));
     }
 }

@@ -5,7 +5,7 @@ use crate::executor::{EngineError, Executor, Identity};
 use crate::files;
 use cloudai_core::ids::{Incarnation, WorkerId};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tracing::info;
 
@@ -13,6 +13,8 @@ use tracing::info;
 const DOCKER: &str = "unix:///var/run/docker.sock";
 /// Podman's, of the system.
 const PODMAN: &str = "unix:///run/podman/podman.sock";
+/// That of the engine below Docker, by which containers can be made as well.
+const CONTAINERD: &str = "unix:///run/containerd/containerd.sock";
 /// Those of a user, in `XDG_RUNTIME_DIR`.
 const OF_USER: [&str; 2] = ["docker.sock", "podman/podman.sock"];
 /// Where a worker notes which engine has its containers.
@@ -35,6 +37,16 @@ impl Places {
         let own = |dir: &str| OF_USER.map(|name| format!("unix://{dir}/{name}"));
         let own = runtime_dir.filter(|dir| !dir.is_empty()).map(own).into_iter().flatten();
         Self::Usual([DOCKER, PODMAN].map(ToOwned::to_owned).into_iter().chain(own).collect())
+    }
+
+    /// The sockets of engines, that at this address first: whoever may write to one of them is root of this machine.
+    pub(crate) fn sockets(&self, address: &str) -> Vec<PathBuf> {
+        let usual: &[String] = match self {
+            Self::Named(_) => &[],
+            Self::Usual(places) => places,
+        };
+        let all = [address].into_iter().chain(usual.iter().map(String::as_str)).chain([DOCKER, PODMAN, CONTAINERD]);
+        all.filter_map(|address| address.strip_prefix("unix://")).map(PathBuf::from).collect()
     }
 
     /// Finds the engine of the worker whose folder this is; answers its address and its name and
@@ -121,6 +133,18 @@ mod tests {
         ];
         assert_eq!(places, expected);
         assert_eq!(Places::usual(None), Places::usual(Some("")));
+    }
+
+    #[test]
+    fn the_sockets_of_engines_are_the_workers_own_and_all_usual_ones() {
+        let own = Places::Named("unix:///x/own.sock".into()).sockets("unix:///x/own.sock");
+        let names: Vec<_> = own.iter().map(|path| path.to_str().unwrap()).collect();
+        let usual = ["/var/run/docker.sock", "/run/podman/podman.sock", "/run/containerd/containerd.sock"];
+        assert_eq!((names[0], &names[1..]), ("/x/own.sock", &usual[..]));
+        let users = Places::usual(Some("/run/user/7")).sockets("tcp://127.0.0.1:2375");
+        assert!(
+            users.contains(&"/run/user/7/docker.sock".into()) && !users.iter().any(|path| path.starts_with("tcp:"))
+        );
     }
 
     #[tokio::test]

@@ -24,6 +24,11 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{info, warn};
 
+/// What is wrong, and what helps.
+pub(crate) const NO_NAMESPACES: &str = "\
+    its policy wants user namespaces (containers.require_user_namespaces), which its engine does not use: set userns-remap \
+    in the engine's daemon.json and restart it, or name an engine of a user (rootless) with --engine";
+
 /// Runs an attempt; every way out of it is an outcome.
 pub(super) async fn run(engine: &Engine, job: &Job, mut io: JobIo) -> Outcome {
     let host = match engine.host().await {
@@ -61,6 +66,7 @@ impl Run<'_> {
                 return Err(without_run(Cause::Vanished, message));
             }
             None => {
+                self.fenced()?;
                 self.image(io).await?;
                 self.not_stopped(io)?;
                 io.steps.step(Step::Starting).await;
@@ -78,6 +84,18 @@ impl Run<'_> {
             io.steps.step(Step::Running).await;
         }
         Ok(self.attend(io, seen).await)
+    }
+
+    /// No container is made where it could not be fenced as the worker's operator wants.
+    fn fenced(&self) -> Result<(), Outcome> {
+        if self.job.fences.user_namespaces && !self.host.user_namespaces {
+            let worker = &self.job.identity.worker;
+            return Err(without_run(
+                Cause::PolicyDenied,
+                format!("worker {worker} makes no container: {NO_NAMESPACES}"),
+            ));
+        }
+        Ok(())
     }
 
     /// A stop that came before the start: then there is none.
